@@ -1,0 +1,32 @@
+"""pycaffe on PyTorch: Caffe's interface, semantics and files, on today's CPUs and GPUs.
+
+Writing prototxts needs no torch: it is loaded when the first net, solver or blob is made.
+"""
+
+from importlib import import_module
+
+from .context import (TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_random_seed)
+from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
+from .layer import Layer
+from .net_spec import NetSpec, layers, params, to_proto
+
+_LAZY = {
+    "Net": "engine.net", "Blob": "engine.blob",
+    "Solver": "engine.solver", "SGDSolver": "engine.solver", "get_solver": "engine.solver",
+    "layer_type_list": "engine.layers",
+}
+
+__all__ = ["TEST", "TRAIN", "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed",
+           "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",
+           "Layer", "NetSpec", "layers", "params", "to_proto", *_LAZY]
+__version__ = "1.0.0"
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(import_module("." + _LAZY[name], __name__), name)
+    raise AttributeError(f"module 'caffe' has no attribute '{name}'")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,54 @@
+"""Where the engine runs: mode, device and random seed, one setting per process as in Caffe."""
+
+from .errors import DeviceError
+
+TRAIN, TEST = 0, 1
+
+_gpu = None          # None: CPU mode; else the number of the GPU in use
+_gpu_chosen = 0      # what set_device chose, used from the next set_mode_gpu on
+
+
+def set_mode_cpu():
+    """Run on the CPU from now on (the default)."""
+    global _gpu
+    _gpu = None
+
+
+def set_mode_gpu():
+    """Run on the GPU that `set_device` chose (default 0).
+
+    Raises DeviceError where there is no such GPU.
+    """
+    global _gpu
+    _check_gpu(_gpu_chosen)
+    _gpu = _gpu_chosen
+
+
+def set_device(device_id):
+    """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError if it is not there."""
+    global _gpu, _gpu_chosen
+    _check_gpu(device_id)
+    _gpu_chosen = device_id
+    if _gpu is not None:
+        _gpu = device_id
+
+
+def set_random_seed(seed):
+    """Seed fillers, dropout and every other random choice of the engine."""
+    import torch
+    torch.manual_seed(seed)
+
+
+def device():
+    """The torch.device of the current mode."""
+    import torch
+    return torch.device("cpu") if _gpu is None else torch.device("cuda", _gpu)
+
+
+def _check_gpu(number):
+    import torch
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not 0 <= number < count:
+        found = f"PyTorch sees {count} GPU(s)" if count else "PyTorch sees no GPU"
+        raise DeviceError(f"GPU {number} is not available: {found}. "
+                          "Use caffe.set_mode_cpu() (--cpu on the command line) instead.")

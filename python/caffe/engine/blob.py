@@ -1,0 +1,172 @@
+"""Blob: Caffe's array of values and gradients, seen as NumPy by users and as torch by layers."""
+
+import math
+import weakref
+
+import torch
+
+from ..context import device
+from ..errors import LayerError
+
+
+class Memory:
+    """A float32 array that lives on the device which used it last (Caffe's SyncedMemory).
+
+    Nothing is allocated before the first use, and an array that was never written is zero.
+    While a NumPy view of the array is alive, new values are copied into the array, so that the
+    view shows them, as pycaffe's views do; otherwise a new tensor simply takes its place.
+    """
+
+    __slots__ = ("tensor", "_view")
+
+    def __init__(self):
+        self.tensor = None
+        self._view = None
+
+    def on_device(self, shape):
+        """The tensor, of `shape`, on the device of the current mode."""
+        target = device()
+        if self.tensor is None:
+            self.tensor = torch.zeros(shape, device=target)
+        elif self.tensor.device != target:
+            self.tensor = self.tensor.to(target)
+        return self.tensor.view(shape)
+
+    def numpy(self, shape):
+        """The array, of `shape`, as NumPy; what is written to it is what layers see next."""
+        view = self._live_view()
+        if view is not None and view.shape == shape and self.tensor is not None:
+            host = torch.from_numpy(view)
+            if self.tensor.device.type != "cpu":
+                self.tensor = host.copy_(self.tensor.view(shape))
+            if self.tensor.data_ptr() == host.data_ptr():
+                return view
+        if self.tensor is None:
+            self.tensor = torch.zeros(shape)
+        self.tensor = self.tensor.to("cpu").contiguous()
+        view = self.tensor.view(shape).numpy()
+        self._view = weakref.ref(view)
+        return view
+
+    def assign(self, tensor):
+        """Take the values of `tensor`, whose storage may become this array's own."""
+        if self._live_view() is not None and self.tensor is not None \
+                and self.tensor.device == tensor.device \
+                and self.tensor.numel() == tensor.numel():
+            self.tensor.copy_(tensor.view(self.tensor.shape))
+        else:
+            self.tensor = tensor
+
+    def resize(self, count):
+        """Keep the first `count` values, in the same memory, or start again with zeros."""
+        if self.tensor is None or self.tensor.numel() == count:
+            return
+        if self.tensor.numel() > count:
+            self.tensor = self.tensor.contiguous().view(-1)[:count]
+        else:
+            self.tensor = None
+
+    def _live_view(self):
+        return self._view() if self._view else None
+
+
+class Blob:
+    """An N-dimensional float32 array `data` with its gradient `diff`, both of `shape`.
+
+    Images are batches of shape (number, channels, height, width).
+    """
+
+    def __init__(self, shape=(0,)):
+        self._shape = torch.Size(shape)
+        self._data = Memory()
+        self._diff = Memory()
+
+    # what users of pycaffe see
+
+    @property
+    def data(self):
+        """The values: a NumPy array that can be written in place."""
+        return self._data.numpy(tuple(self._shape))
+
+    @property
+    def diff(self):
+        """The gradient of the loss by `data`: a NumPy array that can be written in place."""
+        return self._diff.numpy(tuple(self._shape))
+
+    @property
+    def shape(self):
+        return tuple(self._shape)
+
+    @property
+    def count(self):
+        return math.prod(self._shape)
+
+    @property
+    def num(self):
+        return self._legacy_axis(0)
+
+    @property
+    def channels(self):
+        return self._legacy_axis(1)
+
+    @property
+    def height(self):
+        return self._legacy_axis(2)
+
+    @property
+    def width(self):
+        return self._legacy_axis(3)
+
+    def reshape(self, *shape):
+        """Give the blob another shape. Values survive where the memory is not to grow."""
+        if any(dim < 0 for dim in shape):
+            raise LayerError(f"a blob cannot have the shape {tuple(shape)}")
+        if shape == self._shape:
+            return
+        self._shape = torch.Size(shape)
+        self._data.resize(self.count)
+        self._diff.resize(self.count)
+
+    def _legacy_axis(self, axis):
+        """Blobs were once 4-D: missing axes count as 1."""
+        if len(self._shape) > 4:
+            raise LayerError(f"num, channels, height, width need at most 4 axes, not {self.shape}")
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    # what layers and solvers use
+
+    @property
+    def data_tensor(self):
+        """`data` as a torch tensor on the current device."""
+        return self._data.on_device(self._shape)
+
+    @property
+    def diff_tensor(self):
+        """`diff` as a torch tensor on the current device."""
+        return self._diff.on_device(self._shape)
+
+    def set_data(self, tensor):
+        """Take the values of `tensor`, whose shape becomes the blob's."""
+        self._shape = tensor.shape
+        self._data.assign(tensor)
+
+    def set_diff(self, tensor):
+        """Take the gradient `tensor`, of the blob's shape."""
+        self._diff.assign(tensor)
+
+    def add_diff(self, tensor):
+        """Accumulate a gradient."""
+        self.diff_tensor.add_(tensor)
+
+    def clear_diff(self):
+        """Set the gradient to zero."""
+        if self._diff.tensor is not None:
+            self._diff.tensor.zero_()
+
+    def share_data(self, other):
+        """Use the values of `other`, now and after either is written."""
+        self._data = other._data
+
+    def share_diff(self, other):
+        """Use the gradient of `other`, now and after either is written."""
+        self._diff = other._diff

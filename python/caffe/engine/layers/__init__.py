@@ -1,0 +1,7 @@
+"""The built-in layers, one file per family, found by their type through a registry."""
+
+from .base import TensorLayer, create, layer_type_list, register
+from . import (activation, arithmetic, convolution, input, inner_product, loss, normalization,
+               pooling, python, shape)
+
+__all__ = ["TensorLayer", "create", "layer_type_list", "register"]

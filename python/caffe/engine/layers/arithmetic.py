@@ -1,0 +1,138 @@
+"""Eltwise, Scale, Bias and Power: arithmetic on whole blobs."""
+
+from functools import reduce
+
+import torch
+
+from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
+from .axes import canonical_axis
+from .base import TensorLayer, register
+
+
+@register("Eltwise")
+class Eltwise(TensorLayer):
+    """Product, weighted sum or maximum of bottoms of one shape."""
+
+    bottoms = (2, None)
+
+    def setup(self, bottom, top):
+        p = self.layer_param.eltwise_param
+        if p.coeff and p.operation == EltwiseParameter.PROD:
+            raise self.error("coeff is for operation: SUM, not for PROD")
+        if len(p.coeff) not in (0, len(bottom)):
+            raise self.error(f"expected one coeff for each of {len(bottom)} bottoms, "
+                             f"got {len(p.coeff)}")
+        self.coefficients = list(p.coeff) or [1] * len(bottom)
+
+    def shapes(self, bottom):
+        if any(shape != bottom[0] for shape in bottom):
+            raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+        return bottom[:1]
+
+    def compute(self, *bottoms):
+        operation = self.layer_param.eltwise_param.operation
+        if operation == EltwiseParameter.PROD:
+            return reduce(torch.mul, bottoms)
+        if operation == EltwiseParameter.MAX:
+            return self._maximum(*bottoms)
+        first, *others = self.coefficients
+        total = bottoms[0] if first == 1 else bottoms[0] * first
+        for x, coefficient in zip(bottoms[1:], others):
+            total = torch.add(total, x, alpha=coefficient)
+        return total
+
+    @staticmethod
+    def _maximum(first, second, *others):
+        """The gradient goes to one bottom alone: of equals, Caffe takes the second of the first
+        two, and the earliest later."""
+        top = torch.where(first > second, first, second)
+        for x in others:
+            top = torch.where(x > top, x, top)
+        return top
+
+
+class Broadcast(TensorLayer):
+    """Bottom 0 with an operand repeated over the axes that it lacks.
+
+    The operand is bottom 1, or else a parameter with the shape of `num_axes` axes of bottom 0
+    from `axis` on (-1: all to the end).
+    """
+
+    bottoms = (1, 2)
+
+    def operand_shape(self, bottom, p):
+        """The shape of the operand, for the shape of bottom 0 and a Scale- or BiasParameter."""
+        if len(bottom) == 2:
+            return bottom[1].shape
+        shape = bottom[0].shape
+        start = canonical_axis(self, p.axis, shape)
+        end = len(shape) if p.num_axes == -1 else start + p.num_axes
+        if not start <= end <= len(shape):
+            raise self.error(f"num_axes {p.num_axes} from axis {start} on do not exist "
+                             f"in shape {shape}")
+        return shape[start:end]
+
+    def shapes(self, bottom):
+        for shape in [*bottom[1:], *(blob.shape for blob in self.blobs)]:
+            start = self._start(bottom[0], shape)
+            if bottom[0][start:start + len(shape)] != shape:
+                raise self.error(f"an operand of shape {shape} does not fit from axis {start} on "
+                                 f"into {bottom[0]}")
+        return bottom[:1]
+
+    def _start(self, shape, operand):
+        return canonical_axis(self, self.axis, shape) if operand else 0
+
+    def spread(self, operand, x):
+        """`operand` with axes of size 1 behind, so that it broadcasts against `x`."""
+        start = self._start(x.shape, operand.shape)
+        return operand.reshape(operand.shape + (1,) * (x.dim() - start - operand.dim()))
+
+
+@register("Scale")
+class Scale(Broadcast):
+    """x * scale, plus a learned bias with bias_term. A learned scale starts at 1."""
+
+    def setup(self, bottom, top):
+        p = self.layer_param.scale_param
+        self.axis, shape = p.axis, self.operand_shape(bottom, p)
+        if len(bottom) == 1:
+            one = FillerParameter(type="constant", value=1)
+            self.add_param(shape, p.filler if p.HasField("filler") else one)
+        if p.bias_term:
+            self.add_param(shape, p.bias_filler)
+
+    def compute(self, x, *given):
+        scale, *bias = [*given, *self.weights]
+        y = x * self.spread(scale, x)
+        return y + self.spread(bias[0], x) if bias else y
+
+
+@register("Bias")
+class Bias(Broadcast):
+    """x + bias."""
+
+    def setup(self, bottom, top):
+        p = self.layer_param.bias_param
+        self.axis, shape = p.axis, self.operand_shape(bottom, p)
+        if len(bottom) == 1:
+            self.add_param(shape, p.filler)
+
+    def compute(self, x, *given):
+        bias, = given or self.weights
+        return x + self.spread(bias, x)
+
+
+@register("Power")
+class Power(TensorLayer):
+    """(shift + scale * x) ** power; constant, with no gradient, where scale or power is 0.
+
+    The gradient is the mathematical one: Caffe's, with shift 0, is 0/0 at x = 0.
+    """
+
+    def compute(self, x):
+        p = self.layer_param.power_param
+        if p.scale * p.power == 0:
+            return torch.full_like(x, torch.tensor(p.shift).pow(p.power).item())
+        y = p.shift + p.scale * x
+        return y if p.power == 1 else y.pow(p.power)

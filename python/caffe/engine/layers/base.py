@@ -1,0 +1,116 @@
+"""The registry of layer types, and the base of layers that are said in torch operations."""
+
+import torch
+
+from ...errors import LayerError, nearest
+from ...layer import Layer
+from ..blob import Blob
+from ..fillers import fill
+
+_registry = {}
+
+
+def register(layer_type):
+    """Class decorator: prototxts reach the class by `type: "<layer_type>"`."""
+    def enter(cls):
+        _registry[layer_type] = cls
+        return cls
+    return enter
+
+
+def create(layer_param):
+    """The layer that a LayerParameter describes, not yet set up."""
+    if layer_param.type not in _registry:
+        raise LayerError(f"unknown layer type '{layer_param.type}'"
+                         + nearest(layer_param.type, _registry))
+    return _registry[layer_param.type](layer_param)
+
+
+def layer_type_list():
+    """The names of all registered layer types, sorted."""
+    return sorted(_registry)
+
+
+class TensorLayer(Layer):
+    """A layer given by `compute`, a function of tensors; autograd supplies its gradient.
+
+    Subclasses say `setup` (read `layer_param`, create parameters), `shapes` (the tops' shapes
+    from the bottoms') and `compute`. Where Caffe's gradient is not the mathematical one,
+    `compute` calls a torch.autograd.Function.
+
+    Class attributes
+    ----------------
+    bottoms, tops : (min, max) number of blobs; max None is any
+    no_gradient : indices of bottoms that never receive a gradient (labels)
+    loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
+    """
+
+    bottoms, tops = (1, 1), (1, 1)
+    no_gradient = ()
+    loss = False
+
+    # set by the net once it knows what needs a gradient
+    propagate_down = ()
+    param_propagate_down = ()
+
+    _bottom_shapes = None
+    weights = _inputs = _outputs = ()
+
+    def add_param(self, shape, filler):
+        """Append a parameter of `shape`, with the values of a FillerParameter."""
+        blob = Blob(shape)
+        fill(blob.data_tensor, filler)
+        self.blobs.append(blob)
+
+    def shapes(self, bottom):
+        """The tops' shapes, given the list of the bottoms'. Default: a top each like bottom 0."""
+        return [bottom[0]] * len(self.layer_param.top)
+
+    def compute(self, *bottom):
+        """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`."""
+        raise LayerError(f"layer type '{self.type}' defines no compute()")
+
+    def error(self, message):
+        """A LayerError to raise; the net adds the layer's name, type and bottoms."""
+        return LayerError(message)
+
+    def reshape(self, bottom, top):
+        shapes = [blob.shape for blob in bottom]
+        if shapes != self._bottom_shapes:
+            for blob, shape in zip(top, self.shapes(shapes)):
+                blob.reshape(*shape)
+            self._bottom_shapes = shapes
+
+    def forward(self, bottom, top):
+        self._inputs = _leaves(bottom, self.propagate_down)
+        self.weights = _leaves(self.blobs, self.param_propagate_down)
+        with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
+            outputs = self.compute(*self._inputs)
+        self._outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        for blob, tensor in zip(top, self._outputs):
+            blob.set_data(tensor.detach())
+
+    def backward(self, top, propagate_down, bottom):
+        wanted = [(blob.set_diff, leaf) for blob, leaf, wants
+                  in zip(bottom, self._inputs, propagate_down) if wants]
+        wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)
+                   if leaf.requires_grad]
+        for (store, leaf), gradient in zip(wanted, self._gradients(top, [w[1] for w in wanted])):
+            store(torch.zeros_like(leaf) if gradient is None else gradient)
+
+    def _gradients(self, top, leaves):
+        tracked = [(out, blob.diff_tensor) for out, blob in zip(self._outputs, top)
+                   if out.requires_grad]
+        if not tracked or not leaves:
+            return [None] * len(leaves)
+        outputs, diffs = zip(*tracked)
+        return torch.autograd.grad(outputs, leaves, diffs, retain_graph=True, allow_unused=True)
+
+
+def _leaves(blobs, wants_gradient):
+    """The blobs' tensors as new leaves of autograd.
+
+    `.data`, not `.detach()`: like Caffe, backward works with whatever the blob holds by then.
+    """
+    wants = list(wants_gradient) or [False] * len(blobs)
+    return [blob.data_tensor.data.requires_grad_(w) for blob, w in zip(blobs, wants)]

@@ -1,0 +1,66 @@
+"""Input and DummyData: where values come from."""
+
+from ...proto.caffe_pb2 import FillerParameter
+from ..fillers import fill
+from .base import TensorLayer, register
+
+
+class Source(TensorLayer):
+    """A layer without bottoms. Its tops get a shape once, and keep what users make of it."""
+
+    bottoms, tops = (0, 0), (1, None)
+
+    def each_top(self, what, values, top):
+        """`values`, given once for all tops or once for each, as one for each."""
+        if len(values) not in (1, len(top)):
+            raise self.error(f"expected {what} once or once for each of {len(top)} tops, "
+                             f"got {len(values)}")
+        return list(values) * (len(top) if len(values) == 1 else 1)
+
+    def reshape(self, bottom, top):
+        """The shapes are set already."""
+
+    def backward(self, top, propagate_down, bottom):
+        """There is nothing below."""
+
+
+@register("Input")
+class Input(Source):
+    """Tops of given shapes, which users fill."""
+
+    def setup(self, bottom, top):
+        shapes = self.layer_param.input_param.shape
+        if shapes:
+            for blob, shape in zip(top, self.each_top("shape", shapes, top)):
+                blob.reshape(*shape.dim)
+
+    def forward(self, bottom, top):
+        """The values are there already."""
+
+
+@register("DummyData")
+class DummyData(Source):
+    """Tops that fillers fill: constants once, everything else again for each forward."""
+
+    def setup(self, bottom, top):
+        p = self.layer_param.dummy_data_param
+        fillers = p.data_filler or [FillerParameter()]
+        self.fillers = self.each_top("data_filler", fillers, top)
+        for blob, shape, filler in zip(top, self._shapes(p, top), self.fillers):
+            blob.reshape(*shape)
+            if filler.type == "constant":
+                fill(blob.data_tensor, filler)
+
+    def _shapes(self, p, top):
+        legacy = [p.num, p.channels, p.height, p.width]
+        if not any(legacy):
+            return [shape.dim for shape in self.each_top("shape", p.shape, top)]
+        if p.shape:
+            raise self.error("expected shape or num, channels, height and width, got both")
+        names = "num", "channels", "height", "width"
+        return zip(*(self.each_top(name, dims, top) for name, dims in zip(names, legacy)))
+
+    def forward(self, bottom, top):
+        for blob, filler in zip(top, self.fillers):
+            if filler.type != "constant":
+                fill(blob.data_tensor, filler)

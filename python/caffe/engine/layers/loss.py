@@ -1,0 +1,142 @@
+"""SoftmaxWithLoss and Accuracy: scores held against labels."""
+
+import math
+
+import torch
+
+from ...proto.caffe_pb2 import LossParameter
+from .axes import canonical_axis
+from .base import TensorLayer, register
+
+FLT_MIN = torch.finfo(torch.float32).tiny
+
+
+class Labelled(TensorLayer):
+    """Scores with the classes on `axis`, and labels, one for each position of the other axes."""
+
+    bottoms, tops = (2, 2), (1, 2)
+
+    def check_labels(self, scores, labels, axis):
+        """Raises the layer's error unless there is one label for each position."""
+        positions = scores[:axis] + scores[axis + 1:]
+        if math.prod(labels) != math.prod(positions):
+            raise self.error(f"expected {math.prod(positions)} labels for scores of shape {scores} "
+                             f"with classes on axis {axis}, got {labels}")
+
+    def indices(self, scores, labels, axis, ignore):
+        """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.
+
+        Labels equal to `ignore` (None: no label) do not count, and become 0. Raises the layer's
+        error if another is no class.
+        """
+        shape = scores.shape
+        index = labels.long().reshape(shape[:axis] + (1,) + shape[axis + 1:])
+        counts = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+        index = index.masked_fill(~counts, 0)
+        for label in torch.stack(index.aminmax()).tolist():
+            if not 0 <= label < shape[axis]:
+                raise self.error(f"label {label} is outside [0, {shape[axis] - 1}]"
+                                 + ("" if ignore is None else f" and not ignore_label {ignore}"))
+        return index, counts
+
+
+@register("SoftmaxWithLoss")
+class SoftmaxWithLoss(Labelled):
+    """-log(probability of the label) after a softmax over the classes, summed and divided by the
+    number that `normalization` names, at least 1.
+
+    FULL counts all positions, VALID (the default) those that are not ignored, BATCH_SIZE those
+    before the axis of the classes, NONE is 1. The older normalize: true means VALID, false
+    BATCH_SIZE. A second top is the probabilities, without a gradient.
+    """
+
+    loss = True
+    no_gradient = (1,)
+
+    def setup(self, bottom, top):
+        p = self.layer_param.loss_param
+        self.ignore = p.ignore_label if p.HasField("ignore_label") else None
+        self.normalization = p.normalization
+        if p.HasField("normalize") and not p.HasField("normalization"):
+            self.normalization = LossParameter.VALID if p.normalize else LossParameter.BATCH_SIZE
+
+    def shapes(self, bottom):
+        scores, labels = bottom
+        self.axis = canonical_axis(self, self.layer_param.softmax_param.axis, scores)
+        self.check_labels(scores, labels, self.axis)
+        if scores[:1] != labels[:1]:
+            raise self.error(f"expected scores and labels of one batch size, "
+                             f"got {scores} and {labels}")
+        return [(), scores][:max(1, len(self.layer_param.top))]
+
+    def compute(self, scores, labels):
+        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        divisor = self._divisor(scores.shape, counts)
+        loss, probability = SoftmaxLoss.apply(scores, index, counts, self.axis, divisor)
+        return (loss, probability) if len(self.layer_param.top) == 2 else loss
+
+    def _divisor(self, shape, counts):
+        if self.normalization == LossParameter.VALID:
+            return counts.sum().clamp(min=1)
+        if self.normalization == LossParameter.FULL:
+            return max(1, counts.numel())
+        if self.normalization == LossParameter.BATCH_SIZE:
+            return max(1, math.prod(shape[:self.axis]))
+        return 1
+
+
+class SoftmaxLoss(torch.autograd.Function):
+    """As Caffe has it: the loss of one position is at most -log(FLT_MIN), 87.3, but its gradient,
+    probability - 1 for the label and probability elsewhere, knows no such limit."""
+
+    @staticmethod
+    def forward(ctx, scores, index, counts, axis, divisor):
+        probability = scores.softmax(axis)
+        ctx.save_for_backward(probability, index, counts)
+        ctx.mark_non_differentiable(probability)
+        ctx.axis, ctx.divisor = axis, divisor
+        losses = probability.gather(axis, index).clamp(min=FLT_MIN).log().neg()
+        return losses.masked_fill(~counts, 0).sum() / divisor, probability
+
+    @staticmethod
+    def backward(ctx, gradient, _):
+        probability, index, counts = ctx.saved_tensors
+        at_label = torch.full_like(index, -1, dtype=probability.dtype)
+        difference = probability.scatter_add(ctx.axis, index, at_label)
+        scores = difference.masked_fill_(~counts, 0).mul_(gradient / ctx.divisor)
+        return scores, None, None, None, None
+
+
+@register("Accuracy")
+class Accuracy(Labelled):
+    """The share of positions whose label is among the top_k scores; a tie counts as lost.
+
+    The optional second top is that share for each class, 0 where the class does not occur.
+    """
+
+    no_gradient = (0, 1)
+
+    def setup(self, bottom, top):
+        p = self.layer_param.accuracy_param
+        self.ignore = p.ignore_label if p.HasField("ignore_label") else None
+
+    def shapes(self, bottom):
+        scores, labels = bottom
+        p = self.layer_param.accuracy_param
+        axis = self.axis = canonical_axis(self, p.axis, scores)
+        self.check_labels(scores, labels, axis)
+        if p.top_k > scores[axis]:
+            raise self.error(f"top_k {p.top_k} is more than the {scores[axis]} classes "
+                             f"on axis {axis} of {scores}")
+        return [(), (scores[axis],)][:len(self.layer_param.top)]
+
+    def compute(self, scores, labels):
+        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        rank = (scores >= scores.gather(self.axis, index)).sum(self.axis, keepdim=True)
+        right = counts & (rank <= self.layer_param.accuracy_param.top_k)
+        accuracy = right.sum().to(scores.dtype) / counts.sum().clamp(min=1)
+        if len(self.layer_param.top) == 1:
+            return accuracy
+        found, present = (scores.new_zeros(scores.shape[self.axis]).index_add_(
+            0, index.flatten(), mask.flatten().to(scores.dtype)) for mask in (right, counts))
+        return accuracy, found / present.clamp(min=1)

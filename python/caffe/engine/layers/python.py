@@ -1,0 +1,26 @@
+"""Python: a layer that the user wrote, a subclass of caffe.Layer in a module of theirs."""
+
+import importlib
+
+from ...errors import LayerError, nearest
+from ...layer import Layer
+from .base import register
+
+
+@register("Python")
+def python_layer(layer_param):
+    """An instance of the class that `python_param { module layer }` names."""
+    param = layer_param.python_param
+    try:
+        module = importlib.import_module(param.module)
+    except ModuleNotFoundError as error:
+        if error.name != param.module.split(".")[0] and error.name != param.module:
+            raise
+        raise LayerError(f"no Python module '{param.module}' on sys.path / PYTHONPATH") from error
+    layer = getattr(module, param.layer, None)
+    if layer is None:
+        raise LayerError(f"module '{param.module}' ({module.__file__}) has no class "
+                         f"'{param.layer}'" + nearest(param.layer, vars(module)))
+    if not (isinstance(layer, type) and issubclass(layer, Layer)):
+        raise LayerError(f"'{param.module}.{param.layer}' is not a subclass of caffe.Layer")
+    return layer(layer_param)

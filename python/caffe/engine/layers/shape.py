@@ -1,0 +1,177 @@
+"""Crop, Concat, Slice, Reshape, Flatten, Split and Silence: values that move, or go nowhere."""
+
+import math
+
+import torch
+
+from .axes import canonical_axis
+from .base import TensorLayer, register
+
+
+@register("Crop")
+class Crop(TensorLayer):
+    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone.
+
+    The window begins at `offset`: one for all these axes (default 0), or one for each.
+    """
+
+    bottoms = (2, 2)
+
+    def shapes(self, bottom):
+        shape, reference = bottom
+        if len(shape) != len(reference):
+            raise self.error(f"expected bottoms with the same number of axes, "
+                             f"got {shape} and {reference}")
+        start = canonical_axis(self, self.layer_param.crop_param.axis, shape)
+        offsets = self._offsets(len(shape) - start)
+        if any(n < offset + size for n, offset, size
+               in zip(shape[start:], offsets, reference[start:])):
+            raise self.error(f"a window of {reference[start:]} at offset {offsets} reaches "
+                             f"beyond {shape[start:]}")
+        return [shape[:start] + reference[start:]]
+
+    def _offsets(self, axes):
+        given = tuple(self.layer_param.crop_param.offset) or (0,)
+        if len(given) not in (1, axes):
+            raise self.error(f"expected 1 or {axes} offsets, got {len(given)}")
+        return given if len(given) == axes else given * axes
+
+    def compute(self, x, reference):
+        start = self.layer_param.crop_param.axis % x.dim()
+        sizes = reference.shape[start:]
+        window = (slice(offset, offset + size)
+                  for offset, size in zip(self._offsets(len(sizes)), sizes))
+        return x[(slice(None),) * start + tuple(window)]
+
+
+def _joint_axis(layer, p, legacy, shape):
+    """`axis`, or under its older name concat_dim or slice_dim, counted from the front."""
+    if not p.HasField(legacy):
+        return canonical_axis(layer, p.axis, shape)
+    if p.HasField("axis"):
+        raise layer.error(f"expected axis or {legacy}, got both")
+    return canonical_axis(layer, getattr(p, legacy), shape)
+
+
+@register("Concat")
+class Concat(TensorLayer):
+    """The bottoms one after the other along `axis`; their other axes agree."""
+
+    bottoms = (1, None)
+
+    def shapes(self, bottom):
+        axis = self.axis = _joint_axis(self, self.layer_param.concat_param, "concat_dim", bottom[0])
+        around = {shape[:axis] + shape[axis + 1:] for shape in bottom}
+        if len(around) > 1 or len({len(shape) for shape in bottom}) > 1:
+            raise self.error(f"expected shapes that differ on axis {axis} alone, "
+                             f"got {' and '.join(map(str, bottom))}")
+        total = sum(shape[axis] for shape in bottom)
+        return [bottom[0][:axis] + (total,) + bottom[0][axis + 1:]]
+
+    def compute(self, *bottoms):
+        return torch.cat(bottoms, self.axis)
+
+
+@register("Slice")
+class Slice(TensorLayer):
+    """The bottom cut along `axis` at each slice_point, or without any into equal parts."""
+
+    tops = (1, None)
+
+    def shapes(self, bottom):
+        shape = bottom[0]
+        axis = self.axis = _joint_axis(self, self.layer_param.slice_param, "slice_dim", shape)
+        self.sizes = self._sizes(shape[axis], len(self.layer_param.top))
+        return [shape[:axis] + (size,) + shape[axis + 1:] for size in self.sizes]
+
+    def _sizes(self, total, count):
+        points = list(self.layer_param.slice_param.slice_point)
+        if not points:
+            if total % count:
+                raise self.error(f"axis {self.axis} of size {total} does not divide into "
+                                 f"{count} equal tops")
+            return [total // count] * count
+        if len(points) != count - 1:
+            raise self.error(f"expected {count - 1} slice_point for {count} tops, "
+                             f"got {len(points)}")
+        sizes = [end - begin for begin, end in zip([0, *points], [*points, total])]
+        if min(sizes) < 1:
+            raise self.error(f"expected increasing slice_point between 0 and {total}, got {points}")
+        return sizes
+
+    def compute(self, x):
+        return x.split(self.sizes, self.axis)
+
+
+@register("Reshape")
+class Reshape(TensorLayer):
+    """The bottom in another shape, for `num_axes` axes from `axis` on (-1: all to the end).
+
+    A dim of 0 copies the bottom's, and one dim of -1 takes what remains.
+    """
+
+    def shapes(self, bottom):
+        shape, p = bottom[0], self.layer_param.reshape_param
+        start = p.axis if p.axis >= 0 else len(shape) + 1 + p.axis
+        end = len(shape) if p.num_axes == -1 else start + p.num_axes
+        if not 0 <= start <= end <= len(shape):
+            raise self.error(f"axis {p.axis} and num_axes {p.num_axes} do not fit shape {shape}")
+        dims = self._copied(list(p.shape.dim), shape[start:])
+        self.target = shape[:start] + self._inferred(dims, shape[start:end]) + shape[end:]
+        return [self.target]
+
+    def _copied(self, dims, source):
+        if 0 in dims[len(source):]:
+            raise self.error(f"shape {dims} copies an axis (0) that the bottom does not have")
+        return [source[i] if dim == 0 else dim for i, dim in enumerate(dims)]
+
+    def _inferred(self, dims, source):
+        if dims.count(-1) > 1 or min(dims, default=0) < -1:
+            raise self.error(f"expected dims of at least 0 and at most one -1, got {dims}")
+        known = math.prod(dim for dim in dims if dim != -1)
+        total = math.prod(source)
+        if total % max(known, 1) or (-1 not in dims and known != total):
+            raise self.error(f"{total} values {source} do not fit shape {dims}")
+        return tuple(total // max(known, 1) if dim == -1 else dim for dim in dims)
+
+    def compute(self, x):
+        return x.reshape(self.target)
+
+
+@register("Flatten")
+class Flatten(TensorLayer):
+    """The axes from `axis` to `end_axis` as one."""
+
+    def shapes(self, bottom):
+        shape, p = bottom[0], self.layer_param.flatten_param
+        start, end = (canonical_axis(self, axis, shape) for axis in (p.axis, p.end_axis))
+        if start > end:
+            raise self.error(f"expected axis up to end_axis, got {p.axis} and {p.end_axis}")
+        return [shape[:start] + (math.prod(shape[start:end + 1]),) + shape[end + 1:]]
+
+    def compute(self, x):
+        p = self.layer_param.flatten_param
+        return x.flatten(p.axis, p.end_axis)
+
+
+@register("Split")
+class Split(TensorLayer):
+    """The bottom, for several users; their gradients add up."""
+
+    tops = (1, None)
+
+    def compute(self, x):
+        return (x,) * len(self.layer_param.top)
+
+
+@register("Silence")
+class Silence(TensorLayer):
+    """Takes bottoms that nobody else wants, so that they are no outputs of the net."""
+
+    bottoms, tops = (1, None), (0, 0)
+
+    def shapes(self, bottom):
+        return []
+
+    def compute(self, *bottoms):
+        return ()

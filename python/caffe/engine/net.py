@@ -1,0 +1,322 @@
+"""Net: layers in the order of the prototxt, with their blobs and parameters."""
+
+from collections import OrderedDict
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from .. import prototxt
+from ..context import TEST, TRAIN
+from ..errors import CaffeError, LayerError, WeightsError
+from ..proto import caffe_pb2
+from . import graph, weights as weight_files
+from .blob import Blob
+from .layers import TensorLayer, create
+
+
+class Net:
+    """A net read from a prototxt: pycaffe's `caffe.Net`.
+
+    Net(file, phase, level=0, stages=(), weights=None) or Net(file, weights, phase).
+
+    Parameters
+    ----------
+    network_file : path of a prototxt
+    weights : path of a caffemodel to start from
+    phase : caffe.TRAIN or caffe.TEST
+    level, stages : the state that include and exclude rules are held against
+
+    Attributes
+    ----------
+    blobs : OrderedDict of every blob by name
+    params : OrderedDict of each layer's parameters by layer name
+    layers, layer_dict : the layers, in order and by name
+    inputs, outputs : names of the blobs of Input layers, and of those that nothing reads
+    top_names, bottom_names : OrderedDict of blob names by layer name
+    blob_loss_weights : OrderedDict of the loss weight of each blob
+
+    Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
+    """
+
+    def __init__(self, network_file, *args, phase=None, level=0, stages=(), weights=None):
+        for arg in args:
+            if isinstance(arg, int):
+                phase = arg
+            else:
+                weights = arg
+        if phase not in (TRAIN, TEST):
+            raise CaffeError(f"{network_file}: a net needs a phase, caffe.TRAIN or caffe.TEST")
+        param = prototxt.read_net(network_file)
+        param.state.phase, param.state.level = phase, level
+        param.state.stage.extend(stages)
+        self._build(param, str(network_file))
+        if weights is not None:
+            self.copy_from(weights)
+
+    @classmethod
+    def _from_param(cls, param, source):
+        """A net from a NetParameter whose state is set; `source` names it in errors."""
+        net = cls.__new__(cls)
+        net._build(param, source)
+        return net
+
+    # building
+
+    def _build(self, param, source):
+        self._source = source
+        try:
+            self._param = graph.insert_splits(graph.filter_layers(param))
+        except LayerError as error:
+            raise LayerError(f"{source}: {error}") from None
+        self.name = param.name
+        self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
+        self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
+        self._owners = {}
+        self._learnable = []
+        unread = OrderedDict()
+        for spec in self._param.layer:
+            if not spec.HasField("phase"):
+                spec.phase = param.state.phase
+            self._add_layer(spec)
+            for blob in spec.bottom:
+                unread.pop(blob, None)
+            unread.update((blob, None) for blob in spec.top)
+        self.outputs = list(unread)
+        self.inputs = [top for spec in self._param.layer if spec.type == "Input"
+                       for top in spec.top]
+        names = [spec.name for spec in self._param.layer]
+        self._layer_names = names
+        self.layer_dict = OrderedDict(zip(names, self.layers))
+        self.params = OrderedDict((name, layer.blobs) for name, layer in zip(names, self.layers)
+                                  if layer.blobs)
+        self.top_names = OrderedDict((s.name, list(s.top)) for s in self._param.layer)
+        self.bottom_names = OrderedDict((s.name, list(s.bottom)) for s in self._param.layer)
+        self._plan_backward()
+
+    def _add_layer(self, spec):
+        number = len(self.layers)
+        bottom = [self.blobs[name] for name in spec.bottom]
+        with self._located(spec, bottom):
+            layer = create(spec)
+            top = [self._top_blob(name, spec) for name in spec.top]
+            if isinstance(layer, TensorLayer):
+                _check_count(layer, "bottom", len(bottom), layer.bottoms)
+                _check_count(layer, "top", len(top), layer.tops)
+            layer.setup(bottom, top)
+            layer.reshape(bottom, top)
+            self.layers.append(layer)
+            self._bottoms.append(bottom)
+            self._tops.append(top)
+            self._own_params(spec, layer)
+            self._loss_weights.append(_loss_weights(spec, layer))
+        for name, weight in zip(spec.top, self._loss_weights[number]):
+            self.blob_loss_weights[name] = weight
+        self._seed_loss(number)
+
+    def _top_blob(self, name, spec):
+        if name not in spec.bottom:
+            self.blobs[name] = Blob()
+        return self.blobs[name]
+
+    def _own_params(self, spec, layer):
+        """Join parameters of equal name, and list those that a solver updates."""
+        if len(spec.param) > len(layer.blobs):
+            raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
+                             "entries")
+        for i, blob in enumerate(layer.blobs):
+            param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
+            owner = self._owners.get(param.name) if param.name else None
+            if owner is None:
+                self._owners[param.name] = (blob, spec.name)
+                self._learnable.append((blob, param))
+                continue
+            shared, owner_name = owner
+            permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+            fits = blob.count == shared.count if permissive else blob.shape == shared.shape
+            if not fits:
+                raise LayerError(f"cannot share the parameter '{param.name}' of layer "
+                                 f"'{owner_name}': its shape is {shared.shape}, here {blob.shape}")
+            blob.share_data(shared)
+            blob.share_diff(shared)
+
+    def _plan_backward(self):
+        try:
+            plan = graph.plan_backward(self._param, self.layers, self._loss_weights,
+                                       self._param.force_backward)
+        except LayerError as error:
+            raise LayerError(f"{self._source}: {error}") from None
+        self._backward_plan = [(runs, down) for runs, down, _ in plan]
+        for layer, (runs, down, params) in zip(self.layers, plan):
+            if isinstance(layer, TensorLayer) and runs:
+                layer.propagate_down, layer.param_propagate_down = down, params
+
+    def _seed_loss(self, number):
+        """The gradient of the loss by a top with a loss weight is that weight."""
+        for blob, weight in zip(self._tops[number], self._loss_weights[number]):
+            if weight:
+                blob.diff_tensor.fill_(weight)
+
+    @contextmanager
+    def _located(self, spec, bottom):
+        """Add file, layer and bottoms to what a layer complains about."""
+        try:
+            yield
+        except LayerError as error:
+            blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(spec.bottom, bottom))
+            place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
+            raise LayerError(f"{self._source}: {place}: {error}") from error
+
+    # running
+
+    def forward(self, blobs=None, start=None, end=None, **kwargs):
+        """Run the layers from `start` to `end` (names, inclusive; default: all).
+
+        Parameters
+        ----------
+        blobs : list of further blobs to return
+        kwargs : arrays for input blobs; all inputs must be given, or none
+
+        Returns {blob name: array} of the net's outputs, or of the first top of `end`, and `blobs`.
+        """
+        first = self._index(start) if start is not None else 0
+        last = self._index(end) if end is not None else len(self.layers) - 1
+        names = self.top_names[end][:1] if end is not None else self.outputs
+        if kwargs:
+            if set(kwargs) != set(self.inputs):
+                raise CaffeError(f"inputs of the net are {self.inputs}, given were {list(kwargs)}")
+            for name, value in kwargs.items():
+                self._feed(name, value)
+        self._forward(first, last)
+        return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
+
+    def backward(self, diffs=None, start=None, end=None, **kwargs):
+        """Run backward from layer `start` down to layer `end` (names, inclusive; default: all).
+
+        Parameters
+        ----------
+        diffs : list of further blobs whose gradient to return
+        kwargs : gradients to place on output blobs first; all outputs must be given, or none
+
+        Returns {blob name: gradient} of the net's inputs, or of the first bottom of `end`, and
+        `diffs`. Gradients of parameters are added to what `params` hold.
+        """
+        last = self._index(start) if start is not None else len(self.layers) - 1
+        first = self._index(end) if end is not None else 0
+        names = self.bottom_names[end][:1] if end is not None else self.inputs
+        if kwargs:
+            if set(kwargs) != set(self.outputs):
+                raise CaffeError(f"outputs of the net are {self.outputs}, given were "
+                                 f"{list(kwargs)}")
+            for name, value in kwargs.items():
+                self._blob(name).diff[...] = value
+        self._backward(last, first)
+        return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
+
+    def _forward(self, first, last):
+        """Run layers first..last; returns the loss, a tensor on the current device."""
+        loss = 0.0
+        for number in range(first, last + 1):
+            spec, layer = self._param.layer[number], self.layers[number]
+            bottom, top = self._bottoms[number], self._tops[number]
+            with self._located(spec, bottom):
+                layer.reshape(bottom, top)
+                layer.forward(bottom, top)
+            for blob, weight in zip(top, self._loss_weights[number]):
+                if weight:
+                    if blob.diff_tensor.numel() > 1:
+                        self._seed_loss(number)
+                    loss = loss + weight * blob.data_tensor.sum()
+        return loss
+
+    def _backward(self, last, first):
+        for number in range(last, first - 1, -1):
+            runs, down = self._backward_plan[number]
+            if runs:
+                with self._located(self._param.layer[number], self._bottoms[number]):
+                    self.layers[number].backward(self._tops[number], down, self._bottoms[number])
+
+    def reshape(self):
+        """Give all blobs the shapes that follow from those of the inputs."""
+        for spec, layer, bottom, top in zip(self._param.layer, self.layers, self._bottoms,
+                                            self._tops):
+            with self._located(spec, bottom):
+                layer.reshape(bottom, top)
+
+    def clear_param_diffs(self):
+        """Set the gradients of all parameters to zero."""
+        for blob, _ in self._learnable:
+            blob.clear_diff()
+
+    def _feed(self, name, value):
+        value, blob = np.asarray(value), self.blobs[name]
+        if value.shape != blob.shape:
+            raise LayerError(f"{self._source}: input '{name}' has the shape {blob.shape}, "
+                             f"given was {value.shape}; reshape the blob first")
+        blob.data[...] = value
+
+    def _index(self, layer):
+        if layer not in self.layer_dict:
+            raise LayerError(f"{self._source}: no layer '{layer}' in the net")
+        return self._layer_names.index(layer)
+
+    def _blob(self, name):
+        if name not in self.blobs:
+            raise LayerError(f"{self._source}: no blob '{name}' in the net")
+        return self.blobs[name]
+
+    # weights
+
+    def copy_from(self, weights):
+        """Take the parameters of layers of equal names from a caffemodel.
+
+        Layers that only one side has are left alone. Raises WeightsError if the file cannot be
+        read or a parameter does not fit; the net is then unchanged.
+        """
+        source = weight_files.read_caffemodel(weights)
+        copies = []
+        for name, arrays in source:
+            if name not in self.params:
+                continue
+            blobs = self.params[name]
+            if len(arrays) != len(blobs):
+                raise WeightsError(f"{weights}: layer '{name}' has {len(arrays)} parameters, in "
+                                   f"{self._source} it has {len(blobs)}")
+            for i, (blob, array) in enumerate(zip(blobs, arrays)):
+                if not weight_files.same_shape(array.shape, blob.shape):
+                    raise WeightsError(
+                        f"{weights}: parameter {i} of layer '{name}' has the shape {array.shape}, "
+                        f"in {self._source} it has {blob.shape}")
+                copies.append((blob, array))
+        for blob, array in copies:
+            blob.data[...] = array.reshape(blob.shape)
+
+    def share_with(self, other):
+        """Use the parameters of `other` for layers of equal names, now and after updates."""
+        for name, blobs in other.params.items():
+            for i, (mine, theirs) in enumerate(zip(self.params.get(name, ()), blobs)):
+                if mine.shape != theirs.shape:
+                    raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape "
+                                       f"is {mine.shape} in {self._source} and {theirs.shape} in "
+                                       f"{other._source}")
+                mine.share_data(theirs)
+
+    def save(self, path):
+        """Write the net with its parameters to `path`, a binary caffemodel."""
+        weight_files.write_caffemodel(path, self._param, self.layers)
+
+
+def _check_count(layer, kind, count, allowed):
+    low, high = allowed
+    if count < low or (high is not None and count > high):
+        wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
+        raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
+
+
+def _loss_weights(spec, layer):
+    if spec.loss_weight:
+        if len(spec.loss_weight) != len(spec.top):
+            raise LayerError(f"has {len(spec.top)} tops but {len(spec.loss_weight)} loss_weight")
+        return list(spec.loss_weight)
+    default = 1.0 if getattr(layer, "loss", False) else 0.0
+    return [default if i == 0 else 0.0 for i in range(len(spec.top))]

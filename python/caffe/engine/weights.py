@@ -1,0 +1,222 @@
+"""The binary files: caffemodels and solverstates, read and written without copies.
+
+Weights are packed floats, so on the wire they are the array's bytes. Only the small messages
+around them go through protobuf: a walker finds the blobs in the memory-mapped file.
+"""
+
+import mmap
+import os
+import struct
+import tempfile
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..proto import caffe_pb2
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def read_caffemodel(path):
+    """The parameters in a caffemodel, of the current or the V1 format.
+
+    Returns a list of (layer name, list of float32 arrays), the arrays views of the mapped file.
+    Raises WeightsError for a file that is missing, empty, truncated or not a caffemodel.
+    """
+    with _complaining_about(path, "caffemodel"):
+        layers = [_layer(field, body) for field, _, body in _fields(_map(path))
+                  if field in (_LAYER, _V1_LAYER)]
+        if not layers:
+            raise ValueError("it holds no layers")
+        return layers
+
+
+def write_caffemodel(path, net_param, layers):
+    """Write a NetParameter, with the parameters of `layers` in place of its own, to `path`."""
+    header = caffe_pb2.NetParameter()
+    header.CopyFrom(net_param)
+    del header.layer[:]
+    with replacing(path) as file:
+        file.write(header.SerializeToString())
+        for spec, layer in zip(net_param.layer, layers):
+            pieces = [spec.SerializeToString()]
+            for blob in layer.blobs:
+                pieces += _message(_LAYER_BLOBS, _blob_pieces(blob.data))
+            file.writelines(_message(_LAYER, pieces))
+
+
+def read_solverstate(path):
+    """A solverstate: (SolverState without history, list of history arrays)."""
+    with _complaining_about(path, "solverstate"):
+        state, history = caffe_pb2.SolverState(), []
+        for field, start, body in _fields(_map(path)):
+            if field == _STATE_HISTORY:
+                history.append(_blob_array(body))
+            else:
+                state.MergeFromString(bytes(start))
+        if not state.HasField("iter"):
+            raise ValueError("it holds no iteration")
+        return state, history
+
+
+def write_solverstate(path, state, history):
+    """Write a SolverState with `history`, a list of arrays, to `path`."""
+    with replacing(path) as file:
+        file.write(state.SerializeToString())
+        for array in history:
+            file.writelines(_message(_STATE_HISTORY, _blob_pieces(array)))
+
+
+def same_shape(stored, wanted):
+    """Whether shapes agree; 4-D ones of old files may have leading ones."""
+    return stored == wanted or (len(stored) == 4 and len(wanted) < 4
+                                and stored == (1,) * (4 - len(wanted)) + tuple(wanted))
+
+
+@contextmanager
+def replacing(path):
+    """A binary file that takes the name `path` once it is complete, and never before."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".")
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+# the wire format
+
+
+def _number(message, name):
+    return message.DESCRIPTOR.fields_by_name[name].number
+
+
+_LAYER, _V1_LAYER = (_number(caffe_pb2.NetParameter, n) for n in ("layer", "layers"))
+_LAYER_NAME, _LAYER_BLOBS = (_number(caffe_pb2.LayerParameter, n) for n in ("name", "blobs"))
+_V1_NAME, _V1_BLOBS = (_number(caffe_pb2.V1LayerParameter, n) for n in ("name", "blobs"))
+_STATE_HISTORY = _number(caffe_pb2.SolverState, "history")
+_SHAPE, _DATA, _DOUBLES = (_number(caffe_pb2.BlobProto, n)
+                           for n in ("shape", "data", "double_data"))
+_LEGACY_DIMS = tuple(_number(caffe_pb2.BlobProto, n)
+                     for n in ("num", "channels", "height", "width"))
+
+
+def _map(path):
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ValueError("it is empty")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+@contextmanager
+def _complaining_about(path, kind):
+    try:
+        yield
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise WeightsError(f"{path}: is a folder, not a {kind}") from None
+    except (ValueError, ArithmeticError, struct.error) as error:
+        raise WeightsError(f"{path}: not a {kind}, or a damaged one: {error}") from error
+
+
+def _fields(buffer):
+    """Walk a message: (field number, the whole field's bytes, its payload's bytes or value)."""
+    position = 0
+    while position < len(buffer):
+        start = position
+        tag, position = _varint(buffer, position)
+        field, kind = tag >> 3, tag & 7
+        if field == 0:
+            raise ValueError(f"no field has number 0 (byte {start})")
+        if kind == _VARINT:
+            body, position = _varint(buffer, position)
+        elif kind in (_FIXED64, _FIXED32, _BYTES):
+            size = {_FIXED64: 8, _FIXED32: 4}.get(kind)
+            if size is None:
+                size, position = _varint(buffer, position)
+            body, position = buffer[position:position + size], position + size
+            if position > len(buffer):
+                raise ValueError(f"a field ends {position - len(buffer)} bytes after the data; "
+                                 "the file is truncated")
+        else:
+            raise ValueError(f"unknown wire type {kind} (byte {start})")
+        yield field, buffer[start:position], body
+
+
+def _varint(buffer, position):
+    value = shift = 0
+    while position < len(buffer) and shift < 64:
+        byte = buffer[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+    raise ValueError(f"no number at byte {position}; the file is truncated")
+
+
+def _layer(field, body):
+    name_field, blobs_field = ((_LAYER_NAME, _LAYER_BLOBS) if field == _LAYER
+                               else (_V1_NAME, _V1_BLOBS))
+    name, blobs = "", []
+    for number, _, payload in _fields(_submessage(body)):
+        if number == name_field:
+            name = bytes(_submessage(payload)).decode()
+        elif number == blobs_field:
+            blobs.append(_blob_array(_submessage(payload)))
+    return name, blobs
+
+
+def _submessage(body):
+    if isinstance(body, int):
+        raise ValueError("a number stands where a message is expected")
+    return body
+
+
+def _blob_array(body):
+    shape, legacy, parts = None, {}, {_DATA: [], _DOUBLES: []}
+    for number, _, payload in _fields(body):
+        if number == _SHAPE:
+            shape = tuple(caffe_pb2.BlobShape.FromString(bytes(_submessage(payload))).dim)
+        elif number in parts:
+            parts[number].append(payload)   # one packed run; in old files a field for each value
+        elif number in _LEGACY_DIMS:
+            legacy[number] = payload
+    if shape is None and legacy:   # as in the published VGG-16
+        shape = tuple(legacy.get(number, 0) for number in _LEGACY_DIMS)
+    pieces, kind = (parts[_DOUBLES], "<f8") if parts[_DOUBLES] else (parts[_DATA], "<f4")
+    array = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), kind)
+    if shape is None:
+        shape = array.shape
+    if array.size != int(np.prod(shape)):
+        raise ValueError(f"a blob of shape {shape} holds {array.size} values")
+    return array.reshape(shape)
+
+
+def _blob_pieces(array):
+    shape = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=array.shape))
+    values = np.ascontiguousarray(array, "<f4")
+    return [shape.SerializeToString(), *_message(_DATA, [memoryview(values.reshape(-1)).cast("B")])]
+
+
+def _message(field, pieces):
+    """The pieces as one length-delimited field."""
+    size = sum(len(piece) for piece in pieces)
+    return [_encode(field << 3 | _BYTES) + _encode(size), *pieces]
+
+
+def _encode(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,30 @@
+"""The exceptions that the engine raises. The original ended the interpreter instead."""
+
+from difflib import get_close_matches
+
+
+class CaffeError(RuntimeError):
+    """Base of all errors of the engine."""
+
+
+class PrototxtError(CaffeError):
+    """A prototxt that does not exist, does not parse, or names an unknown field."""
+
+
+class LayerError(CaffeError):
+    """A layer that is unknown, is wired wrongly, or whose blobs do not fit."""
+
+
+class WeightsError(CaffeError):
+    """A caffemodel or solverstate that cannot be read, or does not fit the net."""
+
+
+class DeviceError(CaffeError):
+    """A device that is not there."""
+
+
+def nearest(name, known):
+    """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
+    folded = {entry.lower(): entry for entry in known}
+    match = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f" (did you mean '{folded[match[0]]}'?)" if match else ""

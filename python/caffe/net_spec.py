@@ -1,0 +1,224 @@
+"""NetSpec: nets written in Python, as in pycaffe.
+
+    n = NetSpec()
+    n.data = L.Input(shape=dict(dim=[1, 3, 224, 224]))
+    n.conv = L.Convolution(n.data, num_output=64, kernel_size=3, param=[dict(lr_mult=1)])
+    n.relu = L.ReLU(n.conv, in_place=True)
+    n.to_proto()                      # a NetParameter; str() of it is the prototxt
+
+A keyword of a layer that LayerParameter has is set there (`param`, `loss_param`, `include`);
+any other belongs to the type's own parameter (`num_output` to `convolution_param`).
+"""
+
+from collections import Counter, OrderedDict
+
+from .errors import PrototxtError, nearest
+from .proto import caffe_pb2
+
+
+def param_name_dict():
+    """{layer type: name of its parameter field}, e.g. {'Convolution': 'convolution'}.
+
+    The message type gives the layer's name: convolution_param is a ConvolutionParameter.
+    """
+    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
+    return {field.message_type.name[:-len("Parameter")]: field.name[:-len("_param")]
+            for field in fields if field.name.endswith("_param")}
+
+
+_PARAM_NAMES = param_name_dict()
+# layers whose parameters are those of another type
+_PARAM_NAMES.update(Deconvolution="convolution", Im2col="convolution",
+                    LSTM="recurrent", RNN="recurrent")
+
+
+def to_proto(*tops):
+    """The NetParameter of all layers that `tops` depend on, automatically named."""
+    layers, names, counts = OrderedDict(), {}, Counter()
+    for top in tops:
+        top.fn._to_proto(layers, names, counts)
+    net = caffe_pb2.NetParameter()
+    net.layer.extend(layers.values())
+    return net
+
+
+def assign_proto(proto, name, value):
+    """Set a field from Python: dicts are messages, lists repeated fields, str names an enum.
+
+    Raises PrototxtError for a field that the message does not have.
+    """
+    fields = proto.DESCRIPTOR.fields_by_name
+    if name not in fields:
+        raise PrototxtError(f"{proto.DESCRIPTOR.name} has no field '{name}'"
+                            + nearest(name, fields))
+    target = getattr(proto, name)
+    if hasattr(target, "append") or hasattr(target, "add"):
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if fields[name].message_type:
+            for entry in values:
+                _assign_message(target.add(), entry)
+        else:
+            target.extend(values)
+    elif fields[name].message_type:
+        _assign_message(target, value)
+    else:
+        setattr(proto, name, value)
+
+
+def _assign_message(message, value):
+    if not isinstance(value, dict):
+        raise TypeError(f"{message.DESCRIPTOR.name} is given as a dict, not as {value!r}")
+    message.SetInParent()
+    for name, entry in value.items():
+        assign_proto(message, name, entry)
+
+
+class Top:
+    """Output number `n` of the layer `fn`."""
+
+    def __init__(self, fn, n):
+        self.fn = fn
+        self.n = n
+
+    def to_proto(self):
+        """The NetParameter of all layers that this top depends on."""
+        return to_proto(self)
+
+    def _update(self, params):
+        self.fn._update(params)
+
+    def _to_proto(self, layers, names, counts):
+        return self.fn._to_proto(layers, names, counts)
+
+
+class Function:
+    """A layer: its type, its bottoms, its keywords, and the tops that it makes."""
+
+    def __init__(self, type_name, inputs, params):
+        self.type_name = type_name
+        for index, top in enumerate(inputs):
+            if not isinstance(top, Top):
+                raise TypeError(f"{type_name} input {index} is not a Top (type is "
+                                f"{type(top).__name__})")
+        self.inputs = inputs
+        self.params = dict(params)
+        self.ntop = self.params.pop("ntop", 1)
+        self.in_place = self.params.pop("in_place", False)
+        if self.in_place and len(inputs) != 1:
+            raise TypeError(f"{type_name}: an in-place layer has one input, not {len(inputs)}")
+        self.tops = tuple(Top(self, n) for n in range(self.ntop))
+
+    def _update(self, params):
+        self.params.update(params)
+
+    def _name(self, names, counts):
+        if self not in names:
+            counts[self.type_name] += 1
+            names[self] = self.params.get("name", self.type_name + str(counts[self.type_name]))
+        return names[self]
+
+    def _top_name(self, top, names, counts):
+        if self.in_place:
+            source = self.inputs[0]
+            return source.fn._top_name(source, names, counts)
+        if top not in names:
+            base = self._name(names, counts)
+            names[top] = base if self.ntop == 1 else f"{base}_{top.n}"
+        return names[top]
+
+    def _to_proto(self, layers, names, counts):
+        if self in layers:
+            return
+        bottoms = []
+        for source in self.inputs:
+            source._to_proto(layers, names, counts)
+            bottoms.append(source.fn._top_name(source, names, counts))
+        layer = caffe_pb2.LayerParameter(type=self.type_name, bottom=bottoms)
+        layer.top.extend(self._top_name(top, names, counts) for top in self.tops)
+        layer.name = self._name(names, counts)
+        try:
+            self._assign(layer)
+        except (PrototxtError, TypeError, ValueError) as error:
+            raise type(error)(f"layer '{layer.name}' ({self.type_name}): {error}") from None
+        layers[self] = layer
+
+    def _assign(self, layer):
+        fields = layer.DESCRIPTOR.fields_by_name
+        own = _PARAM_NAMES.get(self.type_name)
+        for key, value in self.params.items():
+            if key == "name":
+                continue
+            if key in fields:
+                assign_proto(layer, key, value)
+            elif own is None:
+                raise PrototxtError(f"the type has no parameters of its own, so no '{key}'"
+                                    + nearest(key, fields))
+            else:
+                assign_proto(getattr(layer, own + "_param"), key, value)
+
+
+class NetSpec:
+    """A net in the making: assigning a Top names its blob and its layer."""
+
+    def __init__(self):
+        super().__setattr__("tops", OrderedDict())
+
+    def __setattr__(self, name, value):
+        self.tops[name] = value
+
+    def __getattr__(self, name):
+        try:
+            return self.tops[name]
+        except KeyError:
+            raise AttributeError(f"the net has no top '{name}'"
+                                 + nearest(name, self.tops)) from None
+
+    def __setitem__(self, name, value):
+        self.tops[name] = value
+
+    def __getitem__(self, name):
+        return self.tops[name]
+
+    def __delattr__(self, name):
+        del self.tops[name]
+
+    def __delitem__(self, name):
+        del self.tops[name]
+
+    def to_proto(self):
+        """The NetParameter of the net, layers named after their (first) tops."""
+        names = {top: name for name, top in self.tops.items()}
+        for name, top in self.tops.items():
+            names.setdefault(top.fn, top.fn.params.get("name", name))
+        layers, counts = OrderedDict(), Counter()
+        for top in self.tops.values():
+            top._to_proto(layers, names, counts)
+        net = caffe_pb2.NetParameter()
+        net.layer.extend(layers.values())
+        return net
+
+
+class Layers:
+    """`L.Type(*bottoms, **parameters)`: the Top, or tuple of Tops, of a new layer."""
+
+    def __getattr__(self, name):
+        def layer(*args, **kwargs):
+            function = Function(name, args, kwargs)
+            if function.ntop == 0:
+                return function
+            return function.tops[0] if function.ntop == 1 else function.tops
+        return layer
+
+
+class Parameters:
+    """`P.Pooling.MAX`: values of the enums of a layer type's parameter."""
+
+    def __getattr__(self, name):
+        message = getattr(caffe_pb2, name + "Parameter", None)
+        if message is None:
+            raise AttributeError(f"there is no {name}Parameter")
+        return message
+
+
+layers = Layers()
+params = Parameters()

@@ -1,0 +1,108 @@
+"""The message classes of caffe.proto, for any protobuf runtime from 5 on.
+
+Code that protoc generates is tied to the runtime of its day, so the classes are made from the
+schema's text: a reader for the part of proto2 that it uses, and protobuf's own class factory.
+Exports what a generated module would: messages, enums, enum values and DESCRIPTOR.
+"""
+
+import re
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.internal import enum_type_wrapper
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_TOKEN = re.compile(r'//[^\n]*|\s+|("(?:[^"\\]|\\.)*"|[\w.+-]+|[{}\[\]=;,])')
+
+
+class _Reader:
+    """Recursive descent over the tokens of a proto2 file."""
+
+    def __init__(self, text):
+        self.tokens = [t for t in _TOKEN.findall(text) if t][::-1]
+
+    def next(self, expected=None):
+        token = self.tokens.pop()
+        if expected not in (None, token):
+            raise SyntaxError(f"caffe.proto: expected '{expected}', found '{token}'")
+        return token
+
+    def accept(self, token):
+        if self.tokens and self.tokens[-1] == token:
+            return self.tokens.pop()
+        return None
+
+    def file(self, file):
+        while self.tokens:
+            word = self.next()
+            if word == "syntax":
+                self.next("=")
+                file.syntax = self.next().strip('"')
+                self.next(";")
+            elif word == "package":
+                file.package = self.next()
+                self.next(";")
+            else:
+                {"message": self.message, "enum": self.enum}[word](
+                    file.message_type if word == "message" else file.enum_type)
+
+    def message(self, siblings):
+        message = siblings.add(name=self.next())
+        self.next("{")
+        while not self.accept("}"):
+            word = self.next()
+            if word == "message":
+                self.message(message.nested_type)
+            elif word == "enum":
+                self.enum(message.enum_type)
+            else:
+                self.field(message.field.add(label=_Field.Label.Value(f"LABEL_{word.upper()}")))
+
+    def enum(self, siblings):
+        enum = siblings.add(name=self.next())
+        self.next("{")
+        while not self.accept("}"):
+            name = self.next()
+            self.next("=")
+            enum.value.add(name=name, number=int(self.next()))
+            self.next(";")
+
+    def field(self, field):
+        kind, field.name = self.next(), self.next()
+        if f"TYPE_{kind.upper()}" in _Field.Type.keys():
+            field.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
+        else:
+            field.type_name = kind
+        self.next("=")
+        field.number = int(self.next())
+        if self.accept("["):
+            while not self.accept("]"):
+                self.option(field)
+                self.accept(",")
+        self.next(";")
+
+    def option(self, field):
+        name = self.next()
+        self.next("=")
+        value = self.next()
+        if name == "default":
+            field.default_value = value[1:-1] if value[0] == '"' else value
+        else:
+            setattr(field.options, name, value == "true")
+
+
+def _load():
+    file = descriptor_pb2.FileDescriptorProto(name="caffe.proto")
+    _Reader(Path(__file__).with_name("caffe.proto").read_text()).file(file)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindFileByName("caffe.proto")
+
+
+DESCRIPTOR = _load()
+
+for _name, _message in DESCRIPTOR.message_types_by_name.items():
+    globals()[_name] = message_factory.GetMessageClass(_message)
+for _name, _enum in DESCRIPTOR.enum_types_by_name.items():
+    globals()[_name] = enum_type_wrapper.EnumTypeWrapper(_enum)
+    globals().update((value.name, value.number) for value in _enum.values)

@@ -1,0 +1,67 @@
+"""Reading prototxts: text to messages, upgraded to the current form, with errors that say where."""
+
+import re
+
+from google.protobuf import text_format
+
+from .errors import PrototxtError, nearest
+from .proto import caffe_pb2
+from .upgrade import upgrade_net, upgrade_solver
+
+_UNKNOWN_FIELD = re.compile(r'Message type "(?:caffe\.)?(\w+)" has no field named "(\w+)"')
+
+
+def read_net(path):
+    """The NetParameter in a prototxt, older formats upgraded.
+
+    Raises PrototxtError naming file, line and column, or the nearest known field.
+    """
+    param = parse(_text(path), caffe_pb2.NetParameter(), path)
+    try:
+        upgrade_net(param)
+    except PrototxtError as error:
+        raise PrototxtError(f"{path}: {error}") from None
+    return param
+
+
+def read_solver(path):
+    """The SolverParameter in a prototxt, older formats upgraded. Raises PrototxtError."""
+    param = parse(_text(path), caffe_pb2.SolverParameter(), path)
+    upgrade_solver(param)
+    return param
+
+
+def parse(text, message, source="<string>"):
+    """Fill `message` from prototxt `text` and return it; `source` names the text in errors."""
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise PrototxtError(_explain(error, source)) from None
+
+
+def _text(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise PrototxtError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrototxtError(f"{path}: cannot be read as text: {error}") from None
+
+
+def _explain(error, source):
+    line, column = error.GetLine(), error.GetColumn()
+    where = f"{source}:{line}:{column}" if line else f"{source}"
+    # the runtime starts its message with the place, which stands in `where` already
+    what = re.sub(r"^\d+:\d+ : ", "", str(error)).strip()
+    unknown = _UNKNOWN_FIELD.search(what)
+    if unknown:
+        message, field = unknown.groups()
+        known = _fields(message)
+        what = f"{message} has no field '{field}'" + nearest(field, known)
+    return f"{where}: {what}"
+
+
+def _fields(message):
+    found = [d for d in caffe_pb2.DESCRIPTOR.message_types_by_name.values() if d.name == message]
+    return found[0].fields_by_name if found else ()

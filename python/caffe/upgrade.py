@@ -1,0 +1,105 @@
+"""Older prototxts and models in the current form.
+
+V1 nets (2014: `layers` with enum types) become lists of `layer`; the legacy input fields become
+an Input layer.
+"""
+
+from .errors import PrototxtError
+from .proto import caffe_pb2
+
+_V1 = caffe_pb2.V1LayerParameter
+# names whose spelling does not follow from the enum's
+_V1_SPELLING = {
+    "ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "BNLL": "BNLL", "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output", "IM2COL": "Im2col", "LRN": "LRN", "MVN": "MVN", "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss", "TANH": "TanH", "NONE": "",
+}
+V1_TYPES = {
+    value.number: _V1_SPELLING.get(
+        value.name, "".join(word.capitalize() for word in value.name.split("_")))
+    for value in _V1.DESCRIPTOR.enum_types_by_name["LayerType"].values
+}
+"""Layer type by the number of V1LayerParameter.LayerType."""
+
+
+def upgrade_net(param):
+    """Bring a NetParameter to the current form, in place. Raises PrototxtError if it mixes forms."""
+    if param.layers:
+        if param.layer:
+            raise PrototxtError("a net has either `layer` or `layers` (V1) entries, not both")
+        for old in param.layers:
+            _upgrade_v1(old, param.layer.add())
+        del param.layers[:]
+    _upgrade_inputs(param)
+
+
+def upgrade_solver(param):
+    """Replace the legacy enum `solver_type` by `type`, in place."""
+    if param.HasField("solver_type"):
+        name = caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)
+        spelling = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad",
+                    "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta", "ADAM": "Adam"}
+        param.type = spelling[name]
+        param.ClearField("solver_type")
+
+
+def _upgrade_v1(old, new):
+    if old.HasField("layer"):
+        raise PrototxtError(f"the layer '{old.layer.name}' is in the V0 format of 2013, which is "
+                            "not supported")
+    if not old.type:
+        raise PrototxtError(f"the V1 layer '{old.name}' has no known type")
+    new.type = V1_TYPES[old.type]
+    renamed = {"blobs_lr", "weight_decay", "param", "blob_share_mode", "type", "layer"}
+    for field, value in old.ListFields():
+        if field.name in renamed:
+            continue
+        target = getattr(new, field.name)
+        if field.message_type and not _repeated(field):
+            target.CopyFrom(value)
+        elif _repeated(field):
+            target.extend(value)
+        else:
+            setattr(new, field.name, value)
+    _upgrade_v1_params(old, new)
+
+
+def _repeated(field):
+    return hasattr(field, "is_repeated") and field.is_repeated or \
+        not hasattr(field, "is_repeated") and field.label == field.LABEL_REPEATED
+
+
+def _upgrade_v1_params(old, new):
+    """Per-parameter names, share modes and multipliers stood in parallel lists."""
+    for i in range(max(map(len, (old.param, old.blob_share_mode, old.blobs_lr,
+                                 old.weight_decay)))):
+        spec = new.param.add()
+        if i < len(old.param):
+            spec.name = old.param[i]
+        if i < len(old.blob_share_mode):
+            spec.share_mode = old.blob_share_mode[i]
+        if i < len(old.blobs_lr):
+            spec.lr_mult = old.blobs_lr[i]
+        if i < len(old.weight_decay):
+            spec.decay_mult = old.weight_decay[i]
+
+
+def _upgrade_inputs(param):
+    """`input` with `input_shape`, or four `input_dim` each, becomes an Input layer."""
+    if not param.input:
+        return
+    names, dims = list(param.input), list(param.input_dim)
+    shapes = [list(shape.dim) for shape in param.input_shape]
+    shapes = shapes or [dims[i:i + 4] for i in range(0, len(dims), 4)]
+    if len(shapes) != len(names) or any(dims) and len(dims) % 4:
+        raise PrototxtError(f"{len(names)} inputs {names} need as many input_shape, or four "
+                            f"input_dim each; given: {len(param.input_shape)} input_shape, "
+                            f"{len(dims)} input_dim")
+    layer = caffe_pb2.LayerParameter(name="input", type="Input", top=names)
+    for shape in shapes:
+        layer.input_param.shape.add(dim=shape)
+    rest = [caffe_pb2.LayerParameter.FromString(old.SerializeToString()) for old in param.layer]
+    del param.layer[:]
+    param.layer.extend([layer, *rest])
+    for field in ("input", "input_dim", "input_shape"):
+        param.ClearField(field)

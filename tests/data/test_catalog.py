@@ -1,0 +1,47 @@
+"""The table of downloads, and what is said when one is missing."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import catalog
+import pytest
+
+
+@pytest.mark.parametrize("name, path, size, target", [
+    ("vgg16", "ilsvrc/VGG_ILSVRC_16_layers.caffemodel", "553 MB", "make vgg16"),
+    ("sbd", "sbdd/dataset/train.txt", "1.4 GB", "make data-voc"),
+    ("voc2011", "pascal/VOC2011/ImageSets/Segmentation/seg11valid.txt", "1.7 GB",
+     "make data-voc")])
+def test_missing_says_file_size_command_and_the_way_without(tmp_path, name, path, size, target):
+    said = catalog.missing(name, tmp_path)
+    for part in (str(tmp_path / path), size, f"`{target}`", "`make demo` needs no download"):
+        assert part in said
+
+
+def test_nothing_is_missing_where_the_file_lies(tmp_path):
+    path = tmp_path / catalog.ITEMS["sbd"].path
+    path.parent.mkdir(parents=True)
+    path.write_text("2008_000002\n")
+    assert catalog.missing("sbd", tmp_path) is None
+
+
+def test_a_file_of_the_wrong_size_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(catalog.ITEMS, "vgg16", replace(catalog.ITEMS["vgg16"], size=3))
+    path = tmp_path / catalog.ITEMS["vgg16"].path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"abcd")
+    assert "has 4 bytes, expected 3" in catalog.missing("vgg16", tmp_path)
+    path.write_bytes(b"abc")
+    assert catalog.missing("vgg16", tmp_path) is None
+
+
+def test_the_items_lie_in_the_repository():
+    assert catalog.path("sbd") == catalog.ROOT / "sbdd/dataset/train.txt"
+
+
+def test_import_is_light():
+    code = "import catalog, sys; print({'numpy', 'urllib.request', 'tqdm'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=catalog.ROOT, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,188 @@
+"""The base of the data layers, seen through VOCSegDataLayer: order, preprocessing, errors."""
+
+import random
+
+import numpy as np
+import pytest
+from data_samples import MEAN, labels, picture, sequence
+from palette import label_image
+from PIL import Image
+from seg_data import DataError
+
+VOC = ("voc_layers", "VOCSegDataLayer")
+
+
+def published_order(seed, count, samples=5):
+    draws = random.Random(seed)
+    return [draws.randint(0, samples - 1) for _ in range(count)]
+
+
+def test_evaluation_runs_through_the_list_in_order(net, voc):
+    assert sequence(net(*VOC, voc_dir=str(voc), split="val", seed=1337), 7) == [
+        0, 1, 2, 3, 4, 0, 1]
+
+
+def test_training_draws_in_the_published_order(net, voc):
+    found = sequence(net(*VOC, voc_dir=str(voc), split="train", seed=1337), 20)
+    assert found == published_order(1337, 20)
+
+
+def test_training_without_randomize_runs_in_order(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="train", seed=1, randomize=False)
+    assert sequence(layer, 3) == [0, 1, 2]
+
+
+def test_order_is_independent_of_the_global_random_state(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="train", seed=7)
+    found = []
+    for _ in range(10):
+        random.seed(0)
+        np.random.seed(0)
+        found += sequence(layer, 1)
+    assert found == published_order(7, 10)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("start", [0, 1, 6])
+def test_start_continues_a_sequence(net, voc, split, start):
+    whole = sequence(net(*VOC, voc_dir=str(voc), split=split, seed=3), 12)
+    rest = sequence(net(*VOC, voc_dir=str(voc), split=split, seed=3, start=start), 12 - start)
+    assert rest == whole[start:]
+
+
+def test_reshape_alone_does_not_move_on(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="val")
+    layer.reshape()
+    layer.reshape()
+    assert sequence(layer, 2) == [0, 1]
+
+
+def test_tops_take_the_size_of_the_sample(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="val")
+    assert layer.blobs["data"].data.shape == (1, 3, 7, 9)      # known before the first forward
+    for width in (9, 10, 11):
+        layer.forward()
+        assert layer.blobs["data"].data.shape == (1, 3, 7, width)
+        assert layer.blobs["label"].data.shape == (1, 1, 7, width)
+
+
+def test_images_become_bgr_minus_mean_unscaled(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="val")
+    layer.forward()
+    rgb = np.asarray(Image.open(voc / "JPEGImages" / "a.jpg")).astype(float)
+    expected = np.float32(rgb[:, :, ::-1] - np.array(MEAN)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(layer.blobs["data"].data[0], expected)
+
+
+@pytest.mark.parametrize("mode, size", [("L", 1), ("RGBA", 4), ("CMYK", 4)])
+def test_images_of_other_modes_become_rgb(net, voc, mode, size):
+    Image.new(mode, (9, 7), (30,) * size if size > 1 else 30).save(
+        voc / "JPEGImages" / "a.jpg", "TIFF")
+    layer = net(*VOC, voc_dir=str(voc), split="val")
+    layer.forward()
+    assert layer.blobs["data"].data.shape == (1, 3, 7, 9)
+
+
+def test_void_is_handed_over(net, voc):
+    label_image(labels(255)).save(voc / "SegmentationClass" / "a.png")
+    assert sequence(net(*VOC, voc_dir=str(voc), split="val"), 1) == [255]
+
+
+def test_blank_lines_and_windows_line_ends_in_lists(net, voc):
+    (voc / "ImageSets/Segmentation/val.txt").write_bytes(b"b\r\n\r\nd\r\n")
+    assert sequence(net(*VOC, voc_dir=str(voc), split="val"), 3) == [1, 3, 1]
+
+
+# Errors at set-up.
+
+def message(call, *args, **kwargs):
+    with pytest.raises(DataError) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_unknown_key(net, voc):
+    said = message(net, *VOC, voc_dir=str(voc), split="val", sede=1)
+    for part in ("'input'", "VOCSegDataLayer", "'sede'", "voc_dir", "randomize", "start"):
+        assert part in said
+
+
+def test_missing_keys(net, voc):
+    said = message(net, *VOC, split="val")
+    assert "lacks key 'voc_dir'" in said and "randomize" in said
+
+
+@pytest.mark.parametrize("text", ["split", "", "[1, 2", "__import__('os').getcwd()", "3"])
+def test_param_str_that_is_no_dictionary(net, text):
+    assert "not a dictionary literal" in message(net.from_text, *VOC, text)
+
+
+def test_mean_that_is_not_three_numbers(net, voc):
+    assert "'mean' is (1, 2)" in message(net, *VOC, voc_dir=str(voc), split="val", mean=(1, 2))
+
+
+@pytest.mark.parametrize("start", [-1, "3", 1.5])
+def test_start_that_is_no_count(net, voc, start):
+    assert f"'start' is {start!r}" in message(net, *VOC, voc_dir=str(voc), split="val",
+                                              start=start)
+
+
+def test_missing_directory(net, voc):
+    assert f"{voc}x does not exist" in message(net, *VOC, voc_dir=f"{voc}x", split="val")
+
+
+def test_missing_and_empty_split_list(net, voc):
+    path = voc / "ImageSets/Segmentation/other.txt"
+    assert f"{path} does not exist" in message(net, *VOC, voc_dir=str(voc), split="other")
+    path.write_text("\n")
+    assert f"{path} is empty" in message(net, *VOC, voc_dir=str(voc), split="other")
+
+
+def test_wrong_number_of_tops(net, voc):
+    said = message(net, *VOC, tops=("data",), voc_dir=str(voc), split="val")
+    assert "1 tops" in said and "data and label" in said
+
+
+# Errors on load: they come with their sample, not with the one before it.
+
+def second_sample(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), split="val")
+    assert sequence(layer, 1) == [0]
+    said = message(layer.forward)
+    assert f"{voc / 'ImageSets/Segmentation/val.txt'}:2" in said
+    return said
+
+
+@pytest.mark.parametrize("kind, path", [("image", "JPEGImages/b.jpg"),
+                                        ("label", "SegmentationClass/b.png")])
+def test_missing_file(net, voc, kind, path):
+    (voc / path).unlink()
+    assert f"{kind} {voc / path} does not exist" in second_sample(net, voc)
+
+
+@pytest.mark.parametrize("kind, path", [("image", "JPEGImages/b.jpg"),
+                                        ("label", "SegmentationClass/b.png")])
+def test_broken_file(net, voc, kind, path):
+    (voc / path).write_bytes((voc / path).read_bytes()[:60])
+    assert f"{kind} {voc / path} cannot be read" in second_sample(net, voc)
+
+
+def test_label_values_out_of_range(net, voc):
+    label = labels(1, 10)
+    label[0, :3] = 21, 254, 255
+    label_image(label).save(voc / "SegmentationClass/b.png")
+    said = second_sample(net, voc)
+    assert f"image {voc / 'JPEGImages/b.jpg'} has label values 21, 254 in" in said
+    assert "0 to 20 and 255" in said
+
+
+def test_sizes_that_differ(net, voc):
+    picture(1, 8, 6).save(voc / "JPEGImages/b.jpg", "PNG")
+    said = second_sample(net, voc)
+    assert f"{voc / 'JPEGImages/b.jpg'} is 8x6" in said
+    assert f"{voc / 'SegmentationClass/b.png'} is 10x7" in said
+
+
+def test_colour_image_as_label(net, voc):
+    picture(1, 10).save(voc / "SegmentationClass/b.png")
+    assert "mode is RGB, expected a palette" in second_sample(net, voc)
