@@ -352,6 +352,14 @@ def test_eltwise(build, param, expected):
     np.testing.assert_allclose(output(net), expected)
 
 
+def test_the_gradients_of_a_sum_are_separate_arrays(build):
+    net = build(f'type: "Eltwise" {Z}', x=[1], z=[2])
+    net.forward()
+    backward(net, y=1)
+    net.blobs["x"].diff[...] = 5
+    assert net.blobs["z"].diff == net.blobs["y"].diff == 1
+
+
 def test_a_learned_scale_starts_as_identity(build):
     net = build('type: "Scale" bottom: "x" top: "y" scale_param { bias_term: true }',
                 x=normal(2, 3, 4))

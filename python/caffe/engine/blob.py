@@ -34,7 +34,7 @@ class Memory:
 
     def numpy(self, shape):
         """The array, of `shape`, as NumPy; what is written to it is what layers see next."""
-        view = self._live_view()
+        view = self.live_view()
         if view is not None and view.shape == shape and self.tensor is not None:
             host = torch.from_numpy(view)
             if self.tensor.device.type != "cpu":
@@ -50,7 +50,7 @@ class Memory:
 
     def assign(self, tensor):
         """Take the values of `tensor`, whose storage may become this array's own."""
-        if self._live_view() is not None and self.tensor is not None \
+        if self.live_view() is not None and self.tensor is not None \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
             self.tensor.copy_(tensor.view(self.tensor.shape))
@@ -66,7 +66,8 @@ class Memory:
         else:
             self.tensor = None
 
-    def _live_view(self):
+    def live_view(self):
+        """The NumPy view that `numpy` gave out last, None if nobody holds it any more."""
         return self._view() if self._view else None
 
 
@@ -144,6 +145,11 @@ class Blob:
     def diff_tensor(self):
         """`diff` as a torch tensor on the current device."""
         return self._diff.on_device(self._shape)
+
+    @property
+    def is_viewed(self):
+        """Whether a NumPy view of `data` is alive."""
+        return self._data.live_view() is not None
 
     def set_data(self, tensor):
         """Take the values of `tensor`, whose shape becomes the blob's."""

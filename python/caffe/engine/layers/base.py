@@ -82,8 +82,11 @@ class TensorLayer(Layer):
             self._bottom_shapes = shapes
 
     def forward(self, bottom, top):
-        self._inputs = _leaves(bottom, self.propagate_down)
-        self.weights = _leaves(self.blobs, self.param_propagate_down)
+        # in place, the top is written into the bottom's memory if a NumPy view holds on to it
+        self._inputs = _leaves((blob.data_tensor.clone() if blob in top and blob.is_viewed
+                                else blob.data_tensor for blob in bottom), self.propagate_down)
+        self.weights = _leaves((blob.data_tensor for blob in self.blobs),
+                               self.param_propagate_down)
         with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
             outputs = self.compute(*self._inputs)
         self._outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -95,8 +98,14 @@ class TensorLayer(Layer):
                   in zip(bottom, self._inputs, propagate_down) if wants]
         wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)
                    if leaf.requires_grad]
+        taken = {_storage(blob.diff_tensor) for blob in top}
         for (store, leaf), gradient in zip(wanted, self._gradients(top, [w[1] for w in wanted])):
-            store(torch.zeros_like(leaf) if gradient is None else gradient)
+            if gradient is None:
+                gradient = torch.zeros_like(leaf)
+            elif _storage(gradient) in taken:
+                gradient = gradient.clone()     # a sum passes on the gradient of its top itself
+            taken.add(_storage(gradient))
+            store(gradient)
 
     def _gradients(self, top, leaves):
         tracked = [(out, blob.diff_tensor) for out, blob in zip(self._outputs, top)
@@ -107,10 +116,15 @@ class TensorLayer(Layer):
         return torch.autograd.grad(outputs, leaves, diffs, retain_graph=True, allow_unused=True)
 
 
-def _leaves(blobs, wants_gradient):
-    """The blobs' tensors as new leaves of autograd.
+def _leaves(tensors, wants_gradient):
+    """`tensors` as new leaves of autograd.
 
     `.data`, not `.detach()`: like Caffe, backward works with whatever the blob holds by then.
     """
-    wants = list(wants_gradient) or [False] * len(blobs)
-    return [blob.data_tensor.data.requires_grad_(w) for blob, w in zip(blobs, wants)]
+    tensors = list(tensors)
+    wants = list(wants_gradient) or [False] * len(tensors)
+    return [tensor.data.requires_grad_(w) for tensor, w in zip(tensors, wants)]
+
+
+def _storage(tensor):
+    return tensor.untyped_storage().data_ptr()

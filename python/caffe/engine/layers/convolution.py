@@ -77,7 +77,7 @@ class Sliding(TensorLayer):
             y = operation(x.flatten(0, self.axis - 1) if self.axis else x[None], weight, bias,
                           stride=self.stride, padding=self.pad, dilation=self.dilation,
                           groups=self.group)
-            tops.append(y.view(x.shape[:self.axis] + y.shape[1:]))
+            tops.append(y.reshape(x.shape[:self.axis] + y.shape[1:]))
         return tuple(tops)
 
 

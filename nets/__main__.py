@@ -1,0 +1,22 @@
+"""python -m nets NAME [-o DIR]: write the prototxts of a net."""
+
+import argparse
+from pathlib import Path
+
+from . import NAMES, write
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("-o", "--output", type=Path, help="default: build/NAME")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="fraction of VGG-16's channels (default 1)")
+    args = parser.parse_args()
+    for path in write(args.name, args.output or Path("build") / args.name,
+                      width=args.width).values():
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training and scoring: the table of experiments, the loop, the metrics."""

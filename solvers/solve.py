@@ -1,0 +1,58 @@
+"""Train one experiment; run again, it continues from the newest snapshot.
+
+    python solvers/solve.py voc-fcn8s --gpu 0
+    python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
+"""
+
+import argparse
+import shutil
+import sys
+
+from solvers.command import add_device, experiment_named, report_errors, set_device
+from solvers.experiments import EXPERIMENTS, on_folder, with_options
+
+
+def main():
+    args = parse()
+    with report_errors():
+        experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
+                                  interval=args.interval)
+        from solvers import score, training
+        training.check(experiment)
+        if args.fresh:
+            shutil.rmtree(experiment.directory, ignore_errors=True)
+        set_device(args)
+        scores = training.train(experiment)
+        print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
+        print(score.table(scores, experiment.class_names))
+        print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
+
+
+def choose(args):
+    if args.data is None:
+        return experiment_named(args.experiment)
+    return on_folder(args.data, head=args.head, width=args.width)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
+    what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
+    parser.add_argument("--head", default="fcn8s", choices=("fcn32s", "fcn16s", "fcn8s"),
+                        help="with --data (default fcn8s)")
+    parser.add_argument("--width", type=float, default=0.125,
+                        help="with --data: fraction of VGG-16's channels (default 0.125)")
+    parser.add_argument("--iterations", type=int, help="default: the experiment's")
+    parser.add_argument("--lr", type=float, help="default: the experiment's")
+    parser.add_argument("--interval", type=int,
+                        help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--fresh", action="store_true",
+                        help="start anew: remove what the experiment wrote before")
+    add_device(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
