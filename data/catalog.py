@@ -1,5 +1,6 @@
 """What the experiments need that is downloaded: where it lies, how large it is, how to get it."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,3 +90,13 @@ def missing(name, root=ROOT):
         return None
     return (f"{problem}: {item.title}, a download of {item.about}. "
             f"Get it with `make {item.target}`. `make demo` needs no download at all.")
+
+
+def main():
+    """python3 data/catalog.py NAME...: fail, saying what is missing."""
+    problems = [problem for name in sys.argv[1:] if (problem := missing(name))]
+    sys.exit("error: " + "\n".join(problems) if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,11 @@ def build(tmp_path):
 
 
 def output(net, top="y"):
+    """What a forward pass leaves in a blob, of the shape that the net promised before."""
+    net.reshape()
+    shape = net.blobs[top].shape
     net.forward()
+    assert net.blobs[top].shape == shape
     return net.blobs[top].data.copy()
 
 

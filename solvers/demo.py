@@ -1,0 +1,156 @@
+"""The paper in miniature: make demo.
+
+On the embedded dataset: train a narrow VGG-16 classifier on single shapes (the stand-in for
+ILSVRC), turn it into a fully convolutional net by surgery, train FCN-32s, then 16s, then 8s by
+heavy-momentum SGD, score on held-out scenes, and draw some of them.
+
+    python solvers/demo.py [--seed 0] [-o build/demo]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+import embedded
+import nets
+from nets.source import MEAN, voc
+from palette import VOID, colour_map
+from solvers import training
+from solvers.command import report_errors
+from solvers.experiments import BUILD, Experiment
+
+WIDTH = 0.125           # of VGG-16
+CROP = 64               # side of the classifier's images; pool5 is 2×2, and so is fc6's kernel
+SCALE = 1 / 58          # the trunk starts from random weights, so images get unit variance
+CROPS, BATCH, CLASSIFIER_STEPS = 4_000, 32, 500
+
+# Rates as in the paper: fixed, for the summed loss, lower with each stage.
+STAGES = (("fcn32s", 2e-8, 1_600), ("fcn16s", 1e-8, 1_000), ("fcn8s", 5e-9, 1_000))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the data (default 0)")
+    parser.add_argument("-o", "--output", type=Path, default=BUILD / "demo")
+    args = parser.parse_args()
+    with report_errors():
+        experiments, scores = run(args.output.resolve(), args.seed)
+        print("\n" + table(scores))
+        print(f"\n{draw(experiments, args.output / 'scenes.png')}")
+
+
+def run(directory, seed):
+    """Train and score all stages under `directory`. Returns (experiments, {head: Scores})."""
+    import caffe
+    embedded.generate(directory / "data", seed)
+    base_net = train_classifier(directory / "classifier", seed)
+    experiments, scores = [], {}
+    for head, lr, iterations in STAGES:
+        experiment = Experiment(
+            f"demo-{head}", head, None, lr, iterations, interval=500, needs=(), build=directory,
+            source=voc(directory / "data", len(embedded.CLASSES)), class_names=embedded.CLASSES,
+            net=dict(width=WIDTH, scale=SCALE, fc6_kernel=CROP // 32))
+        scores[head] = training.train(experiment, base_net)
+        base_net = caffe.Net(str(experiment.directory / "deploy.prototxt"),
+                             str(training.final_weights(experiment)), caffe.TEST)
+        experiments.append(experiment)
+    return experiments, scores
+
+
+def train_classifier(directory, seed):
+    """Train the classifier on crops of single shapes, unless it is there; returns its net."""
+    import caffe
+    options = dict(size=CROP, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
+    deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(**options))
+    weights = directory / f"train_iter_{CLASSIFIER_STEPS}.caffemodel"
+    if not weights.exists():
+        train = nets.write_prototxt(directory / "train.prototxt", nets.classifier(
+            batch=BATCH, filler="msra", **options))
+        _solve_classifier(caffe.get_solver(str(nets.write_prototxt(
+            directory / "solver.prototxt", _classifier_solver(train, weights)))), seed)
+    return caffe.Net(str(deploy), str(weights), caffe.TEST)
+
+
+def _classifier_solver(train, weights):
+    from caffe.proto import caffe_pb2
+    prefix = str(weights).rpartition("_iter_")[0]
+    return caffe_pb2.SolverParameter(
+        train_net=str(train), base_lr=0.01, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
+        max_iter=CLASSIFIER_STEPS, display=0, snapshot_prefix=prefix, random_seed=1337)
+
+
+def _solve_classifier(solver, seed):
+    images, labels = embedded.crops(seed, CROPS, CROP)
+    rng = np.random.default_rng(seed)
+    accuracy = 0.0
+    with tqdm(range(CLASSIFIER_STEPS), desc="classifier", unit="it") as bar:
+        for step in bar:
+            chosen = rng.integers(0, CROPS, BATCH)
+            solver.net.blobs["data"].data[...] = preprocess(images[chosen])
+            solver.net.blobs["label"].data[...] = labels[chosen]
+            solver.step(1)
+            accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
+            if step % 20 == 19:
+                bar.set_postfix(accuracy=f"{accuracy:.2f}")
+    solver.snapshot()
+
+
+def preprocess(images):
+    """RGB uint8 (…, height, width, 3) → BGR float32 (…, 3, height, width), mean subtracted."""
+    return np.moveaxis(images[..., ::-1] - np.array(MEAN, np.float32), -1, -3)
+
+
+def table(scores):
+    """The four metrics of each stage, in percent."""
+    lines = []
+    for head, values in scores.items():
+        summary = values.summary()
+        if not lines:
+            lines.append(f"{'percent':<10}" + "".join(f"{name:>16}" for name in summary))
+        name = head.replace("fcn", "FCN-")
+        lines.append(f"{name:<10}" + "".join(f"{value:16.1f}" for value in summary.values()))
+    return "\n".join(lines)
+
+
+def draw(experiments, path, scenes=3, gap=4):
+    """Write a picture of the first held-out scenes, input | truth | one column a stage."""
+    import caffe
+    columns = []
+    for experiment in experiments:
+        directory = experiment.directory
+        net = caffe.Net(str(directory / "val.prototxt"),
+                        str(training.final_weights(experiment)), caffe.TEST)
+        shown = []
+        for _ in range(scenes):
+            net.forward()
+            shown.append([net.blobs[name].data[0].copy() for name in ("data", "label", "score")])
+        if not columns:
+            columns = [[_photograph(data) for data, _, _ in shown],
+                       [_coloured(label[0]) for _, label, _ in shown]]
+        columns.append([_coloured(score.argmax(0)) for _, _, score in shown])
+    side = max(max(image.shape[:2]) for column in columns for image in column) + gap
+    canvas = np.full((scenes * side, len(columns) * side, 3), 255, np.uint8)
+    for x, column in enumerate(columns):
+        for y, image in enumerate(column):
+            canvas[y * side:, x * side:][:image.shape[0], :image.shape[1]] = image
+    Image.fromarray(canvas).save(path)
+    return path
+
+
+def _photograph(data):
+    image = np.moveaxis(data, 0, -1) + np.array(MEAN, np.float32)
+    return image[..., ::-1].round().clip(0, 255).astype(np.uint8)
+
+
+def _coloured(label):
+    """Class colours; void is the map's last colour."""
+    return colour_map()[np.minimum(label.astype(int), VOID)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
+
+import numpy as np
+import pytest
+
+from solvers import demo
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
+    _, scores = demo.run(tmp_path, seed)
+    iu = [100 * scores[head].mean_iu for head in ("fcn32s", "fcn16s", "fcn8s")]
+    assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
+    assert iu[2] >= 70, iu
+
+
+def test_preprocessing_is_bgr_minus_the_mean():
+    image = np.zeros((1, 2, 3, 3), np.uint8)
+    image[..., 0] = 200     # red
+    blob = demo.preprocess(image)
+    assert blob.shape == (1, 3, 2, 3)
+    np.testing.assert_allclose(blob[0, :, 0, 0], [-104.00699, -116.66877, 200 - 122.67892],
+                               rtol=1e-6)
+
+
+def test_the_table_shows_every_stage():
+    from solvers.metrics import Scores
+    scores = Scores.of(np.diag([3, 1]))
+    lines = demo.table({"fcn32s": scores, "fcn8s": scores}).splitlines()
+    assert [line.split()[0] for line in lines] == ["percent", "FCN-32s", "FCN-8s"]
+    assert lines[1].split()[1:] == ["100.0"] * 4

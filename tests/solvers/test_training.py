@@ -1,0 +1,132 @@
+"""Whole runs on a few embedded scenes: files, continuation, what is missing."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import caffe
+import embedded
+import surgery
+from caffe import prototxt
+from nets.source import ROOT, voc
+from solvers import score, training
+from solvers.experiments import EXPERIMENTS, Experiment, on_folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("embedded") / "data"
+    embedded.generate(directory, seed=5, train=4, val=2)
+    return directory
+
+
+@pytest.fixture
+def experiment(data, tmp_path):
+    return Experiment("tiny", "fcn16s", None, 1e-9, iterations=4, interval=2, needs=(),
+                      build=tmp_path, source=voc(data, len(embedded.CLASSES)),
+                      class_names=embedded.CLASSES, net=dict(width=1 / 64, filler="msra"))
+
+
+def rows(experiment):
+    with (experiment.directory / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
+    scores = training.train(experiment)
+    assert 0 <= scores.mean_iu <= scores.pixel_accuracy <= 1
+    names = {path.name for path in experiment.directory.iterdir()}
+    assert names >= {"train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt",
+                     "classes.txt", "log.csv", "curve.png", "score.json"}
+    assert training.finished(experiment)
+    record = json.loads((experiment.directory / "score.json").read_text())
+    assert record["iteration"] == 4
+    assert record["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
+    assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2"]
+    text = score.table(scores, experiment.class_names)
+    assert all(name in text for name in experiment.class_names)
+
+
+def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(experiment, capsys):
+    training.train(replace(experiment, iterations=2))
+    first = caffe.Net(str(experiment.directory / "deploy.prototxt"),
+                      str(training.newest_weights(experiment)), caffe.TEST)
+    training.train(experiment)
+    assert "continuing tiny from" in capsys.readouterr().out
+    train = prototxt.read_net(experiment.directory / "train.prototxt")
+    assert "'start': 2" in train.layer[0].python_param.param_str
+    assert [iteration for iteration, _ in training.snapshots(experiment)] == [2, 4]
+    last = caffe.Net(str(experiment.directory / "deploy.prototxt"),
+                     str(training.newest_weights(experiment)), caffe.TEST)
+    change = last.params["conv1_1"][0].data - first.params["conv1_1"][0].data
+    assert 0 < np.abs(change).max() < 0.1
+
+
+def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
+    training.train(replace(experiment, name="base", head="fcn32s"))
+    base_directory = experiment.build / "base"
+    base = caffe.Net(str(base_directory / "deploy.prototxt"),
+                     str(training.final_weights(replace(experiment, name="base"))), caffe.TEST)
+    training.train(replace(experiment, lr=0.0, weight_decay=0.0), base)
+    net = caffe.Net(str(experiment.directory / "deploy.prototxt"),
+                    str(training.final_weights(experiment)), caffe.TEST)
+    for name in ("conv1_1", "fc6", "score_fr"):
+        np.testing.assert_array_equal(net.params[name][0].data, base.params[name][0].data)
+    np.testing.assert_allclose(net.params["upscore16"][0].data[1, 1], surgery.bilinear(32),
+                               rtol=1e-6)
+    assert not net.params["score_pool4"][0].data.any()
+
+
+def test_a_rate_that_is_too_high_is_said(experiment):
+    with pytest.raises(FloatingPointError, match="the rate 1 is too high"):
+        training.train(replace(experiment, lr=1.0, iterations=50))
+
+
+def test_what_is_missing_is_said_with_size_and_command(tmp_path):
+    with pytest.raises(training.MissingError) as caught:
+        training.check(replace(EXPERIMENTS["voc-fcn16s"], build=tmp_path))
+    for words in ("voc-fcn32s", "make voc-fcn32s", "make demo"):
+        assert words in str(caught.value)
+
+
+@pytest.mark.skipif((ROOT / "data" / "sbdd").exists(), reason="the VOC data are there")
+def test_solve_without_data_fails_at_once_without_a_traceback():
+    begin = time.perf_counter()
+    result = subprocess.run([sys.executable, "solvers/solve.py", "voc-fcn32s", "--cpu"],
+                            cwd=ROOT, capture_output=True, text=True)
+    assert time.perf_counter() - begin < 5
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    for words in ("make vgg16", "553 MB", "make data-voc", "make demo"):
+        assert words in result.stderr
+
+
+def test_the_published_hyper_parameters():
+    table = {name: (row.base, row.lr, row.iterations) for name, row in EXPERIMENTS.items()}
+    assert table == {"voc-fcn32s": ("vgg16", 1e-10, 100_000),
+                     "voc-fcn16s": ("voc-fcn32s", 1e-12, 100_000),
+                     "voc-fcn8s": ("voc-fcn16s", 1e-14, 100_000),
+                     "voc-fcn8s-atonce": ("vgg16", 1e-10, 300_000)}
+    assert {(r.momentum, r.iter_size, r.weight_decay) for r in EXPERIMENTS.values()} \
+        == {(0.99, 1, 0.0005)}
+
+
+def test_a_folder_in_voc_layout_trains(data, tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "ImageSets" / "Segmentation").mkdir(parents=True)
+    source = data / "pascal" / "VOC2011"
+    for name in ("JPEGImages", "SegmentationClass"):
+        (folder / name).symlink_to(source / name)
+    names = (source / "ImageSets" / "Segmentation" / "seg11valid.txt").read_text()
+    for split in ("train", "val"):
+        (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(names)
+    (folder / "classes.txt").write_text("\n".join(embedded.CLASSES))
+    experiment = replace(on_folder(folder, width=1 / 64, iterations=2), build=tmp_path)
+    assert experiment.class_names == embedded.CLASSES
+    training.train(experiment)
+    assert (tmp_path / "mine-fcn8s" / "classes.txt").read_text().split() == list(embedded.CLASSES)
