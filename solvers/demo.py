@@ -24,12 +24,12 @@ from solvers.command import report_errors
 from solvers.experiments import BUILD, Experiment
 
 WIDTH = 0.125           # of VGG-16
-CROP = 64               # side of the classifier's images; pool5 is 2×2, and so is fc6's kernel
+CROP = 128              # side of the classifier's images; pool5 is 4×4, and so is fc6's kernel
 SCALE = 1 / 58          # the trunk starts from random weights, so images get unit variance
-CROPS, BATCH, CLASSIFIER_STEPS = 4_000, 32, 500
+CROPS, BATCH, CLASSIFIER_STEPS = 2_000, 16, 400
 
 # Rates as in the paper: fixed, for the summed loss, lower with each stage.
-STAGES = (("fcn32s", 2e-8, 1_600), ("fcn16s", 1e-8, 1_000), ("fcn8s", 5e-9, 1_000))
+STAGES = (("fcn32s", 4e-8, 900), ("fcn16s", 3e-8, 1_000), ("fcn8s", 2e-8, 1_500))
 
 
 def main():

@@ -21,6 +21,7 @@ class Experiment:
     base : 'vgg16', the name of another experiment, or None (random initialisation)
     lr, momentum, iter_size, weight_decay : of SGD; lr is for the summed loss
     iterations : in all
+    drop : share of the iterations after which the rate falls to a tenth; 1 (the paper): never
     interval : iterations between snapshots, each of which is scored
     source : nets.source.Source
     net : further options of nets.fcn
@@ -32,6 +33,7 @@ class Experiment:
     base: str | None
     lr: float
     iterations: int = 100_000
+    drop: float = 1.0
     momentum: float = 0.99
     iter_size: int = 1
     weight_decay: float = 0.0005
@@ -62,17 +64,18 @@ def _voc_table():
 EXPERIMENTS = {row.name: row for row in _voc_table()}
 
 
-def on_folder(path, head="fcn8s", width=0.125, iterations=2_400, lr=3e-9, interval=800):
+def on_folder(path, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9, interval=800):
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 
     Without ILSVRC weights the trunk starts from the msra filler, which expects inputs of unit
-    variance: images are scaled by 1/58 after the mean is subtracted.
+    variance: images are scaled by 1/58 after the mean is subtracted. There are no later stages
+    with their lower rates, so the rate drops for the last quarter.
     """
     import folder_layers
     path = Path(path)
     names = tuple(folder_layers.describe(path).classes)
     return Experiment(
-        f"{path.resolve().name}-{head}", head, None, lr, iterations, interval=interval,
+        f"{path.resolve().name}-{head}", head, None, lr, iterations, drop=0.75, interval=interval,
         source=folder(path, len(names), mirror=True), needs=(), class_names=names,
         net=dict(width=width, filler="msra", scale=1 / 58))
 

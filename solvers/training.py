@@ -77,13 +77,17 @@ def write_files(experiment, start):
 
 
 def solver_param(experiment, paths):
-    """The SolverParameter of an experiment: fixed rate, plain momentum, as in the paper."""
+    """The SolverParameter of an experiment: plain momentum and, as in the paper, a fixed rate."""
     from caffe.proto import caffe_pb2
+    rate = dict(base_lr=experiment.lr, lr_policy="fixed")
+    if experiment.drop < 1:
+        rate.update(lr_policy="multistep", gamma=0.1,
+                    stepvalue=[round(experiment.drop * experiment.iterations)])
     return caffe_pb2.SolverParameter(
         train_net=str(paths["train"]), test_net=[str(paths["val"])],
         test_iter=[val_samples(experiment)],
         test_interval=10 ** 9, test_initialization=False,    # scored by solvers/score.py
-        base_lr=experiment.lr, lr_policy="fixed", momentum=experiment.momentum,
+        momentum=experiment.momentum, **rate,
         iter_size=experiment.iter_size, weight_decay=experiment.weight_decay,
         max_iter=experiment.iterations, display=0, snapshot=experiment.interval,
         snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=1337)

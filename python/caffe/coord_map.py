@@ -15,6 +15,8 @@ shift, that shift is the offset of the Crop.
 
 from fractions import Fraction
 
+import numpy as np
+
 from .net_spec import layers as L
 
 PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU",
@@ -22,46 +24,50 @@ PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout",
                        "Softmax", "Split", "Swish", "TanH", "Threshold"]
 
 
-class UndefinedMapException(Exception):
-    """A layer has no coordinate map (for example InnerProduct)."""
+class UndefinedMapException(RuntimeError):
+    """No coordinate map: a layer has none (InnerProduct), or the blobs are unconnected."""
 
 
 class AxisMismatchException(Exception):
     """Blobs on the way are aligned along different axes."""
 
 
+class MisalignedException(ValueError, AssertionError):
+    """A Crop cannot align two blobs. (pycaffe asserts here.)"""
+
+
 def conv_params(fn):
     """(axis, stride, effective kernel, pad) of a convolution, deconvolution or pooling.
 
-    Values are lists, one for each spatial axis, or of length 1 where they are all equal.
+    Values are arrays of fractions, one for each spatial axis, or one where all axes are equal.
     """
     params = fn.params.get("convolution_param", fn.params.get("pooling_param", fn.params))
-    axis = params.get("axis", 1)
     if params.get("global_pooling"):
         raise UndefinedMapException("global pooling has no coordinate map")
-    kernel = _spatial(params, "kernel", "kernel_size", None)
-    if kernel is None:
+    if not {"kernel_size", "kernel_h", "kernel_w"} & set(params):
         raise UndefinedMapException(f"{fn.type_name} has no kernel_size")
-    stride, pad = _spatial(params, "stride", "stride", 1), _spatial(params, "pad", "pad", 0)
-    dilation = _spatial(params, "dilation", "dilation", 1)
-    sides = max(map(len, (kernel, stride, pad, dilation)))
-    kernel, stride, pad, dilation = ([*v] * (sides if len(v) == 1 else 1)
-                                     for v in (kernel, stride, pad, dilation))
-    return axis, stride, [d * (k - 1) + 1 for d, k in zip(dilation, kernel)], pad
+    kernel, stride, pad, dilation = (
+        _spatial(params, "kernel", "kernel_size", 1), _spatial(params, "stride", "stride", 1),
+        _spatial(params, "pad", "pad", 0), _spatial(params, "dilation", "dilation", 1))
+    return params.get("axis", 1), stride, dilation * (kernel - 1) + 1, pad
 
 
 def _spatial(params, prefix, name, default):
     if prefix + "_h" in params or prefix + "_w" in params:
-        return [params.get(prefix + "_h", default), params.get(prefix + "_w", default)]
-    value = params.get(name, default)
-    return value if value is None or isinstance(value, (list, tuple)) else [value]
+        return _fractions([params.get(prefix + "_h", default), params.get(prefix + "_w", default)])
+    return _fractions(params.get(name, default))
+
+
+def _fractions(values):
+    """A number, or a list of them, as an array: along axes that are equal one stands for all."""
+    values = values if isinstance(values, (list, tuple)) else [values]
+    return np.array([Fraction(value) for value in values], dtype=object)
 
 
 def crop_params(fn):
-    """(axis, offsets) of a Crop; the offsets a list."""
+    """(axis, offsets) of a Crop; the offsets an array."""
     params = fn.params.get("crop_param", fn.params)
-    offset = params.get("offset", 0)
-    return params.get("axis", 2), list(offset) if isinstance(offset, (list, tuple)) else [offset]
+    return params.get("axis", 2), _fractions(params.get("offset", 0))
 
 
 def coord_map(fn):
@@ -71,24 +77,22 @@ def coord_map(fn):
     """
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
         axis, stride, kernel, pad = conv_params(fn)
-        return (axis, [Fraction(s) for s in stride],
-                [Fraction(k - 1, 2) - p for k, p in zip(kernel, pad)])
+        return axis, stride, (kernel - 1) / 2 - pad
     if fn.type_name == "Deconvolution":
         axis, stride, kernel, pad = conv_params(fn)
-        return (axis, [Fraction(1, s) for s in stride],
-                [(p - Fraction(k - 1, 2)) / s for s, k, p in zip(stride, kernel, pad)])
+        return axis, 1 / stride, (pad - (kernel - 1) / 2) / stride
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)
-        return axis - 1, [Fraction(1)] * len(offset), [Fraction(o) for o in offset]
+        return axis - 1, _fractions(1), offset
     if fn.type_name in PASS_THROUGH_LAYERS:
-        return None, [Fraction(1)], [Fraction(0)]
+        return _IDENTITY
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
 
 
 def inverse(mapping):
     """The inverse of an affine map (axis, a, b)."""
     axis, scales, shifts = mapping
-    return axis, [1 / a for a in scales], [-b / a for a, b in zip(scales, shifts)]
+    return axis, 1 / scales, -shifts / scales
 
 
 def compose(outer, inner):
@@ -96,15 +100,14 @@ def compose(outer, inner):
     (axis_o, a_o, b_o), (axis_i, a_i, b_i) = outer, inner
     if axis_o is not None and axis_i is not None and axis_o != axis_i:
         raise AxisMismatchException(f"maps along the axes after {axis_o} and {axis_i}")
-    sides = max(len(a_o), len(a_i))
-    if any(len(a) not in (1, sides) for a in (a_o, a_i)):
-        raise AxisMismatchException(f"maps along {len(a_o)} and {len(a_i)} axes")
-    a_o, b_o, a_i, b_i = (v * (sides if len(v) == 1 else 1) for v in (a_o, b_o, a_i, b_i))
-    return (axis_i if axis_o is None else axis_o, [p * q for p, q in zip(a_o, a_i)],
-            [p * q + r for p, q, r in zip(a_o, b_i, b_o)])
+    try:
+        return axis_i if axis_o is None else axis_o, a_o * a_i, a_o * b_i + b_o
+    except ValueError:
+        raise AxisMismatchException(f"maps along {max(map(len, (a_o, b_o)))} and "
+                                    f"{max(map(len, (a_i, b_i)))} axes") from None
 
 
-_IDENTITY = (None, [Fraction(1)], [Fraction(0)])
+_IDENTITY = (None, _fractions(1), _fractions(0))
 
 
 def _ancestors(top):
@@ -146,17 +149,21 @@ def crop(top_from, top_to):
     """A Crop layer that cuts `top_from` to the extent of `top_to`, aligned with it.
 
     The map between the two must have scale 1 and a whole, non-positive shift from `top_from`'s
-    origin (the offset is its negative); otherwise ValueError says which of them fails.
+    origin (the offset is its negative); otherwise MisalignedException, a ValueError, says why.
     """
     axis, scales, shifts = coord_map_from_to(top_from, top_to)
-    if any(a != 1 for a in scales):
-        raise ValueError(f"the blobs differ in scale, by {[str(a) for a in scales]}")
-    if any(b > 0 for b in shifts):
-        raise ValueError(f"the crop would begin {[str(b) for b in shifts]} before the blob "
-                         "(negative offset)")
+    if any(scales != 1):
+        raise MisalignedException(f"the blobs differ in scale, by {_listed(scales)}")
+    if any(shifts > 0):
+        raise MisalignedException(f"the crop would begin {_listed(shifts)} before the blob "
+                                  "(negative offset)")
     if any(b.denominator != 1 for b in shifts):
-        raise ValueError(f"the offset is not whole: {[str(-b) for b in shifts]}")
+        raise MisalignedException(f"the offset is not whole: {_listed(-shifts)}")
     offset = [int(-b) for b in shifts]
     crop_param = dict(axis=2 if axis is None else axis + 1,
                       offset=offset[0] if len(set(offset)) == 1 else offset)
     return L.Crop(top_from, top_to, crop_param=crop_param)
+
+
+def _listed(fractions):
+    return ", ".join(map(str, fractions))

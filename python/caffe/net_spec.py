@@ -111,31 +111,25 @@ class Function:
     def _update(self, params):
         self.params.update(params)
 
-    def _name(self, names, counts):
-        if self not in names:
+    def _automatic_name(self, thing, names, counts):
+        if thing not in names:
             counts[self.type_name] += 1
-            names[self] = self.params.get("name", self.type_name + str(counts[self.type_name]))
-        return names[self]
-
-    def _top_name(self, top, names, counts):
-        if self.in_place:
-            source = self.inputs[0]
-            return source.fn._top_name(source, names, counts)
-        if top not in names:
-            base = self._name(names, counts)
-            names[top] = base if self.ntop == 1 else f"{base}_{top.n}"
-        return names[top]
+            names[thing] = self.type_name + str(counts[self.type_name])
+        return names[thing]
 
     def _to_proto(self, layers, names, counts):
+        """Append the LayerParameter to `layers`, after those of the inputs."""
         if self in layers:
             return
         bottoms = []
         for source in self.inputs:
             source._to_proto(layers, names, counts)
-            bottoms.append(source.fn._top_name(source, names, counts))
+            bottoms.append(layers[source.fn].top[source.n])
         layer = caffe_pb2.LayerParameter(type=self.type_name, bottom=bottoms)
-        layer.top.extend(self._top_name(top, names, counts) for top in self.tops)
-        layer.name = self._name(names, counts)
+        layer.top.extend(bottoms if self.in_place else
+                         [self._automatic_name(top, names, counts) for top in self.tops])
+        first = self.tops[0] if self.tops else self
+        layer.name = self.params.get("name") or self._automatic_name(first, names, counts)
         try:
             self._assign(layer)
         except (PrototxtError, TypeError, ValueError) as error:
@@ -188,8 +182,6 @@ class NetSpec:
     def to_proto(self):
         """The NetParameter of the net, layers named after their (first) tops."""
         names = {top: name for name, top in self.tops.items()}
-        for name, top in self.tops.items():
-            names.setdefault(top.fn, top.fn.params.get("name", name))
         layers, counts = OrderedDict(), Counter()
         for top in self.tops.values():
             top._to_proto(layers, names, counts)

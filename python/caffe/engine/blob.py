@@ -53,18 +53,15 @@ class Memory:
         if self.live_view() is not None and self.tensor is not None \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
-            self.tensor.copy_(tensor.view(self.tensor.shape))
+            self.tensor.copy_(tensor.reshape(self.tensor.shape))
         else:
             self.tensor = tensor
 
     def resize(self, count):
         """Keep the first `count` values, in the same memory, or start again with zeros."""
-        if self.tensor is None or self.tensor.numel() == count:
-            return
-        if self.tensor.numel() > count:
-            self.tensor = self.tensor.contiguous().view(-1)[:count]
-        else:
-            self.tensor = None
+        if self.tensor is not None:
+            enough = self.tensor.numel() >= count
+            self.tensor = self.tensor.contiguous().view(-1)[:count] if enough else None
 
     def live_view(self):
         """The NumPy view that `numpy` gave out last, None if nobody holds it any more."""

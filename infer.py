@@ -1,0 +1,197 @@
+"""Segment images.
+
+    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--net deploy.prototxt --weights W] [--gpu N]
+
+For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
+DIR/NAME_overlay.png, the photograph under its classes with a legend, and prints the share of each
+class. Where two images have one NAME, the later ones become NAME_2, NAME_3, ...
+
+Without --net and --weights it takes the newest trained experiment under build/.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from palette import VOC_CLASSES, colour_map, label_image
+from solvers.command import add_device, report_errors, set_device
+
+ROOT = Path(__file__).resolve().parent
+MEAN = np.array((104.00699, 116.66877, 122.67892), np.float32)      # B G R
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+class InferError(RuntimeError):
+    """An image, a net or weights that cannot be used."""
+
+
+def main():
+    args = parse()
+    failures = 0
+    with report_errors():
+        net, weights = choose_net(args)
+        print(f"net {net}\nweights {weights}")
+        segment = Segmenter(net, weights, args)
+        args.output.mkdir(parents=True, exist_ok=True)
+        for path, stem in name_outputs(find_images(args.images)):
+            try:
+                image = read_image(path)
+            except InferError as error:
+                failures += 1
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            label = segment(image)
+            write(label_image(label), args.output / f"{stem}.png")
+            write(overlay(image, label, segment.names), args.output / f"{stem}_overlay.png")
+            print(f"{path} -> {args.output / stem}.png")
+            for number, share in shares(label):
+                print(f"    {segment.names[number]:<16}{100 * share:6.1f} %")
+    return 1 if failures else 0
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
+    parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "infer",
+                        help="folder for the results (default build/infer)")
+    add_device(parser)
+    return parser.parse_args()
+
+
+# the net
+
+def choose_net(args):
+    """(deploy prototxt, caffemodel): those given, or the newest trained experiment's."""
+    if (args.net is None) != (args.weights is None):
+        raise InferError("--net and --weights go together")
+    if args.net is None:
+        trained = [(path.parent.parent / "deploy.prototxt", path)
+                   for pattern in ("*", "demo/*")
+                   for path in (ROOT / "build").glob(f"{pattern}/snapshot/*.caffemodel")]
+        trained = [pair for pair in trained if pair[0].exists()]
+        if not trained:
+            raise InferError(f"nothing is trained yet under {ROOT / 'build'}: `make demo` trains "
+                             "a small net; or give --net and --weights")
+        return max(trained, key=lambda pair: pair[1].stat().st_mtime)
+    for path in (args.net, args.weights):
+        if not path.is_file():
+            raise InferError(f"{path}: no such file")
+    return args.net, args.weights
+
+
+class Segmenter:
+    """A net that turns an RGB image into a label array; `names` are those of its classes."""
+
+    def __init__(self, net, weights, device):
+        import caffe
+        set_device(device)
+        self.net = caffe.Net(str(net), str(weights), caffe.TEST)
+        for blob in ("data", "score"):
+            if blob not in self.net.blobs:
+                raise InferError(f"{net}: the net has no blob '{blob}'")
+        self.names = class_names(net, self.net.blobs["score"].data.shape[1])
+
+    def __call__(self, image):
+        """uint8 classes (height, width) of an RGB image, by one forward pass at its size."""
+        data = np.asarray(image)[..., ::-1].astype(np.float32) - MEAN
+        blob = self.net.blobs["data"]
+        blob.reshape(1, 3, *data.shape[:2])
+        blob.data[0] = data.transpose(2, 0, 1)
+        self.net.forward()
+        return self.net.blobs["score"].data[0].argmax(0).astype(np.uint8)
+
+
+def class_names(net, count):
+    """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
+    path = Path(net).with_name("classes.txt")
+    names = path.read_text().split("\n") if path.exists() else VOC_CLASSES
+    names = [name for name in names if name]
+    return names if len(names) == count else [f"class {i}" for i in range(count)]
+
+
+# images
+
+def find_images(paths):
+    """The images named, and those in folders named. Raises InferError for an empty folder."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not found:
+            raise InferError(f"{path}: a folder without images")
+        yield from found
+
+
+def name_outputs(paths):
+    """(path, stem of its outputs), the stems distinct."""
+    taken = set()
+    for path in paths:
+        stem, number = path.stem, 2
+        while {stem, f"{stem}_overlay"} & taken:
+            stem, number = f"{path.stem}_{number}", number + 1
+        taken |= {stem, f"{stem}_overlay"}
+        yield path, stem
+
+
+def read_image(path):
+    """Any image that Pillow reads, upright, as RGB; transparent parts become white.
+
+    Raises InferError naming the file.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):      # 16-bit grey
+                image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise InferError(f"{path}: no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InferError(f"{path}: not a readable image: {error}") from None
+
+
+def shares(label):
+    """[(class, share of the pixels)] of the classes present, the largest first."""
+    numbers, counts = np.unique(label, return_counts=True)
+    return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts)]
+
+
+def overlay(image, label, names):
+    """The image under the colours of its classes, with a legend below."""
+    colours = Image.fromarray(colour_map()[label])
+    picture = Image.blend(image, colours, 0.55)
+    font = ImageFont.load_default(14)
+    row = 20
+    columns = max(1, image.width // 170)
+    present = shares(label)
+    canvas = Image.new("RGB", (max(image.width, 170),
+                               image.height + row * -(-len(present) // columns) + 6), "white")
+    canvas.paste(picture)
+    draw = ImageDraw.Draw(canvas)
+    for place, (number, share) in enumerate(present):
+        x, y = 170 * (place % columns) + 4, image.height + 4 + row * (place // columns)
+        draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour_map()[number])), "black")
+        draw.text((x + 20, y - 1), f"{names[number]} {100 * share:.0f} %", "black", font)
+    return canvas
+
+
+def write(image, path):
+    """Save as PNG, whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    image.save(temporary, format="PNG")
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

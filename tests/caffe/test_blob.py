@@ -1,0 +1,75 @@
+"""Blob: NumPy views that stay true, shapes, sharing."""
+
+import numpy as np
+import pytest
+import torch
+
+from caffe import Blob
+from caffe.errors import LayerError
+
+
+def test_a_new_blob_is_zero_and_float32():
+    blob = Blob((2, 3))
+    assert (blob.shape, blob.count, blob.data.dtype) == ((2, 3), 6, np.float32)
+    assert not blob.data.any() and not blob.diff.any()
+
+
+def test_layers_see_what_is_written_in_place():
+    blob = Blob((2, 2))
+    blob.data[0] = 7
+    blob.diff[...] = 3
+    assert blob.data_tensor.tolist() == [[7, 7], [0, 0]]
+    assert (blob.diff_tensor == 3).all()
+
+
+def test_a_held_view_shows_what_layers_write():
+    blob = Blob((3,))
+    view = blob.data
+    blob.set_data(torch.tensor([1.0, 2.0, 3.0]))
+    assert view.tolist() == [1, 2, 3] and blob.data is view
+    view[0] = 9
+    assert blob.data_tensor.tolist() == [9, 2, 3]
+
+
+def test_layers_hand_over_their_tensor_when_nobody_looks():
+    blob, tensor = Blob((3,)), torch.ones(3)
+    blob.data[...] = 2
+    blob.set_data(tensor)
+    assert blob.data_tensor.data_ptr() == tensor.data_ptr()
+
+
+def test_reshape_keeps_values_where_memory_does_not_grow():
+    blob = Blob((2, 3))
+    blob.data[...] = np.arange(6).reshape(2, 3)
+    blob.reshape(3, 2)
+    assert blob.data.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    blob.reshape(4)
+    assert blob.data.tolist() == [0, 1, 2, 3]
+    blob.reshape(5, 5)
+    assert blob.data.shape == blob.diff.shape == (5, 5)
+
+
+def test_a_shape_cannot_be_negative():
+    with pytest.raises(LayerError, match=r"shape \(2, -1\)"):
+        Blob().reshape(2, -1)
+
+
+def test_legacy_axes():
+    blob = Blob((5, 4, 3))
+    assert (blob.num, blob.channels, blob.height, blob.width) == (5, 4, 3, 1)
+    with pytest.raises(LayerError, match="at most 4 axes"):
+        Blob((1, 1, 1, 1, 1)).num
+
+
+def test_sharing():
+    one, two = Blob((2,)), Blob((2,))
+    two.share_data(one)
+    one.data[...] = [1, 2]
+    two.diff[...] = 5
+    assert two.data.tolist() == [1, 2] and not one.diff.any()
+    two.share_diff(one)
+    one.add_diff(torch.tensor([3.0, 4.0]))
+    two.add_diff(torch.tensor([1.0, 1.0]))
+    assert one.diff.tolist() == [4, 5]
+    one.clear_diff()
+    assert not two.diff.any()

@@ -1,0 +1,334 @@
+"""Nets: how they are put together, run, shared and saved."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.errors import CaffeError, DeviceError, LayerError, WeightsError
+from caffe.proto import caffe_pb2
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+
+
+def fc(name, bottom, count, more=""):
+    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}" {more} '
+            f'inner_product_param {{ num_output: {count} weight_filler {{ type: "xavier" }} '
+            'bias_filler { type: "constant" value: 0.5 } } }\n')
+
+
+def layer(name, kind, bottoms, tops, more=""):
+    blobs = " ".join([f'bottom: "{b}"' for b in bottoms.split()]
+                     + [f'top: "{t}"' for t in tops.split()])
+    return f'layer {{ name: "{name}" type: "{kind}" {blobs} {more} }}\n'
+
+
+CHAIN = INPUT + fc("a", "x", 4) + layer("relu", "ReLU", "a", "a") + fc("b", "a", 2)
+X = np.array([[1, -2, 3], [0.5, 0, -1]], np.float32)
+
+
+def linear(x, params):
+    weight, bias = (blob.data for blob in params)
+    return x @ weight.T + bias
+
+
+# running
+
+
+def test_names(net):
+    chain = net('name: "chain" ' + CHAIN)
+    assert chain.name == "chain"
+    assert (chain.inputs, chain.outputs) == (["x"], ["b"])
+    assert list(chain.blobs) == ["x", "a", "b"] and list(chain.params) == ["a", "b"]
+    assert list(chain.layer_dict) == ["x", "a", "relu", "b"] == list(chain._layer_names)
+    assert chain.layer_dict["relu"].type == "ReLU" and len(chain.layers) == 4
+    assert (chain.top_names["relu"], chain.bottom_names["b"]) == (["a"], ["a"])
+
+
+def test_forward_takes_inputs_and_returns_outputs(net):
+    chain = net(CHAIN)
+    found = chain.forward(x=X, blobs=["a"])
+    hidden = np.maximum(linear(X, chain.params["a"]), 0)
+    assert set(found) == {"a", "b"}
+    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5)
+    np.testing.assert_allclose(found["b"], linear(hidden, chain.params["b"]), rtol=1e-5)
+
+
+def test_forward_in_parts(net):
+    chain = net(CHAIN)
+    whole = chain.forward(x=X)["b"].copy()
+    assert set(chain.forward(end="relu")) == {"a"}
+    chain.blobs["a"].data[...] *= 2
+    twice = chain.forward(start="b")["b"]
+    np.testing.assert_allclose(twice - 0.5, 2 * (whole - 0.5), rtol=1e-4, atol=1e-6)
+
+
+def test_backward_in_parts_is_backward_as_a_whole(net):
+    chain = net("force_backward: true " + CHAIN)
+    chain.forward(x=X)
+    diff = np.array([[1, 2], [3, -1]], np.float32)
+    whole = chain.backward(b=diff, diffs=["a"])
+    assert set(whole) == {"x", "a"}
+    whole = {name: array.copy() for name, array in whole.items()}
+    for name in "xa":
+        chain.blobs[name].diff[...] = 0
+    chain.blobs["b"].diff[...] = diff
+    assert set(chain.backward(end="b")) == {"a"}
+    part = chain.backward(start="relu")
+    np.testing.assert_array_equal(part["x"], whole["x"])
+    hidden = linear(X, chain.params["a"]) > 0
+    expected = (diff @ chain.params["b"][0].data * hidden) @ chain.params["a"][0].data
+    np.testing.assert_allclose(whole["x"], expected, rtol=1e-5)
+
+
+def test_gradients_of_parameters_add_up(net):
+    chain = net(CHAIN.replace("top: \"b\"", "top: \"b\" loss_weight: 1"))
+    chain.forward(x=X)
+    chain.backward()
+    once = chain.params["a"][0].diff.copy()
+    chain.backward()
+    np.testing.assert_allclose(chain.params["a"][0].diff, 2 * once, rtol=1e-6)
+    chain.clear_param_diffs()
+    assert once.any() and not chain.params["a"][0].diff.any()
+
+
+@pytest.mark.parametrize("call, complaint", [
+    (lambda n: n.forward(y=X), r"inputs of the net are \['x'\], given were \['y'\]"),
+    (lambda n: n.forward(x=X[:1]), r"input 'x' has the shape \(2, 3\), given was \(1, 3\)"),
+    (lambda n: n.forward(end="c"), "no layer 'c'"),
+    (lambda n: n.forward(blobs=["c"]), "no blob 'c'"),
+    (lambda n: n.backward(a=X), r"outputs of the net are \['b'\], given were \['a'\]")])
+def test_what_cannot_be_run(net, call, complaint):
+    with pytest.raises(CaffeError, match=complaint):
+        call(net(CHAIN))
+
+
+def test_reshape_follows_the_input(net):
+    chain = net(CHAIN)
+    chain.blobs["x"].reshape(5, 3)
+    chain.reshape()
+    assert chain.blobs["b"].shape == (5, 2)
+    x = np.tile(X[:1], (5, 1))
+    np.testing.assert_array_equal(chain.forward(x=x)["b"], np.tile(chain.blobs["b"].data[:1],
+                                                                   (5, 1)))
+
+
+def test_held_views_show_every_forward(net):
+    chain = net(CHAIN)
+    views = {name: blob.data for name, blob in chain.blobs.items()}
+    for scale in (1, -1, 2):
+        views["x"][...] = scale * X
+        chain.forward()
+        for name, blob in chain.blobs.items():
+            np.testing.assert_array_equal(views[name], blob.data)
+        hidden = np.maximum(linear(scale * X, chain.params["a"]), 0)
+        np.testing.assert_allclose(views["b"], linear(hidden, chain.params["b"]), rtol=1e-5)
+
+
+def test_a_seed_repeats_fillers_and_dropout(net):
+    text = CHAIN + layer("drop", "Dropout", "b", "d")
+    found = []
+    for _ in range(2):
+        caffe.set_random_seed(4)
+        found.append(net(text, phase=caffe.TRAIN).forward(x=X)["d"].copy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_mode_without_a_gpu():
+    with pytest.raises(DeviceError, match=r"GPU 0 .*no GPU.*set_mode_cpu\(\)"):
+        caffe.set_mode_gpu()
+    with pytest.raises(DeviceError, match="GPU 3"):
+        caffe.set_device(3)
+
+
+# putting together
+
+
+@pytest.mark.parametrize("rules, state, kept", [
+    ("include { phase: TRAIN }", dict(phase=caffe.TRAIN), True),
+    ("include { phase: TRAIN }", dict(phase=caffe.TEST), False),
+    ("exclude { phase: TEST }", dict(phase=caffe.TEST), False),
+    ("include { phase: TRAIN } include { stage: 's' }", dict(stages=["s"]), True),
+    ("include { stage: 's' stage: 't' }", dict(stages=["s"]), False),
+    ("include { not_stage: 's' }", dict(stages=["s"]), False),
+    ("include { not_stage: 's' }", {}, True),
+    ("include { min_level: 2 max_level: 3 }", dict(level=2), True),
+    ("include { min_level: 2 }", dict(level=1), False),
+    ("exclude { min_level: 2 }", dict(level=1), True)])
+def test_rules(net, rules, state, kept):
+    built = net(INPUT + layer("p", "Power", "x", "p", rules), **state)
+    assert ("p" in built.layer_dict) == kept
+
+
+def test_rules_of_both_kinds(net):
+    with pytest.raises(LayerError, match="'p' has both include and exclude"):
+        net(INPUT + layer("p", "Power", "x", "p", "include { stage: 's' } exclude { min_level: 1 }"))
+
+
+def test_splits_have_the_original_s_names(net):
+    text = (INPUT + fc("a", "x", 3) + layer("relu", "ReLU", "a", "a")
+            + layer("s", "Eltwise", "a x", "s") + layer("t", "Eltwise", "a s", "t"))
+    built = net(text)
+    assert {"x_x_0_split", "a_relu_0_split"} <= set(built.layer_dict)
+    assert built.bottom_names["s"] == ["a_relu_0_split_0", "x_x_0_split_1"]
+    assert built.bottom_names["t"] == ["a_relu_0_split_1", "s"]
+
+
+def test_a_split_adds_gradients_up(net):
+    built = net("force_backward: true " + INPUT + layer("p", "Power", "x", "p", """
+        power_param { scale: 3 }""") + layer("s", "Eltwise", "p x", "s"))
+    built.forward(x=X)
+    np.testing.assert_allclose(built.backward(s=np.ones_like(X))["x"], np.full_like(X, 4))
+
+
+def test_loss_weights(net):
+    built = net("force_backward: true " + INPUT
+                + layer("p", "Power", "x", "p", "loss_weight: 3 power_param { scale: 2 }")
+                + layer("q", "Power", "p", "q", "loss_weight: 5"))
+    assert (built.blob_loss_weights["q"], built.blob_loss_weights["x"]) == (5, 0)
+    built.forward(x=X)
+    np.testing.assert_allclose(built.backward()["x"], np.full_like(X, 2 * (3 + 5)))
+
+
+def test_gradients_flow_only_to_what_learns(net):
+    loss = layer("l", "SoftmaxWithLoss", "b y", "l")
+    text = CHAIN + 'layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 } } }'
+    for more, reaches_a, reaches_x in (("", True, False), ("force_backward: true ", True, True)):
+        built = net(more + text + loss)
+        built.forward(x=X, y=np.array([0, 1]))
+        built.backward()
+        assert built.blobs["a"].diff.any() == reaches_a
+        assert built.blobs["x"].diff.any() == reaches_x
+    frozen = text.replace('top: "a"', 'top: "a" param { lr_mult: 0 } param { lr_mult: 0 }', 1)
+    built = net(frozen + loss)
+    built.forward(x=X, y=np.array([0, 1]))
+    built.backward()
+    assert not built.blobs["a"].diff.any() and built.params["b"][0].diff.any()
+    assert not built.params["a"][0].diff.any()
+
+
+def test_parameters_of_one_name_are_one(net):
+    shared = 'param { name: "w" } param { name: "b" }'
+    built = net("force_backward: true " + INPUT + fc("a", "x", 3, shared) + fc("b", "a", 3, shared))
+    built.params["a"][0].data[...] = np.arange(9).reshape(3, 3)
+    np.testing.assert_array_equal(built.params["b"][0].data, built.params["a"][0].data)
+    built.forward(x=X)
+    built.backward(b=np.ones((2, 3)))
+    np.testing.assert_allclose(built.params["a"][1].diff,     # 2 from b, and those through W
+                               2 + 2 * built.params["a"][0].data.sum(0))
+
+
+def test_parameters_of_one_name_need_one_shape(net):
+    first, second = 'param { name: "w" }', 'param { name: "w" share_mode: PERMISSIVE }'
+    with pytest.raises(LayerError, match=r"'b'.*share the parameter 'w' of layer 'a'.*"
+                                         r"\(4, 3\), here \(3, 4\)"):
+        net(INPUT + fc("a", "x", 4, first) + fc("b", "a", 3, first))
+    built = net(INPUT + fc("a", "x", 4, first) + fc("b", "a", 3, second))
+    built.params["a"][0].data[...] = np.arange(12).reshape(4, 3)
+    assert built.params["b"][0].data.ravel().tolist() == list(range(12))
+
+
+def test_share_with(net):
+    one, two = net(CHAIN), net(CHAIN)
+    two.share_with(one)
+    one.params["a"][0].data[...] = 7
+    assert (two.params["a"][0].data == 7).all()
+    with pytest.raises(WeightsError, match=r"parameter 0 of layer 'a'.*\(5, 3\).*\(4, 3\)"):
+        net(INPUT + fc("a", "x", 5)).share_with(one)
+
+
+# files
+
+
+def test_save_and_copy_from(net, tmp_path):
+    one, two = net('name: "chain" ' + CHAIN), net(CHAIN)
+    path = str(tmp_path / "chain.caffemodel")
+    one.save(path)
+    two.copy_from(path)
+    three = net(CHAIN, path)
+    for name, blobs in one.params.items():
+        for i, blob in enumerate(blobs):
+            np.testing.assert_array_equal(blob.data, two.params[name][i].data)
+            np.testing.assert_array_equal(blob.data, three.params[name][i].data)
+
+
+def test_a_saved_net_is_a_net_parameter(net, tmp_path):
+    built = net('name: "chain" ' + CHAIN)
+    built.save(str(tmp_path / "chain.caffemodel"))
+    param = caffe_pb2.NetParameter.FromString((tmp_path / "chain.caffemodel").read_bytes())
+    assert param.name == "chain" and [x.name for x in param.layer] == list(built.layer_dict)
+    weight = param.layer[1].blobs[0]
+    assert list(weight.shape.dim) == [4, 3]
+    np.testing.assert_array_equal(weight.data, built.params["a"][0].data.ravel())
+
+
+def test_copy_from_takes_layers_of_equal_names_alone(net, tmp_path):
+    path = str(tmp_path / "chain.caffemodel")
+    chain = net(CHAIN)
+    chain.save(path)
+    other = net(INPUT + fc("a", "x", 4) + fc("c", "a", 2))
+    before = other.params["c"][0].data.copy()
+    other.copy_from(path)
+    np.testing.assert_array_equal(other.params["a"][0].data, chain.params["a"][0].data)
+    np.testing.assert_array_equal(other.params["c"][0].data, before)
+
+
+def test_copy_from_leaves_the_net_as_it_was_if_a_shape_is_wrong(net, tmp_path):
+    path = str(tmp_path / "chain.caffemodel")
+    net(CHAIN).save(path)
+    other = net(INPUT + fc("a", "x", 4) + fc("b", "a", 3))
+    before = other.params["a"][0].data.copy()
+    with pytest.raises(WeightsError, match=r"parameter 0 of layer 'b'.*\(2, 4\).*\(3, 4\)"):
+        other.copy_from(path)
+    np.testing.assert_array_equal(other.params["a"][0].data, before)
+
+
+# Python layers
+
+
+class Affine(caffe.Layer):
+    """y = w * x + (param_str), with a parameter that learns."""
+
+    def setup(self, bottom, top):
+        self.offset = float(self.param_str)
+        self.blobs.add_blob(1)
+        self.blobs[0].data[...] = 2
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.blobs[0].data * bottom[0].data + self.offset
+
+    def backward(self, top, propagate_down, bottom):
+        self.blobs[0].diff[...] += (top[0].diff * bottom[0].data).sum()
+        if propagate_down[0]:
+            bottom[0].diff[...] = self.blobs[0].data * top[0].diff
+
+
+@pytest.fixture
+def affine(monkeypatch):
+    monkeypatch.setitem(sys.modules, "some_layers", sys.modules[__name__])
+    return layer("y", "Python", "x", "y", 'loss_weight: 1 python_param { module: "some_layers" '
+                                          'layer: "Affine" param_str: "0.25" }')
+
+
+def test_python_layer(net, affine):
+    built = net("force_backward: true " + INPUT + affine)
+    np.testing.assert_array_equal(built.forward(x=X)["y"], 2 * X + 0.25)
+    np.testing.assert_array_equal(built.backward()["x"], np.full_like(X, 2))
+    assert built.params["y"][0].diff == pytest.approx(X.sum())
+    assert built.layers[1].param_str == "0.25"
+
+
+def test_python_layer_learns(affine, tmp_path):
+    (tmp_path / "net.prototxt").write_text(INPUT + affine)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.5 lr_policy: "fixed"')
+    solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+    solver.net.blobs["x"].data[...] = X
+    solver.step(1)
+    assert solver.net.params["y"][0].data == pytest.approx(2 - 0.5 * X.sum())

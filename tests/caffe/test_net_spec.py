@@ -1,0 +1,127 @@
+"""NetSpec, held against what pycaffe writes."""
+
+import pytest
+
+import caffe
+from caffe import layers as L, params as P
+from caffe.errors import PrototxtError
+from caffe.net_spec import assign_proto, param_name_dict, to_proto
+from caffe.prototxt import parse
+from caffe.proto import caffe_pb2
+
+
+def spec():
+    """A small net in the making, with everything that a net script uses."""
+    n = caffe.NetSpec()
+    n.data, n.label = L.Python(module="m", layer="Data", ntop=2, param_str="{'a': 1}")
+    n.conv = L.Convolution(n.data, num_output=4, kernel_size=3, pad=[1, 1],
+                           weight_filler=dict(type="xavier"),
+                           param=[dict(lr_mult=1), dict(lr_mult=2, decay_mult=0)])
+    n.relu = L.ReLU(n.conv, in_place=True)
+    n.pool = L.Pooling(n.relu, pool=P.Pooling.AVE, kernel_size=2)
+    n.loss = L.SoftmaxWithLoss(n.pool, n.label, loss_weight=0.5,
+                               loss_param=dict(normalize=False, ignore_label=255),
+                               include=dict(phase=caffe.TRAIN))
+    n.silence = L.Silence(n.label, ntop=0)
+    return n
+
+
+WRITTEN = """
+layer { name: "data" type: "Python" top: "data" top: "label"
+        python_param { module: "m" layer: "Data" param_str: "{'a': 1}" } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1 pad: 1
+                            weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+        pooling_param { pool: AVE kernel_size: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "pool" bottom: "label" top: "loss"
+        loss_weight: 0.5 include { phase: TRAIN }
+        loss_param { ignore_label: 255 normalize: false } }
+layer { name: "silence" type: "Silence" bottom: "label" }
+"""
+
+
+def test_what_is_written():
+    assert spec().to_proto() == parse(WRITTEN, caffe_pb2.NetParameter())
+
+
+def test_text_is_read_back():
+    param = spec().to_proto()
+    assert parse(str(param), caffe_pb2.NetParameter()) == param
+
+
+def test_tops_by_name():
+    n = spec()
+    assert n.conv is n["conv"] and n.relu.fn.inputs == (n.conv,)
+    n["more"] = L.ReLU(n.pool)
+    del n.more
+    assert [layer.name for layer in n.to_proto().layer][-1] == "silence"
+    with pytest.raises(AttributeError, match="no top 'pol' .did you mean 'pool'"):
+        n.pol
+
+
+def test_automatic_names_count_each_type():
+    data, label = L.Python(module="m", layer="Data", ntop=2)
+    first = L.Convolution(data, num_output=1, kernel_size=1)
+    second = L.ReLU(L.Convolution(first, num_output=1, kernel_size=1), in_place=True)
+    layers = to_proto(second, L.Silence(label, ntop=1)).layer
+    assert [layer.name for layer in layers] == ["Python1", "Convolution1", "Convolution2", "ReLU1",
+                                                "Silence1"]
+    assert layers[0].top == ["Python1", "Python2"]
+    assert layers[3].top == layers[2].top == ["Convolution2"]
+
+
+def test_a_layer_with_a_name_of_its_own():
+    n = caffe.NetSpec()
+    n.x = L.Input(shape=dict(dim=[1]), name="source")
+    assert (n.to_proto().layer[0].name, n.to_proto().layer[0].top) == ("source", ["x"])
+
+
+def test_layers_not_named_come_before_their_readers():
+    n = caffe.NetSpec()
+    n.y = L.ReLU(L.Power(L.Input()))
+    assert [layer.type for layer in n.to_proto().layer] == ["Input", "Power", "ReLU"]
+    assert n.to_proto().layer[2].bottom == ["Power1"]
+
+
+def test_parameters_are_found_by_type():
+    names = param_name_dict()
+    assert names["Convolution"] == "convolution" and names["InnerProduct"] == "inner_product"
+    deconvolution = L.Deconvolution(L.Input(), num_output=3).to_proto().layer[-1]
+    assert deconvolution.convolution_param.num_output == 3
+
+
+def test_enums():
+    assert (P.Pooling.MAX, P.Pooling.AVE, P.Eltwise.SUM) == (0, 1, 1)
+    by_name = L.Pooling(L.Input(), pool="AVE").to_proto().layer[-1]
+    assert by_name.pooling_param.pool == P.Pooling.AVE
+    with pytest.raises(AttributeError, match="no NoneSuchParameter"):
+        P.NoneSuch
+
+
+@pytest.mark.parametrize("layer, error, complaint", [
+    (lambda x: L.Convolution(x, num_outputs=3), PrototxtError,
+     "layer 'y' .Convolution.: ConvolutionParameter has no field 'num_outputs'.*'num_output'"),
+    (lambda x: L.Sigmoid2(x, slope=3), PrototxtError, "no parameters of its own.*'slope'"),
+    (lambda x: L.Pooling(x, pool_param=dict(kernel=3)), PrototxtError, "'pool_param'"),
+    (lambda x: L.Convolution(x, num_output="many"), TypeError, "layer 'y'"),
+    (lambda x: L.Pooling(x, pool="MAXIMUM"), ValueError, "layer 'y'"),
+    (lambda x: L.Convolution(x, weight_filler="xavier"), TypeError, "given as a dict"),
+    (lambda x: L.ReLU("x"), TypeError, "ReLU input 0 is not a Top"),
+    (lambda x: L.Eltwise(x, x, in_place=True), TypeError, "one input, not 2")])
+def test_what_cannot_be_written(layer, error, complaint):
+    n = caffe.NetSpec()
+    n.x = L.Input()
+    with pytest.raises(error, match=complaint):
+        n.y = layer(n.x)
+        n.to_proto()
+
+
+def test_assign_proto_extends_repeated_fields_from_one_value_or_many():
+    layer = caffe_pb2.LayerParameter()
+    assign_proto(layer, "bottom", "x")
+    assign_proto(layer, "top", ["y", "z"])
+    assign_proto(layer, "param", dict(lr_mult=3))
+    assert (layer.bottom, layer.top, layer.param[0].lr_mult) == (["x"], ["y", "z"], 3)

@@ -1,0 +1,256 @@
+"""Solvers: recorded training runs, rates, accumulation, snapshots."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.errors import CaffeError, WeightsError
+from caffe.proto import caffe_pb2
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SNAPSHOT = GOLDEN / "snapshots" / "sgd_heavy_snap_iter_5.solverstate"
+RUNS = [path for path in sorted((GOLDEN / "solvers").glob("sgd_*.npz"))
+        if "HDF5" not in str(np.load(path)["solver"])]
+
+LINE = """
+layer { name: "x" type: "Input" top: "x" top: "y"
+        input_param { shape { dim: 4 dim: 2 } shape { dim: 4 dim: 1 } } }
+layer { name: "fit" type: "InnerProduct" bottom: "x" top: "p"
+        param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        inner_product_param { num_output: 1 weight_filler { type: "gaussian" } } }
+layer { name: "minus" type: "Eltwise" bottom: "p" bottom: "y" top: "e"
+        eltwise_param { coeff: 1 coeff: -1 } }
+layer { name: "loss" type: "Eltwise" bottom: "e" bottom: "e" top: "loss" loss_weight: 0.5
+        eltwise_param { operation: PROD } }
+"""
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="PyTorch sees no GPU"))])
+def mode(request):
+    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    getattr(caffe, f"set_mode_{request.param}")()
+    yield
+    caffe.set_mode_cpu()
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = allowed
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """fit(lines): the solver of a linear regression, with those further lines."""
+    def build(lines="", net=LINE, name="solver"):
+        (tmp_path / "net.prototxt").write_text(net)
+        path = tmp_path / f"{name}.prototxt"
+        path.write_text(f'net: "net.prototxt" snapshot_prefix: "{tmp_path}/{name}" '
+                        f'random_seed: 3 display: 0 max_iter: 10\n'
+                        + (lines or 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9'))
+        solver = caffe.get_solver(str(path))
+        rng = np.random.default_rng(8)
+        for name in solver.net.inputs:
+            solver.net.blobs[name].data[...] = rng.normal(size=solver.net.blobs[name].shape)
+        return solver
+    return build
+
+
+def recorded_solver(run, folder):
+    (folder / "net.prototxt").write_text(str(run["net"]))
+    (folder / "solver.prototxt").write_text(str(run["solver"]))
+    solver = caffe.get_solver(str(folder / "solver.prototxt"))
+    for key in run.files:
+        kind, *place = key.split("/")
+        if kind == "init":
+            solver.net.params[place[0]][int(place[1])].data[...] = run[key]
+    return solver
+
+
+def check_steps(solver, run, iterations):
+    """Take the recorded steps and compare loss and weights after each."""
+    for i in iterations:
+        for key in run.files:
+            if key.startswith(f"feed/{i}/"):
+                solver.net.blobs[key.split("/")[2]].data[...] = run[key]
+        solver.step(1)
+        close(solver.net.blobs["loss"].data, run[f"loss/{i}"], f"loss/{i}")
+        for key in run.files:
+            if key.startswith(f"param/{i}/"):
+                layer, number = key.split("/")[2:]
+                close(solver.net.params[layer][int(number)].data, run[key], key)
+
+
+def close(actual, expected, name):
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=5e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_recorded_run(path, mode, tmp_path):
+    run = np.load(path)
+    check_steps(recorded_solver(run, tmp_path), run, range(8))
+
+
+def test_continuing_from_the_original_s_snapshot(mode, tmp_path):
+    run = np.load(GOLDEN / "solvers" / "sgd_heavy.npz")
+    solver = recorded_solver(run, tmp_path)
+    for kind in ("caffemodel", "solverstate"):      # the state names its model snap_iter_5
+        shutil.copy(SNAPSHOT.with_suffix("." + kind), tmp_path / f"snap_iter_5.{kind}")
+    solver.restore(str(tmp_path / "snap_iter_5.solverstate"))
+    assert solver.iter == 5
+    check_steps(solver, run, range(5, 8))
+
+
+def test_continuing_from_a_snapshot_of_our_own(fit):
+    solver = fit()
+    solver.step(3)
+    solver.snapshot()
+    again = fit(name="again")
+    again.restore(solver.param.snapshot_prefix + "_iter_3.solverstate")
+    for each in (solver, again):
+        each.step(4)
+    assert again.iter == 7
+    for mine, theirs in zip(solver.net.params["fit"], again.net.params["fit"]):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+def test_snapshot_files(fit, tmp_path):
+    fit('base_lr: 0.02 lr_policy: "step" gamma: 0.5 stepsize: 2 snapshot: 4').solve()
+    names = {f"solver_iter_{n}.{kind}" for n in (4, 8, 10) for kind in ("caffemodel",
+                                                                        "solverstate")}
+    assert {p.name for p in tmp_path.iterdir()} == names | {"net.prototxt", "solver.prototxt"}
+    state = caffe_pb2.SolverState.FromString((tmp_path / "solver_iter_8.solverstate").read_bytes())
+    assert (state.iter, state.current_step) == (8, 4)
+    assert state.learned_net.endswith("solver_iter_8.caffemodel")
+    assert [list(h.shape.dim) for h in state.history] == [[1, 2], [1]]
+
+
+def test_a_snapshot_that_moved_is_restored_from_beside_the_state(fit, tmp_path):
+    solver = fit()
+    solver.step(1)
+    solver.snapshot()
+    (tmp_path / "moved").mkdir()
+    for file in tmp_path.glob("solver_iter_1.*"):
+        shutil.move(str(file), str(tmp_path / "moved"))
+    again = fit()
+    again.restore(str(tmp_path / "moved" / "solver_iter_1.solverstate"))
+    np.testing.assert_array_equal(again.net.params["fit"][0].data,
+                                  solver.net.params["fit"][0].data)
+
+
+def test_restore_refuses_another_net_s_state_and_changes_nothing(fit):
+    solver = fit()
+    solver.step(2)
+    before = solver.net.params["fit"][0].data.copy()
+    with pytest.raises(WeightsError, match="holds 5 histories, the net needs 2"):
+        solver.restore(str(SNAPSHOT))
+    with pytest.raises(WeightsError, match="absent.solverstate: no such file"):
+        solver.restore("absent.solverstate")
+    assert solver.iter == 2
+    np.testing.assert_array_equal(solver.net.params["fit"][0].data, before)
+
+
+def test_restore_without_its_caffemodel(fit, tmp_path):
+    solver = fit()
+    solver.step(1)
+    solver.snapshot()
+    os.unlink(tmp_path / "solver_iter_1.caffemodel")
+    with pytest.raises(WeightsError, match="solver_iter_1.caffemodel: no such file"):
+        fit().restore(str(tmp_path / "solver_iter_1.solverstate"))
+
+
+def test_accumulation_over_iter_size_is_the_mean_of_the_gradients(fit):
+    """Four passes over the same values are one."""
+    once, four = fit(), fit('base_lr: 0.02 lr_policy: "fixed" momentum: 0.9 iter_size: 4')
+    for solver in (once, four):
+        solver.step(3)
+    np.testing.assert_allclose(four.net.params["fit"][0].data, once.net.params["fit"][0].data,
+                               rtol=1e-5)
+
+
+def test_update_rule(fit):
+    """V <- mu V + lr (g + decay w); w <- w - V, with the multipliers of each parameter."""
+    solver = fit('base_lr: 0.1 lr_policy: "fixed" momentum: 0.5 weight_decay: 0.3')
+    w, b = (blob.data.copy() for blob in solver.net.params["fit"])
+    x, y = (solver.net.blobs[name].data.astype(float) for name in "xy")
+    v_w, v_b = np.zeros_like(w), np.zeros_like(b)
+    for _ in range(3):
+        error = x @ w.T + b - y
+        v_w = 0.5 * v_w + 0.1 * (error.T @ x + 0.3 * w)
+        v_b = 0.5 * v_b + 0.2 * error.sum()
+        w, b = w - v_w, b - v_b
+        solver.step(1)
+    for blob, expected in zip(solver.net.params["fit"], (w, b)):
+        np.testing.assert_allclose(blob.data, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lines, expected", [
+    ('lr_policy: "fixed"', lambda i: 2),
+    ('lr_policy: "step" gamma: 0.1 stepsize: 3', lambda i: 2 * 0.1 ** (i // 3)),
+    ('lr_policy: "exp" gamma: 0.9', lambda i: 2 * 0.9 ** i),
+    ('lr_policy: "inv" gamma: 0.5 power: 0.75', lambda i: 2 * (1 + 0.5 * i) ** -0.75),
+    ('lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 5',
+     lambda i: 2 * 0.1 ** ((i >= 2) + (i >= 5))),
+    ('lr_policy: "poly" power: 2', lambda i: 2 * (1 - i / 10) ** 2),
+    ('lr_policy: "sigmoid" gamma: -0.4 stepsize: 4', lambda i: 2 / (1 + np.exp(0.4 * (i - 4))))])
+def test_rate(fit, lines, expected):
+    solver = fit("base_lr: 2 " + lines)
+    for solver.iter in range(8):
+        assert solver.lr == pytest.approx(expected(solver.iter), rel=1e-6)
+
+
+def test_the_loss_falls_and_is_smoothed(fit):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" average_loss: 2')
+    losses = []
+    for _ in range(6):
+        solver.step(1)
+        losses.append(0.5 * solver.net.blobs["loss"].data.sum())
+    assert losses[-1] < losses[0] / 2
+    assert solver.smoothed_loss == pytest.approx(np.mean(losses[-2:]), rel=1e-5)
+
+
+def test_test_nets_use_the_weights_that_learn(fit, capsys):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" test_iter: 1 test_interval: 2')
+    solver.step(3)
+    np.testing.assert_array_equal(solver.test_nets[0].params["fit"][0].data,
+                                  solver.net.params["fit"][0].data)
+    assert "iteration 2: loss" in capsys.readouterr().out
+
+
+def test_callbacks_see_the_gradient_before_the_update(fit):
+    solver, calls = fit(), []
+    solver.add_callback(lambda: calls.append("start"),
+                        lambda: calls.append(float(np.abs(solver.net.params["fit"][0].diff).sum())))
+    solver.step(2)
+    assert calls[0::2] == ["start", "start"] and all(value > 0 for value in calls[1::2])
+
+
+def test_a_seed_repeats_a_run(fit):
+    weights = []
+    for _ in range(2):
+        solver = fit()
+        solver.step(2)
+        weights.append(solver.net.params["fit"][0].data.copy())
+    np.testing.assert_array_equal(*weights)
+
+
+@pytest.mark.parametrize("lines, complaint", [
+    ("", "one train net is needed"),
+    ('net: "a" train_net: "b"', "given: .'net', 'train_net'"),
+    ('net: "absent.prototxt"', "absent.prototxt: no such file"),
+    ('type: "SDG" net: "absent.prototxt"', "unknown solver type 'SDG' .did you mean 'SGD'"),
+    ('base_rl: 1', "no field 'base_rl' .did you mean 'base_lr'")])
+def test_a_solver_that_cannot_be_built(tmp_path, lines, complaint):
+    path = tmp_path / "solver.prototxt"
+    path.write_text(lines)
+    with pytest.raises(CaffeError, match=complaint):
+        caffe.get_solver(str(path))
+
+
+def test_settings_that_are_unknown(fit):
+    for lines in ('base_lr: 1 lr_policy: "fixd"', 'base_lr: 1 lr_policy: "fixed" '
+                  'regularization_type: "L3"'):
+        with pytest.raises(CaffeError, match="unknown .*'(fixd|L3)'"):
+            fit(lines).step(1)

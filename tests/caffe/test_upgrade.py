@@ -1,0 +1,84 @@
+"""Older formats: V1 nets and models, the legacy input fields, the solver's enum."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe import prototxt
+from caffe.errors import PrototxtError
+from caffe.proto import caffe_pb2
+from caffe.upgrade import V1_TYPES, upgrade_net, upgrade_solver
+
+V1 = Path(__file__).parents[1] / "golden" / "v1"
+
+
+def upgraded(text):
+    param = prototxt.parse(text, caffe_pb2.NetParameter())
+    upgrade_net(param)
+    return param
+
+
+def test_v1_model_as_the_original_reads_it():
+    recorded = np.load(V1 / "v1_tiny.npz")
+    net = caffe.Net(str(V1 / "v1_tiny.prototxt"), str(V1 / "v1_tiny.caffemodel"), caffe.TEST)
+    net.blobs["data"].data[...] = recorded["input/data"]
+    net.forward()
+    for key in recorded.files:
+        kind, name, *index = key.split("/")
+        if kind == "param":
+            np.testing.assert_array_equal(net.params[name][int(index[0])].data, recorded[key])
+        elif kind == "blob":
+            np.testing.assert_allclose(net.blobs[name].data, recorded[key], rtol=1e-4, atol=5e-6)
+
+
+def test_v1_layers():
+    param = upgraded("""
+        layers { name: "c" type: CONVOLUTION bottom: "x" top: "c" blobs_lr: 1 blobs_lr: 2
+                 weight_decay: 1 weight_decay: 0 param: "w" blob_share_mode: PERMISSIVE
+                 convolution_param { num_output: 4 kernel_size: 3 } include { phase: TRAIN } }
+        layers { name: "l" type: SOFTMAX_LOSS bottom: "c" bottom: "y" top: "l" loss_weight: 2 }""")
+    conv, loss = param.layer
+    assert not param.layers
+    assert (conv.type, conv.bottom, conv.top) == ("Convolution", ["x"], ["c"])
+    assert [(p.name, p.share_mode, p.lr_mult, p.decay_mult) for p in conv.param] == [
+        ("w", caffe_pb2.ParamSpec.PERMISSIVE, 1, 1), ("", caffe_pb2.ParamSpec.STRICT, 2, 0)]
+    assert conv.convolution_param.num_output == 4
+    assert conv.include[0].phase == caffe_pb2.TRAIN
+    assert (loss.type, loss.loss_weight) == ("SoftmaxWithLoss", [2])
+
+
+def test_v1_type_names():
+    assert {"InnerProduct", "ReLU", "LRN", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss",
+            "HDF5Data", "EuclideanLoss", "TanH", "Im2col", "DummyData"} <= set(V1_TYPES.values())
+
+
+@pytest.mark.parametrize("fields", [
+    'input: "a" input: "b" input_shape { dim: 1 dim: 2 } input_shape { dim: 3 }',
+    'input: "a" input: "b" input_dim: 1 input_dim: 2 input_dim: 1 input_dim: 1 '
+    'input_dim: 3 input_dim: 1 input_dim: 1 input_dim: 1'])
+def test_legacy_inputs_become_a_first_layer(fields):
+    param = upgraded(fields + ' layer { name: "s" type: "Silence" bottom: "a" bottom: "b" }')
+    assert [layer.type for layer in param.layer] == ["Input", "Silence"]
+    assert param.layer[0].top == ["a", "b"]
+    shapes = [list(shape.dim) for shape in param.layer[0].input_param.shape]
+    assert [np.prod(shape) for shape in shapes] == [2, 3]
+    assert not (param.input or param.input_dim or param.input_shape)
+
+
+@pytest.mark.parametrize("text, complaint", [
+    ('layer { name: "a" } layers { name: "b" type: RELU }', "not both"),
+    ('layers { layer { name: "old" type: "conv" } }', "'old' is in the V0 format"),
+    ('layers { name: "b" }', "'b' has no known type"),
+    ('input: "a" input_dim: 1 input_dim: 2', "2 input_dim"),
+    ('input: "a" input: "b" input_shape { dim: 1 }', "1 input_shape")])
+def test_what_cannot_be_upgraded(text, complaint):
+    with pytest.raises(PrototxtError, match=complaint):
+        upgraded(text)
+
+
+def test_solver_type():
+    param = caffe_pb2.SolverParameter(solver_type=caffe_pb2.SolverParameter.NESTEROV)
+    upgrade_solver(param)
+    assert param.type == "Nesterov" and not param.HasField("solver_type")
