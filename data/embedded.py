@@ -26,8 +26,8 @@ from tqdm import tqdm
 SCENE_SIDE = (128, 160)     # height and width of a scene, px
 SHAPES = (8, 13)            # shapes in a scene; later ones hide earlier ones
 RADIUS = (10, 26)           # half the extent of a shape, px: small ones are as common as large
-HUE_SPREAD = 0.05           # deviation of a shape's hue; the classes' hues are 1/6 apart
-TEXTURE_AGREEMENT = 0.75    # share of shapes that wear the texture of their class
+HUE_SPREAD = 0.03           # deviation of a shape's hue; the classes' hues are 1/6 apart
+TEXTURE_AGREEMENT = 0.9     # share of shapes that wear the texture of their class
 TEXTURE_CONTRAST = 0.30     # amplitude of the texture, as a share of full brightness
 TEXTURE_PERIOD = (4, 8)     # px
 BACKGROUND_CONTRAST = 0.15

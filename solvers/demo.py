@@ -29,7 +29,7 @@ SCALE = 1 / 58          # the trunk starts from random weights, so images get un
 CROPS, BATCH, CLASSIFIER_STEPS = 2_000, 16, 400
 
 # Rates as in the paper: fixed, for the summed loss, lower with each stage.
-STAGES = (("fcn32s", 4e-8, 900), ("fcn16s", 3e-8, 1_000), ("fcn8s", 2e-8, 1_500))
+STAGES = (("fcn32s", 4e-8, 700), ("fcn16s", 4e-8, 900), ("fcn8s", 4e-8, 1_500))
 
 
 def main():

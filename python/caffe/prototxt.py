@@ -27,7 +27,7 @@ def read_net(path):
 def read_solver(path):
     """The SolverParameter in a prototxt, older formats upgraded. Raises PrototxtError."""
     param = parse(_text(path), caffe_pb2.SolverParameter(), path)
-    upgrade_solver(param)
+    upgrade_solver(param, str(path))
     return param
 
 

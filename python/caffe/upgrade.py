@@ -4,6 +4,8 @@ V1 nets (2014: `layers` with enum types) become lists of `layer`; the legacy inp
 an Input layer.
 """
 
+import os
+
 from .errors import PrototxtError
 from .proto import caffe_pb2
 
@@ -23,7 +25,7 @@ V1_TYPES = {
 
 
 def upgrade_net(param):
-    """Bring a NetParameter to the current form, in place. Raises PrototxtError if it mixes forms."""
+    """Bring a NetParameter to the current form, in place. PrototxtError if it mixes forms."""
     if param.layers:
         if param.layer:
             raise PrototxtError("a net has either `layer` or `layers` (V1) entries, not both")
@@ -33,8 +35,17 @@ def upgrade_net(param):
     _upgrade_inputs(param)
 
 
-def upgrade_solver(param):
-    """Replace the legacy enum `solver_type` by `type`, in place."""
+def upgrade_solver(param, path):
+    """Bring the SolverParameter of the file `path` to the current form, in place.
+
+    The legacy enum `solver_type` becomes `type`. Without a snapshot_prefix, or with a folder as
+    one, snapshots get the name of the solver's file.
+    """
+    stem, _ = os.path.splitext(path)
+    if not param.HasField("snapshot_prefix"):
+        param.snapshot_prefix = stem
+    elif os.path.isdir(param.snapshot_prefix):
+        param.snapshot_prefix = os.path.join(param.snapshot_prefix, os.path.basename(stem))
     if param.HasField("solver_type"):
         name = caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)
         spelling = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad",
@@ -65,8 +76,8 @@ def _upgrade_v1(old, new):
 
 
 def _repeated(field):
-    return hasattr(field, "is_repeated") and field.is_repeated or \
-        not hasattr(field, "is_repeated") and field.label == field.LABEL_REPEATED
+    # is_repeated came with protobuf 6, which deprecates label
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == 3
 
 
 def _upgrade_v1_params(old, new):

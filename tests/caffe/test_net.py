@@ -127,6 +127,15 @@ def test_held_views_show_every_forward(net):
         np.testing.assert_allclose(views["b"], linear(hidden, chain.params["b"]), rtol=1e-5)
 
 
+def test_gradients_in_place_while_a_view_is_held(net):
+    built = net("force_backward: true " + INPUT + layer("p", "Power", "x", "p")
+                + layer("square", "Power", "p", "p", "power_param { power: 2 }"))
+    view = built.blobs["p"].data
+    built.forward(x=X)
+    np.testing.assert_array_equal(view, X ** 2)
+    np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
+
+
 def test_a_seed_repeats_fillers_and_dropout(net):
     text = CHAIN + layer("drop", "Dropout", "b", "d")
     found = []
@@ -165,7 +174,8 @@ def test_rules(net, rules, state, kept):
 
 def test_rules_of_both_kinds(net):
     with pytest.raises(LayerError, match="'p' has both include and exclude"):
-        net(INPUT + layer("p", "Power", "x", "p", "include { stage: 's' } exclude { min_level: 1 }"))
+        net(INPUT + layer("p", "Power", "x", "p",
+                          "include { stage: 's' } exclude { min_level: 1 }"))
 
 
 def test_splits_have_the_original_s_names(net):
@@ -210,6 +220,13 @@ def test_gradients_flow_only_to_what_learns(net):
     assert not built.params["a"][0].diff.any()
 
 
+def test_without_a_loss_nothing_runs_backward(net):
+    chain = net(CHAIN)
+    chain.forward(x=X)
+    chain.backward(b=np.ones((2, 2)))
+    assert not chain.blobs["a"].diff.any() and not chain.params["b"][0].diff.any()
+
+
 def test_parameters_of_one_name_are_one(net):
     shared = 'param { name: "w" } param { name: "b" }'
     built = net("force_backward: true " + INPUT + fc("a", "x", 3, shared) + fc("b", "a", 3, shared))
@@ -229,6 +246,16 @@ def test_parameters_of_one_name_need_one_shape(net):
     built = net(INPUT + fc("a", "x", 4, first) + fc("b", "a", 3, second))
     built.params["a"][0].data[...] = np.arange(12).reshape(4, 3)
     assert built.params["b"][0].data.ravel().tolist() == list(range(12))
+
+
+def test_parameters_of_one_name_have_one_multiplier(net):
+    def built(first, second):
+        return net(INPUT + fc("a", "x", 3, f'param {{ name: "w" {first} }}')
+                   + fc("b", "a", 3, f'param {{ name: "w" {second} }}'))
+    assert built("", "lr_mult: 5")._learnable[0][1].lr_mult == 5
+    assert built("lr_mult: 5", "")._learnable[0][1].lr_mult == 5
+    with pytest.raises(LayerError, match="'b'.*'w' lr_mult 5, its layer 'a' gives 2"):
+        built("lr_mult: 2", "lr_mult: 5")
 
 
 def test_share_with(net):

@@ -37,7 +37,7 @@ def described(field):
     if field.has_default_value:
         found["default"] = (field.enum_type.values_by_number[field.default_value].name
                             if field.enum_type else field.default_value)
-    if field.is_packed:
+    if field.GetOptions().packed:
         found["packed"] = True
     return found
 

@@ -80,5 +80,13 @@ def test_what_cannot_be_upgraded(text, complaint):
 
 def test_solver_type():
     param = caffe_pb2.SolverParameter(solver_type=caffe_pb2.SolverParameter.NESTEROV)
-    upgrade_solver(param)
+    upgrade_solver(param, "solver.prototxt")
     assert param.type == "Nesterov" and not param.HasField("solver_type")
+
+
+def test_snapshots_are_named_after_the_solver_where_no_name_is_given(tmp_path):
+    for given, expected in ((None, "some/fast"), (str(tmp_path), f"{tmp_path}/fast"),
+                            ("snap/run", "snap/run")):
+        param = caffe_pb2.SolverParameter(snapshot_prefix=given)
+        upgrade_solver(param, "some/fast.prototxt")
+        assert param.snapshot_prefix == expected

@@ -128,15 +128,16 @@ class Net:
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
             if owner is None:
-                self._owners[param.name] = (blob, spec.name)
+                self._owners[param.name] = (blob, param, spec.name)
                 self._learnable.append((blob, param))
                 continue
-            shared, owner_name = owner
+            shared, owner_param, owner_name = owner
             permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
             fits = blob.count == shared.count if permissive else blob.shape == shared.shape
             if not fits:
                 raise LayerError(f"cannot share the parameter '{param.name}' of layer "
                                  f"'{owner_name}': its shape is {shared.shape}, here {blob.shape}")
+            _merge_multipliers(param, owner_param, owner_name)
             blob.share_data(shared)
             blob.share_diff(shared)
 
@@ -304,6 +305,18 @@ class Net:
     def save(self, path):
         """Write the net with its parameters to `path`, a binary caffemodel."""
         weight_files.write_caffemodel(path, self._param, self.layers)
+
+
+def _merge_multipliers(param, owner, owner_name):
+    """Whoever of those that share a parameter gives lr_mult and decay_mult, gives it for all."""
+    for field in ("lr_mult", "decay_mult"):
+        given = getattr(param, field)
+        if not param.HasField(field):
+            continue
+        if owner.HasField(field) and getattr(owner, field) != given:
+            raise LayerError(f"gives the parameter '{param.name}' {field} {given:g}, its layer "
+                             f"'{owner_name}' gives {getattr(owner, field):g}")
+        setattr(owner, field, given)
 
 
 def _check_count(layer, kind, count, allowed):

@@ -47,6 +47,7 @@ class Solver:
         self.param = param = prototxt.read_solver(solver_file)
         self._source = str(solver_file)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
+        self._check_snapshots()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed)
         self.iter = 0
@@ -229,12 +230,22 @@ class Solver:
 
     def snapshot(self):
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate."""
+        if self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5:
+            raise CaffeError(f"{self._source}: snapshot_format HDF5 is not supported; "
+                             "use BINARYPROTO, the default")
         prefix = f"{self.param.snapshot_prefix}_iter_{self.iter}"
         self.net.save(prefix + ".caffemodel")
         state = caffe_pb2.SolverState(iter=self.iter, learned_net=prefix + ".caffemodel",
                                       current_step=self._steps_passed())
         weight_files.write_solverstate(prefix + ".solverstate", state,
                                        [h.cpu().numpy() for h in self.history])
+
+    def _check_snapshots(self):
+        """Raise WeightsError before the training, not at its first snapshot."""
+        folder = os.path.dirname(os.path.abspath(self.param.snapshot_prefix))
+        if self.param.snapshot and not os.access(folder, os.W_OK):
+            raise WeightsError(f"{self._source}: snapshots cannot be written to {folder}: it is "
+                               "not a folder, or not writable")
 
     def restore(self, path):
         """Continue from a solverstate and the caffemodel that it names.

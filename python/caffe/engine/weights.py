@@ -4,13 +4,14 @@ Weights are packed floats, so on the wire they are the array's bytes. Only the s
 around them go through protobuf: a walker finds the blobs in the memory-mapped file.
 """
 
+import math
 import mmap
 import os
-import struct
 import tempfile
 from contextlib import contextmanager
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from ..errors import WeightsError
 from ..proto import caffe_pb2
@@ -52,7 +53,7 @@ def read_solverstate(path):
         state, history = caffe_pb2.SolverState(), []
         for field, start, body in _fields(_map(path)):
             if field == _STATE_HISTORY:
-                history.append(_blob_array(body))
+                history.append(_blob_array(_typed(memoryview, body)))
             else:
                 state.MergeFromString(bytes(start))
         if not state.HasField("iter"):
@@ -124,7 +125,7 @@ def _complaining_about(path, kind):
         raise WeightsError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise WeightsError(f"{path}: is a folder, not a {kind}") from None
-    except (ValueError, ArithmeticError, struct.error) as error:
+    except (ValueError, DecodeError) as error:
         raise WeightsError(f"{path}: not a {kind}, or a damaged one: {error}") from error
 
 
@@ -167,36 +168,40 @@ def _layer(field, body):
     name_field, blobs_field = ((_LAYER_NAME, _LAYER_BLOBS) if field == _LAYER
                                else (_V1_NAME, _V1_BLOBS))
     name, blobs = "", []
-    for number, _, payload in _fields(_submessage(body)):
+    for number, _, payload in _fields(_typed(memoryview, body)):
         if number == name_field:
-            name = bytes(_submessage(payload)).decode()
+            name = bytes(_typed(memoryview, payload)).decode()
         elif number == blobs_field:
-            blobs.append(_blob_array(_submessage(payload)))
+            try:
+                blobs.append(_blob_array(_typed(memoryview, payload)))
+            except (ValueError, DecodeError) as error:
+                raise ValueError(f"parameter {len(blobs)} of layer '{name}': {error}") from error
     return name, blobs
 
 
-def _submessage(body):
-    if isinstance(body, int):
-        raise ValueError("a number stands where a message is expected")
-    return body
+def _typed(kind, payload):
+    """`payload`, which is to be bytes (a memoryview) or a number (an int)."""
+    if not isinstance(payload, kind):
+        raise ValueError("a number stands for bytes, or bytes for a number")
+    return payload
 
 
 def _blob_array(body):
     shape, legacy, parts = None, {}, {_DATA: [], _DOUBLES: []}
     for number, _, payload in _fields(body):
         if number == _SHAPE:
-            shape = tuple(caffe_pb2.BlobShape.FromString(bytes(_submessage(payload))).dim)
+            shape = caffe_pb2.BlobShape.FromString(bytes(_typed(memoryview, payload))).dim
         elif number in parts:
-            parts[number].append(payload)   # one packed run; in old files a field for each value
+            # one packed run; in old files a field for each value
+            parts[number].append(_typed(memoryview, payload))
         elif number in _LEGACY_DIMS:
-            legacy[number] = payload
+            legacy[number] = _typed(int, payload)
     if shape is None and legacy:   # as in the published VGG-16
-        shape = tuple(legacy.get(number, 0) for number in _LEGACY_DIMS)
+        shape = [legacy.get(number, 0) for number in _LEGACY_DIMS]
     pieces, kind = (parts[_DOUBLES], "<f8") if parts[_DOUBLES] else (parts[_DATA], "<f4")
     array = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), kind)
-    if shape is None:
-        shape = array.shape
-    if array.size != int(np.prod(shape)):
+    shape = array.shape if shape is None else tuple(shape)
+    if array.size != math.prod(shape) or min(shape, default=0) < 0:
         raise ValueError(f"a blob of shape {shape} holds {array.size} values")
     return array.reshape(shape)
 

@@ -11,6 +11,9 @@ from .base import register
 def python_layer(layer_param):
     """An instance of the class that `python_param { module layer }` names."""
     param = layer_param.python_param
+    if not (param.module and param.layer):
+        raise LayerError("expected python_param with a module and a layer, "
+                         f"got module '{param.module}', layer '{param.layer}'")
     try:
         module = importlib.import_module(param.module)
     except ModuleNotFoundError as error:

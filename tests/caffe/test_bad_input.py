@@ -1,0 +1,187 @@
+"""What users get wrong: each an exception with the facts, after which the interpreter goes on."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.errors import CaffeError, LayerError, PrototxtError, WeightsError
+
+
+def inputs(**shapes):
+    return "".join(
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+        + " ".join(f"dim: {dim}" for dim in shape) + " } } }\n" for name, shape in shapes.items())
+
+
+def layer(kind, bottoms, tops="y", more=""):
+    blobs = " ".join([f'bottom: "{b}"' for b in bottoms.split()]
+                     + [f'top: "{t}"' for t in tops.split()])
+    return f'layer {{ name: "bad" type: "{kind}" {blobs} {more} }}'
+
+
+X = inputs(x=(2, 3, 8, 8))
+CONV = layer("Convolution", "x", more="convolution_param { num_output: 4 kernel_size: 3 }")
+
+
+@pytest.mark.parametrize("text, complaint", [
+    (X + layer("Convolutoin", "x"),
+     r"net.prototxt.*'bad'.*unknown layer type 'Convolutoin' .did you mean 'Convolution'"),
+    (X + layer("ReLU", "y"), "'bad' .ReLU. reads the blob 'y', which no layer above it produces"),
+    (inputs(pool5=(1, 2)) + layer("ReLU", "pol5"), "'pol5'.*did you mean 'pool5'"),
+    (X + layer("ReLU", "x", "z") + layer("ReLU", "x", "z"), "produces the blob 'z'.* already"),
+    (X + layer("Eltwise", "x"), r"'bad' .Eltwise.*takes 2 or more bottom blob.s., .* gives 1"),
+    (X + layer("ReLU", "x x"), r"takes 1 bottom blob.s., .* gives 2"),
+    (X + layer("Pooling", "x", "y z w", "pooling_param { kernel_size: 2 }"), "top blob.s."),
+    (X + layer("Convolution", "x"), "'bad' .Convolution.*num_output|kernel"),
+    (X + layer("ReLU", "x", more="param { lr_mult: 1 }"), "0 parameters but 1 param"),
+    (X + layer("ReLU", "x", more="loss_weight: 1 loss_weight: 2"), "1 tops but 2 loss_weight"),
+    (X + layer("ReLU", "x", more="propagate_down: true propagate_down: true"), "propagate_down"),
+    (X + CONV.replace("kernel_size: 3", "kernel_size: 9"), r"'bad'.*\(2, 3, 8, 8\).*9"),
+])
+def test_a_net_that_cannot_be_built(net, text, complaint):
+    with pytest.raises(LayerError, match=complaint):
+        net(text)
+
+
+@pytest.mark.parametrize("bottoms, bad, shapes", [
+    (dict(a=(2, 3, 8, 8), b=(2, 3, 7, 8)), layer("Eltwise", "a b"),
+     ["'a' (2, 3, 8, 8)", "'b' (2, 3, 7, 8)"]),
+    (dict(a=(2, 3, 8, 8), b=(2, 3, 7, 8)), layer("Concat", "a b"),
+     ["'a' (2, 3, 8, 8)", "'b' (2, 3, 7, 8)"]),
+    (dict(a=(2, 3, 8, 8), b=(2, 9, 8)), layer("SoftmaxWithLoss", "a b"),
+     ["'a' (2, 3, 8, 8)", "'b' (2, 9, 8)", "128", "(2, 9, 8)"]),
+    (dict(a=(2, 3, 4, 4), b=(2, 3, 8, 8)), layer("Crop", "a b"),
+     ["'a' (2, 3, 4, 4)", "'b' (2, 3, 8, 8)"])])
+def test_shapes_that_do_not_fit(net, bottoms, bad, shapes):
+    with pytest.raises(LayerError) as raised:
+        net(inputs(**bottoms) + bad)
+    for fact in ["net.prototxt", "'bad'", *shapes]:
+        assert fact in str(raised.value)
+
+
+@pytest.mark.parametrize("kind, more, shape", [
+    ("InnerProduct", "inner_product_param { num_output: 2 }", (2, 3, 4, 8)),
+    ("Convolution", "convolution_param { num_output: 2 kernel_size: 1 }", (2, 5, 8, 8))])
+def test_an_input_that_outgrows_the_weights(net, kind, more, shape):
+    built = net(X + layer(kind, "x", more=more))
+    built.blobs["x"].reshape(*shape)
+    for run in (built.forward, built.reshape):
+        with pytest.raises(LayerError, match="'bad'.*'x' ") as raised:
+            run()
+        assert str(shape) in str(raised.value)
+        assert str(built.params["bad"][0].shape) in str(raised.value) or "expected 3" in str(
+            raised.value)
+    built.blobs["x"].reshape(2, 3, 8, 8)
+    built.forward()
+
+
+def test_a_label_that_is_no_class(net):
+    built = net(inputs(a=(1, 3, 2, 2), b=(1, 1, 2, 2))
+                + layer("SoftmaxWithLoss", "a b", more="loss_param { ignore_label: 255 }"))
+    built.blobs["b"].data[...] = [[[[0, 1], [255, 7]]]]
+    with pytest.raises(LayerError, match=r"'bad'.*label 7 is outside \[0, 2\].*255"):
+        built.forward()
+
+
+def test_an_unknown_field(net):
+    with pytest.raises(PrototxtError, match=r"net.prototxt:2:\d+.*'kernel_sise'.*'kernel_size'"):
+        net(X + CONV.replace("kernel_size", "kernel_sise"))
+
+
+def test_missing_files(net, tmp_path):
+    with pytest.raises(PrototxtError, match="absent.prototxt: no such file"):
+        caffe.Net(str(tmp_path / "absent.prototxt"), caffe.TEST)
+    with pytest.raises(WeightsError, match="absent.caffemodel: no such file"):
+        net(X + CONV, str(tmp_path / "absent.caffemodel"))
+    with pytest.raises(PrototxtError, match="absent.prototxt: no such file"):
+        caffe.get_solver(str(tmp_path / "absent.prototxt"))
+
+
+def test_a_net_without_a_phase(tmp_path):
+    with pytest.raises(CaffeError, match="needs a phase, caffe.TRAIN or caffe.TEST"):
+        caffe.Net(str(tmp_path / "net.prototxt"))
+
+
+@pytest.mark.parametrize("other, facts", [
+    ("num_output: 5 kernel_size: 3", ["(4, 3, 3, 3)", "(5, 3, 3, 3)", "parameter 0"]),
+    ("num_output: 4 kernel_size: 1", ["(4, 3, 3, 3)", "(4, 3, 1, 1)"]),
+    ("num_output: 4 kernel_size: 3 bias_term: false", ["2 parameters", "has 1"])])
+def test_weights_that_do_not_fit(net, tmp_path, other, facts):
+    path = str(tmp_path / "good.caffemodel")
+    net(X + CONV).save(path)
+    built = net(X + CONV.replace("num_output: 4 kernel_size: 3", other))
+    before = built.params["bad"][0].data.copy()
+    with pytest.raises(WeightsError) as raised:
+        built.copy_from(path)
+    for fact in ["good.caffemodel", "'bad'", "net.prototxt", *facts]:
+        assert fact in str(raised.value)
+    np.testing.assert_array_equal(built.params["bad"][0].data, before)
+
+
+def test_a_truncated_model_leaves_the_net_as_it_was(net, tmp_path):
+    built, path = net(X + CONV), tmp_path / "cut.caffemodel"
+    built.save(str(path))
+    path.write_bytes(path.read_bytes()[:-5])
+    before = built.params["bad"][0].data.copy()
+    with pytest.raises(WeightsError, match="cut.caffemodel.*truncated"):
+        built.copy_from(str(path))
+    np.testing.assert_array_equal(built.params["bad"][0].data, before)
+
+
+def test_saving_into_a_folder_that_is_not_there(net, tmp_path):
+    built = net(X + CONV)
+    with pytest.raises(WeightsError, match="absent/net.caffemodel: cannot be written: No such"):
+        built.save(str(tmp_path / "absent" / "net.caffemodel"))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.prototxt"]
+
+
+def test_a_snapshot_into_a_folder_that_is_not_there(tmp_path):
+    (tmp_path / "net.prototxt").write_text(X + CONV)
+    lines = f'net: "net.prototxt" snapshot_prefix: "{tmp_path}/absent/run" '
+    path = tmp_path / "solver.prototxt"
+    path.write_text(lines)
+    with pytest.raises(WeightsError, match="absent/run.*cannot be written"):
+        caffe.get_solver(str(path)).snapshot()
+    path.write_text(lines + "snapshot: 4000")
+    with pytest.raises(WeightsError, match="solver.prototxt: snapshots cannot be written.*absent"):
+        caffe.get_solver(str(path))
+    assert {path.name for path in tmp_path.iterdir()} == {"net.prototxt", "solver.prototxt"}
+
+
+class Raises(caffe.Layer):
+    def setup(self, bottom, top):
+        raise ZeroDivisionError("of the user's own")
+
+
+class Lacking(caffe.Layer):
+    pass
+
+
+@pytest.fixture
+def python_layer(monkeypatch):
+    module = types.ModuleType("user_layers")
+    module.__file__ = "user_layers.py"
+    module.Raises, module.Lacking, module.text = Raises, Lacking, "no class"
+    monkeypatch.setitem(sys.modules, "user_layers", module)
+    return lambda module, name: X + layer(
+        "Python", "x", more=f'python_param {{ module: "{module}" layer: "{name}" }}')
+
+
+@pytest.mark.parametrize("module, name, error, complaint", [
+    ("absent_layers", "A", LayerError, "'bad'.*no Python module 'absent_layers'.*PYTHONPATH"),
+    ("user_layers", "Raise", LayerError, "user_layers.*no class 'Raise' .did you mean 'Raises'"),
+    ("user_layers", "text", LayerError, "'user_layers.text' is not a subclass of caffe.Layer"),
+    ("", "A", LayerError, "'bad'.*module"),
+    ("user_layers", "Raises", ZeroDivisionError, "of the user's own")])
+def test_python_layers(net, python_layer, module, name, error, complaint):
+    with pytest.raises(error, match=complaint):
+        net(python_layer(module, name))
+
+
+def test_a_python_layer_that_lacks_a_method(net, python_layer):
+    built = net(python_layer("user_layers", "Lacking"))
+    with pytest.raises(LayerError, match=r"'bad'.*Lacking.*no forward\(\)"):
+        built.forward()

@@ -1,0 +1,170 @@
+"""The binary files: protobuf and the engine read what the other writes, and damage is told."""
+
+import numpy as np
+import pytest
+
+from caffe.engine import weights
+from caffe.errors import WeightsError
+from caffe.proto import caffe_pb2
+
+VALUES = np.arange(6, dtype=np.float32)
+
+
+def model(**blob):
+    return caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(
+        name="fc", type="InnerProduct", blobs=[caffe_pb2.BlobProto(**blob)])])
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(bytes): what read_caffemodel makes of a file of those bytes."""
+    def read(content):
+        path = tmp_path / "some.caffemodel"
+        path.write_bytes(content)
+        return weights.read_caffemodel(str(path))
+    return read
+
+
+@pytest.mark.parametrize("blob, shape", [
+    (dict(shape=dict(dim=[2, 3]), data=VALUES), (2, 3)),
+    (dict(shape=dict(dim=[2, 3]), double_data=VALUES), (2, 3)),
+    (dict(num=1, channels=1, height=2, width=3, data=VALUES), (1, 1, 2, 3)),
+    (dict(data=VALUES), (6,)),
+    (dict(shape={}, data=[4]), ())])
+def test_forms_of_a_blob(read, blob, shape):
+    (name, (array,)), = read(model(**blob).SerializeToString())
+    assert (name, array.shape) == ("fc", shape)
+    np.testing.assert_array_equal(array.ravel(), blob.get("data", VALUES))
+
+
+def test_unpacked_values(read):
+    """Each value a field of its own, as the schema's [packed] did not exist at first."""
+    data = b"".join(b"\x2d" + value.tobytes() for value in VALUES)      # field 5, fixed32
+    blob = caffe_pb2.BlobProto(shape=dict(dim=[6])).SerializeToString() + data
+    assert list(caffe_pb2.BlobProto.FromString(blob).data) == VALUES.tolist()
+    body = b"\x0a\x02fc\x3a" + bytes([len(blob)]) + blob                # name, blobs
+    (_, (array,)), = read(b"\xa2\x06" + bytes([len(body)]) + body)      # layer
+    np.testing.assert_array_equal(array, VALUES)
+
+
+def test_v1_layers(read):
+    old = caffe_pb2.NetParameter(layers=[caffe_pb2.V1LayerParameter(
+        name="conv", blobs=[caffe_pb2.BlobProto(num=1, channels=2, height=3, width=1,
+                                                data=VALUES)])])
+    (name, (array,)), = read(old.SerializeToString())
+    assert (name, array.shape) == ("conv", (1, 2, 3, 1))
+
+
+def test_solverstate_round_trip(tmp_path):
+    path = tmp_path / "some.solverstate"
+    history = [VALUES.reshape(2, 3), np.float32([7])]
+    weights.write_solverstate(str(path), caffe_pb2.SolverState(iter=5, current_step=2), history)
+    state, found = weights.read_solverstate(str(path))
+    assert (state.iter, state.current_step) == (5, 2)
+    for mine, theirs in zip(history, found):
+        np.testing.assert_array_equal(mine, theirs)
+    parsed = caffe_pb2.SolverState.FromString(path.read_bytes())
+    assert parsed.iter == 5 and list(parsed.history[0].shape.dim) == [2, 3]
+
+
+@pytest.mark.parametrize("stored, wanted, same", [
+    ((2, 3), (2, 3), True), ((1, 1, 2, 3), (2, 3), True), ((1, 1, 1, 6), (6,), True),
+    ((1, 1, 3, 2), (2, 3), False), ((1, 2, 3), (2, 3), False), ((6,), (2, 3), False)])
+def test_same_shape(stored, wanted, same):
+    assert weights.same_shape(stored, wanted) == same
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with pytest.raises(KeyboardInterrupt), weights.replacing(str(path)) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+# damage
+
+
+def whole():
+    """A model of two layers with several blobs each, as bytes."""
+    blobs = [caffe_pb2.BlobProto(shape=dict(dim=[2, 3]), data=VALUES),
+             caffe_pb2.BlobProto(num=1, channels=1, height=1, width=6, double_data=VALUES)]
+    return caffe_pb2.NetParameter(name="net", layer=[
+        caffe_pb2.LayerParameter(name=name, type="InnerProduct", blobs=blobs)
+        for name in ("one", "two")]).SerializeToString()
+
+
+def test_truncated_anywhere(read):
+    """Only an end between two layers cannot be told from a smaller model."""
+    content = whole()
+    complete = []
+    for size in range(len(content)):
+        try:
+            complete.append(len(read(content[:size])))
+        except WeightsError as error:
+            assert "some.caffemodel" in str(error)
+    assert complete == [1]
+
+
+def test_random_bytes_changed(read):
+    rng, content = np.random.default_rng(6), whole()
+    refused = 0
+    for _ in range(1000):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        places = rng.integers(0, len(damaged), rng.integers(1, 4))
+        damaged[places] = rng.integers(0, 256, len(places))
+        try:
+            read(damaged.tobytes())
+        except WeightsError:
+            refused += 1
+    assert 30 < refused < 1000
+
+
+@pytest.mark.parametrize("content, complaint", [
+    (b"", "it is empty"),
+    (b"hello, world\n" * 20, "not a caffemodel"),
+    (b'name: "VGG"\nlayer { name: "conv" type: "Convolution" }\n', "not a caffemodel"),
+    (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a caffemodel"),
+    (b"<!DOCTYPE html><html><body>404</body></html>", "not a caffemodel"),
+    (b"\x89HDF\r\n\x1a\n" + bytes(100), "not a caffemodel"),
+    (bytes(1000), "not a caffemodel"),
+    (b"\x0a\x03net", "it holds no layers"),
+    (model(shape=dict(dim=[2, 4]), data=VALUES).SerializeToString(),
+     r"layer 'fc'.*shape \(2, 4\) holds 6 values"),
+    (model(shape=dict(dim=[-2, -3]), data=VALUES).SerializeToString(), r"shape \(-2, -3\)")],
+    ids=["empty", "text", "prototxt", "png", "html", "hdf5", "zeros", "no layers", "too large",
+         "negative"])
+def test_what_is_not_a_caffemodel(read, content, complaint):
+    with pytest.raises(WeightsError, match=f"some.caffemodel.*{complaint}"):
+        read(content)
+
+
+def test_what_is_not_a_solverstate(tmp_path):
+    path = tmp_path / "some.solverstate"
+    for content in (b"", b"text", whole(), b"\x08"):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="some.solverstate"):
+            weights.read_solverstate(str(path))
+
+
+def test_random_bytes_of_a_solverstate_changed(tmp_path):
+    path, rng = tmp_path / "some.solverstate", np.random.default_rng(7)
+    weights.write_solverstate(str(path), caffe_pb2.SolverState(iter=5, learned_net="a"), [VALUES])
+    content = path.read_bytes()
+    for _ in range(1000):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[rng.integers(0, len(damaged), 2)] = rng.integers(0, 256, 2)
+        path.write_bytes(damaged.tobytes())
+        try:
+            weights.read_solverstate(str(path))
+        except WeightsError:
+            pass
+
+
+def test_files_that_are_not_there(tmp_path):
+    for reader in (weights.read_caffemodel, weights.read_solverstate):
+        with pytest.raises(WeightsError, match="absent: no such file"):
+            reader(str(tmp_path / "absent"))
+        with pytest.raises(WeightsError, match="is a folder"):
+            reader(str(tmp_path))

@@ -1,0 +1,121 @@
+"""The nets against the facts that were published: names, geometry, rates, crop offsets."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import nets
+from caffe import prototxt
+from nets.source import ROOT, folder
+
+
+def layers(head, split="train", **options):
+    return {layer.name: layer for layer in nets.fcn(head, split, **options).layer}
+
+
+OFFSETS = {"fcn32s": {"score": 19}, "fcn16s": {"score_pool4c": 5, "score": 27},
+           "fcn8s": {"score_pool4c": 5, "score_pool3c": 9, "score": 31},
+           "fcn8s-atonce": {"score_pool4c": 5, "score_pool3c": 9, "score": 31}}
+
+
+@pytest.mark.parametrize("head", OFFSETS)
+def test_crop_offsets_come_out_as_published(head):
+    crops = {name: list(layer.crop_param.offset) for name, layer in layers(head).items()
+             if layer.type == "Crop"}
+    assert crops == {name: [offset] for name, offset in OFFSETS[head].items()}
+    assert all(layer.crop_param.axis == 2 for layer in layers(head).values()
+               if layer.type == "Crop")
+
+
+def test_the_trunk_is_vgg16_made_convolutional():
+    net = layers("fcn32s")
+    convolutions = {name: (c.num_output, c.kernel_size[0], c.pad[0])
+                    for name, layer in net.items() if layer.type == "Convolution"
+                    for c in [layer.convolution_param]}
+    expected = {"conv1_1": (64, 3, 100), "conv1_2": (64, 3, 1)}
+    for block, channels, depth in ((2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3)):
+        expected |= {f"conv{block}_{i}": (channels, 3, 1) for i in range(1, depth + 1)}
+    expected |= {"fc6": (4096, 7, 0), "fc7": (4096, 1, 0), "score_fr": (21, 1, 0)}
+    assert convolutions == expected
+    for name in convolutions:
+        assert [(p.lr_mult, p.decay_mult) for p in net[name].param] == [(1, 1), (2, 0)]
+    for name in ("relu1_1", "drop6", "drop7"):
+        assert list(net[name].bottom) == list(net[name].top)
+
+
+@pytest.mark.parametrize("head, expected", [
+    ("fcn32s", {"upscore": (64, 32)}),
+    ("fcn16s", {"upscore2": (4, 2), "upscore16": (32, 16)}),
+    ("fcn8s", {"upscore2": (4, 2), "upscore_pool4": (4, 2), "upscore8": (16, 8)})])
+def test_deconvolutions_are_fixed_and_twice_their_stride(head, expected):
+    found = {name: layer for name, layer in layers(head).items() if layer.type == "Deconvolution"}
+    assert {name: (layer.convolution_param.kernel_size[0], layer.convolution_param.stride[0])
+            for name, layer in found.items()} == expected
+    for layer in found.values():
+        assert [p.lr_mult for p in layer.param] == [0] and not layer.convolution_param.bias_term
+
+
+def test_at_once_scales_the_skips():
+    net = layers("fcn8s-atonce")
+    for name, value in (("scale_pool4", 0.01), ("scale_pool3", 0.0001)):
+        assert net[name].scale_param.filler.value == pytest.approx(value)
+        assert net[name].param[0].lr_mult == 0
+
+
+def test_splits_differ_in_data_and_loss_alone():
+    train, val, deploy = (layers("fcn8s", split) for split in ("train", "val", "deploy"))
+    assert train["data"].python_param.layer == "SBDDSegDataLayer"
+    assert val["data"].python_param.layer == "VOCSegDataLayer"
+    assert "seg11valid" in val["data"].python_param.param_str
+    assert train["loss"].loss_param.ignore_label == 255
+    assert train["loss"].loss_param.HasField("normalize") and not train["loss"].loss_param.normalize
+    assert deploy["data"].type == "Input" and "loss" not in deploy
+    body = [name for name in train if name not in ("data", "loss")]
+    assert all(train[n] == val[n] == deploy[n] for n in body)
+
+
+def test_options_reach_the_layers(tmp_path):
+    net = layers("fcn16s", width=0.125, filler="msra", scale=0.5, fc6_kernel=4,
+                 source=folder(tmp_path, 11, mirror=True), start=40)
+    assert net["conv1_1"].convolution_param.num_output == 8
+    assert net["conv1_1"].convolution_param.weight_filler.type == "msra"
+    assert list(net["conv1_1"].bottom) == ["scaled"] and net["scaled"].power_param.scale == 0.5
+    assert net["fc6"].convolution_param.kernel_size[0] == 4
+    assert not net["score_fr"].convolution_param.HasField("weight_filler")
+    assert net["score_pool4"].convolution_param.num_output == 11
+    for words in ("'mirror': True", "'start': 40", "'classes': 11", str(tmp_path)):
+        assert words in net["data"].python_param.param_str
+
+
+def test_the_classifier_scores_images_or_learns_from_batches():
+    single = {layer.name: layer for layer in nets.classifier().layer}
+    assert single["fc6"].inner_product_param.num_output == 4096
+    assert single["fc8"].inner_product_param.num_output == 1000
+    assert single["conv1_1"].convolution_param.pad[0] == 1 and single["prob"].type == "Softmax"
+    batch = {layer.name: layer for layer in nets.classifier(size=64, batch=4, classes=6).layer}
+    assert list(batch["label"].input_param.shape[0].dim) == [4]
+    assert batch["loss"].type == "SoftmaxWithLoss"
+    assert batch["fc8"].inner_product_param.num_output == 6
+
+
+def test_the_command_writes_three_prototxts_without_torch(tmp_path):
+    code = ("import sys; sys.argv = ['nets', 'voc-fcn8s', '-o', sys.argv[1]]; import nets.__main__ "
+            "as m; m.main(); assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True,
+                   env=_environment())
+    for split in ("train", "val", "deploy"):
+        assert prototxt.read_net(tmp_path / f"{split}.prototxt").layer[0].name == "data"
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="voc-fcn8s-atonce"):
+        nets.write("voc-fcn4s", "unused")
+    result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn4s"], cwd=ROOT,
+                            capture_output=True, text=True, env=_environment())
+    assert result.returncode == 2 and "voc-fcn8s" in result.stderr
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,0 +1,135 @@
+"""infer.py on every kind of image, as a command and in its parts."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe
+import infer
+import nets
+from nets.source import ROOT
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    net = nets.write_prototxt(folder / "deploy.prototxt", nets.fcn(
+        "fcn32s", "deploy", width=1 / 64, filler="msra"))
+    caffe.Net(str(net), caffe.TEST).save(str(folder / "w.caffemodel"))
+    return ["--net", str(net), "--weights", str(folder / "w.caffemodel")]
+
+
+def run(*args):
+    return subprocess.run([sys.executable, "infer.py", *map(str, args)], cwd=ROOT, text=True,
+                          capture_output=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def photograph(height=23, width=31):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_several_images_and_folders_are_segmented(model, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(photograph()).save(tmp_path / folder / "same.png")
+    Image.fromarray(photograph(40, 17)).save(tmp_path / "b" / "other.jpg")
+    result = run(tmp_path / "a", tmp_path / "b" / "same.png", tmp_path / "b" / "other.jpg",
+                 *model, "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "same.png", "same_overlay.png", "same_2.png", "same_2_overlay.png",
+        "other.png", "other_overlay.png"}
+    label = Image.open(tmp_path / "out" / "other.png")
+    assert label.mode == "P" and label.size == (17, 40)
+    assert "background" in result.stdout and "100.0 %" in result.stdout
+
+
+def test_a_broken_image_does_not_stop_the_others(model, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    Image.fromarray(photograph()).save(tmp_path / "good.png")
+    result = run(tmp_path / "broken.jpg", tmp_path / "missing.png", tmp_path / "good.png", *model,
+                 "-o", tmp_path / "out")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "broken.jpg" in result.stderr and "missing.png: no such file" in result.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"good.png", "good_overlay.png"}
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--net", "a.prototxt"], "go together"),
+    (["--net", "a.prototxt", "--weights", "b"], "a.prototxt: no such file")])
+def test_nets_that_cannot_be_used(tmp_path, args, words):
+    result = run("x.png", *args)
+    assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr
+
+
+def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(infer, "ROOT", tmp_path)
+    args = type("Args", (), {"net": None, "weights": None})
+    with pytest.raises(infer.InferError, match="make demo"):
+        infer.choose_net(args)
+
+
+def test_the_newest_trained_net_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(infer, "ROOT", tmp_path)
+    for age, name in enumerate(("old", "demo/new", "without-deploy")):
+        snapshot = tmp_path / "build" / name / "snapshot" / "train_iter_1.caffemodel"
+        snapshot.parent.mkdir(parents=True)
+        snapshot.touch()
+        os.utime(snapshot, (age, age))
+        if age < 2:
+            (snapshot.parent.parent / "deploy.prototxt").touch()
+    args = type("Args", (), {"net": None, "weights": None})
+    assert infer.choose_net(args)[1] == (
+        tmp_path / "build" / "demo" / "new" / "snapshot" / "train_iter_1.caffemodel")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
+def test_every_mode_becomes_the_same_grey(tmp_path, mode):
+    grey = Image.new("L", (6, 4), 255)
+    image = (Image.fromarray(np.full((4, 6), 65535, np.uint16)) if mode == "I;16"
+             else grey.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr", "RGBA")
+             else grey.convert(mode))
+    path = tmp_path / "image.tif"
+    image.save(path)
+    read = infer.read_image(path)
+    assert read.mode == "RGB" and read.size == (6, 4)
+    assert np.asarray(read).min() >= 254
+
+
+def test_transparency_is_white_and_cameras_are_turned(tmp_path):
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert np.asarray(infer.read_image(tmp_path / "clear.png")).min() == 255
+    exif = Image.Exif()
+    exif[0x0112] = 6        # turned by a quarter
+    Image.fromarray(photograph(10, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert infer.read_image(tmp_path / "turned.jpg").size == (10, 20)
+
+
+def test_the_input_is_bgr_without_the_mean(model):
+    args = type("Args", (), {"gpu": None})
+    segment = infer.Segmenter(model[1], model[3], args)
+    pixels = photograph()
+    label = segment(Image.fromarray(pixels))
+    assert label.shape == pixels.shape[:2] and label.dtype == np.uint8
+    expected = pixels[..., ::-1].transpose(2, 0, 1) - infer.MEAN[:, None, None]
+    np.testing.assert_allclose(segment.net.blobs["data"].data[0], expected, rtol=1e-6)
+
+
+def test_shares_and_overlay_show_the_classes_present():
+    label = np.array([[0, 0, 2], [0, 2, 1]], np.uint8).repeat(30, 0).repeat(30, 1)
+    assert infer.shares(label) == [(0, 0.5), (2, pytest.approx(1 / 3)), (1, pytest.approx(1 / 6))]
+    picture = infer.overlay(Image.new("RGB", (90, 60)), label, ["sky", "road", "car"])
+    assert picture.size[0] >= 170 and picture.size[1] > 60 + 3 * 20
+
+
+def test_class_names(tmp_path):
+    deploy = tmp_path / "deploy.prototxt"
+    assert infer.class_names(deploy, 21)[15] == "person"
+    assert infer.class_names(deploy, 3) == ["class 0", "class 1", "class 2"]
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    assert infer.class_names(deploy, 3) == ["a", "b", "c"]
