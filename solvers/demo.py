@@ -24,12 +24,13 @@ from solvers.command import report_errors
 from solvers.experiments import BUILD, Experiment
 
 WIDTH = 0.125           # of VGG-16
-CROP = 128              # side of the classifier's images; pool5 is 4×4, and so is fc6's kernel
+CROP = 64               # side of the single-shape crops
+SIDE = 128              # of the classifier's input, the crop amid zeros; pool5 and fc6 are 4×4
 SCALE = 1 / 58          # the trunk starts from random weights, so images get unit variance
-CROPS, BATCH, CLASSIFIER_STEPS = 2_000, 16, 400
+CROPS, BATCH, CLASSIFIER_STEPS = 4_000, 16, 500
 
 # Rates as in the paper: fixed, for the summed loss, lower with each stage.
-STAGES = (("fcn32s", 4e-8, 700), ("fcn16s", 4e-8, 900), ("fcn8s", 4e-8, 1_500))
+STAGES = (("fcn32s", 2e-8, 700), ("fcn16s", 1.5e-8, 1_000), ("fcn8s", 1e-8, 1_400))
 
 
 def main():
@@ -54,7 +55,7 @@ def run(directory, seed):
         experiment = Experiment(
             f"demo-{head}", head, None, lr, iterations, interval=500, needs=(), build=directory,
             source=voc(directory / "data", len(embedded.CLASSES)), class_names=embedded.CLASSES,
-            net=dict(width=WIDTH, scale=SCALE, fc6_kernel=CROP // 32))
+            net=dict(width=WIDTH, scale=SCALE, fc6_kernel=SIDE // 32))
         scores[head] = training.train(experiment, base_net)
         base_net = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                              str(training.final_weights(experiment)), caffe.TEST)
@@ -65,7 +66,7 @@ def run(directory, seed):
 def train_classifier(directory, seed):
     """Train the classifier on crops of single shapes, unless it is there; returns its net."""
     import caffe
-    options = dict(size=CROP, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
+    options = dict(size=SIDE, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(**options))
     weights = directory / f"train_iter_{CLASSIFIER_STEPS}.caffemodel"
     if not weights.exists():
@@ -80,19 +81,21 @@ def _classifier_solver(train, weights):
     from caffe.proto import caffe_pb2
     prefix = str(weights).rpartition("_iter_")[0]
     return caffe_pb2.SolverParameter(
-        train_net=str(train), base_lr=0.01, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
+        train_net=str(train), base_lr=0.005, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
         max_iter=CLASSIFIER_STEPS, display=0, snapshot_prefix=prefix, random_seed=1337)
 
 
 def _solve_classifier(solver, seed):
     images, labels = embedded.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
+    data, label = solver.net.blobs["data"], solver.net.blobs["label"]
+    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
     accuracy = 0.0
     with tqdm(range(CLASSIFIER_STEPS), desc="classifier", unit="it") as bar:
         for step in bar:
             chosen = rng.integers(0, CROPS, BATCH)
-            solver.net.blobs["data"].data[...] = preprocess(images[chosen])
-            solver.net.blobs["label"].data[...] = labels[chosen]
+            data.data[:, :, inside, inside] = preprocess(images[chosen])
+            label.data[...] = labels[chosen]
             solver.step(1)
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
             if step % 20 == 19:
