@@ -3,8 +3,9 @@
     python infer.py IMAGE_OR_FOLDER... [-o DIR] [--net deploy.prototxt --weights W] [--gpu N]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
-DIR/NAME_overlay.png, the photograph under its classes with a legend, and prints the share of each
-class. Where two images have one NAME, the later ones become NAME_2, NAME_3, ...
+DIR/NAME_overlay.png, the image under the colours of its classes with a legend, and prints the
+share of each class. Where two images have one NAME, or DIR/NAME.png is itself one of the images,
+the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
 Without --net and --weights it takes the newest trained experiment under build/.
 """
@@ -37,19 +38,12 @@ def main():
         print(f"net {net}\nweights {weights}")
         segment = Segmenter(net, weights, args)
         args.output.mkdir(parents=True, exist_ok=True)
-        for path, stem in name_outputs(find_images(args.images)):
+        for path, stem in name_outputs(find_images(args.images), args.output):
             try:
-                image = read_image(path)
-            except InferError as error:
+                process(path, args.output / stem, segment)
+            except (RuntimeError, OSError) as error:
                 failures += 1
                 print(f"error: {error}", file=sys.stderr)
-                continue
-            label = segment(image)
-            write(label_image(label), args.output / f"{stem}.png")
-            write(overlay(image, label, segment.names), args.output / f"{stem}_overlay.png")
-            print(f"{path} -> {args.output / stem}.png")
-            for number, share in shares(label):
-                print(f"    {segment.names[number]:<16}{100 * share:6.1f} %")
     return 1 if failures else 0
 
 
@@ -65,6 +59,17 @@ def parse():
     return parser.parse_args()
 
 
+def process(path, output, segment):
+    """Segment one image: write OUTPUT.png and OUTPUT_overlay.png, print the shares."""
+    image = read_image(path)
+    label = segment(image)
+    write(label_image(label), Path(f"{output}.png"))
+    write(overlay(image, label, segment.names), Path(f"{output}_overlay.png"))
+    print(f"{path} -> {output}.png")
+    for number, share in shares(label):
+        print(f"    {segment.names[number]:<16}{share:7.1%}")
+
+
 # the net
 
 def choose_net(args):
@@ -72,18 +77,23 @@ def choose_net(args):
     if (args.net is None) != (args.weights is None):
         raise InferError("--net and --weights go together")
     if args.net is None:
-        trained = [(path.parent.parent / "deploy.prototxt", path)
-                   for pattern in ("*", "demo/*")
-                   for path in (ROOT / "build").glob(f"{pattern}/snapshot/*.caffemodel")]
-        trained = [pair for pair in trained if pair[0].exists()]
-        if not trained:
-            raise InferError(f"nothing is trained yet under {ROOT / 'build'}: `make demo` trains "
-                             "a small net; or give --net and --weights")
-        return max(trained, key=lambda pair: pair[1].stat().st_mtime)
+        return newest_net(ROOT / "build")
     for path in (args.net, args.weights):
         if not path.is_file():
             raise InferError(f"{path}: no such file")
     return args.net, args.weights
+
+
+def newest_net(build):
+    """The newest snapshot with a deploy prototxt, of an experiment or of a stage of the demo."""
+    trained = [(path.parent.parent / "deploy.prototxt", path)
+               for pattern in ("*", "demo/*")
+               for path in build.glob(f"{pattern}/snapshot/*.caffemodel")]
+    trained = [pair for pair in trained if pair[0].exists()]
+    if not trained:
+        raise InferError(f"nothing is trained yet under {build}: `make demo` trains a small net; "
+                         "or give --net and --weights")
+    return max(trained, key=lambda pair: pair[1].stat().st_mtime)
 
 
 class Segmenter:
@@ -92,11 +102,14 @@ class Segmenter:
     def __init__(self, net, weights, device):
         import caffe
         set_device(device)
-        self.net = caffe.Net(str(net), str(weights), caffe.TEST)
+        self.net, self.path = caffe.Net(str(net), str(weights), caffe.TEST), net
         for blob in ("data", "score"):
             if blob not in self.net.blobs:
                 raise InferError(f"{net}: the net has no blob '{blob}'")
-        self.names = class_names(net, self.net.blobs["score"].data.shape[1])
+        classes = self.net.blobs["score"].data.shape[1]
+        if classes > 256:
+            raise InferError(f"{net}: {classes} classes, a palette image holds 256")
+        self.names = class_names(net, classes)
 
     def __call__(self, image):
         """uint8 classes (height, width) of an RGB image, by one forward pass at its size."""
@@ -105,13 +118,17 @@ class Segmenter:
         blob.reshape(1, 3, *data.shape[:2])
         blob.data[0] = data.transpose(2, 0, 1)
         self.net.forward()
-        return self.net.blobs["score"].data[0].argmax(0).astype(np.uint8)
+        score = self.net.blobs["score"].data
+        if score.shape[2:] != data.shape[:2]:
+            raise InferError(f"{self.path}: blob 'score' has the shape {score.shape} for an image "
+                             f"of {data.shape[:2]}; is it a deploy prototxt?")
+        return score[0].argmax(0).astype(np.uint8)
 
 
 def class_names(net, count):
     """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
     path = Path(net).with_name("classes.txt")
-    names = path.read_text().split("\n") if path.exists() else VOC_CLASSES
+    names = path.read_text(encoding="utf-8").splitlines() if path.exists() else VOC_CLASSES
     names = [name for name in names if name]
     return names if len(names) == count else [f"class {i}" for i in range(count)]
 
@@ -120,25 +137,29 @@ def class_names(net, count):
 
 def find_images(paths):
     """The images named, and those in folders named. Raises InferError for an empty folder."""
+    images = []
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        found = [path]
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
             raise InferError(f"{path}: a folder without images")
-        yield from found
+        images += found
+    return images
 
 
-def name_outputs(paths):
-    """(path, stem of its outputs), the stems distinct."""
-    taken = set()
+def name_outputs(paths, folder):
+    """[(path, stem of its outputs)]: the stems are distinct, and no input is overwritten."""
+    taken = {path.stem.lower() for path in paths if path.parent.resolve() == folder.resolve()
+             and path.suffix.lower() == ".png"}
+    named = []
     for path in paths:
         stem, number = path.stem, 2
-        while {stem, f"{stem}_overlay"} & taken:
+        while taken & (names := {stem.lower(), f"{stem}_overlay".lower()}):
             stem, number = f"{path.stem}_{number}", number + 1
-        taken |= {stem, f"{stem}_overlay"}
-        yield path, stem
+        taken |= names
+        named.append((path, stem))
+    return named
 
 
 def read_image(path):
@@ -161,6 +182,8 @@ def read_image(path):
         raise InferError(f"{path}: not a readable image: {error}") from None
 
 
+# results
+
 def shares(label):
     """[(class, share of the pixels)] of the classes present, the largest first."""
     numbers, counts = np.unique(label, return_counts=True)
@@ -169,28 +192,30 @@ def shares(label):
 
 def overlay(image, label, names):
     """The image under the colours of its classes, with a legend below."""
-    colours = Image.fromarray(colour_map()[label])
-    picture = Image.blend(image, colours, 0.55)
-    font = ImageFont.load_default(14)
-    row = 20
-    columns = max(1, image.width // 170)
-    present = shares(label)
-    canvas = Image.new("RGB", (max(image.width, 170),
-                               image.height + row * -(-len(present) // columns) + 6), "white")
+    picture = Image.blend(image, Image.fromarray(colour_map()[label]), 0.55)
+    font, row = ImageFont.load_default(14), 20
+    entries = [(number, f"{names[number]} {share:.1%}") for number, share in shares(label)]
+    column = 32 + round(max(font.getlength(text) for _, text in entries))
+    columns = max(1, image.width // column)
+    height = image.height + row * -(-len(entries) // columns) + 6
+    canvas = Image.new("RGB", (max(image.width, column), height), "white")
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
-    for place, (number, share) in enumerate(present):
-        x, y = 170 * (place % columns) + 4, image.height + 4 + row * (place // columns)
+    for place, (number, text) in enumerate(entries):
+        x, y = column * (place % columns) + 4, image.height + 4 + row * (place // columns)
         draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour_map()[number])), "black")
-        draw.text((x + 20, y - 1), f"{names[number]} {100 * share:.0f} %", "black", font)
+        draw.text((x + 20, y - 1), text, "black", font)
     return canvas
 
 
 def write(image, path):
     """Save as PNG, whole or not at all."""
     temporary = path.with_name(path.name + ".part")
-    image.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    try:
+        image.save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 import os
 from pathlib import Path
 
-from .fcn import classifier, fcn
+from .fcn import SPLITS, classifier, fcn
 from .heads import HEADS
 
 __all__ = ["NAMES", "classifier", "fcn", "write", "write_prototxt"]
@@ -23,7 +23,7 @@ def write(name, directory, **options):
     if name not in NAMES:
         raise ValueError(f"unknown net '{name}'; known are {', '.join(NAMES)}")
     head = name.removeprefix("voc-")
-    nets = {split: fcn(head, split, **options) for split in ("train", "val", "deploy")}
+    nets = {split: fcn(head, split, **options) for split in SPLITS}
     return {split: write_prototxt(Path(directory) / f"{split}.prototxt", net)
             for split, net in nets.items()}
 

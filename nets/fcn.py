@@ -7,6 +7,8 @@ from . import vgg16
 from .heads import HEADS
 from .source import voc
 
+SPLITS = ("train", "val", "deploy")
+
 
 def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel=7, **data):
     """The NetParameter of an FCN on VGG-16.
@@ -21,7 +23,13 @@ def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel
     scale : factor on the mean-subtracted image; default: none
     fc6_kernel : side of fc6
     data : further param_str keys of the data layer
+
+    Raises ValueError for an unknown head or split.
     """
+    if head not in HEADS:
+        raise ValueError(f"unknown head '{head}'; known are {', '.join(HEADS)}")
+    if split not in SPLITS:
+        raise ValueError(f"unknown split '{split}'; known are {', '.join(SPLITS)}")
     source = source or voc()
     n = caffe.NetSpec()
     if split == "deploy":

@@ -6,15 +6,10 @@ from caffe import layers as L, params as P
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
 
 
-def conv(bottom, channels, kernel=3, stride=1, pad=1, **params):
-    """A convolution with weights and biases that learn."""
-    return L.Convolution(bottom, kernel_size=kernel, stride=stride, num_output=channels, pad=pad,
-                         param=LEARN, **params)
-
-
-def conv_relu(bottom, channels, **params):
+def conv_relu(bottom, channels, kernel=3, pad=1, **params):
     """(convolution, in-place ReLU)."""
-    layer = conv(bottom, channels, **params)
+    layer = L.Convolution(bottom, kernel_size=kernel, stride=1, num_output=channels, pad=pad,
+                          param=LEARN, **params)
     return layer, L.ReLU(layer, in_place=True)
 
 
@@ -24,7 +19,7 @@ def max_pool(bottom, kernel=2, stride=2):
 
 def score(bottom, classes):
     """1×1 convolution to class scores; it starts at zero (no filler)."""
-    return conv(bottom, classes, kernel=1, pad=0)
+    return L.Convolution(bottom, kernel_size=1, num_output=classes, pad=0, param=LEARN)
 
 
 def upsample(bottom, classes, factor):

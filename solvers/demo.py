@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 import embedded
@@ -30,7 +30,7 @@ SCALE = 1 / 58          # the trunk starts from random weights, so images get un
 CROPS, BATCH, CLASSIFIER_STEPS = 4_000, 16, 500
 
 # Rates as in the paper: fixed, for the summed loss, lower with each stage.
-STAGES = (("fcn32s", 2e-8, 700), ("fcn16s", 1.5e-8, 1_000), ("fcn8s", 1e-8, 1_400))
+STAGES = (("fcn32s", 2e-8, 700), ("fcn16s", 1.5e-8, 1_000), ("fcn8s", 1e-8, 2_000))
 
 
 def main():
@@ -120,7 +120,7 @@ def table(scores):
     return "\n".join(lines)
 
 
-def draw(experiments, path, scenes=3, gap=4):
+def draw(experiments, path, scenes=3):
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
     import caffe
     columns = []
@@ -136,13 +136,20 @@ def draw(experiments, path, scenes=3, gap=4):
             columns = [[_photograph(data) for data, _, _ in shown],
                        [_coloured(label[0]) for _, label, _ in shown]]
         columns.append([_coloured(score.argmax(0)) for _, _, score in shown])
-    side = max(max(image.shape[:2]) for column in columns for image in column) + gap
-    canvas = np.full((scenes * side, len(columns) * side, 3), 255, np.uint8)
-    for x, column in enumerate(columns):
-        for y, image in enumerate(column):
-            canvas[y * side:, x * side:][:image.shape[0], :image.shape[1]] = image
-    Image.fromarray(canvas).save(path)
+    _grid(["input", "truth", *(experiment.head for experiment in experiments)], columns).save(path)
     return path
+
+
+def _grid(titles, columns, gap=4, header=16):
+    """A picture of columns of images, each under its title."""
+    side = max(max(image.shape[:2]) for column in columns for image in column) + gap
+    canvas = Image.new("RGB", (len(columns) * side, header + len(columns[0]) * side), "white")
+    draw = ImageDraw.Draw(canvas)
+    for x, (title, column) in enumerate(zip(titles, columns)):
+        draw.text((x * side + gap, 1), title, "black", ImageFont.load_default(12))
+        for y, image in enumerate(column):
+            canvas.paste(Image.fromarray(image), (x * side, header + y * side))
+    return canvas
 
 
 def _photograph(data):

@@ -26,7 +26,7 @@ def transplant(new_net, net, suffix=""):
     suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
 
     Returns the report, a list of lines, one per parameter copied or coerced and per layer
-    dropped; it is printed too. Raises SurgeryError.
+    dropped or kept; it is printed too. Raises SurgeryError for a misfit, or if no name matches.
     """
     copies, report = [], []
     for name, blobs in net.params.items():
@@ -46,6 +46,9 @@ def transplant(new_net, net, suffix=""):
                         f"{new_name}[{i}]", tuple(new_blobs[i].data.shape))
             report.append(line)
             copies.append((new_blobs[i], blob))
+    if not copies:
+        raise SurgeryError(f"nothing to transplant: of the layers {', '.join(net.params)} none is "
+                           f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}")
     filled = {name + suffix for name in net.params}
     report += [f"kept {name}: no layer of that name in the source"
                for name in new_net.params if name not in filled]
@@ -77,34 +80,47 @@ def bilinear(size):
 def interp(net, layers):
     """Make each of the named deconvolutions interpolate bilinearly, channel by channel.
 
-    Kernels go to the diagonal channel pairs, the others become zero. Raises SurgeryError unless
-    kernels are square and as many channels come out as go in.
+    Kernels go to the diagonal channel pairs, the others become zero. Raises SurgeryError, before
+    any is filled, unless kernels are square and as many channels come out as go in (or one, which
+    is also how the kernels of a fully grouped deconvolution look).
     """
-    for name in layers:
-        if name not in net.params:
-            raise SurgeryError(f"no layer {name} with parameters in the net")
-        weights = net.params[name][0].data
-        if weights.ndim != 4 or weights.shape[2] != weights.shape[3]:
-            raise SurgeryError(f"{name}: interpolation needs square kernels, not {weights.shape}")
-        channels, per_group = weights.shape[:2]
-        if per_group not in (channels, 1):      # 1: grouped, each channel by itself
-            raise SurgeryError(f"{name}: interpolation needs equal channels, not {weights.shape}")
+    kernels = [_interpolating(net, name) for name in layers]
+    for weights in kernels:
+        channels, outputs, size, _ = weights.shape
+        diagonal = np.arange(channels)
         weights[...] = 0
-        inner = np.arange(channels) if per_group == channels else 0
-        weights[np.arange(channels), inner] = bilinear(weights.shape[2])
+        weights[diagonal, diagonal if outputs == channels else 0] = bilinear(size)
+
+
+def _interpolating(net, name):
+    weights = _params(net, name)[0].data
+    if weights.ndim != 4 or weights.shape[2] != weights.shape[3]:
+        raise SurgeryError(f"{name}: interpolation needs square kernels, not {weights.shape}")
+    if weights.shape[1] not in (weights.shape[0], 1):
+        raise SurgeryError(f"{name}: interpolation needs equal channels, not {weights.shape}")
+    return weights
+
+
+def _params(net, name):
+    if name not in net.params:
+        raise SurgeryError(f"no layer {name} with parameters in the net; "
+                           f"there are {', '.join(net.params)}")
+    return net.params[name]
 
 
 def expand_score(new_net, new_layer, net, layer):
     """Copy a score layer into one with more classes: the old classes come first.
 
-    The parameters of the new classes stay as they are. Raises SurgeryError if `new_layer` has
-    fewer classes, or differs in more than the first axis.
+    The parameters of the new classes stay as they are. Raises SurgeryError, before anything is
+    copied, if a layer is unknown, or `new_layer` has fewer classes or differs in more than that.
     """
-    pairs = list(zip(new_net.params[new_layer], net.params[layer]))
-    for i, (new, old) in enumerate(pairs):
+    new_blobs, blobs = _params(new_net, new_layer), _params(net, layer)
+    if len(new_blobs) != len(blobs):
+        raise SurgeryError(f"{layer} has {len(blobs)} parameters, {new_layer} {len(new_blobs)}")
+    for i, (new, old) in enumerate(zip(new_blobs, blobs)):
         have, want = tuple(old.data.shape), tuple(new.data.shape)
         if have[1:] != want[1:] or have[0] > want[0]:
             raise SurgeryError(f"{layer}[{i}] of shape {have} does not expand to {new_layer}[{i}] "
                                f"of shape {want}")
-    for new, old in pairs:
+    for new, old in zip(new_blobs, blobs):
         new.data[:old.data.shape[0]] = old.data
