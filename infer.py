@@ -170,8 +170,9 @@ def read_image(path):
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):      # 16-bit grey
-                image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
+            if image.mode.startswith("I"):      # 16-bit grey: 65535 is white
+                grey = np.rint(np.asarray(image) / 257).clip(0, 255)
+                image = Image.fromarray(grey.astype(np.uint8))
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

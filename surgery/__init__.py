@@ -69,7 +69,7 @@ def _fit(name, shape, new_name, new_shape):
 def bilinear(size):
     """The (size, size) kernel of bilinear upsampling by f = ⌊(size + 1) / 2⌋.
 
-    w(i, j) = (1 − |i − c| / f)(1 − |j − c| / f) with centre c = f − 1 for odd sizes, else f − ½.
+    w(i, j) = (1 − |i − c| / f)(1 − |j − c| / f), centre c = f − 1 for odd sizes, else f − ½.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5

@@ -6,7 +6,7 @@ import h5py
 
 
 class WeightsFileError(RuntimeError):
-    """An HDF5 file whose layers or sizes do not fit the net."""
+    """An HDF5 file that cannot be read, or whose layers or sizes do not fit the net."""
 
 
 def save_hdf5(net, path):
@@ -26,19 +26,24 @@ def save_hdf5(net, path):
 def load_hdf5(net, path):
     """Fill every parameter of `net` from `path`; layers that only the file has are ignored.
 
-    Raises WeightsFileError, before anything is copied, for a missing layer or a wrong size.
+    Raises WeightsFileError, before anything is copied, for a file that cannot be read, a missing
+    layer or a wrong size.
     """
-    copies = []
-    with h5py.File(path, "r") as file:
-        for name, blobs in net.params.items():
-            for i, blob in enumerate(blobs):
-                key = f"{name}/{i}"
-                if key not in file:
-                    raise WeightsFileError(f"{path}: no parameter {i} of layer '{name}'")
-                if file[key].shape != tuple(blob.data.shape):
-                    raise WeightsFileError(
-                        f"{path}: parameter {i} of layer '{name}' has the shape "
-                        f"{file[key].shape}, in the net it has {tuple(blob.data.shape)}")
-                copies.append((blob, file[key][...]))
+    try:
+        with h5py.File(path, "r") as file:
+            copies = [(blob, _read(file, path, name, i, tuple(blob.data.shape)))
+                      for name, blobs in net.params.items() for i, blob in enumerate(blobs)]
+    except OSError as error:
+        raise WeightsFileError(f"{path}: not a readable HDF5 file: {error}") from None
     for blob, values in copies:
         blob.data[...] = values
+
+
+def _read(file, path, name, i, shape):
+    data = file.get(f"{name}/{i}")
+    if not isinstance(data, h5py.Dataset):
+        raise WeightsFileError(f"{path}: no parameter {i} of layer '{name}'")
+    if data.shape != shape:
+        raise WeightsFileError(f"{path}: parameter {i} of layer '{name}' has the shape "
+                               f"{data.shape}, in the net it has {shape}")
+    return data[...]

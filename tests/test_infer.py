@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import caffe
 import infer
 import nets
 from nets.source import ROOT
+
+CPU = Namespace(gpu=None)
+DEFAULT = Namespace(net=None, weights=None)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def test_several_images_and_folders_are_segmented(model, tmp_path):
         "other.png", "other_overlay.png"}
     label = Image.open(tmp_path / "out" / "other.png")
     assert label.mode == "P" and label.size == (17, 40)
-    assert "background" in result.stdout and "100.0 %" in result.stdout
+    assert "background" in result.stdout and "100.0%" in result.stdout
 
 
 def test_a_broken_image_does_not_stop_the_others(model, tmp_path):
@@ -59,6 +63,37 @@ def test_a_broken_image_does_not_stop_the_others(model, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"good.png", "good_overlay.png"}
 
 
+def test_help_needs_no_torch():
+    code = ("import sys; sys.argv = ['infer.py', '--help']; import infer\n"
+            "try: infer.main()\nexcept SystemExit as end: assert end.code == 0\n"
+            "assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def test_no_input_is_overwritten(tmp_path):
+    for name in ("a.png", "b.jpg", "c_overlay.png"):
+        (tmp_path / name).touch()
+    paths = infer.find_images([tmp_path]) + [tmp_path / "x" / "A.png", tmp_path / "x" / "c.jpg"]
+    stems = [stem for _, stem in infer.name_outputs(paths, tmp_path)]
+    assert stems == ["a_2", "b", "c_overlay_2", "A_3", "c_2"]
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(infer.InferError, match="folder without images"):
+        infer.find_images([tmp_path])
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def fail(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        infer.write(Image.new("P", (2, 2)), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("args, words", [
     (["--net", "a.prototxt"], "go together"),
     (["--net", "a.prototxt", "--weights", "b"], "a.prototxt: no such file")])
@@ -69,9 +104,8 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(infer, "ROOT", tmp_path)
-    args = type("Args", (), {"net": None, "weights": None})
     with pytest.raises(infer.InferError, match="make demo"):
-        infer.choose_net(args)
+        infer.choose_net(DEFAULT)
 
 
 def test_the_newest_trained_net_is_taken(tmp_path, monkeypatch):
@@ -83,13 +117,35 @@ def test_the_newest_trained_net_is_taken(tmp_path, monkeypatch):
         os.utime(snapshot, (age, age))
         if age < 2:
             (snapshot.parent.parent / "deploy.prototxt").touch()
-    args = type("Args", (), {"net": None, "weights": None})
-    assert infer.choose_net(args)[1] == (
+    assert infer.choose_net(DEFAULT)[1] == (
         tmp_path / "build" / "demo" / "new" / "snapshot" / "train_iter_1.caffemodel")
 
 
+def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
+    deploy = tmp_path / "deploy.prototxt"
+    for name, words in (("score", "has the shape .1, 2, 21, 29. for an image of .23, 31."),
+                        ("prob", "no blob 'score'")):
+        deploy.write_text(f"""
+layer {{ name: "data" type: "Input" top: "data"
+  input_param {{ shape {{ dim: 1 dim: 3 dim: 9 dim: 9 }} }} }}
+layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
+  convolution_param {{ num_output: 2 kernel_size: 3 }} }}
+""")
+        caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+        with pytest.raises(infer.InferError, match=words):
+            infer.Segmenter(deploy, tmp_path / "w.caffemodel", CPU)(Image.fromarray(photograph()))
+
+
+@pytest.mark.parametrize("value, expected", [(0, 0), (200, 1), (32896, 128), (65535, 255)])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix, value, expected):
+    path = tmp_path / f"grey.{suffix}"
+    Image.fromarray(np.full((4, 6), value, np.uint16)).save(path)
+    assert np.all(np.asarray(infer.read_image(path)) == expected)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
-def test_every_mode_becomes_the_same_grey(tmp_path, mode):
+def test_every_mode_becomes_the_same_white(tmp_path, mode):
     grey = Image.new("L", (6, 4), 255)
     image = (Image.fromarray(np.full((4, 6), 65535, np.uint16)) if mode == "I;16"
              else grey.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr", "RGBA")
@@ -111,8 +167,7 @@ def test_transparency_is_white_and_cameras_are_turned(tmp_path):
 
 
 def test_the_input_is_bgr_without_the_mean(model):
-    args = type("Args", (), {"gpu": None})
-    segment = infer.Segmenter(model[1], model[3], args)
+    segment = infer.Segmenter(model[1], model[3], CPU)
     pixels = photograph()
     label = segment(Image.fromarray(pixels))
     assert label.shape == pixels.shape[:2] and label.dtype == np.uint8
@@ -124,7 +179,10 @@ def test_shares_and_overlay_show_the_classes_present():
     label = np.array([[0, 0, 2], [0, 2, 1]], np.uint8).repeat(30, 0).repeat(30, 1)
     assert infer.shares(label) == [(0, 0.5), (2, pytest.approx(1 / 3)), (1, pytest.approx(1 / 6))]
     picture = infer.overlay(Image.new("RGB", (90, 60)), label, ["sky", "road", "car"])
-    assert picture.size[0] >= 170 and picture.size[1] > 60 + 3 * 20
+    assert picture.size[0] > 90 and picture.size[1] > 60 + 3 * 20
+    colours = set(map(tuple, np.asarray(picture)[60:].reshape(-1, 3).tolist()))
+    assert {(0, 0, 0), (0, 128, 0), (128, 0, 0)} <= colours       # the legend's boxes
+    assert picture.getpixel((0, 0)) == (0, 0, 0) and picture.getpixel((80, 10))[1] > 60
 
 
 def test_class_names(tmp_path):

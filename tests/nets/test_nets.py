@@ -20,6 +20,42 @@ OFFSETS = {"fcn32s": {"score": 19}, "fcn16s": {"score_pool4c": 5, "score": 27},
            "fcn8s-atonce": {"score_pool4c": 5, "score_pool3c": 9, "score": 31}}
 
 
+TRUNK = [name for block, depth in enumerate((2, 2, 3, 3, 3), 1) for name in (
+    *(f"{kind}{block}_{i}" for i in range(1, depth + 1) for kind in ("conv", "relu")),
+    f"pool{block}")] + ["fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "score_fr"]
+POOL4 = ["score_pool4", "score_pool4c", "fuse_pool4"]
+POOL3 = ["score_pool3", "score_pool3c", "fuse_pool3"]
+HEADS = {"fcn32s": ["upscore"],
+         "fcn16s": ["upscore2", *POOL4, "upscore16"],
+         "fcn8s": ["upscore2", *POOL4, "upscore_pool4", *POOL3, "upscore8"],
+         "fcn8s-atonce": ["upscore2", "scale_pool4", *POOL4, "upscore_pool4", "scale_pool3",
+                          *POOL3, "upscore8"]}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_layers_have_the_published_names_and_order(head):
+    body = [*TRUNK, *HEADS[head], "score"]
+    assert list(layers(head)) == ["data", *body, "loss"]
+    assert list(layers(head, "val")) == ["data", *body, "loss"]
+    assert list(layers(head, "deploy")) == ["data", *body]
+
+
+# the lengths of the published train.prototxt files, but for the voc-fcn8s-atonce one without
+# their dropout layers, which the published scripts have and those files do not
+LENGTHS = {"fcn32s": 7021, "fcn16s": 7827, "fcn8s": 8643, "fcn8s-atonce": 9285}
+
+
+@pytest.mark.parametrize("head", LENGTHS)
+def test_prototxts_are_as_long_as_the_published(head):
+    net = nets.fcn(head, "train")
+    net.layer[0].python_param.param_str = str(dict(
+        sbdd_dir="../../data/sbdd/dataset", seed=1337, split="train",
+        mean=(104.00699, 116.66877, 122.67892)))
+    for name in ("drop6", "drop7") if head != "fcn8s-atonce" else ():
+        net.layer.remove(next(layer for layer in net.layer if layer.name == name))
+    assert len(str(net)) == LENGTHS[head]
+
+
 @pytest.mark.parametrize("head", OFFSETS)
 def test_crop_offsets_come_out_as_published(head):
     crops = {name: list(layer.crop_param.offset) for name, layer in layers(head).items()
@@ -40,9 +76,16 @@ def test_the_trunk_is_vgg16_made_convolutional():
     expected |= {"fc6": (4096, 7, 0), "fc7": (4096, 1, 0), "score_fr": (21, 1, 0)}
     assert convolutions == expected
     for name in convolutions:
+        assert net[name].convolution_param.bias_term
+        assert list(net[name].convolution_param.stride) in ([1], [])
+        assert not net[name].convolution_param.HasField("weight_filler")
         assert [(p.lr_mult, p.decay_mult) for p in net[name].param] == [(1, 1), (2, 0)]
     for name in ("relu1_1", "drop6", "drop7"):
         assert list(net[name].bottom) == list(net[name].top)
+    for i in range(1, 6):
+        pool = net[f"pool{i}"].pooling_param
+        assert (pool.pool, pool.kernel_size, pool.stride) == (pool.MAX, 2, 2)
+    assert net["drop6"].dropout_param.dropout_ratio == 0.5
 
 
 @pytest.mark.parametrize("head, expected", [
@@ -60,7 +103,9 @@ def test_deconvolutions_are_fixed_and_twice_their_stride(head, expected):
 def test_at_once_scales_the_skips():
     net = layers("fcn8s-atonce")
     for name, value in (("scale_pool4", 0.01), ("scale_pool3", 0.0001)):
+        assert net[name].scale_param.filler.type == "constant"
         assert net[name].scale_param.filler.value == pytest.approx(value)
+        assert list(net[name.replace("scale", "score")].bottom) == [name]
         assert net[name].param[0].lr_mult == 0
 
 
@@ -115,6 +160,13 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
     result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn4s"], cwd=ROOT,
                             capture_output=True, text=True, env=_environment())
     assert result.returncode == 2 and "voc-fcn8s" in result.stderr
+
+
+@pytest.mark.parametrize("head, split, words", [
+    ("fcn4s", "train", "'fcn4s'.*fcn8s-atonce"), ("fcn8s", "test", "'test'.*deploy")])
+def test_an_unknown_head_or_split_is_refused(head, split, words):
+    with pytest.raises(ValueError, match=words):
+        nets.fcn(head, split)
 
 
 def _environment():

@@ -1,16 +1,17 @@
 """Laws of net surgery on small nets."""
 
-import h5py
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import caffe
 import surgery
 
 CLASSIFIER = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "msra" } } }
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
   pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
 layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
@@ -18,7 +19,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
                         bias_filler { type: "uniform" min: -1 max: 1 } } }
 """
 CONVOLUTIONAL = CLASSIFIER.replace("InnerProduct", "Convolution").replace(
-    "inner_product_param { num_output: 5", "convolution_param { kernel_size: 4 num_output: 5")
+    "inner_product_param { num_output: 5", "convolution_param { kernel_size: 3 num_output: 5")
 
 
 def build(tmp_path, text, name="net"):
@@ -33,15 +34,20 @@ def classifier(tmp_path):
     return build(tmp_path, CLASSIFIER)
 
 
-def test_the_convolutional_net_computes_the_classifier_at_every_place(classifier, tmp_path, capsys):
+def test_the_fcn_computes_the_classifier_at_every_place(classifier, tmp_path, capsys):
     fcn = build(tmp_path, CONVOLUTIONAL)
     report = surgery.transplant(fcn, classifier)
-    assert "coerced fc[0] (5, 64) -> fc[0] (5, 4, 4, 4)" in report
+    assert "coerced fc[0] (5, 36) -> fc[0] (5, 4, 3, 3)" in report
     assert "copied fc[1] -> fc[1] (5,)" in report
     assert capsys.readouterr().out.strip().splitlines() == report
-    image = np.random.default_rng(2).normal(size=(1, 3, 8, 8)).astype(np.float32)
-    expected = classifier.forward(data=image)["fc"]
-    np.testing.assert_allclose(fcn.forward(data=image)["fc"][:, :, 0, 0], expected, rtol=1e-5)
+    image = np.random.default_rng(2).normal(size=(1, 3, 12, 14)).astype(np.float32)
+    fcn.blobs["data"].reshape(*image.shape)
+    scores = fcn.forward(data=image)["fc"]
+    assert scores.shape == (1, 5, 3, 4)
+    for y, x in np.ndindex(3, 4):       # without padding, each place sees a window of its own
+        window = image[:, :, 2 * y:2 * y + 8, 2 * x:2 * x + 8]
+        np.testing.assert_allclose(scores[:, :, y, x], classifier.forward(data=window)["fc"],
+                                   rtol=1e-4, atol=1e-5)
 
 
 def test_what_has_no_counterpart_is_reported(classifier, tmp_path):
@@ -51,8 +57,24 @@ def test_what_has_no_counterpart_is_reported(classifier, tmp_path):
     assert any(line.startswith("kept other") for line in report)
 
 
+def test_nets_without_a_common_name_are_refused(classifier, tmp_path):
+    new = build(tmp_path, CLASSIFIER.replace('"fc"', '"other"').replace('"conv"', '"first"'))
+    with pytest.raises(surgery.SurgeryError, match="conv, fc.*first, other"):
+        surgery.transplant(new, classifier)
+    with pytest.raises(surgery.SurgeryError, match="suffix 'color'"):
+        surgery.transplant(classifier, classifier, suffix="color")
+
+
+def test_a_bias_that_the_source_lacks_is_refused_and_one_too_many_is_dropped(classifier, tmp_path):
+    bare = build(tmp_path, CLASSIFIER.replace("num_output: 5", "num_output: 5 bias_term: false"))
+    with pytest.raises(surgery.SurgeryError, match="fc has 1 parameters, fc needs 2"):
+        surgery.transplant(classifier, bare)
+    assert any(line.startswith("dropped fc[1]") for line in surgery.transplant(bare, classifier))
+
+
 def test_suffix_names_the_branch(classifier, tmp_path):
-    branch = build(tmp_path, CLASSIFIER.replace('"fc"', '"fccolor"').replace('"conv"', '"convcolor"'))
+    branch = build(tmp_path, CLASSIFIER.replace('"fc"', '"fccolor"').replace(
+        '"conv"', '"convcolor"'))
     surgery.transplant(branch, classifier, suffix="color")
     np.testing.assert_array_equal(branch.params["fccolor"][0].data, classifier.params["fc"][0].data)
 
@@ -60,7 +82,7 @@ def test_suffix_names_the_branch(classifier, tmp_path):
 def test_a_misfit_names_both_shapes_and_copies_nothing(classifier, tmp_path):
     new = build(tmp_path, CLASSIFIER.replace("num_output: 5", "num_output: 6"))
     before = new.params["conv"][0].data.copy()
-    with pytest.raises(surgery.SurgeryError, match=r"fc\[0\].*\(5, 64\).*\(6, 64\)"):
+    with pytest.raises(surgery.SurgeryError, match=r"fc\[0\].*\(5, 36\).*\(6, 36\)"):
         surgery.transplant(new, classifier)
     np.testing.assert_array_equal(new.params["conv"][0].data, before)
 
@@ -70,7 +92,8 @@ def up(tmp_path, kernel, stride, channels=3, more=""):
 layer {{ name: "data" type: "Input" top: "data"
   input_param {{ shape {{ dim: 1 dim: 3 dim: 6 dim: 7 }} }} }}
 layer {{ name: "up" type: "Deconvolution" bottom: "data" top: "up"
-  convolution_param {{ num_output: {channels} stride: {stride} bias_term: false {kernel} {more} }} }}
+  convolution_param {{ num_output: {channels} stride: {stride} bias_term: false
+    {kernel} {more} }} }}
 """)
 
 
@@ -87,9 +110,24 @@ def test_interpolation_keeps_constants_inside_and_channels_apart(tmp_path, size,
         np.array([1, 0, -2])[:, None, None], inside.shape), atol=1e-6)
 
 
-def test_the_kernel_of_four():
-    line = np.array([0.25, 0.75, 0.75, 0.25])
-    np.testing.assert_allclose(surgery.bilinear(4), np.outer(line, line))
+@pytest.mark.parametrize("size, line", [
+    (3, [0.5, 1, 0.5]), (4, [0.25, 0.75, 0.75, 0.25]),
+    (5, [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3])])
+def test_kernels_are_outer_products_of_triangles(size, line):
+    np.testing.assert_allclose(surgery.bilinear(size), np.outer(line, line))
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+def test_interpolation_agrees_with_scipy(tmp_path, factor):
+    net = up(tmp_path, f"kernel_size: {2 * factor}", factor)
+    surgery.interp(net, ["up"])
+    image = np.random.default_rng(3).normal(size=(1, 3, 6, 7)).astype(np.float32)
+    out = net.forward(data=image)["up"][0, 1]
+    # output pixel o lies at (o + 1/2) / f - 1 of the input
+    places = [(np.arange(n) + 0.5) / factor - 1 for n in out.shape]
+    expected = ndimage.map_coordinates(image[0, 1], np.meshgrid(*places, indexing="ij"), order=1,
+                                       mode="grid-constant")
+    np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel, channels, words", [
@@ -99,9 +137,16 @@ def test_interpolation_refuses_other_kernels(tmp_path, kernel, channels, words):
         surgery.interp(up(tmp_path, kernel, 2, channels), ["up"])
 
 
-def test_interpolation_of_an_unknown_layer(classifier):
-    with pytest.raises(surgery.SurgeryError, match="upscore"):
-        surgery.interp(classifier, ["upscore"])
+@pytest.mark.parametrize("wrong, words", [
+    ("upscore", "no layer upscore.*up"), ("fc", "fc.*square kernels")])
+def test_interpolation_of_a_wrong_layer_fills_none(tmp_path, wrong, words):
+    net = build(tmp_path, CLASSIFIER + """
+layer { name: "up" type: "Deconvolution" bottom: "pool" top: "up"
+  convolution_param { num_output: 4 kernel_size: 4 stride: 2 bias_term: false } }
+""")
+    with pytest.raises(surgery.SurgeryError, match=words):
+        surgery.interp(net, ["up", wrong])
+    assert not net.params["up"][0].data.any()
 
 
 def test_expansion_keeps_the_old_classes_first(classifier, tmp_path):
@@ -115,26 +160,9 @@ def test_expansion_keeps_the_old_classes_first(classifier, tmp_path):
         surgery.expand_score(classifier, "fc", wider, "fc")
 
 
-def test_hdf5_round_trip(classifier, tmp_path):
-    surgery.save_hdf5(classifier, tmp_path / "w.h5")
-    other = build(tmp_path, CLASSIFIER)
-    surgery.load_hdf5(other, tmp_path / "w.h5")
-    for name, blobs in classifier.params.items():
-        for mine, theirs in zip(other.params[name], blobs):
-            np.testing.assert_array_equal(mine.data, theirs.data)
-
-
-@pytest.mark.parametrize("damage, words", [
-    (lambda file: file.__delitem__("fc"), "no parameter 0 of layer 'fc'"),
-    (lambda file: file.__delitem__("fc/1") or file.create_dataset("fc/1", data=np.zeros(9)),
-     r"parameter 1 of layer 'fc'.*\(9,\).*\(5,\)")])
-def test_hdf5_that_does_not_fit_changes_nothing(classifier, tmp_path, damage, words):
-    surgery.save_hdf5(classifier, tmp_path / "w.h5")
-    with h5py.File(tmp_path / "w.h5", "a") as file:
-        damage(file)
-    other = build(tmp_path, CLASSIFIER)
-    before = other.params["conv"][0].data.copy()
-    with pytest.raises(surgery.files.WeightsFileError, match=words):
-        surgery.load_hdf5(other, tmp_path / "w.h5")
-    np.testing.assert_array_equal(other.params["conv"][0].data, before)
-    assert not list(tmp_path.glob("*.part"))
+@pytest.mark.parametrize("new_layer, layer, words", [
+    ("fc", "score", "no layer score.*conv, fc"), ("score", "fc", "no layer score.*conv, fc"),
+    ("conv", "fc", "does not expand")])
+def test_expansion_of_wrong_layers_is_refused(classifier, new_layer, layer, words):
+    with pytest.raises(surgery.SurgeryError, match=words):
+        surgery.expand_score(classifier, new_layer, classifier, layer)
