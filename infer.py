@@ -128,7 +128,10 @@ class Segmenter:
 def class_names(net, count):
     """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
     path = Path(net).with_name("classes.txt")
-    names = path.read_text(encoding="utf-8").splitlines() if path.exists() else VOC_CLASSES
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if path.exists() else VOC_CLASSES
+    except UnicodeDecodeError as error:
+        raise InferError(f"{path}: not a list of class names: {error}") from None
     names = [name for name in names if name]
     return names if len(names) == count else [f"class {i}" for i in range(count)]
 

@@ -13,8 +13,11 @@ def main():
     parser.add_argument("--width", type=float, default=1.0,
                         help="fraction of VGG-16's channels (default 1)")
     args = parser.parse_args()
-    for path in write(args.name, args.output or Path("build") / args.name,
-                      width=args.width).values():
+    try:
+        paths = write(args.name, args.output or Path("build") / args.name, width=args.width)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    for path in paths.values():
         print(path)
 
 

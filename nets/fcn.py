@@ -10,7 +10,7 @@ from .source import voc
 SPLITS = ("train", "val", "deploy")
 
 
-def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel=7, **data):
+def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel=7, start=0):
     """The NetParameter of an FCN on VGG-16.
 
     Parameters
@@ -18,11 +18,11 @@ def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel
     head : 'fcn32s', 'fcn16s', 'fcn8s' or 'fcn8s-atonce'
     split : 'train', 'val' or 'deploy' (an Input blob; no label, no loss)
     source : nets.source.Source, default PASCAL VOC
-    width : fraction of VGG-16's channels
+    width : fraction of VGG-16's channels, rounded to whole ones, at least 1
     filler : of the trunk's weights, e.g. 'msra' to train from scratch; default: zero, to be copied
     scale : factor on the mean-subtracted image; default: none
     fc6_kernel : side of fc6
-    data : further param_str keys of the data layer
+    start : samples that the data layer skips, to continue a training run
 
     Raises ValueError for an unknown head or split.
     """
@@ -35,7 +35,7 @@ def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel
     if split == "deploy":
         n.data = L.Input(shape=dict(dim=[1, 3, 500, 500]))
     else:
-        n.data, n.label = source.tops(split, **data)
+        n.data, n.label = source.tops(split, **({"start": start} if start else {}))
     image = n.data
     if scale is not None:
         n.scaled = image = L.Power(n.data, scale=scale)

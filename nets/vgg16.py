@@ -1,5 +1,7 @@
 """VGG-16 (Simonyan & Zisserman): the classifier, and its fully convolutional trunk."""
 
+import math
+
 from caffe import layers as L
 
 from .layers import LEARN, conv_relu, max_pool
@@ -9,7 +11,9 @@ FC = 4096
 
 
 def scaled(channels, width):
-    """`channels` at a fraction `width`, rounded, at least 1."""
+    """`channels` at a fraction `width`, rounded, at least 1. ValueError unless it is positive."""
+    if not (width > 0 and math.isfinite(width)):
+        raise ValueError(f"width is {width}, expected a positive fraction of VGG-16's channels")
     return max(1, round(channels * width))
 
 

@@ -191,3 +191,6 @@ def test_class_names(tmp_path):
     assert infer.class_names(deploy, 3) == ["class 0", "class 1", "class 2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     assert infer.class_names(deploy, 3) == ["a", "b", "c"]
+    (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(infer.InferError, match="classes.txt"):
+        infer.class_names(deploy, 3)
