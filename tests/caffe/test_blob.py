@@ -73,3 +73,12 @@ def test_sharing():
     assert one.diff.tolist() == [4, 5]
     one.clear_diff()
     assert not two.diff.any()
+
+
+def test_values_that_do_not_lie_in_one_piece_reach_a_view_of_another_shape():
+    blob = Blob((1, 2, 4, 3))
+    view = blob.data
+    piece = torch.arange(48.0).reshape(1, 2, 4, 6)[..., ::2].transpose(2, 3)     # (1, 2, 3, 4)
+    blob.set_data(piece)
+    np.testing.assert_array_equal(blob.data, piece.numpy())
+    assert view.size == blob.count
