@@ -8,59 +8,12 @@ import pytest
 
 import caffe
 from caffe.errors import LayerError
+from layer_checks import backward, check_gradient, check_refused, normal, output, spread_out
 
 FLT_MAX = np.finfo(np.float32).max
 FLT_MIN = np.finfo(np.float32).tiny
 
 X, Z = 'bottom: "x" top: "y"', 'bottom: "x" bottom: "z" top: "y"'
-
-
-@pytest.fixture
-def build(tmp_path):
-    """build(layer, phase, x=array, ...): a net of that layer with the arrays as its inputs."""
-    caffe.set_random_seed(5)
-
-    def build(layer, phase=caffe.TEST, **inputs):
-        text = "force_backward: true\n"
-        for name, array in inputs.items():
-            dims = " ".join(f"dim: {size}" for size in np.shape(array))
-            text += (f'layer {{ name: "{name}" type: "Input" top: "{name}" '
-                     f'input_param {{ shape {{ {dims} }} }} }}\n')
-        path = tmp_path / "net.prototxt"
-        path.write_text(text + f'layer {{ name: "layer" {layer} }}\n')
-        net = caffe.Net(str(path), phase)
-        for name, array in inputs.items():
-            net.blobs[name].data[...] = array
-        return net
-    return build
-
-
-def output(net, top="y"):
-    """What a forward pass leaves in a blob, of the shape that the net promised before."""
-    net.reshape()
-    shape = net.blobs[top].shape
-    net.forward()
-    assert net.blobs[top].shape == shape
-    return net.blobs[top].data.copy()
-
-
-def backward(net, **diffs):
-    """The net's gradients by its blobs, given those of its tops."""
-    for name, diff in diffs.items():
-        net.blobs[name].diff[...] = diff
-    net.backward()
-    return {name: blob.diff.copy() for name, blob in net.blobs.items()}
-
-
-def spread_out(rng, *shape):
-    """Values in random order, none nearer than 0.1 to 0 or to another."""
-    count = math.prod(shape)
-    values = (np.arange(count) - count // 2 + 0.5) / 5
-    return rng.permutation(values).reshape(shape).astype(np.float32)
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 # Gradients against central differences in random directions. ------------------------------------
@@ -140,33 +93,7 @@ SMOOTH = {
 
 @pytest.mark.parametrize("layer, shapes", SMOOTH.values(), ids=SMOOTH)
 def test_gradient_is_the_slope(build, layer, shapes):
-    rng = np.random.default_rng(3)
-    net = build(layer, **{name: np.zeros(shape) for name, shape in shapes.items()})
-    variables = [net.blobs[name] for name in shapes] + list(net.params.get("layer", []))
-    for blob, values in zip(variables, np.split(
-            spread_out(rng, sum(blob.count for blob in variables)),
-            np.cumsum([blob.count for blob in variables])[:-1])):
-        scale = 1 if blob.count < 100 else 0.2     # keeps the rounding of sums small
-        blob.data[...] = scale * values.reshape(blob.shape)
-    weights = rng.normal(size=output(net).shape)
-    backward(net, y=weights)
-    for blob in variables:
-        for _ in range(3):
-            direction = rng.choice([-1, 1], size=blob.shape)
-            expected = slope(net, blob, direction, weights)
-            actual = (blob.diff * direction).sum()
-            assert actual == pytest.approx(expected, rel=1e-2, abs=1e-2)
-
-
-def slope(net, blob, direction, weights, step=1 / 64):
-    """The change of sum(weights * y) along a direction of `blob`."""
-    here = blob.data.copy()
-    sums = []
-    for sign in (1, -1):
-        blob.data[...] = here + sign * step * direction
-        sums.append((output(net).astype(float) * weights).sum())
-    blob.data[...] = here
-    return (sums[0] - sums[1]) / (2 * step)
+    check_gradient(build, layer, shapes)
 
 
 # Convolution and Deconvolution -------------------------------------------------------------------
@@ -726,10 +653,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("layer, shapes, facts", REFUSED.values(), ids=REFUSED)
 def test_refused(build, layer, shapes, facts):
-    with pytest.raises(LayerError) as caught:
-        build(layer, **{name: np.zeros(shape) for name, shape in shapes.items()})
-    for fact in ["'layer'", *facts]:
-        assert fact in str(caught.value)
+    check_refused(build, layer, shapes, facts)
 
 
 @pytest.mark.parametrize("kind, top", [("SoftmaxWithLoss", "loss"), ("Accuracy", "accuracy")])
