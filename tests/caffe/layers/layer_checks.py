@@ -8,6 +8,9 @@ import pytest
 import caffe
 from caffe.errors import LayerError
 
+X, Z = 'bottom: "x" top: "y"', 'bottom: "x" bottom: "z" top: "y"'
+IMAGE = {"x": (1, 3, 5, 6)}
+
 
 def output(net, top="y"):
     """What a forward pass leaves in a blob, of the shape that the net promised before."""
@@ -35,6 +38,11 @@ def spread_out(rng, *shape):
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def softmax(x, axis=1):
+    e = np.exp(x.astype(float) - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
 
 
 def check_gradient(build, layer, shapes, phase=caffe.TEST, values=spread_out, fixed=None):

@@ -2,6 +2,6 @@
 
 from .base import TensorLayer, create, layer_type_list, register
 from . import (activation, arithmetic, convolution, input, inner_product, loss, normalization,
-               pooling, python, shape)
+               pooling, python, reduction, shape)
 
 __all__ = ["TensorLayer", "create", "layer_type_list", "register"]

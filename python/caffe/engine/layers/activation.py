@@ -1,8 +1,10 @@
-"""ReLU and Dropout: what happens to each value alone."""
+"""What happens to each value alone: rectifiers, squashing functions, Threshold, Dropout."""
 
+import torch
 import torch.nn.functional as F
 
 from ...context import TRAIN
+from ...proto.caffe_pb2 import FillerParameter
 from .base import TensorLayer, register
 
 
@@ -13,6 +15,104 @@ class ReLU(TensorLayer):
     def compute(self, x):
         slope = self.layer_param.relu_param.negative_slope
         return F.leaky_relu(x, slope) if slope else F.relu(x)
+
+
+@register("PReLU")
+class PReLU(TensorLayer):
+    """max(x, 0) + slope * min(x, 0), with a learned slope for each channel, or with
+    channel_shared a single one of shape (); the gradient at 0 is that of the negative side.
+
+    Slopes start at 0.25 where no filler is given.
+    """
+
+    def setup(self, bottom, top):
+        p, shape = self.layer_param.prelu_param, bottom[0].shape
+        if len(shape) < 2:
+            raise self.error(f"expected a bottom of at least 2 axes, got {shape}")
+        quarter = FillerParameter(type="constant", value=0.25)
+        self.add_param(() if p.channel_shared else shape[1:2],
+                       p.filler if p.HasField("filler") else quarter)
+
+    def shapes(self, bottom):
+        slope = self.blobs[0].shape
+        if slope and slope != bottom[0][1:2]:
+            raise self.error(f"{slope[0]} slopes do not fit the channels of {bottom[0]}")
+        return bottom
+
+    def compute(self, x):
+        slope, = self.weights
+        return F.prelu(x, slope)
+
+
+@register("ELU")
+class ELU(TensorLayer):
+    """x above 0, alpha * (exp(x) - 1) elsewhere; the gradient at 0 is alpha."""
+
+    def compute(self, x):
+        return F.elu(x, self.layer_param.elu_param.alpha)
+
+
+@register("AbsVal")
+class AbsVal(TensorLayer):
+    """|x|; the gradient at 0 is 0."""
+
+    def compute(self, x):
+        return x.abs()
+
+
+@register("BNLL")
+class BNLL(TensorLayer):
+    """Binomial normal log likelihood, log(1 + exp(x)), for any x."""
+
+    def compute(self, x):
+        return F.softplus(x)
+
+
+@register("Clip")
+class Clip(TensorLayer):
+    """x, but at least min and at most max; the gradient at both ends is 1."""
+
+    def setup(self, bottom, top):
+        p = self.layer_param.clip_param
+        if not (p.HasField("min") and p.HasField("max") and p.min <= p.max):
+            raise self.error(f"expected clip_param with min <= max, got {p.min} and {p.max}")
+
+    def compute(self, x):
+        return x.clamp(self.layer_param.clip_param.min, self.layer_param.clip_param.max)
+
+
+@register("Sigmoid")
+class Sigmoid(TensorLayer):
+    """1 / (1 + exp(-x))."""
+
+    def compute(self, x):
+        return x.sigmoid()
+
+
+@register("Swish")
+class Swish(TensorLayer):
+    """x / (1 + exp(-beta x))."""
+
+    def compute(self, x):
+        return x * torch.sigmoid(self.layer_param.swish_param.beta * x)
+
+
+@register("TanH")
+class TanH(TensorLayer):
+    """tanh(x)."""
+
+    def compute(self, x):
+        return x.tanh()
+
+
+@register("Threshold")
+class Threshold(TensorLayer):
+    """1 above the threshold, 0 up to it; without a gradient."""
+
+    no_gradient = (0,)
+
+    def compute(self, x):
+        return (x > self.layer_param.threshold_param.threshold).to(x.dtype)
 
 
 @register("Dropout")

@@ -1,5 +1,6 @@
-"""Eltwise, Scale, Bias and Power: arithmetic on whole blobs."""
+"""Eltwise, Scale, Bias, Power, Exp and Log: arithmetic on whole blobs."""
 
+import math
 from functools import reduce
 
 import torch
@@ -136,3 +137,43 @@ class Power(TensorLayer):
             return torch.full_like(x, torch.tensor(p.shift).pow(p.power).item())
         y = p.shift + p.scale * x
         return y if p.power == 1 else y.pow(p.power)
+
+
+class Exponential(TensorLayer):
+    """What Exp and Log share: a base, e where it is -1, and scale and shift of the exponent or
+    the argument."""
+
+    def natural_log(self, p):
+        """The natural logarithm of the base."""
+        if p.base == -1:
+            return 1.0
+        if p.base <= 0:
+            raise self.error(f"expected a positive base, or -1 for e, got {p.base}")
+        return math.log(p.base)
+
+
+@register("Exp")
+class Exp(Exponential):
+    """base ** (shift + scale * x)."""
+
+    def setup(self, bottom, top):
+        self.log_base = self.natural_log(self.layer_param.exp_param)
+
+    def compute(self, x):
+        p = self.layer_param.exp_param
+        y = torch.exp(self.log_base * p.scale * x)
+        return y * math.exp(self.log_base * p.shift) if p.shift else y
+
+
+@register("Log")
+class Log(Exponential):
+    """The logarithm to the base of shift + scale * x."""
+
+    def setup(self, bottom, top):
+        self.log_base = self.natural_log(self.layer_param.log_param)
+        if not self.log_base:
+            raise self.error("there is no logarithm to base 1")
+
+    def compute(self, x):
+        p = self.layer_param.log_param
+        return torch.log(p.shift + p.scale * x) / self.log_base

@@ -1,4 +1,4 @@
-"""What the layers share about axes."""
+"""What the layers share about axes and indices."""
 
 
 def canonical_axis(layer, axis, shape):
@@ -6,3 +6,13 @@ def canonical_axis(layer, axis, shape):
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"axis {axis} does not exist in a blob of shape {tuple(shape)}")
     return axis % len(shape)
+
+
+def checked_indices(layer, values, count, what):
+    """`values` as int64. Raises the layer's error for one that is none of `count` `what`."""
+    index = values.long()
+    outside = index[(index < 0) | (index >= count)]
+    if outside.numel():
+        raise layer.error(f"index {outside[0].item()} is none of the {count} {what}, "
+                          f"0 to {count - 1}")
+    return index

@@ -1,4 +1,4 @@
-"""Convolution and Deconvolution, over one, two or three spatial axes."""
+"""Convolution, Deconvolution and Im2col: windows that slide over the spatial axes."""
 
 import math
 
@@ -8,36 +8,17 @@ from .axes import canonical_axis
 from .base import TensorLayer, register
 
 
-class Sliding(TensorLayer):
-    """A kernel that slides over the axes after the channels; N bottoms give N tops, each with
-    the same weights.
-
-    `weights` are the kernel and, with bias_term, one bias for each output.
-    """
-
-    bottoms, tops = (1, None), (1, None)
+class Window(TensorLayer):
+    """A window that slides over the axes after `axis`, that of the channels."""
 
     def setup(self, bottom, top):
-        p = self.layer_param.convolution_param
-        if len(top) != len(bottom):
-            raise self.error(f"expected as many tops as bottoms, got {len(top)} tops")
         shape = bottom[0].shape
-        self.axis = canonical_axis(self, p.axis, shape)
-        axes = len(shape) - self.axis - 1
-        if axes not in self.operations:
-            raise self.error(f"expected 1 to 3 spatial axes after axis {self.axis}, got {axes}")
+        self.axis = canonical_axis(self, self.layer_param.convolution_param.axis, shape)
+        self.channels, axes = shape[self.axis], len(shape) - self.axis - 1
         self.kernel = self._geometry(axes, "kernel_size", "kernel_h", "kernel_w", least=1)
         self.stride = self._geometry(axes, "stride", "stride_h", "stride_w", 1, least=1)
         self.pad = self._geometry(axes, "pad", "pad_h", "pad_w", 0)
         self.dilation = self._geometry(axes, "dilation", default=1, least=1)
-        self.channels, self.outputs, self.group = shape[self.axis], p.num_output, p.group
-        if not self.outputs or not self.group or math.gcd(
-                self.group, self.outputs, self.channels) != self.group:
-            raise self.error(f"num_output {self.outputs} and the {self.channels} channels of the "
-                             f"bottom must be positive multiples of group {self.group}")
-        self.add_param(self.kernel_planes() + self.kernel, p.weight_filler)
-        if p.bias_term:
-            self.add_param((self.outputs,), p.bias_filler)
 
     def _geometry(self, axes, field, height=None, width=None, default=None, least=0):
         """One value for each spatial axis: given once for all, once each, or as _h and _w."""
@@ -50,35 +31,71 @@ class Sliding(TensorLayer):
             values = getattr(p, height), getattr(p, width)
         elif not values and default is not None:
             values = (default,)
-        if len(values) not in (1, axes) or min(values) < least:
+        if len(values) not in (1, axes) or min(values, default=least) < least:
             raise self.error(f"expected {field} once or {axes} times, at least {least}, "
                              f"got {list(values)}")
         return values if len(values) == axes else values * axes
 
-    def shapes(self, bottom):
-        shape = bottom[0]
+    def places(self, shape):
+        """The number of places of the window on each spatial axis of a bottom of `shape`."""
         if len(shape) != self.axis + 1 + len(self.kernel) or shape[self.axis] != self.channels:
             raise self.error(f"expected {self.channels} channels on axis {self.axis} and "
                              f"{len(self.kernel)} axes after it, got {shape}")
-        if any(other != shape for other in bottom):
-            raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
-        if min(sizes) < 1:
+        if min(sizes, default=1) < 1:
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
                              f"{self.dilation} does not fit into {shape}: top would be {sizes}")
-        return [shape[:self.axis] + (self.outputs,) + sizes] * len(bottom)
+        return sizes
+
+    @staticmethod
+    def size(n, kernel, stride, pad, dilation):
+        return (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+
+
+class Sliding(Window):
+    """A kernel that slides over the axes after the channels, up to 3, also none; N bottoms give
+    N tops, each with the same weights.
+
+    `weights` are the kernel and, with bias_term, one bias for each output.
+    """
+
+    bottoms, tops = (1, None), (1, None)
+
+    def setup(self, bottom, top):
+        super().setup(bottom, top)
+        p = self.layer_param.convolution_param
+        if len(top) != len(bottom):
+            raise self.error(f"expected as many tops as bottoms, got {len(top)} tops")
+        if len(self.kernel) > len(self.operations):
+            raise self.error(f"expected up to {len(self.operations)} spatial axes after axis "
+                             f"{self.axis}, got {len(self.kernel)}")
+        self.outputs, self.group = p.num_output, p.group
+        if not self.outputs or not self.group or math.gcd(
+                self.group, self.outputs, self.channels) != self.group:
+            raise self.error(f"num_output {self.outputs} and the {self.channels} channels of the "
+                             f"bottom must be positive multiples of group {self.group}")
+        self.add_param(self.kernel_planes() + self.kernel, p.weight_filler)
+        if p.bias_term:
+            self.add_param((self.outputs,), p.bias_filler)
+
+    def shapes(self, bottom):
+        shape = bottom[0]
+        if any(other != shape for other in bottom):
+            raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+        return [shape[:self.axis] + (self.outputs,) + self.places(shape)] * len(bottom)
 
     def compute(self, *bottoms):
-        operation = self.operations[len(self.kernel)]
+        return tuple(map(self._slide, bottoms))
+
+    def _slide(self, x):
         weight, bias = (*self.weights, None)[:2]
-        tops = []
-        for x in bottoms:
-            y = operation(x.flatten(0, self.axis - 1) if self.axis else x[None], weight, bias,
-                          stride=self.stride, padding=self.pad, dilation=self.dilation,
-                          groups=self.group)
-            tops.append(y.reshape(x.shape[:self.axis] + y.shape[1:]))
-        return tuple(tops)
+        batch, spatial = x.shape[:self.axis], x.shape[self.axis + 1:]
+        planes = x.reshape(math.prod(batch), self.channels, *(spatial or (1,)))
+        y = self.operations[planes.dim() - 2](
+            planes, weight if spatial else weight[..., None], bias, stride=self.stride or 1,
+            padding=self.pad or 0, dilation=self.dilation or 1, groups=self.group)
+        return y.reshape(batch + y.shape[1:2] + (y.shape[2:] if spatial else ()))
 
 
 @register("Convolution")
@@ -89,10 +106,6 @@ class Convolution(Sliding):
 
     def kernel_planes(self):
         return self.outputs, self.channels // self.group
-
-    @staticmethod
-    def size(n, kernel, stride, pad, dilation):
-        return (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @register("Deconvolution")
@@ -107,3 +120,26 @@ class Deconvolution(Sliding):
     @staticmethod
     def size(n, kernel, stride, pad, dilation):
         return stride * (n - 1) + dilation * (kernel - 1) + 1 - 2 * pad
+
+
+@register("Im2col")
+class Im2col(Window):
+    """What Convolution multiplies its weights with: for each place of the window the values in
+    it, (N, C, H, W) -> (N, C kh kw, places, places), and likewise over any number of axes."""
+
+    def shapes(self, bottom):
+        shape = bottom[0]
+        if not self.kernel:
+            raise self.error(f"expected spatial axes after axis {self.axis}, got {shape}")
+        values = self.channels * math.prod(self.kernel)
+        return [shape[:self.axis] + (values,) + self.places(shape)]
+
+    def compute(self, x):
+        y = F.pad(x, [side for pad in reversed(self.pad) for side in (pad, pad)])
+        first, axes = self.axis + 1, len(self.kernel)
+        for i, (k, s, d) in enumerate(zip(self.kernel, self.stride, self.dilation)):
+            y = y.unfold(first + i, d * (k - 1) + 1, s)[..., ::d]
+        # the windows' own axes, last by now, go before the places
+        own = range(first + axes, first + 2 * axes)
+        y = y.movedim(tuple(own), tuple(range(first, first + axes)))
+        return y.flatten(self.axis, self.axis + axes)

@@ -1,10 +1,10 @@
-"""InnerProduct: the fully connected layer."""
+"""InnerProduct and Embed: products with a matrix of weights."""
 
 import math
 
 import torch.nn.functional as F
 
-from .axes import canonical_axis
+from .axes import canonical_axis, checked_indices
 from .base import TensorLayer, register
 
 
@@ -38,3 +38,28 @@ class InnerProduct(TensorLayer):
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
         return F.linear(x.reshape(x.shape[:self.axis] + (self.inputs,)), weight, bias)
+
+
+@register("Embed")
+class Embed(TensorLayer):
+    """For each index in the bottom its row of the weights (input_dim, num_output), plus a bias:
+    InnerProduct of a one-hot vector. The top has a last axis of num_output more."""
+
+    no_gradient = (0,)
+
+    def setup(self, bottom, top):
+        p = self.layer_param.embed_param
+        if not (p.input_dim and p.num_output):
+            raise self.error(f"expected input_dim and num_output of at least 1, "
+                             f"got {p.input_dim} and {p.num_output}")
+        self.add_param((p.input_dim, p.num_output), p.weight_filler)
+        if p.bias_term:
+            self.add_param((p.num_output,), p.bias_filler)
+
+    def shapes(self, bottom):
+        return [bottom[0] + (self.layer_param.embed_param.num_output,)]
+
+    def compute(self, x):
+        weight, *bias = self.weights
+        y = F.embedding(checked_indices(self, x, len(weight), "rows of the weights"), weight)
+        return y + bias[0] if bias else y

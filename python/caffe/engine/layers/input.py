@@ -1,4 +1,4 @@
-"""Input and DummyData: where values come from."""
+"""Input, DummyData and Parameter: where values come from."""
 
 from ...proto.caffe_pb2 import FillerParameter
 from ..fillers import fill
@@ -64,3 +64,23 @@ class DummyData(Source):
         for blob, filler in zip(top, self.fillers):
             if filler.type != "constant":
                 fill(blob.data_tensor, filler)
+
+
+@register("Parameter")
+class Parameter(TensorLayer):
+    """A top that is itself a parameter, of the given shape and at first 0.
+
+    Its gradient adds up over several backward passes, as that of every parameter; in Caffe, the
+    last pass alone counts.
+    """
+
+    bottoms = (0, 0)
+
+    def setup(self, bottom, top):
+        self.blobs.add_blob(*self.layer_param.parameter_param.shape.dim)
+
+    def shapes(self, bottom):
+        return [self.blobs[0].shape]
+
+    def compute(self):
+        return self.weights[0]

@@ -1,7 +1,11 @@
-"""LRN and Softmax: each value divided by a measure of its neighbours."""
+"""LRN, Softmax, BatchNorm and MVN: values set in proportion to their neighbours or their batch."""
 
+import math
+
+import torch
 import torch.nn.functional as F
 
+from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
 from .axes import canonical_axis
 from .base import TensorLayer, register
@@ -43,3 +47,93 @@ class Softmax(TensorLayer):
 
     def compute(self, x):
         return x.softmax(self.layer_param.softmax_param.axis)
+
+
+@register("BatchNorm")
+class BatchNorm(TensorLayer):
+    """(x - mean) / sqrt(variance + eps) for each channel (axis 1; a bottom of 1 axis is one).
+
+    In training the statistics are those of the batch, over all other axes. With use_global_stats
+    (the default in phase TEST) they are the stored ones. Stored are three parameters that no
+    solver updates, the sums of means (channels,) and variances (channels,) and their weight (1,):
+    a batch multiplies them by moving_average_fraction and adds its mean, its variance times
+    m / (m - 1) (m values for each channel), and 1.
+    """
+
+    def setup(self, bottom, top):
+        p, shape = self.layer_param.batch_norm_param, bottom[0].shape
+        self.use_global_stats = (p.use_global_stats if p.HasField("use_global_stats")
+                                 else self.phase == TEST)
+        self.channels = shape[1] if len(shape) > 1 else 1
+        for size in (self.channels, self.channels, 1):
+            self.blobs.add_blob(size)
+        if any(spec.lr_mult for spec in self.layer_param.param):
+            raise self.error("no solver may update statistics: expected lr_mult: 0 in each param, "
+                             f"got {[spec.lr_mult for spec in self.layer_param.param]}")
+        while len(self.layer_param.param) < len(self.blobs):
+            self.layer_param.param.add(lr_mult=0)
+
+    def shapes(self, bottom):
+        channels = bottom[0][1] if len(bottom[0]) > 1 else 1
+        if channels != self.channels:
+            raise self.error(f"statistics of {self.channels} channels do not fit {bottom[0]}")
+        return bottom
+
+    def compute(self, x):
+        if not x.numel():
+            return x     # there is nothing to remember
+        planes = x if x.dim() > 1 else x.reshape(-1, 1)
+        mean, variance = self._stored() if self.use_global_stats else self._measured(planes)
+        spread = self.channels, *(1,) * (planes.dim() - 2)
+        deviation = (variance + self.layer_param.batch_norm_param.eps).sqrt()
+        y = (planes - mean.reshape(spread)) / deviation.reshape(spread)
+        return y.reshape(x.shape)
+
+    def _stored(self):
+        mean, variance, weight = (blob.data_tensor for blob in self.blobs)
+        factor = torch.where(weight == 0, 0, 1 / weight)
+        return mean * factor, variance * factor
+
+    def _measured(self, x):
+        variance, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
+        m = x.numel() // self.channels
+        unbiased = variance.detach() * (m / max(m - 1, 1))
+        for blob, value in zip(self.blobs, (mean.detach(), unbiased, 1)):
+            fraction = self.layer_param.batch_norm_param.moving_average_fraction
+            blob.data_tensor.mul_(fraction).add_(value)
+        return mean, variance
+
+
+@register("MVN")
+class MVN(TensorLayer):
+    """x - mean, divided with normalize_variance by the standard deviation + eps.
+
+    Both are those of one channel of one image, or with across_channels of one image.
+    """
+
+    def compute(self, x):
+        p = self.layer_param.mvn_param
+        kept = 1 if p.across_channels else 2
+        rows = x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
+        y = (Standardize.apply(rows, p.eps) if p.normalize_variance
+             else rows - rows.mean(1, keepdim=True))
+        return y.reshape(x.shape)
+
+
+class Standardize(torch.autograd.Function):
+    """Each row less its mean, over its deviation + eps. As in Caffe, the gradient takes the
+    deviation for deviation + eps, which keeps it finite for constant rows."""
+
+    @staticmethod
+    def forward(ctx, rows, eps):
+        centred = rows - rows.mean(1, keepdim=True)
+        divisor = centred.square().mean(1, keepdim=True).sqrt() + eps
+        y = centred / divisor
+        ctx.save_for_backward(y, divisor)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        y, divisor = ctx.saved_tensors
+        along = y * (y * gradient).mean(1, keepdim=True)
+        return (gradient - gradient.mean(1, keepdim=True) - along) / divisor, None

@@ -1,37 +1,145 @@
-"""Pooling: the maximum or the average of each window of an image."""
+"""Pooling and SPP: the maximum, the average or a random value of each window of an image."""
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from ...context import TRAIN
 from ...proto.caffe_pb2 import PoolingParameter
 from .base import TensorLayer, register
 
 LOWEST = torch.finfo(torch.float32).min
+MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParameter.STOCHASTIC
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over an image; each of kernel, stride and pad is (vertical, horizontal).
+
+    With `up`, their number is rounded up, and the last may reach beyond the image.
+    """
+
+    kernel: tuple
+    stride: tuple
+    pad: tuple
+    up: bool = True
+
+    def spans(self, image):
+        """For each direction, the number of windows and how far the last reaches over the image."""
+        for n, k, s, pad in zip(image, self.kernel, self.stride, self.pad):
+            count = (n + 2 * pad - k + (s - 1) * self.up) // s + 1
+            if any(self.pad) and (count - 1) * s >= n + pad:
+                count -= 1     # the last window would hold padding alone
+            yield count, max(0, (count - 1) * s + k - n - pad)
+
+    def maximum(self, x):
+        """The maximum of each window, and its index y * width + x: of equals that of the first,
+        -1 for a window without any of the image."""
+        if self._torch_agrees(x.shape[2:]):
+            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up,
+                                return_indices=True)
+        padded = self._padded(x, LOWEST)
+        y, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
+        row, column = index // padded.shape[3] - self.pad[0], index % padded.shape[3] - self.pad[1]
+        inside = (0 <= row) & (row < x.shape[2]) & (0 <= column) & (column < x.shape[3])
+        return y, (row * x.shape[3] + column).where(inside, -1)
+
+    def average(self, x):
+        """The average over the part of each window inside the padded image."""
+        if self._torch_agrees(x.shape[2:]):
+            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up)
+        sums = F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1)
+        lengths = []
+        for n, k, s, pad, count in zip(x.shape[2:], self.kernel, self.stride, self.pad,
+                                       sums.shape[2:]):
+            start = torch.arange(count, device=x.device, dtype=x.dtype) * s - pad
+            lengths.append((start + k).clamp(max=n + pad) - start)
+        return sums / torch.outer(*lengths)
+
+    def drawn(self, x):
+        """A value of each window, drawn with a probability proportional to it."""
+        values = self._values(x)
+        with torch.no_grad():
+            below = values.clamp(min=0).cumsum(-1)
+            level = torch.rand_like(below[..., :1]) * below[..., -1:]
+            index = (below < level).sum(-1, keepdim=True)
+        return values.gather(-1, index).squeeze(-1)
+
+    def expected(self, x):
+        """What `drawn` gives on average: sum(x**2) / sum(x), 0 where the sum is 0."""
+        values = self._values(x)
+        total = values.sum(-1)
+        return values.square().sum(-1) / total.where(total > 0, torch.inf)
+
+    def _values(self, x):
+        """The values of each window on a last axis, zeros beyond the image."""
+        (height, width), (down, right) = self.kernel, self.stride
+        windows = self._padded(x, 0).unfold(2, height, down).unfold(3, width, right)
+        return windows.flatten(4)
+
+    def _torch_agrees(self, image):
+        """torch allows a pad of half the kernel, and has no windows without any of the image."""
+        return all(2 * pad <= k and (count - 1) * s < n + pad for n, k, s, pad, (count, _)
+                   in zip(image, self.kernel, self.stride, self.pad, self.spans(image)))
+
+    def _padded(self, x, value):
+        (_, below), (_, right) = self.spans(x.shape[2:])
+        return F.pad(x, (self.pad[1], right, self.pad[0], below), value=value)
+
+
+class Pool(TensorLayer):
+    """What Pooling and SPP share: windows that fit, and a method."""
+
+    def places(self, windows, method, shape):
+        """The numbers of windows on a bottom of `shape`. Raises the layer's error if they do not
+        fit it, or the method."""
+        kernel, stride, pad = windows.kernel, windows.stride, windows.pad
+        if len(shape) != 4:
+            raise self.error(f"expected a bottom of 4 axes, got {shape}")
+        if min(kernel + stride) < 1 or any(map(int.__ge__, pad, kernel)):
+            raise self.error(f"expected a kernel and stride of at least 1 and a pad below the "
+                             f"kernel, got {kernel}, {stride} and {pad}")
+        if method == STOCHASTIC and any(pad):
+            raise self.error(f"stochastic pooling knows no padding, got {pad}")
+        sizes = tuple(count for count, _ in windows.spans(shape[2:]))
+        if min(sizes) < 1:
+            raise self.error(f"kernel {kernel} with pad {pad} does not fit into {shape}: "
+                             f"top would be {sizes}")
+        return sizes
+
+    def pooled(self, windows, method, x):
+        """One value for each window."""
+        if method == MAX:
+            return windows.maximum(x)[0]
+        if method == AVE:
+            return windows.average(x)
+        return windows.drawn(x) if self.phase == TRAIN else windows.expected(x)
 
 
 @register("Pooling")
-class Pooling(TensorLayer):
-    """Max or average pooling. The number of windows rounds up, unless round_mode is FLOOR.
+class Pooling(Pool):
+    """Max, average or stochastic pooling. The number of windows rounds up, unless round_mode is
+    FLOOR.
 
     A second top of max pooling is the index y * width + x of each maximum, the first one where
     several are equal. An average divides by the part of its window inside the padded image.
+    Stochastic pooling, of values of at least 0, draws one in proportion to it in training, and
+    gives the mean of such draws in testing (Zeiler and Fergus 2013).
     """
 
     tops = (1, 2)
 
     def setup(self, bottom, top):
         p = self.layer_param.pooling_param
-        if p.pool == PoolingParameter.STOCHASTIC:
-            raise self.error("stochastic pooling is not supported; expected pool: MAX or AVE")
-        if len(top) == 2 and p.pool != PoolingParameter.MAX:
+        if len(top) == 2 and p.pool != MAX:
             raise self.error("only max pooling has a second top, the index of the maximum")
-        self.stride, self.pad = self._pair("stride"), self._pair("pad")
-        self.kernel = self._pair("kernel", "kernel_size")
-        if p.global_pooling:
-            self._check_global()
-        elif min(self.kernel + self.stride) < 1 or any(map(int.__ge__, self.pad, self.kernel)):
-            raise self.error(f"expected a kernel and stride of at least 1 and a pad below the "
-                             f"kernel, got {self.kernel}, {self.stride} and {self.pad}")
+        self.windows = Windows(self._pair("kernel", "kernel_size"), self._pair("stride"),
+                               self._pair("pad"), p.round_mode == PoolingParameter.CEIL)
+        given = self.windows.kernel, self.windows.pad, self.windows.stride
+        if p.global_pooling and given != ((0, 0), (0, 0), (1, 1)):
+            raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
+                             f"stride 1, got {given[0]}, {given[1]} and {given[2]}")
 
     def _pair(self, stem, field=None):
         """(vertical, horizontal): given once for both, or as `stem`_h and `stem`_w."""
@@ -44,66 +152,51 @@ class Pooling(TensorLayer):
             raise self.error(f"expected either {field} or both {pair[0]} and {pair[1]}")
         return tuple(getattr(p, name) for name in pair)
 
-    def _check_global(self):
-        if self.kernel != (0, 0) or self.pad != (0, 0) or self.stride != (1, 1):
-            raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
-                             f"stride 1, got {self.kernel}, {self.pad} and {self.stride}")
-
     def shapes(self, bottom):
-        shape = bottom[0]
-        if len(shape) != 4:
-            raise self.error(f"expected a bottom of 4 axes, got {shape}")
-        sizes = tuple(size for size, _ in self._windows(shape[2:]))
-        if min(sizes) < 1:
-            raise self.error(f"kernel {self.kernel} with pad {self.pad} does not fit into "
-                             f"{shape}: top would be {sizes}")
+        shape, method = bottom[0], self.layer_param.pooling_param.pool
+        sizes = self.places(self._windows_on(shape[2:]), method, shape)
         return [shape[:2] + sizes] * len(self.layer_param.top)
 
-    def _kernel(self, image):
-        return tuple(image) if self.layer_param.pooling_param.global_pooling else self.kernel
-
-    def _windows(self, image):
-        """For each direction, the number of windows and how far the last reaches over the image."""
-        up = self.layer_param.pooling_param.round_mode == PoolingParameter.CEIL
-        for n, k, s, pad in zip(image, self._kernel(image), self.stride, self.pad):
-            count = (n + 2 * pad - k + (s - 1) * up) // s + 1
-            if any(self.pad) and (count - 1) * s >= n + pad:
-                count -= 1     # the last window would hold padding alone
-            yield count, max(0, (count - 1) * s + k - n - pad)
+    def _windows_on(self, image):
+        if self.layer_param.pooling_param.global_pooling:
+            return Windows(tuple(image), (1, 1), (0, 0))
+        return self.windows
 
     def compute(self, x):
-        average = self.layer_param.pooling_param.pool == PoolingParameter.AVE
-        kernel = self._kernel(x.shape[2:])
-        if not self._torch_agrees(x.shape[2:], kernel):
-            return self._average(x, kernel) if average else self._maximum(x, kernel)
-        options = {"stride": self.stride, "padding": self.pad, "ceil_mode":
-                   self.layer_param.pooling_param.round_mode == PoolingParameter.CEIL}
-        if average:
-            return F.avg_pool2d(x, kernel, **options)
-        return self._with_index(*F.max_pool2d(x, kernel, return_indices=True, **options))
+        windows = self._windows_on(x.shape[2:])
+        if len(self.layer_param.top) == 1:
+            return self.pooled(windows, self.layer_param.pooling_param.pool, x)
+        y, index = windows.maximum(x)
+        return y, index.to(x.dtype)
 
-    def _with_index(self, y, index):
-        return (y, index.to(y.dtype)) if len(self.layer_param.top) == 2 else y
 
-    def _torch_agrees(self, image, kernel):
-        """torch allows a pad of half the kernel, and has no windows without any of the image."""
-        return all(2 * pad <= k and (count - 1) * s < n + pad for n, k, s, pad, (count, _)
-                   in zip(image, kernel, self.stride, self.pad, self._windows(image)))
+@register("SPP")
+class SPP(Pool):
+    """Spatial pyramid pooling (He et al. 2014): levels 0 to pyramid_height - 1, of which level i
+    pools 2^i x 2^i windows, each level flattened, one after the other on axis 1.
 
-    def _maximum(self, x, kernel):
-        padded = self._padded(x, LOWEST)
-        y, index = F.max_pool2d(padded, kernel, self.stride, return_indices=True)
-        row, column = index // padded.shape[3] - self.pad[0], index % padded.shape[3] - self.pad[1]
-        return self._with_index(y, row * x.shape[3] + column)
+    The top is (batch, values); with a pyramid_height of 1 it is (batch, channels, 1, 1). The
+    kernel of an axis of n in b windows is ceil(n / b), with a pad of half of what it is too
+    long, rounded up; images too small for their windows are refused.
+    """
 
-    def _average(self, x, kernel):
-        sums = F.avg_pool2d(self._padded(x, 0), kernel, self.stride, divisor_override=1)
-        lengths = []
-        for n, k, s, pad, count in zip(x.shape[2:], kernel, self.stride, self.pad, sums.shape[2:]):
-            start = torch.arange(count, device=x.device, dtype=x.dtype) * s - pad
-            lengths.append((start + k).clamp(max=n + pad) - start)
-        return sums / torch.outer(*lengths)
+    def shapes(self, bottom):
+        p, shape = self.layer_param.spp_param, bottom[0]
+        if not p.pyramid_height:
+            raise self.error("expected pyramid_height of at least 1, got 0")
+        sizes = [self.places(windows, p.pool, shape) for windows in self._levels(shape[2:])]
+        if p.pyramid_height == 1:
+            return [shape[:2] + sizes[0]]
+        return [(shape[0], shape[1] * sum(height * width for height, width in sizes))]
 
-    def _padded(self, x, value):
-        (_, below), (_, right) = self._windows(x.shape[2:])
-        return F.pad(x, (self.pad[1], right, self.pad[0], below), value=value)
+    def _levels(self, image):
+        """The windows of each level."""
+        for level in range(self.layer_param.spp_param.pyramid_height):
+            kernel = tuple(-(-n // 2 ** level) for n in image)
+            pad = tuple((k * 2 ** level - n + 1) // 2 for k, n in zip(kernel, image))
+            yield Windows(kernel, kernel, pad)
+
+    def compute(self, x):
+        levels = [self.pooled(windows, self.layer_param.spp_param.pool, x)
+                  for windows in self._levels(x.shape[2:])]
+        return torch.cat([y.flatten(1) for y in levels], 1) if len(levels) > 1 else levels[0]

@@ -1,10 +1,11 @@
-"""Crop, Concat, Slice, Reshape, Flatten, Split and Silence: values that move, or go nowhere."""
+"""Crop, Concat, Slice, Reshape, Flatten, Tile, Filter, BatchReindex, Split and Silence: values
+that move, or go nowhere."""
 
 import math
 
 import torch
 
-from .axes import canonical_axis
+from .axes import canonical_axis, checked_indices
 from .base import TensorLayer, register
 
 
@@ -128,11 +129,13 @@ class Reshape(TensorLayer):
     def _inferred(self, dims, source):
         if dims.count(-1) > 1 or min(dims, default=0) < -1:
             raise self.error(f"expected dims of at least 0 and at most one -1, got {dims}")
-        known = math.prod(dim for dim in dims if dim != -1)
-        total = math.prod(source)
-        if total % max(known, 1) or (-1 not in dims and known != total):
+        known, total = [dim for dim in dims if dim != -1], source
+        if 0 in known:     # an empty batch: what remains is what one of its items has
+            known, total = filter(None, known), filter(None, source)
+        known, total = math.prod(known), math.prod(total)
+        if total % known or (-1 not in dims and known != total):
             raise self.error(f"{total} values {source} do not fit shape {dims}")
-        return tuple(total // max(known, 1) if dim == -1 else dim for dim in dims)
+        return tuple(total // known if dim == -1 else dim for dim in dims)
 
     def compute(self, x):
         return x.reshape(self.target)
@@ -152,6 +155,78 @@ class Flatten(TensorLayer):
     def compute(self, x):
         p = self.layer_param.flatten_param
         return x.flatten(p.axis, p.end_axis)
+
+
+@register("Tile")
+class Tile(TensorLayer):
+    """The bottom `tiles` times, one after the other along `axis`."""
+
+    def shapes(self, bottom):
+        p, shape = self.layer_param.tile_param, bottom[0]
+        self.axis = canonical_axis(self, p.axis, shape)
+        if p.tiles < 1:
+            raise self.error(f"expected tiles of at least 1, got {p.tiles}")
+        return [shape[:self.axis] + (p.tiles * shape[self.axis],) + shape[self.axis + 1:]]
+
+    def compute(self, x):
+        return torch.cat([x] * self.layer_param.tile_param.tiles, self.axis)
+
+
+@register("Filter")
+class Filter(TensorLayer):
+    """Of each bottom but the last the items (axis 0) at which the last, the selector, is not 0.
+
+    How many these are, possibly none, follows from the selector's values; when the net is built,
+    before there are any, the tops have all items.
+    """
+
+    bottoms, tops = (2, None), (1, None)
+    _counts = False     # whether the selector has values to count
+
+    def setup(self, bottom, top):
+        if len(top) != len(bottom) - 1:
+            raise self.error(f"expected a top for each bottom but the selector, "
+                             f"{len(bottom) - 1}, got {len(top)}")
+        self.no_gradient = (len(bottom) - 1,)
+
+    def shapes(self, bottom):
+        *items, selector = bottom
+        if selector[:1] != (math.prod(selector),) or any(x[:1] != selector[:1] for x in items):
+            raise self.error(f"expected a selector with one value for each item, got {selector} "
+                             f"for {' and '.join(map(str, items))}")
+        return items
+
+    def reshape(self, bottom, top):
+        shapes = self.shapes([blob.shape for blob in bottom])
+        selector = bottom[-1]
+        count = int(selector.data_tensor.count_nonzero()) if self._counts else selector.shape[0]
+        for blob, shape in zip(top, shapes):
+            blob.reshape(count, *shape[1:])
+        self._counts = True
+
+    def compute(self, *bottoms):
+        *items, selector = bottoms
+        chosen = selector.flatten().nonzero().flatten()
+        return tuple(x[chosen] for x in items)
+
+
+@register("BatchReindex")
+class BatchReindex(TensorLayer):
+    """The items (axis 0) of bottom 0 at the indices in bottom 1, in that order, also repeatedly;
+    the gradients of a repeated item add up."""
+
+    bottoms = (2, 2)
+    no_gradient = (1,)
+
+    def shapes(self, bottom):
+        items, index = bottom
+        if not items or len(index) != 1:
+            raise self.error(f"expected items on axis 0 and a bottom of indices with 1 axis, "
+                             f"got {items} and {index}")
+        return [index + items[1:]]
+
+    def compute(self, x, index):
+        return x[checked_indices(self, index, len(x), "items")]
 
 
 @register("Split")
