@@ -5,18 +5,26 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 
 from importlib import import_module
 
-from .context import (TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_random_seed)
+from .context import (TEST, TRAIN, has_nccl, set_device, set_mode_cpu, set_mode_gpu,
+                      set_multiprocess, set_random_seed, set_solver_count, set_solver_rank,
+                      solver_count, solver_rank)
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
 from .layer import Layer
+from .log import init_log, log
 from .net_spec import NetSpec, layers, params, to_proto
 
 _LAZY = {
-    "Net": "engine.net", "Blob": "engine.blob",
-    "Solver": "engine.solver", "SGDSolver": "engine.solver", "get_solver": "engine.solver",
+    "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solver",
+    "get_solver": "engine.solver", "SGDSolver": "engine.update_rules",
+    "NesterovSolver": "engine.update_rules", "AdaGradSolver": "engine.update_rules",
+    "RMSPropSolver": "engine.update_rules", "AdaDeltaSolver": "engine.update_rules",
+    "AdamSolver": "engine.update_rules", "Timer": "engine.timer",
     "layer_type_list": "engine.layers",
 }
 
-__all__ = ["TEST", "TRAIN", "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed",
+__all__ = ["TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
+           "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank",
+           "solver_count", "solver_rank", "init_log", "log",
            "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",
            "Layer", "NetSpec", "layers", "params", "to_proto", *_LAZY]
 __version__ = "1.0.0"

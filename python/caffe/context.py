@@ -5,6 +5,7 @@ from .errors import DeviceError
 TRAIN, TEST = 0, 1
 
 _gpu = None          # None: CPU mode; else the number of the GPU in use
+_solvers = {"count": 1, "rank": 0, "multiprocess": False}
 _gpu_chosen = 0      # what set_device chose, used from the next set_mode_gpu on
 
 
@@ -43,6 +44,36 @@ def device():
     """The torch.device of the current mode."""
     import torch
     return torch.device("cpu") if _gpu is None else torch.device("cuda", _gpu)
+
+
+def solver_count():
+    """The number of solvers that train together, 1 unless set (pycaffe's multi-GPU training)."""
+    return _solvers["count"]
+
+
+def set_solver_count(count):
+    """Say that `count` solvers train together; data layers then share out the samples."""
+    _solvers["count"] = int(count)
+
+
+def solver_rank():
+    """The number of this process's solver among those that train together, from 0."""
+    return _solvers["rank"]
+
+
+def set_solver_rank(rank):
+    """Say which of the solvers that train together this process has; only 0 logs and snapshots."""
+    _solvers["rank"] = int(rank)
+
+
+def set_multiprocess(multiprocess):
+    """Say whether the solvers that train together are processes."""
+    _solvers["multiprocess"] = bool(multiprocess)
+
+
+def has_nccl():
+    """Whether gradients can be exchanged over NCCL: never, each process trains alone."""
+    return False
 
 
 def _check_gpu(number):

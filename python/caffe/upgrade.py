@@ -1,13 +1,14 @@
 """Older prototxts and models in the current form.
 
-V1 nets (2014: `layers` with enum types) become lists of `layer`; the legacy input fields become
-an Input layer.
+V1 nets (2014: `layers` with enum types) become lists of `layer`, V0 nets (2013) first V1; the
+legacy input fields become an Input layer, and data layers get their transform_param.
 """
 
 import os
 
 from .errors import PrototxtError
 from .proto import caffe_pb2
+from .upgrade_v0 import upgrade_v0
 
 _V1 = caffe_pb2.V1LayerParameter
 # names whose spelling does not follow from the enum's
@@ -29,10 +30,15 @@ def upgrade_net(param):
     if param.layers:
         if param.layer:
             raise PrototxtError("a net has either `layer` or `layers` (V1) entries, not both")
+        if any(old.HasField("layer") for old in param.layers):
+            upgrade_v0(param)
         for old in param.layers:
             _upgrade_v1(old, param.layer.add())
         del param.layers[:]
     _upgrade_inputs(param)
+    for layer in param.layer:
+        _upgrade_transform(layer)
+        _upgrade_batch_norm(layer)
 
 
 def upgrade_solver(param, path):
@@ -55,13 +61,10 @@ def upgrade_solver(param, path):
 
 
 def _upgrade_v1(old, new):
-    if old.HasField("layer"):
-        raise PrototxtError(f"the layer '{old.layer.name}' is in the V0 format of 2013, which is "
-                            "not supported")
     if not old.type:
         raise PrototxtError(f"the V1 layer '{old.name}' has no known type")
     new.type = V1_TYPES[old.type]
-    renamed = {"blobs_lr", "weight_decay", "param", "blob_share_mode", "type", "layer"}
+    renamed = {"blobs_lr", "weight_decay", "param", "blob_share_mode", "type"}
     for field, value in old.ListFields():
         if field.name in renamed:
             continue
@@ -114,3 +117,22 @@ def _upgrade_inputs(param):
     param.layer.extend([layer, *rest])
     for field in ("input", "input_dim", "input_shape"):
         param.ClearField(field)
+
+
+def _upgrade_transform(layer):
+    """What is done to images stood once in the parameters of each data layer."""
+    for place in ("data_param", "image_data_param", "window_data_param"):
+        if not layer.HasField(place):
+            continue
+        old = getattr(layer, place)
+        for field in ("scale", "mean_file", "crop_size", "mirror"):
+            if old.HasField(field):
+                setattr(layer.transform_param, field, getattr(old, field))
+                old.ClearField(field)
+
+
+def _upgrade_batch_norm(layer):
+    """Nets of 2015 and 2016 kept the solver off the three statistics by hand, or forgot to."""
+    if layer.type == "BatchNorm" and len(layer.param) == 3:
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0

@@ -1,9 +1,11 @@
 """Solvers: recorded training runs, rates, accumulation, snapshots."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def fit(tmp_path):
         (tmp_path / "net.prototxt").write_text(net)
         path = tmp_path / f"{name}.prototxt"
         path.write_text(f'net: "net.prototxt" snapshot_prefix: "{tmp_path}/{name}" '
-                        f'random_seed: 3 display: 0 max_iter: 10\n'
+                        f'random_seed: 3 max_iter: 10\n'
                         + (lines or 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9'))
         solver = caffe.get_solver(str(path))
         rng = np.random.default_rng(8)
@@ -92,12 +94,14 @@ def test_recorded_run(path, mode, tmp_path):
     check_steps(recorded_solver(run, tmp_path), run, range(8))
 
 
-def test_continuing_from_the_original_s_snapshot(mode, tmp_path):
-    run = np.load(GOLDEN / "solvers" / "sgd_heavy.npz")
+@pytest.mark.parametrize("name, suffix", [("sgd_heavy", ""), ("sgd_heavy_h5", ".h5")])
+def test_continuing_from_the_original_s_snapshot(mode, tmp_path, name, suffix):
+    run = np.load(GOLDEN / "solvers" / f"{name}.npz")
     solver = recorded_solver(run, tmp_path)
     for kind in ("caffemodel", "solverstate"):      # the state names its model snap_iter_5
-        shutil.copy(SNAPSHOT.with_suffix("." + kind), tmp_path / f"snap_iter_5.{kind}")
-    solver.restore(str(tmp_path / "snap_iter_5.solverstate"))
+        shutil.copy(GOLDEN / "snapshots" / f"{name}_snap_iter_5.{kind}{suffix}",
+                    tmp_path / f"snap_iter_5.{kind}{suffix}")
+    solver.restore(str(tmp_path / f"snap_iter_5.solverstate{suffix}"))
     assert solver.iter == 5
     check_steps(solver, run, range(5, 8))
 
@@ -126,11 +130,31 @@ def test_snapshot_files(fit, tmp_path):
     assert [list(h.shape.dim) for h in state.history] == [[1, 2], [1]]
 
 
-def test_a_format_that_is_not_supported(fit, tmp_path):
-    solver = fit('base_lr: 1 lr_policy: "fixed" snapshot_format: HDF5')
-    with pytest.raises(CaffeError, match="HDF5 is not supported"):
-        solver.snapshot()
-    assert not list(tmp_path.glob("*_iter_*"))
+def test_snapshots_in_hdf5_are_laid_out_as_the_original_s(tmp_path):
+    run = np.load(GOLDEN / "solvers" / "sgd_heavy_h5.npz")
+    solver = recorded_solver(run, tmp_path)
+    solver.param.snapshot_prefix = str(tmp_path / "snap")
+    check_steps(solver, run, range(5))
+    solver.snapshot()
+    for kind in ("caffemodel.h5", "solverstate.h5"):
+        with h5py.File(tmp_path / f"snap_iter_5.{kind}") as ours, \
+                h5py.File(GOLDEN / "snapshots" / f"sgd_heavy_h5_snap_iter_5.{kind}") as theirs:
+            assert names_and_shapes(ours) == names_and_shapes(theirs)
+
+
+def names_and_shapes(file):
+    found = set()
+    file.visititems(lambda name, node: found.add((name, getattr(node, "shape", None))))
+    return found
+
+
+def test_snapshot_diff_keeps_the_gradients(fit, tmp_path):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" snapshot_diff: true')
+    solver.step(1)
+    solver.snapshot()
+    model = caffe_pb2.NetParameter.FromString((tmp_path / "solver_iter_1.caffemodel").read_bytes())
+    blob = next(layer for layer in model.layer if layer.name == "fit").blobs[0]
+    np.testing.assert_array_equal(blob.diff, solver.net.params["fit"][0].diff.ravel())
 
 
 def test_a_snapshot_that_moved_is_restored_from_beside_the_state(fit, tmp_path):
@@ -176,22 +200,6 @@ def test_accumulation_over_iter_size_is_the_mean_of_the_gradients(fit):
                                rtol=1e-5)
 
 
-def test_update_rule(fit):
-    """V <- mu V + lr (g + decay w); w <- w - V, with the multipliers of each parameter."""
-    solver = fit('base_lr: 0.1 lr_policy: "fixed" momentum: 0.5 weight_decay: 0.3')
-    w, b = (blob.data.copy() for blob in solver.net.params["fit"])
-    x, y = (solver.net.blobs[name].data.astype(float) for name in "xy")
-    v_w, v_b = np.zeros_like(w), np.zeros_like(b)
-    for _ in range(3):
-        error = x @ w.T + b - y
-        v_w = 0.5 * v_w + 0.1 * (error.T @ x + 0.3 * w)
-        v_b = 0.5 * v_b + 0.2 * error.sum()
-        w, b = w - v_w, b - v_b
-        solver.step(1)
-    for blob, expected in zip(solver.net.params["fit"], (w, b)):
-        np.testing.assert_allclose(blob.data, expected, rtol=1e-4)
-
-
 @pytest.mark.parametrize("lines, expected", [
     ('lr_policy: "fixed"', lambda i: 2),
     ('lr_policy: "step" gamma: 0.1 stepsize: 3', lambda i: 2 * 0.1 ** (i // 3)),
@@ -208,21 +216,84 @@ def test_rate(fit, lines, expected):
 
 
 def test_the_loss_falls_and_is_smoothed(fit):
-    solver = fit('base_lr: 0.02 lr_policy: "fixed" average_loss: 2')
-    losses = []
-    for _ in range(6):
-        solver.step(1)
-        losses.append(0.5 * solver.net.blobs["loss"].data.sum())
+    solver, losses = fit('base_lr: 0.02 lr_policy: "fixed" average_loss: 2'), []
+    solver.add_callback(lambda: None,
+                        lambda: losses.append(0.5 * solver.net.blobs["loss"].data.sum()))
+    solver.step(6)
     assert losses[-1] < losses[0] / 2
     assert solver.smoothed_loss == pytest.approx(np.mean(losses[-2:]), rel=1e-5)
 
 
-def test_test_nets_use_the_weights_that_learn(fit, capsys):
+def test_test_nets_use_the_weights_that_learn(fit):
     solver = fit('base_lr: 0.02 lr_policy: "fixed" test_iter: 1 test_interval: 2')
     solver.step(3)
     np.testing.assert_array_equal(solver.test_nets[0].params["fit"][0].data,
                                   solver.net.params["fit"][0].data)
-    assert "iteration 2: loss" in capsys.readouterr().out
+
+
+LOG_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ solver.py:\d+\] (.*)")
+
+
+def test_the_log_has_the_original_s_lines(fit, capsys):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" test_iter: 2 test_interval: 2 display: 2 '
+                 'test_compute_loss: true')
+    solver.param.max_iter = 2
+    solver.solve()
+    written = capsys.readouterr().err.splitlines()
+    lines = [LOG_LINE.fullmatch(line)[1] for line in written]
+    expected = [
+        "Solving ", "Learning Rate Policy: fixed",
+        r"Iteration 0, Testing net \(#0\)", "Test loss: 0",
+        *[rf"    Test net output #{i}: loss = 0 \(\* 0.5 = 0 loss\)" for i in range(4)],
+        r"Iteration 0 \(\S+ iter/s, \S+s/2 iters\), loss = \S+",
+        *[rf"    Train net output #{i}: loss = \S+ \(\* 0.5 = \S+ loss\)" for i in range(4)],
+        "Iteration 0, lr = 0.02",
+        r"Snapshotting to binary proto file \S+_iter_2.caffemodel",
+        r"Snapshotting solver state to binary proto file \S+_iter_2.solverstate",
+        r"Iteration 2, loss = \S+", "Iteration 2, Testing net .*", "Test loss: .*",
+        *["    Test net output .*"] * 4, "Optimization Done."]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected):
+        assert re.fullmatch(pattern, line), (line, pattern)
+
+
+def test_debug_info_shows_magnitudes(fit, capsys):
+    solver = fit('base_lr: 0.5 lr_policy: "fixed" display: 1 debug_info: true')
+    weight = np.abs(solver.net.params["fit"][0].data).mean()
+    solver.step(1)
+    text, gradient = capsys.readouterr().err, np.abs(solver.net.params["fit"][0].diff).mean() / 0.5
+    assert f"[Forward] Layer fit, param blob 0 data: {weight:g}" in text
+    assert f"[Backward] Layer fit, param blob 0 diff: {gradient:g}" in text
+    assert "[Backward] Layer minus, bottom blob p diff: " in text
+    assert "[Backward] All net params (data, diff): L1 norm = (" in text
+    assert f"[Update] Layer fit, param 0 data: {weight:g}; diff: {gradient * 0.5:g}" in text
+
+
+def test_what_is_requested_is_done(fit, tmp_path):
+    solver = fit()
+    requests = iter([None, "snapshot", None, "stop"])
+    solver.requested_action = lambda: next(requests)
+    solver.solve()
+    assert solver.iter == 4
+    assert {path.name for path in tmp_path.glob("*.caffemodel")} == {
+        "solver_iter_2.caffemodel", "solver_iter_4.caffemodel"}
+
+
+def test_weights_of_the_solver_prototxt(fit, tmp_path):
+    first = fit()
+    first.net.params["fit"][0].data[...] = [[7, 8]]
+    first.net.save(str(tmp_path / "first.caffemodel"))
+    again = fit(f'base_lr: 1 lr_policy: "fixed" weights: "{tmp_path}/first.caffemodel"')
+    np.testing.assert_array_equal(again.net.params["fit"][0].data, [[7, 8]])
+
+
+def test_apply_update_counts_an_iteration(fit):
+    solver = fit()
+    before = solver.net.params["fit"][0].data.copy()
+    solver.net.forward()
+    solver.net.backward()
+    solver.apply_update()
+    assert solver.iter == 1 and (solver.net.params["fit"][0].data != before).all()
 
 
 def test_callbacks_see_the_gradient_before_the_update(fit):

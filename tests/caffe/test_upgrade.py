@@ -67,9 +67,54 @@ def test_legacy_inputs_become_a_first_layer(fields):
     assert not (param.input or param.input_dim or param.input_shape)
 
 
+def test_v0_layers():
+    param = upgraded("""
+        layers { layer { name: "data" type: "data" source: "db" meanfile: "m" batchsize: 8
+                         cropsize: 7 mirror: true scale: 0.5 rand_skip: 3 } top: "x" top: "y" }
+        layers { layer { name: "pad" type: "padding" pad: 2 } bottom: "x" top: "p" }
+        layers { layer { name: "c" type: "conv" num_output: 4 kernelsize: 5 group: 2 stride: 2
+                         biasterm: false weight_filler { type: "xavier" } blobs_lr: 1 blobs_lr: 2
+                         weight_decay: 1 weight_decay: 0 } bottom: "p" top: "c" }
+        layers { layer { name: "d" type: "dropout" dropout_ratio: 0.2 } bottom: "c" top: "c" }
+        layers { layer { name: "h" type: "hdf5_output" hdf5_output_param { file_name: "f" } }
+                 bottom: "c" bottom: "y" }""")
+    data, conv, dropout, output = param.layer
+    assert [layer.type for layer in param.layer] == ["Data", "Convolution", "Dropout",
+                                                     "HDF5Output"]
+    assert conv.bottom == ["x"] and conv.convolution_param.pad == [2]
+    assert conv.convolution_param == caffe_pb2.ConvolutionParameter(
+        num_output=4, kernel_size=[5], group=2, stride=[2], pad=[2], bias_term=False,
+        weight_filler=dict(type="xavier"))
+    assert [(p.lr_mult, p.decay_mult) for p in conv.param] == [(1, 1), (2, 0)]
+    assert data.data_param == caffe_pb2.DataParameter(source="db", batch_size=8, rand_skip=3)
+    assert data.transform_param == caffe_pb2.TransformationParameter(
+        scale=0.5, mirror=True, crop_size=7, mean_file="m")
+    assert dropout.dropout_param.dropout_ratio == np.float32(0.2)
+    assert output.hdf5_output_param.file_name == "f"
+
+
+def test_what_is_done_to_images_has_a_message_of_its_own():
+    layer, = upgraded("""layers { name: "d" type: IMAGE_DATA top: "x" image_data_param {
+                         source: "s" scale: 2 mean_file: "m" mirror: true } }""").layer
+    assert layer.transform_param == caffe_pb2.TransformationParameter(scale=2, mean_file="m",
+                                                                      mirror=True)
+    assert layer.image_data_param == caffe_pb2.ImageDataParameter(source="s")
+
+
+def test_batch_norm_statistics_are_no_weights():
+    three, two = upgraded("""
+        layer { name: "a" type: "BatchNorm" param {} param { lr_mult: 2 } param {} }
+        layer { name: "b" type: "BatchNorm" param {} param {} }""").layer
+    assert [(p.lr_mult, p.decay_mult) for p in three.param] == [(0, 0)] * 3
+    assert [(p.lr_mult, p.decay_mult) for p in two.param] == [(1, 1)] * 2
+
+
 @pytest.mark.parametrize("text, complaint", [
     ('layer { name: "a" } layers { name: "b" type: RELU }', "not both"),
-    ('layers { layer { name: "old" type: "conv" } }', "'old' is in the V0 format"),
+    ('layers { layer { name: "old" type: "cnov" } }', "'old' has the unknown type 'cnov'"),
+    ('layers { layer { name: "old" type: "relu" stride: 2 } }', "'old' .* no parameter 'stride'"),
+    ('layers { layer { name: "p" type: "padding" } bottom: "x" top: "p" } '
+     'layers { layer { name: "old" type: "relu" } bottom: "p" top: "y" }', "'p' serves .*'old'"),
     ('layers { name: "b" }', "'b' has no known type"),
     ('input: "a" input_dim: 1 input_dim: 2', "2 input_dim"),
     ('input: "a" input: "b" input_shape { dim: 1 }', "1 input_shape")])

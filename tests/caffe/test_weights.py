@@ -55,6 +55,24 @@ def test_v1_layers(read):
     assert (name, array.shape) == ("conv", (1, 2, 3, 1))
 
 
+def test_v0_layers(read):
+    old = caffe_pb2.NetParameter(layers=[caffe_pb2.V1LayerParameter(
+        layer=dict(name="conv", type="conv", blobs=[dict(num=1, channels=2, height=3, width=1,
+                                                         data=VALUES)]))])
+    (name, (array,)), = read(old.SerializeToString())
+    assert (name, array.shape) == ("conv", (1, 2, 3, 1))
+
+
+def test_binaryproto(tmp_path):
+    path = tmp_path / "mean.binaryproto"
+    path.write_bytes(caffe_pb2.BlobProto(num=1, channels=3, height=1, width=2, data=VALUES)
+                     .SerializeToString())
+    np.testing.assert_array_equal(weights.read_blobproto(str(path)), VALUES.reshape(1, 3, 1, 2))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match="mean.binaryproto: not a binaryproto"):
+        weights.read_blobproto(str(path))
+
+
 def test_solverstate_round_trip(tmp_path):
     path = tmp_path / "some.solverstate"
     history = [VALUES.reshape(2, 3), np.float32([7])]

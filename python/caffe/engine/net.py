@@ -10,7 +10,7 @@ from .. import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError, WeightsError
 from ..proto import caffe_pb2
-from . import graph, weights as weight_files
+from . import debug, graph, hdf5, weights as binary
 from .blob import Blob
 from .layers import TensorLayer, create
 
@@ -39,7 +39,7 @@ class Net:
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
 
-    def __init__(self, network_file, *args, phase=None, level=0, stages=(), weights=None):
+    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
         for arg in args:
             if isinstance(arg, int):
                 phase = arg
@@ -49,7 +49,7 @@ class Net:
             raise CaffeError(f"{network_file}: a net needs a phase, caffe.TRAIN or caffe.TEST")
         param = prototxt.read_net(network_file)
         param.state.phase, param.state.level = phase, level
-        param.state.stage.extend(stages)
+        param.state.stage.extend(stages or ())
         self._build(param, str(network_file))
         if weights is not None:
             self.copy_from(weights)
@@ -65,6 +65,9 @@ class Net:
 
     def _build(self, param, source):
         self._source = source
+        self._debug = param.debug_info
+        self._callbacks = {kind: [] for kind in
+                           ("before_forward", "after_forward", "before_backward", "after_backward")}
         try:
             self._param = graph.insert_splits(graph.filter_layers(param))
         except LayerError as error:
@@ -73,7 +76,7 @@ class Net:
         self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
         self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
         self._owners = {}
-        self._learnable = []
+        self._learnable, self._borrowed = [], set()     # parameters, and those that others own
         unread = OrderedDict()
         for spec in self._param.layer:
             if not spec.HasField("phase"):
@@ -140,6 +143,7 @@ class Net:
             _merge_multipliers(param, owner_param, owner_name)
             blob.share_data(shared)
             blob.share_diff(shared)
+            self._borrowed.add(blob)
 
     def _plan_backward(self):
         try:
@@ -178,16 +182,12 @@ class Net:
         blobs : list of further blobs to return
         kwargs : arrays for input blobs; all inputs must be given, or none
 
-        Returns {blob name: array} of the net's outputs, or of the first top of `end`, and `blobs`.
+        Returns {blob name: array} of the net's outputs, or of the tops of `end`, and `blobs`.
         """
         first = self._index(start) if start is not None else 0
         last = self._index(end) if end is not None else len(self.layers) - 1
-        names = self.top_names[end][:1] if end is not None else self.outputs
-        if kwargs:
-            if set(kwargs) != set(self.inputs):
-                raise CaffeError(f"inputs of the net are {self.inputs}, given were {list(kwargs)}")
-            for name, value in kwargs.items():
-                self._feed(name, value)
+        names = self.top_names[end] if end is not None else self.outputs
+        self._place(kwargs, self.inputs, "input", "data")
         self._forward(first, last)
         return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
 
@@ -199,20 +199,50 @@ class Net:
         diffs : list of further blobs whose gradient to return
         kwargs : gradients to place on output blobs first; all outputs must be given, or none
 
-        Returns {blob name: gradient} of the net's inputs, or of the first bottom of `end`, and
-        `diffs`. Gradients of parameters are added to what `params` hold.
+        Returns {blob name: gradient} of the net's inputs, or of the bottoms of `end`, and `diffs`.
+        Gradients of parameters are added to what `params` hold.
         """
         last = self._index(start) if start is not None else len(self.layers) - 1
         first = self._index(end) if end is not None else 0
-        names = self.bottom_names[end][:1] if end is not None else self.inputs
-        if kwargs:
-            if set(kwargs) != set(self.outputs):
-                raise CaffeError(f"outputs of the net are {self.outputs}, given were "
-                                 f"{list(kwargs)}")
-            for name, value in kwargs.items():
-                self._blob(name).diff[...] = value
+        names = self.bottom_names[end] if end is not None else self.inputs
+        self._place(kwargs, self.outputs, "output", "diff")
         self._backward(last, first)
         return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
+
+    def forward_all(self, blobs=None, **kwargs):
+        """Run forward over inputs of any number, in batches of the net's size.
+
+        Parameters are those of `forward`; returns {blob name: array}, an item for each input.
+        """
+        outputs, _ = self._in_batches(kwargs, lambda batch: (self.forward(blobs, **batch), {}))
+        return outputs
+
+    def forward_backward_all(self, blobs=None, diffs=None, **kwargs):
+        """Run forward and backward over inputs, and gradients of outputs, of any number.
+
+        Returns ({blob name: array}, {blob name: gradient}), an item for each input.
+        """
+        def run(batch):
+            given = {name: batch.pop(name) for name in list(batch) if name in self.outputs}
+            outputs = {name: array.copy() for name, array in self.forward(blobs, **batch).items()}
+            return outputs, self.backward(diffs, **given)
+        return self._in_batches(kwargs, run)
+
+    def _in_batches(self, arrays, run):
+        """What `run` returns for each batch of `arrays`, two dicts, put together."""
+        count = len(next(iter(arrays.values()), ()))
+        size = self.blobs[next(iter(self.inputs))].shape[0]
+        whole = {}, {}
+        for begin in range(0, count, size):
+            batch = {name: np.asarray(array)[begin:begin + size] for name, array in arrays.items()}
+            rest = min(size, count - begin)
+            batch = {name: np.concatenate([part, np.zeros((size - rest, *part.shape[1:]))])
+                     if rest < size else part for name, part in batch.items()}
+            for results, found in zip(whole, run(batch)):
+                for name, array in found.items():
+                    results.setdefault(name, []).extend(array[:rest].copy())
+        return tuple({name: np.asarray(items) for name, items in results.items()}
+                     for results in whole)
 
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
@@ -220,6 +250,7 @@ class Net:
         for number in range(first, last + 1):
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]
+            self._call("before_forward", number)
             with self._located(spec, bottom):
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
@@ -228,14 +259,45 @@ class Net:
                     if blob.diff_tensor.numel() > 1:
                         self._seed_loss(number)
                     loss = loss + weight * blob.data_tensor.sum()
+            if self._debug:
+                debug.forward(self, number)
+            self._call("after_forward", number)
         return loss
 
     def _backward(self, last, first):
         for number in range(last, first - 1, -1):
+            self._call("before_backward", number)
             runs, down = self._backward_plan[number]
             if runs:
                 with self._located(self._param.layer[number], self._bottoms[number]):
                     self.layers[number].backward(self._tops[number], down, self._bottoms[number])
+                if self._debug:
+                    debug.backward(self, number)
+            self._call("after_backward", number)
+        if self._debug and first == 0:
+            debug.backward_total(self)
+
+    # callbacks: functions of the number of the layer
+
+    def before_forward(self, function):
+        """Call function(layer number) before each layer's forward."""
+        self._callbacks["before_forward"].append(function)
+
+    def after_forward(self, function):
+        """Call function(layer number) after each layer's forward."""
+        self._callbacks["after_forward"].append(function)
+
+    def before_backward(self, function):
+        """Call function(layer number) before each layer's backward, whether or not it runs."""
+        self._callbacks["before_backward"].append(function)
+
+    def after_backward(self, function):
+        """Call function(layer number) after each layer's backward, whether or not it runs."""
+        self._callbacks["after_backward"].append(function)
+
+    def _call(self, kind, number):
+        for function in self._callbacks[kind]:
+            function(number)
 
     def reshape(self):
         """Give all blobs the shapes that follow from those of the inputs."""
@@ -249,12 +311,32 @@ class Net:
         for blob, _ in self._learnable:
             blob.clear_diff()
 
-    def _feed(self, name, value):
-        value, blob = np.asarray(value), self.blobs[name]
-        if value.shape != blob.shape:
-            raise LayerError(f"{self._source}: input '{name}' has the shape {blob.shape}, "
-                             f"given was {value.shape}; reshape the blob first")
-        blob.data[...] = value
+    def set_input_arrays(self, data, labels):
+        """Have the MemoryData layer that begins the net go through these arrays.
+
+        data : float32 (N, channels, height, width); labels : float32 (N,) or (N, 1, 1, 1)
+        """
+        if self.layers[0].type != "MemoryData":
+            raise LayerError(f"{self._source}: set_input_arrays needs a net that begins with a "
+                             f"MemoryData layer, not with '{self._layer_names[0]}' "
+                             f"({self.layers[0].type})")
+        with self._located(self._param.layer[0], []):
+            self.layers[0].reset(data, labels)
+
+    def _place(self, arrays, names, kind, field):
+        """Fill `field` of the blobs `names`, all or none, from {name: array}."""
+        if arrays and set(arrays) != set(names):
+            raise CaffeError(f"{self._source}: the {kind}s of the net are {names}, "
+                             f"given were {list(arrays)}")
+        for name, value in arrays.items():
+            value, blob = np.asarray(value), self._blob(name)
+            try:
+                if blob.shape[:1] != value.shape[:1]:
+                    raise ValueError
+                getattr(blob, field)[...] = value
+            except ValueError:
+                raise LayerError(f"{self._source}: {kind} '{name}' has the shape {blob.shape}, "
+                                 f"given was {value.shape}; reshape the blob first") from None
 
     def _index(self, layer):
         if layer not in self.layer_dict:
@@ -269,14 +351,14 @@ class Net:
     # weights
 
     def copy_from(self, weights):
-        """Take the parameters of layers of equal names from a caffemodel.
+        """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
 
         Layers that only one side has are left alone. Raises WeightsError if the file cannot be
         read or a parameter does not fit; the net is then unchanged.
         """
-        source = weight_files.read_caffemodel(weights)
+        files = hdf5 if hdf5.is_hdf5(weights) else binary
         copies = []
-        for name, arrays in source:
+        for name, arrays in files.read_caffemodel(weights):
             if name not in self.params:
                 continue
             blobs = self.params[name]
@@ -284,10 +366,12 @@ class Net:
                 raise WeightsError(f"{weights}: layer '{name}' has {len(arrays)} parameters, in "
                                    f"{self._source} it has {len(blobs)}")
             for i, (blob, array) in enumerate(zip(blobs, arrays)):
-                if not weight_files.same_shape(array.shape, blob.shape):
-                    raise WeightsError(
-                        f"{weights}: parameter {i} of layer '{name}' has the shape {array.shape}, "
-                        f"in {self._source} it has {blob.shape}")
+                if array is None and blob in self._borrowed:
+                    continue        # its owner has it
+                shape = "no values" if array is None else f"the shape {array.shape}"
+                if array is None or not binary.same_shape(array.shape, blob.shape):
+                    raise WeightsError(f"{weights}: parameter {i} of layer '{name}' has {shape}, "
+                                       f"in {self._source} it has {blob.shape}")
                 copies.append((blob, array))
         for blob, array in copies:
             blob.data[...] = array.reshape(blob.shape)
@@ -302,9 +386,28 @@ class Net:
                                        f"{other._source}")
                 mine.share_data(theirs)
 
+    def load_weights(self, paths):
+        """Take the parameters of several caffemodels, one after the other."""
+        for path in paths:
+            self.copy_from(path)
+
     def save(self, path):
         """Write the net with its parameters to `path`, a binary caffemodel."""
-        weight_files.write_caffemodel(path, self._param, self.layers)
+        self._save(binary, path)
+
+    def save_hdf5(self, path):
+        """Write the parameters to `path`, a caffemodel in HDF5."""
+        self._save(hdf5, path)
+
+    def load_hdf5(self, path):
+        """Take the parameters of layers of equal names from a caffemodel in HDF5."""
+        self.copy_from(path)
+
+    def _save(self, files, path, diffs=False):
+        if files is binary:
+            binary.write_caffemodel(path, self._param, self.layers, diffs)
+        else:
+            hdf5.write_caffemodel(path, self._layer_names, self.layers, self._borrowed, diffs)
 
 
 def _merge_multipliers(param, owner, owner_name):

@@ -1,15 +1,19 @@
-"""Solvers: Caffe's training loop and its update rules."""
+"""Solver: Caffe's training loop. Its subclasses are the rules in update_rules.py."""
 
 import os
+import time
 
 import numpy as np
 import torch
 
 from .. import context, prototxt
 from ..errors import CaffeError, WeightsError, nearest
+from ..log import logger
 from ..proto import caffe_pb2
-from . import weights as weight_files
+from . import debug, hdf5, weights as binary
 from .net import Net
+
+HDF5 = caffe_pb2.SolverParameter.HDF5
 
 _registry = {}
 
@@ -24,6 +28,7 @@ def register_solver(solver_type):
 
 def get_solver(solver_file):
     """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`)."""
+    from . import update_rules      # registers its classes
     solver_type = prototxt.read_solver(solver_file).type
     if solver_type not in _registry:
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
@@ -39,23 +44,40 @@ class Solver:
     param : SolverParameter
     net : the Net that learns, in phase TRAIN
     test_nets : list of Net, in phase TEST, that use the weights of `net`
-    iter : int, the iterations done
-    lr : float, the learning rate of the coming iteration
+    iter : int, the updates done
+    max_iter : int, the updates that `solve` goes on to
+    lr : float, the learning rate of the coming update
+    requested_action : called after every iteration; what it returns is done: None, "snapshot", or
+        "stop" (the command line's signals)
     """
+
+    histories = 1       # how many arrays a rule keeps for each parameter
 
     def __init__(self, solver_file):
         self.param = param = prototxt.read_solver(solver_file)
         self._source = str(solver_file)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
         self._check_snapshots()
+        self.check()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed)
         self.iter = 0
+        self.requested_action = lambda: None
+        self._stopped = False
         self._losses = []
         self._callbacks = []
+        self._displayed = 0, time.perf_counter()      # iteration and time of the last display
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
-        self.history = [torch.zeros_like(blob.data_tensor) for blob, _ in self.net._learnable]
+        self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
+                        for blob, _ in self.net._learnable]
+
+    def check(self):
+        """Raise CaffeError for parameters that the rule cannot use."""
+
+    @property
+    def max_iter(self):
+        return self.param.max_iter
 
     # nets
 
@@ -66,7 +88,10 @@ class Solver:
         if len(given) != 1:
             raise CaffeError(f"{self._source}: one train net is needed in net, net_param, "
                              f"train_net or train_net_param; given: {given or 'none'}")
-        return self._build_net(getattr(param, given[0]), context.TRAIN, param.train_state)
+        net = self._build_net(getattr(param, given[0]), context.TRAIN, param.train_state)
+        for files in param.weights:
+            net.load_weights([self._path(name.strip()) for name in files.split(",")])
+        return net
 
     def _build_test_nets(self):
         param = self.param
@@ -102,34 +127,64 @@ class Solver:
         beside = os.path.join(self._folder, name)
         return beside if not os.path.exists(name) and os.path.exists(beside) else name
 
+    def share_weights(self, net):
+        """Have `net` use the weights of the net that learns."""
+        net.share_with(self.net)
+
     # training
 
     def solve(self, resume=None):
         """Train until max_iter, from the solverstate `resume` if given."""
+        logger.info("Solving %s", self.net.name)
+        logger.info("Learning Rate Policy: %s", self.param.lr_policy)
         if resume is not None:
+            logger.info("Restoring previous solver status from %s", resume)
             self.restore(resume)
         self.step(self.param.max_iter - self.iter)
         if self.param.snapshot_after_train and not self._snapshot_due():
             self.snapshot()
+        if self._stopped:
+            logger.info("Optimization stopped early.")
+            return
+        if self._every(self.param.display):
+            self._record(self.net._forward(0, len(self.net.layers) - 1))
+            logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss)
+        if self._every(self.param.test_interval):
+            self._test_all()
+        logger.info("Optimization Done.")
 
     def step(self, iterations):
         """Run that many iterations of forward, backward and update."""
-        for _ in range(iterations):
-            self._test_if_due()
-            for on_start, _ in self._callbacks:
-                on_start()
-            self.net.clear_param_diffs()
-            loss = 0.0
-            for _ in range(self.param.iter_size):
-                loss = loss + self.net._forward(0, len(self.net.layers) - 1)
-                self.net._backward(len(self.net.layers) - 1, 0)
-            self._record(loss / self.param.iter_size)
-            for _, on_gradients in self._callbacks:
-                on_gradients()
-            self.apply_update()
-            self.iter += 1
-            if self._snapshot_due():
-                self.snapshot()
+        self._losses, self._stopped = [], False
+        self._displayed = self.iter, time.perf_counter()
+        last = self.iter + iterations
+        while self.iter < last and not self._stopped:
+            self._iterate()
+
+    def _iterate(self):
+        self.net.clear_param_diffs()
+        if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
+            self._test_all()
+            if self._stopped:
+                return
+        for on_start, _ in self._callbacks:
+            on_start()
+        display = self._logs and self._every(self.param.display)
+        self.net._debug = display and self.param.debug_info
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            loss = loss + self.net._forward(0, len(self.net.layers) - 1)
+            self.net._backward(len(self.net.layers) - 1, 0)
+        self._record(loss / self.param.iter_size)
+        if display:
+            self._display()
+        for _, on_gradients in self._callbacks:
+            on_gradients()
+        self.apply_update()
+        action = self.requested_action()
+        if self._snapshot_due() or action == "snapshot":
+            self.snapshot()
+        self._stopped = action == "stop"
 
     def add_callback(self, on_start, on_gradients):
         """Call `on_start()` before every iteration, `on_gradients()` before every update."""
@@ -137,34 +192,70 @@ class Solver:
 
     @property
     def smoothed_loss(self):
-        """The mean loss of the last `average_loss` iterations."""
+        """The mean loss of the last `average_loss` iterations of this step()."""
         return float(sum(self._losses) / len(self._losses)) if self._losses else float("nan")
 
     def _record(self, loss):
-        window = self.param.average_loss
-        self._losses = [*self._losses, loss][-window:]
-        if self.param.display and self.iter % self.param.display == 0:
-            print(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}, lr = {self.lr:g}",
-                  flush=True)
+        self._losses = [*self._losses, loss][-self.param.average_loss:]
+
+    def _every(self, interval):
+        return interval and self.iter % interval == 0
 
     def _snapshot_due(self):
-        return self.param.snapshot and self.iter and self.iter % self.param.snapshot == 0
+        return self.iter and self._every(self.param.snapshot)
 
-    def _test_if_due(self):
-        interval = self.param.test_interval
-        if interval and self.iter % interval == 0 and (self.iter or self.param.test_initialization):
-            for number in range(len(self.test_nets)):
-                self._test(number)
+    @property
+    def _logs(self):
+        return context.solver_rank() == 0
+
+    # what the log shows
+
+    def _display(self):
+        loss = self.smoothed_loss       # waits for the device, so that the time is right
+        iteration, start = self._displayed
+        seconds = time.perf_counter() - start
+        logger.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", self.iter,
+                    (self.iter - iteration) / seconds, seconds, self.param.display, loss)
+        self._displayed = self.iter, time.perf_counter()
+        self._show("Train", self.net, [(name, self.net.blobs[name].data)
+                                       for name in self.net.outputs])
+
+    @staticmethod
+    def _show(kind, net, outputs):
+        """One line for each value of (name, array) pairs, with its share of the loss."""
+        values = [(name, value) for name, array in outputs for value in np.ravel(array)]
+        for number, (name, value) in enumerate(values):
+            weight = net.blob_loss_weights[name]
+            share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+            logger.info("    %s net output #%d: %s = %g%s", kind, number, name, value, share)
+
+    def _test_all(self):
+        for number in range(len(self.test_nets) if self._logs else 0):
+            self._test(number)
+            if self._stopped:
+                return
 
     def _test(self, number):
-        net = self.test_nets[number]
-        sums = {}
-        for _ in range(self.param.test_iter[number]):
-            for name, value in net.forward().items():
-                sums[name] = sums.get(name, 0.0) + np.array(value)
-        for name, total in sums.items():
-            for value in np.ravel(total / self.param.test_iter[number]):
-                print(f"Test net #{number}, iteration {self.iter}: {name} = {value:g}", flush=True)
+        logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
+        net, passes = self.test_nets[number], self.param.test_iter[number]
+        net.share_with(self.net)
+        sums, loss = {}, 0.0
+        for _ in range(passes):
+            action = self.requested_action()
+            if action == "snapshot":
+                self.snapshot()
+            if action == "stop":
+                self._stopped = True
+                logger.info("Test interrupted.")
+                return
+            loss += float(net._forward(0, len(net.layers) - 1))
+            for name in net.outputs:
+                sums[name] = sums.get(name, 0.0) + net.blobs[name].data
+        if self.param.test_compute_loss:
+            logger.info("Test loss: %g", loss / passes)
+        self._show("Test", net, [(name, total / passes) for name, total in sums.items()])
+
+    # updates
 
     @property
     def lr(self):
@@ -191,8 +282,11 @@ class Solver:
 
     @torch.no_grad()
     def apply_update(self):
-        """Update the weights from the gradients in `net.params`, which become the updates."""
+        """Update the weights from the gradients in `net.params`, which become the updates, and
+        count the iteration."""
         rate = self.lr
+        if self._logs and self._every(self.param.display):
+            logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
         self.history = [h.to(context.device()) for h in self.history]
         for number, (blob, spec) in enumerate(self.net._learnable):
@@ -203,7 +297,10 @@ class Solver:
                 diff.div_(self.param.iter_size)
             self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
             self.update(number, diff, rate * spec.lr_mult)
+            if self.net._debug:
+                debug.update(self.net, number)
             data.sub_(diff)
+        self.iter += 1
 
     def _regularize(self, data, diff, decay):
         kind = self.param.regularization_type
@@ -219,6 +316,8 @@ class Solver:
         diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
         if norm > limit:
+            logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
+                        "factor %g", norm, limit, limit / norm)
             for diff in diffs:
                 diff.mul_(limit / norm)
 
@@ -229,16 +328,19 @@ class Solver:
     # snapshots
 
     def snapshot(self):
-        """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate."""
-        if self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-            raise CaffeError(f"{self._source}: snapshot_format HDF5 is not supported; "
-                             "use BINARYPROTO, the default")
+        """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
+        HDF5 .caffemodel.h5 and .solverstate.h5."""
         prefix = f"{self.param.snapshot_prefix}_iter_{self.iter}"
-        self.net.save(prefix + ".caffemodel")
-        state = caffe_pb2.SolverState(iter=self.iter, learned_net=prefix + ".caffemodel",
-                                      current_step=self._steps_passed())
-        weight_files.write_solverstate(prefix + ".solverstate", state,
-                                       [h.cpu().numpy() for h in self.history])
+        form, files, suffix = (("HDF5", hdf5, ".h5") if self.param.snapshot_format == HDF5
+                               else ("binary proto", binary, ""))
+        model, state = (f"{prefix}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
+        logger.info("Snapshotting to %s file %s", form, model)
+        self.net._save(files, model, self.param.snapshot_diff)
+        logger.info("Snapshotting solver state to %s file %s", form, state)
+        files.write_solverstate(
+            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
+                                         current_step=self._steps_passed()),
+            [history.cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):
         """Raise WeightsError before the training, not at its first snapshot."""
@@ -248,17 +350,18 @@ class Solver:
                                "not a folder, or not writable")
 
     def restore(self, path):
-        """Continue from a solverstate and the caffemodel that it names.
+        """Continue from a solverstate, binary or HDF5 (.h5), and the caffemodel that it names.
 
         The caffemodel is looked for where the state says, and then beside the state. Raises
         WeightsError where the history does not fit the net; the solver is then unchanged.
         """
-        state, history = weight_files.read_solverstate(path)
+        files = hdf5 if str(path).endswith(".h5") else binary
+        state, history = files.read_solverstate(path)
         if len(history) != len(self.history):
             raise WeightsError(f"{path}: holds {len(history)} histories, the net needs "
                                f"{len(self.history)}")
         for number, (mine, theirs) in enumerate(zip(self.history, history)):
-            if not weight_files.same_shape(theirs.shape, tuple(mine.shape)):
+            if not binary.same_shape(theirs.shape, tuple(mine.shape)):
                 raise WeightsError(f"{path}: history {number} has the shape {theirs.shape}, the "
                                    f"net needs {tuple(mine.shape)}")
         if state.learned_net:
@@ -268,13 +371,3 @@ class Solver:
         self.history = [torch.from_numpy(np.array(theirs, np.float32).reshape(mine.shape))
                         for mine, theirs in zip(self.history, history)]
         self.iter = state.iter
-
-
-@register_solver("SGD")
-class SGDSolver(Solver):
-    """Momentum SGD. V ← μV + lr·(g + λw); w ← w − V, the rate inside the history."""
-
-    def update(self, number, diff, rate):
-        history = self.history[number]
-        history.mul_(self.param.momentum).add_(diff, alpha=rate)
-        diff.copy_(history)

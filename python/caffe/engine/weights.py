@@ -1,4 +1,4 @@
-"""The binary files: caffemodels and solverstates, read and written without copies.
+"""The binary files: caffemodels, solverstates and binaryprotos, read and written without copies.
 
 Weights are packed floats, so on the wire they are the array's bytes. Only the small messages
 around them go through protobuf: a walker finds the blobs in the memory-mapped file.
@@ -20,21 +20,24 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_caffemodel(path):
-    """The parameters in a caffemodel, of the current or the V1 format.
+    """The parameters in a caffemodel, of the current, the V1 or the V0 format.
 
     Returns a list of (layer name, list of float32 arrays), the arrays views of the mapped file.
     Raises WeightsError for a file that is missing, empty, truncated or not a caffemodel.
     """
     with _complaining_about(path, "caffemodel"):
-        layers = [_layer(field, body) for field, _, body in _fields(_map(path))
-                  if field in (_LAYER, _V1_LAYER)]
+        layers = [_layer(body, *_NAME_AND_BLOBS[field]) for field, _, body in _fields(_map(path))
+                  if field in _NAME_AND_BLOBS]
         if not layers:
             raise ValueError("it holds no layers")
         return layers
 
 
-def write_caffemodel(path, net_param, layers):
-    """Write a NetParameter, with the parameters of `layers` in place of its own, to `path`."""
+def write_caffemodel(path, net_param, layers, diffs=False):
+    """Write a NetParameter, with the parameters of `layers` in place of its own, to `path`.
+
+    With `diffs`, their gradients too (a solver's snapshot_diff).
+    """
     header = caffe_pb2.NetParameter()
     header.CopyFrom(net_param)
     del header.layer[:]
@@ -43,7 +46,8 @@ def write_caffemodel(path, net_param, layers):
         for spec, layer in zip(net_param.layer, layers):
             pieces = [spec.SerializeToString()]
             for blob in layer.blobs:
-                pieces += _message(_LAYER_BLOBS, _blob_pieces(blob.data))
+                pieces += _message(_LAYER_BLOBS,
+                                   _blob_pieces(blob.data, blob.diff if diffs else None))
             file.writelines(_message(_LAYER, pieces))
 
 
@@ -67,6 +71,12 @@ def write_solverstate(path, state, history):
         file.write(state.SerializeToString())
         for array in history:
             file.writelines(_message(_STATE_HISTORY, _blob_pieces(array)))
+
+
+def read_blobproto(path):
+    """The array in a binaryproto, as an image's mean is kept. Raises WeightsError."""
+    with _complaining_about(path, "binaryproto"):
+        return _blob_array(_map(path))
 
 
 def same_shape(stored, wanted):
@@ -102,10 +112,13 @@ def _number(message, name):
 
 _LAYER, _V1_LAYER = (_number(caffe_pb2.NetParameter, n) for n in ("layer", "layers"))
 _LAYER_NAME, _LAYER_BLOBS = (_number(caffe_pb2.LayerParameter, n) for n in ("name", "blobs"))
-_V1_NAME, _V1_BLOBS = (_number(caffe_pb2.V1LayerParameter, n) for n in ("name", "blobs"))
+_V1_NAME, _V1_BLOBS, _V0_LAYER = (_number(caffe_pb2.V1LayerParameter, n)
+                                  for n in ("name", "blobs", "layer"))
+_V0_NAME, _V0_BLOBS = (_number(caffe_pb2.V0LayerParameter, n) for n in ("name", "blobs"))
+_NAME_AND_BLOBS = {_LAYER: (_LAYER_NAME, _LAYER_BLOBS), _V1_LAYER: (_V1_NAME, _V1_BLOBS)}
 _STATE_HISTORY = _number(caffe_pb2.SolverState, "history")
-_SHAPE, _DATA, _DOUBLES = (_number(caffe_pb2.BlobProto, n)
-                           for n in ("shape", "data", "double_data"))
+_SHAPE, _DATA, _DIFF, _DOUBLES = (_number(caffe_pb2.BlobProto, n)
+                                  for n in ("shape", "data", "diff", "double_data"))
 _LEGACY_DIMS = tuple(_number(caffe_pb2.BlobProto, n)
                      for n in ("num", "channels", "height", "width"))
 
@@ -164,9 +177,7 @@ def _varint(buffer, position):
     raise ValueError(f"no number at byte {position}; the file is truncated")
 
 
-def _layer(field, body):
-    name_field, blobs_field = ((_LAYER_NAME, _LAYER_BLOBS) if field == _LAYER
-                               else (_V1_NAME, _V1_BLOBS))
+def _layer(body, name_field, blobs_field):
     name, blobs = "", []
     for number, _, payload in _fields(_typed(memoryview, body)):
         if number == name_field:
@@ -176,6 +187,8 @@ def _layer(field, body):
                 blobs.append(_blob_array(_typed(memoryview, payload)))
             except (ValueError, DecodeError) as error:
                 raise ValueError(f"parameter {len(blobs)} of layer '{name}': {error}") from error
+        elif number == _V0_LAYER and name_field == _V1_NAME:    # V0 stands inside of V1
+            return _layer(payload, _V0_NAME, _V0_BLOBS)
     return name, blobs
 
 
@@ -206,10 +219,15 @@ def _blob_array(body):
     return array.reshape(shape)
 
 
-def _blob_pieces(array):
+def _blob_pieces(array, diff=None):
     shape = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=array.shape))
-    values = np.ascontiguousarray(array, "<f4")
-    return [shape.SerializeToString(), *_message(_DATA, [memoryview(values.reshape(-1)).cast("B")])]
+    pieces = [shape.SerializeToString(), *_packed(_DATA, array)]
+    return pieces if diff is None else [*pieces, *_packed(_DIFF, diff)]
+
+
+def _packed(field, array):
+    values = np.ascontiguousarray(array, "<f4").reshape(-1)
+    return _message(field, [memoryview(values).cast("B")])
 
 
 def _message(field, pieces):

@@ -1,0 +1,35 @@
+"""Timer: how long the device took."""
+
+import time
+
+import torch
+
+from ..context import device
+
+
+class Timer:
+    """Milliseconds between start() and stop(), once the device is done with its work."""
+
+    def __init__(self):
+        self._start = self._stop = None
+
+    def start(self):
+        """Begin, or begin anew."""
+        self._start, self._stop = _now(), None
+
+    def stop(self):
+        """End."""
+        self._stop = _now()
+
+    @property
+    def ms(self):
+        """Milliseconds from start() to stop(), or to now; 0 before start()."""
+        if self._start is None:
+            return 0.0
+        return 1000 * ((self._stop or _now()) - self._start)
+
+
+def _now():
+    if device().type == "cuda":
+        torch.cuda.synchronize(device())
+    return time.perf_counter()

@@ -1,0 +1,98 @@
+"""The solver types: what each subtracts from a weight, given its gradient g and the rate lr.
+
+The regularised gradient comes in `diff`; what is subtracted is left there. Arrays that live from
+one update to the next stand in `self.history`, the first kind for all parameters, then the second.
+"""
+
+import math
+
+from ..errors import CaffeError
+from .solver import Solver, register_solver
+
+
+@register_solver("SGD")
+class SGDSolver(Solver):
+    """Momentum SGD. V <- mu V + lr g; w <- w - V, the rate inside the history."""
+
+    def update(self, number, diff, rate):
+        history = self.history[number]
+        history.mul_(self.param.momentum).add_(diff, alpha=rate)
+        diff.copy_(history)
+
+
+@register_solver("Nesterov")
+class NesterovSolver(Solver):
+    """V' = mu V + lr g; w <- w - ((1 + mu) V' - mu V) (Nesterov 1983, Sutskever et al. 2013)."""
+
+    def update(self, number, diff, rate):
+        history, momentum = self.history[number], self.param.momentum
+        before = history.clone()
+        history.mul_(momentum).add_(diff, alpha=rate)
+        diff.copy_(history).mul_(1 + momentum).sub_(before, alpha=momentum)
+
+
+class WithoutMomentum(Solver):
+    """A rule that scales the rate itself."""
+
+    def check(self):
+        if self.param.momentum:
+            raise CaffeError(f"{self._source}: momentum {self.param.momentum:g} cannot be used "
+                             f"with the solver type {type(self).__name__.removesuffix('Solver')}")
+
+
+@register_solver("AdaGrad")
+class AdaGradSolver(WithoutMomentum):
+    """H <- H + g^2; w <- w - lr g / (sqrt(H) + delta) (Duchi et al. 2011)."""
+
+    def update(self, number, diff, rate):
+        history = self.history[number].addcmul_(diff, diff)
+        diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
+
+
+@register_solver("RMSProp")
+class RMSPropSolver(WithoutMomentum):
+    """H <- d H + (1 - d) g^2; w <- w - lr g / (sqrt(H) + delta), d the rms_decay."""
+
+    def check(self):
+        super().check()
+        if not 0 <= self.param.rms_decay < 1:
+            raise CaffeError(f"{self._source}: expected rms_decay in [0, 1), "
+                             f"got {self.param.rms_decay:g}")
+
+    def update(self, number, diff, rate):
+        decay = self.param.rms_decay
+        history = self.history[number].mul_(decay).addcmul_(diff, diff, value=1 - decay)
+        diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
+
+
+@register_solver("AdaDelta")
+class AdaDeltaSolver(Solver):
+    """H <- mu H + (1 - mu) g^2; u = g sqrt((U + delta) / (H + delta)); U <- mu U + (1 - mu) u^2;
+    w <- w - lr u (Zeiler 2012)."""
+
+    histories = 2
+
+    def update(self, number, diff, rate):
+        mu, delta = self.param.momentum, self.param.delta
+        gradients = self.history[number].mul_(mu).addcmul_(diff, diff, value=1 - mu)
+        updates = self.history[number + len(self.history) // 2]
+        diff.mul_(((updates + delta) / (gradients + delta)).sqrt_())
+        updates.mul_(mu).addcmul_(diff, diff, value=1 - mu)
+        diff.mul_(rate)
+
+
+@register_solver("Adam")
+class AdamSolver(Solver):
+    """M <- b1 M + (1 - b1) g; V <- b2 V + (1 - b2) g^2; at update t,
+    w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) M / (sqrt(V) + delta), b1 the momentum and b2 momentum2
+    (Kingma and Ba 2015)."""
+
+    histories = 2
+
+    def update(self, number, diff, rate):
+        beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
+        first = self.history[number].mul_(beta1).add_(diff, alpha=1 - beta1)
+        second = self.history[number + len(self.history) // 2]
+        second.mul_(beta2).addcmul_(diff, diff, value=1 - beta2)
+        correction = math.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
+        diff.copy_(first).mul_(rate * correction).div_(second.sqrt().add_(self.param.delta))

@@ -1,0 +1,117 @@
+"""Each solver type against its formula, in float64."""
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.errors import CaffeError
+
+NET = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 2 } } }
+layer { name: "fit" type: "InnerProduct" bottom: "x" top: "p"
+        param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        inner_product_param { num_output: 1 weight_filler { type: "gaussian" } } }
+layer { name: "loss" type: "Eltwise" bottom: "p" bottom: "p" top: "loss" loss_weight: 0.5
+        eltwise_param { operation: PROD } }
+"""
+RATE, MU, DELTA, STEPS = 0.1, 0.5, 1e-3, 4
+
+
+def sgd(g, h, rate, t):
+    h[0] = MU * h[0] + rate * g
+    return h[0]
+
+
+def nesterov(g, h, rate, t):
+    before = h[0]
+    h[0] = MU * h[0] + rate * g
+    return (1 + MU) * h[0] - MU * before
+
+
+def ada_grad(g, h, rate, t):
+    h[0] = h[0] + g ** 2
+    return rate * g / (np.sqrt(h[0]) + DELTA)
+
+
+def rms_prop(g, h, rate, t):
+    h[0] = 0.9 * h[0] + 0.1 * g ** 2
+    return rate * g / (np.sqrt(h[0]) + DELTA)
+
+
+def ada_delta(g, h, rate, t):
+    h[0] = MU * h[0] + (1 - MU) * g ** 2
+    update = g * np.sqrt((h[1] + DELTA) / (h[0] + DELTA))
+    h[1] = MU * h[1] + (1 - MU) * update ** 2
+    return rate * update
+
+
+def adam(g, h, rate, t):
+    h[0] = MU * h[0] + (1 - MU) * g
+    h[1] = 0.99 * h[1] + 0.01 * g ** 2
+    rate *= np.sqrt(1 - 0.99 ** t) / (1 - MU ** t)
+    return rate * h[0] / (np.sqrt(h[1]) + DELTA)
+
+
+RULES = {"SGD": (sgd, "momentum: 0.5"), "Nesterov": (nesterov, "momentum: 0.5"),
+         "AdaGrad": (ada_grad, ""), "RMSProp": (rms_prop, "rms_decay: 0.9"),
+         "AdaDelta": (ada_delta, "momentum: 0.5"),
+         "Adam": (adam, "momentum: 0.5 momentum2: 0.99")}
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """fit(type, lines): a solver of that type."""
+    def build(kind, lines):
+        (tmp_path / "net.prototxt").write_text(NET)
+        path = tmp_path / "solver.prototxt"
+        path.write_text(f'net: "net.prototxt" type: "{kind}" base_lr: {RATE} lr_policy: "fixed" '
+                        f'delta: {DELTA} random_seed: 2 snapshot_prefix: "{tmp_path}/s" {lines}')
+        solver = caffe.get_solver(str(path))
+        solver.net.blobs["x"].data[...] = np.random.default_rng(1).normal(size=(4, 2))
+        return solver
+    return build
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_update(fit, kind):
+    rule, lines = RULES[kind]
+    solver = fit(kind, lines + " weight_decay: 0.3")
+    x = solver.net.blobs["x"].data.astype(float)
+    w, b = (blob.data.astype(float) for blob in solver.net.params["fit"])
+    of_w, of_b = [0, 0], [0, 0]
+    for t in range(1, STEPS + 1):
+        p = x @ w.T + b
+        w, b = (w - rule(p.T @ x + 0.3 * w, of_w, RATE, t),
+                b - rule(p.sum(0), of_b, 2 * RATE, t))
+        solver.step(1)
+    for blob, expected in zip(solver.net.params["fit"], (w, b)):
+        np.testing.assert_allclose(blob.data, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+@pytest.mark.parametrize("kind", RULES)
+def test_a_snapshot_holds_all_that_the_rule_remembers(fit, kind, form):
+    lines = RULES[kind][1] + f" snapshot_format: {form}"
+    solver, again = fit(kind, lines), fit(kind, lines)
+    solver.step(2)
+    solver.snapshot()
+    again.restore(f"{solver.param.snapshot_prefix}_iter_2.solverstate"
+                  + (".h5" if form == "HDF5" else ""))
+    for each in (solver, again):
+        each.step(2)
+    for mine, theirs in zip(solver.net.params["fit"], again.net.params["fit"]):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize("kind, lines, complaint", [
+    ("AdaGrad", "momentum: 0.9", "momentum 0.9 cannot be used with the solver type AdaGrad"),
+    ("RMSProp", "momentum: 0.9", "momentum 0.9 cannot be used with the solver type RMSProp"),
+    ("RMSProp", "rms_decay: 1", r"rms_decay in \[0, 1\), got 1")])
+def test_settings_that_a_rule_cannot_use(fit, kind, lines, complaint):
+    with pytest.raises(CaffeError, match=complaint):
+        fit(kind, lines)
+
+
+def test_the_classes_have_pycaffe_s_names(fit):
+    for kind in RULES:
+        assert type(fit(kind, "")) is getattr(caffe, kind + "Solver")
