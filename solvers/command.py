@@ -1,9 +1,12 @@
 """What the command lines have in common."""
 
+import os
 import sys
 from contextlib import contextmanager
 
 from solvers.experiments import EXPERIMENTS
+
+os.environ.setdefault("GLOG_minloglevel", "1")      # progress bars say what Caffe's log says
 
 
 def add_device(parser):

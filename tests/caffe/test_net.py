@@ -105,6 +105,58 @@ def test_what_cannot_be_run(net, call, complaint):
         call(net(CHAIN))
 
 
+def test_end_returns_all_its_tops(net):
+    n = net(INPUT + layer("two", "Slice", "x", "l r", "slice_param { slice_point: 1 }"))
+    assert list(n.forward(end="two")) == ["l", "r"]
+
+
+def test_inputs_broadcast_behind_the_batch_alone(net):
+    n = net(CHAIN)
+    n.forward(x=np.array([[1], [2]]))
+    np.testing.assert_array_equal(n.blobs["x"].data, [[1, 1, 1], [2, 2, 2]])
+    for shape in ((1, 3), (2, 2)):
+        with pytest.raises(LayerError, match=r"input 'x' has the shape \(2, 3\), given was"):
+            n.forward(x=np.zeros(shape))
+
+
+def test_any_number_of_inputs_in_batches(net):
+    n = net("force_backward: true\n" + CHAIN)
+    x = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
+    found = n.forward_all(blobs=["a"], x=x)
+    hidden = np.maximum(linear(x, n.params["a"]), 0)
+    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5)
+    np.testing.assert_allclose(found["b"], linear(hidden, n.params["b"]), rtol=1e-5)
+    outputs, diffs = n.forward_backward_all(diffs=["a"], x=x, b=np.ones((5, 2)))
+    np.testing.assert_array_equal(outputs["b"], found["b"])
+    np.testing.assert_allclose(diffs["a"], np.ones((5, 2)) @ n.params["b"][0].data * (hidden > 0),
+                               rtol=1e-5)
+    assert diffs["x"].shape == x.shape
+
+
+def test_callbacks_get_the_number_of_each_layer(net):
+    n, calls = net("force_backward: true\n" + CHAIN), []
+    for kind in ("before_forward", "after_forward", "before_backward", "after_backward"):
+        getattr(n, kind)(lambda number, kind=kind: calls.append((kind, number)))
+    n.forward()
+    n.backward()
+    names = range(len(n.layers))
+    assert calls == [(f"{when}_forward", i) for i in names for when in ("before", "after")] + [
+        (f"{when}_backward", i) for i in reversed(names) for when in ("before", "after")]
+
+
+def test_what_old_scripts_look_up_by_number(net):
+    n = net(CHAIN)
+    assert n._layer_names == ["x", "a", "relu", "b"]
+    assert n._blob_names == ["x", "a", "b"]
+    assert [n._blob_names[i] for i in n._outputs] == ["b"] and n._inputs == [0]
+    assert n._bottom_ids(3) == [1] and n._top_ids(3) == [2]
+
+
+def test_set_input_arrays_needs_a_memory_data_layer(net):
+    with pytest.raises(LayerError, match="begins with a MemoryData layer, not with 'x' .Input"):
+        net(CHAIN).set_input_arrays(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
+
+
 def test_reshape_follows_the_input(net):
     chain = net(CHAIN)
     chain.blobs["x"].reshape(5, 3)

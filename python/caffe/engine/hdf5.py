@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from ..errors import WeightsError
+from ..files import replacing
 from ..proto import caffe_pb2
-from .weights import replacing
 
 
 def is_hdf5(path):

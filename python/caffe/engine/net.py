@@ -348,6 +348,26 @@ class Net:
             raise LayerError(f"{self._source}: no blob '{name}' in the net")
         return self.blobs[name]
 
+    # pycaffe's names for what old scripts look up by number
+
+    @property
+    def _blob_names(self):
+        return list(self.blobs)
+
+    @property
+    def _inputs(self):
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self):
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def _top_ids(self, number):
+        return [self._blob_names.index(name) for name in self._param.layer[number].top]
+
+    def _bottom_ids(self, number):
+        return [self._blob_names.index(name) for name in self._param.layer[number].bottom]
+
     # weights
 
     def copy_from(self, weights):

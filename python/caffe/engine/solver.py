@@ -26,14 +26,17 @@ def register_solver(solver_type):
     return enter
 
 
-def get_solver(solver_file):
-    """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`)."""
+def get_solver(solver_file, level=0, stages=()):
+    """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`).
+
+    level, stages : added to the train_state, as the command line's --level and --stage
+    """
     from . import update_rules      # registers its classes
     solver_type = prototxt.read_solver(solver_file).type
     if solver_type not in _registry:
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
                          + nearest(solver_type, _registry))
-    return _registry[solver_type](solver_file)
+    return _registry[solver_type](solver_file, level, stages)
 
 
 class Solver:
@@ -53,8 +56,11 @@ class Solver:
 
     histories = 1       # how many arrays a rule keeps for each parameter
 
-    def __init__(self, solver_file):
+    def __init__(self, solver_file, level=0, stages=()):
         self.param = param = prototxt.read_solver(solver_file)
+        if level:
+            param.train_state.level = level
+        param.train_state.stage.extend(stages)
         self._source = str(solver_file)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
         self._check_snapshots()

@@ -7,13 +7,13 @@ around them go through protobuf: a walker finds the blobs in the memory-mapped f
 import math
 import mmap
 import os
-import tempfile
 from contextlib import contextmanager
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from ..errors import WeightsError
+from ..files import replacing
 from ..proto import caffe_pb2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -83,24 +83,6 @@ def same_shape(stored, wanted):
     """Whether shapes agree; 4-D ones of old files may have leading ones."""
     return stored == wanted or (len(stored) == 4 and len(wanted) < 4
                                 and stored == (1,) * (4 - len(wanted)) + tuple(wanted))
-
-
-@contextmanager
-def replacing(path):
-    """A binary file that takes the name `path` once it is complete, and never before."""
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".")
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 # the wire format

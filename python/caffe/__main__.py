@@ -1,0 +1,7 @@
+"""python -m caffe: the command line of the original."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,38 @@
+"""The command line: `caffe train|test|time|device_query` and Caffe's other tools, with its flags.
+
+Flags take one dash or two, and their value after a space or `=`, as gflags had them.
+"""
+
+import argparse
+import sys
+
+from ..errors import CaffeError
+from . import brew, models, pictures
+
+_FAMILIES = brew, models, pictures
+
+
+def main(arguments=None):
+    """Run the command line `arguments` (default: sys.argv); returns the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (CaffeError, OSError) as error:
+        print(f"caffe {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="caffe", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for family in _FAMILIES:
+        for run, add_arguments in family.COMMANDS.items():
+            command = commands.add_parser(run.__name__, help=run.__doc__.split("\n")[0],
+                                          description=run.__doc__, allow_abbrev=False,
+                                          formatter_class=argparse.RawDescriptionHelpFormatter)
+            add_arguments(command)
+            command.set_defaults(run=run)
+    return parser

@@ -1,0 +1,91 @@
+"""Tools that read and write prototxts and models."""
+
+import os
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+
+from .. import prototxt
+from ..errors import PrototxtError, WeightsError
+from ..files import replacing
+from ..proto import caffe_pb2
+from ..upgrade import upgrade_net
+from .flags import flag
+
+
+def upgrade_net_proto_text(args):
+    """Write a net's prototxt in the current form."""
+    _write_text(args.output, prototxt.read_net(args.input))
+
+
+def upgrade_solver_proto_text(args):
+    """Write a solver's prototxt in the current form."""
+    _write_text(args.output, prototxt.read_solver(args.input))
+
+
+def upgrade_net_proto_binary(args):
+    """Write a caffemodel in the current form."""
+    param = caffe_pb2.NetParameter()
+    with open(args.input, "rb") as file:
+        try:
+            param.ParseFromString(file.read())
+        except DecodeError as error:
+            raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: "
+                               f"{error}") from None
+    try:
+        upgrade_net(param)
+    except PrototxtError as error:
+        raise PrototxtError(f"{args.input}: {error}") from None
+    with replacing(args.output) as file:
+        file.write(param.SerializeToString())
+
+
+def draw_net(args):
+    """Draw a net's prototxt as a graph: .dot, or what Graphviz writes (.png, .pdf, .svg)."""
+    from .. import draw
+    phase = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}[args.phase]
+    print(f"Drawing net to {args.output}")
+    draw.draw_net_to_file(prototxt.read_net(args.input), args.output, args.rankdir, phase,
+                          args.display_lrm)
+
+
+def export(args):
+    """Write a net with its weights as ONNX (.onnx), or the weights as safetensors or HDF5 (.h5)."""
+    import caffe
+    from ..export import save_safetensors, to_onnx
+    kind = os.path.splitext(args.output)[1]
+    writers = {".onnx": to_onnx, ".safetensors": save_safetensors,
+               ".h5": lambda net, path: net.save_hdf5(path)}
+    if kind not in writers:
+        raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
+    writers[kind](caffe.Net(args.model, args.weights, caffe.TEST), args.output)
+
+
+def _write_text(path, param):
+    with replacing(path) as file:
+        file.write(text_format.MessageToString(param).encode())
+
+
+def _in_out(parser):
+    parser.add_argument("input")
+    parser.add_argument("output")
+
+
+def _draw_flags(parser):
+    _in_out(parser)
+    flag(parser, "rankdir", default="LR", choices=("LR", "TB", "BT", "RL"),
+         help="direction of the graph (default LR)")
+    flag(parser, "phase", default="ALL", choices=("TRAIN", "TEST", "ALL"),
+         help="the layers of this phase alone")
+    parser.add_argument("--display_lrm", action="store_true", help="show the rate multipliers")
+
+
+def _export_flags(parser):
+    parser.add_argument("model", help="deploy prototxt")
+    parser.add_argument("weights", help="caffemodel")
+    parser.add_argument("-o", "--output", required=True,
+                        help="NAME.onnx, NAME.safetensors or NAME.h5")
+
+
+COMMANDS = {upgrade_net_proto_text: _in_out, upgrade_net_proto_binary: _in_out,
+            upgrade_solver_proto_text: _in_out, draw_net: _draw_flags, export: _export_flags}

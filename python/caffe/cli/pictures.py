@@ -1,0 +1,83 @@
+"""Tools for databases of pictures and of what nets make of them."""
+
+from ..errors import CaffeError
+from ..log import log
+from .flags import boolean, flag, names, use_device
+
+
+def convert_imageset(args):
+    """Write the images of a list, `path label` on each line, into an LMDB."""
+    from .. import datasets
+    count = datasets.convert_imageset(
+        args.listfile, args.rootfolder, args.db_name, gray=args.gray, shuffle=args.shuffle,
+        size=(args.resize_height, args.resize_width), check_size=args.check_size,
+        encoded=args.encoded or bool(args.encode_type), encode_type=args.encode_type)
+    log(f"Processed {count} files.")
+
+
+def compute_image_mean(args):
+    """Write the mean image of an LMDB as a binaryproto, and show the mean of each channel."""
+    from .. import datasets
+    means = datasets.compute_image_mean(args.input_db, args.output_file)
+    log(f"Number of channels: {len(means)}")
+    for channel, mean in enumerate(means):
+        log(f"mean_value channel [{channel}]: {mean:g}")
+
+
+def extract_features(args):
+    """Run a net and write what its blobs hold, one LMDB of float data for each blob."""
+    import caffe
+    from .. import datasets
+    blobs, outputs = names(args.blobs), names(args.datasets)
+    if len(blobs) != len(outputs):
+        raise CaffeError(f"{len(blobs)} blobs, but {len(outputs)} databases to write")
+    use_device(str(args.device_id) if args.mode == "GPU" else "")
+    net = caffe.Net(args.model, args.weights, caffe.TEST)
+    for name in blobs:
+        net._blob(name)
+    with datasets.writing_lmdbs(outputs) as writers:
+        for _ in range(args.num_mini_batches):
+            net.forward()
+            for name, write in zip(blobs, writers):
+                for features in net.blobs[name].data:
+                    write(datasets.feature_datum(features))
+    log("Successfully extracted the features!")
+
+
+def _backend(parser):
+    flag(parser, "backend", choices=("lmdb",), default="lmdb", help="LevelDB is not supported")
+
+
+def _convert_flags(parser):
+    parser.add_argument("rootfolder")
+    parser.add_argument("listfile")
+    parser.add_argument("db_name")
+    boolean(parser, "gray", help="one channel")
+    boolean(parser, "shuffle", help="in random order")
+    flag(parser, "resize_width", type=int, default=0, help="0: as it is")
+    flag(parser, "resize_height", type=int, default=0, help="0: as it is")
+    boolean(parser, "check_size", help="refuse images of different sizes")
+    boolean(parser, "encoded", help="keep the files' compression")
+    flag(parser, "encode_type", default="", help="compress anew: png, jpg, ...")
+    _backend(parser)
+
+
+def _mean_flags(parser):
+    parser.add_argument("input_db")
+    parser.add_argument("output_file", nargs="?")
+    _backend(parser)
+
+
+def _feature_flags(parser):
+    parser.add_argument("weights", help="caffemodel")
+    parser.add_argument("model", help="prototxt with a data layer")
+    parser.add_argument("blobs", help="NAME[,NAME]")
+    parser.add_argument("datasets", help="LMDB[,LMDB], one for each blob")
+    parser.add_argument("num_mini_batches", type=int)
+    parser.add_argument("db_type", choices=("lmdb",))
+    parser.add_argument("mode", nargs="?", default="CPU", choices=("CPU", "GPU"))
+    parser.add_argument("device_id", nargs="?", type=int, default=0)
+
+
+COMMANDS = {convert_imageset: _convert_flags, compute_image_mean: _mean_flags,
+            extract_features: _feature_flags}

@@ -1,0 +1,131 @@
+"""caffe train, test, time and device_query: flags, effects of signals, lines of the log."""
+
+import os
+import re
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.cli import main
+
+NET = """
+name: "tiny"
+layer { name: "x" type: "DummyData" top: "x" top: "y"
+        dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 }
+                           data_filler { type: "gaussian" } data_filler { value: 1 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "y" top: "loss" }
+layer { name: "extra" type: "Power" bottom: "fc" top: "extra" include { stage: "more" } }
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" display: 2 max_iter: 4 snapshot: 2 '
+        'snapshot_prefix: "s" test_iter: 1 test_interval: 4')
+    return tmp_path
+
+
+def messages(capsys):
+    return [line.partition("] ")[2] for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize("dashes", ["--", "-"])
+def test_train_and_resume(folder, capsys, dashes):
+    assert main(["train", f"{dashes}solver=solver.prototxt"]) == 0
+    assert {path.name for path in folder.glob("s_*")} == {
+        f"s_iter_{i}.{kind}" for i in (2, 4) for kind in ("caffemodel", "solverstate")}
+    lines = messages(capsys)
+    assert lines[:3] == ["Starting Optimization", "Solving tiny", "Learning Rate Policy: fixed"]
+    assert lines[-1] == "Optimization Done."
+    assert main(["train", f"{dashes}solver", "solver.prototxt",
+                 f"{dashes}snapshot", "s_iter_2.solverstate"]) == 0
+    lines = messages(capsys)
+    assert "Restoring previous solver status from s_iter_2.solverstate" in lines
+    assert [line for line in lines if line.endswith("lr = 0.1")] == ["Iteration 2, lr = 0.1"]
+
+
+def test_finetune(folder):
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    net.params["fc"][0].data[...] = 7
+    net.save("start.caffemodel")
+    (folder / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "s"')
+    assert main(["train", "--solver", "solver.prototxt", "--weights", "start.caffemodel"]) == 0
+    trained = caffe.Net("net.prototxt", "s_iter_1.caffemodel", caffe.TEST)
+    np.testing.assert_array_equal(trained.params["fc"][0].data, 7)
+
+
+def test_what_train_refuses(capsys):
+    for flags, complaint in ((["--solver", "absent.prototxt"], "absent.prototxt: no such file"),
+                             (["--solver", "solver.prototxt", "--snapshot", "a", "--weights", "b"],
+                              "not both"),
+                             (["--solver", "solver.prototxt", "--weights", "absent"],
+                              "absent: no such file")):
+        assert main(["train", *flags]) == 1
+        assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("effect, kept", [("stop", {1}), ("snapshot", {1, 2, 4})])
+def test_signals(folder, monkeypatch, effect, kept):
+    """A signal during the first iteration takes effect after it."""
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGHUP)]
+    step = caffe.SGDSolver.apply_update
+
+    def interrupted(solver):
+        step(solver)
+        if solver.iter == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+    monkeypatch.setattr(caffe.SGDSolver, "apply_update", interrupted)
+    try:
+        assert main(["train", "--solver", "solver.prototxt", "--sigint_effect", effect]) == 0
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGHUP), before):
+            signal.signal(each, handler)
+    assert {int(re.search(r"\d+", path.name)[0]) for path in folder.glob("*.caffemodel")} == kept
+
+
+def test_test_shows_the_mean_of_each_output(capsys):
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    net.params["fc"][0].data[...] = 0
+    net.save("zero.caffemodel")
+    assert main(["test", "-model", "net.prototxt", "-weights", "zero.caffemodel",
+                 "-iterations", "3"]) == 0
+    loss = f"{np.log(3):g}"
+    assert messages(capsys) == [
+        "Running for 3 iterations.", *[f"Batch {i}, loss = {loss}" for i in range(3)],
+        f"Loss: {loss}", f"loss = {loss} (* 1 = {loss} loss)"]
+
+
+def test_stages(capsys):
+    assert main(["test", "--model", "net.prototxt", "--iterations", "1", "--stage", "more"]) == 0
+    assert sum("extra = " in line for line in messages(capsys)) == 2 * 12
+
+
+def test_time_shows_every_layer(capsys):
+    assert main(["time", "--model", "net.prototxt", "--iterations", "2"]) == 0
+    lines = messages(capsys)
+    for name in ("x", "fc", "loss"):
+        for kind in ("forward", "backward"):
+            assert any(re.fullmatch(rf" +{name}\t{kind}: \S+ ms\.", line) for line in lines)
+    assert lines[0] == "*** Benchmark begins ***" and lines[-1] == "*** Benchmark ends ***"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu(capsys):
+    assert main(["device_query"]) == 1
+    assert main(["test", "--model", "net.prototxt", "--gpu", "0"]) == 1
+    assert capsys.readouterr().err.count("PyTorch sees no GPU") == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+def test_device_query(capsys):
+    assert main(["device_query"]) == 0
+    assert torch.cuda.get_device_name(0) in capsys.readouterr().out

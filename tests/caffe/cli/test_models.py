@@ -1,0 +1,69 @@
+"""caffe upgrade_*, draw_net and export."""
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe import prototxt
+from caffe.cli import main
+from caffe.proto import caffe_pb2
+
+V1 = """name: "old"
+input: "x" input_dim: 1 input_dim: 2 input_dim: 1 input_dim: 1
+layers { name: "fc" type: INNER_PRODUCT bottom: "x" top: "fc"
+         inner_product_param { num_output: 2 } }
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.prototxt").write_text(V1)
+    return tmp_path
+
+
+def test_upgrade_net_proto_text(folder):
+    assert main(["upgrade_net_proto_text", "old.prototxt", "new.prototxt"]) == 0
+    text = (folder / "new.prototxt").read_text()
+    assert 'type: "InnerProduct"' in text and "layers" not in text
+    assert prototxt.read_net("new.prototxt") == prototxt.read_net("old.prototxt")
+
+
+def test_upgrade_net_proto_binary(folder):
+    param = prototxt.parse(V1, caffe_pb2.NetParameter())
+    param.layers[0].blobs.add(num=1, channels=1, height=2, width=2, data=[1, 2, 3, 4])
+    param.layers[0].blobs.add(num=1, channels=1, height=1, width=2, data=[5, 6])
+    (folder / "old.caffemodel").write_bytes(param.SerializeToString())
+    assert main(["upgrade_net_proto_binary", "old.caffemodel", "new.caffemodel"]) == 0
+    new = caffe_pb2.NetParameter.FromString((folder / "new.caffemodel").read_bytes())
+    assert not new.layers and new.layer[1].type == "InnerProduct"
+    net = caffe.Net("old.prototxt", "new.caffemodel", caffe.TEST)
+    np.testing.assert_array_equal(net.params["fc"][0].data, [[1, 2], [3, 4]])
+
+
+def test_upgrade_solver_proto_text(folder):
+    (folder / "old_solver.prototxt").write_text('net: "n" solver_type: ADAM')
+    assert main(["upgrade_solver_proto_text", "old_solver.prototxt", "new.prototxt"]) == 0
+    assert prototxt.read_solver("new.prototxt").type == "Adam"
+
+
+def test_what_cannot_be_upgraded_leaves_no_file(folder, capsys):
+    (folder / "bad").write_bytes(b"\x0a\xff")
+    for command in ("upgrade_net_proto_binary", "upgrade_net_proto_text"):
+        assert main([command, "bad", "new"]) == 1
+        assert "bad: " in capsys.readouterr().err
+    assert not (folder / "new").exists()
+
+
+def test_export_of_weights(folder):
+    net = caffe.Net("old.prototxt", caffe.TEST)
+    net.params["fc"][0].data[...] = [[1, 2], [3, 4]]
+    net.save("w.caffemodel")
+    assert main(["export", "old.prototxt", "w.caffemodel", "-o", "w.h5"]) == 0
+    again = caffe.Net("old.prototxt", "w.h5", caffe.TEST)
+    np.testing.assert_array_equal(again.params["fc"][0].data, [[1, 2], [3, 4]])
+
+
+def test_export_to_what_it_does_not_know(capsys):
+    assert main(["export", "old.prototxt", "w.caffemodel", "-o", "w.pb"]) == 1
+    assert "w.pb: expected a name that ends in .onnx" in capsys.readouterr().err
