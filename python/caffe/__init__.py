@@ -19,18 +19,22 @@ _LAZY = {
     "NesterovSolver": "engine.update_rules", "AdaGradSolver": "engine.update_rules",
     "RMSPropSolver": "engine.update_rules", "AdaDeltaSolver": "engine.update_rules",
     "AdamSolver": "engine.update_rules", "Timer": "engine.timer",
-    "layer_type_list": "engine.layers",
+    "layer_type_list": "engine.layers", "to_torch": "export",
+    "Classifier": "classifier", "Detector": "detector",
 }
+_MODULES = "io", "draw", "coord_map"
 
 __all__ = ["TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
            "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank",
            "solver_count", "solver_rank", "init_log", "log",
            "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",
-           "Layer", "NetSpec", "layers", "params", "to_proto", *_LAZY]
+           "Layer", "NetSpec", "layers", "params", "to_proto", *_MODULES, *_LAZY]
 __version__ = "1.0.0"
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return import_module("." + name, __name__)
     if name in _LAZY:
         return getattr(import_module("." + _LAZY[name], __name__), name)
     raise AttributeError(f"module 'caffe' has no attribute '{name}'")

@@ -1,0 +1,64 @@
+"""Datum: the record of Caffe's databases, one labelled image or array."""
+
+import io
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from .errors import CaffeError
+from .proto import caffe_pb2
+
+
+def array_to_datum(array, label=None):
+    """A Datum of `array` (channels, height, width): uint8 as bytes, everything else as floats.
+
+    Raises ValueError for another number of axes.
+    """
+    array = np.asarray(array)
+    if array.ndim != 3:
+        raise ValueError(f"Incorrect array shape: expected 3 axes, got {array.shape}")
+    datum = caffe_pb2.Datum()
+    datum.channels, datum.height, datum.width = array.shape
+    if array.dtype == np.uint8:
+        datum.data = array.tobytes()
+    else:
+        datum.float_data.extend(array.astype(float).flat)
+    if label is not None:
+        datum.label = label
+    return datum
+
+
+def datum_to_array(datum):
+    """The array (channels, height, width) in a Datum that is not encoded, uint8 or float.
+
+    A length that is not the shape's is a ValueError.
+    """
+    if len(datum.data):
+        flat = np.frombuffer(datum.data, np.uint8)
+    else:
+        flat = np.array(datum.float_data).astype(float)
+    return flat.reshape(datum.channels, datum.height, datum.width)
+
+
+def decode(datum, color=None):
+    """The array of any Datum; an encoded image becomes uint8 (channels, height, width), B G R.
+
+    color : True for three channels, False for one, None for what the image has
+
+    Raises CaffeError if the image cannot be decoded, or the length is not the shape's.
+    """
+    try:
+        if datum.encoded:
+            return planes(Image.open(io.BytesIO(datum.data)), color)
+        return datum_to_array(datum)
+    except (ValueError, OSError, UnidentifiedImageError) as error:
+        raise CaffeError(f"a damaged record: {error}") from None
+
+
+def planes(image, color=None):
+    """A PIL image as uint8 (channels, height, width), blue, green, red or grey."""
+    if color is None:
+        color = image.mode not in ("1", "L", "I", "I;16", "F")
+    if not color:
+        return np.asarray(image.convert("L"))[None]
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))

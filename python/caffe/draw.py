@@ -1,0 +1,136 @@
+"""Pictures of nets: a NetParameter as a graph, drawn by Graphviz."""
+
+import os
+import subprocess
+
+from .errors import CaffeError
+from .files import replacing
+from .proto import caffe_pb2
+
+# The pictures' colours, as those who know Caffe's drawings expect them.
+_COLORS = {"Convolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
+_LAYER_COLOR, _BLOB_COLOR = "#6495ED", "#E0E0E0"
+
+
+def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=False):
+    """Draw a NetParameter into a file, whose ending names the format (.png, .pdf, .svg, .dot, ...).
+
+    Parameters
+    ----------
+    rankdir : "LR", "TB", ...: where the graph runs
+    phase : caffe.TRAIN or caffe.TEST for the layers of that phase alone; None for all
+    display_lrm : whether to show rate multipliers
+    """
+    kind = os.path.splitext(filename)[1][1:] or "png"
+    picture = draw_net(caffe_net, rankdir, kind, phase, display_lrm)
+    with replacing(filename) as file:
+        file.write(picture)
+
+
+def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
+    """The bytes of a picture of a NetParameter, in the format `ext`; see draw_net_to_file.
+
+    Raises CaffeError where Graphviz's `dot` is missing; the format "dot" needs none.
+    """
+    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
+    if ext == "dot":
+        return text
+    try:
+        return subprocess.run(["dot", f"-T{ext}"], input=text, capture_output=True,
+                              check=True).stdout
+    except FileNotFoundError:
+        raise CaffeError(f"drawing as {ext} needs Graphviz (the program `dot`); "
+                         "the format dot does not") from None
+    except subprocess.CalledProcessError as error:
+        raise CaffeError(f"Graphviz failed: {error.stderr.decode().strip()}") from None
+
+
+def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lrm=False):
+    """The graph as a pydot.Dot. Raises CaffeError where the package pydot is missing."""
+    try:
+        import pydot
+    except ImportError:
+        raise CaffeError("get_pydot_graph needs the package pydot") from None
+    return pydot.graph_from_dot_data(dot(caffe_net, rankdir, label_edges, phase, display_lrm))[0]
+
+
+def dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=False):
+    """The graph in Graphviz's language: a box for each layer, an octagon for each blob; layers in
+    place stand beside their blob."""
+    lines = [f"digraph {_quoted(caffe_net.name or 'Net')} {{", f"rankdir={rankdir};"]
+    blobs = []
+    for layer in caffe_net.layer:
+        if not _included(layer, phase):
+            continue
+        name = f"layer {layer.name}"
+        in_place = list(layer.bottom) == list(layer.top) and len(layer.top) == 1
+        color = _LAYER_COLOR if in_place else choose_color_by_layertype(layer.type)
+        lines.append(f"{_quoted(name)} [label={_quoted(get_layer_label(layer, rankdir, display_lrm))}"
+                     f', shape=box, style=filled, fillcolor="{color}"];')
+        edge = f" [label={_quoted(get_edge_label(layer))}]" if label_edges else ""
+        lines += [f"{_quoted('blob ' + blob)} -> {_quoted(name)};" for blob in layer.bottom]
+        lines += [f"{_quoted(name)} -> {_quoted('blob ' + blob)}{edge};" for blob in layer.top]
+        blobs += [*layer.bottom, *layer.top]
+    lines += [f"{_quoted('blob ' + blob)} [label={_quoted(blob)}, shape=octagon, style=filled, "
+              f'fillcolor="{_BLOB_COLOR}"];' for blob in dict.fromkeys(blobs)]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def get_layer_label(layer, rankdir, display_lrm=False):
+    """What a layer's box says: name, type, and the geometry of those that slide."""
+    lines = [layer.name, f"({layer.type})"]
+    if layer.type in ("Convolution", "Deconvolution"):
+        lines += _geometry(layer.convolution_param)
+    elif layer.type == "Pooling":
+        kind = caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)
+        lines[1] = f"({kind} Pooling)"
+        lines += _geometry(layer.pooling_param)
+    if display_lrm and layer.param:
+        lines.append("lr mult: " + ", ".join(f"{spec.lr_mult:g}" for spec in layer.param))
+    return (" " if rankdir in ("TB", "BT") else "\n").join(lines)
+
+
+def _geometry(param):
+    """kernel size, stride and pad of a Convolution- or PoolingParameter."""
+    lines = []
+    for title, field, stem, default in (("kernel size", "kernel_size", "kernel", "?"),
+                                        ("stride", "stride", "stride", 1), ("pad", "pad", "pad", 0)):
+        pair = f"{stem}_h", f"{stem}_w"
+        given = getattr(param, field)
+        if any(param.HasField(each) for each in pair):
+            value = "x".join(str(getattr(param, each)) for each in pair)
+        elif hasattr(given, "append"):
+            value = "x".join(map(str, given)) or default
+        else:
+            value = given
+        lines.append(f"{title}: {value}")
+    return lines
+
+
+def get_edge_label(layer):
+    """What stands at the arrow from a layer to its top: the number of its outputs."""
+    if layer.type in ("Convolution", "Deconvolution"):
+        return str(layer.convolution_param.num_output)
+    if layer.type == "InnerProduct":
+        return str(layer.inner_product_param.num_output)
+    if layer.type == "Data":
+        return f"Batch {layer.data_param.batch_size}"
+    return ""
+
+
+def choose_color_by_layertype(layertype):
+    """The colour of a layer's box."""
+    return _COLORS.get(layertype, _LAYER_COLOR)
+
+
+def _included(layer, phase):
+    """Whether a layer runs in the phase."""
+    if phase is None:
+        return True
+    if layer.include:
+        return any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
+    return not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
+
+
+def _quoted(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -1,0 +1,208 @@
+"""caffe.io: images into nets and out of them, and arrays into Caffe's messages."""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from .datum import array_to_datum, datum_to_array
+from .proto import caffe_pb2
+
+__all__ = ["Transformer", "array_to_blobproto", "array_to_datum", "arraylist_to_blobprotovector_str",
+           "blobproto_to_array", "blobprotovector_str_to_arraylist", "caffe_pb2", "datum_to_array",
+           "load_image", "oversample", "resize_image"]
+
+
+# messages
+
+
+def blobproto_to_array(blob, return_diff=False):
+    """The values of a BlobProto, or its gradients, as an array of its shape."""
+    data = np.array(blob.diff if return_diff else blob.data)
+    legacy = any(blob.HasField(name) for name in ("num", "channels", "height", "width"))
+    if legacy:
+        return data.reshape(blob.num, blob.channels, blob.height, blob.width)
+    return data.reshape(blob.shape.dim)
+
+
+def array_to_blobproto(arr, diff=None):
+    """A BlobProto of an array of any shape, and of its gradient if given."""
+    blob = caffe_pb2.BlobProto()
+    blob.shape.dim.extend(arr.shape)
+    blob.data.extend(arr.astype(float).flat)
+    if diff is not None:
+        blob.diff.extend(diff.astype(float).flat)
+    return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist):
+    """A serialised BlobProtoVector of a list of arrays."""
+    return caffe_pb2.BlobProtoVector(
+        blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+
+
+def blobprotovector_str_to_arraylist(serialized):
+    """The arrays of a serialised BlobProtoVector."""
+    return [blobproto_to_array(blob)
+            for blob in caffe_pb2.BlobProtoVector.FromString(serialized).blobs]
+
+
+# images
+
+
+class Transformer:
+    """From images (height, width, channels) to a net's inputs (channels, height, width), and back.
+
+    preprocess does, in this order and each only where it was set: resize to the input's size,
+    transpose, swap channels, scale by raw_scale, subtract the mean, scale by input_scale.
+
+    Parameters
+    ----------
+    inputs : {name of an input blob: its shape, the batch first}
+    """
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.transpose, self.channel_swap, self.raw_scale = {}, {}, {}
+        self.mean, self.input_scale = {}, {}
+
+    def preprocess(self, in_, data):
+        """The image `data` as what the input blob `in_` takes, float32."""
+        self.__check_input(in_)
+        out = data.astype(np.float32, copy=False)
+        size = tuple(self.inputs[in_][2:])
+        if out.shape[:2] != size:
+            out = resize_image(out, size)
+        if in_ in self.transpose:
+            out = out.transpose(self.transpose[in_])
+        if in_ in self.channel_swap:
+            out = out[self.channel_swap[in_], :, :]
+        if in_ in self.raw_scale:
+            out = out * np.float32(self.raw_scale[in_])
+        if in_ in self.mean:
+            out = out - self.mean[in_]
+        if in_ in self.input_scale:
+            out = out * np.float32(self.input_scale[in_])
+        return out.astype(np.float32, copy=False)
+
+    def deprocess(self, in_, data):
+        """What preprocess made of an image, back as an image, but for its size."""
+        self.__check_input(in_)
+        out = data.copy().squeeze()
+        if in_ in self.input_scale:
+            out = out / self.input_scale[in_]
+        if in_ in self.mean:
+            out = out + self.mean[in_]
+        if in_ in self.raw_scale:
+            out = out / self.raw_scale[in_]
+        if in_ in self.channel_swap:
+            out = out[np.argsort(self.channel_swap[in_]), :, :]
+        if in_ in self.transpose:
+            out = out.transpose(np.argsort(self.transpose[in_]))
+        return out
+
+    def set_transpose(self, in_, order):
+        """Reorder the image's axes; (2, 0, 1) puts the channels first."""
+        self.__check_input(in_)
+        if len(order) != len(self.inputs[in_]) - 1:
+            raise Exception("Transpose order needs to have the same number of dimensions as the "
+                            f"input: {len(self.inputs[in_]) - 1}, not {len(order)}")
+        self.transpose[in_] = order
+
+    def set_channel_swap(self, in_, order):
+        """Reorder the channels; (2, 1, 0) makes BGR of RGB."""
+        self.__check_input(in_)
+        if len(order) != self.inputs[in_][1]:
+            raise Exception("Channel swap needs to have the same number of dimensions as the "
+                            f"input channels: {self.inputs[in_][1]}, not {len(order)}")
+        self.channel_swap[in_] = order
+
+    def set_raw_scale(self, in_, scale):
+        """Scale values before the mean is subtracted; 255 for images in [0, 1]."""
+        self.__check_input(in_)
+        self.raw_scale[in_] = scale
+
+    def set_mean(self, in_, mean):
+        """Subtract a mean: (channels,), or an image (channels, height, width) or (height, width),
+        which is resized to the input's size."""
+        self.__check_input(in_)
+        channels, *size = self.inputs[in_][1:]
+        if mean.ndim == 1:
+            mean = mean[:, np.newaxis, np.newaxis]
+        elif mean.ndim == 2:
+            mean = mean[np.newaxis]
+        if mean.ndim != 3:
+            raise ValueError(f"Mean shape invalid: {mean.shape}")
+        if mean.shape[0] != channels:
+            raise ValueError(f"Mean channels incompatible with input: {mean.shape[0]}, "
+                             f"not {channels}")
+        if mean.shape[1:] not in ((1, 1), tuple(size)):
+            mean = resize_image(mean.transpose(1, 2, 0), size).transpose(2, 0, 1)
+        self.mean[in_] = mean
+
+    def set_input_scale(self, in_, scale):
+        """Scale values after the mean was subtracted."""
+        self.__check_input(in_)
+        self.input_scale[in_] = scale
+
+    def __check_input(self, in_):
+        if in_ not in self.inputs:
+            raise Exception(f"{in_} is not one of the net inputs: {self.inputs}")
+
+
+def load_image(filename, color=True):
+    """An image as float32 in [0, 1], (height, width, 3) R G B, or (height, width, 1) if not color.
+
+    A grey image is repeated over three channels if color; an alpha channel is dropped.
+    """
+    with Image.open(filename) as image:
+        if image.mode in ("I", "I;16", "I;16B"):
+            array = np.asarray(image).astype(np.float32)[:, :, None] / 65535
+        elif image.mode in ("1", "L"):
+            array = np.asarray(image.convert("L"), np.float32)[:, :, None] / 255
+        elif image.mode == "F":
+            array = np.asarray(image, np.float32)[:, :, None]
+        else:
+            array = np.asarray(image.convert("RGB"), np.float32) / 255
+    if color and array.shape[2] == 1:
+        return np.tile(array, (1, 1, 3))
+    if not color and array.shape[2] == 3:
+        return (array @ np.float32([0.2125, 0.7154, 0.0721]))[:, :, None]
+    return array
+
+
+def resize_image(im, new_dims, interp_order=1):
+    """An image (height, width, channels) in another size, by a spline of `interp_order`; float32.
+
+    new_dims : (height, width)
+
+    Of images with 1 or 3 channels the corners of the outermost pixels stay where they are, and
+    beyond them Caffe, through scikit-image, sees the image's smallest value. Of other arrays the
+    centres of the outermost pixels stay where they are.
+    """
+    im = np.asarray(im, np.float32)
+    scale = [new / old for new, old in zip(new_dims, im.shape)] + [1]
+    if im.shape[-1] not in (1, 3):
+        return ndimage.zoom(im, scale, order=interp_order)
+    low, high = im.min(), im.max()
+    out = ndimage.zoom(im, scale, order=interp_order, mode="grid-constant", cval=low,
+                       grid_mode=True)
+    return out.clip(low, high)
+
+
+def oversample(images, crop_dims):
+    """The four corners and the centre of each image, and their mirror images.
+
+    images : iterable of arrays (height, width, channels) of one shape
+    crop_dims : (height, width)
+
+    Returns float32 (10 * images, height, width, channels): for each image the five crops, then
+    the five mirrored.
+    """
+    images = np.asarray(list(images))
+    size, crop = np.array(images.shape[1:3]), np.array(crop_dims, int)
+    top, left = size - crop
+    centre = (size - crop) // 2
+    corners = [(0, 0), (0, left), (top, 0), (top, left), tuple(centre)]
+    crops = np.stack([images[:, y:y + crop[0], x:x + crop[1]] for y, x in corners], 1)
+    both = np.concatenate([crops, crops[:, :, :, ::-1]], 1)
+    return both.reshape(-1, *both.shape[2:]).astype(np.float32)

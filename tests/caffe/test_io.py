@@ -1,0 +1,142 @@
+"""caffe.io: preprocessing and its inverse, resizing, crops, messages."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe
+import caffe.io
+from caffe.errors import CaffeError
+from caffe.datum import decode
+from caffe.proto import caffe_pb2
+
+RNG = np.random.default_rng(6)
+SHAPE = (2, 3, 4, 6)
+
+
+@pytest.fixture
+def transformer():
+    made = caffe.io.Transformer({"data": SHAPE})
+    made.set_transpose("data", (2, 0, 1))
+    made.set_channel_swap("data", (2, 1, 0))
+    made.set_raw_scale("data", 255)
+    made.set_mean("data", np.array([10, 20, 30]))
+    made.set_input_scale("data", 0.5)
+    return made
+
+
+def test_torch_is_not_loaded():
+    subprocess.run([sys.executable, "-c", "import sys, caffe, caffe.io; caffe.io.Transformer\n"
+                    "sys.exit('torch' in sys.modules)"], check=True,
+                   env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_preprocess_swaps_scales_and_centres(transformer):
+    image = RNG.random((4, 6, 3)).astype(np.float32)
+    made = transformer.preprocess("data", image)
+    expected = (255 * image[:, :, ::-1].transpose(2, 0, 1)
+                - np.array([10, 20, 30])[:, None, None]) * 0.5
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-4)
+    assert made.dtype == np.float32
+
+
+def test_deprocess_undoes_it(transformer):
+    image = RNG.random((4, 6, 3)).astype(np.float32)
+    made = transformer.preprocess("data", image)[None]
+    np.testing.assert_allclose(transformer.deprocess("data", made), image, atol=1e-6)
+
+
+def test_preprocess_resizes(transformer):
+    assert transformer.preprocess("data", np.ones((9, 5, 3))).shape == SHAPE[1:]
+
+
+def test_a_mean_image_is_resized_to_the_input(transformer):
+    transformer.set_mean("data", np.full((3, 8, 12), 7.0))
+    assert transformer.mean["data"].shape == SHAPE[1:]
+    np.testing.assert_allclose(transformer.mean["data"], 7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("call, complaint", [
+    (lambda t: t.set_raw_scale("dat", 1), "dat is not one of the net inputs"),
+    (lambda t: t.preprocess("dat", np.ones(3)), "dat is not one of the net inputs"),
+    (lambda t: t.set_transpose("data", (0, 1)), "Transpose order .*3, not 2"),
+    (lambda t: t.set_channel_swap("data", (0, 1)), "Channel swap .*3, not 2"),
+    (lambda t: t.set_mean("data", np.ones(2)), "Mean channels incompatible .*2, not 3"),
+    (lambda t: t.set_mean("data", np.ones((1, 2, 3, 4))), r"Mean shape invalid: \(1, 2, 3, 4\)")])
+def test_what_a_transformer_refuses(transformer, call, complaint):
+    with pytest.raises(Exception, match=complaint):
+        call(transformer)
+
+
+@pytest.mark.parametrize("mode, value, color, expected", [
+    ("RGB", (255, 0, 51), True, (1, 0, 0.2)), ("RGBA", (255, 0, 51, 9), True, (1, 0, 0.2)),
+    ("L", 51, True, (0.2, 0.2, 0.2)), ("L", 51, False, (0.2,)), ("I;16", 13107, False, (0.2,)),
+    ("RGB", (255, 0, 51), False, (0.2125 + 0.2 * 0.0721,))])
+def test_load_image(tmp_path, mode, value, color, expected):
+    Image.new(mode, (3, 2), value).save(tmp_path / "image.png")
+    image = caffe.io.load_image(str(tmp_path / "image.png"), color)
+    assert image.shape == (2, 3, len(expected)) and image.dtype == np.float32
+    np.testing.assert_allclose(image[1, 2], expected, rtol=1e-5)
+
+
+def test_resizing_keeps_a_plane_inside():
+    """Linear interpolation is exact on a ramp, away from the border that Caffe darkens."""
+    ramp = np.tile(np.arange(8, dtype=np.float32)[:, None, None], (1, 5, 3))
+    made = caffe.io.resize_image(ramp, (16, 5))
+    np.testing.assert_allclose(made[1:-1, 2, 0], (np.arange(16) + 0.5)[1:-1] / 2 - 0.5, atol=1e-5)
+    assert made.shape == (16, 5, 3) and made.dtype == np.float32
+
+
+def test_resizing_arrays_of_other_channels_keeps_the_ends():
+    ramp = np.tile(np.arange(8, dtype=np.float32)[:, None, None], (1, 5, 2))
+    made = caffe.io.resize_image(ramp, (15, 5))
+    np.testing.assert_allclose(made[:, 2, 1], np.arange(15) / 2, atol=1e-5)
+
+
+def test_resizing_a_constant_image_keeps_it():
+    np.testing.assert_array_equal(caffe.io.resize_image(np.full((3, 4, 3), 7.), (9, 2)), 7)
+
+
+def test_oversample_takes_corners_centre_and_their_mirrors():
+    image = np.arange(5 * 7).reshape(5, 7, 1)
+    crops = caffe.io.oversample([image, image + 100], (3, 3))
+    assert crops.shape == (20, 3, 3, 1) and crops.dtype == np.float32
+    assert [crop[0, 0, 0] for crop in crops[:5]] == [0, 4, 14, 18, 9]
+    np.testing.assert_array_equal(crops[5:10], crops[:5, :, ::-1])
+    np.testing.assert_array_equal(crops[10:], crops[:10] + 100)
+
+
+def test_blobprotos():
+    array, diff = RNG.random((2, 3)), RNG.random((2, 3))
+    blob = caffe.io.array_to_blobproto(array, diff)
+    np.testing.assert_allclose(caffe.io.blobproto_to_array(blob), array, rtol=1e-6)
+    np.testing.assert_allclose(caffe.io.blobproto_to_array(blob, return_diff=True), diff, rtol=1e-6)
+    legacy = caffe_pb2.BlobProto(num=1, channels=1, height=2, width=3, data=range(6))
+    assert caffe.io.blobproto_to_array(legacy).shape == (1, 1, 2, 3)
+    text = caffe.io.arraylist_to_blobprotovector_str([array, array[0]])
+    assert [a.shape for a in caffe.io.blobprotovector_str_to_arraylist(text)] == [(2, 3), (3,)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_datums(dtype):
+    array = (RNG.random((3, 2, 4)) * 255).astype(dtype)
+    datum = caffe.io.array_to_datum(array, 5)
+    assert datum.label == 5 and bool(datum.data) == (dtype == np.uint8)
+    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), array)
+    with pytest.raises(ValueError, match=r"\(4,\)"):
+        caffe.io.array_to_datum(np.zeros(4))
+
+
+def test_encoded_datums(tmp_path):
+    image = Image.fromarray((RNG.random((2, 4, 3)) * 255).astype(np.uint8))
+    image.save(tmp_path / "image.png")
+    datum = caffe_pb2.Datum(encoded=True, data=(tmp_path / "image.png").read_bytes())
+    bgr = np.asarray(image)[:, :, ::-1].transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode(datum), bgr)
+    assert decode(datum, color=False).shape == (1, 2, 4)
+    datum.data = datum.data[:20]
+    with pytest.raises(CaffeError, match="damaged record"):
+        decode(datum)
