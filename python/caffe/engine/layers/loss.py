@@ -1,14 +1,53 @@
-"""SoftmaxWithLoss and Accuracy: scores held against labels."""
+"""Scores held against labels: Accuracy, and the losses of classes."""
 
 import math
+from functools import cached_property
 
+import numpy as np
 import torch
 
-from ...proto.caffe_pb2 import LossParameter
+from ...proto.caffe_pb2 import HingeLossParameter, LossParameter
+from ..weights import read_blobproto
 from .axes import canonical_axis
 from .base import TensorLayer, register
 
 FLT_MIN = torch.finfo(torch.float32).tiny
+LOG_THRESHOLD = 1e-20       # the least probability whose logarithm the older losses take
+
+
+class Normalized(TensorLayer):
+    """A loss that is summed and divided by the number that loss_param names, at least 1.
+
+    FULL counts all positions, VALID (the default) those that are not ignored, BATCH_SIZE those
+    before the axis of the classes, NONE is 1. The older normalize: true means VALID, false
+    BATCH_SIZE.
+    """
+
+    loss = True
+    default_normalization = LossParameter.VALID
+
+    @cached_property
+    def ignore(self):
+        """ignore_label, None if there is none."""
+        p = self.layer_param.loss_param
+        return p.ignore_label if p.HasField("ignore_label") else None
+
+    def divisor(self, outer, counts):
+        """The number to divide by, for `outer` positions before the classes and the mask `counts`
+        of all positions that are not ignored."""
+        kind = self._normalization()
+        if kind == LossParameter.VALID:
+            return counts.sum().clamp(min=1)
+        return max(1, {LossParameter.FULL: counts.numel(), LossParameter.BATCH_SIZE: outer,
+                       LossParameter.NONE: 1}[kind])
+
+    def _normalization(self):
+        p = self.layer_param.loss_param
+        if p.HasField("normalization"):
+            return p.normalization
+        if p.HasField("normalize"):
+            return LossParameter.VALID if p.normalize else LossParameter.BATCH_SIZE
+        return self.default_normalization
 
 
 class Labelled(TensorLayer):
@@ -22,6 +61,12 @@ class Labelled(TensorLayer):
         if math.prod(labels) != math.prod(positions):
             raise self.error(f"expected {math.prod(positions)} labels for scores of shape {scores} "
                              f"with classes on axis {axis}, got {labels}")
+
+    def check_batch(self, scores, labels):
+        """Raises the layer's error unless both have as many items."""
+        if scores[:1] != labels[:1]:
+            raise self.error(f"expected scores and labels of one batch size, "
+                             f"got {scores} and {labels}")
 
     def indices(self, scores, labels, axis, ignore):
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.
@@ -40,49 +85,37 @@ class Labelled(TensorLayer):
         return index, counts
 
 
-@register("SoftmaxWithLoss")
-class SoftmaxWithLoss(Labelled):
-    """-log(probability of the label) after a softmax over the classes, summed and divided by the
-    number that `normalization` names, at least 1.
+class OverClasses(Normalized, Labelled):
+    """A loss that takes a softmax over the classes; its second top is the probabilities, without
+    a gradient."""
 
-    FULL counts all positions, VALID (the default) those that are not ignored, BATCH_SIZE those
-    before the axis of the classes, NONE is 1. The older normalize: true means VALID, false
-    BATCH_SIZE. A second top is the probabilities, without a gradient.
-    """
-
-    loss = True
     no_gradient = (1,)
 
-    def setup(self, bottom, top):
-        p = self.layer_param.loss_param
-        self.ignore = p.ignore_label if p.HasField("ignore_label") else None
-        self.normalization = p.normalization
-        if p.HasField("normalize") and not p.HasField("normalization"):
-            self.normalization = LossParameter.VALID if p.normalize else LossParameter.BATCH_SIZE
+    def class_axis(self, scores):
+        """The axis of the classes, for scores of that shape."""
+        return canonical_axis(self, self.layer_param.softmax_param.axis, scores)
 
     def shapes(self, bottom):
-        scores, labels = bottom
-        self.axis = canonical_axis(self, self.layer_param.softmax_param.axis, scores)
+        scores, labels = bottom[:2]
+        self.axis = self.class_axis(scores)
         self.check_labels(scores, labels, self.axis)
-        if scores[:1] != labels[:1]:
-            raise self.error(f"expected scores and labels of one batch size, "
-                             f"got {scores} and {labels}")
-        return [(), scores][:max(1, len(self.layer_param.top))]
+        self.check_batch(scores, labels)
+        return [(), scores][:len(self.layer_param.top)]
+
+    def with_probability(self, loss, probability):
+        """The tops."""
+        return (loss, probability) if len(self.layer_param.top) == 2 else loss
+
+
+@register("SoftmaxWithLoss")
+class SoftmaxWithLoss(OverClasses):
+    """-log(probability of the label) after a softmax over the classes."""
 
     def compute(self, scores, labels):
         index, counts = self.indices(scores, labels, self.axis, self.ignore)
-        divisor = self._divisor(scores.shape, counts)
-        loss, probability = SoftmaxLoss.apply(scores, index, counts, self.axis, divisor)
-        return (loss, probability) if len(self.layer_param.top) == 2 else loss
-
-    def _divisor(self, shape, counts):
-        if self.normalization == LossParameter.VALID:
-            return counts.sum().clamp(min=1)
-        if self.normalization == LossParameter.FULL:
-            return max(1, counts.numel())
-        if self.normalization == LossParameter.BATCH_SIZE:
-            return max(1, math.prod(shape[:self.axis]))
-        return 1
+        divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
+        return self.with_probability(
+            *SoftmaxLoss.apply(scores, index, counts, self.axis, divisor))
 
 
 class SoftmaxLoss(torch.autograd.Function):
@@ -140,3 +173,84 @@ class Accuracy(Labelled):
         found, present = (scores.new_zeros(scores.shape[self.axis]).index_add_(
             0, index.flatten(), mask.flatten().to(scores.dtype)) for mask in (right, counts))
         return accuracy, found / present.clamp(min=1)
+
+
+@register("InfogainLoss")
+class InfogainLoss(OverClasses):
+    """-sum over classes k of H[label, k] log(probability of k), after a softmax over `axis`.
+
+    H, (classes, classes), is bottom 2 or the binaryproto `source`; with the identity this is
+    SoftmaxWithLoss. Logarithms stop at log(1e-20); the gradient knows no such limit.
+    """
+
+    bottoms = (2, 3)
+    no_gradient = (1, 2)
+
+    def class_axis(self, scores):
+        return canonical_axis(self, self.layer_param.infogain_loss_param.axis, scores)
+
+    def setup(self, bottom, top):
+        source = self.layer_param.infogain_loss_param.source
+        if len(bottom) == 2 and not source:
+            raise self.error("expected infogain_loss_param with a source, or a third bottom")
+        self.file = None if len(bottom) == 3 else torch.from_numpy(
+            np.array(read_blobproto(source), np.float32))
+
+    def shapes(self, bottom):
+        tops = super().shapes(bottom)
+        classes = bottom[0][self.axis]
+        matrix = bottom[2] if len(bottom) == 3 else tuple(self.file.shape)
+        if math.prod(matrix) != classes ** 2:
+            raise self.error(f"expected an infogain matrix of {classes} x {classes}, got {matrix}")
+        return tops
+
+    def compute(self, scores, labels, *given):
+        matrix, = given or (self.file.to(scores.device),)
+        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        rows = matrix.reshape((scores.shape[self.axis],) * 2)[index.squeeze(self.axis)]
+        logs = scores.log_softmax(self.axis)
+        limited = logs + (logs.clamp(min=math.log(LOG_THRESHOLD)) - logs).detach()
+        losses = (rows.movedim(-1, self.axis) * limited).masked_fill(~counts, 0)
+        divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
+        return self.with_probability(-losses.sum() / divisor, logs.detach().exp())
+
+
+class OneForEach(Labelled):
+    """A loss of one label for each item, over all that the item holds; divided by the items."""
+
+    loss = True
+    tops = (1, 1)
+    no_gradient = (1,)
+
+    def shapes(self, bottom):
+        scores, labels = bottom
+        self.check_batch(scores, labels)
+        if math.prod(labels) != scores[0]:
+            raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
+        return [()]
+
+    def compute(self, scores, labels):
+        rows = scores.flatten(1) if scores.dim() > 1 else scores[:, None]
+        index, _ = self.indices(rows, labels, 1, None)
+        return self.losses(rows, index).sum() / len(rows)
+
+
+@register("MultinomialLogisticLoss")
+class MultinomialLogisticLoss(OneForEach):
+    """-log(p of the label), of probabilities of at least 1e-20."""
+
+    def losses(self, rows, index):
+        p = rows.gather(1, index)
+        limited = p + (p.clamp(min=LOG_THRESHOLD) - p).detach()     # the gradient is 1/limited
+        return -limited.log()
+
+
+@register("HingeLoss")
+class HingeLoss(OneForEach):
+    """max(0, 1 - x) for the label and max(0, 1 + x) for all others, summed (L1) or squared (L2)."""
+
+    def losses(self, rows, index):
+        sign = torch.ones_like(rows).scatter_(1, index, -1)
+        margins = (1 + sign * rows).relu()
+        squared = self.layer_param.hinge_loss_param.norm == HingeLossParameter.L2
+        return margins.square() if squared else margins

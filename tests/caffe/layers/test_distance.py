@@ -1,0 +1,66 @@
+"""EuclideanLoss, ContrastiveLoss and SigmoidCrossEntropyLoss."""
+
+import numpy as np
+import pytest
+
+from layer_checks import Z, backward, check_gradient, check_refused, normal, output
+
+RNG = np.random.default_rng(10)
+PAIR = 'type: "ContrastiveLoss" bottom: "x" bottom: "z" bottom: "s" top: "y"'
+SIGMOID = f'type: "SigmoidCrossEntropyLoss" {Z}'
+
+
+def test_euclidean_loss(build):
+    x, z = normal(3, 2, 2), normal(3, 4, seed=1)
+    net = build(f'type: "EuclideanLoss" {Z}', x=x, z=z)
+    assert output(net) == pytest.approx(((x.reshape(3, 4) - z) ** 2).sum() / 6, rel=1e-5)
+    check_gradient(build, f'type: "EuclideanLoss" {Z}', {"x": (3, 2, 2), "z": (3, 4)})
+
+
+@pytest.mark.parametrize("legacy", ["true", "false"])
+def test_contrastive_loss(build, legacy):
+    x, z, alike = normal(6, 3), normal(6, 3, seed=1), np.array([1, 0, 1, 0, 0, 0])
+    layer = f'{PAIR} contrastive_loss_param {{ margin: 3 legacy_version: {legacy} }}'
+    d = np.linalg.norm(x - z, axis=1)
+    apart = np.maximum(3 - d ** 2, 0) if legacy == "true" else np.maximum(3 - d, 0) ** 2
+    assert (apart[alike == 0] > 0).any()
+    expected = np.where(alike, d ** 2, apart).sum() / 12
+    assert output(build(layer, x=x, z=z, s=alike)) == pytest.approx(expected, rel=1e-5)
+    check_gradient(build, layer, {"x": (6, 3), "z": (6, 3)}, fixed={"s": alike},
+                   values=lambda rng, count: rng.normal(size=count))
+
+
+def test_contrastive_gradient_of_what_coincides_is_finite(build):
+    x = normal(2, 3)
+    net = build(PAIR, x=x, z=x, s=np.array([0, 1]))
+    net.forward()
+    gradients = backward(net)
+    assert not gradients["x"].any() and not gradients["z"].any()
+
+
+@pytest.mark.parametrize("param, divisor", [
+    ("", 3), ("normalization: FULL", 12), ("normalization: VALID", 10), ("normalize: true", 10),
+    ("normalization: NONE", 1)])
+def test_sigmoid_cross_entropy(build, param, divisor):
+    x, t = 3 * normal(3, 4), RNG.random((3, 4))
+    t[0, :2] = 7
+    net = build(f'{SIGMOID} loss_param {{ ignore_label: 7 {param} }}', x=x, z=t)
+    s, counts = 1 / (1 + np.exp(-x.astype(float))), t != 7
+    terms = -(t * np.log(s) + (1 - t) * np.log(1 - s))
+    assert output(net) == pytest.approx(terms[counts].sum() / divisor, rel=1e-5)
+    np.testing.assert_allclose(backward(net)["x"], (s - t) * counts / divisor, rtol=1e-4, atol=1e-7)
+
+
+def test_sigmoid_cross_entropy_of_large_scores_is_finite(build):
+    net = build(SIGMOID, x=np.array([[1e4, -1e4]]), z=np.array([[0, 1]]))
+    assert output(net) == pytest.approx(2e4)
+
+
+@pytest.mark.parametrize("layer, shapes, facts", [
+    (f'type: "EuclideanLoss" {Z}', {"x": (2, 3), "z": (2, 4)}, ["(2, 3)", "(2, 4)"]),
+    (f'type: "EuclideanLoss" {Z}', {"x": (2, 3), "z": (3, 2)}, ["(2, 3)", "(3, 2)"]),
+    (SIGMOID, {"x": (2, 3), "z": (2, 4)}, ["(2, 3)", "(2, 4)"]),
+    (PAIR, {"x": (2, 3), "z": (2, 3), "s": (3,)}, ["(N,)", "(3,)"]),
+    (PAIR, {"x": (2, 3, 2), "z": (2, 3, 2), "s": (2,)}, ["(2, 3, 2)"])])
+def test_refused(build, layer, shapes, facts):
+    check_refused(build, layer, shapes, facts)
