@@ -3,9 +3,10 @@
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .errors import CaffeError
+from .image import planes
 from .proto import caffe_pb2
 
 
@@ -43,7 +44,8 @@ def datum_to_array(datum):
 def decode(datum, color=None):
     """The array of any Datum; an encoded image becomes uint8 (channels, height, width), B G R.
 
-    color : True for three channels, False for one, None for what the image has
+    color : True for three channels, False for one, None for what the image has; for what is not
+        encoded it has no meaning
 
     Raises CaffeError if the image cannot be decoded, or the length is not the shape's.
     """
@@ -51,14 +53,5 @@ def decode(datum, color=None):
         if datum.encoded:
             return planes(Image.open(io.BytesIO(datum.data)), color)
         return datum_to_array(datum)
-    except (ValueError, OSError, UnidentifiedImageError) as error:
+    except (ValueError, OSError) as error:
         raise CaffeError(f"a damaged record: {error}") from None
-
-
-def planes(image, color=None):
-    """A PIL image as uint8 (channels, height, width), blue, green, red or grey."""
-    if color is None:
-        color = image.mode not in ("1", "L", "I", "I;16", "F")
-    if not color:
-        return np.asarray(image.convert("L"))[None]
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))

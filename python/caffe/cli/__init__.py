@@ -8,13 +8,14 @@ import sys
 
 from ..errors import CaffeError
 from . import brew, models, pictures
+from .flags import without_truth
 
 _FAMILIES = brew, models, pictures
 
 
 def main(arguments=None):
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
-    args = _parser().parse_args(arguments)
+    args = _parser().parse_args(without_truth(sys.argv[1:] if arguments is None else arguments))
     try:
         args.run(args)
     except (CaffeError, OSError) as error:

@@ -1,6 +1,7 @@
 """Flags that commands share."""
 
 import argparse
+import re
 
 
 def flag(parser, name, **options):
@@ -9,16 +10,17 @@ def flag(parser, name, **options):
 
 
 def boolean(parser, name, **options):
-    """A flag that is true alone, or takes true or false, or is false as --noname."""
-    flag(parser, name, nargs="?", const=True, type=_truth, default=False, **options)
+    """A flag that is true as --name, and false as --noname."""
+    flag(parser, name, action="store_true", **options)
     parser.add_argument(f"--no{name}", f"-no{name}", dest=name, action="store_false",
                         help=argparse.SUPPRESS)
 
 
-def _truth(text):
-    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got '{text}'")
-    return text.lower() in ("true", "1", "yes")
+def without_truth(arguments):
+    """Arguments with --name for --name=true, and --noname for --name=false."""
+    return [re.sub(r"^--?(\w+)=(true|false)$",
+                   lambda m: ("--" if m[2] == "true" else "--no") + m[1], argument)
+            for argument in arguments]
 
 
 def names(text):

@@ -35,12 +35,12 @@ def extract_features(args):
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     for name in blobs:
         net._blob(name)
-    with datasets.writing_lmdbs(outputs) as writers:
+    with datasets.writing_features(outputs) as writers:
         for _ in range(args.num_mini_batches):
             net.forward()
             for name, write in zip(blobs, writers):
                 for features in net.blobs[name].data:
-                    write(datasets.feature_datum(features))
+                    write(features)
     log("Successfully extracted the features!")
 
 

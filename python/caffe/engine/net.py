@@ -167,7 +167,7 @@ class Net:
         """Add file, layer and bottoms to what a layer complains about."""
         try:
             yield
-        except LayerError as error:
+        except CaffeError as error:
             blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(spec.bottom, bottom))
             place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
             raise LayerError(f"{self._source}: {place}: {error}") from error

@@ -1,0 +1,163 @@
+"""LMDBs of Datums: from lists of images, to their mean."""
+
+import io
+import os
+import random
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from .database import open_database
+from .datum import array_to_datum, decode
+from .errors import CaffeError
+from .files import replacing
+from .image import read_list, read_planes, resized
+from .proto import caffe_pb2
+
+MAP_SIZE = 1 << 40      # bytes of address space, which is all that it takes
+COMMIT_EVERY = 1000     # records
+
+
+@contextmanager
+def writing_lmdb(path):
+    """A function write(key, datum) that fills an LMDB, which is at `path` once it is complete.
+
+    Raises CaffeError if something is there already.
+    """
+    if os.path.exists(path):
+        raise CaffeError(f"{path}: is there already")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise CaffeError(f"{path}: there is no folder {folder}")
+    temporary = tempfile.mkdtemp(dir=folder, prefix=os.path.basename(path) + ".")
+    try:
+        with lmdb.open(temporary, map_size=MAP_SIZE, sync=False) as environment:
+            batch = []
+
+            def flush():
+                with environment.begin(write=True) as transaction:
+                    for key, value in batch:
+                        transaction.put(key.encode(), value)
+                batch.clear()
+
+            def write(key, datum):
+                batch.append((key, datum.SerializeToString()))
+                if len(batch) == COMMIT_EVERY:
+                    flush()
+
+            yield write
+            flush()
+            environment.sync(True)
+        os.chmod(temporary, 0o755)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def writing_features(paths):
+    """For each path a function write(array) that adds a record of floats to an LMDB there."""
+    with ExitStack() as stack:
+        yield [_numbered(stack.enter_context(writing_lmdb(path))) for path in paths]
+
+
+def _numbered(write):
+    count = 0
+
+    def add(array):
+        nonlocal count
+        planes = np.asarray(array, float)
+        planes = planes.reshape(planes.shape + (1,) * (3 - planes.ndim))
+        write(f"{count:010d}", array_to_datum(planes))
+        count += 1
+    return add
+
+
+def convert_imageset(listfile, rootfolder, db_name, gray=False, shuffle=False, size=(0, 0),
+                     check_size=False, encoded=False, encode_type=""):
+    """Write the images of a list, `path label` on each line, into an LMDB; returns their number.
+
+    Parameters
+    ----------
+    rootfolder : what stands before each path
+    gray : one channel
+    shuffle : in random order, the same each time
+    size : (height, width) to resize to; 0 keeps what an image has
+    check_size : refuse images of different sizes
+    encoded : keep the compression of the files, if nothing else changes
+    encode_type : the format to compress to, such as "png"; default: the file's
+
+    Raises CaffeError naming the line.
+    """
+    entries = read_list(listfile)
+    if shuffle:
+        random.Random(0).shuffle(entries)
+    first = None
+    with writing_lmdb(db_name) as write:
+        for number, (path, label, place) in enumerate(entries):
+            try:
+                planes = read_planes(rootfolder + path, not gray)
+            except CaffeError as error:
+                raise CaffeError(f"{place}: {error}") from None
+            planes = resized(planes, size[0] or planes.shape[1], size[1] or planes.shape[2])
+            first = first or planes.shape
+            if check_size and planes.shape != first:
+                raise CaffeError(f"{place}: {path} has the shape {planes.shape}, the first image "
+                                 f"{first}")
+            datum = array_to_datum(planes, label)
+            if encoded:
+                datum = caffe_pb2.Datum(encoded=True, label=label, data=_compressed(
+                    rootfolder + path, planes, encode_type, any(size) or gray))
+            write(f"{number:08d}_{path}", datum)
+    return len(entries)
+
+
+def _compressed(path, planes, kind, changed):
+    """The bytes of the file, or, where something is to change, of the planes compressed anew."""
+    own = os.path.splitext(path)[1][1:].lower()
+    kind = kind.lower() or own
+    if not changed and {"jpg": "jpeg"}.get(kind, kind) == {"jpg": "jpeg"}.get(own, own):
+        with open(path, "rb") as file:
+            return file.read()
+    image = Image.fromarray(planes[0] if len(planes) == 1 else planes[::-1].transpose(1, 2, 0))
+    stream = io.BytesIO()
+    image.save(stream, {"jpg": "jpeg"}.get(kind, kind))
+    return stream.getvalue()
+
+
+def compute_image_mean(path, output=None):
+    """The mean of the images in an LMDB, written to `output`, a binaryproto, if given.
+
+    Returns the list of the means of the channels. Raises CaffeError for images of different
+    shapes, naming the key.
+    """
+    total, count = None, 0
+    for key, datum in records(path):
+        array = decode(datum)
+        total = np.zeros(array.shape) if total is None else total
+        if array.shape != total.shape:
+            raise CaffeError(f"{path}, key {key}: expected the shape {total.shape} of the first "
+                             f"image, got {array.shape}; resize them to compute a mean")
+        total += array
+        count += 1
+    if not count:
+        raise CaffeError(f"{path}: it holds no records")
+    mean = total / count
+    if output:
+        channels, height, width = mean.shape
+        blob = caffe_pb2.BlobProto(num=1, channels=channels, height=height, width=width,
+                                   data=mean.ravel())
+        with replacing(output) as file:
+            file.write(blob.SerializeToString())
+    return mean.mean((1, 2)).tolist()
+
+
+def records(path):
+    """The (key, Datum) of an LMDB, in order. Raises CaffeError."""
+    for key, value in open_database(path):
+        yield key, caffe_pb2.Datum.FromString(value)

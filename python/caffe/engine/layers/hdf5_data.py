@@ -1,0 +1,124 @@
+"""HDF5Data and HDF5Output: batches from HDF5 files, and into one."""
+
+import os
+
+import h5py
+import numpy as np
+import torch
+
+from ... import context
+from ...context import TEST
+from ...files import replacing
+from ...image import read_lines
+from .base import TensorLayer, register
+from .input import Source
+
+
+@register("HDF5Data")
+class HDF5Data(Source):
+    """The rows of datasets named as the tops, from the files that `source` lists, again and again.
+
+    Batches run over the ends of files. With `shuffle` the files, and the rows in each, come in
+    random order.
+    """
+
+    def setup(self, bottom, top):
+        p = self.layer_param.hdf5_data_param
+        if self.layer_param.HasField("transform_param"):
+            raise self.error("transforms nothing: expected no transform_param")
+        if not p.batch_size:
+            raise self.error("expected a batch_size of at least 1")
+        self.size, self.shuffle = p.batch_size, p.shuffle
+        self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
+        self.files = self._list(p.source)
+        self.position = self.offset = 0
+        self._start_round()
+        for blob, array in zip(top, self.arrays):
+            blob.reshape(self.size, *array.shape[1:])
+
+    def _list(self, source):
+        files = [line.strip() for line in read_lines(source) if line.strip()]
+        if not files:
+            raise self.error(f"{source}: it lists no files")
+        return files
+
+    def _start_round(self):
+        self.current = 0
+        if self.shuffle:
+            self.random.shuffle(self.files)
+        self._load()
+
+    def _load(self):
+        path = self.files[self.current]
+        try:
+            with h5py.File(path, "r") as file:
+                self.arrays = [np.asarray(file[name][()], np.float32)
+                               for name in self.layer_param.top]
+        except (OSError, KeyError, ValueError) as error:
+            raise self.error(f"{path}: cannot be read: {error}") from None
+        if len({array.shape[:1] for array in self.arrays}) > 1 or not self.arrays[0].shape \
+                or not len(self.arrays[0]):
+            raise self.error(f"{path}: expected datasets of as many rows, one at least, got "
+                             f"{[array.shape for array in self.arrays]}")
+        rows = len(self.arrays[0])
+        self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
+        self.position = 0
+
+    def forward(self, bottom, top):
+        parts, missing = [], self.size
+        while missing:
+            rows = self._rows(missing)
+            parts.append([array[rows] for array in self.arrays])
+            missing -= len(rows)
+        for name, blob, arrays in zip(self.layer_param.top, top, zip(*parts)):
+            if any(array.shape[1:] != arrays[0].shape[1:] for array in arrays):
+                raise self.error(f"rows of dataset '{name}' differ in shape from file to file: "
+                                 f"{[array.shape[1:] for array in arrays]}")
+            blob.set_data(torch.from_numpy(np.concatenate(arrays)).to(context.device()))
+
+    def _rows(self, most):
+        """The numbers of the next rows of this solver, at most `most`, from one file."""
+        if self.position == len(self.order):
+            self.current += 1
+            if self.current == len(self.files):
+                self._start_round()
+            else:
+                self._load()
+        rank, count = ((0, 1) if self.phase == TEST
+                       else (context.solver_rank(), context.solver_count()))
+        first = self.position + (rank - self.offset) % count
+        rows = self.order[first:][::count][:most]
+        stop = min(first + count * most, len(self.order)) if len(rows) else len(self.order)
+        self.offset += stop - self.position
+        self.position = stop
+        return rows
+
+
+@register("HDF5Output")
+class HDF5Output(TensorLayer):
+    """Writes its bottoms as the datasets `data` and `label`, each (N, channels, height, width).
+
+    Each forward replaces the file; the original fails at the second.
+    """
+
+    bottoms, tops = (2, 2), (0, 0)
+
+    def setup(self, bottom, top):
+        self.path = self.layer_param.hdf5_output_param.file_name
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not self.path or not os.path.isdir(folder):
+            raise self.error(f"expected a file_name in an existing folder, got '{self.path}'")
+
+    def shapes(self, bottom):
+        if bottom[0][:1] != bottom[1][:1] or max(map(len, bottom)) > 4:
+            raise self.error(f"expected two bottoms of one batch size and at most 4 axes, "
+                             f"got {bottom}")
+        return []
+
+    def forward(self, bottom, top):
+        with replacing(self.path) as raw, h5py.File(raw, "w") as file:
+            for name, blob in zip(("data", "label"), bottom):
+                file[name] = blob.data.reshape(blob.shape + (1,) * (4 - len(blob.shape)))
+
+    def backward(self, top, propagate_down, bottom):
+        """Nothing comes back from a file."""

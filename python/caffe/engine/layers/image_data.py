@@ -1,0 +1,195 @@
+"""ImageData and WindowData: batches from lists of image files."""
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ...errors import LayerError
+from ...image import read_lines, read_list, read_planes, resized
+from .base import register
+from .data import Batches, naming
+
+
+@register("ImageData")
+class ImageData(Batches):
+    """The images of a list, `path label` on each line, again and again; shuffled before each
+    round with `shuffle`. With new_height and new_width all get that size."""
+
+    def settings(self):
+        return self.layer_param.image_data_param
+
+    def open(self, p):
+        if bool(p.new_height) != bool(p.new_width):
+            raise self.error("expected both new_height and new_width, or neither, got "
+                             f"{p.new_height} and {p.new_width}")
+        self.lines = read_list(p.source, p.root_folder)
+        if p.shuffle:
+            self.random.shuffle(self.lines)
+        self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0
+        if self.skip >= len(self.lines):
+            raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
+
+    def image_shape(self):
+        path, _, name = self.lines[self.skip]
+        return self.transform.shape(_read(path, name, self.settings()).shape)
+
+    def samples(self):
+        return _images(self.lines, self.skip, self.settings(), self.transform, self.random)
+
+
+def _images(lines, skip, p, transform, random):
+    """Endless (transformed image, label, name); what follows a round is shuffled anew."""
+    while True:
+        for path, label, name in lines[skip:]:
+            image = _read(path, name, p)
+            with naming(name):
+                image = transform(image)
+            yield image, label, name
+        skip = 0
+        if p.shuffle:
+            random.shuffle(lines)
+
+
+def _read(path, name, p):
+    with naming(name):
+        return read_planes(path, p.is_color, (p.new_height, p.new_width) if p.new_height else None)
+
+
+@dataclass
+class Window:
+    """A box of an image, its last row and column included, of a class, 0 the background."""
+
+    path: str
+    name: str
+    label: int
+    box: np.ndarray     # left, top, right, bottom
+
+
+@register("WindowData")
+class WindowData(Batches):
+    """Windows of images, warped to crop_size squares, as R-CNN trains on (Girshick et al. 2014).
+
+    A batch holds a share of fg_fraction windows whose overlap with an object is at least
+    fg_threshold, after others, of class 0, whose overlap is below bg_threshold; all are drawn at
+    random. context_pad is the surroundings in the crop on each side; what lies beyond the image
+    is 0 after the mean was subtracted. crop_mode "square" takes the smallest square around a
+    window.
+    """
+
+    def settings(self):
+        return self.layer_param.window_data_param
+
+    def open(self, p):
+        if not self.layer_param.transform_param.crop_size:
+            raise self.error("expected transform_param with a crop_size")
+        if p.crop_mode not in ("warp", "square"):
+            raise self.error(f"expected crop_mode warp or square, got '{p.crop_mode}'")
+        self.foreground, self.background, self.channels = read_windows(p)
+        self.drawn = int(p.batch_size * p.fg_fraction)
+        for kind, windows, needed in (
+                ("foreground", self.foreground, self.drawn),
+                ("background", self.background, p.batch_size - self.drawn)):
+            if needed and not windows:
+                raise self.error(f"{p.source}: it lists no {kind} windows")
+
+    def image_shape(self):
+        crop = self.layer_param.transform_param.crop_size
+        return self.channels, crop, crop
+
+    def samples(self):
+        p, color = self.settings(), self.channels == 3
+        read = lru_cache(None if p.cache_images else 1)(lambda path: read_planes(path, color))
+        return _windows(self.foreground, self.background, self.drawn, p, self.transform, read)
+
+
+def _windows(foreground, background, drawn, p, transform, read):
+    """Endless (crop, label, name): in each batch first background, then foreground."""
+    kinds = [background] * (p.batch_size - drawn) + [foreground] * drawn
+    for windows in itertools.cycle(kinds):
+        window = windows[transform.random.integers(len(windows))]
+        with naming(window.name):
+            image = read(window.path)
+        yield warped(image, window.box, p, transform), window.label, window.name
+
+
+def warped(image, box, p, transform):
+    """A window of an image as a square of crop_size, less the mean, scaled, perhaps mirrored."""
+    size, limits = transform.param.crop_size, np.array(image.shape[:0:-1])      # width, height
+    box = np.array(box)
+    if p.context_pad or p.crop_mode == "square":
+        box = _grown(box, size / (size - 2 * p.context_pad), p.crop_mode == "square")
+    first, last = box[:2], box[2:]
+    scale = size / (last - first + 1)
+    before = np.maximum(0, -first)
+    after = np.maximum(0, last - limits + 1)
+    (left, top), (right, bottom) = first + before, last - after
+    width, height = np.rint((np.array([right - left, bottom - top]) + 1) * scale).astype(int)
+    mirror = transform.mirrors()
+    x = int(np.rint((after if mirror else before) * scale)[0])
+    y = int(np.rint(before * scale)[1])
+    width, height = min(width, size - x), min(height, size - y)
+    part = resized(image[:, top:bottom + 1, left:right + 1], height, width).astype(np.float32)
+    place = slice(None), slice(y, y + height), slice(x, x + width)
+    crop = np.zeros((len(image), size, size), np.float32)
+    crop[place] = ((part[:, :, ::-1] if mirror else part) - _mean(transform, size, place)) \
+        * np.float32(transform.param.scale)
+    return crop
+
+
+def _grown(box, factor, square):
+    half = (box[2:] - box[:2] + 1) / 2
+    centre = box[:2] + half
+    if square:
+        half = np.full(2, half.max())
+    return np.rint(np.concatenate([centre - half * factor, centre + half * factor])).astype(int)
+
+
+def _mean(transform, size, place):
+    """The part of the mean image's centre that lies at `place`, or the mean values."""
+    if transform.mean is None:
+        return 0
+    if not transform.param.mean_file:
+        return transform.mean
+    offset = (transform.mean.shape[2] - size) // 2
+    return transform.mean[:, offset:offset + size, offset:offset + size][place]
+
+
+def read_windows(p):
+    """(foreground windows, background windows, channels) of a window file.
+
+    For each image: `# index`, path, channels, height, width, number of windows, and for each
+    window `class overlap left top right bottom`.
+    """
+    lines = enumerate(read_lines(p.source), 1)
+    foreground, background, channels = [], [], None
+    number = 0
+    try:
+        for number, line in lines:
+            if not line.strip():
+                continue
+            if not line.startswith("#"):
+                raise ValueError(f"expected `# index`, got '{line}'")
+            path = p.root_folder + next(lines)[1].strip()
+            channels, _, _, count = [int(next(lines)[1]) for _ in range(4)]
+            for _ in range(count):
+                number, line = next(lines)
+                label, overlap, *box = (float(word) for word in line.split())
+                left, top, right, bottom = map(int, box)
+                window = Window(path, f"{p.source}:{number}", int(label),
+                                np.array([left, top, right, bottom]))
+                if overlap >= p.fg_threshold:
+                    if window.label <= 0:
+                        raise ValueError("expected the class of a foreground window above 0, "
+                                         f"got {window.label}")
+                    foreground.append(window)
+                elif overlap < p.bg_threshold:
+                    window.label = 0
+                    background.append(window)
+    except (ValueError, StopIteration) as error:
+        what = str(error) or "the file ends within an entry"
+        raise LayerError(f"{p.source}:{number}: {what}") from None
+    if channels is None:
+        raise LayerError(f"{p.source}: it lists no images")
+    return foreground, background, channels

@@ -1,0 +1,44 @@
+"""Prefetch: the next batches are made while the net computes."""
+
+import queue
+import threading
+import weakref
+
+DEPTH = 4       # batches ahead, as Caffe's default
+
+
+class Prefetch:
+    """Takes items from an iterator in a thread of its own, a few ahead of who asks for them.
+
+    Items keep their order; what the iterator raises is raised in `next`. The thread ends when the
+    Prefetch is no longer used, and does not keep the interpreter alive.
+    """
+
+    def __init__(self, iterator, depth=DEPTH):
+        self._items = queue.Queue(depth)
+        stopped = threading.Event()
+        weakref.finalize(self, stopped.set)
+        threading.Thread(target=_fill, args=(iterator, self._items, stopped), daemon=True).start()
+
+    def next(self):
+        """The next item."""
+        item, error = self._items.get()
+        if error is not None:
+            raise error
+        return item
+
+
+def _fill(iterator, items, stopped):
+    while not stopped.is_set():
+        try:
+            entry = next(iterator), None
+        except BaseException as error:
+            entry = None, error
+        while not stopped.is_set():
+            try:
+                items.put(entry, timeout=0.1)
+                break
+            except queue.Full:
+                continue
+        if entry[1] is not None:
+            return

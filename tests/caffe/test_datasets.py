@@ -1,0 +1,147 @@
+"""LMDBs, from lists of images to their mean and back into nets; and the tools that do it."""
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe
+from caffe import datasets
+from caffe.cli import main
+from caffe.datum import decode
+from caffe.engine.weights import read_blobproto
+from caffe.errors import CaffeError
+from caffe.image import read_planes, resized
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """The arrays (height, width, 3) of images 0 to 4, RGB, that images.txt lists."""
+    monkeypatch.chdir(tmp_path)
+    arrays = RNG.integers(0, 256, (5, 6, 8, 3)).astype(np.uint8)
+    (tmp_path / "root").mkdir()
+    for number, array in enumerate(arrays):
+        Image.fromarray(array).save(tmp_path / "root" / f"an image {number}.png")
+    (tmp_path / "images.txt").write_text("".join(f"an image {i}.png {i + 10}\n" for i in range(5)))
+    return arrays
+
+
+def bgr(array):
+    return array[:, :, ::-1].transpose(2, 0, 1)
+
+
+def test_convert_imageset(images):
+    assert datasets.convert_imageset("images.txt", "root/", "db") == 5
+    found = list(datasets.records("db"))
+    assert [key for key, _ in found] == [f"0000000{i}_an image {i}.png" for i in range(5)]
+    assert [datum.label for _, datum in found] == list(range(10, 15))
+    for (_, datum), array in zip(found, images):
+        np.testing.assert_array_equal(decode(datum), bgr(array))
+
+
+def test_encoded_records_are_the_files(images, tmp_path):
+    datasets.convert_imageset("images.txt", "root/", "db", encoded=True)
+    for number, (_, datum) in enumerate(datasets.records("db")):
+        assert datum.encoded
+        assert datum.data == (tmp_path / "root" / f"an image {number}.png").read_bytes()
+    datasets.convert_imageset("images.txt", "root/", "smaller", encoded=True, size=(3, 4))
+    assert decode(next(datasets.records("smaller"))[1]).shape == (3, 3, 4)
+
+
+def test_gray_resized_shuffled(images):
+    datasets.convert_imageset("images.txt", "root/", "db", gray=True, size=(3, 0), shuffle=True)
+    found = [datum for _, datum in datasets.records("db")]
+    assert {(d.channels, d.height, d.width) for d in found} == {(1, 3, 8)}
+    labels = [datum.label for datum in found]
+    assert sorted(labels) == list(range(10, 15)) != labels
+
+
+def test_what_convert_imageset_refuses_leaves_nothing(images, tmp_path):
+    (tmp_path / "bad.txt").write_text("an image 0.png 1\nabsent.png 2\n")
+    with pytest.raises(CaffeError, match="bad.txt:2: root/absent.png: cannot be read"):
+        datasets.convert_imageset("bad.txt", "root/", "db")
+    Image.new("RGB", (3, 3)).save(tmp_path / "root" / "small.png")
+    (tmp_path / "bad.txt").write_text("an image 0.png 1\nsmall.png 2\n")
+    with pytest.raises(CaffeError, match=r"bad.txt:2: .*small.png has the shape \(3, 3, 3\)"):
+        datasets.convert_imageset("bad.txt", "root/", "db", check_size=True)
+    (tmp_path / "bad.txt").write_text("an image 0.png one\n")
+    with pytest.raises(CaffeError, match="bad.txt:1: expected `path label`"):
+        datasets.convert_imageset("bad.txt", "root/", "db")
+    assert not list(tmp_path.glob("db*"))
+    (tmp_path / "db").mkdir()
+    with pytest.raises(CaffeError, match="db: is there already"):
+        datasets.convert_imageset("images.txt", "root/", "db")
+
+
+def test_compute_image_mean(images):
+    datasets.convert_imageset("images.txt", "root/", "db")
+    means = datasets.compute_image_mean("db", "mean.binaryproto")
+    expected = bgr(images.astype(float).mean(0))
+    np.testing.assert_allclose(read_blobproto("mean.binaryproto")[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(means, expected.mean((1, 2)))
+
+
+def test_a_mean_of_images_of_different_sizes(images, tmp_path):
+    Image.new("RGB", (3, 3)).save(tmp_path / "root" / "small.png")
+    (tmp_path / "images.txt").write_text("an image 0.png 1\nsmall.png 2\n")
+    datasets.convert_imageset("images.txt", "root/", "db")
+    with pytest.raises(CaffeError, match=r"key 00000001_small.png: expected the shape"):
+        datasets.compute_image_mean("db", "mean.binaryproto")
+    assert not list(tmp_path.glob("mean*"))
+    with pytest.raises(CaffeError, match="absent: cannot be read as an LMDB"):
+        datasets.compute_image_mean("absent")
+
+
+def test_the_tools(images, tmp_path, capsys):
+    assert main(["convert_imageset", "-resize_width=4", "--resize_height", "4", "--gray=true", "-shuffle=false",
+                 "root/", "images.txt", "db"]) == 0
+    assert "Processed 5 files." in capsys.readouterr().err
+    assert main(["compute_image_mean", "db", "mean.binaryproto"]) == 0
+    assert "mean_value channel [0]: " in capsys.readouterr().err
+    (tmp_path / "net.prototxt").write_text("""
+        layer { name: "data" type: "Data" top: "data" top: "label"
+                data_param { source: "db" backend: LMDB batch_size: 2 }
+                transform_param { mean_file: "mean.binaryproto" } }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param {
+                num_output: 3 weight_filler { type: "gaussian" } } }""")
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    net.save("w.caffemodel")
+    assert main(["extract_features", "w.caffemodel", "net.prototxt", "fc,label", "fc,labels", "2",
+                 "lmdb"]) == 0
+    found = [decode(datum) for _, datum in datasets.records("fc")]
+    assert [array.shape for array in found] == [(3, 1, 1)] * 4
+    np.testing.assert_allclose(found[0].ravel(), net.forward()["fc"][0], rtol=1e-5)
+    assert [decode(datum).item() for _, datum in datasets.records("labels")] == [10, 11, 12, 13]
+
+
+def test_extract_features_of_what_is_not_there(images, capsys, tmp_path):
+    (tmp_path / "net.prototxt").write_text('layer { name: "x" type: "DummyData" top: "x" '
+                                           'dummy_data_param { shape { dim: 1 } } }')
+    caffe.Net("net.prototxt", caffe.TEST).save("w.caffemodel")
+    assert main(["extract_features", "w.caffemodel", "net.prototxt", "y", "db", "1", "lmdb"]) == 1
+    assert "no blob 'y'" in capsys.readouterr().err and not (tmp_path / "db").exists()
+
+
+@pytest.mark.parametrize("size", [(3, 4), (12, 16), (5, 13), (6, 8)])
+def test_resizing_is_opencv_s(tmp_path, size):
+    import cv2
+    array = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    expected = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
+    made = resized(array.transpose(2, 0, 1), *size)
+    assert made.dtype == np.uint8 and np.abs(made.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_any_image_is_bgr(tmp_path, mode):
+    image = Image.fromarray(RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)).convert(mode)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    image.save(path)
+    np.testing.assert_array_equal(read_planes(str(path)), bgr(np.asarray(image.convert("RGB"))))
+
+
+def test_the_database_is_an_lmdb(images):
+    datasets.convert_imageset("images.txt", "root/", "db")
+    with lmdb.open("db", readonly=True) as environment:
+        assert environment.stat()["entries"] == 5
