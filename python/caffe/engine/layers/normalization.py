@@ -61,9 +61,7 @@ class BatchNorm(TensorLayer):
     """
 
     def setup(self, bottom, top):
-        p, shape = self.layer_param.batch_norm_param, bottom[0].shape
-        self.use_global_stats = (p.use_global_stats if p.HasField("use_global_stats")
-                                 else self.phase == TEST)
+        shape = bottom[0].shape
         self.channels = shape[1] if len(shape) > 1 else 1
         for size in (self.channels, self.channels, 1):
             self.blobs.add_blob(size)
@@ -72,6 +70,12 @@ class BatchNorm(TensorLayer):
                              f"got {[spec.lr_mult for spec in self.layer_param.param]}")
         while len(self.layer_param.param) < len(self.blobs):
             self.layer_param.param.add(lr_mult=0)
+
+    @property
+    def use_global_stats(self):
+        """Whether the stored statistics are used."""
+        p = self.layer_param.batch_norm_param
+        return p.use_global_stats if p.HasField("use_global_stats") else self.phase == TEST
 
     def shapes(self, bottom):
         channels = bottom[0][1] if len(bottom[0]) > 1 else 1

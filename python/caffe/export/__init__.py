@@ -1,0 +1,14 @@
+"""Nets for other runtimes: a torch.nn.Module, an ONNX file, weights as safetensors."""
+
+from importlib import import_module
+
+_FROM = {"to_torch": "torch_module", "to_onnx": "onnx_file",
+         "save_safetensors": "safetensors_file", "load_safetensors": "safetensors_file"}
+
+__all__ = list(_FROM)
+
+
+def __getattr__(name):
+    if name in _FROM:
+        return getattr(import_module("." + _FROM[name], __name__), name)
+    raise AttributeError(f"module 'caffe.export' has no attribute '{name}'")

@@ -1,0 +1,150 @@
+"""ONNX files, run by onnxruntime at several sizes, against the engine."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import caffe
+import nets
+from caffe.errors import LayerError
+from caffe.export import to_onnx
+
+Z = 'bottom: "x" bottom: "z" top: "y"'
+X = 'bottom: "x" top: "y"'
+FILL = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" }'
+GAUSS = 'filler { type: "gaussian" }'
+
+LAYERS = {
+    "conv": f'type: "Convolution" {X} convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 '
+            f'group: 2 {FILL} }}',
+    "conv rect": f'type: "Convolution" {X} convolution_param {{ num_output: 3 kernel_h: 3 '
+                 f'kernel_w: 2 stride: 2 pad: 2 dilation: 2 {FILL} }}',
+    "deconv": f'type: "Deconvolution" {X} convolution_param {{ num_output: 4 kernel_size: 4 '
+              f'stride: 2 pad: 1 group: 2 {FILL} }}',
+    "relu": f'type: "ReLU" {X}', "leaky": f'type: "ReLU" {X} relu_param {{ negative_slope: 0.1 }}',
+    "prelu": f'type: "PReLU" {X} prelu_param {{ {GAUSS} }}',
+    "prelu shared": f'type: "PReLU" {X} prelu_param {{ channel_shared: true }}',
+    "elu": f'type: "ELU" {X} elu_param {{ alpha: 0.5 }}',
+    "sigmoid": f'type: "Sigmoid" {X}', "tanh": f'type: "TanH" {X}', "abs": f'type: "AbsVal" {X}',
+    "bnll": f'type: "BNLL" {X}', "swish": f'type: "Swish" {X} swish_param {{ beta: 2 }}',
+    "clip": f'type: "Clip" {X} clip_param {{ min: -0.5 max: 1 }}',
+    "threshold": f'type: "Threshold" {X} threshold_param {{ threshold: 0.2 }}',
+    "power": f'type: "Power" {X} power_param {{ power: 2 scale: 3 shift: 1 }}',
+    "exp": f'type: "Exp" {X} exp_param {{ base: 2 scale: 0.5 shift: 1 }}',
+    "exp e": f'type: "Exp" {X}',
+    "log": f'type: "Log" {X} log_param {{ base: 10 scale: 0.1 shift: 3 }}',
+    "dropout": f'type: "Dropout" {X}',
+    "sum": f'type: "Eltwise" {Z} eltwise_param {{ coeff: 2 coeff: -1 }}',
+    "product": f'type: "Eltwise" {Z} eltwise_param {{ operation: PROD }}',
+    "maximum": f'type: "Eltwise" {Z} eltwise_param {{ operation: MAX }}',
+    "scale": f'type: "Scale" {X} scale_param {{ bias_term: true {GAUSS} bias_{GAUSS} }}',
+    "scale scalar": f'type: "Scale" {X} scale_param {{ num_axes: 0 {GAUSS} }}',
+    "bias": f'type: "Bias" {X} bias_param {{ {GAUSS} }}',
+    "scale given": f'type: "Scale" {Z} scale_param {{ axis: 0 }}',
+    "fc axis": f'type: "InnerProduct" {X} inner_product_param {{ num_output: 3 axis: 1 {FILL} }}',
+    "fc transposed": f'type: "InnerProduct" {X} inner_product_param {{ num_output: 3 axis: -1 '
+                     f'transpose: true bias_term: false {FILL} }}',
+    "batch norm": f'type: "BatchNorm" {X}',
+    "lrn": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 local_size: 3 k: 2 }}',
+    "lrn within": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 norm_region: WITHIN_CHANNEL }}',
+    "softmax": f'type: "Softmax" {X}',
+    "mvn": f'type: "MVN" {X}',
+    "mvn across": f'type: "MVN" {X} mvn_param {{ across_channels: true normalize_variance: false }}',
+    "argmax": f'type: "ArgMax" {X} argmax_param {{ axis: 1 }}',
+    "argmax values": f'type: "ArgMax" {X} argmax_param {{ axis: 1 out_max_val: true }}',
+    "argmax all": f'type: "ArgMax" {X} argmax_param {{ out_max_val: true }}',
+    "sum of squares": f'type: "Reduction" {X} reduction_param {{ operation: SUMSQ axis: 1 '
+                      'coeff: 0.5 }',
+    "mean": f'type: "Reduction" {X} reduction_param {{ operation: MEAN axis: 2 }}',
+    "asum": f'type: "Reduction" {X} reduction_param {{ operation: ASUM }}',
+    "crop": f'type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param {{ axis: 2 offset: 1 '
+            'offset: 2 }',
+    "concat": f'type: "Concat" {Z}',
+    "slice": f'type: "Slice" {X} top: "y2" slice_param {{ slice_point: 1 }}',
+    "tile": f'type: "Tile" {X} tile_param {{ axis: 1 tiles: 2 }}',
+    "reshape": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 0 dim: -1 dim: 2 }} }}',
+    "reshape middle": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 2 dim: 2 }} axis: 1 '
+                      'num_axes: 1 }',
+    "flatten": f'type: "Flatten" {X}',
+    "flatten middle": f'type: "Flatten" {X} flatten_param {{ axis: 1 end_axis: 2 }}',
+    "global ave": f'type: "Pooling" {X} pooling_param {{ pool: AVE global_pooling: true }}',
+    "global max": f'type: "Pooling" {X} pooling_param {{ global_pooling: true }}',
+}
+# these take all of an image's values
+FIXED = {"fc axis", "fc transposed", "scale given"}
+
+
+def check(net, path, sizes, seed=0):
+    """One file, at each of the sizes {input: shape}, gives what the engine gives."""
+    to_onnx(net, str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(seed)
+    for shapes in sizes:
+        inputs = {name: rng.normal(size=shape).astype(np.float32)
+                  for name, shape in shapes.items()}
+        for name, array in inputs.items():
+            net.blobs[name].reshape(*array.shape)
+        expected = net.forward(**inputs)
+        found = dict(zip(net.outputs, session.run(net.outputs, inputs)))
+        for name in net.outputs:
+            assert found[name].shape == expected[name].shape
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-4,
+                                       atol=1e-5 * np.abs(expected[name]).max() + 1e-6)
+
+
+def build(tmp_path, layer):
+    inputs = [name for name in "xzr" if f'bottom: "{name}"' in layer]
+    shape = {"x": (2, 4, 7, 6), "z": (2, 4, 7, 6), "r": (1, 1, 3, 4)}
+    text = "".join(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+                   + " ".join(f"dim: {n}" for n in shape[name]) + " } } }\n" for name in inputs)
+    (tmp_path / "net.prototxt").write_text(text + f'layer {{ name: "layer" {layer} }}')
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    return net, {name: shape[name] for name in inputs}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layer(tmp_path, kind):
+    caffe.set_random_seed(3)
+    net, shapes = build(tmp_path, LAYERS[kind])
+    if kind == "batch norm":
+        for blob, value in zip(net.params["layer"], ([1, 2, 3, 4], [1, 2, 3, 4], [2])):
+            blob.data[...] = value
+    bigger = shapes if kind in FIXED else {
+        name: (3, shape[1], shape[2] + 4, shape[3] + 5) if name != "r" else shape
+        for name, shape in shapes.items()}
+    check(net, tmp_path / "net.onnx", [shapes, bigger])
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+@pytest.mark.parametrize("kernel, stride, pad, mode", [
+    (2, 2, 0, "CEIL"), (3, 2, 0, "CEIL"), (3, 2, 1, "CEIL"), (3, 3, 1, "CEIL"), (2, 2, 1, "CEIL"),
+    (3, 2, 2, "CEIL"), (3, 1, 1, "CEIL"), (2, 3, 0, "CEIL"), (3, 2, 1, "FLOOR"),
+    (2, 2, 0, "FLOOR")])
+def test_pooling(tmp_path, pool, kernel, stride, pad, mode):
+    net, _ = build(tmp_path, f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_size: '
+                             f'{kernel} stride: {stride} pad: {pad} round_mode: {mode} }}')
+    check(net, tmp_path / "net.onnx",
+          [{"x": (1, 4, height, width)} for height, width in ((4, 5), (5, 4), (6, 7), (7, 9))])
+
+
+@pytest.mark.parametrize("head", ["fcn32s", "fcn16s", "fcn8s"])
+def test_fcn(tmp_path, head):
+    caffe.set_random_seed(3)
+    path = nets.write_prototxt(tmp_path / "deploy.prototxt",
+                               nets.fcn(head, "deploy", width=1 / 16))
+    net = caffe.Net(str(path), caffe.TEST)
+    for blobs in net.params.values():
+        for blob in blobs:
+            blob.data[...] = np.random.default_rng(blob.count).normal(
+                scale=(2 / max(1, blob.count // blob.shape[0])) ** 0.5, size=blob.shape)
+    check(net, tmp_path / "net.onnx", [{"data": (1, 3, 33, 47)}, {"data": (2, 3, 64, 96)}])
+
+
+def test_what_has_no_form_is_listed(tmp_path):
+    net, _ = build(tmp_path, f'type: "SPP" {X} spp_param {{ pyramid_height: 1 }}')
+    with pytest.raises(LayerError, match=r"no ONNX form for the layers 'layer' \(SPP\)"):
+        to_onnx(net, str(tmp_path / "net.onnx"))
+    net, _ = build(tmp_path, f'type: "ArgMax" {X} argmax_param {{ top_k: 2 }}')
+    with pytest.raises(LayerError, match=r"'layer' \(ArgMax\): no ONNX form for top_k above 1"):
+        to_onnx(net, str(tmp_path / "net.onnx"))
+    assert not (tmp_path / "net.onnx").exists()

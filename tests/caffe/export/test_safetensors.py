@@ -1,0 +1,41 @@
+"""Weights as safetensors."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from caffe.errors import WeightsError
+from caffe.export import load_safetensors, save_safetensors
+
+TEXT = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "in/a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" }
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+"""
+
+
+def test_round_trip(net, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    first, second = net(TEXT), net(TEXT)
+    save_safetensors(first, path)
+    assert set(load_file(path)) == {"in/a.0", "in/a.1", "b.1"}
+    load_safetensors(second, path)
+    for name, blobs in first.params.items():
+        for mine, theirs in zip(blobs, second.params[name]):
+            np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+def test_what_does_not_fit_changes_nothing(net, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    save_safetensors(net(TEXT), path)
+    other = net(TEXT.replace('param { name: "w" }', ""))
+    before = other.params["in/a"][0].data.copy()
+    with pytest.raises(WeightsError, match=r"parameter 0 of layer 'b' is missing.*\(3, 3\)"):
+        load_safetensors(other, path)
+    np.testing.assert_array_equal(other.params["in/a"][0].data, before)
+    (tmp_path / "w.safetensors").write_bytes(b"nonsense")
+    for name in (path, path + "x"):
+        with pytest.raises(WeightsError, match="cannot be read as safetensors"):
+            load_safetensors(other, name)
