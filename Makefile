@@ -6,7 +6,7 @@ DEVICE ?= --gpu 0
 SOLVE = .venv/bin/python solvers/solve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow data-voc vgg16 check-voc \
+.PHONY: help demo test test-slow fidelity data-voc vgg16 check-voc \
 	voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce clean
 
 help:  ## list the targets
@@ -31,6 +31,9 @@ test: .venv/done  ## run the tests
 test-slow: .venv/done  ## run the tests that train for minutes
 	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
 	@.venv/bin/python -m pytest -m slow
+
+fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
+	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
 	@.venv/bin/python data/download.py voc

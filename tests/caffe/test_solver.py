@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,10 +12,9 @@ import torch
 import caffe
 from caffe.errors import CaffeError, WeightsError
 from caffe.proto import caffe_pb2
+from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 SNAPSHOT = GOLDEN / "snapshots" / "sgd_heavy_snap_iter_5.solverstate"
-RUNS = sorted((GOLDEN / "solvers").glob("sgd_*.npz"))
 
 LINE = """
 layer { name: "x" type: "Input" top: "x" top: "y"
@@ -59,45 +57,22 @@ def fit(tmp_path):
     return build
 
 
-def recorded_solver(run, folder):
-    (folder / "net.prototxt").write_text(str(run["net"]))
-    (folder / "solver.prototxt").write_text(str(run["solver"]))
-    solver = caffe.get_solver(str(folder / "solver.prototxt"))
-    for key in run.files:
-        kind, *place = key.split("/")
-        if kind == "init":
-            solver.net.params[place[0]][int(place[1])].data[...] = run[key]
-    return solver
-
-
 def check_steps(solver, run, iterations):
     """Take the recorded steps and compare loss and weights after each."""
-    for i in iterations:
-        for key in run.files:
-            if key.startswith(f"feed/{i}/"):
-                solver.net.blobs[key.split("/")[2]].data[...] = run[key]
-        solver.step(1)
-        close(solver.net.blobs["loss"].data, run[f"loss/{i}"], f"loss/{i}")
-        for key in run.files:
-            if key.startswith(f"param/{i}/"):
-                layer, number = key.split("/")[2:]
-                close(solver.net.params[layer][int(number)].data, run[key], key)
+    for key, actual, expected in run_solver(solver, run, iterations):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=5e-6, err_msg=key)
 
 
-def close(actual, expected, name):
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=5e-6, err_msg=name)
-
-
-@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOLVERS, ids=lambda path: path.stem)
 def test_recorded_run(path, mode, tmp_path):
     run = np.load(path)
-    check_steps(recorded_solver(run, tmp_path), run, range(8))
+    check_steps(load_solver(run, tmp_path), run, range(8))
 
 
 @pytest.mark.parametrize("name, suffix", [("sgd_heavy", ""), ("sgd_heavy_h5", ".h5")])
 def test_continuing_from_the_original_s_snapshot(mode, tmp_path, name, suffix):
     run = np.load(GOLDEN / "solvers" / f"{name}.npz")
-    solver = recorded_solver(run, tmp_path)
+    solver = load_solver(run, tmp_path)
     for kind in ("caffemodel", "solverstate"):      # the state names its model snap_iter_5
         shutil.copy(GOLDEN / "snapshots" / f"{name}_snap_iter_5.{kind}{suffix}",
                     tmp_path / f"snap_iter_5.{kind}{suffix}")
@@ -132,7 +107,7 @@ def test_snapshot_files(fit, tmp_path):
 
 def test_snapshots_in_hdf5_are_laid_out_as_the_original_s(tmp_path):
     run = np.load(GOLDEN / "solvers" / "sgd_heavy_h5.npz")
-    solver = recorded_solver(run, tmp_path)
+    solver = load_solver(run, tmp_path)
     solver.param.snapshot_prefix = str(tmp_path / "snap")
     check_steps(solver, run, range(5))
     solver.snapshot()

@@ -118,13 +118,15 @@ def test_layer(tmp_path, kind):
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])
 @pytest.mark.parametrize("kernel, stride, pad, mode", [
     (2, 2, 0, "CEIL"), (3, 2, 0, "CEIL"), (3, 2, 1, "CEIL"), (3, 3, 1, "CEIL"), (2, 2, 1, "CEIL"),
-    (3, 2, 2, "CEIL"), (3, 1, 1, "CEIL"), (2, 3, 0, "CEIL"), (3, 2, 1, "FLOOR"),
-    (2, 2, 0, "FLOOR")])
+    (3, 2, 2, "CEIL"), (3, 1, 1, "CEIL"), (3, 2, 1, "FLOOR"), (2, 2, 0, "FLOOR"),
+    (2, 3, 0, "CEIL")])
 def test_pooling(tmp_path, pool, kernel, stride, pad, mode):
     net, _ = build(tmp_path, f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_size: '
                              f'{kernel} stride: {stride} pad: {pad} round_mode: {mode} }}')
-    check(net, tmp_path / "net.onnx",
-          [{"x": (1, 4, height, width)} for height, width in ((4, 5), (5, 4), (6, 7), (7, 9))])
+    sizes = [(4, 5), (5, 4), (6, 7), (7, 9)]
+    if (kernel, stride, pool) == (2, 3, "AVE"):
+        sizes = [(5, 5), (8, 11)]       # at others Caffe's last window holds nothing: 0/0
+    check(net, tmp_path / "net.onnx", [{"x": (1, 4, *size)} for size in sizes])
 
 
 @pytest.mark.parametrize("head", ["fcn32s", "fcn16s", "fcn8s"])
