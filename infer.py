@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
-from palette import VOC_CLASSES, colour_map, label_image
+from palette import VOC_CLASSES, label_image, overlay, shares
 from solvers.command import add_device, report_errors, set_device
 
 ROOT = Path(__file__).resolve().parent
@@ -128,26 +128,25 @@ class Segmenter:
 def class_names(net, count):
     """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
     path = Path(net).with_name("classes.txt")
+    if not path.exists():
+        return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class {i}" for i in range(count)]
     try:
-        names = path.read_text(encoding="utf-8").splitlines() if path.exists() else VOC_CLASSES
+        names = [name for name in path.read_text(encoding="utf-8").splitlines() if name]
     except UnicodeDecodeError as error:
         raise InferError(f"{path}: not a list of class names: {error}") from None
-    names = [name for name in names if name]
-    return names if len(names) == count else [f"class {i}" for i in range(count)]
+    if len(names) != count:
+        raise InferError(f"{path}: {len(names)} names for the net's {count} classes")
+    return names
 
 
 # images
 
 def find_images(paths):
-    """The images named, and those in folders named. Raises InferError for an empty folder."""
+    """The images named, and those in folders named; a folder without any stands for itself."""
     images = []
     for path in paths:
-        found = [path]
-        if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not found:
-            raise InferError(f"{path}: a folder without images")
-        images += found
+        inside = path.iterdir() if path.is_dir() else ()
+        images += sorted(file for file in inside if file.suffix.lower() in SUFFIXES) or [path]
     return images
 
 
@@ -182,34 +181,10 @@ def read_image(path):
             return image.convert("RGB")
     except FileNotFoundError:
         raise InferError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InferError(f"{path}: a folder without images") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InferError(f"{path}: not a readable image: {error}") from None
-
-
-# results
-
-def shares(label):
-    """[(class, share of the pixels)] of the classes present, the largest first."""
-    numbers, counts = np.unique(label, return_counts=True)
-    return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts)]
-
-
-def overlay(image, label, names):
-    """The image under the colours of its classes, with a legend below."""
-    picture = Image.blend(image, Image.fromarray(colour_map()[label]), 0.55)
-    font, row = ImageFont.load_default(14), 20
-    entries = [(number, f"{names[number]} {share:.1%}") for number, share in shares(label)]
-    column = 32 + round(max(font.getlength(text) for _, text in entries))
-    columns = max(1, image.width // column)
-    height = image.height + row * -(-len(entries) // columns) + 6
-    canvas = Image.new("RGB", (max(image.width, column), height), "white")
-    canvas.paste(picture)
-    draw = ImageDraw.Draw(canvas)
-    for place, (number, text) in enumerate(entries):
-        x, y = column * (place % columns) + 4, image.height + 4 + row * (place // columns)
-        draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour_map()[number])), "black")
-        draw.text((x + 20, y - 1), text, "black", font)
-    return canvas
 
 
 def write(image, path):

@@ -1,4 +1,4 @@
-"""The colours and names of the PASCAL VOC classes, for label images and overlays."""
+"""The colours and names of the PASCAL VOC classes; label images and overlays."""
 
 import numpy as np
 
@@ -28,3 +28,28 @@ def label_image(label):
     image = Image.fromarray(label)
     image.putpalette(colour_map().tobytes())
     return image
+
+
+def shares(label):
+    """[(class, share of the pixels)] of the classes present in `label`, the largest first."""
+    numbers, counts = np.unique(label, return_counts=True)
+    return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts)]
+
+
+def overlay(image, label, names):
+    """An RGB image under the colours of its classes, with a legend of their `names` below."""
+    from PIL import Image, ImageDraw, ImageFont
+    picture = Image.blend(image, Image.fromarray(colour_map()[label]), 0.55)
+    font, row = ImageFont.load_default(14), 20
+    entries = [(number, f"{names[number]} {share:.1%}") for number, share in shares(label)]
+    column = 32 + round(max(font.getlength(text) for _, text in entries))
+    columns = max(1, image.width // column)
+    height = image.height + row * -(-len(entries) // columns) + 6
+    canvas = Image.new("RGB", (max(image.width, column), height), "white")
+    canvas.paste(picture)
+    draw = ImageDraw.Draw(canvas)
+    for place, (number, text) in enumerate(entries):
+        x, y = column * (place % columns) + 4, image.height + 4 + row * (place // columns)
+        draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour_map()[number])), "black")
+        draw.text((x + 20, y - 1), text, "black", font)
+    return canvas

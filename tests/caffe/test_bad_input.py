@@ -49,6 +49,9 @@ def test_a_net_that_cannot_be_built(net, text, complaint):
 @pytest.mark.parametrize("bottoms, bad, shapes", [
     (dict(a=(2, 3, 8, 8), b=(2, 3, 7, 8)), layer("Eltwise", "a b"),
      ["'a' (2, 3, 8, 8)", "'b' (2, 3, 7, 8)"]),
+    (dict(a=(2, 3, 8, 8), b=(2, 3, 7, 8)),      # 'a' is split, but has no other name to users
+     layer("ReLU", "a", "r").replace("bad", "r") + layer("Eltwise", "a b"),
+     ["'a' (2, 3, 8, 8)", "'b' (2, 3, 7, 8)"]),
     (dict(a=(2, 3, 8, 8), b=(2, 3, 7, 8)), layer("Concat", "a b"),
      ["'a' (2, 3, 8, 8)", "'b' (2, 3, 7, 8)"]),
     (dict(a=(2, 3, 8, 8), b=(2, 9, 8)), layer("SoftmaxWithLoss", "a b"),

@@ -1,7 +1,8 @@
-"""The VOC colour map."""
+"""The VOC colour map, label images and overlays."""
 
 import numpy as np
-from palette import VOC_CLASSES, colour_map, label_image
+import pytest
+from palette import VOC_CLASSES, colour_map, label_image, overlay, shares
 from PIL import Image
 
 
@@ -27,3 +28,13 @@ def test_label_image_keeps_values_and_shows_colours(tmp_path):
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), label)
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), colour_map()[label])
+
+
+def test_shares_and_overlay_show_the_classes_present():
+    label = np.array([[0, 0, 2], [0, 2, 1]], np.uint8).repeat(30, 0).repeat(30, 1)
+    assert shares(label) == [(0, 0.5), (2, pytest.approx(1 / 3)), (1, pytest.approx(1 / 6))]
+    picture = overlay(Image.new("RGB", (90, 60)), label, ["sky", "road", "car"])
+    assert picture.size[0] > 90 and picture.size[1] > 60 + 3 * 20
+    colours = set(map(tuple, np.asarray(picture)[60:].reshape(-1, 3).tolist()))
+    assert {(0, 0, 0), (0, 128, 0), (128, 0, 0)} <= colours       # the legend's boxes
+    assert picture.getpixel((0, 0)) == (0, 0, 0) and picture.getpixel((80, 10))[1] > 60

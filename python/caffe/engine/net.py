@@ -73,6 +73,9 @@ class Net:
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
         self.name = param.name
+        # the blob that the prototxt names, for each branch of a split
+        self._unsplit = {top: spec.bottom[0] for spec in self._param.layer if spec.type == "Split"
+                         for top in spec.top}
         self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
         self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
         self._owners = {}
@@ -168,7 +171,8 @@ class Net:
         try:
             yield
         except CaffeError as error:
-            blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(spec.bottom, bottom))
+            names = [self._unsplit.get(name, name) for name in spec.bottom]
+            blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
             place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
             raise LayerError(f"{self._source}: {place}: {error}") from error
 
