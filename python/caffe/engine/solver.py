@@ -162,7 +162,6 @@ class Solver:
     def step(self, iterations):
         """Run that many iterations of forward, backward and update."""
         self._losses, self._stopped = [], False
-        self._displayed = self.iter, time.perf_counter()
         last = self.iter + iterations
         while self.iter < last and not self._stopped:
             self._iterate()
