@@ -57,6 +57,20 @@ class Memory:
         else:
             self.tensor = tensor
 
+    def add(self, tensor):
+        """Add the values of `tensor`, whose storage may become this array's own."""
+        if self.tensor is None:
+            self.tensor = tensor.contiguous()
+        else:
+            self.on_device(tensor.shape).add_(tensor)
+
+    def clear(self):
+        """Make all values zero, at no cost unless a NumPy view shows them."""
+        if self.live_view() is None:
+            self.tensor = None
+        elif self.tensor is not None:
+            self.tensor.zero_()
+
     def resize(self, count):
         """Keep the first `count` values, in the same memory, or start again with zeros."""
         if self.tensor is not None:
@@ -159,12 +173,11 @@ class Blob:
 
     def add_diff(self, tensor):
         """Accumulate a gradient."""
-        self.diff_tensor.add_(tensor)
+        self._diff.add(tensor)
 
     def clear_diff(self):
         """Set the gradient to zero."""
-        if self._diff.tensor is not None:
-            self._diff.tensor.zero_()
+        self._diff.clear()
 
     def share_data(self, other):
         """Use the values of `other`, now and after either is written."""

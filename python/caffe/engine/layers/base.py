@@ -1,6 +1,7 @@
 """The registry of layer types, and the base of layers that are said in torch operations."""
 
 import torch
+from torch.autograd.graph import get_gradient_edge
 
 from ...errors import LayerError, nearest
 from ...layer import Layer
@@ -54,7 +55,7 @@ class TensorLayer(Layer):
     param_propagate_down = ()
 
     _bottom_shapes = None
-    weights = _inputs = _outputs = ()
+    weights = _inputs = _edges = ()
 
     def add_param(self, shape, filler):
         """Append a parameter of `shape`, with the values of a FillerParameter."""
@@ -89,8 +90,11 @@ class TensorLayer(Layer):
                                self.param_propagate_down)
         with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
             outputs = self.compute(*self._inputs)
-        self._outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        for blob, tensor in zip(top, self._outputs):
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
+        self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
+                       for tensor in outputs]
+        for blob, tensor in zip(top, outputs):
             blob.set_data(tensor.detach())
 
     def backward(self, top, propagate_down, bottom):
@@ -108,12 +112,11 @@ class TensorLayer(Layer):
             store(gradient)
 
     def _gradients(self, top, leaves):
-        tracked = [(out, blob.diff_tensor) for out, blob in zip(self._outputs, top)
-                   if out.requires_grad]
+        tracked = [(edge, blob.diff_tensor) for edge, blob in zip(self._edges, top) if edge]
         if not tracked or not leaves:
             return [None] * len(leaves)
-        outputs, diffs = zip(*tracked)
-        return torch.autograd.grad(outputs, leaves, diffs, retain_graph=True, allow_unused=True)
+        edges, diffs = zip(*tracked)
+        return torch.autograd.grad(edges, leaves, diffs, retain_graph=True, allow_unused=True)
 
 
 def _leaves(tensors, wants_gradient):
