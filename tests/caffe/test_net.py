@@ -105,6 +105,29 @@ def test_what_cannot_be_run(net, call, complaint):
         call(net(CHAIN))
 
 
+def test_outputs_are_sorted(net):
+    n = net(INPUT + layer("two", "Slice", "x", "z a", "slice_param { slice_point: 1 }"))
+    assert n.outputs == ["a", "z"] and list(n.forward()) == ["a", "z"]
+
+
+def test_a_loss_needs_no_top(net, tmp_path):
+    """As the original, which calls it (automatic) and counts it, but not as an output."""
+    targets = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }\n'
+    named = net(INPUT + targets + fc("a", "x", 3) + layer("loss", "EuclideanLoss", "a t", "loss"))
+    n = net(INPUT + targets + fc("a", "x", 3) + layer("loss", "EuclideanLoss", "a t", ""))
+    for blob, other in zip(named.params["a"], n.params["a"]):
+        other.data[...] = blob.data
+    for each in (named, n):
+        each.forward(x=X, t=np.ones((2, 3)))
+        each.backward()
+    assert n.outputs == [] and n.blob_loss_weights["(automatic)"] == 1
+    assert n.blobs["(automatic)"].data == named.blobs["loss"].data > 0
+    np.testing.assert_array_equal(n.params["a"][0].diff, named.params["a"][0].diff)
+    n.save(str(tmp_path / "n.caffemodel"))
+    saved = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
+    assert saved.layer[-1].name == "loss" and not saved.layer[-1].top
+
+
 def test_end_returns_all_its_tops(net):
     n = net(INPUT + layer("two", "Slice", "x", "l r", "slice_param { slice_point: 1 }"))
     assert list(n.forward(end="two")) == ["l", "r"]

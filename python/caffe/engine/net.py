@@ -14,6 +14,8 @@ from . import debug, graph, hdf5, weights as binary
 from .blob import Blob
 from .layers import TensorLayer, create
 
+AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
+
 
 class Net:
     """A net read from a prototxt: pycaffe's `caffe.Net`.
@@ -80,15 +82,14 @@ class Net:
         self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
         self._owners = {}
         self._learnable, self._borrowed = [], set()     # parameters, and those that others own
-        unread = OrderedDict()
+        unread = set()
         for spec in self._param.layer:
             if not spec.HasField("phase"):
                 spec.phase = param.state.phase
             self._add_layer(spec)
-            for blob in spec.bottom:
-                unread.pop(blob, None)
-            unread.update((blob, None) for blob in spec.top)
-        self.outputs = list(unread)
+            unread.difference_update(spec.bottom)
+            unread.update(set(spec.top) - {AUTOMATIC})
+        self.outputs = sorted(unread)       # as the original's set has them
         self.inputs = [top for spec in self._param.layer if spec.type == "Input"
                        for top in spec.top]
         names = [spec.name for spec in self._param.layer]
@@ -105,6 +106,8 @@ class Net:
         bottom = [self.blobs[name] for name in spec.bottom]
         with self._located(spec, bottom):
             layer = create(spec)
+            if isinstance(layer, TensorLayer) and layer.loss and not spec.top:
+                spec.top.append(AUTOMATIC)
             top = [self._top_blob(name, spec) for name in spec.top]
             if isinstance(layer, TensorLayer):
                 _check_count(layer, "bottom", len(bottom), layer.bottoms)
@@ -429,7 +432,12 @@ class Net:
 
     def _save(self, files, path, diffs=False):
         if files is binary:
-            binary.write_caffemodel(path, self._param, self.layers, diffs)
+            param = caffe_pb2.NetParameter()
+            param.CopyFrom(self._param)
+            for spec in param.layer:
+                if AUTOMATIC in spec.top:
+                    del spec.top[:]
+            binary.write_caffemodel(path, param, self.layers, diffs)
         else:
             hdf5.write_caffemodel(path, self._layer_names, self.layers, self._borrowed, diffs)
 

@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from ..errors import CaffeError
+
 _FROM = {"to_torch": "torch_module", "to_onnx": "onnx_file",
          "save_safetensors": "safetensors_file", "load_safetensors": "safetensors_file"}
 
@@ -9,6 +11,10 @@ __all__ = list(_FROM)
 
 
 def __getattr__(name):
-    if name in _FROM:
+    if name not in _FROM:
+        raise AttributeError(f"module 'caffe.export' has no attribute '{name}'")
+    try:
         return getattr(import_module("." + _FROM[name], __name__), name)
-    raise AttributeError(f"module 'caffe.export' has no attribute '{name}'")
+    except ModuleNotFoundError as error:
+        raise CaffeError(f"{name} needs the package {error.name}, which is not installed; "
+                         f"it comes with the extra [export]") from error

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ..context import TEST
 from ..errors import LayerError
 from ..files import replacing
 from ..proto.caffe_pb2 import (EltwiseParameter, LRNParameter, PoolingParameter,
@@ -38,20 +39,26 @@ def writes(*types):
 def to_onnx(net, path):
     """Write a caffe.Net in phase TEST, with its weights, to an ONNX file.
 
-    Raises LayerError naming all layers that have no form in ONNX here.
+    Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
+    and for a net that computes an output in the place of an input.
     """
+    if net._param.state.phase != TEST:
+        raise LayerError(f"{net._source}: ONNX holds nets in phase TEST, this one is in TRAIN")
     missing = [f"'{spec.name}' ({spec.type})" for spec in net._param.layer
                if spec.type not in _writers and spec.type != "Input"]
     if missing:
         raise LayerError(f"{net._source}: no ONNX form for the layers {', '.join(missing)}")
+    both = sorted(set(net.inputs) & set(net.outputs))
+    if both:
+        raise LayerError(f"{net._source}: ONNX has no blobs that are input and output: {both}")
     graph = Graph(net)
     for spec, layer in zip(net._param.layer, net.layers):
         if spec.type != "Input":
             graph.add_layer(spec, layer)
-    model = graph.model()
+    model = graph.model().SerializeToString()
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as file:
-        file.write(model.SerializeToString())
+        file.write(model)
 
 
 class Graph:
@@ -83,26 +90,29 @@ class Graph:
     def __call__(self, operation, *inputs, outputs=1, **attributes):
         """Add an operation on named tensors, or arrays; returns the name of what it makes."""
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
-        self.count += 1
-        made = [f"{self.spec.name}/{self.count}" + (f"_{i}" if outputs > 1 else "")
-                for i in range(outputs)]
+        made = [self._new_name() for _ in range(outputs)]
         self.nodes.append(helper.make_node(operation, names, made, **attributes))
         return made[0] if outputs == 1 else made
 
     def constant(self, value):
         """The name of an array; Python numbers are float32."""
-        array = np.asarray(value, None if isinstance(value, np.ndarray) else np.float32)
+        kind = value.dtype if isinstance(value, np.ndarray) else np.float32
+        name = self._new_name()
+        self.constants.append(numpy_helper.from_array(np.asarray(value, kind, order="C"), name))
+        return name
+
+    def _new_name(self):
+        """<layer>/<number>, which no blob has for its name."""
         self.count += 1
         name = f"{self.spec.name}/{self.count}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+        return name if name not in self.net.blobs else self._new_name()
 
     def model(self):
         """The finished model, whose outputs have the names of the net's."""
         for name in self.net.outputs:
-            self.nodes.append(helper.make_node("Identity", [self.names[name]], [f"{name}"]))
+            self.nodes.append(helper.make_node("Identity", [self.names[name]], [name]))
         inputs = [helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, _dynamic(self.net.blobs[name].shape))
+            name, TensorProto.FLOAT, _dynamic(name, self.net.blobs[name].shape))
             for name in self.net.inputs]
         outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * self.ranks[name])
                    for name in self.net.outputs]
@@ -112,10 +122,15 @@ class Graph:
                                  ir_version=8, producer_name="fcn-caffe")
 
 
-def _dynamic(shape):
-    if len(shape) == 4:
-        return ["batch", shape[1], "height", "width"]
-    return ["batch", *shape[1:]] if shape else []
+def _dynamic(name, shape):
+    """The shape of an input: free are the batch and the axes of images, not the channels.
+
+    Equal names would promise equal sizes, so they begin with the input's.
+    """
+    free = {3: ["length"], 4: ["height", "width"], 5: ["depth", "height", "width"]}
+    fixed = list(shape[1:])
+    fixed[1:] = [f"{name}_{axis}" for axis in free.get(len(shape), ())] or fixed[1:]
+    return [f"{name}_batch", *fixed] if shape else []
 
 
 def integers(*values):
@@ -149,49 +164,43 @@ def pooling(g, layer, x):
     average = p.pool == PoolingParameter.AVE
     if p.global_pooling:
         return g("GlobalAveragePool" if average else "GlobalMaxPool", x)
-    if average:
-        return _average(g, x, w)
-    if not any(w.pad) and w.up and all(k >= s for k, s in zip(w.kernel, w.stride)):
-        return g("MaxPool", x, kernel_shape=w.kernel, strides=w.stride, ceil_mode=1)
-    padded = _pad(g, x, w.pad, _reach(w), LOWEST)
-    return _clipped(g, x, g("MaxPool", padded, kernel_shape=w.kernel, strides=w.stride), w)
+    if not w.up or max(w.stride) == 1:      # no window leaves the padded image
+        counted = {"count_include_pad": 1} if average else {}
+        return _pool(g, x, w, average, pads=w.pad * 2, **counted)
+    if not any(w.pad) and all(k >= s for k, s in zip(w.kernel, w.stride)):
+        return _pool(g, x, w, average, ceil_mode=1)
+    image = _sizes(g, x, 2)
+    count, over = _spans(g, image, w)
+    pads = g("Concat", integers(0, 0, *w.pad, 0, 0), over, axis=0)
+    y = _pool(g, g("Pad", x, pads, 0 if average else LOWEST), w, average)
+    return _over_parts(g, y, image, count, w) if average else y
 
 
-def _average(g, x, w):
-    """The mean of each window with its padding, over the mean of ones there: Caffe divides by
-    what a window has of the padded image.
-
-    The ones are one more channel, pooled with the others.
-    """
-    batch, image = _sizes(g, x, 0, 1), _sizes(g, x, 2)
-    ones = g("Expand", 1, g("Concat", batch, integers(1), image, axis=0))
-    ones = _pad(g, _pad(g, ones, w.pad, w.pad, 1), (0, 0), _reach(w, 0), 0)
-    padded = g("Concat", _pad(g, x, w.pad, _reach(w), 0), ones, axis=1)
-    means = g("AveragePool", padded, kernel_shape=w.kernel, strides=w.stride)
-    channels = [g("Slice", means, integers(begin), integers(end), integers(1))
-                for begin, end in ((0, -1), (-1, END))]
-    return _clipped(g, x, g("Div", *channels), w)
+def _pool(g, x, w, average, **attributes):
+    return g("AveragePool" if average else "MaxPool", x, kernel_shape=w.kernel, strides=w.stride,
+             **attributes)
 
 
-def _reach(w, pad=None):
-    """The padding behind the image that lets the last window, when rounding up, reach over it."""
-    return tuple((p if pad is None else pad) + (s - 1) * w.up for p, s in zip(w.pad, w.stride))
+def _spans(g, image, w):
+    """For each axis, the number of windows, rounded up, and how far the last reaches over the
+    image; computed here, as converters and runtimes differ in ceil_mode with padding."""
+    kernel, stride, pad = (np.array(sizes, np.int64) for sizes in (w.kernel, w.stride, w.pad))
+    count = g("Add", g("Div", g("Add", image, 2 * pad - kernel + stride - 1), stride), integers(1))
+    if any(w.pad):      # none begins behind image and padding
+        count = g("Min", count, g("Div", g("Add", image, pad + stride - 1), stride))
+    last = g("Mul", g("Sub", count, integers(1)), stride)
+    return count, g("Max", g("Sub", g("Add", last, kernel - pad), image), integers(0))
 
 
-def _pad(g, x, before, after, value):
-    if not any(before + after):
-        return x
-    return g("Pad", x, integers(0, 0, *before, 0, 0, *after), float(value))
-
-
-def _clipped(g, x, y, w):
-    """Without windows that begin behind image and padding, which Caffe drops where there is any."""
-    if not any(w.pad):
-        return y
-    count = g("Div", g("Add", _sizes(g, x, 2),
-                       integers(*(p + s - 1 for p, s in zip(w.pad, w.stride)))),
-              integers(*w.stride))
-    return g("Slice", y, integers(0, 0), count, integers(2, 3))
+def _over_parts(g, y, image, count, w):
+    """y, averages over whole windows, as averages over their parts inside the padded image."""
+    for i, (k, s, pad) in enumerate(zip(w.kernel, w.stride, w.pad)):
+        windows, n = (g("Gather", sizes, np.array(i)) for sizes in (count, image))
+        start = g("Mul", g("Range", np.array(0), windows, np.array(1)), np.array(s))
+        end = g("Min", g("Add", start, np.array(k)), g("Add", n, np.array(2 * pad)))
+        part = g("Div", g("Cast", g("Sub", end, start), to=TensorProto.FLOAT), k)
+        y = g("Div", y, g("Reshape", part, integers(-1, *[1] * (1 - i))))
+    return y
 
 
 def _sizes(g, x, start, end=END):
@@ -312,7 +321,7 @@ def inner_product(g, layer, x):
     matrix, *bias = weights(layer)
     if not layer.layer_param.inner_product_param.transpose:
         matrix = matrix.T
-    rows = g("Reshape", x, integers(*[0] * layer.axis, -1))
+    rows = g("Reshape", x, integers(*[0] * layer.axis, layer.inputs))
     y = g("MatMul", rows, matrix)
     return g("Add", y, bias[0]) if bias else y
 
@@ -399,9 +408,11 @@ def concat(g, layer, *bottoms):
 
 @writes("Slice")
 def slices(g, layer, x):
-    if len(layer.sizes) == 1:
-        return x
-    return g("Split", x, integers(*layer.sizes), outputs=len(layer.sizes), axis=layer.axis)
+    points, count = list(layer.layer_param.slice_param.slice_point), len(layer.sizes)
+    if points or count == 1:
+        return [g("Slice", x, integers(begin), integers(end), integers(layer.axis))
+                for begin, end in zip([0, *points], [*points, END])]
+    return g("Split", x, outputs=count, num_outputs=count, axis=layer.axis)
 
 
 @writes("Tile")

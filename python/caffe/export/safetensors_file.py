@@ -1,6 +1,8 @@
 """Weights as safetensors: `<layer>.<number>` for each parameter."""
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from ..errors import WeightsError
 from ..files import replacing
@@ -8,8 +10,7 @@ from ..files import replacing
 
 def save_safetensors(net, path):
     """Write the parameters of a net; those that layers share stand with their owner alone."""
-    from safetensors.numpy import save
-    arrays = {f"{name}.{i}": np.ascontiguousarray(blob.data)
+    arrays = {f"{name}.{i}": np.asarray(blob.data, order="C")
               for name, blobs in net.params.items() for i, blob in enumerate(blobs)
               if blob not in net._borrowed}
     with replacing(path) as file:
@@ -19,26 +20,37 @@ def save_safetensors(net, path):
 def load_safetensors(net, path):
     """Take the parameters of layers of equal names.
 
-    Raises WeightsError if the file cannot be read, or a parameter does not fit or is missing
-    while others of its layer are there; the net is then unchanged.
+    Layers that only one side has are left alone. Raises WeightsError if the file cannot be read,
+    or the parameters of a layer do not fit in number or shape; the net is then unchanged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    copies = []
+    for name, arrays in _by_layer(path).items():
+        blobs = dict(enumerate(net.params.get(name, ())))
+        for i in sorted({*arrays, *blobs}) if blobs else ():
+            if i not in arrays and blobs[i] in net._borrowed:
+                continue        # its owner has it
+            found, wanted = (each[i].shape if i in each else None for each in (arrays, blobs))
+            if found != wanted:
+                raise WeightsError(f"{path}: parameter {i} of layer '{name}' {_told(found)}, "
+                                   f"in {net._source} it {_told(wanted)}")
+            copies.append((blobs[i], arrays[i]))
+    for blob, array in copies:
+        blob.data[...] = array
+
+
+def _by_layer(path):
+    """{layer name: {number: array}} of a file; what has no number belongs to no layer."""
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors: {error}") from None
-    copies = []
-    layers = {name.rpartition(".")[0] for name in arrays}
-    for name, blobs in net.params.items():
-        for i, blob in enumerate(blobs if name in layers else ()):
-            array = arrays.get(f"{name}.{i}")
-            if blob in net._borrowed and array is None:
-                continue
-            if array is None or array.shape != blob.shape:
-                found = "is missing" if array is None else f"has the shape {array.shape}"
-                raise WeightsError(f"{path}: parameter {i} of layer '{name}' {found}, in the net "
-                                   f"it has {blob.shape}")
-            copies.append((blob, array))
-    for blob, array in copies:
-        blob.data[...] = array
+    layers = {}
+    for name, array in arrays.items():
+        layer, _, number = name.rpartition(".")
+        if number.isdecimal():
+            layers.setdefault(layer, {})[int(number)] = array
+    return layers
+
+
+def _told(shape):
+    return "is missing" if shape is None else f"has the shape {shape}"

@@ -1,13 +1,12 @@
 """A net as a torch.nn.Module."""
 
 import copy
+from contextlib import contextmanager
 
-import torch
 from torch import nn
 
 from ..context import TEST, TRAIN
 from ..engine.layers import TensorLayer
-from ..engine.layers.input import Source
 from ..errors import LayerError
 
 
@@ -16,9 +15,10 @@ def to_torch(net):
 
     Its inputs are those of the net, in order or by name, of any size; it returns the net's one
     output, or {name: tensor} of several. Weights are `layers.<layer>.<number>`, with _ for the
-    dots and slashes of a layer's name. Dropout and batch statistics follow train() and eval().
+    dots and slashes of a layer's name; those with an lr_mult of 0 require no gradient. The module
+    starts in the mode of the net's phase; Dropout and batch statistics follow train() and eval().
 
-    Raises LayerError for layers that are no functions of tensors: data layers and Python layers.
+    Raises LayerError naming all layers that are no functions of tensors: data and Python layers.
     """
     return CaffeModule(net)
 
@@ -29,57 +29,98 @@ class CaffeModule(nn.Module):
     def __init__(self, net):
         super().__init__()
         self.inputs, self.outputs = list(net.inputs), list(net.outputs)
+        self._source = net._source
         self.layers = nn.ModuleDict()
+        parameters = {_place(blob): nn.Parameter(blob.data_tensor.clone(),
+                                                 requires_grad=param.lr_mult != 0)
+                      for blob, param in net._learnable}
         self._steps = []
-        parameters = {}
-        for spec, layer in zip(net._param.layer, net.layers):
-            if spec.type == "Input":
-                continue
-            if not isinstance(layer, TensorLayer) or isinstance(layer, Source):
-                raise LayerError(f"layer '{spec.name}' ({spec.type}) cannot be exported: it is no "
-                                 "function of tensors")
-            own = nn.ParameterList()
-            for blob in layer.blobs:
-                # parameters that layers share stay one
-                place = blob.data_tensor.data_ptr()
-                if place not in parameters:
-                    parameters[place] = nn.Parameter(blob.data_tensor.clone(),
-                                                     requires_grad=spec.type != "BatchNorm")
-                own.append(parameters[place])
+        for spec, layer in _functions(net):
+            own = nn.ParameterList(parameters[_place(blob)] for blob in layer.blobs)
             if len(own):
-                self.layers[spec.name.replace(".", "_").replace("/", "_")] = own
-            self._steps.append((_detached(layer), own, list(spec.bottom), list(spec.top)))
+                self.layers[self._key(spec.name)] = own
+            names = [net._unsplit.get(name, name) for name in spec.bottom]
+            self._steps.append(_Step(spec, layer, own, names))
         self.train(net._param.state.phase == TRAIN)
+
+    def _key(self, name):
+        """`name` as torch takes it, with _ behind where it is taken already."""
+        key = name.replace(".", "_").replace("/", "_")
+        while not key or hasattr(self.layers, key):
+            key += "_"
+        return key
 
     def forward(self, *inputs, **named):
         """The output, or {name: tensor} of several, from tensors of the net's inputs."""
         blobs = {**dict(zip(self.inputs, inputs)), **named}
         if set(blobs) != set(self.inputs) or len(inputs) + len(named) != len(self.inputs):
-            raise LayerError(f"the inputs are {self.inputs}, given were {len(inputs)} in order and "
-                             f"{list(named)} by name")
-        for layer, weights, bottoms, tops in self._steps:
-            given = [blobs[name] for name in bottoms]
-            layer.phase = TRAIN if self.training else TEST
-            layer.weights = list(weights)
-            layer.blobs = [_Held(weight) for weight in weights]
-            layer.shapes([tuple(tensor.shape) for tensor in given])
-            made = layer.compute(*given)
-            layer.weights = layer.blobs = ()
-            blobs.update(zip(tops, made if isinstance(made, tuple) else (made,)))
+            raise LayerError(f"{self._source}: the inputs are {self.inputs}, given were "
+                             f"{len(inputs)} in order and {list(named)} by name")
+        for step in self._steps:
+            with step.located(self._source, blobs):
+                step.run(blobs, TRAIN if self.training else TEST)
         if len(self.outputs) == 1:
             return blobs[self.outputs[0]]
         return {name: blobs[name] for name in self.outputs}
+
+
+class _Step:
+    """A layer between named tensors; errors call its bottoms `names`."""
+
+    def __init__(self, spec, layer, parameters, names):
+        self.name, self.type, self.names = spec.name, spec.type, names
+        self.bottoms, self.tops = list(spec.bottom), list(spec.top)
+        self.parameters, self.shapes = parameters, [blob.shape for blob in layer.blobs]
+        self.layer = copy.copy(layer)
+        self._let_go()
+
+    def run(self, blobs, phase):
+        """Put the tops into `blobs`, tensors by name."""
+        layer, given = self.layer, [blobs[name] for name in self.bottoms]
+        layer.phase = phase
+        # with share_mode PERMISSIVE, those that share a parameter see it in shapes of their own
+        layer.weights = [p.view(shape) for p, shape in zip(self.parameters, self.shapes)]
+        layer.blobs = [_Held(weight) for weight in layer.weights]
+        layer.shapes([tuple(tensor.shape) for tensor in given])
+        made = layer.compute(*given)
+        self._let_go()
+        blobs.update(zip(self.tops, made if isinstance(made, tuple) else (made,)))
+
+    def _let_go(self):
+        """Hold no tensors between runs, so that the module can be copied and pickled."""
+        self.layer.weights = self.layer.blobs = self.layer._inputs = self.layer._edges = ()
+
+    @contextmanager
+    def located(self, source, blobs):
+        """Add file, layer and bottoms to what the layer complains about."""
+        try:
+            yield
+        except LayerError as error:
+            given = ", ".join(f"'{name}' {tuple(blobs[bottom].shape)}"
+                              for name, bottom in zip(self.names, self.bottoms))
+            raise LayerError(f"{source}: layer '{self.name}' ({self.type}), bottoms {given}: "
+                             f"{error}") from error
 
 
 class _Held:
     """What a layer wants to see of its parameters: a tensor in the place of a Blob."""
 
     def __init__(self, tensor):
-        self.data_tensor, self.shape = tensor.data, tuple(tensor.shape)
+        self.data_tensor, self.shape = tensor.detach(), tuple(tensor.shape)
 
 
-def _detached(layer):
-    """A copy of a layer that holds no tensors of the net's."""
-    own = copy.copy(layer)
-    own.weights = own.blobs = own._inputs = own._outputs = ()
-    return own
+def _functions(net):
+    """(LayerParameter, layer) of all layers but the inputs, each a function of tensors."""
+    steps = [(spec, layer) for spec, layer in zip(net._param.layer, net.layers)
+             if spec.type != "Input"]
+    others = [f"'{spec.name}' ({spec.type})" for spec, layer in steps
+              if getattr(type(layer), "forward", None) is not TensorLayer.forward]
+    if others:
+        raise LayerError(f"{net._source}: cannot be exported, being no functions of tensors: the "
+                         f"layers {', '.join(others)}")
+    return steps
+
+
+def _place(blob):
+    """What is equal for blobs that share their values."""
+    return blob.data_tensor.data_ptr()

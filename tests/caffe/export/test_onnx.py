@@ -1,5 +1,7 @@
 """ONNX files, run by onnxruntime at several sizes, against the engine."""
 
+import itertools
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -56,11 +58,14 @@ LAYERS = {
     "sum of squares": f'type: "Reduction" {X} reduction_param {{ operation: SUMSQ axis: 1 '
                       'coeff: 0.5 }',
     "mean": f'type: "Reduction" {X} reduction_param {{ operation: MEAN axis: 2 }}',
-    "asum": f'type: "Reduction" {X} reduction_param {{ operation: ASUM }}',
+    "asum": f'type: "Reduction" {X} reduction_param {{ operation: ASUM coeff: 2 }}',
     "crop": f'type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param {{ axis: 2 offset: 1 '
             'offset: 2 }',
     "concat": f'type: "Concat" {Z}',
     "slice": f'type: "Slice" {X} top: "y2" slice_param {{ slice_point: 1 }}',
+    "slice height": f'type: "Slice" {X} top: "y2" top: "y3" slice_param {{ axis: 2 slice_point: 1 '
+                    'slice_point: 3 }',
+    "slice equally": f'type: "Slice" {X} top: "y2" slice_param {{ axis: 3 }}',
     "tile": f'type: "Tile" {X} tile_param {{ axis: 1 tiles: 2 }}',
     "reshape": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 0 dim: -1 dim: 2 }} }}',
     "reshape middle": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 2 dim: 2 }} axis: 1 '
@@ -70,8 +75,8 @@ LAYERS = {
     "global ave": f'type: "Pooling" {X} pooling_param {{ pool: AVE global_pooling: true }}',
     "global max": f'type: "Pooling" {X} pooling_param {{ global_pooling: true }}',
 }
-# these take all of an image's values
-FIXED = {"fc axis", "fc transposed", "scale given"}
+# these take all of an image's values, or of a row
+FIXED = {"fc axis", "fc transposed"}
 
 
 def check(net, path, sizes, seed=0):
@@ -89,16 +94,16 @@ def check(net, path, sizes, seed=0):
         for name in net.outputs:
             assert found[name].shape == expected[name].shape
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-4,
-                                       atol=1e-5 * np.abs(expected[name]).max() + 1e-6)
+                                       atol=1e-5 * np.nanmax(np.abs(expected[name])) + 1e-6)
 
 
-def build(tmp_path, layer):
+def build(tmp_path, layer, x=(2, 4, 7, 6), phase=caffe.TEST):
     inputs = [name for name in "xzr" if f'bottom: "{name}"' in layer]
-    shape = {"x": (2, 4, 7, 6), "z": (2, 4, 7, 6), "r": (1, 1, 3, 4)}
+    shape = {"x": x, "z": x, "r": (1, 1, 3, 4)}
     text = "".join(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
                    + " ".join(f"dim: {n}" for n in shape[name]) + " } } }\n" for name in inputs)
     (tmp_path / "net.prototxt").write_text(text + f'layer {{ name: "layer" {layer} }}')
-    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), phase)
     return net, {name: shape[name] for name in inputs}
 
 
@@ -109,24 +114,53 @@ def test_layer(tmp_path, kind):
     if kind == "batch norm":
         for blob, value in zip(net.params["layer"], ([1, 2, 3, 4], [1, 2, 3, 4], [2])):
             blob.data[...] = value
-    bigger = shapes if kind in FIXED else {
-        name: (3, shape[1], shape[2] + 4, shape[3] + 5) if name != "r" else shape
-        for name, shape in shapes.items()}
+    more = (0, 0) if kind in FIXED else (4, 6)
+    bigger = {name: (3, shape[1], shape[2] + more[0], shape[3] + more[1]) if name != "r" else shape
+              for name, shape in shapes.items()}
     check(net, tmp_path / "net.onnx", [shapes, bigger])
 
 
+@pytest.mark.parametrize("axes", [1, 3])
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
+def test_other_numbers_of_axes(tmp_path, kind, axes):
+    caffe.set_random_seed(3)
+    net, _ = build(tmp_path, f'type: "{kind}" {X} convolution_param {{ num_output: 2 kernel_size: 3 '
+                             f'pad: 1 stride: 2 {FILL} }}', x=(2, 4, 5, 6, 7)[:2 + axes])
+    check(net, tmp_path / "net.onnx",
+          [{"x": shape[:2 + axes]} for shape in ((2, 4, 5, 6, 7), (1, 4, 8, 5, 9))])
+
+
+@pytest.mark.parametrize("mode", ["CEIL", "FLOOR"])
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])
-@pytest.mark.parametrize("kernel, stride, pad, mode", [
-    (2, 2, 0, "CEIL"), (3, 2, 0, "CEIL"), (3, 2, 1, "CEIL"), (3, 3, 1, "CEIL"), (2, 2, 1, "CEIL"),
-    (3, 2, 2, "CEIL"), (3, 1, 1, "CEIL"), (3, 2, 1, "FLOOR"), (2, 2, 0, "FLOOR"),
-    (2, 3, 0, "CEIL")])
-def test_pooling(tmp_path, pool, kernel, stride, pad, mode):
-    net, _ = build(tmp_path, f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_size: '
-                             f'{kernel} stride: {stride} pad: {pad} round_mode: {mode} }}')
-    sizes = [(4, 5), (5, 4), (6, 7), (7, 9)]
-    if (kernel, stride, pool) == (2, 3, "AVE"):
-        sizes = [(5, 5), (8, 11)]       # at others Caffe's last window holds nothing: 0/0
-    check(net, tmp_path / "net.onnx", [{"x": (1, 4, *size)} for size in sizes])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+def test_pooling(tmp_path, kernel, pool, mode):
+    for stride, pad in itertools.product((1, 2, 3, 4), range(kernel)):
+        net, _ = build(tmp_path, f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_size: '
+                                 f'{kernel} stride: {stride} pad: {pad} round_mode: {mode} }}')
+        check(net, tmp_path / "net.onnx",
+              [{"x": (1, 4, *size)} for size in ((4, 5), (5, 4), (6, 7), (8, 9))])
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+def test_pooling_of_unequal_sides(tmp_path, pool):
+    net, _ = build(tmp_path, f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_h: 3 '
+                             'kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 2 pad_w: 0 }')
+    check(net, tmp_path / "net.onnx", [{"x": (1, 4, *size)} for size in ((4, 5), (9, 6))])
+
+
+def test_the_later_of_equal_maxima(tmp_path):
+    net, shapes = build(tmp_path, LAYERS["argmax all"])
+    to_onnx(net, str(tmp_path / "net.onnx"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    (index, _), = session.run(None, {"x": np.zeros((1, *shapes["x"][1:]), np.float32)})[0]
+    assert index == 4 * 7 * 6 - 1 == net.forward(x=np.zeros(shapes["x"]))["y"][0, 0]
+
+
+def test_names_like_those_made_here(tmp_path):
+    net, shapes = build(tmp_path, 'type: "Power" bottom: "x" top: "layer/2" power_param { shift: 1 '
+                                  '} } layer { name: "layer" type: "Power" bottom: "layer/2" '
+                                  'top: "layer/4" power_param { scale: 3 }')
+    check(net, tmp_path / "net.onnx", [shapes])
 
 
 @pytest.mark.parametrize("head", ["fcn32s", "fcn16s", "fcn8s"])
@@ -142,11 +176,17 @@ def test_fcn(tmp_path, head):
     check(net, tmp_path / "net.onnx", [{"data": (1, 3, 33, 47)}, {"data": (2, 3, 64, 96)}])
 
 
-def test_what_has_no_form_is_listed(tmp_path):
+def test_what_has_no_form_is_refused(tmp_path):
     net, _ = build(tmp_path, f'type: "SPP" {X} spp_param {{ pyramid_height: 1 }}')
     with pytest.raises(LayerError, match=r"no ONNX form for the layers 'layer' \(SPP\)"):
         to_onnx(net, str(tmp_path / "net.onnx"))
     net, _ = build(tmp_path, f'type: "ArgMax" {X} argmax_param {{ top_k: 2 }}')
     with pytest.raises(LayerError, match=r"'layer' \(ArgMax\): no ONNX form for top_k above 1"):
+        to_onnx(net, str(tmp_path / "net.onnx"))
+    net, _ = build(tmp_path, LAYERS["dropout"], phase=caffe.TRAIN)
+    with pytest.raises(LayerError, match="phase TEST, this one is in TRAIN"):
+        to_onnx(net, str(tmp_path / "net.onnx"))
+    net, _ = build(tmp_path, 'type: "ReLU" bottom: "x" top: "x"')
+    with pytest.raises(LayerError, match=r"input and output: \['x'\]"):
         to_onnx(net, str(tmp_path / "net.onnx"))
     assert not (tmp_path / "net.onnx").exists()

@@ -24,6 +24,23 @@ layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "y" }
 X = np.random.default_rng(1).normal(size=(2, 3, 6, 5)).astype(np.float32)
 
 
+class Nothing(caffe.Layer):
+    def setup(self, bottom, top):
+        top[0].reshape(1)
+
+
+def full(name, bottom, top, outputs=3, more=""):
+    """The text of an InnerProduct layer."""
+    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {more} '
+            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}')
+
+
+INPUTS = """
+layer { name: "i" type: "Input" top: "x" top: "z" input_param { shape { dim: 1 dim: 3 }
+        shape { dim: 1 dim: 2 } } }
+"""
+
+
 @pytest.fixture
 def made(net):
     caffe.set_random_seed(2)
@@ -55,11 +72,50 @@ def test_parameters(made):
     torch.testing.assert_close(module.layers["conv2"][1].detach(), before)
 
 
+def test_names_that_torch_does_not_take(net):
+    names = ["a.b", "a_b", "a/b", "keys", "train", ""]
+    made = net(INPUTS + "".join(full(name, f"x{i}" if i else "x", f"x{i + 1}")
+                                for i, name in enumerate(names)))
+    module = caffe.to_torch(made)
+    assert list(module.layers) == ["a_b", "a_b_", "a_b__", "keys_", "train_", "_"]
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_allclose(module(torch.tensor(x), torch.zeros(1, 2))["x6"].detach(),
+                               made.forward(x=x, z=np.zeros((1, 2)))["x6"], rtol=1e-5)
+
+
+def test_a_parameter_shared_in_several_shapes(net):
+    made = net(INPUTS + full("a", "x", "p", 2, 'param { name: "w" }')
+               + full("b", "z", "q", 3, 'param { name: "w" share_mode: PERMISSIVE }'))
+    module, inputs = caffe.to_torch(made), {"x": np.ones((1, 3), "f"), "z": np.ones((1, 2), "f")}
+    assert module.layers["a"][0] is module.layers["b"][0]
+    expected = made.forward(**inputs)
+    for name, output in module(*map(torch.tensor, inputs.values())).items():
+        np.testing.assert_allclose(output.detach(), expected[name], rtol=1e-5)
+
+
+def test_what_does_not_learn_requires_no_gradient(net):
+    made = net(INPUTS + full("a", "x", "y", more="param { lr_mult: 0 }"))
+    assert [p.requires_grad for p in caffe.to_torch(made).parameters()] == [False, True]
+
+
 def test_the_whole_is_differentiable(made):
     module = caffe.to_torch(made)
     x = torch.tensor(X, requires_grad=True)
     module(x).sum().backward()
     assert x.grad.abs().sum() > 0 and module.layers["conv2"][0].grad.abs().sum() > 0
+
+
+def test_gradients_are_the_engines(net):
+    caffe.set_random_seed(2)
+    made = net("force_backward: true" + NET)
+    made.params["norm"][2].data[...] = 1
+    module, x = caffe.to_torch(made), torch.tensor(X, requires_grad=True)
+    weight = np.random.default_rng(5).normal(size=X.shape).astype(np.float32)
+    (module(x) * torch.tensor(weight)).sum().backward()
+    made.forward(x=X)
+    np.testing.assert_allclose(x.grad, made.backward(y=weight)["x"], rtol=1e-4, atol=1e-5)
+    for blob, parameter in zip(made.params["conv2"], module.layers["conv2"]):
+        np.testing.assert_allclose(parameter.grad, blob.diff, rtol=1e-4, atol=1e-4)
 
 
 def test_training_draws_and_measures(made):
@@ -84,6 +140,16 @@ def test_several_outputs_have_names(net):
     assert set(caffe.to_torch(made)(torch.tensor(X))) == {"y", "z"}
 
 
+def test_torch_export_of_any_size(made):
+    """The way to one graph, and to torch.compile."""
+    module, x = caffe.to_torch(made), torch.tensor(X)
+    free = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
+    program = torch.export.export(module, (x,), dynamic_shapes=((free,),), strict=False).module()
+    for size in ((2, 3, 6, 5), (3, 3, 9, 4)):
+        x = torch.randn(size, generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(program(x), module(x))
+
+
 def test_fcn8s(tmp_path):
     path = nets.write_prototxt(tmp_path / "deploy.prototxt",
                                nets.fcn("fcn8s", "deploy", width=1 / 16))
@@ -101,8 +167,13 @@ def test_fcn8s(tmp_path):
 
 def test_what_cannot_be_exported(net, made):
     dummy = net('layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } '
-                '} }')
-    with pytest.raises(LayerError, match=r"'d' \(DummyData\) cannot be exported"):
+                '} } layer { name: "p" type: "Python" bottom: "x" top: "y" python_param { module: '
+                '"test_torch_module" layer: "Nothing" } }')
+    with pytest.raises(LayerError, match=r"no functions of tensors.*'d' \(DummyData\), "
+                                         r"'p' \(Python\)$"):
         caffe.to_torch(dummy)
+    with pytest.raises(LayerError, match=r"layer 'in/conv.1' \(Convolution\), bottoms 'x' "
+                                         r"\(1, 2, 6, 5\): expected 3 channels"):
+        caffe.to_torch(made)(torch.zeros(1, 2, 6, 5))
     with pytest.raises(LayerError, match=r"inputs are \['x'\], given were 0 in order and \['z'\]"):
         caffe.to_torch(made)(z=torch.tensor(X))

@@ -69,14 +69,40 @@ def test_infogain_with_the_identity_is_the_softmax_loss(build):
     np.testing.assert_allclose(backward(net)["x"], backward(other)["x"], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("big", [1e3, np.inf])
+def test_infogain_loss_is_bounded_but_its_gradient_is_not(build, big):
+    net = build(f'type: "InfogainLoss" {XTH}', x=[[0, -big]], t=[1], h=[[1, 0], [2, 3]])
+    assert output(net) == pytest.approx(-3 * np.log(1e-20), rel=1e-6)
+    np.testing.assert_allclose(backward(net)["x"], [[3, -3]])
+
+
+def test_ignored_positions_may_hold_anything(build):
+    x = normal(2, 2)
+    x[0, 0] = np.nan
+    net = build(f'type: "InfogainLoss" {XTH} loss_param {{ ignore_label: 255 }}', x=x, t=[255, 1],
+                h=H[:2, :2])
+    total, gradient = infogain(x[1:, :, None], np.array([[1]]), H[:2, :2])
+    assert output(net) == pytest.approx(total, rel=1e-5)
+    np.testing.assert_allclose(backward(net)["x"], [[0, 0], gradient[0, :, 0]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "InfogainLoss", "Accuracy"])
+def test_of_no_items_it_is_zero(build, kind):
+    matrix = {"h": H} if kind == "InfogainLoss" else {}
+    net = build(f'type: "{kind}" {XTH if matrix else XT}', x=np.zeros((0, 4)), t=np.zeros(0),
+                **matrix)
+    assert output(net) == 0
+    assert backward(net)["x"].shape == (0, 4)
+
+
 def test_multinomial_logistic_loss(build):
-    p, t = RNG.random((3, 4, 1, 1)).astype(np.float32), np.array([0, 3, 1])
-    p[2, 1] = 0
+    p, t = RNG.random((4, 4, 1, 1)).astype(np.float32), np.array([0, 3, 1, 2])
+    p[2, 1], p[3, 2] = 0, -1
     net = build(f'type: "MultinomialLogisticLoss" {XT}', x=p, t=t)
-    at = np.maximum(p[range(3), t].ravel().astype(float), 1e-20)
+    at = np.maximum(p[range(4), t].ravel().astype(float), 1e-20)
     assert output(net) == pytest.approx(-np.log(at).mean(), rel=1e-5)
     expected = np.zeros(p.shape)
-    expected[range(3), t] = -1 / at[:, None, None] / 3
+    expected[range(4), t] = -1 / at[:, None, None] / 4
     np.testing.assert_allclose(backward(net)["x"], expected, rtol=1e-5)
 
 
@@ -94,6 +120,7 @@ def test_hinge_loss(build, norm, power):
     (f'type: "HingeLoss" {XT}', {"x": (2, 3), "t": (3,)}, ["one batch size", "(2, 3)", "(3,)"]),
     (f'type: "MultinomialLogisticLoss" {XT}', {"x": (2, 3), "t": (2, 2)},
      ["each of 2 items", "(2, 2)"]),
+    (f'type: "HingeLoss" {XT}', {"x": (), "t": ()}, ["one batch size"]),
     (f'type: "InfogainLoss" {XTH}', {"x": (2, 3), "t": (2,), "h": (4, 4)}, ["3 x 3", "(4, 4)"]),
     (f'type: "InfogainLoss" {XT}', {"x": (2, 3), "t": (2,)}, ["source"])])
 def test_refused(build, layer, shapes, facts):

@@ -30,6 +30,24 @@ def test_contrastive_loss(build, legacy):
                    values=lambda rng, count: rng.normal(size=count))
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 1, 1)])
+def test_contrastive_loss_of_one_channel(build, shape):
+    x, z = normal(*shape), normal(*shape, seed=1)
+    net = build(PAIR, x=x, z=z, s=np.ones(4))
+    assert output(net) == pytest.approx(((x - z) ** 2).sum() / 8, rel=1e-5)
+    np.testing.assert_allclose(backward(net)["z"], (z - x) / 4, rtol=1e-5)
+
+
+def test_contrastive_gradient_divides_by_a_little_more_than_the_distance(build):
+    d = 1e-4
+    net = build(PAIR, x=[[d, 0]], z=[[0, 0]], s=[0])
+    net.forward()
+    expected = -(1 - d) / (d + 1e-4) * d
+    gradients = backward(net)
+    np.testing.assert_allclose(gradients["x"], [[expected, 0]], rtol=1e-4)
+    np.testing.assert_allclose(gradients["z"], [[-expected, 0]], rtol=1e-4)
+
+
 def test_contrastive_gradient_of_what_coincides_is_finite(build):
     x = normal(2, 3)
     net = build(PAIR, x=x, z=x, s=np.array([0, 1]))
@@ -49,6 +67,12 @@ def test_sigmoid_cross_entropy(build, param, divisor):
     terms = -(t * np.log(s) + (1 - t) * np.log(1 - s))
     assert output(net) == pytest.approx(terms[counts].sum() / divisor, rel=1e-5)
     np.testing.assert_allclose(backward(net)["x"], (s - t) * counts / divisor, rtol=1e-4, atol=1e-7)
+
+
+def test_ignored_targets_may_go_with_anything(build):
+    net = build(f'{SIGMOID} loss_param {{ ignore_label: 7 }}', x=[[np.nan, 0]], z=[[7, 1]])
+    assert output(net) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(backward(net)["x"], [[0, -0.5]])
 
 
 def test_sigmoid_cross_entropy_of_large_scores_is_finite(build):

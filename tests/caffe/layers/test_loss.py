@@ -49,6 +49,23 @@ def test_softmax_loss_along_another_axis(build):
     assert output(net, "loss") == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("axis, divisor", [(1, 3), (2, 15)])
+def test_the_batch_size_counts_all_before_the_classes(build, axis, divisor):
+    x, t = normal(3, 5, 4), np.zeros((3, 20 // (5, 4)[axis - 1]))
+    net = build(f'{LOSS} softmax_param {{ axis: {axis} }} '
+                'loss_param { normalization: BATCH_SIZE }', x=x, t=t)
+    first = softmax(x, axis).take(0, axis)
+    assert output(net, "loss") == pytest.approx(-np.log(first).sum() / divisor, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 5, 6), (2, 5, 6), (2, 30), (2, 6, 5)])
+def test_labels_may_have_any_shape_of_their_number(build, shape):
+    x, t = normal(2, 4, 5, 6), np.random.default_rng(3).integers(0, 4, (2, 1, 5, 6))
+    net = build(LOSS, x=x, t=t.reshape(shape))
+    expected = -np.log(np.take_along_axis(softmax(x), t, 1)).mean()
+    assert output(net, "loss") == pytest.approx(expected, rel=1e-5)
+
+
 def test_softmax_loss_with_nothing_to_learn_is_zero(build):
     net = build(f'{LOSS} loss_param {{ ignore_label: 255 }}', x=normal(1, 3, 2, 2),
                 t=np.full((1, 1, 2, 2), 255))

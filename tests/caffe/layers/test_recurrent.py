@@ -121,17 +121,48 @@ def test_no_gradient_passes_through_exposed_states(build, kind):
     assert not gradients["h0"].any() and not gradients["x"].any()
 
 
-def test_the_number_of_streams_may_change_but_not_that_of_steps(build, kind):
-    net = build(sequence(kind), x=normal(T, N, 5), cont=CONT)
+def feed(net, x, cont):
+    """The top for a sequence of another number of streams."""
+    net.blobs["x"].reshape(*x.shape)
+    net.blobs["cont"].reshape(*cont.shape)
+    net.blobs["x"].data[...], net.blobs["cont"].data[...] = x, cont
+    return output(net)
+
+
+def test_of_fewer_streams_the_first_go_on_and_more_begin_at_zero(build, kind):
+    x = normal(T, N, 5)
+    net = build(sequence(kind), x=x, cont=CONT)
     net.forward()
-    net.blobs["x"].reshape(T, 2, 5)
-    net.blobs["cont"].reshape(T, 2)
-    net.blobs["x"].data[...], net.blobs["cont"].data[...] = normal(T, 2, 5), 1
-    expected, _ = slow(kind, net.params["layer"], normal(T, 2, 5), np.ones((T, 2)), zeros(kind, 2))
-    np.testing.assert_allclose(output(net), expected, rtol=1e-4, atol=1e-6)
-    net.blobs["x"].reshape(5, 2, 5)
-    with pytest.raises(LayerError, match="number of steps changed from 4 to 5"):
-        net.forward()
+    params = net.params["layer"]
+    _, states = slow(kind, params, x, CONT, zeros(kind))
+    for streams, states in ((2, [state[:2] for state in states]), (4, zeros(kind, 4))):
+        x, cont = normal(T, streams, 5, seed=streams), np.ones((T, streams))
+        expected, _ = slow(kind, params, x, cont, states)
+        np.testing.assert_allclose(feed(net, x, cont), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_number_of_steps_may_not_change(build, kind):
+    net = build(sequence(kind), x=normal(T, N, 5), cont=CONT)
+    with pytest.raises(LayerError, match="'layer'.*number of steps changed from 4 to 5"):
+        feed(net, normal(5, N, 5), np.ones((5, N)))
+
+
+def test_no_gradient_passes_to_the_sequence_before(build, kind):
+    """Of two equal sequences in a row, the second has the gradient of one that begins there."""
+    x, cont = normal(T, N, 5), np.ones((T, N))
+    net = build(sequence(kind), x=x, cont=cont)
+    _, states = slow(kind, net.params["layer"], x, cont, zeros(kind))
+    given = {f"{name}0": state[None] for name, state in zip("hc", states)}
+    other = build(exposed(kind), x=x, cont=cont, **given)
+    for mine, theirs in zip(other.params["layer"], net.params["layer"]):
+        mine.data[...] = theirs.data
+    net.forward()
+    net.forward()
+    other.forward()
+    np.testing.assert_allclose(backward(net, y=1)["x"], backward(other, y=1)["x"], rtol=1e-4,
+                               atol=1e-6)
+    for mine, theirs in zip(other.params["layer"], net.params["layer"]):
+        np.testing.assert_allclose(mine.diff, theirs.diff, rtol=1e-4, atol=1e-5)
 
 
 UNIT = 'type: "LSTMUnit" bottom: "c" bottom: "x" bottom: "cont" top: "c1" top: "y"'
@@ -149,6 +180,11 @@ def test_lstm_unit(build):
 
 @pytest.mark.parametrize("layer, shapes, facts", [
     (sequence("LSTM"), {"x": (4, 3, 5), "cont": (4, 2)}, ["(4, 3)", "(4, 2)"]),
+    (sequence("RNN"), {"x": (4, 3), "cont": (4, 3)}, ["values", "(4, 3)"]),
+    (sequence("RNN"), {"x": (0, 3, 5), "cont": (0, 3)}, ["steps", "(0, 3, 5)"]),
+    (sequence("LSTM"), {"x": (), "cont": ()}, ["steps", "()"]),
+    (sequence("LSTM").replace('top: "y"', 'bottom: "s" top: "y"'),
+     {"x": (4, 3, 5), "cont": (4, 3), "s": (3,)}, ["static", "(3, values ...)", "(3,)"]),
     (sequence("RNN").replace("num_output: 2", ""), {"x": (4, 3, 5), "cont": (4, 3)},
      ["num_output"]),
     (exposed("LSTM"), {"x": (4, 3, 5), "cont": (4, 3), "h0": (1, 3, 2), "c0": (1, 3, 3)},

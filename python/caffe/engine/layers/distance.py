@@ -41,14 +41,15 @@ class ContrastiveLoss(TensorLayer):
     def shapes(self, bottom):
         check_alike(self, bottom[:2])
         first, _, alike = bottom
-        if len(first) < 2 or math.prod(first[2:]) != 1 or math.prod(alike) != first[0]:
+        if math.prod(first[2:]) != 1 or math.prod(alike) != first[0]:
             raise self.error(f"expected bottoms (N, channels), twice, and (N,), got {bottom}")
         return [()]
 
     def compute(self, a, b, alike):
         p = self.layer_param.contrastive_loss_param
-        return Contrast.apply((a - b.reshape(a.shape)).flatten(1), alike.reshape(-1, 1).int() != 0,
-                              p.margin, p.legacy_version)
+        difference = (a - b.reshape(a.shape)).reshape(len(a), math.prod(a.shape[1:]))
+        return Contrast.apply(difference, alike.reshape(len(a), 1).int() != 0, p.margin,
+                              p.legacy_version)
 
 
 class Contrast(torch.autograd.Function):
@@ -90,7 +91,8 @@ class SigmoidCrossEntropyLoss(Normalized):
         targets = targets.reshape(x.shape)
         counts = (torch.ones_like(x, dtype=torch.bool) if self.ignore is None
                   else targets.int() != self.ignore)
-        losses = F.binary_cross_entropy_with_logits(x, targets, reduction="none")
+        losses = F.binary_cross_entropy_with_logits(
+            x.masked_fill(~counts, 0), targets, reduction="none")
         return losses.masked_fill(~counts, 0).sum() / self.divisor(len(x), counts)
 
 

@@ -1,18 +1,15 @@
-"""Scores held against labels: Accuracy, and the losses of classes."""
+"""Scores held against labels: SoftmaxWithLoss and Accuracy, and what the losses share."""
 
 import math
 from functools import cached_property
 
-import numpy as np
 import torch
 
-from ...proto.caffe_pb2 import HingeLossParameter, LossParameter
-from ..weights import read_blobproto
+from ...proto.caffe_pb2 import LossParameter
 from .axes import canonical_axis
 from .base import TensorLayer, register
 
 FLT_MIN = torch.finfo(torch.float32).tiny
-LOG_THRESHOLD = 1e-20       # the least probability whose logarithm the older losses take
 
 
 class Normalized(TensorLayer):
@@ -64,7 +61,7 @@ class Labelled(TensorLayer):
 
     def check_batch(self, scores, labels):
         """Raises the layer's error unless both have as many items."""
-        if scores[:1] != labels[:1]:
+        if not scores or scores[:1] != labels[:1]:
             raise self.error(f"expected scores and labels of one batch size, "
                              f"got {scores} and {labels}")
 
@@ -78,7 +75,7 @@ class Labelled(TensorLayer):
         index = labels.long().reshape(shape[:axis] + (1,) + shape[axis + 1:])
         counts = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
         index = index.masked_fill(~counts, 0)
-        for label in torch.stack(index.aminmax()).tolist():
+        for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
             if not 0 <= label < shape[axis]:
                 raise self.error(f"label {label} is outside [0, {shape[axis] - 1}]"
                                  + ("" if ignore is None else f" and not ignore_label {ignore}"))
@@ -173,84 +170,3 @@ class Accuracy(Labelled):
         found, present = (scores.new_zeros(scores.shape[self.axis]).index_add_(
             0, index.flatten(), mask.flatten().to(scores.dtype)) for mask in (right, counts))
         return accuracy, found / present.clamp(min=1)
-
-
-@register("InfogainLoss")
-class InfogainLoss(OverClasses):
-    """-sum over classes k of H[label, k] log(probability of k), after a softmax over `axis`.
-
-    H, (classes, classes), is bottom 2 or the binaryproto `source`; with the identity this is
-    SoftmaxWithLoss. Logarithms stop at log(1e-20); the gradient knows no such limit.
-    """
-
-    bottoms = (2, 3)
-    no_gradient = (1, 2)
-
-    def class_axis(self, scores):
-        return canonical_axis(self, self.layer_param.infogain_loss_param.axis, scores)
-
-    def setup(self, bottom, top):
-        source = self.layer_param.infogain_loss_param.source
-        if len(bottom) == 2 and not source:
-            raise self.error("expected infogain_loss_param with a source, or a third bottom")
-        self.file = None if len(bottom) == 3 else torch.from_numpy(
-            np.array(read_blobproto(source), np.float32))
-
-    def shapes(self, bottom):
-        tops = super().shapes(bottom)
-        classes = bottom[0][self.axis]
-        matrix = bottom[2] if len(bottom) == 3 else tuple(self.file.shape)
-        if math.prod(matrix) != classes ** 2:
-            raise self.error(f"expected an infogain matrix of {classes} x {classes}, got {matrix}")
-        return tops
-
-    def compute(self, scores, labels, *given):
-        matrix, = given or (self.file.to(scores.device),)
-        index, counts = self.indices(scores, labels, self.axis, self.ignore)
-        rows = matrix.reshape((scores.shape[self.axis],) * 2)[index.squeeze(self.axis)]
-        logs = scores.log_softmax(self.axis)
-        limited = logs + (logs.clamp(min=math.log(LOG_THRESHOLD)) - logs).detach()
-        losses = (rows.movedim(-1, self.axis) * limited).masked_fill(~counts, 0)
-        divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
-        return self.with_probability(-losses.sum() / divisor, logs.detach().exp())
-
-
-class OneForEach(Labelled):
-    """A loss of one label for each item, over all that the item holds; divided by the items."""
-
-    loss = True
-    tops = (1, 1)
-    no_gradient = (1,)
-
-    def shapes(self, bottom):
-        scores, labels = bottom
-        self.check_batch(scores, labels)
-        if math.prod(labels) != scores[0]:
-            raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
-        return [()]
-
-    def compute(self, scores, labels):
-        rows = scores.flatten(1) if scores.dim() > 1 else scores[:, None]
-        index, _ = self.indices(rows, labels, 1, None)
-        return self.losses(rows, index).sum() / len(rows)
-
-
-@register("MultinomialLogisticLoss")
-class MultinomialLogisticLoss(OneForEach):
-    """-log(p of the label), of probabilities of at least 1e-20."""
-
-    def losses(self, rows, index):
-        p = rows.gather(1, index)
-        limited = p + (p.clamp(min=LOG_THRESHOLD) - p).detach()     # the gradient is 1/limited
-        return -limited.log()
-
-
-@register("HingeLoss")
-class HingeLoss(OneForEach):
-    """max(0, 1 - x) for the label and max(0, 1 + x) for all others, summed (L1) or squared (L2)."""
-
-    def losses(self, rows, index):
-        sign = torch.ones_like(rows).scatter_(1, index, -1)
-        margins = (1 + sign * rows).relu()
-        squared = self.layer_param.hinge_loss_param.norm == HingeLossParameter.L2
-        return margins.square() if squared else margins

@@ -27,7 +27,8 @@ class Recurrent(TensorLayer):
 
     With expose_hidden, further bottoms give the states (1, N, D) before the first step, and
     further tops those after the last. As in Caffe no gradient passes through either. Otherwise
-    the states after one forward are those before the next. T is fixed, N may change.
+    the states after one forward are those before the next. T is fixed, N may change: of fewer
+    streams the first go on, more streams all begin at zero.
     """
 
     bottoms, tops = (2, None), (1, None)
@@ -43,11 +44,9 @@ class Recurrent(TensorLayer):
         self.exposed = self.states * p.expose_hidden
         self.has_static = len(bottom) > 2 + self.exposed
         if len(bottom) != 2 + self.exposed + self.has_static or len(top) != 1 + self.exposed:
-            raise self.error(f"expected {2 + self.exposed} bottoms, or one more of static input, and "
-                             f"{1 + self.exposed} tops, got {len(bottom)} and {len(top)}")
-        if len(bottom[0].shape) < 2:
-            raise self.error(f"expected a sequence (T, N, ...), got {bottom[0].shape}")
-        self.steps = bottom[0].shape[0]
+            raise self.error(f"expected {2 + self.exposed} bottoms, or one more of static input, "
+                             f"and {1 + self.exposed} tops, got {len(bottom)} and {len(top)}")
+        self.steps = bottom[0].shape[:1]
         width = self.gates * self.outputs
         self._add(p, width, math.prod(bottom[0].shape[2:]))
         self._add_bias(p, width)
@@ -64,13 +63,15 @@ class Recurrent(TensorLayer):
 
     def shapes(self, bottom):
         x, cont, *rest = bottom
+        if len(x) < 3 or not x[0]:
+            raise self.error(f"expected a sequence (steps, streams, values ...), got {x}")
         streams = x[1]
-        if x[0] != self.steps:
-            raise self.error(f"the number of steps changed from {self.steps} to {x[0]}")
+        if x[:1] != self.steps:
+            raise self.error(f"the number of steps changed from {self.steps[0]} to {x[0]}")
         if cont != x[:2]:
             raise self.error(f"expected indicators {x[:2]}, got {cont}")
-        if self.has_static and rest[0][:1] != (streams,):
-            raise self.error(f"expected static input of {streams} streams, got {rest[0]}")
+        if self.has_static and (len(rest[0]) < 2 or rest[0][0] != streams):
+            raise self.error(f"expected static input ({streams}, values ...), got {rest[0]}")
         inputs = [math.prod(x[2:])] + ([math.prod(rest[0][1:])] if self.has_static else [])
         for blob, count in zip(self.blobs[::2], inputs):
             if blob.shape[1] != count:
@@ -84,7 +85,7 @@ class Recurrent(TensorLayer):
 
     def compute(self, x, cont, *rest):
         w_x, b, *weights = self.weights
-        projected = F.linear(x.flatten(2) if x.dim() > 2 else x[..., None], w_x, b)
+        projected = F.linear(x.flatten(2), w_x, b)
         if self.has_static:
             projected = projected + F.linear(rest[0].flatten(1), weights.pop(0))
         states = [state[0].detach() for state in rest[self.has_static:]] or self._last(x)
@@ -97,10 +98,11 @@ class Recurrent(TensorLayer):
         return (torch.stack(tops), *(state[None] for state in final[:self.exposed]))
 
     def _last(self, x):
-        """The states after the forward before, zeros at first or for another N."""
-        if self._carried and len(self._carried[0]) == x.shape[1]:
-            return [state.to(x.device) for state in self._carried]
-        return [x.new_zeros(x.shape[1], self.outputs) for _ in range(self.states)]
+        """The states after the forward before; zeros at first, or if those were fewer streams."""
+        streams = x.shape[1]
+        if self._carried and len(self._carried[0]) >= streams:
+            return [state[:streams].to(x.device) for state in self._carried]
+        return [x.new_zeros(streams, self.outputs) for _ in range(self.states)]
 
 
 @register("RNN")
