@@ -5,7 +5,10 @@ A layer gives two tops, one sample at a time, in the size of the image:
     data   float32 (1, 3, height, width): BGR, the mean subtracted, not scaled
     label  uint8 values (1, 1, height, width): class numbers, 255 for void
 
-A subclass says where the split lists, images and labels lie (`VOCSegDataLayer` is an example).
+A subclass says where split lists, images and labels lie (`VOCSegDataLayer` is an example), with
+
+    split_file(split)   the path of the list of a split, one name a line
+    paths(entry)        the paths of the image and the label of an Entry
 """
 
 import ast
@@ -125,15 +128,7 @@ class SegDataLayer(caffe.Layer):
                 f"image {image_path} has label values {', '.join(map(str, wrong))} in "
                 f"{label_path}, allowed are 0 to {self.classes - 1} and {VOID}, {entry.source}")
 
-    # What a subclass defines.
-
-    def split_file(self, split):
-        """The path of the list of a split, one name a line."""
-        raise NotImplementedError
-
-    def paths(self, entry):
-        """The paths of the image and the label of an entry."""
-        raise NotImplementedError
+    # What a subclass may define anew.
 
     def read_image(self, path):
         """The image, uint8 (height, width, 3) in RGB order."""
