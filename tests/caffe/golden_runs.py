@@ -31,12 +31,19 @@ def run_net(path, folder):
         net.backward()
     compared = []
     for key, expected in recording.items():
-        kind, *place = key.split("/")
+        kind, name, field = _parts(key)
         if kind == "blob":
-            compared.append((key, getattr(net.blobs[place[0]], place[1]), expected))
-        elif kind == "param" and place[-1] == "diff":
-            compared.append((key, net.params["/".join(place[:-2])][int(place[-2])].diff, expected))
+            compared.append((key, getattr(net.blobs[name], field), expected))
+        elif kind == "param" and field == "diff":
+            layer, _, number = name.rpartition("/")
+            compared.append((key, net.params[layer][int(number)].diff, expected))
     return compared
+
+
+def _parts(key):
+    """(kind, name, field) of `kind/name/field`; names may hold slashes."""
+    kind, _, rest = key.partition("/")
+    return kind, *rest.rpartition("/")[::2]
 
 
 def load_net(recording, prototxt):
@@ -44,11 +51,12 @@ def load_net(recording, prototxt):
     prototxt.write_text(str(recording["prototxt"]))
     net = caffe.Net(str(prototxt), getattr(caffe, str(recording["phase"])))
     for key, value in recording.items():
-        kind, *place = key.split("/")
+        kind, name, field = _parts(key)
         if kind == "input":
-            net.blobs[place[0]].data[...] = value
-        elif kind == "param" and place[-1] == "data":
-            net.params["/".join(place[:-2])][int(place[-2])].data[...] = value
+            net.blobs[key.removeprefix("input/")].data[...] = value
+        elif kind == "param" and field == "data":
+            layer, _, number = name.rpartition("/")
+            net.params[layer][int(number)].data[...] = value
     return net
 
 
@@ -58,9 +66,9 @@ def load_solver(run, folder):
     (folder / "solver.prototxt").write_text(str(run["solver"]))
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
     for key in run.files:
-        kind, *place = key.split("/")
+        kind, layer, number = _parts(key)
         if kind == "init":
-            solver.net.params["/".join(place[:-1])][int(place[-1])].data[...] = run[key]
+            solver.net.params[layer][int(number)].data[...] = run[key]
     return solver
 
 

@@ -100,7 +100,7 @@ def test_snapshot_files(fit, tmp_path):
                                                                         "solverstate")}
     assert {p.name for p in tmp_path.iterdir()} == names | {"net.prototxt", "solver.prototxt"}
     state = caffe_pb2.SolverState.FromString((tmp_path / "solver_iter_8.solverstate").read_bytes())
-    assert (state.iter, state.current_step) == (8, 4)
+    assert (state.iter, state.current_step) == (8, 3)       # that of the last update
     assert state.learned_net.endswith("solver_iter_8.caffemodel")
     assert [list(h.shape.dim) for h in state.history] == [[1, 2], [1]]
 

@@ -268,8 +268,8 @@ class Solver:
         p, i = self.param, self.iter
         policies = {
             "fixed": lambda: p.base_lr,
-            "step": lambda: p.base_lr * p.gamma ** self._steps_passed(),
-            "multistep": lambda: p.base_lr * p.gamma ** self._steps_passed(),
+            "step": lambda: p.base_lr * p.gamma ** self._steps_passed(i),
+            "multistep": lambda: p.base_lr * p.gamma ** self._steps_passed(i),
             "exp": lambda: p.base_lr * p.gamma ** i,
             "inv": lambda: p.base_lr * (1 + p.gamma * i) ** -p.power,
             "poly": lambda: p.base_lr * (1 - i / p.max_iter) ** p.power,
@@ -280,10 +280,11 @@ class Solver:
                              + nearest(p.lr_policy, policies))
         return float(policies[p.lr_policy]())
 
-    def _steps_passed(self):
+    def _steps_passed(self, iteration):
+        """How often the rate has dropped in the policies step and multistep."""
         if self.param.lr_policy == "step":
-            return self.iter // self.param.stepsize
-        return sum(self.iter >= value for value in self.param.stepvalue)
+            return iteration // self.param.stepsize
+        return sum(iteration >= value for value in self.param.stepvalue)
 
     @torch.no_grad()
     def apply_update(self):
@@ -344,7 +345,7 @@ class Solver:
         logger.info("Snapshotting solver state to %s file %s", form, state)
         files.write_solverstate(
             state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
-                                         current_step=self._steps_passed()),
+                                         current_step=self._steps_passed(max(self.iter - 1, 0))),
             [history.cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):
