@@ -29,7 +29,8 @@ LAYERS = {
     "Deconvolution": [f"convolution_param {{ num_output: 4 kernel_size: 4 stride: 2 {FILL} }}",
                       "convolution_param { num_output: 4 kernel_size: 4 stride: 2 pad: 1 group: 2 "
                       f"{FILL} }}"],
-    "Pooling": [f"pooling_param {{ pool: {pool} kernel_size: {kernel} stride: {stride} pad: {pad} }}"
+    "Pooling": [f"pooling_param {{ pool: {pool} kernel_size: {kernel} stride: {stride} "
+                f"pad: {pad} }}"
                 for pool in ("MAX", "AVE")
                 for kernel, stride, pad in ((2, 2, 0), (2, 2, 1), (3, 2, 0), (3, 2, 1), (3, 1, 1))]
                + ["pooling_param { pool: AVE global_pooling: true }"],

@@ -52,13 +52,16 @@ def draw_net(args):
 def export(args):
     """Write a net with its weights as ONNX (.onnx), or the weights as safetensors or HDF5 (.h5)."""
     import caffe
-    from ..export import save_safetensors, to_onnx
+    from .. import export as to
     kind = os.path.splitext(args.output)[1]
-    writers = {".onnx": to_onnx, ".safetensors": save_safetensors,
-               ".h5": lambda net, path: net.save_hdf5(path)}
+    # each is looked up when it is called for, as onnx and safetensors need not be installed
+    writers = {".onnx": lambda: to.to_onnx(net, args.output),
+               ".safetensors": lambda: to.save_safetensors(net, args.output),
+               ".h5": lambda: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
-    writers[kind](caffe.Net(args.model, args.weights, caffe.TEST), args.output)
+    net = caffe.Net(args.model, args.weights, caffe.TEST)
+    writers[kind]()
 
 
 def _write_text(path, param):

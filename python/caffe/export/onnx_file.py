@@ -183,7 +183,7 @@ def _pool(g, x, w, average, **attributes):
 
 def _spans(g, image, w):
     """For each axis, the number of windows, rounded up, and how far the last reaches over the
-    image; computed here, as converters and runtimes differ in ceil_mode with padding."""
+    image. Runtimes differ in what they make of ceil_mode with padding, so it is not used."""
     kernel, stride, pad = (np.array(sizes, np.int64) for sizes in (w.kernel, w.stride, w.pad))
     count = g("Add", g("Div", g("Add", image, 2 * pad - kernel + stride - 1), stride), integers(1))
     if any(w.pad):      # none begins behind image and padding
@@ -193,7 +193,7 @@ def _spans(g, image, w):
 
 
 def _over_parts(g, y, image, count, w):
-    """y, averages over whole windows, as averages over their parts inside the padded image."""
+    """Averages y over whole windows as averages over their parts inside the padded image."""
     for i, (k, s, pad) in enumerate(zip(w.kernel, w.stride, w.pad)):
         windows, n = (g("Gather", sizes, np.array(i)) for sizes in (count, image))
         start = g("Mul", g("Range", np.array(0), windows, np.array(1)), np.array(s))

@@ -81,9 +81,11 @@ class _Step:
         # with share_mode PERMISSIVE, those that share a parameter see it in shapes of their own
         layer.weights = [p.view(shape) for p, shape in zip(self.parameters, self.shapes)]
         layer.blobs = [_Held(weight) for weight in layer.weights]
-        layer.shapes([tuple(tensor.shape) for tensor in given])
-        made = layer.compute(*given)
-        self._let_go()
+        try:
+            layer.shapes([tuple(tensor.shape) for tensor in given])
+            made = layer.compute(*given)
+        finally:
+            self._let_go()
         blobs.update(zip(self.tops, made if isinstance(made, tuple) else (made,)))
 
     def _let_go(self):

@@ -1,7 +1,9 @@
 """caffe upgrade_*, draw_net and export."""
 
 import numpy as np
+import onnxruntime
 import pytest
+from safetensors.numpy import load_file
 
 import caffe
 from caffe import prototxt
@@ -55,13 +57,34 @@ def test_what_cannot_be_upgraded_leaves_no_file(folder, capsys):
     assert not (folder / "new").exists()
 
 
-def test_export_of_weights(folder):
+WEIGHTS = np.float32([[1, 2], [3, 4]])
+
+
+@pytest.fixture
+def model():
+    """The names of a prototxt and a caffemodel with those WEIGHTS and no bias."""
     net = caffe.Net("old.prototxt", caffe.TEST)
-    net.params["fc"][0].data[...] = [[1, 2], [3, 4]]
+    net.params["fc"][0].data[...] = WEIGHTS
     net.save("w.caffemodel")
-    assert main(["export", "old.prototxt", "w.caffemodel", "-o", "w.h5"]) == 0
+    return "old.prototxt", "w.caffemodel"
+
+
+def test_export_as_hdf5(model):
+    assert main(["export", *model, "-o", "w.h5"]) == 0
     again = caffe.Net("old.prototxt", "w.h5", caffe.TEST)
-    np.testing.assert_array_equal(again.params["fc"][0].data, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(again.params["fc"][0].data, WEIGHTS)
+
+
+def test_export_as_safetensors(model):
+    assert main(["export", *model, "-o", "w.safetensors"]) == 0
+    np.testing.assert_array_equal(load_file("w.safetensors")["fc.0"], WEIGHTS)
+
+
+def test_export_as_onnx(model):
+    assert main(["export", *model, "--output", "net.onnx"]) == 0
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    x = np.ones((1, 2, 1, 1), np.float32)
+    np.testing.assert_array_equal(session.run(["fc"], {"x": x})[0], [[3, 7]])
 
 
 def test_export_to_what_it_does_not_know(capsys):

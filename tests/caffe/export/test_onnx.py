@@ -47,11 +47,12 @@ LAYERS = {
     "fc transposed": f'type: "InnerProduct" {X} inner_product_param {{ num_output: 3 axis: -1 '
                      f'transpose: true bias_term: false {FILL} }}',
     "batch norm": f'type: "BatchNorm" {X}',
-    "lrn": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 local_size: 3 k: 2 }}',
+    "lrn": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 local_size: 5 k: 2 }}',
     "lrn within": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 norm_region: WITHIN_CHANNEL }}',
     "softmax": f'type: "Softmax" {X}',
     "mvn": f'type: "MVN" {X}',
-    "mvn across": f'type: "MVN" {X} mvn_param {{ across_channels: true normalize_variance: false }}',
+    "mvn across": f'type: "MVN" {X} mvn_param {{ across_channels: true '
+                  'normalize_variance: false }',
     "argmax": f'type: "ArgMax" {X} argmax_param {{ axis: 1 }}',
     "argmax values": f'type: "ArgMax" {X} argmax_param {{ axis: 1 out_max_val: true }}',
     "argmax all": f'type: "ArgMax" {X} argmax_param {{ out_max_val: true }}',
@@ -124,10 +125,10 @@ def test_layer(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
 def test_other_numbers_of_axes(tmp_path, kind, axes):
     caffe.set_random_seed(3)
-    net, _ = build(tmp_path, f'type: "{kind}" {X} convolution_param {{ num_output: 2 kernel_size: 3 '
-                             f'pad: 1 stride: 2 {FILL} }}', x=(2, 4, 5, 6, 7)[:2 + axes])
-    check(net, tmp_path / "net.onnx",
-          [{"x": shape[:2 + axes]} for shape in ((2, 4, 5, 6, 7), (1, 4, 8, 5, 9))])
+    first, second = (2, 4, 5, 6, 7), (1, 4, 8, 5, 9)
+    net, _ = build(tmp_path, f'type: "{kind}" {X} convolution_param {{ num_output: 2 '
+                             f'kernel_size: 3 pad: 1 stride: 2 {FILL} }}', x=first[:2 + axes])
+    check(net, tmp_path / "net.onnx", [{"x": shape[:2 + axes]} for shape in (first, second)])
 
 
 @pytest.mark.parametrize("mode", ["CEIL", "FLOOR"])

@@ -31,8 +31,9 @@ class Nothing(caffe.Layer):
 
 def full(name, bottom, top, outputs=3, more=""):
     """The text of an InnerProduct layer."""
-    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {more} '
-            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}')
+    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" '
+            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} '
+            f'{more} }}')
 
 
 INPUTS = """
@@ -165,15 +166,20 @@ def test_fcn8s(tmp_path):
                                atol=1e-5 * np.abs(expected).max())
 
 
-def test_what_cannot_be_exported(net, made):
+def test_what_cannot_be_exported(net):
     dummy = net('layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } '
                 '} } layer { name: "p" type: "Python" bottom: "x" top: "y" python_param { module: '
                 '"test_torch_module" layer: "Nothing" } }')
     with pytest.raises(LayerError, match=r"no functions of tensors.*'d' \(DummyData\), "
                                          r"'p' \(Python\)$"):
         caffe.to_torch(dummy)
+
+
+def test_inputs_that_do_not_fit(made):
+    module = caffe.to_torch(made)
     with pytest.raises(LayerError, match=r"layer 'in/conv.1' \(Convolution\), bottoms 'x' "
                                          r"\(1, 2, 6, 5\): expected 3 channels"):
-        caffe.to_torch(made)(torch.zeros(1, 2, 6, 5))
+        module(torch.zeros(1, 2, 6, 5))
+    copy.deepcopy(module)
     with pytest.raises(LayerError, match=r"inputs are \['x'\], given were 0 in order and \['z'\]"):
-        caffe.to_torch(made)(z=torch.tensor(X))
+        module(z=torch.tensor(X))
