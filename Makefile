@@ -6,7 +6,7 @@ DEVICE ?= --gpu 0
 SOLVE = .venv/bin/python solvers/solve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fidelity data-voc vgg16 check-voc \
+.PHONY: help demo test test-slow fidelity bench bench-quick data-voc vgg16 check-voc \
 	voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce clean
 
 help:  ## list the targets
@@ -34,6 +34,12 @@ test-slow: .venv/done  ## run the tests that train for minutes
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
+
+bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
+	@.venv/bin/python benchmarks/bench.py
+
+bench-quick: .venv/done  ## the same, fewer rows, one round
+	@.venv/bin/python benchmarks/bench.py --quick
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
 	@.venv/bin/python data/download.py voc

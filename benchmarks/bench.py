@@ -1,0 +1,86 @@
+"""The engine beside its peers, in one run: python benchmarks/bench.py [--quick]
+
+Every subject runs in a process of its own, in turns, several rounds; what is shown is the median.
+Ratios come first: absolute times say as much of the machine as of the software. Results go to
+build/bench.json too.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from subjects import ROOT, SUBJECTS
+from tqdm import tqdm
+
+TASKS = {
+    "forward-500": "FCN-8s forward, one image of 500x500",
+    "forward-375": "FCN-8s forward, one image of 375x500",
+    "stream": "FCN-8s forward, six images of different sizes",
+    "step-500": "FCN-8s training step with update, one image of 500x500",
+    "caffemodel": "FCN-8s' caffemodel, 538 MB",
+    "start": "start-up",
+}
+QUICK = "forward-375", "step-500", "caffemodel", "start"
+REFERENCE = "engine"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer tasks, one round")
+    args = parser.parse_args()
+    tasks, rounds = (QUICK, 1) if args.quick else (tuple(TASKS), 3)
+    turns = [(task, subject) for _ in range(rounds) for task in tasks
+             for subject in SUBJECTS[task.partition("-")[0]]]
+    found = {}
+    for task, subject in tqdm(turns, unit="run"):
+        found.setdefault((task, subject), []).append(measure(task, subject))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+          f"Python {platform.python_version()}")
+    results = {task: {subject: summary(found[task, subject]) for t, subject in found if t == task}
+               for task in tasks}
+    for task in tasks:
+        print(f"\n{TASKS[task]}\n{table(results[task])}")
+    path = ROOT / "build" / "bench.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measure(task, subject):
+    """What subjects.py prints, as a dict."""
+    run = subprocess.run([sys.executable, Path(__file__).with_name("subjects.py"), task, subject],
+                         capture_output=True, text=True)
+    if run.returncode:
+        return {"absent": run.stderr.strip().splitlines()[-1]}
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def summary(runs):
+    """The median seconds and the peak memory over the rounds, or why there are none."""
+    absent = [run["absent"] for run in runs if "absent" in run]
+    if absent:
+        return {"absent": absent[0]}
+    return {"seconds": statistics.median(s for run in runs for s in run["seconds"]),
+            "peak_mb": max(run["peak_mb"] for run in runs)}
+
+
+def table(results):
+    """Ratio to the engine, seconds and memory of each subject."""
+    reference = results.get(REFERENCE, {}).get("seconds")
+    lines = [f"{'':22}{'ratio':>8}{'seconds':>10}{'peak MB':>10}"]
+    for subject, result in results.items():
+        if "absent" in result:
+            lines.append(f"{subject:22}  –  {result['absent']}")
+            continue
+        ratio = f"{result['seconds'] / reference:.2f}" if reference else ""
+        memory = "" if subject == "floor" else f"{result['peak_mb']:.0f}"
+        lines.append(f"{subject:22}{ratio:>8}{result['seconds']:>10.3f}{memory:>10}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

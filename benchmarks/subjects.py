@@ -1,0 +1,267 @@
+"""What is measured, each in a process of its own: python benchmarks/subjects.py TASK SUBJECT
+
+Prints one line of JSON: the seconds of each run after a first that does not count, and the peak
+memory of the process in MB. Or why there is nothing: {"absent": reason}.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "data"), str(ROOT / "python")]
+
+RNG = np.random.default_rng(0)
+SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [(500, 500)],
+         "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
+
+
+class Absent(RuntimeError):
+    """A subject that this machine does not have."""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task")
+    parser.add_argument("subject")
+    parser.add_argument("--runs", type=int, default=2)
+    args = parser.parse_args()
+    task = args.task.partition("-")[0]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SUBJECTS[task][args.subject](args.task, Path(folder))
+            seconds = [timed(run) for _ in range(args.runs + 1)][1:]
+    except (Absent, ImportError) as error:
+        print(json.dumps({"absent": str(error)}))
+        return
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+
+
+def timed(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def images(task):
+    """Mean-subtracted images of the task's sizes, (1, 3, height, width)."""
+    return [RNG.normal(scale=60, size=(1, 3, *size)).astype(np.float32) for size in SIZES[task]]
+
+
+# pycaffe: the project's engine, or BVLC's
+
+def engine(task, folder):
+    return _pycaffe_forward(task, folder)
+
+
+def bvlc(task, folder):
+    _use_bvlc()
+    return _pycaffe_forward(task, folder)
+
+
+def engine_step(task, folder):
+    return _pycaffe_step(task, folder)
+
+
+def bvlc_step(task, folder):
+    _use_bvlc()
+    return _pycaffe_step(task, folder)
+
+
+def _use_bvlc():
+    place = os.environ.get("BVLC_PYCAFFE")
+    if not place:
+        raise Absent("BVLC_PYCAFFE does not name the python folder of a BVLC Caffe")
+    sys.path.remove(str(ROOT / "python"))
+    sys.path.insert(0, place)
+
+
+def _pycaffe_forward(task, folder):
+    import caffe
+    import nets
+    net = caffe.Net(str(nets.write_prototxt(folder / "deploy.prototxt",
+                                            nets.fcn("fcn8s", "deploy"))), caffe.TEST)
+    _fill(net)
+    inputs = images(task)
+
+    def run():
+        for image in inputs:
+            net.blobs["data"].reshape(*image.shape)
+            net.blobs["data"].data[...] = image
+            net.forward()
+    return run
+
+
+def _pycaffe_step(task, folder):
+    import caffe
+    import nets
+    image, = images(task)
+    param = nets.fcn("fcn8s", "train")
+    source = param.layer[0]
+    source.Clear()
+    source.name, source.type = "data", "Input"
+    source.top.extend(["data", "label"])
+    for shape in (image.shape, (1, 1, *image.shape[2:])):
+        source.input_param.shape.add(dim=shape)
+    nets.write_prototxt(folder / "train.prototxt", param)
+    (folder / "solver.prototxt").write_text(
+        f'train_net: "{folder}/train.prototxt" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
+        f'weight_decay: 0.0005 snapshot_prefix: "{folder}/s" snapshot_after_train: false')
+    solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
+    _fill(solver.net)
+    solver.net.blobs["data"].data[...] = image
+    solver.net.blobs["label"].data[...] = RNG.integers(0, 21, (1, 1, *image.shape[2:]))
+    return lambda: solver.step(1)
+
+
+def _fill(net):
+    for name, blobs in net.params.items():
+        if not name.startswith("upscore"):
+            weights = blobs[0].data
+            RNG.standard_normal(dtype=np.float32, out=weights)      # no second copy in memory
+            weights *= (2 / np.prod(weights.shape[1:])) ** 0.5
+
+
+# plain PyTorch
+
+def torch_eager(task, folder, form=None):
+    import torch
+    from torch_fcn8s import FCN8s
+    form = form or torch.contiguous_format
+    model = FCN8s().eval().to(memory_format=form)
+    inputs = [torch.from_numpy(image).contiguous(memory_format=form) for image in images(task)]
+
+    @torch.inference_mode()
+    def run():
+        for image in inputs:
+            model(image).numpy()
+    return run
+
+
+def torch_channels_last(task, folder):
+    import torch
+    return torch_eager(task, folder, torch.channels_last)
+
+
+def torch_step(task, folder, form=None):
+    import torch
+    from torch_fcn8s import FCN8s, loss
+    form = form or torch.contiguous_format
+    model = FCN8s().to(memory_format=form)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(learned, lr=1e-14, momentum=0.99, weight_decay=5e-4)
+    image = torch.from_numpy(images(task)[0]).contiguous(memory_format=form)
+    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:])))
+
+    def run():
+        optimizer.zero_grad()
+        loss(model(image), labels).backward()
+        optimizer.step()
+    return run
+
+
+def torch_channels_last_step(task, folder):
+    import torch
+    return torch_step(task, folder, torch.channels_last)
+
+
+# OpenCV
+
+def opencv(task, folder):
+    import cv2
+    import caffe
+    import nets
+    path = nets.write_prototxt(folder / "deploy.prototxt", nets.fcn("fcn8s", "deploy"))
+    net = caffe.Net(str(path), caffe.TEST)
+    _fill(net)
+    net.save(str(folder / "some.caffemodel"))
+    del net
+    reader = cv2.dnn.readNetFromCaffe(str(path), str(folder / "some.caffemodel"))
+    inputs = images(task)
+
+    def run():
+        for image in inputs:
+            reader.setInput(image)
+            reader.forward()
+    return run
+
+
+# files and start-up
+
+def read(task, folder):
+    net = _saved(folder)
+    return lambda: net.copy_from(str(folder / "some.caffemodel"))
+
+
+def write(task, folder):
+    net = _saved(folder)
+    return lambda: net.save(str(folder / "some.caffemodel"))
+
+
+def _saved(folder):
+    import caffe
+    import nets
+    net = caffe.Net(str(nets.write_prototxt(folder / "deploy.prototxt",
+                                            nets.fcn("fcn8s", "deploy"))), caffe.TEST)
+    net.save(str(folder / "some.caffemodel"))
+    return net
+
+
+def start_up(code):
+    """A subject that runs `code` in a fresh interpreter."""
+    def subject(task, folder):
+        import subprocess
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True, cwd=folder,
+                                      env={**os.environ, "PYTHONPATH": ":".join(sys.path[:4])})
+    return subject
+
+
+# the machine
+
+def floor(task, folder):
+    """The net's multiplications at the rate of a large matrix product."""
+    import torch
+    matrix = torch.randn(2048, 2048)
+    matrix @ matrix
+    rate = 2 * 2048 ** 3 / min(timed(lambda: matrix @ matrix) for _ in range(5))
+    passes = 3 if task.startswith("step") else 1        # forward, and two backward
+    seconds = passes * sum(map(operations, SIZES[task])) / rate
+    return lambda: time.sleep(seconds)
+
+
+def operations(size):
+    """The floating-point operations of FCN-8s' convolutions on an image of that size."""
+    from torch_fcn8s import STAGES
+    total, before, image = 0, 3, [n + 198 for n in size]
+    for channels, count in STAGES:
+        for _ in range(count):
+            total += 2 * 9 * before * channels * image[0] * image[1]
+            before = channels
+        image = [-(-n // 2) for n in image]
+    places = (image[0] - 6) * (image[1] - 6)
+    return total + 2 * places * (49 * 512 * 4096 + 4096 * 4096 + 4096 * 21)
+
+
+FORWARD = {"engine": engine, "torch eager": torch_eager, "torch channels-last": torch_channels_last,
+           "OpenCV": opencv, "BVLC Caffe": bvlc, "floor": floor}
+SUBJECTS = {
+    "forward": FORWARD, "stream": FORWARD,
+    "step": {"engine": engine_step, "torch eager": torch_step,
+             "torch channels-last": torch_channels_last_step, "BVLC Caffe": bvlc_step,
+             "floor": floor},
+    "caffemodel": {"read": read, "write": write},
+    "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
+              "a prototxt": start_up("import nets; nets.write('voc-fcn8s', '.')"),
+              "a net": start_up("import caffe; caffe.Net")},
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The benchmarks: the peer computes what the engine computes, and what is absent is said."""
+
+import json
+import subprocess
+import sys
+
+import bench
+import numpy as np
+import subjects
+import torch
+from torch_fcn8s import FCN8s
+
+import caffe
+import nets
+
+
+def test_the_peer_is_the_same_net(tmp_path):
+    net = caffe.Net(str(nets.write_prototxt(tmp_path / "deploy.prototxt",
+                                            nets.fcn("fcn8s", "deploy", width=1 / 16))), caffe.TEST)
+    peer = FCN8s(width=1 / 16).eval()
+    convolutions = [m for m in peer.modules() if isinstance(m, (torch.nn.Conv2d,
+                                                                torch.nn.ConvTranspose2d))]
+    place = {"score_pool4": peer.score_pool4, "score_pool3": peer.score_pool3,
+             "upscore2": peer.up2, "upscore_pool4": peer.up4, "upscore8": peer.up8}
+    rest = iter([m for m in convolutions if m not in place.values()])
+    rng = np.random.default_rng(2)
+    for name, blobs in net.params.items():
+        module = place.get(name) or next(rest)
+        for blob, tensor in zip(blobs, (module.weight, module.bias)):
+            blob.data[...] = rng.normal(scale=0.1, size=blob.shape)
+            tensor.data.copy_(torch.from_numpy(blob.data))
+    image = rng.normal(size=(1, 3, 45, 60)).astype(np.float32)
+    net.blobs["data"].reshape(*image.shape)
+    ours = net.forward(data=image)["score"]
+    theirs = peer(torch.from_numpy(image)).detach().numpy()
+    assert np.abs(ours).max() > 0
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(ours).max())
+
+
+def test_operations_are_those_of_the_net(tmp_path):
+    """Two for each weight at each place, but for the small scores of pool3 and pool4."""
+    net = caffe.Net(str(nets.write_prototxt(tmp_path / "deploy.prototxt",
+                                            nets.fcn("fcn8s", "deploy"))), caffe.TEST)
+    net.blobs["data"].reshape(1, 3, 61, 90)
+    net.reshape()
+    expected = sum(2 * blobs[0].count * np.prod(net.blobs[name].shape[2:])
+                   for name, blobs in net.params.items()
+                   if name.startswith(("conv", "fc", "score_fr")))
+    assert subjects.operations((61, 90)) == expected
+
+
+def test_a_subject_prints_its_seconds():
+    run = subprocess.run([sys.executable, subjects.__file__, "start", "python", "--runs", "2"],
+                         capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
+    assert len(found["seconds"]) == 2 and found["peak_mb"] > 1
+
+
+def test_what_is_absent_is_said(monkeypatch):
+    monkeypatch.delenv("BVLC_PYCAFFE", raising=False)
+    assert "BVLC_PYCAFFE" in bench.measure("forward-500", "BVLC Caffe")["absent"]
+
+
+def test_medians_ratios_and_absences():
+    runs = [{"seconds": [2, 4], "peak_mb": 10}, {"seconds": [3], "peak_mb": 30}]
+    assert bench.summary(runs) == {"seconds": 3, "peak_mb": 30}
+    text = bench.table({"engine": bench.summary(runs), "other": {"seconds": 6, "peak_mb": 1},
+                        "none": {"absent": "no such thing"}})
+    assert [line.split() for line in text.splitlines()[1:]] == [
+        ["engine", "1.00", "3.000", "30"], ["other", "2.00", "6.000", "1"],
+        ["none", "–", "no", "such", "thing"]]
