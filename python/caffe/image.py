@@ -5,7 +5,7 @@ from PIL import Image
 
 from .errors import CaffeError
 
-_GREY = "1", "L", "I", "I;16", "F"
+_GREY = "1", "L", "I", "I;16", "I;16B", "F"
 
 
 def read_planes(path, color=True, size=None):
@@ -48,7 +48,9 @@ def read_lines(source):
 
 
 def planes(image, color=None):
-    """A PIL image as planes; `color` None keeps what it is."""
+    """A PIL image as planes; `color` None keeps what it is. Of 16 bits the upper 8 are kept."""
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if color is None:
         color = image.mode not in _GREY
     if not color:
@@ -64,4 +66,4 @@ def resized(array, height, width):
     bands = [Image.fromarray(band.astype(np.float32)).transform(
         (width, height), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
         for band in array]
-    return np.rint(np.stack(bands)).astype(np.uint8)
+    return np.floor(np.stack(bands) + 0.5).astype(np.uint8)

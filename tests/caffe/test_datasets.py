@@ -1,5 +1,6 @@
 """LMDBs, from lists of images to their mean and back into nets; and the tools that do it."""
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -126,7 +127,6 @@ def test_extract_features_of_what_is_not_there(images, capsys, tmp_path):
 
 @pytest.mark.parametrize("size", [(3, 4), (12, 16), (5, 13), (6, 8)])
 def test_resizing_is_opencv_s(tmp_path, size):
-    import cv2
     array = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
     expected = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
     made = resized(array.transpose(2, 0, 1), *size)
@@ -139,6 +139,18 @@ def test_any_image_is_bgr(tmp_path, mode):
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     image.save(path)
     np.testing.assert_array_equal(read_planes(str(path)), bgr(np.asarray(image.convert("RGB"))))
+
+
+def test_of_16_bits_the_upper_8_are_kept(tmp_path):
+    array = RNG.integers(0, 65536, (6, 8)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), array)
+    np.testing.assert_array_equal(read_planes(str(tmp_path / "deep.png"), color=False)[0],
+                                  cv2.imread(str(tmp_path / "deep.png"), cv2.IMREAD_GRAYSCALE))
+
+
+def test_halves_round_up(tmp_path):
+    array = np.array([[[0, 1, 2, 3]]], np.uint8)
+    np.testing.assert_array_equal(resized(array, 1, 2), [[[1, 3]]])
 
 
 def test_the_database_is_an_lmdb(images):

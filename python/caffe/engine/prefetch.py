@@ -15,16 +15,17 @@ class Prefetch:
     """
 
     def __init__(self, iterator, depth=DEPTH):
-        self._items = queue.Queue(depth)
+        self._items, self._error = queue.Queue(depth), None
         stopped = threading.Event()
         weakref.finalize(self, stopped.set)
         threading.Thread(target=_fill, args=(iterator, self._items, stopped), daemon=True).start()
 
     def next(self):
-        """The next item."""
-        item, error = self._items.get()
-        if error is not None:
-            raise error
+        """The next item; what the iterator raised is raised here from then on."""
+        if self._error is None:
+            item, self._error = self._items.get()
+        if self._error is not None:
+            raise self._error
         return item
 
 

@@ -12,6 +12,7 @@ import caffe
 from caffe import datasets
 from caffe.datum import array_to_datum
 from caffe.errors import LayerError
+from caffe.proto import caffe_pb2
 
 RNG = np.random.default_rng(12)
 
@@ -155,8 +156,9 @@ def test_images_of_different_sizes_are_told_apart(images, folder):
 def test_an_image_that_cannot_be_read_is_named(images, folder):
     (folder / "2.png").write_bytes(b"nonsense")
     made = net(IMAGES % "")
-    with pytest.raises(LayerError, match="list.txt:3: 2.png: cannot be read as an image"):
-        made.forward()
+    for _ in range(3):      # also after the thread that reads has ended
+        with pytest.raises(LayerError, match="list.txt:3: 2.png: cannot be read as an image"):
+            made.forward()
 
 
 def test_threads_end_with_their_net(images):
@@ -229,10 +231,37 @@ def test_surroundings_and_squares(windows):
     assert made.blobs["x"].data.any()
 
 
+def test_thresholds_and_shares_are_compared_as_float32(windows, folder):
+    """0.6 and 0.7 are not what they are in double."""
+    (folder / "windows.txt").write_text(
+        "# 0\nleft.png\n3\n20\n40\n3\n1 0.6 0 0 9 9\n0 0.1 0 0 9 9\n3 0.3 0 0 9 9\n")
+    made = net((WINDOW_DATA % ("fg_threshold: 0.6 bg_threshold: 0.3", ""))
+               .replace("batch_size: 8 fg_fraction: 0.5", "batch_size: 10 fg_fraction: 0.7"))
+    made.forward()
+    assert made.blobs["t"].data.tolist() == [0] * 3 + [1] * 7
+
+
+def test_a_window_outside_of_its_image(windows, folder):
+    (folder / "windows.txt").write_text(WINDOWS.replace("0 0 9 9", "50 0 59 9")
+                                        .replace("30 10 49 19", "50 0 59 9"))
+    with pytest.raises(LayerError, match=r"windows.txt:\d+: the window \[50, 0, 59, 9\] has no part"):
+        net(WINDOW_DATA % ("", "")).forward()
+
+
+def test_means_that_do_not_fit_the_windows(windows, folder):
+    with pytest.raises(LayerError, match="each of 3 channels, got 2"):
+        net(WINDOW_DATA % ("", "mean_value: [1, 2]"))
+    (folder / "mean.binaryproto").write_bytes(caffe_pb2.BlobProto(
+        num=1, channels=3, height=2, width=2, data=[1] * 12).SerializeToString())
+    with pytest.raises(LayerError, match=r"at least 8x8, got \(3, 2, 2\)"):
+        net(WINDOW_DATA % ("", 'mean_file: "mean.binaryproto"'))
+
+
 @pytest.mark.parametrize("text, complaint", [
     ("left.png\n", "windows.txt:1: expected `# index`"),
     ("# 0\nleft.png\n3\n20\n", "windows.txt:1: the file ends within an entry"),
     ("# 0\nleft.png\n3\n20\n40\n1\n0 0.9 0 0 9 9\n", "windows.txt:7: expected the class"),
+    ("# 0\nleft.png\n3\n20\n40\n1\n1 0.9 3 0 2 9\n", "windows.txt:7: expected left <= right"),
     ("", "lists no images"),
     ("# 0\nleft.png\n3\n20\n40\n0\n", "no foreground windows")])
 def test_window_files_that_are_wrong(windows, folder, text, complaint):

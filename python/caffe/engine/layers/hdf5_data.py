@@ -54,7 +54,7 @@ class HDF5Data(Source):
             with h5py.File(path, "r") as file:
                 self.arrays = [np.asarray(file[name][()], np.float32)
                                for name in self.layer_param.top]
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, TypeError) as error:
             raise self.error(f"{path}: cannot be read: {error}") from None
         if len({array.shape[:1] for array in self.arrays}) > 1 or not self.arrays[0].shape \
                 or not len(self.arrays[0]):

@@ -87,12 +87,23 @@ class WindowData(Batches):
         if p.crop_mode not in ("warp", "square"):
             raise self.error(f"expected crop_mode warp or square, got '{p.crop_mode}'")
         self.foreground, self.background, self.channels = read_windows(p)
-        self.drawn = int(p.batch_size * p.fg_fraction)
+        self._check_mean(p)
+        self.drawn = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         for kind, windows, needed in (
                 ("foreground", self.foreground, self.drawn),
                 ("background", self.background, p.batch_size - self.drawn)):
             if needed and not windows:
                 raise self.error(f"{p.source}: it lists no {kind} windows")
+
+    def _check_mean(self, p):
+        crop, mean = self.layer_param.transform_param.crop_size, self.transform.mean
+        if mean is not None and not self.layer_param.transform_param.mean_file:
+            if len(mean) not in (1, self.channels):
+                raise self.error(f"expected one mean_value, or one for each of {self.channels} "
+                                 f"channels, got {len(mean)}")
+        elif mean is not None and (len(mean) != self.channels or min(mean.shape[1:]) < crop):
+            raise self.error(f"expected a mean_file of {self.channels} channels and at least "
+                             f"{crop}x{crop}, got {mean.shape}")
 
     def image_shape(self):
         crop = self.layer_param.transform_param.crop_size
@@ -110,8 +121,8 @@ def _windows(foreground, background, drawn, p, transform, read):
     for windows in itertools.cycle(kinds):
         window = windows[transform.random.integers(len(windows))]
         with naming(window.name):
-            image = read(window.path)
-        yield warped(image, window.box, p, transform), window.label, window.name
+            crop = warped(read(window.path), window.box, p, transform)
+        yield crop, window.label, window.name
 
 
 def warped(image, box, p, transform):
@@ -125,10 +136,12 @@ def warped(image, box, p, transform):
     before = np.maximum(0, -first)
     after = np.maximum(0, last - limits + 1)
     (left, top), (right, bottom) = first + before, last - after
-    width, height = np.rint((np.array([right - left, bottom - top]) + 1) * scale).astype(int)
+    if right < left or bottom < top:
+        raise LayerError(f"the window {box.tolist()} has no part in the image of {image.shape}")
+    width, height = _rounded((np.array([right - left, bottom - top]) + 1) * scale).astype(int)
     mirror = transform.mirrors()
-    x = int(np.rint((after if mirror else before) * scale)[0])
-    y = int(np.rint(before * scale)[1])
+    x = int(_rounded((after if mirror else before) * scale)[0])
+    y = int(_rounded(before * scale)[1])
     width, height = min(width, size - x), min(height, size - y)
     part = resized(image[:, top:bottom + 1, left:right + 1], height, width).astype(np.float32)
     place = slice(None), slice(y, y + height), slice(x, x + width)
@@ -143,7 +156,12 @@ def _grown(box, factor, square):
     centre = box[:2] + half
     if square:
         half = np.full(2, half.max())
-    return np.rint(np.concatenate([centre - half * factor, centre + half * factor])).astype(int)
+    return _rounded(np.concatenate([centre - half * factor, centre + half * factor])).astype(int)
+
+
+def _rounded(values):
+    """Halves go away from 0, as those of C."""
+    return np.trunc(values + np.copysign(0.5, values))
 
 
 def _mean(transform, size, place):
@@ -177,14 +195,17 @@ def read_windows(p):
                 number, line = next(lines)
                 label, overlap, *box = (float(word) for word in line.split())
                 left, top, right, bottom = map(int, box)
+                if right < left or bottom < top:
+                    raise ValueError(f"expected left <= right and top <= bottom, got '{line}'")
                 window = Window(path, f"{p.source}:{number}", int(label),
                                 np.array([left, top, right, bottom]))
-                if overlap >= p.fg_threshold:
+                overlap = np.float32(overlap)
+                if overlap >= np.float32(p.fg_threshold):
                     if window.label <= 0:
                         raise ValueError("expected the class of a foreground window above 0, "
                                          f"got {window.label}")
                     foreground.append(window)
-                elif overlap < p.bg_threshold:
+                elif overlap < np.float32(p.bg_threshold):
                     window.label = 0
                     background.append(window)
     except (ValueError, StopIteration) as error:
