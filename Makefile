@@ -6,7 +6,7 @@ DEVICE ?= --gpu 0
 SOLVE = .venv/bin/python solvers/solve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fidelity bench bench-quick data-voc vgg16 check-voc \
+.PHONY: help install demo test test-slow fidelity bench bench-quick data-voc vgg16 check-voc \
 	voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce clean
 
 help:  ## list the targets
@@ -17,8 +17,11 @@ help:  ## list the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch setuptools
+	@echo "Installing the project and what it needs besides"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
+
+install: .venv/done  ## make .venv, and nothing else
 
 demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
 	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import ssl
 import sys
 import tarfile
@@ -64,10 +65,12 @@ def transfer_patiently(url, part, item):
             return transfer(url, part, item)
         except BROKEN as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            if refused or attempt == ATTEMPTS - 1:
+            unknown = isinstance(getattr(error, "reason", None), socket.gaierror)
+            if refused or unknown or attempt == ATTEMPTS - 1:
                 raise
-            print(f"{error}; trying again", file=sys.stderr)
-            time.sleep(PAUSE * 2 ** attempt)
+            pause = PAUSE * 2 ** attempt
+            print(f"{url}: {error}; again in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
 
 
 def transfer(url, part, item):

@@ -5,7 +5,7 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 
 from importlib import import_module
 
-from .context import (TEST, TRAIN, has_nccl, set_device, set_mode_cpu, set_mode_gpu,
+from .context import (NCCL, TEST, TRAIN, has_nccl, set_device, set_mode_cpu, set_mode_gpu,
                       set_multiprocess, set_random_seed, set_solver_count, set_solver_rank,
                       solver_count, solver_rank)
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
@@ -22,9 +22,9 @@ _LAZY = {
     "layer_type_list": "engine.layers", "to_torch": "export",
     "Classifier": "classifier", "Detector": "detector",
 }
-_MODULES = "io", "draw", "coord_map"
+_MODULES = "io", "draw", "coord_map", "classifier", "detector", "pycaffe", "_caffe"
 
-__all__ = ["TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
+__all__ = ["NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
            "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank",
            "solver_count", "solver_rank", "init_log", "log",
            "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",

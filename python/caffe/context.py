@@ -76,10 +76,22 @@ def has_nccl():
     return False
 
 
+class NCCL:
+    """pycaffe's exchange of gradients between processes. Raises DeviceError: there is none."""
+
+    def __init__(self, solver, uid=None):
+        raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
+
+    @staticmethod
+    def new_uid():
+        """Raises DeviceError."""
+        raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
+
+
 def _check_gpu(number):
     import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:
         found = f"PyTorch sees {count} GPU(s)" if count else "PyTorch sees no GPU"
         raise DeviceError(f"GPU {number} is not available: {found}. "
-                          "Use caffe.set_mode_cpu() (--cpu on the command line) instead.")
+                          "Use the CPU instead: caffe.set_mode_cpu(), and no --gpu.")

@@ -1,13 +1,12 @@
 """LMDBs that are read: one environment for each in a process, however many readers it has."""
 
 import os
-import weakref
 
 import lmdb
 
 from .errors import CaffeError
 
-_open = weakref.WeakValueDictionary()
+_open = {}       # by device and inode
 
 
 class Database:
@@ -31,9 +30,15 @@ class Database:
 
 
 def open_database(path):
-    """The Database at `path`, the same one for all who have it open: LMDB allows no second."""
-    place = os.path.realpath(path)
-    database = _open.get(place)
-    if database is None:
-        database = _open[place] = Database(path)
-    return database
+    """The Database at `path`, the same one for all: LMDB allows no second in a process.
+
+    It stays open. What is written anew at the path is another file, and another Database.
+    """
+    try:
+        file = os.stat(os.path.join(path, "data.mdb"))
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be read as an LMDB: {error.strerror}") from None
+    place = file.st_dev, file.st_ino
+    if place not in _open:
+        _open[place] = Database(path)
+    return _open[place]

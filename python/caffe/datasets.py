@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import lmdb
 import numpy as np
+from google.protobuf.message import DecodeError
 from PIL import Image
 
 from .database import open_database
@@ -39,9 +40,12 @@ def writing_lmdb(path):
             batch = []
 
             def flush():
-                with environment.begin(write=True) as transaction:
-                    for key, value in batch:
-                        transaction.put(key.encode(), value)
+                try:
+                    with environment.begin(write=True) as transaction:
+                        for key, value in batch:
+                            transaction.put(key.encode(), value)
+                except lmdb.Error as error:
+                    raise CaffeError(f"{path}: cannot be written, key {key}: {error}") from None
                 batch.clear()
 
             def write(key, datum):
@@ -111,22 +115,26 @@ def convert_imageset(listfile, rootfolder, db_name, gray=False, shuffle=False, s
                                  f"{first}")
             datum = array_to_datum(planes, label)
             if encoded:
-                datum = caffe_pb2.Datum(encoded=True, label=label, data=_compressed(
-                    rootfolder + path, planes, encode_type, any(size) or gray))
+                datum.encoded, datum.data = True, _compressed(
+                    rootfolder + path, planes, encode_type, any(size) or gray)
             write(f"{number:08d}_{path}", datum)
     return len(entries)
 
 
 def _compressed(path, planes, kind, changed):
     """The bytes of the file, or, where something is to change, of the planes compressed anew."""
-    own = os.path.splitext(path)[1][1:].lower()
-    kind = kind.lower() or own
-    if not changed and {"jpg": "jpeg"}.get(kind, kind) == {"jpg": "jpeg"}.get(own, own):
+    formats = Image.registered_extensions()
+    own = formats.get(os.path.splitext(path)[1].lower())
+    wanted = formats.get(f".{kind.lower()}", kind) if kind else own
+    if not changed and wanted == own:
         with open(path, "rb") as file:
             return file.read()
+    if wanted not in Image.SAVE:
+        raise CaffeError(f"{path}: cannot be compressed as '{kind or own}', expected an "
+                         "encode_type such as jpg or png")
     image = Image.fromarray(planes[0] if len(planes) == 1 else planes[::-1].transpose(1, 2, 0))
     stream = io.BytesIO()
-    image.save(stream, {"jpg": "jpeg"}.get(kind, kind))
+    image.save(stream, wanted, quality=95)      # OpenCV's for JPEG
     return stream.getvalue()
 
 
@@ -138,7 +146,10 @@ def compute_image_mean(path, output=None):
     """
     total, count = None, 0
     for key, datum in records(path):
-        array = decode(datum)
+        try:
+            array = decode(datum)
+        except CaffeError as error:
+            raise CaffeError(f"{path}, key {key}: {error}") from None
         total = np.zeros(array.shape) if total is None else total
         if array.shape != total.shape:
             raise CaffeError(f"{path}, key {key}: expected the shape {total.shape} of the first "
@@ -160,4 +171,8 @@ def compute_image_mean(path, output=None):
 def records(path):
     """The (key, Datum) of an LMDB, in order. Raises CaffeError."""
     for key, value in open_database(path):
-        yield key, caffe_pb2.Datum.FromString(value)
+        try:
+            datum = caffe_pb2.Datum.FromString(value)
+        except DecodeError as error:
+            raise CaffeError(f"{path}, key {key}: no Datum: {error}") from None
+        yield key, datum

@@ -53,5 +53,5 @@ def decode(datum, color=None):
         if datum.encoded:
             return planes(Image.open(io.BytesIO(datum.data)), color)
         return datum_to_array(datum)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, Image.DecompressionBombError) as error:
         raise CaffeError(f"a damaged record: {error}") from None

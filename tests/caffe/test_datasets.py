@@ -51,6 +51,23 @@ def test_encoded_records_are_the_files(images, tmp_path):
     assert decode(next(datasets.records("smaller"))[1]).shape == (3, 3, 4)
 
 
+def test_records_are_compressed_anew(images, tmp_path):
+    """JPEGs as those of OpenCV; whatever Pillow calls the format."""
+    (tmp_path / "images.txt").write_text("an image 0.png 7\n")
+    for kind in ("jpg", "JPEG", "tif", "bmp"):
+        datasets.convert_imageset("images.txt", "root/", f"db {kind}", encoded=True,
+                                  encode_type=kind)
+        (_, datum), = datasets.records(f"db {kind}")
+        assert (datum.channels, datum.height, datum.width, datum.label) == (3, 6, 8, 7)
+        expected = bgr(images[0]).transpose(1, 2, 0)
+        if kind in ("jpg", "JPEG"):
+            expected = cv2.imdecode(cv2.imencode(".jpg", expected)[1], cv2.IMREAD_COLOR)
+        np.testing.assert_allclose(decode(datum).transpose(1, 2, 0).astype(int), expected, atol=8)
+    with pytest.raises(CaffeError, match="image 0.png: cannot be compressed as 'nothing'"):
+        datasets.convert_imageset("images.txt", "root/", "db", encoded=True, encode_type="nothing")
+    assert not (tmp_path / "db").exists()
+
+
 def test_gray_resized_shuffled(images):
     datasets.convert_imageset("images.txt", "root/", "db", gray=True, size=(3, 0), shuffle=True)
     found = [datum for _, datum in datasets.records("db")]
@@ -82,6 +99,28 @@ def test_compute_image_mean(images):
     expected = bgr(images.astype(float).mean(0))
     np.testing.assert_allclose(read_blobproto("mean.binaryproto")[0], expected, rtol=1e-6)
     np.testing.assert_allclose(means, expected.mean((1, 2)))
+
+
+def test_damaged_records_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bad = caffe.proto.caffe_pb2.Datum(channels=1, height=2, width=2, data=b"abc")
+    huge = caffe.proto.caffe_pb2.Datum(encoded=True, data=b"P5 99999 99999 255 ")
+    for name, datum in (("bad", bad), ("huge", huge)):
+        with datasets.writing_lmdb(name) as write:
+            write("some key", datum)
+        with pytest.raises(CaffeError, match=f"{name}, key some key: a damaged record"):
+            datasets.compute_image_mean(name)
+    with lmdb.open("other") as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"some key", b"\xff\xff")
+    with pytest.raises(CaffeError, match="other, key some key: no Datum"):
+        datasets.compute_image_mean("other")
+
+
+def test_keys_that_are_too_long(tmp_path):
+    with pytest.raises(CaffeError, match="db: cannot be written, key kkk"):
+        with datasets.writing_lmdb(str(tmp_path / "db")) as write:
+            write("k" * 600, caffe.proto.caffe_pb2.Datum())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_mean_of_images_of_different_sizes(images, tmp_path):

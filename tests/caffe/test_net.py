@@ -105,6 +105,48 @@ def test_what_cannot_be_run(net, call, complaint):
         call(net(CHAIN))
 
 
+def test_every_way_to_make_a_net(tmp_path):
+    path, weights = str(tmp_path / "net.prototxt"), str(tmp_path / "w.caffemodel")
+    (tmp_path / "net.prototxt").write_text(
+        CHAIN + layer("more", "Power", "b", "c", 'include { stage: "s" min_level: 2 }'))
+    first = caffe.Net(path, caffe.TEST)
+    first.save(weights)
+    for made in (caffe.Net(path, np.int64(caffe.TEST), 2, ["s"], weights),
+                 caffe.Net(path, caffe.TEST, level=2, stages=["s"], weights=weights),
+                 caffe.Net(network_file=path, phase=caffe.TEST, level=2, stages=["s"],
+                           weights=weights)):
+        assert "more" in made.layer_dict and made.layers[1].phase == caffe.TEST
+        np.testing.assert_array_equal(made.params["a"][0].data, first.params["a"][0].data)
+    for made in (caffe.Net(path, weights, caffe.TEST), caffe.Net(path, caffe.TEST, 0, None, weights)):
+        assert "more" not in made.layer_dict and made.layers[1].phase == caffe.TEST
+        np.testing.assert_array_equal(made.params["a"][0].data, first.params["a"][0].data)
+
+
+@pytest.mark.parametrize("args, kwargs", [
+    ((), {}), ((7,), {}), ((caffe.TEST,), {"phase": caffe.TEST}), (("w", caffe.TEST, 0), {}),
+    ((caffe.TEST, 0, None, None, 1), {}), ((caffe.TEST,), {"wieghts": "w"}), (("w",), {})])
+def test_no_way_to_make_a_net(tmp_path, args, kwargs):
+    with pytest.raises(CaffeError, match="net.prototxt: (expected Net|a net needs a phase)"):
+        caffe.Net(str(tmp_path / "net.prototxt"), *args, **kwargs)
+
+
+def test_batches_need_as_many_items_of_each_input(net):
+    n = net(INPUT.replace('top: "x" input', 'top: "x" top: "z" input').replace(
+        "dim: 3 } }", "dim: 3 } }") + layer("s", "Silence", "x z", ""))
+    for arrays in ({}, {"x": np.zeros((5, 3)), "z": np.zeros((4, 3))}):
+        with pytest.raises(LayerError, match="as many items for each of the inputs"):
+            n.forward_all(**arrays)
+
+
+def test_what_old_scripts_import():
+    from caffe._caffe import RMSPropSolver
+    from caffe.pycaffe import Net, SGDSolver, Timer
+    assert (Net, SGDSolver, RMSPropSolver) == (caffe.Net, caffe.SGDSolver, caffe.RMSPropSolver)
+    assert caffe.classifier.Classifier is caffe.Classifier and Timer().ms == 0
+    with pytest.raises(DeviceError, match="several GPUs"):
+        caffe.NCCL(None, None)
+
+
 def test_outputs_are_sorted(net):
     n = net(INPUT + layer("two", "Slice", "x", "z a", "slice_param { slice_point: 1 }"))
     assert n.outputs == ["a", "z"] and list(n.forward()) == ["a", "z"]

@@ -301,8 +301,28 @@ def test_a_solver_that_cannot_be_built(tmp_path, lines, complaint):
         caffe.get_solver(str(path))
 
 
-def test_settings_that_are_unknown(fit):
-    for lines in ('base_lr: 1 lr_policy: "fixd"', 'base_lr: 1 lr_policy: "fixed" '
-                  'regularization_type: "L3"'):
-        with pytest.raises(CaffeError, match="unknown .*'(fixd|L3)'"):
-            fit(lines).step(1)
+@pytest.mark.parametrize("lines, complaint", [
+    ('lr_policy: "fixd"', "unknown lr_policy 'fixd' .did you mean 'fixed'"),
+    ('lr_policy: "fixed" regularization_type: "L3"', "unknown regularization_type 'L3'"),
+    ('lr_policy: "step"', "'step' needs a stepsize of at least 1, got 0")])
+def test_settings_are_checked_at_once(fit, lines, complaint):
+    with pytest.raises(CaffeError, match=f"solver.prototxt: .*{complaint}"):
+        fit("base_lr: 1 " + lines)
+
+
+def test_poly_ends_with_max_iter(fit):
+    solver = fit('base_lr: 0.01 lr_policy: "poly" power: 0.9')
+    solver.iter = 11
+    with pytest.raises(CaffeError, match="solver.prototxt: .*'poly'.* iteration 11.* max_iter 10"):
+        solver.step(1)
+
+
+def test_momentum_goes_on_in_what_no_longer_learns(fit):
+    """As in Caffe: a rate of 0 adds nothing to the history, which still moves the weights."""
+    solver = fit()
+    solver.step(1)
+    _, spec = solver.net._learnable[0]
+    spec.lr_mult = 0
+    history, before = solver.history[0].numpy().copy(), solver.net.params["fit"][0].data.copy()
+    solver.step(1)
+    np.testing.assert_allclose(solver.net.params["fit"][0].data, before - 0.9 * history, rtol=1e-5)

@@ -73,6 +73,14 @@ def test_refused(text, complaint):
         transform(text)(IMAGE)
 
 
+def test_several_means(tmp_path):
+    path = tmp_path / "means.binaryproto"
+    path.write_bytes(caffe_pb2.BlobProto(num=2, channels=3, height=6, width=8,
+                                         data=[0] * 288).SerializeToString())
+    with pytest.raises(LayerError, match=r"means.binaryproto: expected one mean image, got .*2, 3"):
+        transform(f'mean_file: "{path}"')
+
+
 def test_a_mean_of_another_shape(mean):
     with pytest.raises(LayerError, match=r"mean.binaryproto has the shape \(3, 6, 8\), an image "
                                          r"\(3, 5, 8\)"):

@@ -282,3 +282,9 @@ def test_get_vgg16_replaces_a_file_of_the_wrong_size(server, tmp_path, monkeypat
     path.write_bytes(b"half")
     download.get_vgg16(tmp_path)
     assert path.read_bytes() == CONTENT
+
+
+def test_a_host_that_is_not_found_is_not_tried_again(target, monkeypatch):
+    monkeypatch.setattr(download, "PAUSE", 1000)
+    with pytest.raises(DownloadError, match="could not download .*http://host.invalid/x"):
+        download.fetch(item("http://host.invalid/x"), target)

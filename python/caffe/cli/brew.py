@@ -9,7 +9,7 @@ from ..context import TEST, TRAIN
 from ..errors import CaffeError
 from ..log import log
 from ..proto import caffe_pb2
-from .flags import flag, names, use_device
+from .flags import flag, gpus, names, positive, use_device
 
 
 def train(args):
@@ -128,7 +128,8 @@ def _net(args, phase):
 
 
 def _run_flags(parser):
-    flag(parser, "gpu", default="", metavar="N", help="run on GPU N (default: the CPU)")
+    flag(parser, "gpu", type=gpus, default="", metavar="N",
+         help="run on GPU N (default: the CPU)")
     flag(parser, "level", type=int, default=0, help="the net's level")
     flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
     flag(parser, "weights", type=names, default=[], metavar="FILE[,FILE]",
@@ -146,7 +147,7 @@ def _train_flags(parser):
 
 def _model_flags(parser):
     flag(parser, "model", required=True, metavar="PROTOTXT", help="the net's prototxt")
-    flag(parser, "iterations", type=int, default=50, help="default 50")
+    flag(parser, "iterations", type=positive, default=50, help="default 50")
     _run_flags(parser)
 
 
@@ -156,7 +157,7 @@ def _time_flags(parser):
 
 
 def _query_flags(parser):
-    flag(parser, "gpu", default="all", metavar="N", help="these GPUs alone")
+    flag(parser, "gpu", type=gpus, default="all", metavar="N", help="these GPUs alone")
 
 
 COMMANDS = {train: _train_flags, test: _model_flags, time: _time_flags,

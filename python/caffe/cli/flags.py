@@ -23,6 +23,20 @@ def without_truth(arguments):
             for argument in arguments]
 
 
+def positive(text):
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
+    return int(text)
+
+
+def gpus(text):
+    """The numbers in 'N' or 'N,N,...'; 'all' and '' stay as they are."""
+    if text not in ("", "all") and not all(name.isdigit() for name in names(text)):
+        raise argparse.ArgumentTypeError(f"expected GPU numbers or all, got '{text}'")
+    return text
+
+
 def names(text):
     """The entries of a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -44,9 +44,9 @@ def draw_net(args):
     """Draw a net's prototxt as a graph: .dot, or what Graphviz writes (.png, .pdf, .svg)."""
     from .. import draw
     phase = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}[args.phase]
-    print(f"Drawing net to {args.output}")
     draw.draw_net_to_file(prototxt.read_net(args.input), args.output, args.rankdir, phase,
                           args.display_lrm)
+    print(f"Drew the net to {args.output}")
 
 
 def export(args):
@@ -62,6 +62,7 @@ def export(args):
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     writers[kind]()
+    print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 
 def _write_text(path, param):

@@ -1,5 +1,6 @@
 """Net: layers in the order of the prototxt, with their blobs and parameters."""
 
+import os
 from collections import OrderedDict
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that
 class Net:
     """A net read from a prototxt: pycaffe's `caffe.Net`.
 
-    Net(file, phase, level=0, stages=(), weights=None) or Net(file, weights, phase).
+    Net(file, phase, level=0, stages=None, weights=None) or Net(file, weights, phase).
 
     Parameters
     ----------
@@ -41,14 +42,8 @@ class Net:
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
 
-    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
-        for arg in args:
-            if isinstance(arg, int):
-                phase = arg
-            else:
-                weights = arg
-        if phase not in (TRAIN, TEST):
-            raise CaffeError(f"{network_file}: a net needs a phase, caffe.TRAIN or caffe.TEST")
+    def __init__(self, network_file, *args, **kwargs):
+        phase, level, stages, weights = _net_arguments(network_file, args, kwargs)
         param = prototxt.read_net(network_file)
         param.state.phase, param.state.level = phase, level
         param.state.stage.extend(stages or ())
@@ -237,7 +232,11 @@ class Net:
 
     def _in_batches(self, arrays, run):
         """What `run` returns for each batch of `arrays`, two dicts, put together."""
-        count = len(next(iter(arrays.values()), ()))
+        counts = {name: len(array) for name, array in arrays.items()}
+        if not self.inputs or len(set(counts.values())) != 1:
+            raise LayerError(f"{self._source}: expected as many items for each of the inputs "
+                             f"{self.inputs}, got {counts}")
+        count, = set(counts.values())
         size = self.blobs[next(iter(self.inputs))].shape[0]
         whole = {}, {}
         for begin in range(0, count, size):
@@ -358,6 +357,14 @@ class Net:
     # pycaffe's names for what old scripts look up by number
 
     @property
+    def _blobs(self):
+        return list(self.blobs.values())
+
+    @property
+    def _blob_loss_weights(self):
+        return list(self.blob_loss_weights.values())
+
+    @property
     def _blob_names(self):
         return list(self.blobs)
 
@@ -440,6 +447,22 @@ class Net:
             binary.write_caffemodel(path, param, self.layers, diffs)
         else:
             hdf5.write_caffemodel(path, self._layer_names, self.layers, self._borrowed, diffs)
+
+
+def _net_arguments(file, args, kwargs):
+    """(phase, level, stages, weights) from what the two ways to make a Net are given."""
+    old = bool(args) and isinstance(args[0], (str, os.PathLike))
+    order = ("weights", "phase") if old else ("phase", "level", "stages", "weights")
+    given = {"phase": None, "level": 0, "stages": None, "weights": None}
+    placed = dict(zip(order, args))
+    if len(args) > len(order) or set(kwargs) - set(given) or set(kwargs) & set(placed):
+        raise CaffeError(f"{file}: expected Net(file, phase, level, stages, weights) or "
+                         f"Net(file, weights, phase), got {args} and {kwargs}")
+    given.update(placed, **kwargs)
+    if given["phase"] not in (TRAIN, TEST):
+        raise CaffeError(f"{file}: a net needs a phase, caffe.TRAIN or caffe.TEST, "
+                         f"got {given['phase']!r}")
+    return (int(given["phase"]), int(given["level"]), *map(given.get, ("stages", "weights")))
 
 
 def _merge_multipliers(param, owner, owner_name):

@@ -4,17 +4,15 @@ import queue
 import threading
 import weakref
 
-DEPTH = 4       # batches ahead, as Caffe's default
-
 
 class Prefetch:
-    """Takes items from an iterator in a thread of its own, a few ahead of who asks for them.
+    """Takes items from an iterator in a thread of its own, `depth` ahead of who asks for them.
 
     Items keep their order; what the iterator raises is raised in `next`. The thread ends when the
     Prefetch is no longer used, and does not keep the interpreter alive.
     """
 
-    def __init__(self, iterator, depth=DEPTH):
+    def __init__(self, iterator, depth):
         self._items, self._error = queue.Queue(depth), None
         stopped = threading.Event()
         weakref.finalize(self, stopped.set)

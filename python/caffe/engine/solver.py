@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from .. import context, prototxt
 from ..errors import CaffeError, WeightsError, nearest
 from ..log import logger
 from ..proto import caffe_pb2
-from . import debug, hdf5, weights as binary
+from . import debug, hdf5, rates, weights as binary
 from .net import Net
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
@@ -64,6 +65,7 @@ class Solver:
         self._source = str(solver_file)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
         self._check_snapshots()
+        self._check_settings()
         self.check()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed)
@@ -80,6 +82,16 @@ class Solver:
 
     def check(self):
         """Raise CaffeError for parameters that the rule cannot use."""
+
+    def _check_settings(self):
+        """Raise CaffeError before the training, not at its first update."""
+        with self._located():
+            if self.param.HasField("lr_policy"):
+                rates.check(self.param)
+            kinds = "L1", "L2"
+            if self.param.regularization_type not in kinds:
+                raise CaffeError(f"unknown regularization_type '{self.param.regularization_type}'"
+                                 + nearest(self.param.regularization_type, kinds))
 
     @property
     def max_iter(self):
@@ -264,27 +276,17 @@ class Solver:
 
     @property
     def lr(self):
-        """base_lr under lr_policy (caffe.proto gives the formulas) at the current iteration."""
-        p, i = self.param, self.iter
-        policies = {
-            "fixed": lambda: p.base_lr,
-            "step": lambda: p.base_lr * p.gamma ** self._steps_passed(i),
-            "multistep": lambda: p.base_lr * p.gamma ** self._steps_passed(i),
-            "exp": lambda: p.base_lr * p.gamma ** i,
-            "inv": lambda: p.base_lr * (1 + p.gamma * i) ** -p.power,
-            "poly": lambda: p.base_lr * (1 - i / p.max_iter) ** p.power,
-            "sigmoid": lambda: p.base_lr / (1 + np.exp(-p.gamma * (i - p.stepsize))),
-        }
-        if p.lr_policy not in policies:
-            raise CaffeError(f"{self._source}: unknown lr_policy '{p.lr_policy}'"
-                             + nearest(p.lr_policy, policies))
-        return float(policies[p.lr_policy]())
+        """The rate that lr_policy gives the current iteration. Raises CaffeError."""
+        with self._located():
+            return rates.rate(self.param, self.iter)
 
-    def _steps_passed(self, iteration):
-        """How often the rate has dropped in the policies step and multistep."""
-        if self.param.lr_policy == "step":
-            return iteration // self.param.stepsize
-        return sum(iteration >= value for value in self.param.stepvalue)
+    @contextmanager
+    def _located(self):
+        """Add the file to what is wrong with its settings."""
+        try:
+            yield
+        except CaffeError as error:
+            raise CaffeError(f"{self._source}: {error}") from None
 
     @torch.no_grad()
     def apply_update(self):
@@ -296,8 +298,6 @@ class Solver:
         self._clip_gradients()
         self.history = [h.to(context.device()) for h in self.history]
         for number, (blob, spec) in enumerate(self.net._learnable):
-            if not spec.lr_mult:
-                continue
             data, diff = blob.data_tensor, blob.diff_tensor
             if self.param.iter_size > 1:
                 diff.div_(self.param.iter_size)
@@ -309,11 +309,9 @@ class Solver:
         self.iter += 1
 
     def _regularize(self, data, diff, decay):
-        kind = self.param.regularization_type
-        if kind not in ("L1", "L2"):
-            raise CaffeError(f"{self._source}: unknown regularization_type '{kind}'")
         if decay:
-            diff.add_(data if kind == "L2" else data.sign(), alpha=decay)
+            squared = self.param.regularization_type == "L2"
+            diff.add_(data if squared else data.sign(), alpha=decay)
 
     def _clip_gradients(self):
         limit = self.param.clip_gradients
@@ -345,7 +343,7 @@ class Solver:
         logger.info("Snapshotting solver state to %s file %s", form, state)
         files.write_solverstate(
             state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
-                                         current_step=self._steps_passed(max(self.iter - 1, 0))),
+                                         current_step=rates.drops(self.param, max(self.iter - 1, 0))),
             [history.cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):

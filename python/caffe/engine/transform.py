@@ -31,6 +31,9 @@ class Transform:
         self.mean = None
         if param.mean_file:
             mean = np.array(read_blobproto(param.mean_file), np.float32)
+            if mean.size != np.prod(mean.shape[-3:]):
+                raise LayerError(f"{param.mean_file}: expected one mean image, got the shape "
+                                 f"{mean.shape}")
             self.mean = mean.reshape(mean.shape[-3:])
         elif param.mean_value:
             self.mean = np.array(param.mean_value, np.float32)[:, None, None]

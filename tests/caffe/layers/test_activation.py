@@ -114,8 +114,8 @@ def test_dropout_does_nothing_in_testing(build):
 
 
 REFUSED = {
-    "dropout": (f'type: "Dropout" {X} dropout_param {{ dropout_ratio: 1 }}', IMAGE,
-                ["dropout_ratio", "1.0"]),
+    "dropout": (f'type: "Dropout" {X} dropout_param {{ dropout_ratio: 2 }}', IMAGE,
+                ["dropout_ratio", "2.0"]),
     "prelu": (f'type: "PReLU" {X}', {"x": (3,)}, ["2 axes", "(3,)"]),
     "clip": (f'type: "Clip" {X} clip_param {{ min: 2 max: 1 }}', IMAGE, ["min", "2.0", "1.0"]),
     "no clip": (f'type: "Clip" {X}', IMAGE, ["min", "max"]),

@@ -2,7 +2,9 @@
 
 import gc
 import threading
+import time
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 import caffe
 from caffe import datasets
 from caffe.datum import array_to_datum
+from caffe.engine.prefetch import Prefetch
 from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
 
@@ -93,6 +96,8 @@ def test_float_data(folder):
     (DATA, "db: cannot be read as an LMDB"),
     (DATA.replace("backend: LMDB", ""), "expected backend: LMDB; LevelDB.*convert_imageset"),
     (DATA.replace("batch_size: 3", ""), "batch_size of at least 1"),
+    (DATA.replace("batch_size: 3", "batch_size: 3 prefetch: 0"), "prefetch of at least 1"),
+    ((IMAGES % "").replace('top: "t"', ""), r"takes 2 top blob\(s\)"),
     (IMAGES % "", "list.txt: cannot be read"),
     (IMAGES % "new_height: 3", "both new_height and new_width")])
 def test_what_cannot_be_set_up(folder, text, complaint):
@@ -161,6 +166,14 @@ def test_an_image_that_cannot_be_read_is_named(images, folder):
             made.forward()
 
 
+def test_as_many_batches_are_made_ahead_as_prefetch_says():
+    taken = []
+    prefetch = Prefetch(iter(lambda: taken.append(len(taken)) or len(taken), None), 2)
+    assert [prefetch.next() for _ in range(3)] == [1, 2, 3]
+    time.sleep(0.3)
+    assert len(taken) == 3 + 2 + 1      # three given, two in the queue, one in the thread's hand
+
+
 def test_threads_end_with_their_net(images):
     before = set(threading.enumerate())
     made = net(IMAGES % "")
@@ -225,10 +238,55 @@ def test_what_lies_beyond_the_image_is_zero(windows, folder):
     assert (crop[0, :, :4] == 250).all() and not crop[:, :, 4:].any()
 
 
-def test_surroundings_and_squares(windows):
-    made = net(WINDOW_DATA % ('context_pad: 2 crop_mode: "square"', "mirror: true"))
+def half_up(value):
+    return int(np.floor(float(value) + 0.5))
+
+
+def warped_by_opencv(pixels, box, size, pad, square, mirror):
+    """A window of `pixels` (height, width, 3) warped one axis after the other, in float32."""
+    axes = []
+    half = [np.float32(box[i + 2] - box[i] + 1) / np.float32(2) for i in range(2)]
+    for axis, limit in enumerate((pixels.shape[1], pixels.shape[0])):
+        centre = np.float32(box[axis]) + half[axis]
+        reach = max(half) if square else half[axis]
+        reach *= np.float32(size) / np.float32(size - 2 * pad)
+        first, last = half_up(centre - reach), half_up(centre + reach)
+        scale = np.float32(size) / np.float32(last - first + 1)
+        before, after = max(0, -first), max(0, last - limit + 1)
+        start = half_up(np.float32(after if mirror and axis == 0 else before) * scale)
+        kept = range(first + before, last - after + 1)
+        axes.append((kept, start, min(half_up(np.float32(len(kept)) * scale), size - start)))
+    (columns, x, width), (rows, y, height) = axes
+    part = cv2.resize(pixels[rows.start:rows.stop, columns.start:columns.stop], (width, height))
+    out = np.zeros((size, size, 3))
+    out[y:y + height, x:x + width] = part[:, ::-1] if mirror else part
+    return out.transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("mode", ["warp", "square"])
+@pytest.mark.parametrize("box", [(2, 3, 22, 17), (10, 4, 20, 11), (0, 0, 7, 19), (30, 10, 39, 19)])
+def test_surroundings_and_squares_are_as_opencv_warps_them(folder, box, mode):
+    """(2, 3, 22, 17) begins a pixel further right where it is computed in double."""
+    pixels = np.random.default_rng(2).integers(1, 256, (20, 40, 3)).astype(np.uint8)
+    cv2.imwrite("image.png", pixels)
+    line = " ".join(map(str, box))
+    (folder / "windows.txt").write_text(
+        f"# 0\nimage.png\n3\n20\n40\n2\n1 0.9 {line}\n0 0.1 {line}\n")
+    made = net((WINDOW_DATA % (f'context_pad: 2 crop_mode: "{mode}"', "mirror: true"))
+               .replace("crop_size: 8", "crop_size: 32"))
     made.forward()
-    assert made.blobs["x"].data.any()
+    expected = [warped_by_opencv(pixels, box, 32, 2, mode == "square", flip) for flip in (0, 1)]
+    matches = [[np.abs(crop - e).max() <= 1 for e in expected] for crop in made.blobs["x"].data]
+    assert all(sum(one) == 1 for one in matches) and np.any(matches, axis=0).all()
+
+
+@pytest.mark.parametrize("options, complaint", [
+    ("context_pad: 4", "context_pad of 4 on each side leaves nothing of a crop_size of 8"),
+    ("fg_fraction: 1.5", "fg_fraction between 0 and 1, got 1.5"),
+    ('crop_mode: "wrap"', "crop_mode warp or square, got 'wrap'")])
+def test_options_of_windows_that_make_no_sense(windows, options, complaint):
+    with pytest.raises(LayerError, match=complaint):
+        net(WINDOW_DATA.replace("fg_fraction: 0.5", "") % (options, ""))
 
 
 def test_thresholds_and_shares_are_compared_as_float32(windows, folder):
@@ -251,15 +309,19 @@ def test_a_window_outside_of_its_image(windows, folder):
 def test_means_that_do_not_fit_the_windows(windows, folder):
     with pytest.raises(LayerError, match="each of 3 channels, got 2"):
         net(WINDOW_DATA % ("", "mean_value: [1, 2]"))
-    (folder / "mean.binaryproto").write_bytes(caffe_pb2.BlobProto(
-        num=1, channels=3, height=2, width=2, data=[1] * 12).SerializeToString())
-    with pytest.raises(LayerError, match=r"at least 8x8, got \(3, 2, 2\)"):
-        net(WINDOW_DATA % ("", 'mean_file: "mean.binaryproto"'))
+    for height, width in ((2, 2), (8, 20)):
+        (folder / "mean.binaryproto").write_bytes(caffe_pb2.BlobProto(
+            num=1, channels=3, height=height, width=width,
+            data=[1] * (3 * height * width)).SerializeToString())
+        with pytest.raises(LayerError, match=rf"at least 8x8, got \(3, {height}, {width}\)"):
+            net(WINDOW_DATA % ("", 'mean_file: "mean.binaryproto"'))
 
 
 @pytest.mark.parametrize("text, complaint", [
     ("left.png\n", "windows.txt:1: expected `# index`"),
-    ("# 0\nleft.png\n3\n20\n", "windows.txt:1: the file ends within an entry"),
+    ("# 0\nleft.png\n3\n20\n", "windows.txt:4: the file ends within an entry"),
+    ("# 0\nleft.png\n3\n20\n40\n1\n1 0.9 0 0 9\n", "windows.txt:7: expected `class overlap"),
+    ("# 0\nleft.png\n3\ntall\n", "windows.txt:4: invalid literal"),
     ("# 0\nleft.png\n3\n20\n40\n1\n0 0.9 0 0 9 9\n", "windows.txt:7: expected the class"),
     ("# 0\nleft.png\n3\n20\n40\n1\n1 0.9 3 0 2 9\n", "windows.txt:7: expected left <= right"),
     ("", "lists no images"),
@@ -289,6 +351,8 @@ def test_what_memory_data_refuses():
         made.forward()
     for data, labels, complaint in (
             (good.astype(float), good[:, 0, 0, 0].copy(), "float32 array, got float64"),
+            ([1], [1], "float32 array, got list"),
+            (good[::2], np.zeros(2, np.float32), "C-contiguous array, got the strides"),
             (good[:3], np.zeros(3, np.float32), "multiple of the batch_size 2, got 3"),
             (good, np.zeros(3, np.float32), r"labels \(N,\), got .* and \(3,\)"),
             (good[:, :, :1].copy(), np.zeros(4, np.float32), r"\(N, 1, 2, 3\)")):
@@ -316,6 +380,13 @@ def test_hdf5_batches_run_over_the_ends_of_files(files):
     assert made.blobs["x"].shape == (4, 2, 1, 1) and made.blobs["t"].shape == (4,)
     values, labels = batches(made, 4)
     assert labels == values == [i % 7 for i in range(16)]
+
+
+def test_a_single_hdf5_file_is_read_once(files, folder):
+    (folder / "files.txt").write_text("a.h5\n")
+    made = net(HDF5 % "")
+    (folder / "a.h5").unlink()
+    assert batches(made, 2)[1] == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
 def test_hdf5_rounds_are_shuffled(files):

@@ -74,7 +74,10 @@ class Clip(TensorLayer):
 
     def setup(self, bottom, top):
         p = self.layer_param.clip_param
-        if not (p.HasField("min") and p.HasField("max") and p.min <= p.max):
+        missing = [name for name in ("min", "max") if not p.HasField(name)]
+        if missing:
+            raise self.error(f"expected clip_param with min and max, without {missing}")
+        if p.min > p.max:
             raise self.error(f"expected clip_param with min <= max, got {p.min} and {p.max}")
 
     def compute(self, x):
@@ -122,7 +125,7 @@ class Dropout(TensorLayer):
 
     def setup(self, bottom, top):
         self.ratio = self.layer_param.dropout_param.dropout_ratio
-        if not 0 <= self.ratio < 1:
+        if not 0 <= self.ratio <= 1 or self.ratio == 1 and self.phase == TRAIN:
             raise self.error(f"expected dropout_ratio in [0, 1), got {self.ratio}")
 
     def compute(self, x):

@@ -23,6 +23,7 @@ class Batches(Source):
     """A layer whose tops are images and labels, made by `samples` in a thread of its own.
 
     Top 0 is (batch_size, channels, height, width), the optional top 1 labels (batch_size,).
+    data_param.prefetch, of all these layers, says how many batches are made ahead, 4 by default.
     """
 
     tops = (1, 2)
@@ -34,6 +35,8 @@ class Batches(Source):
         p = self.settings()
         if not p.batch_size:
             raise self.error("expected a batch_size of at least 1")
+        if not self.layer_param.data_param.prefetch:
+            raise self.error("expected a prefetch of at least 1")
         if not p.source:
             raise self.error("expected a source")
         self.open(p)
@@ -43,7 +46,8 @@ class Batches(Source):
 
     def forward(self, bottom, top):
         if self.prefetch is None:
-            self.prefetch = Prefetch(_batches(self.samples(), self.settings().batch_size))
+            self.prefetch = Prefetch(_batches(self.samples(), self.settings().batch_size),
+                                     self.layer_param.data_param.prefetch)
         for blob, array in zip(top, self.prefetch.next()):
             blob.set_data(torch.from_numpy(array).to(context.device()))
 
@@ -71,7 +75,8 @@ def naming(name):
 @register("Data")
 class Data(Batches):
     """The records of an LMDB in the order of their keys, again and again. Where several solvers
-    train together, each takes its share."""
+    train together, each takes its share; rand_skip, which was for that, does nothing in Caffe 1.0
+    either."""
 
     def settings(self):
         return self.layer_param.data_param
@@ -137,12 +142,16 @@ class MemoryData(Source):
         labels : float32 (N,) or (N, 1, 1, 1)
         """
         for name, array in (("data", data), ("labels", labels)):
-            if array.dtype != np.float32 or not array.flags.c_contiguous:
-                raise self.error(f"expected {name} as a C-contiguous float32 array, got "
-                                 f"{array.dtype}")
+            kind = getattr(array, "dtype", type(array).__name__)
+            if kind != np.float32:
+                raise self.error(f"expected {name} as a float32 array, got {kind}")
+            if not array.flags.c_contiguous:
+                raise self.error(f"expected {name} as a C-contiguous array, got the strides "
+                                 f"{array.strides} of the shape {array.shape}")
         if data.shape[1:] != self.item or labels.shape not in ((len(data),), (len(data), 1, 1, 1)):
-            raise self.error(f"expected data (N, {', '.join(map(str, self.item))}) and labels (N,), "
-                             f"got {data.shape} and {labels.shape}")
+            shape = ", ".join(map(str, self.item))
+            raise self.error(f"expected data (N, {shape}) and labels (N,), got {data.shape} and "
+                             f"{labels.shape}")
         if not len(data) or len(data) % self.size:
             raise self.error(f"expected a multiple of the batch_size {self.size}, got {len(data)}")
         self.arrays, self.position = (data, labels.reshape(-1)), 0

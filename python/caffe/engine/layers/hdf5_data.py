@@ -32,6 +32,7 @@ class HDF5Data(Source):
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
         self.files = self._list(p.source)
         self.position = self.offset = 0
+        self.loaded = None
         self._start_round()
         for blob, array in zip(top, self.arrays):
             blob.reshape(self.size, *array.shape[1:])
@@ -50,6 +51,14 @@ class HDF5Data(Source):
 
     def _load(self):
         path = self.files[self.current]
+        if path != self.loaded:
+            self._read(path)
+            self.loaded = path
+        rows = len(self.arrays[0])
+        self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
+        self.position = 0
+
+    def _read(self, path):
         try:
             with h5py.File(path, "r") as file:
                 self.arrays = [np.asarray(file[name][()], np.float32)
@@ -60,9 +69,6 @@ class HDF5Data(Source):
                 or not len(self.arrays[0]):
             raise self.error(f"{path}: expected datasets of as many rows, one at least, got "
                              f"{[array.shape for array in self.arrays]}")
-        rows = len(self.arrays[0])
-        self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
-        self.position = 0
 
     def forward(self, bottom, top):
         parts, missing = [], self.size

@@ -17,6 +17,8 @@ class ImageData(Batches):
     """The images of a list, `path label` on each line, again and again; shuffled before each
     round with `shuffle`. With new_height and new_width all get that size."""
 
+    tops = (2, 2)
+
     def settings(self):
         return self.layer_param.image_data_param
 
@@ -78,16 +80,15 @@ class WindowData(Batches):
     window.
     """
 
+    tops = (2, 2)
+
     def settings(self):
         return self.layer_param.window_data_param
 
     def open(self, p):
-        if not self.layer_param.transform_param.crop_size:
-            raise self.error("expected transform_param with a crop_size")
-        if p.crop_mode not in ("warp", "square"):
-            raise self.error(f"expected crop_mode warp or square, got '{p.crop_mode}'")
+        self._check_options(p)
         self.foreground, self.background, self.channels = read_windows(p)
-        self._check_mean(p)
+        self._check_mean()
         self.drawn = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         for kind, windows, needed in (
                 ("foreground", self.foreground, self.drawn),
@@ -95,15 +96,28 @@ class WindowData(Batches):
             if needed and not windows:
                 raise self.error(f"{p.source}: it lists no {kind} windows")
 
-    def _check_mean(self, p):
+    def _check_options(self, p):
+        crop = self.layer_param.transform_param.crop_size
+        if not crop:
+            raise self.error("expected transform_param with a crop_size")
+        if p.crop_mode not in ("warp", "square"):
+            raise self.error(f"expected crop_mode warp or square, got '{p.crop_mode}'")
+        if 2 * p.context_pad >= crop:
+            raise self.error(f"a context_pad of {p.context_pad} on each side leaves nothing of a "
+                             f"crop_size of {crop}")
+        if not 0 <= p.fg_fraction <= 1:
+            raise self.error(f"expected a fg_fraction between 0 and 1, got {p.fg_fraction:g}")
+
+    def _check_mean(self):
         crop, mean = self.layer_param.transform_param.crop_size, self.transform.mean
         if mean is not None and not self.layer_param.transform_param.mean_file:
             if len(mean) not in (1, self.channels):
                 raise self.error(f"expected one mean_value, or one for each of {self.channels} "
                                  f"channels, got {len(mean)}")
-        elif mean is not None and (len(mean) != self.channels or min(mean.shape[1:]) < crop):
-            raise self.error(f"expected a mean_file of {self.channels} channels and at least "
-                             f"{crop}x{crop}, got {mean.shape}")
+        elif mean is not None and (len(mean) != self.channels or mean.shape[2] < crop
+                                   or mean.shape[1] < (mean.shape[2] + crop) // 2):
+            raise self.error(f"expected a square mean_file of {self.channels} channels and at "
+                             f"least {crop}x{crop}, got {mean.shape}")
 
     def image_shape(self):
         crop = self.layer_param.transform_param.crop_size
@@ -126,24 +140,28 @@ def _windows(foreground, background, drawn, p, transform, read):
 
 
 def warped(image, box, p, transform):
-    """A window of an image as a square of crop_size, less the mean, scaled, perhaps mirrored."""
+    """A window of an image as a square of crop_size, less the mean, scaled, perhaps mirrored.
+
+    Places are computed in float32, as in Caffe; in double some come out a pixel beside.
+    """
     size, limits = transform.param.crop_size, np.array(image.shape[:0:-1])      # width, height
-    box = np.array(box)
+    box = np.array(box, np.float32)
     if p.context_pad or p.crop_mode == "square":
         box = _grown(box, size / (size - 2 * p.context_pad), p.crop_mode == "square")
     first, last = box[:2], box[2:]
     scale = size / (last - first + 1)
     before = np.maximum(0, -first)
-    after = np.maximum(0, last - limits + 1)
-    (left, top), (right, bottom) = first + before, last - after
-    if right < left or bottom < top:
-        raise LayerError(f"the window {box.tolist()} has no part in the image of {image.shape}")
-    width, height = _rounded((np.array([right - left, bottom - top]) + 1) * scale).astype(int)
+    after = np.maximum(0, last - limits.astype(np.float32) + 1)
+    start, stop = first + before, last - after + 1
     mirror = transform.mirrors()
-    x = int(_rounded((after if mirror else before) * scale)[0])
-    y = int(_rounded(before * scale)[1])
-    width, height = min(width, size - x), min(height, size - y)
-    part = resized(image[:, top:bottom + 1, left:right + 1], height, width).astype(np.float32)
+    corner = _rounded(np.array([(after if mirror else before)[0], before[1]]) * scale)
+    extent = np.minimum(_rounded((stop - start) * scale), size - corner)
+    if extent.min() < 1:
+        raise LayerError(f"the window {box.astype(int).tolist()} has no part in the image of "
+                         f"{image.shape}, or less than a pixel of the crop")
+    (left, top), (right, bottom) = start.astype(int), stop.astype(int)
+    (x, y), (width, height) = corner.astype(int), extent.astype(int)
+    part = resized(image[:, top:bottom, left:right], height, width).astype(np.float32)
     place = slice(None), slice(y, y + height), slice(x, x + width)
     crop = np.zeros((len(image), size, size), np.float32)
     crop[place] = ((part[:, :, ::-1] if mirror else part) - _mean(transform, size, place)) \
@@ -155,13 +173,13 @@ def _grown(box, factor, square):
     half = (box[2:] - box[:2] + 1) / 2
     centre = box[:2] + half
     if square:
-        half = np.full(2, half.max())
-    return _rounded(np.concatenate([centre - half * factor, centre + half * factor])).astype(int)
+        half = np.full_like(half, half.max())
+    return _rounded(np.concatenate([centre - half * factor, centre + half * factor]))
 
 
 def _rounded(values):
     """Halves go away from 0, as those of C."""
-    return np.trunc(values + np.copysign(0.5, values))
+    return np.trunc(values + np.copysign(0.5, values.astype(float))).astype(np.float32)
 
 
 def _mean(transform, size, place):
@@ -183,27 +201,27 @@ def read_windows(p):
     lines = enumerate(read_lines(p.source), 1)
     foreground, background, channels = [], [], None
     number = 0
+
+    def following():
+        nonlocal number
+        number, line = next(lines)
+        return line.strip()
+
     try:
         for number, line in lines:
             if not line.strip():
                 continue
             if not line.startswith("#"):
                 raise ValueError(f"expected `# index`, got '{line}'")
-            path = p.root_folder + next(lines)[1].strip()
-            channels, _, _, count = [int(next(lines)[1]) for _ in range(4)]
+            path = p.root_folder + following()
+            channels, _, _, count = [int(following()) for _ in range(4)]
             for _ in range(count):
-                number, line = next(lines)
-                label, overlap, *box = (float(word) for word in line.split())
-                left, top, right, bottom = map(int, box)
-                if right < left or bottom < top:
-                    raise ValueError(f"expected left <= right and top <= bottom, got '{line}'")
-                window = Window(path, f"{p.source}:{number}", int(label),
-                                np.array([left, top, right, bottom]))
-                overlap = np.float32(overlap)
+                label, overlap, box = _parsed(following())
+                window = Window(path, f"{p.source}:{number}", label, box)
                 if overlap >= np.float32(p.fg_threshold):
-                    if window.label <= 0:
+                    if label <= 0:
                         raise ValueError("expected the class of a foreground window above 0, "
-                                         f"got {window.label}")
+                                         f"got {label}")
                     foreground.append(window)
                 elif overlap < np.float32(p.bg_threshold):
                     window.label = 0
@@ -214,3 +232,13 @@ def read_windows(p):
     if channels is None:
         raise LayerError(f"{p.source}: it lists no images")
     return foreground, background, channels
+
+
+def _parsed(line):
+    words = line.split()
+    if len(words) != 6:
+        raise ValueError(f"expected `class overlap left top right bottom`, got '{line}'")
+    box = np.array([int(float(word)) for word in words[2:]])
+    if box[2] < box[0] or box[3] < box[1]:
+        raise ValueError(f"expected left <= right and top <= bottom, got '{line}'")
+    return int(float(words[0])), np.float32(words[1]), box

@@ -99,7 +99,7 @@ class Pool(TensorLayer):
             raise self.error(f"expected a bottom of 4 axes, got {shape}")
         if min(kernel + stride) < 1 or any(map(int.__ge__, pad, kernel)):
             raise self.error(f"expected a kernel and stride of at least 1 and a pad below the "
-                             f"kernel, got {kernel}, {stride} and {pad}")
+                             f"kernel, got kernel {kernel}, stride {stride} and pad {pad}")
         if method == STOCHASTIC and any(pad):
             raise self.error(f"stochastic pooling knows no padding, got {pad}")
         sizes = tuple(count for count, _ in windows.spans(shape[2:]))
@@ -137,6 +137,8 @@ class Pooling(Pool):
         self.windows = Windows(self._pair("kernel", "kernel_size"), self._pair("stride"),
                                self._pair("pad"), p.round_mode == PoolingParameter.CEIL)
         given = self.windows.kernel, self.windows.pad, self.windows.stride
+        if not p.global_pooling and given[0] == (0, 0):
+            raise self.error("expected kernel_size, or kernel_h and kernel_w")
         if p.global_pooling and given != ((0, 0), (0, 0), (1, 1)):
             raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
                              f"stride 1, got {given[0]}, {given[1]} and {given[2]}")
