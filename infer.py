@@ -106,6 +106,9 @@ class Segmenter:
         for blob in ("data", "score"):
             if blob not in self.net.blobs:
                 raise InferError(f"{net}: the net has no blob '{blob}'")
+        if list(self.net.inputs) != ["data"]:
+            raise InferError(f"{net}: expected a deploy prototxt with the one input 'data', its "
+                             f"inputs are {list(self.net.inputs)}")
         classes = self.net.blobs["score"].data.shape[1]
         if classes > 256:
             raise InferError(f"{net}: {classes} classes, a palette image holds 256")

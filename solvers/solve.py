@@ -19,9 +19,9 @@ def main():
                                   interval=args.interval)
         from solvers import score, training
         training.check(experiment)
+        set_device(args)
         if args.fresh:
             shutil.rmtree(experiment.directory, ignore_errors=True)
-        set_device(args)
         scores = training.train(experiment)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.table(scores, experiment.class_names))

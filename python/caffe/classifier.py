@@ -24,13 +24,13 @@ class Classifier(Net):
         self.transformer = transformer(self, mean, input_scale, raw_scale, channel_swap)
         name = self.inputs[0]
         self.crop_dims = np.array(self.blobs[name].data.shape[2:])
-        self.image_dims = image_dims or self.crop_dims
+        self.image_dims = self.crop_dims if image_dims is None else image_dims
 
     def predict(self, inputs, oversample=True):
         """The net's scores (images, classes) for images (height, width, channels).
 
         With `oversample`, each is the mean over the corners, the centre and their mirror images;
-        otherwise it is that of the centre.
+        otherwise it is the centre's, in the shape of the net's output.
         """
         images = np.stack([io.resize_image(image, self.image_dims)
                            if tuple(image.shape[:2]) != tuple(self.image_dims) else image

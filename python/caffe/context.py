@@ -26,12 +26,13 @@ def set_mode_gpu():
 
 
 def set_device(device_id):
-    """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError if it is not there."""
+    """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
+    there."""
     global _gpu, _gpu_chosen
-    _check_gpu(device_id)
-    _gpu_chosen = device_id
     if _gpu is not None:
+        _check_gpu(device_id)
         _gpu = device_id
+    _gpu_chosen = device_id
 
 
 def set_random_seed(seed):

@@ -1,19 +1,20 @@
 """Where a blob's coordinates lie in another's, and the Crop that aligns two blobs.
 
 Along each spatial axis, layers map coordinates affinely. With a and b such that a point x of the
-layer's top lies at a·x + b in its bottom (samples at pixel centres):
+layer's bottom lies at a·x + b in its top (samples at pixel centres, k = dilation·(kernel − 1) + 1):
 
-    convolution, pooling   a = stride       b = (dilation·(kernel − 1)) / 2 − pad
-    deconvolution          a = 1/stride     b = (pad − (kernel − 1) / 2) / stride
-    crop                   a = 1            b = offset
+    convolution, pooling   a = 1/stride     b = (pad − (k − 1) / 2) / stride
+    deconvolution          a = stride       b = (k − 1) / 2 − pad
+    crop                   a = 1            b = −offset
     elementwise            a = 1            b = 0
 
 A path of layers composes its maps. Two blobs that meet at a common ancestor are related by the
-one's map and the inverse of the other's. If the result has scale 1 and a whole, non-negative
-shift, that shift is the offset of the Crop.
-"""
+one's map after the inverse of the other's. If the result has scale 1 and a whole, non-positive
+shift, the negative of that shift is the offset of the Crop.
 
-from fractions import Fraction
+A map is a tuple (axis, a, b): `axis` is the one before the first spatial axis, None for all axes
+alike; a and b are arrays, one value for each spatial axis or one for all, or plain numbers.
+"""
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .net_spec import layers as L
 PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU",
                        "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid",
                        "Softmax", "Split", "Swish", "TanH", "Threshold"]
+_IDENTITY = None, 1, 0
 
 
 class UndefinedMapException(RuntimeError):
@@ -37,9 +39,9 @@ class MisalignedException(ValueError, AssertionError):
 
 
 def conv_params(fn):
-    """(axis, stride, effective kernel, pad) of a convolution, deconvolution or pooling.
+    """(axis, stride, kernel, pad) of a convolution, deconvolution or pooling; all but axis arrays.
 
-    Values are arrays of fractions, one for each spatial axis, or one where all axes are equal.
+    The kernel is the extent that a dilated one covers.
     """
     params = fn.params.get("convolution_param", fn.params.get("pooling_param", fn.params))
     if params.get("global_pooling"):
@@ -54,43 +56,34 @@ def conv_params(fn):
 
 def _spatial(params, prefix, name, default):
     if prefix + "_h" in params or prefix + "_w" in params:
-        return _fractions([params.get(prefix + "_h", default), params.get(prefix + "_w", default)])
-    return _fractions(params.get(name, default))
-
-
-def _fractions(values):
-    """A number, or a list of them, as an array: along axes that are equal one stands for all."""
-    values = values if isinstance(values, (list, tuple)) else [values]
-    return np.array([Fraction(value) for value in values], dtype=object)
+        return np.array([params.get(prefix + "_h", default), params.get(prefix + "_w", default)])
+    return np.array(params.get(name, default), ndmin=1)
 
 
 def crop_params(fn):
     """(axis, offsets) of a Crop; the offsets an array."""
     params = fn.params.get("crop_param", fn.params)
-    return params.get("axis", 2), _fractions(params.get("offset", 0))
+    return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
 def coord_map(fn):
-    """(axis, scales a, shifts b) from the coordinates of a layer's top to its first bottom's.
-
-    `axis` is None where the map is the same along all axes. Raises UndefinedMapException.
-    """
+    """The map (axis, a, b) from a layer's first bottom to its top. Raises UndefinedMapException."""
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
         axis, stride, kernel, pad = conv_params(fn)
-        return axis, stride, (kernel - 1) / 2 - pad
+        return axis, 1 / stride, (pad - (kernel - 1) / 2) / stride
     if fn.type_name == "Deconvolution":
         axis, stride, kernel, pad = conv_params(fn)
-        return axis, 1 / stride, (pad - (kernel - 1) / 2) / stride
+        return axis, stride, (kernel - 1) / 2 - pad
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)
-        return axis - 1, _fractions(1), offset
+        return axis - 1, 1, -offset
     if fn.type_name in PASS_THROUGH_LAYERS:
         return _IDENTITY
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
 
 
 def inverse(mapping):
-    """The inverse of an affine map (axis, a, b)."""
+    """The inverse of a map."""
     axis, scales, shifts = mapping
     return axis, 1 / scales, -shifts / scales
 
@@ -103,17 +96,13 @@ def compose(outer, inner):
     try:
         return axis_i if axis_o is None else axis_o, a_o * a_i, a_o * b_i + b_o
     except ValueError:
-        raise AxisMismatchException(f"maps along {max(map(len, (a_o, b_o)))} and "
-                                    f"{max(map(len, (a_i, b_i)))} axes") from None
-
-
-_IDENTITY = (None, _fractions(1), _fractions(0))
+        raise AxisMismatchException(f"maps along {max(map(np.size, (a_o, b_o)))} and "
+                                    f"{max(map(np.size, (a_i, b_i)))} axes") from None
 
 
 def _ancestors(top):
-    """{ancestor Top: map from `top` to it}, `top` itself included."""
-    maps, frontier = {top: _IDENTITY}, [top]
-    blocked = {}
+    """{ancestor Top: map from it to `top`}, and {layer: why there is no map through it}."""
+    maps, frontier, blocked = {top: _IDENTITY}, [top], {}
     while frontier:
         current = frontier.pop()
         fn = current.fn
@@ -122,7 +111,7 @@ def _ancestors(top):
             if source in maps:
                 continue
             try:
-                maps[source] = compose(coord_map(fn), maps[current])
+                maps[source] = compose(maps[current], coord_map(fn))
             except UndefinedMapException as error:
                 blocked[fn] = error
                 continue
@@ -139,7 +128,7 @@ def coord_map_from_to(top_from, top_to):
     maps_to, blocked_to = _ancestors(top_to)
     for ancestor, mapping in maps_from.items():
         if ancestor in maps_to:
-            return compose(inverse(maps_to[ancestor]), mapping)
+            return compose(maps_to[ancestor], inverse(mapping))
     reasons = {str(error) for error in (*blocked_from.values(), *blocked_to.values())}
     raise UndefinedMapException("the two blobs have no common ancestor with a coordinate map"
                                 + "".join(f"; {reason}" for reason in sorted(reasons)))
@@ -148,22 +137,26 @@ def coord_map_from_to(top_from, top_to):
 def crop(top_from, top_to):
     """A Crop layer that cuts `top_from` to the extent of `top_to`, aligned with it.
 
-    The map between the two must have scale 1 and a whole, non-positive shift from `top_from`'s
-    origin (the offset is its negative); otherwise MisalignedException, a ValueError, says why.
+    The map from `top_from` to `top_to` must have scale 1 and a whole, non-positive shift (the
+    offset is its negative); otherwise MisalignedException, a ValueError, says why.
     """
     axis, scales, shifts = coord_map_from_to(top_from, top_to)
-    if any(scales != 1):
+    shifts = np.atleast_1d(shifts)
+    offset = np.round(-shifts).astype(int)
+    if not np.allclose(scales, 1):
         raise MisalignedException(f"the blobs differ in scale, by {_listed(scales)}")
-    if any(shifts > 0):
+    if (shifts > _EXACT).any():
         raise MisalignedException(f"the crop would begin {_listed(shifts)} before the blob "
                                   "(negative offset)")
-    if any(b.denominator != 1 for b in shifts):
+    if (abs(shifts + offset) > _EXACT).any():
         raise MisalignedException(f"the offset is not whole: {_listed(-shifts)}")
-    offset = [int(-b) for b in shifts]
-    crop_param = dict(axis=2 if axis is None else axis + 1,
-                      offset=offset[0] if len(set(offset)) == 1 else offset)
+    crop_param = dict(axis=2 if axis is None else axis + 1, offset=offset.tolist())
     return L.Crop(top_from, top_to, crop_param=crop_param)
 
 
-def _listed(fractions):
-    return ", ".join(map(str, fractions))
+# shifts are fractions over small products of strides: what is nearer to a whole number is rounding
+_EXACT = 1e-6
+
+
+def _listed(values):
+    return ", ".join(f"{value:g}" for value in np.atleast_1d(values))

@@ -35,7 +35,7 @@ def datum_to_array(datum):
     A length that is not the shape's is a ValueError.
     """
     if len(datum.data):
-        flat = np.frombuffer(datum.data, np.uint8)
+        flat = np.frombuffer(datum.data, np.uint8).copy()
     else:
         flat = np.array(datum.float_data).astype(float)
     return flat.reshape(datum.channels, datum.height, datum.width)

@@ -17,7 +17,7 @@ class Detector(Net):
     model_file, pretrained_file : deploy prototxt and caffemodel
     mean, input_scale, raw_scale, channel_swap : of caffe.io.Transformer
     context_pad : pixels of surroundings in the net's input, on each side; what lies beyond the
-        image is the mean
+        image is the mean; default: none. The input is taken to be square
     """
 
     def __init__(self, model_file, pretrained_file, mean=None, input_scale=None, raw_scale=None,
@@ -31,19 +31,24 @@ class Detector(Net):
 
         images_windows : iterable of (image file name, array of windows (ymin, xmin, ymax, xmax))
 
-        Returns a list of {"window", "prediction", "filename"}, one for each window.
+        Returns a list of {"window", "prediction", "filename"}, one for each window; the prediction
+        is what the net's first output holds for it. Raises CaffeError for a window without a pixel
+        of its image.
         """
         places, data = [], []
         name = self.inputs[0]
         for filename, windows in images_windows:
-            image = io.load_image(filename).astype(np.float32)
+            image = io.load_image(filename)
             for window in windows:
+                try:
+                    crop = self.crop(image, window)
+                except CaffeError as error:
+                    raise CaffeError(f"{filename}: {error}") from None
                 places.append((window, filename))
-                data.append(self.transformer.preprocess(name, self.crop(image, window)))
+                data.append(self.transformer.preprocess(name, crop))
         if not data:
             return []
         scores = self.forward_all(**{name: np.stack(data)})[self.outputs[0]]
-        scores = scores.reshape(scores.shape[:2]) if scores.ndim == 4 else scores
         return [{"window": window, "prediction": score, "filename": filename}
                 for (window, filename), score in zip(places, scores)]
 
@@ -53,10 +58,13 @@ class Detector(Net):
                          "give windows of your own to detect_windows")
 
     def crop(self, im, window):
-        """The window (ymin, xmin, ymax, xmax) of an image, with its surroundings if context_pad."""
+        """The window (ymin, xmin, ymax, xmax) of an image, with its surroundings if context_pad.
+
+        Raises CaffeError for a window without a pixel of the image.
+        """
         begin, end = np.array(window[:2]), np.array(window[2:])
         if not self.context_pad:
-            return im[int(begin[0]):int(end[0]), int(begin[1]):int(end[1])]
+            return _pixels(im, begin, end)
         return self._with_surroundings(im, begin, end)
 
     def _with_surroundings(self, im, begin, end):
@@ -66,34 +74,38 @@ class Detector(Net):
         """
         size = self.blobs[self.inputs[0]].width
         half = (end - begin + 1) / 2
-        grown = half * size / (size - 2 * self.context_pad)
+        grown = half * (size / (size - 2 * self.context_pad))
         first = np.round(begin + half - grown).astype(int)
         last = np.round(begin + half + grown).astype(int)
+        pixels = _pixels(im, first, last)
         scale = size / (last - first + 1)
         offset = np.round(np.maximum(-first, 0) * scale).astype(int)
         first, last = (np.clip(corner, 0, im.shape[:2]) for corner in (first, last))
         extent = np.round((last - first + 1) * scale).astype(int)
         extent = np.minimum(extent, size - offset)
-        crop = np.full((size, size, im.shape[2]), self.crop_mean, np.float32)
-        crop[tuple(slice(o, o + e) for o, e in zip(offset, extent))] = io.resize_image(
-            im[first[0]:last[0], first[1]:last[1]], extent)
+        crop = self.crop_mean.astype(np.float32)
+        place = tuple(slice(o, o + e) for o, e in zip(offset, extent))
+        crop[place] = io.resize_image(pixels, extent)
         return crop
 
     def configure_crop(self, context_pad):
         """Take `context_pad` pixels of surroundings around windows from now on."""
         name = self.inputs[0]
+        shape = self.blobs[name].data.shape[1:]
         self.context_pad = context_pad
-        if not context_pad:
-            return
-        transpose = self.transformer.transpose[name]
-        swap = self.transformer.channel_swap.get(name)
-        mean = self.transformer.mean.get(name)
-        if mean is None:
-            self.crop_mean = 0
-            return
-        # the image's own form: channels last, in the image's order, before the raw scale
-        mean = np.broadcast_to(mean, self.blobs[name].shape[1:])
-        if swap is not None:
-            mean = mean[np.argsort(swap)]
-        mean = mean.transpose(np.argsort(transpose))
+        # the mean in the image's own form: channels last, in its order, before the raw scale
+        mean = np.broadcast_to(self.transformer.mean.get(name, 0), shape)
+        if name in self.transformer.channel_swap:
+            mean = mean[np.argsort(self.transformer.channel_swap[name])]
+        mean = mean.transpose(np.argsort(self.transformer.transpose[name]))
         self.crop_mean = mean / self.transformer.raw_scale.get(name, 1)
+        self.crop_dims = np.array(mean.shape)
+
+
+def _pixels(image, begin, end):
+    """What an image (height, width, ...) holds from the corner `begin` up to the corner `end`."""
+    corners = np.clip([begin, end], 0, image.shape[:2]).astype(int)
+    if (corners[0] >= corners[1]).any():
+        raise CaffeError(f"the window from {tuple(map(float, begin))} to {tuple(map(float, end))} "
+                         f"has no pixel of the image of {image.shape[0]} x {image.shape[1]}")
+    return image[tuple(map(slice, *corners))]

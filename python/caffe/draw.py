@@ -8,8 +8,10 @@ from .files import replacing
 from .proto import caffe_pb2
 
 # The pictures' colours, as those who know Caffe's drawings expect them.
-_COLORS = {"Convolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
-_LAYER_COLOR, _BLOB_COLOR = "#6495ED", "#E0E0E0"
+_COLORS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900",
+           "InnerProduct": "#CC33FF"}
+_LAYER_COLOR, _IN_PLACE_COLOR, _BLOB_COLOR = "#6495ED", "#90EE90", "#E0E0E0"
+_NO_LABEL = '""'
 
 
 def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=False):
@@ -30,17 +32,18 @@ def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=
 def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
     """The bytes of a picture of a NetParameter, in the format `ext`; see draw_net_to_file.
 
-    Raises CaffeError where Graphviz's `dot` is missing; the format "dot" needs none.
+    Raises CaffeError where Graphviz's `dot` is missing; the formats "dot" and "raw", the
+    graph's text, need none.
     """
     text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
-    if ext == "dot":
+    if ext in ("dot", "raw"):
         return text
     try:
         return subprocess.run(["dot", f"-T{ext}"], input=text, capture_output=True,
                               check=True).stdout
     except FileNotFoundError:
-        raise CaffeError(f"drawing as {ext} needs Graphviz (the program `dot`); "
-                         "the format dot does not") from None
+        raise CaffeError(f"drawing as {ext} needs Graphviz (the program `dot`); a file "
+                         "whose name ends in .dot does not") from None
     except subprocess.CalledProcessError as error:
         raise CaffeError(f"Graphviz failed: {error.stderr.decode().strip()}") from None
 
@@ -64,10 +67,11 @@ def dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=False
             continue
         name = f"layer {layer.name}"
         in_place = list(layer.bottom) == list(layer.top) and len(layer.top) == 1
-        color = _LAYER_COLOR if in_place else choose_color_by_layertype(layer.type)
-        lines.append(f"{_quoted(name)} [label={_quoted(get_layer_label(layer, rankdir, display_lrm))}"
-                     f', shape=box, style=filled, fillcolor="{color}"];')
-        edge = f" [label={_quoted(get_edge_label(layer))}]" if label_edges else ""
+        color = _IN_PLACE_COLOR if in_place else choose_color_by_layertype(layer.type)
+        lines.append(f"{_quoted(name)} [label={get_layer_label(layer, rankdir, display_lrm)}, "
+                     f'shape=box, style=filled, fillcolor="{color}"];')
+        label = get_edge_label(layer) if label_edges else _NO_LABEL
+        edge = "" if label == _NO_LABEL else f" [label={_quoted(label)}]"
         lines += [f"{_quoted('blob ' + blob)} -> {_quoted(name)};" for blob in layer.bottom]
         lines += [f"{_quoted(name)} -> {_quoted('blob ' + blob)}{edge};" for blob in layer.top]
         blobs += [*layer.bottom, *layer.top]
@@ -76,25 +80,34 @@ def dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=False
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def get_pooling_types_dict():
+    """{number: name} of the methods of pooling."""
+    return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
+
+
 def get_layer_label(layer, rankdir, display_lrm=False):
-    """What a layer's box says: name, type, and the geometry of those that slide."""
+    """What a layer's box says, in Graphviz's quotes: name, type, the geometry of those that slide,
+    and, if display_lrm, the rate multipliers of weights and biases."""
     lines = [layer.name, f"({layer.type})"]
     if layer.type in ("Convolution", "Deconvolution"):
         lines += _geometry(layer.convolution_param)
     elif layer.type == "Pooling":
-        kind = caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)
-        lines[1] = f"({kind} Pooling)"
+        kind = get_pooling_types_dict()[layer.pooling_param.pool]
+        lines[1] = f"(Pooling {kind})"
         lines += _geometry(layer.pooling_param)
-    if display_lrm and layer.param:
-        lines.append("lr mult: " + ", ".join(f"{spec.lr_mult:g}" for spec in layer.param))
-    return (" " if rankdir in ("TB", "BT") else "\n").join(lines)
+    if display_lrm and layer.type in ("Convolution", "Deconvolution", "InnerProduct"):
+        rates = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
+        if any(rates[:2]):
+            lines.append("lr mult: {:.1f}, {:.1f}".format(*rates))
+    return _quoted((" " if rankdir in ("TB", "BT") else "\n").join(lines))
 
 
 def _geometry(param):
     """kernel size, stride and pad of a Convolution- or PoolingParameter."""
     lines = []
-    for title, field, stem, default in (("kernel size", "kernel_size", "kernel", "?"),
-                                        ("stride", "stride", "stride", 1), ("pad", "pad", "pad", 0)):
+    titles = (("kernel size", "kernel_size", "kernel", 1), ("stride", "stride", "stride", 1),
+              ("pad", "pad", "pad", 0))
+    for title, field, stem, default in titles:
         pair = f"{stem}_h", f"{stem}_w"
         given = getattr(param, field)
         if any(param.HasField(each) for each in pair):
@@ -108,14 +121,14 @@ def _geometry(param):
 
 
 def get_edge_label(layer):
-    """What stands at the arrow from a layer to its top: the number of its outputs."""
+    """What stands at the arrow from a layer to its top: the number of its outputs, or '""'."""
     if layer.type in ("Convolution", "Deconvolution"):
         return str(layer.convolution_param.num_output)
     if layer.type == "InnerProduct":
         return str(layer.inner_product_param.num_output)
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
-    return ""
+    return _NO_LABEL
 
 
 def choose_color_by_layertype(layertype):

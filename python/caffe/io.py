@@ -7,9 +7,10 @@ from scipy import ndimage
 from .datum import array_to_datum, datum_to_array
 from .proto import caffe_pb2
 
-__all__ = ["Transformer", "array_to_blobproto", "array_to_datum", "arraylist_to_blobprotovector_str",
-           "blobproto_to_array", "blobprotovector_str_to_arraylist", "caffe_pb2", "datum_to_array",
-           "load_image", "oversample", "resize_image"]
+__all__ = ["Transformer", "array_to_blobproto", "array_to_datum",
+           "arraylist_to_blobprotovector_str", "blobproto_to_array",
+           "blobprotovector_str_to_arraylist", "caffe_pb2", "datum_to_array", "load_image",
+           "oversample", "resize_image"]
 
 
 # messages
@@ -66,9 +67,12 @@ class Transformer:
         self.mean, self.input_scale = {}, {}
 
     def preprocess(self, in_, data):
-        """The image `data` as what the input blob `in_` takes, float32."""
+        """The image `data` as what the input blob `in_` takes, float32.
+
+        The image itself stays as it is. (Caffe's may scale a float32 image in place.)
+        """
         self.__check_input(in_)
-        out = data.astype(np.float32, copy=False)
+        out = np.array(data, np.float32)
         size = tuple(self.inputs[in_][2:])
         if out.shape[:2] != size:
             out = resize_image(out, size)
@@ -77,23 +81,26 @@ class Transformer:
         if in_ in self.channel_swap:
             out = out[self.channel_swap[in_], :, :]
         if in_ in self.raw_scale:
-            out = out * np.float32(self.raw_scale[in_])
+            out *= self.raw_scale[in_]
         if in_ in self.mean:
-            out = out - self.mean[in_]
+            out -= self.mean[in_]
         if in_ in self.input_scale:
-            out = out * np.float32(self.input_scale[in_])
-        return out.astype(np.float32, copy=False)
+            out *= self.input_scale[in_]
+        return out
 
     def deprocess(self, in_, data):
-        """What preprocess made of an image, back as an image, but for its size."""
+        """What preprocess made of an image, back as an image, but for its size; data's own dtype.
+
+        As in Caffe, axes of length 1 go first, so that one channel does not transpose: ValueError.
+        """
         self.__check_input(in_)
         out = data.copy().squeeze()
         if in_ in self.input_scale:
-            out = out / self.input_scale[in_]
+            out /= self.input_scale[in_]
         if in_ in self.mean:
-            out = out + self.mean[in_]
+            out += self.mean[in_]
         if in_ in self.raw_scale:
-            out = out / self.raw_scale[in_]
+            out /= self.raw_scale[in_]
         if in_ in self.channel_swap:
             out = out[np.argsort(self.channel_swap[in_]), :, :]
         if in_ in self.transpose:
@@ -122,17 +129,18 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_, mean):
-        """Subtract a mean: (channels,), or an image (channels, height, width) or (height, width),
-        which is resized to the input's size."""
+        """Subtract a mean: (channels,), or an image (channels or 1, height, width) or (height,
+        width), which is resized to the input's size."""
         self.__check_input(in_)
         channels, *size = self.inputs[in_][1:]
+        known = (channels,) if mean.ndim == 1 else (channels, 1)
         if mean.ndim == 1:
             mean = mean[:, np.newaxis, np.newaxis]
         elif mean.ndim == 2:
             mean = mean[np.newaxis]
         if mean.ndim != 3:
             raise ValueError(f"Mean shape invalid: {mean.shape}")
-        if mean.shape[0] != channels:
+        if mean.shape[0] not in known:
             raise ValueError(f"Mean channels incompatible with input: {mean.shape[0]}, "
                              f"not {channels}")
         if mean.shape[1:] not in ((1, 1), tuple(size)):
@@ -155,7 +163,7 @@ def load_image(filename, color=True):
     A grey image is repeated over three channels if color; an alpha channel is dropped.
     """
     with Image.open(filename) as image:
-        if image.mode in ("I", "I;16", "I;16B"):
+        if image.mode == "I" or image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.float32)[:, :, None] / 65535
         elif image.mode in ("1", "L"):
             array = np.asarray(image.convert("L"), np.float32)[:, :, None] / 255
@@ -177,12 +185,13 @@ def resize_image(im, new_dims, interp_order=1):
 
     Of images with 1 or 3 channels the corners of the outermost pixels stay where they are, and
     beyond them Caffe, through scikit-image, sees the image's smallest value. Of other arrays the
-    centres of the outermost pixels stay where they are.
+    centres of the outermost pixels stay where they are, and integers are interpolated to integers.
+    Nothing is smoothed before it shrinks, as in Caffe's days; scikit-image does so since 0.15.
     """
-    im = np.asarray(im, np.float32)
     scale = [new / old for new, old in zip(new_dims, im.shape)] + [1]
     if im.shape[-1] not in (1, 3):
-        return ndimage.zoom(im, scale, order=interp_order)
+        return ndimage.zoom(im, scale, order=interp_order).astype(np.float32)
+    im = im.astype(np.float32, copy=False)
     low, high = im.min(), im.max()
     out = ndimage.zoom(im, scale, order=interp_order, mode="grid-constant", cval=low,
                        grid_mode=True)
@@ -196,10 +205,13 @@ def oversample(images, crop_dims):
     crop_dims : (height, width)
 
     Returns float32 (10 * images, height, width, channels): for each image the five crops, then
-    the five mirrored.
+    the five mirrored. Raises ValueError where the crops are larger than the images.
     """
     images = np.asarray(list(images))
     size, crop = np.array(images.shape[1:3]), np.array(crop_dims, int)
+    if (crop > size).any():
+        raise ValueError(f"crops of {tuple(crop.tolist())} do not fit into images of "
+                         f"{tuple(size.tolist())}")
     top, left = size - crop
     centre = (size - crop) // 2
     corners = [(0, 0), (0, left), (top, 0), (top, left), tuple(centre)]

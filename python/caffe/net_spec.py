@@ -26,6 +26,16 @@ def param_name_dict():
             for field in fields if field.name.endswith("_param")}
 
 
+class UnknownFieldError(PrototxtError, AttributeError):
+    """A keyword that no field takes. (pycaffe raises AttributeError.)"""
+
+
+class UnknownTopError(AttributeError, KeyError):
+    """A name that no top of the net has. (pycaffe raises KeyError.)"""
+
+    __str__ = Exception.__str__    # KeyError's would quote the sentence
+
+
 _PARAM_NAMES = param_name_dict()
 # layers whose parameters are those of another type
 _PARAM_NAMES.update(Deconvolution="convolution", Im2col="convolution",
@@ -45,20 +55,20 @@ def to_proto(*tops):
 def assign_proto(proto, name, value):
     """Set a field from Python: dicts are messages, lists repeated fields, str names an enum.
 
-    Raises PrototxtError for a field that the message does not have.
+    A repeated field also takes a single value, and messages as they are. Raises
+    UnknownFieldError, a PrototxtError, for a field that the message does not have.
     """
     fields = proto.DESCRIPTOR.fields_by_name
     if name not in fields:
-        raise PrototxtError(f"{proto.DESCRIPTOR.name} has no field '{name}'"
-                            + nearest(name, fields))
+        raise UnknownFieldError(f"{proto.DESCRIPTOR.name} has no field '{name}'"
+                                + nearest(name, fields))
     target = getattr(proto, name)
-    if hasattr(target, "append") or hasattr(target, "add"):
-        values = value if isinstance(value, (list, tuple)) else [value]
-        if fields[name].message_type:
-            for entry in values:
+    if hasattr(target, "extend"):
+        for entry in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(entry, dict):
                 _assign_message(target.add(), entry)
-        else:
-            target.extend(values)
+            else:
+                target.append(entry)
     elif fields[name].message_type:
         _assign_message(target, value)
     else:
@@ -68,7 +78,6 @@ def assign_proto(proto, name, value):
 def _assign_message(message, value):
     if not isinstance(value, dict):
         raise TypeError(f"{message.DESCRIPTOR.name} is given as a dict, not as {value!r}")
-    message.SetInParent()
     for name, entry in value.items():
         assign_proto(message, name, entry)
 
@@ -98,14 +107,11 @@ class Function:
         self.type_name = type_name
         for index, top in enumerate(inputs):
             if not isinstance(top, Top):
-                raise TypeError(f"{type_name} input {index} is not a Top (type is "
-                                f"{type(top).__name__})")
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(top)})")
         self.inputs = inputs
         self.params = dict(params)
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
-        if self.in_place and len(inputs) != 1:
-            raise TypeError(f"{type_name}: an in-place layer has one input, not {len(inputs)}")
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
     def _update(self, params):
@@ -129,7 +135,7 @@ class Function:
         layer.top.extend(bottoms if self.in_place else
                          [self._automatic_name(top, names, counts) for top in self.tops])
         first = self.tops[0] if self.tops else self
-        layer.name = self.params.get("name") or self._automatic_name(first, names, counts)
+        layer.name = self._automatic_name(first, names, counts)
         try:
             self._assign(layer)
         except (PrototxtError, TypeError, ValueError) as error:
@@ -140,13 +146,11 @@ class Function:
         fields = layer.DESCRIPTOR.fields_by_name
         own = _PARAM_NAMES.get(self.type_name)
         for key, value in self.params.items():
-            if key == "name":
-                continue
             if key in fields:
                 assign_proto(layer, key, value)
             elif own is None:
-                raise PrototxtError(f"the type has no parameters of its own, so no '{key}'"
-                                    + nearest(key, fields))
+                raise UnknownFieldError("the type has no parameters of its own, so no "
+                                        f"'{key}'" + nearest(key, fields))
             else:
                 assign_proto(getattr(layer, own + "_param"), key, value)
 
@@ -164,20 +168,32 @@ class NetSpec:
         try:
             return self.tops[name]
         except KeyError:
-            raise AttributeError(f"the net has no top '{name}'"
-                                 + nearest(name, self.tops)) from None
+            raise UnknownTopError(f"the net has no top '{name}'"
+                                  + nearest(name, self.tops)) from None
 
     def __setitem__(self, name, value):
         self.tops[name] = value
 
     def __getitem__(self, name):
-        return self.tops[name]
+        return self.__getattr__(name)
 
     def __delattr__(self, name):
         del self.tops[name]
 
     def __delitem__(self, name):
         del self.tops[name]
+
+    def keys(self):
+        """The names of the tops, in the order in which they were assigned."""
+        return list(self.tops)
+
+    def vals(self):
+        """The tops, in the order of keys."""
+        return list(self.tops.values())
+
+    def update(self, name, params):
+        """Set further keywords of the layer that makes the top `name`, from a dict."""
+        self.tops[name]._update(params)
 
     def to_proto(self):
         """The NetParameter of the net, layers named after their (first) tops."""

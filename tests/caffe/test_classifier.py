@@ -1,11 +1,9 @@
-"""Classifier and Detector on a net whose scores are the means of the input's channels."""
+"""Classifier on a net whose scores are the means of the input's channels."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import caffe
-from caffe.errors import CaffeError
 
 NET = """
 layer { name: "data" type: "Input" top: "data"
@@ -41,34 +39,22 @@ def test_the_centre_is_what_is_scored_without_oversampling(files):
     assert (classifier.predict([image]) < 1).all()
 
 
-@pytest.fixture
-def image(tmp_path):
-    """Red on the left, blue on the right."""
-    pixels = np.zeros((16, 32, 3), np.uint8)
-    pixels[:, :16, 0] = pixels[:, 16:, 2] = 255
-    Image.fromarray(pixels).save(tmp_path / "image.png")
-    return str(tmp_path / "image.png")
+def test_arrays_are_dimensions_too(files):
+    classifier = caffe.Classifier(*files, image_dims=np.array([9, 8]))
+    assert classifier.predict([np.ones((4, 5, 3))]).shape == (1, 3)
 
 
-def test_a_detector_scores_windows(files, image):
-    windows = np.array([[0, 0, 8, 8], [4, 20, 16, 32], [2, 0, 10, 10], [0, 24, 16, 32]])
-    found = caffe.Detector(*files).detect_windows([(image, windows)])
-    assert [each["filename"] for each in found] == [image] * 4
-    np.testing.assert_array_equal([each["window"] for each in found], windows)
-    for each, red in zip(found, (1, 0, 1, 0)):
-        assert each["prediction"][1] == 0 and each["prediction"].shape == (3,)
-        assert each["prediction"][0] >= 0.7 * red and each["prediction"][2] <= 1 - red
+def test_without_oversampling_scores_keep_the_shape_of_the_output(files):
+    assert caffe.Classifier(*files).predict([np.ones((8, 8, 3))], False).shape == (1, 3, 1, 1)
 
 
-def test_surroundings_beyond_the_image_are_the_mean(files, image):
-    detector = caffe.Detector(*files, mean=np.array([51, 102, 153]), raw_scale=255,
-                              channel_swap=(2, 1, 0), context_pad=2)
-    crop = detector.crop(caffe.io.load_image(image), np.array([0, 0, 7, 7]))
-    assert crop.shape == (8, 8, 3)
-    np.testing.assert_allclose(crop[0, 0], np.array([153, 102, 51]) / 255, rtol=1e-6)   # R G B
-    np.testing.assert_allclose(crop[5, 5], [1, 0, 0], atol=1e-6)
-
-
-def test_selective_search_is_not_there(files):
-    with pytest.raises(CaffeError, match="detect_windows"):
-        caffe.Detector(*files).detect_selective_search([])
+def test_the_published_steps(files):
+    """classify.py and the notebooks: a subclass of Net, with its crops and Transformer."""
+    classifier = caffe.classifier.Classifier(
+        *files, mean=np.ones((3, 20, 20)), input_scale=2, raw_scale=10, channel_swap=[2, 1, 0])
+    assert isinstance(classifier, caffe.Net)
+    assert list(classifier.crop_dims) == list(classifier.image_dims) == [8, 8]
+    image = np.random.default_rng(5).random((8, 8, 3))
+    made = classifier.transformer.preprocess(classifier.inputs[0], image)
+    np.testing.assert_allclose(made, (image[:, :, ::-1].transpose(2, 0, 1) * 10 - 1) * 2, rtol=1e-4,
+                               atol=1e-5)

@@ -1,6 +1,8 @@
 """Drawings of nets."""
 
 import shutil
+import sys
+import types
 
 import pytest
 
@@ -24,10 +26,32 @@ layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" include { phase:
 def test_labels():
     data, conv, _, pool = NET.layer
     assert caffe.draw.get_layer_label(conv, "LR") == (
-        "conv\n(Convolution)\nkernel size: 3x1\nstride: 2\npad: 0")
-    assert caffe.draw.get_layer_label(conv, "TB", display_lrm=True).endswith("pad: 0 lr mult: 2")
-    assert caffe.draw.get_layer_label(pool, "LR").startswith("pool\n(AVE Pooling)\nkernel size: 2")
-    assert [caffe.draw.get_edge_label(each) for each in (data, conv, pool)] == ["Batch 7", "5", ""]
+        r'"conv\n(Convolution)\nkernel size: 3x1\nstride: 2\npad: 0"')
+    assert caffe.draw.get_layer_label(pool, "BT") == (
+        '"pool (Pooling AVE) kernel size: 2 stride: 1 pad: 0"')
+    edges = [caffe.draw.get_edge_label(layer) for layer in (data, conv, pool)]
+    assert edges == ["Batch 7", "5", '""']
+
+
+@pytest.mark.parametrize("rates, shown", [
+    ((), "lr mult: 1.0, 1.0"), ((2,), "lr mult: 2.0, 1.0"), ((0.5, 2), "lr mult: 0.5, 2.0")])
+def test_rate_multipliers(rates, shown):
+    layer = caffe_pb2.LayerParameter(name="fc", type="InnerProduct",
+                                     param=[dict(lr_mult=rate) for rate in rates])
+    assert caffe.draw.get_layer_label(layer, "TB", True) == f'"fc (InnerProduct) {shown}"'
+
+
+def test_rate_multipliers_of_what_does_not_learn_are_not_shown():
+    fixed = caffe_pb2.LayerParameter(name="fc", type="InnerProduct", param=[dict(lr_mult=0)] * 2)
+    relu = caffe_pb2.LayerParameter(name="relu", type="ReLU")
+    assert caffe.draw.get_layer_label(fixed, "LR", True) == r'"fc\n(InnerProduct)"'
+    assert caffe.draw.get_layer_label(relu, "LR", True) == r'"relu\n(ReLU)"'
+
+
+def test_colors():
+    color = caffe.draw.choose_color_by_layertype
+    assert color("Convolution") == color("Deconvolution") != color("Pooling")
+    assert color("InnerProduct") != color("ReLU") == color("LRN")
 
 
 def test_graph(tmp_path):
@@ -39,6 +63,18 @@ def test_graph(tmp_path):
                  '"blob conv" -> "layer relu";', '"blob conv" -> "layer pool";'):
         assert line in text
     assert text.count('"blob conv" [label="conv"') == 1
+    assert '"layer relu" -> "blob conv";' in text      # no label
+    assert caffe.draw.draw_net(NET, "TB", "raw").decode() == text
+
+
+def test_pydot(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydot", None)
+    with pytest.raises(CaffeError, match="the package pydot"):
+        caffe.draw.get_pydot_graph(NET, "LR")
+    text = caffe.draw.dot(NET, "LR", label_edges=False)
+    stand_in = types.SimpleNamespace(graph_from_dot_data=lambda given: [f"pydot of {given}"])
+    monkeypatch.setitem(sys.modules, "pydot", stand_in)
+    assert caffe.draw.get_pydot_graph(NET, "LR", label_edges=False) == f"pydot of {text}"
 
 
 def test_the_layers_of_a_phase_alone():

@@ -147,6 +147,17 @@ def test_what_old_scripts_import():
         caffe.NCCL(None, None)
 
 
+@pytest.mark.parametrize("between", [
+    layer("between", "Dropout", "x", "y"),
+    layer("between", "Slice", "x", "y z", "slice_param { slice_point: 1 }"),
+    layer("between", "Crop", "x x", "y", "crop_param { axis: 0 }")])
+def test_what_passes_values_on_copies_them(net, between):
+    n = net(INPUT + between)
+    n.forward(x=X)
+    n.blobs["y"].data[...] = -9
+    np.testing.assert_array_equal(n.blobs["x"].data, X)
+
+
 def test_outputs_are_sorted(net):
     n = net(INPUT + layer("two", "Slice", "x", "z a", "slice_param { slice_point: 1 }"))
     assert n.outputs == ["a", "z"] and list(n.forward()) == ["a", "z"]
@@ -266,8 +277,11 @@ def test_a_seed_repeats_fillers_and_dropout(net):
 def test_gpu_mode_without_a_gpu():
     with pytest.raises(DeviceError, match=r"GPU 0 .*no GPU.*set_mode_cpu\(\)"):
         caffe.set_mode_gpu()
+    caffe.set_device(3)     # scripts choose a device before they choose the CPU
+    caffe.set_mode_cpu()
     with pytest.raises(DeviceError, match="GPU 3"):
-        caffe.set_device(3)
+        caffe.set_mode_gpu()
+    caffe.set_device(0)
 
 
 # putting together

@@ -58,8 +58,23 @@ def test_tops_by_name():
     n["more"] = L.ReLU(n.pool)
     del n.more
     assert [layer.name for layer in n.to_proto().layer][-1] == "silence"
-    with pytest.raises(AttributeError, match="no top 'pol' .did you mean 'pool'"):
-        n.pol
+    for error in AttributeError, KeyError:
+        with pytest.raises(error, match="^the net has no top 'pol' .did you mean 'pool'"):
+            n.pol
+        with pytest.raises(error, match="no top 'pol'"):
+            n["pol"]
+    assert not hasattr(n, "pol")
+
+
+def test_the_tops_of_a_net():
+    n = spec()
+    assert n.keys() == ["data", "label", "conv", "relu", "pool", "loss", "silence"]
+    assert n.vals()[2] is n.conv and len(n.vals()) == 7
+    with pytest.raises(KeyError, match="no top 'keys'"):
+        n["keys"]
+    n.update("conv", dict(num_output=9, stride=2))
+    conv = n.to_proto().layer[1].convolution_param
+    assert (conv.num_output, conv.stride, conv.kernel_size) == (9, [2], [3])
 
 
 def test_automatic_names_count_each_type():
@@ -77,6 +92,15 @@ def test_a_layer_with_a_name_of_its_own():
     n = caffe.NetSpec()
     n.x = L.Input(shape=dict(dim=[1]), name="source")
     assert (n.to_proto().layer[0].name, n.to_proto().layer[0].top) == ("source", ["x"])
+
+
+def test_a_name_of_its_own_still_counts():
+    """pycaffe numbers a layer before it looks at its name."""
+    x = L.Input()
+    for _ in range(2):
+        x = L.ReLU(x, in_place=True, name="named")
+    names = [layer.name for layer in to_proto(L.ReLU(x)).layer]
+    assert names == ["Input1", "named", "named", "ReLU3"]
 
 
 def test_layers_not_named_come_before_their_readers():
@@ -109,14 +133,37 @@ def test_enums():
     (lambda x: L.Convolution(x, num_output="many"), TypeError, "layer 'y'"),
     (lambda x: L.Pooling(x, pool="MAXIMUM"), ValueError, "layer 'y'"),
     (lambda x: L.Convolution(x, weight_filler="xavier"), TypeError, "given as a dict"),
-    (lambda x: L.ReLU("x"), TypeError, "ReLU input 0 is not a Top"),
-    (lambda x: L.Eltwise(x, x, in_place=True), TypeError, "one input, not 2")])
+    (lambda x: L.Convolution(x, num_outputs=3), AttributeError, "'num_outputs'"),
+    (lambda x: L.Sigmoid2(x, slope=3), AttributeError, "'slope'"),
+    (lambda x: L.ReLU(x, "x"), TypeError,
+     r"^ReLU input 1 is not a Top \(type is <class 'str'>\)$"),
+    (lambda x: L.Silence((x, x), ntop=0), TypeError,
+     r"^Silence input 0 is not a Top \(type is <class 'tuple'>\)$")])
 def test_what_cannot_be_written(layer, error, complaint):
     n = caffe.NetSpec()
     n.x = L.Input()
     with pytest.raises(error, match=complaint):
         n.y = layer(n.x)
         n.to_proto()
+
+
+def test_a_layer_in_place_keeps_all_its_bottoms():
+    a, b = L.DummyData(ntop=2)
+    layer = to_proto(*L.Python(a, b, in_place=True, ntop=2)).layer[-1]
+    assert layer.top == layer.bottom == ["DummyData1", "DummyData2"]
+
+
+def test_messages_as_they_are():
+    one, two = caffe_pb2.ParamSpec(lr_mult=1), caffe_pb2.ParamSpec(lr_mult=2)
+    layer = L.Scale(L.Input(), param=[one, two], include=caffe_pb2.NetStateRule(phase=caffe.TEST))
+    written = layer.to_proto().layer[-1]
+    assert [spec.lr_mult for spec in written.param] == [1, 2]
+    assert written.include[0].phase == caffe.TEST
+
+
+def test_an_empty_dict_writes_nothing():
+    written = L.ReLU(L.Input(), relu_param=dict()).to_proto().layer[-1]
+    assert not written.HasField("relu_param")
 
 
 def test_assign_proto_extends_repeated_fields_from_one_value_or_many():

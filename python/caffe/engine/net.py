@@ -10,6 +10,7 @@ import torch
 from .. import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError, WeightsError
+from ..log import logger
 from ..proto import caffe_pb2
 from . import debug, graph, hdf5, weights as binary
 from .blob import Blob
@@ -393,6 +394,8 @@ class Net:
         files = hdf5 if hdf5.is_hdf5(weights) else binary
         copies = []
         for name, arrays in files.read_caffemodel(weights):
+            if name not in self.layer_dict:
+                logger.info("Ignoring source layer %s", name)
             if name not in self.params:
                 continue
             blobs = self.params[name]

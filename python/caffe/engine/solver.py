@@ -88,6 +88,8 @@ class Solver:
         with self._located():
             if self.param.HasField("lr_policy"):
                 rates.check(self.param)
+            if self.param.iter_size < 1:
+                raise CaffeError(f"expected iter_size of at least 1, got {self.param.iter_size}")
             kinds = "L1", "L2"
             if self.param.regularization_type not in kinds:
                 raise CaffeError(f"unknown regularization_type '{self.param.regularization_type}'"

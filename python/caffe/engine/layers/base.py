@@ -44,11 +44,13 @@ class TensorLayer(Layer):
     bottoms, tops : (min, max) number of blobs; max None is any
     no_gradient : indices of bottoms that never receive a gradient (labels)
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
+    shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
     """
 
     bottoms, tops = (1, 1), (1, 1)
     no_gradient = ()
     loss = False
+    shares = False
 
     # set by the net once it knows what needs a gradient
     propagate_down = ()
@@ -94,8 +96,10 @@ class TensorLayer(Layer):
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
         self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
                        for tensor in outputs]
+        given = set() if self.shares else {_storage(tensor) for tensor in self._inputs}
         for blob, tensor in zip(top, outputs):
-            blob.set_data(tensor.detach())
+            copied = _storage(tensor) in given and blob not in bottom
+            blob.set_data(tensor.detach().clone() if copied else tensor.detach())
 
     def backward(self, top, propagate_down, bottom):
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants

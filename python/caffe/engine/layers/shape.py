@@ -111,6 +111,8 @@ class Reshape(TensorLayer):
     A dim of 0 copies the bottom's, and one dim of -1 takes what remains.
     """
 
+    shares = True
+
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.reshape_param
         start = p.axis if p.axis >= 0 else len(shape) + 1 + p.axis
@@ -144,6 +146,8 @@ class Reshape(TensorLayer):
 @register("Flatten")
 class Flatten(TensorLayer):
     """The axes from `axis` to `end_axis` as one."""
+
+    shares = True
 
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.flatten_param
@@ -232,6 +236,8 @@ class BatchReindex(TensorLayer):
 @register("Split")
 class Split(TensorLayer):
     """The bottom, for several users; their gradients add up."""
+
+    shares = True
 
     tops = (1, None)
 
