@@ -4,15 +4,27 @@ import os
 import sys
 from contextlib import contextmanager
 
-from solvers.experiments import EXPERIMENTS
+# before caffe is loaded: progress bars say what its log says
+os.environ.setdefault("GLOG_minloglevel", "1")
 
-os.environ.setdefault("GLOG_minloglevel", "1")      # progress bars say what Caffe's log says
+from solvers.experiments import EXPERIMENTS  # noqa: E402
 
 
 def add_device(parser):
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N", help="run on GPU N")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
+
+
+def positive(kind):
+    """An argparse type: a number above 0, int or float as `kind` says."""
+    def number(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+    number.__name__ = f"positive {kind.__name__}"
+    return number
 
 
 def set_device(args):

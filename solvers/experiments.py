@@ -74,8 +74,12 @@ def on_folder(path, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9, interv
     import folder_layers
     path = Path(path)
     names = tuple(folder_layers.describe(path).classes)
+    name = f"{path.resolve().name}-{head}"
+    if name in EXPERIMENTS:
+        raise LookupError(f"{path}: the folder's name would make it the experiment '{name}'; "
+                          "give the folder another name")
     return Experiment(
-        f"{path.resolve().name}-{head}", head, None, lr, iterations, drop=0.75, interval=interval,
+        name, head, None, lr, iterations, drop=0.75, interval=interval,
         source=folder(path, len(names), mirror=True), needs=(), class_names=names,
         net=dict(width=width, filler="msra", scale=1 / 58))
 

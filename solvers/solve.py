@@ -8,7 +8,7 @@ import argparse
 import shutil
 import sys
 
-from solvers.command import add_device, experiment_named, report_errors, set_device
+from solvers.command import add_device, experiment_named, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, on_folder, with_options
 
 
@@ -42,11 +42,11 @@ def parse():
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
     parser.add_argument("--head", default="fcn8s", choices=("fcn32s", "fcn16s", "fcn8s"),
                         help="with --data (default fcn8s)")
-    parser.add_argument("--width", type=float, default=0.125,
+    parser.add_argument("--width", type=positive(float), default=0.125,
                         help="with --data: fraction of VGG-16's channels (default 0.125)")
-    parser.add_argument("--iterations", type=int, help="default: the experiment's")
-    parser.add_argument("--lr", type=float, help="default: the experiment's")
-    parser.add_argument("--interval", type=int,
+    parser.add_argument("--iterations", type=positive(int), help="default: the experiment's")
+    parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
+    parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
     parser.add_argument("--fresh", action="store_true",
                         help="start anew: remove what the experiment wrote before")
