@@ -4,7 +4,6 @@ import h5py
 import numpy as np
 import pytest
 
-import caffe
 from caffe.engine import hdf5
 from caffe.errors import WeightsError
 

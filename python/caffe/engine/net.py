@@ -5,7 +5,6 @@ from collections import OrderedDict
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from .. import prototxt
 from ..context import TEST, TRAIN
