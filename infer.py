@@ -1,17 +1,18 @@
 """Segment images.
 
-    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--net deploy.prototxt --weights W] [--gpu N]
+    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N]
+                    [--experiment RUN | --net deploy.prototxt --weights W]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
 DIR/NAME_overlay.png, the image under the colours of its classes with a legend, and prints the
 share of each class. Where two images have one NAME, or DIR/NAME.png is itself one of the images,
 the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
-Without --net and --weights it takes the newest trained experiment under build/.
+Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s), a stage of the
+demo (demo-fcn8s) or the folder of a run; the default is the newest trained one under build/.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from palette import VOC_CLASSES, label_image, overlay, shares
-from solvers.command import add_device, report_errors, set_device
+from solvers import runs
+from solvers.command import add_device, load_net, report_errors, set_device
 
 ROOT = Path(__file__).resolve().parent
 MEAN = np.array((104.00699, 116.66877, 122.67892), np.float32)      # B G R
@@ -51,6 +53,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--experiment", metavar="RUN",
+                        help="default: the newest trained one under build/")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "infer",
@@ -67,42 +71,42 @@ def process(path, output, segment):
     write(overlay(image, label, segment.names), Path(f"{output}_overlay.png"))
     print(f"{path} -> {output}.png")
     for number, share in shares(label):
-        print(f"    {segment.names[number]:<16}{share:7.1%}")
+        amount = f"{share:.1%}" if share >= 0.0005 else "< 0.1%"
+        print(f"    {segment.names[number]:<16}{amount:>7}")
 
 
 # the net
 
 def choose_net(args):
-    """(deploy prototxt, caffemodel): those given, or the newest trained experiment's."""
+    """(deploy prototxt, caffemodel): those given, or a run's with its newest snapshot."""
     if (args.net is None) != (args.weights is None):
         raise InferError("--net and --weights go together")
+    if args.net and args.experiment:
+        raise InferError("give --experiment, or --net and --weights")
     if args.net is None:
-        return newest_net(ROOT / "build")
+        run = runs.find(args.experiment) if args.experiment else newest_run()
+        return run.prototxt("deploy"), run.newest_weights()
     for path in (args.net, args.weights):
         if not path.is_file():
             raise InferError(f"{path}: no such file")
     return args.net, args.weights
 
 
-def newest_net(build):
-    """The newest snapshot with a deploy prototxt, of an experiment or of a stage of the demo."""
-    trained = [(path.parent.parent / "deploy.prototxt", path)
-               for pattern in ("*", "demo/*")
-               for path in build.glob(f"{pattern}/snapshot/*.caffemodel")]
-    trained = [pair for pair in trained if pair[0].exists()]
+def newest_run():
+    """The run under build/ with the newest snapshot."""
+    trained = runs.trained()
     if not trained:
-        raise InferError(f"nothing is trained yet under {build}: `make demo` trains a small net; "
-                         "or give --net and --weights")
-    return max(trained, key=lambda pair: pair[1].stat().st_mtime)
+        raise InferError(f"nothing is trained yet under {runs.BUILD}: `make demo` trains a small "
+                         "net; or give --net and --weights")
+    return max(trained, key=lambda run: run.newest_weights().stat().st_mtime)
 
 
 class Segmenter:
     """A net that turns an RGB image into a label array; `names` are those of its classes."""
 
     def __init__(self, net, weights, device):
-        import caffe
         set_device(device)
-        self.net, self.path = caffe.Net(str(net), str(weights), caffe.TEST), net
+        self.net, self.path = load_net(net, weights), net
         for blob in ("data", "score"):
             if blob not in self.net.blobs:
                 raise InferError(f"{net}: the net has no blob '{blob}'")
@@ -148,6 +152,8 @@ def find_images(paths):
     """The images named, and those in folders named; a folder without any stands for itself."""
     images = []
     for path in paths:
+        if (path / "JPEGImages").is_dir():
+            path = path / "JPEGImages"
         inside = path.iterdir() if path.is_dir() else ()
         images += sorted(file for file in inside if file.suffix.lower() in SUFFIXES) or [path]
     return images
@@ -175,9 +181,8 @@ def read_image(path):
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):      # 16-bit grey: 65535 is white
-                grey = np.rint(np.asarray(image) / 257).clip(0, 255)
-                image = Image.fromarray(grey.astype(np.uint8))
+            if image.mode.startswith(("I", "F")):
+                image = Image.fromarray(to_bytes(np.asarray(image, np.float64)))
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -190,14 +195,20 @@ def read_image(path):
         raise InferError(f"{path}: not a readable image: {error}") from None
 
 
+def to_bytes(grey):
+    """16-bit grey (65535 is white), or other numbers (their own range becomes 0 … 255), as uint8."""
+    low, high = 0, 65535
+    if grey.min() < low or grey.max() > high or (grey % 1).any():
+        if not np.isfinite(grey).all():
+            raise ValueError("its values are not finite")
+        low, high = grey.min(), grey.max()
+    return np.rint((grey - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+
+
 def write(image, path):
     """Save as PNG, whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with runs.replacing(path) as temporary:
         image.save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

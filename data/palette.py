@@ -37,9 +37,15 @@ def shares(label):
 
 
 def overlay(image, label, names):
-    """An RGB image under the colours of its classes, with a legend of their `names` below."""
+    """An RGB image under the colours of its classes, with a legend of their `names` below.
+
+    Class 0 is black only where it is the background; elsewhere it takes the void's colour.
+    """
     from PIL import Image, ImageDraw, ImageFont
-    picture = Image.blend(image, Image.fromarray(colour_map()[label]), 0.55)
+    colours = colour_map()
+    if names[0] != "background":
+        colours[0] = colours[VOID]
+    picture = Image.blend(image, Image.fromarray(colours[label]), 0.55)
     font, row = ImageFont.load_default(14), 20
     entries = [(number, f"{names[number]} {share:.1%}") for number, share in shares(label)]
     column = 32 + round(max(font.getlength(text) for _, text in entries))
@@ -50,6 +56,6 @@ def overlay(image, label, names):
     draw = ImageDraw.Draw(canvas)
     for place, (number, text) in enumerate(entries):
         x, y = column * (place % columns) + 4, image.height + 4 + row * (place // columns)
-        draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour_map()[number])), "black")
+        draw.rectangle((x, y, x + 14, y + 14), tuple(map(int, colours[number])), "black")
         draw.text((x + 20, y - 1), text, "black", font)
     return canvas

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 os.environ.setdefault("GLOG_minloglevel", "1")
 
 from solvers.experiments import EXPERIMENTS  # noqa: E402
+from solvers.runs import RunError  # noqa: E402
 
 
 def add_device(parser):
@@ -36,18 +37,39 @@ def set_device(args):
         caffe.set_mode_gpu()
 
 
+def load_net(prototxt, weights):
+    """The TEST net of a prototxt with a caffemodel.
+
+    Raises RunError if the caffemodel filled no layer; says which ones stayed at zero.
+    """
+    import caffe
+    net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
+    empty = [name for name, blobs in net.params.items() if not blobs[0].data.any()]
+    if empty and len(empty) == len(net.params):
+        raise RunError(f"{weights} has no weights for the layers of {prototxt}: {', '.join(empty)}")
+    if empty:
+        print(f"warning: {weights} left these layers of {prototxt} at zero: {', '.join(empty)}",
+              file=sys.stderr)
+    return net
+
+
 def experiment_named(name):
     if name not in EXPERIMENTS:
-        raise LookupError(f"unknown experiment '{name}'; known are {', '.join(EXPERIMENTS)}")
+        raise RunError(f"unknown experiment '{name}'; known are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
 
 
 @contextmanager
 def report_errors():
-    """End with one message and exit status 1, no traceback, for errors that users can mend."""
+    """End with one message and exit status 1, no traceback, for errors that users can mend.
+
+    Those are files, and what the project raises itself; a bare RuntimeError is a bug.
+    """
     try:
         yield
-    except (RuntimeError, LookupError, OSError, ArithmeticError) as error:
+    except (RuntimeError, OSError, FloatingPointError) as error:
+        if type(error) is RuntimeError:
+            raise
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command continues from the newest snapshot")
+        sys.exit("interrupted")

@@ -4,7 +4,7 @@ On the embedded dataset: train a narrow VGG-16 classifier on single shapes (the 
 ILSVRC), turn it into a fully convolutional net by surgery, train FCN-32s, then 16s, then 8s by
 heavy-momentum SGD, score on held-out scenes, and draw some of them.
 
-    python solvers/demo.py [--seed 0] [-o build/demo]
+    python solvers/demo.py [--seed 0] [-o DIR]
 """
 
 import argparse
@@ -21,7 +21,8 @@ from nets.source import MEAN, voc
 from palette import VOID, colour_map
 from solvers import training
 from solvers.command import report_errors
-from solvers.experiments import BUILD, Experiment
+from solvers.experiments import Experiment
+from solvers.runs import BUILD, Run, replacing
 
 WIDTH = 0.125           # of VGG-16
 CROP = 64               # side of the single-shape crops
@@ -37,17 +38,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the data (default 0)")
-    parser.add_argument("-o", "--output", type=Path, default=BUILD / "demo")
+    parser.add_argument("-o", "--output", type=Path,
+                        help="default build/demo, with another seed than 0 build/demo-SEED")
     args = parser.parse_args()
+    directory = args.output or BUILD / (f"demo-{args.seed}" if args.seed else "demo")
     with report_errors():
-        experiments, scores = run(args.output.resolve(), args.seed)
+        experiments, scores = run(directory.resolve(), args.seed)
         print("\n" + table(scores))
-        print(f"\n{draw(experiments, args.output / 'scenes.png')}")
+        print(f"\n{draw(experiments, scores, directory / 'scenes.png')}")
 
 
 def run(directory, seed):
-    """Train and score all stages under `directory`. Returns (experiments, {head: Scores})."""
+    """Train and score all stages under `directory`. Returns (experiments, {head: Scores}).
+
+    What is trained already is taken as it is. Raises RunError if it began with another seed.
+    """
     import caffe
+    Run(directory).settle(seed=seed)
     embedded.generate(directory / "data", seed)
     base_net = train_classifier(directory / "classifier", seed)
     experiments, scores = [], {}
@@ -55,9 +62,9 @@ def run(directory, seed):
         experiment = Experiment(
             f"demo-{head}", head, None, lr, iterations, interval=500, needs=(), build=directory,
             source=voc(directory / "data", len(embedded.CLASSES)), class_names=embedded.CLASSES,
-            net=dict(width=WIDTH, scale=SCALE, fc6_kernel=SIDE // 32))
+            data=f"seed {seed}", net=dict(width=WIDTH, scale=SCALE, fc6_kernel=SIDE // 32))
         scores[head] = training.train(experiment, base_net)
-        base_net = caffe.Net(str(experiment.directory / "deploy.prototxt"),
+        base_net = caffe.Net(str(experiment.run.prototxt("deploy")),
                              str(training.final_weights(experiment)), caffe.TEST)
         experiments.append(experiment)
     return experiments, scores
@@ -91,7 +98,7 @@ def _solve_classifier(solver, seed):
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
     inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
     accuracy = 0.0
-    with tqdm(range(CLASSIFIER_STEPS), desc="classifier", unit="it") as bar:
+    with tqdm(range(CLASSIFIER_STEPS), desc="classifier", unit="it", disable=None) as bar:
         for step in bar:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -101,6 +108,7 @@ def _solve_classifier(solver, seed):
             if step % 20 == 19:
                 bar.set_postfix(accuracy=f"{accuracy:.2f}")
     solver.snapshot()
+    print(f"classifier: accuracy {accuracy:.2f} on its training crops")
 
 
 def preprocess(images):
@@ -120,35 +128,50 @@ def table(scores):
     return "\n".join(lines)
 
 
-def draw(experiments, path, scenes=3):
+def draw(experiments, scores, path, scenes=3):
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
-    import caffe
-    columns = []
+    columns = {}
     for experiment in experiments:
-        directory = experiment.directory
-        net = caffe.Net(str(directory / "val.prototxt"),
-                        str(training.final_weights(experiment)), caffe.TEST)
-        shown = []
-        for _ in range(scenes):
-            net.forward()
-            shown.append([net.blobs[name].data[0].copy() for name in ("data", "label", "score")])
-        if not columns:
-            columns = [[_photograph(data) for data, _, _ in shown],
-                       [_coloured(label[0]) for _, label, _ in shown]]
-        columns.append([_coloured(score.argmax(0)) for _, _, score in shown])
-    _grid(["input", "truth", *(experiment.head for experiment in experiments)], columns).save(path)
+        images, labels, predictions = _segment(experiment, scenes)
+        iu = 100 * scores[experiment.head].mean_iu
+        columns = columns or {"input": images, "truth": labels}
+        columns[f"{experiment.head}, mean IU {iu:.1f}%"] = predictions
+    with replacing(path) as temporary:
+        _grid(columns, embedded.CLASSES).save(temporary, format="PNG")
     return path
 
 
-def _grid(titles, columns, gap=4, header=16):
-    """A picture of columns of images, each under its title."""
-    side = max(max(image.shape[:2]) for column in columns for image in column) + gap
-    canvas = Image.new("RGB", (len(columns) * side, header + len(columns[0]) * side), "white")
-    draw = ImageDraw.Draw(canvas)
-    for x, (title, column) in enumerate(zip(titles, columns)):
-        draw.text((x * side + gap, 1), title, "black", ImageFont.load_default(12))
-        for y, image in enumerate(column):
-            canvas.paste(Image.fromarray(image), (x * side, header + y * side))
+def _segment(experiment, scenes):
+    """(input, truth, prediction) of the first validation scenes, three lists of pictures."""
+    import caffe
+    net = caffe.Net(str(experiment.run.prototxt("val")), str(training.final_weights(experiment)),
+                    caffe.TEST)
+    pictures = []
+    for _ in range(scenes):
+        net.forward()
+        data, label, score = (net.blobs[name].data[0] for name in ("data", "label", "score"))
+        pictures.append((_photograph(data), _coloured(label[0]), _coloured(score.argmax(0))))
+    return zip(*pictures)
+
+
+def _grid(columns, names, zoom=2, gap=8, line=24):
+    """A picture of {title: images}, enlarged, with a legend of the class names."""
+    rows = len(columns["input"])
+    height, width = zoom * np.max([image.shape[:2] for image in columns["input"]], axis=0)
+    canvas = Image.new("RGB", (gap + len(columns) * (width + gap),
+                               2 * line + gap + rows * (height + gap)), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(16)
+    for number, (title, images) in enumerate(columns.items()):
+        x = gap + number * (width + gap)
+        pen.text((x, 2), title, "black", font)
+        for row, image in enumerate(images):
+            enlarged = Image.fromarray(image.repeat(zoom, 0).repeat(zoom, 1))
+            canvas.paste(enlarged, (x, line + row * (height + gap)))
+    x, y = gap, canvas.height - line
+    for name, colour in [*zip(names, colour_map()), ("void", colour_map()[VOID])]:
+        pen.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour)), "black")
+        pen.text((x + 20, y - 3), name, "black", font)
+        x += 44 + round(font.getlength(name))
     return canvas
 
 

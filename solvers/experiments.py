@@ -7,9 +7,8 @@ step. A momentum of 0.99 with batch 1 does the work of 0.9 with batch 20: 0.9^(1
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nets.source import ROOT, folder, voc
-
-BUILD = ROOT / "build"
+from nets.source import folder, voc
+from solvers.runs import BUILD, Run, RunError
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Experiment:
     net : further options of nets.fcn
     needs : names in data/catalog.py without which it cannot start
     class_names : in the order of the labels
+    data : what the data are, where the name does not say it: a folder, a seed
     """
     name: str
     head: str
@@ -42,11 +42,20 @@ class Experiment:
     net: dict = field(default_factory=dict)
     needs: tuple = ("sbd", "voc2011")
     class_names: tuple = ()
+    data: str = ""
     build: Path = BUILD
 
     @property
     def directory(self):
         return self.build / self.name
+
+    @property
+    def run(self):
+        return Run(self.directory)
+
+    def settings(self):
+        """What cannot change from one start of a run to the next."""
+        return dict(self.net, head=self.head, classes=self.class_names, data=self.data)
 
 
 def _voc_table():
@@ -64,23 +73,26 @@ def _voc_table():
 EXPERIMENTS = {row.name: row for row in _voc_table()}
 
 
-def on_folder(path, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9, interval=800):
+def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9,
+              interval=800):
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 
+    `name` is that of the folder under build/, default FOLDER-HEAD.
     Without ILSVRC weights the trunk starts from the msra filler, which expects inputs of unit
     variance: images are scaled by 1/58 after the mean is subtracted. There are no later stages
     with their lower rates, so the rate drops for the last quarter.
     """
     import folder_layers
-    path = Path(path)
+    path = Path(path).resolve()
     names = tuple(folder_layers.describe(path).classes)
-    name = f"{path.resolve().name}-{head}"
+    name = name or f"{path.name}-{head}"
+    if Path(name).name != name:
+        raise RunError(f"'{name}' is no name for a folder under {BUILD}")
     if name in EXPERIMENTS:
-        raise LookupError(f"{path}: the folder's name would make it the experiment '{name}'; "
-                          "give the folder another name")
+        raise RunError(f"{path}: '{name}' is an experiment of the paper; choose another --name")
     return Experiment(
         name, head, None, lr, iterations, drop=0.75, interval=interval,
-        source=folder(path, len(names), mirror=True), needs=(), class_names=names,
+        source=folder(path, len(names), mirror=True), needs=(), class_names=names, data=str(path),
         net=dict(width=width, filler="msra", scale=1 / 58))
 
 

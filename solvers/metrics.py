@@ -28,13 +28,17 @@ def confusion(truth, prediction, classes):
 
 @dataclass(frozen=True)
 class Scores:
-    """Fractions of 1. `iu` and `accuracy` are per class, NaN where the truth has no pixel."""
+    """Fractions of 1. `iu` and `accuracy` are per class, NaN where the truth has no pixel.
+
+    `matrix` is the confusion matrix that they come from.
+    """
     pixel_accuracy: float
     mean_accuracy: float
     mean_iu: float
     frequency_weighted_iu: float
     accuracy: np.ndarray
     iu: np.ndarray
+    matrix: np.ndarray
 
     @classmethod
     def of(cls, matrix):
@@ -47,7 +51,7 @@ class Scores:
             accuracy = right / true
             iu = np.where(true > 0, right / (true + predicted - right), np.nan)
         return cls(right.sum() / true.sum(), np.nanmean(accuracy), np.nanmean(iu),
-                   np.nansum(true * iu) / true.sum(), accuracy, iu)
+                   np.nansum(true * iu) / true.sum(), accuracy, iu, matrix)
 
     def summary(self):
         """{name: percent} of the four metrics."""

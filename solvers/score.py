@@ -1,24 +1,25 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py EXPERIMENT [--weights W] [--gpu N | --cpu]
+    python solvers/score.py RUN [--weights W] [--gpu N | --cpu]
+
+RUN is an experiment (voc-fcn8s), a stage of the demo (demo-fcn8s) or the folder of a run.
 """
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from solvers.metrics import Scores, confusion
+from solvers.runs import replacing
 
 
 def score_net(net, samples, description="scoring"):
     """The Scores of `net` over its next `samples` samples: blob 'score' against blob 'label'."""
     matrix = 0
-    for _ in tqdm(range(samples), desc=description, unit="image", leave=False):
+    for _ in tqdm(range(samples), desc=description, unit="image", leave=False, disable=None):
         net.forward()
         score, label = net.blobs["score"].data, net.blobs["label"].data
         matrix = matrix + confusion(label[:, 0], score.argmax(1), score.shape[1])
@@ -36,35 +37,46 @@ def table(scores, class_names):
     return "\n".join(lines)
 
 
-def save(scores, class_names, path, **facts):
-    """Write scores and `facts` as JSON, in percent; null where a class does not occur."""
+def save(scores, run, class_names, iteration):
+    """Write the scores of an iteration as score.json of `run`, with the confusion matrix.
+
+    Percent; null where a class does not occur.
+    """
     def percent(values):
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    content = {**facts, **{k: round(float(v), 2) for k, v in scores.summary().items()},
+    content = {"experiment": run.directory.name, "iteration": iteration,
+               **{k: round(float(v), 2) for k, v in scores.summary().items()},
                "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu)}
-    temporary = Path(f"{path}.part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    matrix = ",\n    ".join(json.dumps(row) for row in scores.matrix.tolist())
+    with replacing(run.directory / "score.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False)[:-2]
+                             + f',\n  "confusion": [\n    {matrix}\n  ]\n}}\n', encoding="utf-8")
+
+
+def load(run, iteration):
+    """The Scores in score.json of `run`, None unless they are those of `iteration`."""
+    path = run.directory / "score.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return Scores.of(content["confusion"]) if content.get("iteration") == iteration else None
 
 
 def main():
-    from solvers import training
-    from solvers.command import add_device, experiment_named, report_errors, set_device
+    from solvers import runs
+    from solvers.command import add_device, load_net, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment")
-    parser.add_argument("--weights", help="default: the experiment's newest snapshot")
+    parser.add_argument("run", help="an experiment, or the folder of a run")
+    parser.add_argument("--weights", help="default: the run's newest snapshot")
     add_device(parser)
     args = parser.parse_args()
     with report_errors():
-        import caffe
-        experiment = experiment_named(args.experiment)
-        weights = args.weights or training.newest_weights(experiment)
+        run = runs.find(args.run)
+        weights = args.weights or run.newest_weights()
         set_device(args)
-        net = caffe.Net(str(experiment.directory / "val.prototxt"), str(weights), caffe.TEST)
-        scores = score_net(net, training.val_samples(experiment))
-        print(f"{weights}\n\n{table(scores, experiment.class_names)}")
+        scores = score_net(load_net(run.prototxt("val"), weights),
+                           run.samples())
+        print(f"{weights}\n\n{table(scores, run.class_names())}")
 
 
 if __name__ == "__main__":

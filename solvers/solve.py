@@ -12,6 +12,9 @@ from solvers.command import add_device, experiment_named, positive, report_error
 from solvers.experiments import EXPERIMENTS, on_folder, with_options
 
 
+FOLDER_ONLY = ("head", "width", "name")
+
+
 def main():
     args = parse()
     with report_errors():
@@ -20,8 +23,8 @@ def main():
         from solvers import score, training
         training.check(experiment)
         set_device(args)
-        if args.fresh:
-            shutil.rmtree(experiment.directory, ignore_errors=True)
+        if args.fresh and experiment.directory.exists():
+            shutil.rmtree(experiment.directory)
         scores = training.train(experiment)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.table(scores, experiment.class_names))
@@ -31,7 +34,8 @@ def main():
 def choose(args):
     if args.data is None:
         return experiment_named(args.experiment)
-    return on_folder(args.data, head=args.head, width=args.width)
+    folder = {key: value for key in FOLDER_ONLY if (value := getattr(args, key)) is not None}
+    return on_folder(args.data, **folder)
 
 
 def parse():
@@ -40,10 +44,12 @@ def parse():
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
-    parser.add_argument("--head", default="fcn8s", choices=("fcn32s", "fcn16s", "fcn8s"),
+    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
                         help="with --data (default fcn8s)")
-    parser.add_argument("--width", type=positive(float), default=0.125,
+    parser.add_argument("--width", type=positive(float),
                         help="with --data: fraction of VGG-16's channels (default 0.125)")
+    parser.add_argument("--name", help="with --data: of the run under build/ "
+                                       "(default FOLDER-HEAD)")
     parser.add_argument("--iterations", type=positive(int), help="default: the experiment's")
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
@@ -51,7 +57,11 @@ def parse():
     parser.add_argument("--fresh", action="store_true",
                         help="start anew: remove what the experiment wrote before")
     add_device(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    for key in FOLDER_ONLY:
+        if args.data is None and getattr(args, key) is not None:
+            parser.error(f"--{key} goes with --data; an experiment's is in the table")
+    return args
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Training one experiment: its files, its first weights, the loop, its records."""
+"""Training one experiment: its files, its first weights, the loop."""
 
-import csv
-import re
-from pathlib import Path
+import signal
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 from tqdm import tqdm
@@ -10,8 +10,9 @@ from tqdm import tqdm
 import catalog
 import nets
 import surgery
-from solvers import curve, score
+from solvers import log, score
 from solvers.experiments import EXPERIMENTS
+from solvers.runs import RunError, replacing
 
 SMOOTHING = 0.98        # of the loss that is displayed
 LOG_EVERY = 20          # iterations
@@ -32,48 +33,29 @@ def check(experiment):
         raise MissingError(f"{experiment.name} cannot start.\n" + "\n".join(problems))
 
 
-# files
-
-def snapshots(experiment):
-    """[(iteration, solverstate path)] of an experiment, in order."""
-    found = (experiment.directory / "snapshot").glob("train_iter_*.solverstate")
-    return sorted((int(re.search(r"_(\d+)\.solverstate$", path.name)[1]), path) for path in found)
-
-
-def newest_weights(experiment):
-    """The newest caffemodel of an experiment. Raises MissingError if there is none."""
-    found = snapshots(experiment)
-    if not found:
-        raise MissingError(f"{experiment.directory / 'snapshot'} holds no snapshot: "
-                           f"{experiment.name} is not trained yet. Train it with "
-                           f"`python solvers/solve.py {experiment.name}`.")
-    return found[-1][1].with_suffix(".caffemodel")
-
-
 def final_weights(experiment):
-    return experiment.directory / "snapshot" / f"train_iter_{experiment.iterations}.caffemodel"
+    return experiment.run.weights(experiment.iterations)
 
 
 def finished(experiment):
     return final_weights(experiment).exists()
 
 
-def val_samples(experiment):
-    """The number of validation samples."""
-    return len(experiment.source.val_list().read_text().split())
-
+# files
 
 def write_files(experiment, start):
     """Write the prototxts and class names; the data begins at sample `start`. Returns the solver's."""
-    directory = experiment.directory
-    (directory / "snapshot").mkdir(parents=True, exist_ok=True)
-    options = dict(experiment.net, source=experiment.source)
-    paths = {split: nets.write_prototxt(directory / f"{split}.prototxt", nets.fcn(
-                 experiment.head, split, **options, **({"start": start} if split == "train" and start
-                                                       else {})))
+    run = experiment.run
+    (run.directory / "snapshot").mkdir(parents=True, exist_ok=True)
+    trained = dict(experiment.net, source=experiment.source)
+    options = {"train": dict(trained, start=start)}
+    trained.pop("filler", None)     # what is trained needs none
+    paths = {split: nets.write_prototxt(run.prototxt(split), nets.fcn(
+                 experiment.head, split, **options.get(split, trained)))
              for split in ("train", "val", "deploy")}
-    (directory / "classes.txt").write_text("\n".join(experiment.class_names) + "\n")
-    return nets.write_prototxt(directory / "solver.prototxt", solver_param(experiment, paths))
+    with replacing(run.directory / "classes.txt") as temporary:
+        temporary.write_text("\n".join(experiment.class_names) + "\n", encoding="utf-8")
+    return nets.write_prototxt(run.prototxt("solver"), solver_param(experiment, paths))
 
 
 def solver_param(experiment, paths):
@@ -85,12 +67,17 @@ def solver_param(experiment, paths):
                     stepvalue=[round(experiment.drop * experiment.iterations)])
     return caffe_pb2.SolverParameter(
         train_net=str(paths["train"]), test_net=[str(paths["val"])],
-        test_iter=[val_samples(experiment)],
+        test_iter=[_val_samples(experiment)],
         test_interval=10 ** 9, test_initialization=False,    # scored by solvers/score.py
         momentum=experiment.momentum, **rate,
         iter_size=experiment.iter_size, weight_decay=experiment.weight_decay,
         max_iter=experiment.iterations, display=0, snapshot=experiment.interval,
         snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=1337)
+
+
+def _val_samples(experiment):
+    lines = experiment.source.val_list().read_text(encoding="utf-8").splitlines()
+    return sum(bool(line.strip()) for line in lines)
 
 
 # weights
@@ -112,7 +99,20 @@ def _base_net(experiment):
                                      nets.classifier())
         return caffe.Net(str(deploy), str(catalog.path("vgg16")), caffe.TEST)
     base = EXPERIMENTS[experiment.base]
-    return caffe.Net(str(base.directory / "deploy.prototxt"), str(final_weights(base)), caffe.TEST)
+    return caffe.Net(str(base.run.prototxt("deploy")), str(final_weights(base)), caffe.TEST)
+
+
+def _restore(solver, state):
+    """Continue from a snapshot. Raises RunError, naming it, where it is no use."""
+    again = f"remove {state} to continue from the snapshot before, or start anew with --fresh"
+    try:
+        solver.restore(str(state))
+    except (RuntimeError, OSError) as error:
+        raise RunError(f"cannot continue: {error}; {again}") from error
+    for name, blobs in solver.net.params.items():
+        if not all(np.isfinite(blob.data).all() for blob in blobs):
+            raise RunError(f"cannot continue from {state}: the weights of layer '{name}' are not "
+                           f"finite; the rate was too high. Take a lower --lr, and {again}")
 
 
 # the loop
@@ -121,81 +121,95 @@ def train(experiment, base_net=None):
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_net` takes the place of the net that the experiment's base names. Returns the Scores of
-    the final weights. Writes under the experiment's directory: prototxts, snapshots, log.csv,
-    curve.png, score.json.
+    the final weights. Writes under the experiment's directory: settings.json, prototxts,
+    snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds another
+    run, or one that is trained further.
     """
     import caffe
-    done = snapshots(experiment)
-    iteration, state = done[-1] if done else (0, None)
+    run = experiment.run
+    run.settle(**experiment.settings())
+    iteration, state = (run.snapshots() or [(0, None)])[-1]
+    if iteration > experiment.iterations:
+        raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
+                       f"{experiment.iterations}; start anew with --fresh")
+    if iteration == experiment.iterations and (scores := score.load(run, iteration)):
+        print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        return scores
     solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.iter_size)))
     if state:
         print(f"continuing {experiment.name} from {state}")
-        solver.restore(str(state))
+        _restore(solver, state)
     else:
         start_weights(experiment, solver.net, base_net)
-    with Log(experiment.directory, iteration) as log:
-        _run(experiment, solver, log)
-    curve.draw(experiment.directory / "log.csv", experiment.directory / "curve.png",
-               experiment.name)
-    return _score(experiment, solver)
-
-
-def _run(experiment, solver, log):
-    bar = tqdm(total=experiment.iterations, initial=solver.iter, desc=experiment.name, unit="it",
-               smoothing=0.05)
-    smoothed = None
-    with bar:
-        while solver.iter < experiment.iterations:
-            solver.step(1)
-            loss = float(solver.net.blobs["loss"].data)
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"{experiment.name}: the loss is {loss} at iteration "
-                                         f"{solver.iter}; the rate {experiment.lr:g} is too high")
-            smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
-            bar.update()
-            if solver.iter % LOG_EVERY == 0:
-                bar.set_postfix(loss=f"{smoothed:.4g}")
-                log.write(solver.iter, loss, smoothed)
-            if solver.iter % experiment.interval == 0 and solver.iter < experiment.iterations:
-                scores = _score(experiment, solver)
-                log.write(solver.iter, loss, smoothed, 100 * scores.mean_iu)
-    if solver.iter % experiment.interval:
-        solver.snapshot()
-
-
-def _score(experiment, solver):
-    scores = score.score_net(solver.test_nets[0], val_samples(experiment))
-    score.save(scores, experiment.class_names, experiment.directory / "score.json",
-               experiment=experiment.name, iteration=solver.iter)
+    with log.Log(run.directory, iteration) as lines:
+        scores = _run(experiment, solver, lines)
+    log.draw(lines.path, run.directory / "curve.png", experiment.name)
     return scores
 
 
-class Log:
-    """log.csv: iteration, loss, smoothed loss, mean IU in percent where it was scored.
+def _run(experiment, solver, lines):
+    """Iterate to the end, scoring every interval; returns the last Scores."""
+    smoothed = scores = None
+    bar = tqdm(total=experiment.iterations, initial=solver.iter, desc=experiment.name, unit="it",
+               smoothing=0.05, disable=None)
+    with bar:
+        while solver.iter < experiment.iterations:
+            loss = _step(experiment, solver)
+            smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
+            bar.update()
+            due = solver.iter % experiment.interval == 0
+            if solver.iter == experiment.iterations and not due:
+                solver.snapshot()
+            if due or solver.iter == experiment.iterations:
+                scores = _score(experiment, solver)
+                lines.write(solver.iter, loss, smoothed, 100 * scores.mean_iu)
+                bar.write(f"{experiment.name}: iteration {solver.iter}, loss {smoothed:.4g}, "
+                          f"mean IU {100 * scores.mean_iu:.1f}%")
+            elif solver.iter % LOG_EVERY == 0:
+                bar.set_postfix(loss=f"{smoothed:.4g}")
+                lines.write(solver.iter, loss, smoothed)
+    return scores or _score(experiment, solver)
 
-    Continuing from `iteration` drops the lines after it, which an interrupted run left.
-    """
 
-    COLUMNS = ("iteration", "loss", "smoothed_loss", "mean_iu")
+def _step(experiment, solver):
+    """One iteration; returns its loss. Ctrl-C leaves a snapshot behind."""
+    try:
+        with interrupts_deferred(f"stopping after iteration {solver.iter + 1}"):
+            solver.step(1)
+    except KeyboardInterrupt:
+        solver.snapshot()
+        print(f"\ninterrupted at iteration {solver.iter}, of which there is a snapshot; the same "
+              "command, without --fresh, continues from it", file=sys.stderr)
+        raise
+    loss = float(solver.net.blobs["loss"].data)
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
+            f"{experiment.lr:g} is too high. Start anew with a lower one: --fresh --lr "
+            f"{experiment.lr / 3:.1g}")
+    return loss
 
-    def __init__(self, directory, iteration):
-        path = Path(directory) / "log.csv"
-        lines = []
-        if iteration and path.exists():
-            with path.open(newline="") as file:
-                lines = [row for row in csv.reader(file)
-                         if row and row[0].isdigit() and int(row[0]) <= iteration]
-        self.file = path.open("w", newline="")
-        self.writer = csv.writer(self.file)
-        self.writer.writerows([self.COLUMNS, *lines])
 
-    def write(self, *values):
-        self.writer.writerow(f"{value:.7g}" if isinstance(value, float) else value
-                             for value in values)
-        self.file.flush()
+@contextmanager
+def interrupts_deferred(message):
+    """Ctrl-C prints `message` and becomes KeyboardInterrupt at the end; a second one at once."""
+    caught = []
 
-    def __enter__(self):
-        return self
+    def defer(*_):
+        caught.append(True)
+        print(f"\n{message}", file=sys.stderr)
+        signal.signal(signal.SIGINT, before)
 
-    def __exit__(self, *_):
-        self.file.close()
+    before = signal.signal(signal.SIGINT, defer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
+
+
+def _score(experiment, solver):
+    scores = score.score_net(solver.test_nets[0], experiment.run.samples())
+    score.save(scores, experiment.run, experiment.class_names, solver.iter)
+    return scores

@@ -13,9 +13,10 @@ import caffe
 import infer
 import nets
 from nets.source import ROOT
+from solvers import runs
 
 CPU = Namespace(gpu=None)
-DEFAULT = Namespace(net=None, weights=None)
+DEFAULT = Namespace(net=None, weights=None, experiment=None)
 
 
 @pytest.fixture(scope="module")
@@ -104,22 +105,48 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr(infer, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "BUILD", tmp_path)
     with pytest.raises(infer.InferError, match="make demo"):
         infer.choose_net(DEFAULT)
 
 
-def test_the_newest_trained_net_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(infer, "ROOT", tmp_path)
+def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "BUILD", tmp_path)
     for age, name in enumerate(("old", "demo/new", "without-deploy")):
-        snapshot = tmp_path / "build" / name / "snapshot" / "train_iter_1.caffemodel"
+        snapshot = tmp_path / name / "snapshot" / "train_iter_1.caffemodel"
         snapshot.parent.mkdir(parents=True)
-        snapshot.touch()
-        os.utime(snapshot, (age, age))
+        for path in (snapshot, snapshot.with_suffix(".solverstate")):
+            path.touch()
+            os.utime(path, (age, age))
         if age < 2:
-            (snapshot.parent.parent / "deploy.prototxt").touch()
-    assert infer.choose_net(DEFAULT)[1] == (
-        tmp_path / "build" / "demo" / "new" / "snapshot" / "train_iter_1.caffemodel")
+            (tmp_path / name / "deploy.prototxt").touch()
+    new = tmp_path / "demo" / "new"
+    assert infer.choose_net(DEFAULT) == (new / "deploy.prototxt",
+                                         new / "snapshot" / "train_iter_1.caffemodel")
+    for name in ("old", str(tmp_path / "old")):
+        net, _ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
+        assert net == tmp_path / "old" / "deploy.prototxt"
+    with pytest.raises(runs.RunError, match="no run 'other'.* Trained are: old, new"):
+        infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": "other"}))
+
+
+def test_of_a_folder_in_voc_layout_the_photographs_are_taken(tmp_path):
+    for name in ("JPEGImages/a.jpg", "SegmentationClass/a.png", "b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert infer.find_images([tmp_path]) == [tmp_path / "JPEGImages" / "a.jpg"]
+
+
+def test_weights_of_another_net_are_refused(model, tmp_path):
+    other = tmp_path / "other.prototxt"
+    other.write_text("""
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
+layer { name: "another" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 2 kernel_size: 1 } }
+""")
+    with pytest.raises(runs.RunError, match="has no weights for the layers of .*another"):
+        infer.Segmenter(other, model[3], CPU)
 
 
 def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
@@ -130,7 +157,7 @@ def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
 layer {{ name: "data" type: "Input" top: "data"
   input_param {{ shape {{ dim: 1 dim: 3 dim: 9 dim: 9 }} }} }}
 layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
-  convolution_param {{ num_output: 2 kernel_size: 3 }} }}
+  convolution_param {{ num_output: 2 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
 """)
         caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
         with pytest.raises(infer.InferError, match=words):
@@ -143,6 +170,21 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix, value, expected):
     path = tmp_path / f"grey.{suffix}"
     Image.fromarray(np.full((4, 6), value, np.uint16)).save(path)
     assert np.all(np.asarray(infer.read_image(path)) == expected)
+
+
+@pytest.mark.parametrize("kind, values", [
+    (np.float32, (0.0, 0.5, 1.0)), (np.float32, (-3.0, -1.0, 1.0)),
+    (np.int32, (0, 1_000_000_000, 2_000_000_000))])
+def test_other_numbers_are_stretched_over_their_range(tmp_path, kind, values):
+    path = tmp_path / "grey.tif"
+    Image.fromarray(np.array([values], kind)).save(path)
+    assert np.asarray(infer.read_image(path))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "grey.tif")
+    with pytest.raises(infer.InferError, match="grey.tif: .*not finite"):
+        infer.read_image(tmp_path / "grey.tif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])

@@ -1,13 +1,15 @@
-"""solve.py's arguments, run as a command."""
+"""solve.py, score.py and infer.py, run as commands."""
 
 import os
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import embedded
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from nets.source import ROOT
+from solvers.runs import BUILD
 
 
 def python(*arguments):
@@ -20,6 +22,47 @@ def python(*arguments):
 def test_numbers_that_train_nothing_are_refused(flag, value):
     run = python("solvers/solve.py", "--data", "absent", f"{flag}={value}")
     assert run.returncode == 2 and f"argument {flag}: invalid positive" in run.stderr
+
+
+@pytest.mark.parametrize("flag", ["--width=0.5", "--head=fcn16s", "--name=mine"])
+def test_what_goes_with_data_is_refused_without(flag):
+    run = python("solvers/solve.py", "voc-fcn8s", flag)
+    assert run.returncode == 2 and "goes with --data" in run.stderr
+
+
+def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, request):
+    embedded.generate(tmp_path / "data", seed=5, train=1, val=2)
+    folder = tmp_path / "data" / "pascal" / "VOC2011"
+    lists = folder / "ImageSets" / "Segmentation"
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
+    name = f"test-{os.getpid()}"
+    request.addfinalizer(lambda: shutil.rmtree(BUILD / name, ignore_errors=True))
+    solve = ("solvers/solve.py", "--data", folder, "--head", "fcn32s", "--width", "0.02",
+             "--name", name, "--interval", "2")
+    trained = python(*solve, "--iterations", "3")
+    assert trained.returncode == 0, trained.stderr
+    assert "iteration 2, loss" in trained.stdout and "mean IU" in trained.stdout
+    assert f"build/{name}/snapshot/train_iter_3.caffemodel" in trained.stdout
+    further = python(*solve, "--iterations", "4")
+    assert further.returncode == 0 and "train_iter_3.solverstate" in further.stdout
+    for again, words in ((("--iterations", "4", "--width", "0.04"), "width 0.02"),
+                         (("--iterations", "2"), "trained to iteration 4")):
+        refused = python(*solve, *again)
+        assert refused.returncode == 1 and words in refused.stderr, refused.stderr
+    fresh = python(*solve, "--iterations", "2", "--fresh")
+    assert fresh.returncode == 0 and "continuing" not in fresh.stdout
+    scored = python("solvers/score.py", name)
+    assert scored.returncode == 0 and "train_iter_2.caffemodel" in scored.stdout
+    assert scored.stdout.split("\n\n", 1)[1].strip() in fresh.stdout
+    inferred = python("infer.py", folder, "--experiment", name, "-o", tmp_path / "out")
+    assert inferred.returncode == 0, inferred.stderr
+    assert len(list((tmp_path / "out").glob("*_overlay.png"))) == 2
+
+
+def test_a_run_that_is_not_there_is_said():
+    run = python("solvers/score.py", "absent")
+    assert run.returncode == 1 and run.stderr.startswith("error: no run 'absent'")
 
 
 def test_caffe_s_log_is_quiet_beside_the_progress_bars():

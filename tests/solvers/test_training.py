@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from caffe import prototxt
 from nets.source import ROOT, voc
 from solvers import score, training
 from solvers.experiments import EXPERIMENTS, Experiment, on_folder
+from solvers.runs import RunError
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     record = json.loads((experiment.directory / "score.json").read_text())
     assert record["iteration"] == 4
     assert record["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
-    assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2"]
+    assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
     text = score.table(scores, experiment.class_names)
     assert all(name in text for name in experiment.class_names)
 
@@ -56,14 +59,14 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
 def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(experiment, capsys):
     training.train(replace(experiment, iterations=2))
     first = caffe.Net(str(experiment.directory / "deploy.prototxt"),
-                      str(training.newest_weights(experiment)), caffe.TEST)
+                      str(experiment.run.newest_weights()), caffe.TEST)
     training.train(experiment)
     assert "continuing tiny from" in capsys.readouterr().out
     train = prototxt.read_net(experiment.directory / "train.prototxt")
     assert "'start': 2" in train.layer[0].python_param.param_str
-    assert [iteration for iteration, _ in training.snapshots(experiment)] == [2, 4]
+    assert [iteration for iteration, _ in experiment.run.snapshots()] == [2, 4]
     last = caffe.Net(str(experiment.directory / "deploy.prototxt"),
-                     str(training.newest_weights(experiment)), caffe.TEST)
+                     str(experiment.run.newest_weights()), caffe.TEST)
     change = last.params["conv1_1"][0].data - first.params["conv1_1"][0].data
     assert 0 < np.abs(change).max() < 0.1
 
@@ -83,8 +86,68 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
     assert not net.params["score_pool4"][0].data.any()
 
 
+def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monkeypatch, capsys):
+    scores = training.train(experiment)
+    monkeypatch.setattr(score, "score_net", None)
+    again = training.train(experiment)
+    np.testing.assert_array_equal(again.matrix, scores.matrix)
+    assert "tiny is trained" in capsys.readouterr().out
+
+
+def test_fewer_iterations_than_trained_are_refused(experiment):
+    training.train(experiment)
+    with pytest.raises(RunError, match="trained to iteration 4, asked for are 2"):
+        training.train(replace(experiment, iterations=2))
+
+
+@pytest.mark.parametrize("change", [dict(head="fcn8s"), dict(net=dict(width=1 / 32)),
+                                    dict(data="elsewhere")])
+def test_another_net_or_data_leave_a_run_as_it_is(experiment, change):
+    training.train(replace(experiment, iterations=2))
+    before = {path: path.read_bytes() for path in experiment.directory.glob("*.*")}
+    with pytest.raises(RunError, match="holds a run with"):
+        training.train(replace(experiment, **change))
+    assert {path: path.read_bytes() for path in experiment.directory.glob("*.*")} == before
+
+
+def test_a_snapshot_that_is_no_use_is_named(experiment):
+    training.train(replace(experiment, iterations=2))
+    weights = experiment.run.newest_weights()
+    net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
+    net.params["conv2_1"][0].data[0, 0] = np.nan
+    net.save(str(weights))
+    with pytest.raises(RunError, match="train_iter_2.solverstate.*'conv2_1' are not finite"):
+        training.train(experiment)
+    weights.write_bytes(b"broken")
+    with pytest.raises(RunError, match="cannot continue: .*train_iter_2.*remove"):
+        training.train(experiment)
+
+
+def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monkeypatch, capsys):
+    def step_and_interrupt(self, count, step=caffe.SGDSolver.step):
+        step(self, count)
+        os.kill(os.getpid(), signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(caffe.SGDSolver, "step", step_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(experiment)
+    assert [iteration for iteration, _ in experiment.run.snapshots()] == [1]
+    assert "stopping after iteration 1" in (message := capsys.readouterr().err)
+    assert "interrupted at iteration 1" in message
+    training.train(experiment)
+    assert experiment.run.snapshots()[-1][0] == 4
+
+
+def test_a_second_ctrl_c_is_not_deferred():
+    with pytest.raises(KeyboardInterrupt):
+        with training.interrupts_deferred("stopping"):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("went on")
+
+
 def test_a_rate_that_is_too_high_is_said(experiment):
-    with pytest.raises(FloatingPointError, match="the rate 1 is too high"):
+    with pytest.raises(FloatingPointError, match="the rate 1 is too high.*--fresh --lr 0.3"):
         training.train(replace(experiment, lr=1.0, iterations=50))
 
 
@@ -116,7 +179,9 @@ def test_the_published_hyper_parameters():
         == {(0.99, 1, 0.0005)}
 
 
-def test_a_folder_in_voc_layout_trains(data, tmp_path):
+@pytest.fixture
+def folder(data, tmp_path):
+    """The embedded validation scenes as somebody's own folder."""
     folder = tmp_path / "mine"
     (folder / "ImageSets" / "Segmentation").mkdir(parents=True)
     source = data / "pascal" / "VOC2011"
@@ -126,7 +191,20 @@ def test_a_folder_in_voc_layout_trains(data, tmp_path):
     for split in ("train", "val"):
         (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(names)
     (folder / "classes.txt").write_text("\n".join(embedded.CLASSES))
+    return folder
+
+
+def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     experiment = replace(on_folder(folder, width=1 / 64, iterations=2), build=tmp_path)
     assert experiment.class_names == embedded.CLASSES
     training.train(experiment)
-    assert (tmp_path / "mine-fcn8s" / "classes.txt").read_text().split() == list(embedded.CLASSES)
+    assert experiment.run.class_names() == list(embedded.CLASSES)
+    assert "filler" in experiment.run.prototxt("train").read_text()
+    assert "filler" not in experiment.run.prototxt("deploy").read_text()
+
+
+@pytest.mark.parametrize("name, words", [("voc-fcn8s", "experiment of the paper"),
+                                         ("../x", "no name for a folder")])
+def test_names_that_a_folder_s_run_cannot_have(folder, name, words):
+    with pytest.raises(RunError, match=words):
+        on_folder(folder, name=name)
