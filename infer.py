@@ -196,7 +196,7 @@ def read_image(path):
 
 
 def to_bytes(grey):
-    """16-bit grey (65535 is white), or other numbers (their own range becomes 0 … 255), as uint8."""
+    """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
     low, high = 0, 65535
     if grey.min() < low or grey.max() > high or (grey % 1).any():
         if not np.isfinite(grey).all():

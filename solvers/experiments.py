@@ -62,7 +62,8 @@ def _voc_table():
     from palette import VOC_CLASSES
     row = dict(class_names=VOC_CLASSES)
     return (
-        Experiment("voc-fcn32s", "fcn32s", "vgg16", 1e-10, needs=("vgg16", "sbd", "voc2011"), **row),
+        Experiment("voc-fcn32s", "fcn32s", "vgg16", 1e-10, needs=("vgg16", "sbd", "voc2011"),
+                   **row),
         Experiment("voc-fcn16s", "fcn16s", "voc-fcn32s", 1e-12, **row),
         Experiment("voc-fcn8s", "fcn8s", "voc-fcn16s", 1e-14, **row),
         Experiment("voc-fcn8s-atonce", "fcn8s-atonce", "vgg16", 1e-10, iterations=300_000,

@@ -44,7 +44,7 @@ def finished(experiment):
 # files
 
 def write_files(experiment, start):
-    """Write the prototxts and class names; the data begins at sample `start`. Returns the solver's."""
+    """Write class names and prototxts, the data from sample `start`; returns the solver's."""
     run = experiment.run
     (run.directory / "snapshot").mkdir(parents=True, exist_ok=True)
     trained = dict(experiment.net, source=experiment.source)

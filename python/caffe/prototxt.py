@@ -8,15 +8,18 @@ from .errors import PrototxtError, nearest
 from .proto import caffe_pb2
 from .upgrade import upgrade_net, upgrade_solver
 
+_UNKNOWN_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named (\w+)')
 _UNKNOWN_FIELD = re.compile(r'Message type "(?:caffe\.)?(\w+)" has no field named "(\w+)"')
 
 
 def read_net(path):
     """The NetParameter in a prototxt, older formats upgraded.
 
-    Raises PrototxtError naming file, line and column, or the nearest known field.
+    Raises PrototxtError naming file, line and column, or the nearest known field or value.
     """
     param = parse(_text(path), caffe_pb2.NetParameter(), path)
+    if not param.ListFields():
+        raise PrototxtError(f"{path}: the file is empty, expected a net")
     try:
         upgrade_net(param)
     except PrototxtError as error:
@@ -59,7 +62,18 @@ def _explain(error, source):
         message, field = unknown.groups()
         known = _fields(message)
         what = f"{message} has no field '{field}'" + nearest(field, known)
+    unknown = _UNKNOWN_VALUE.search(what)
+    if unknown:
+        kind, value = unknown.groups()
+        what = f"{kind} has no value '{value}'" + nearest(value, _values(kind))
     return f"{where}: {what}"
+
+
+def _values(kind):
+    """The names of an enum's values; `kind` is NAME or MESSAGE.NAME."""
+    message, _, name = kind.rpartition(".")
+    scope = caffe_pb2.DESCRIPTOR.message_types_by_name[message] if message else caffe_pb2.DESCRIPTOR
+    return scope.enum_types_by_name[name].values_by_name
 
 
 def _fields(message):

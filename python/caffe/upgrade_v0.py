@@ -1,4 +1,7 @@
-"""Nets of 2013 (V0) in the V1 form: all parameters stood in one message, padding in its own layer."""
+"""Nets of 2013 (V0) in the V1 form.
+
+All parameters stood in one message then, and padding in a layer of its own.
+"""
 
 from .errors import PrototxtError
 from .proto import caffe_pb2

@@ -1,4 +1,4 @@
-"""Write the tables of docs/fidelity.md: how far the engine is from the recordings. `make fidelity`"""
+"""make fidelity: write the tables of docs/fidelity.md, how far the engine is from recordings."""
 
 import re
 import sys

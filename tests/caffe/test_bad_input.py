@@ -188,3 +188,29 @@ def test_a_python_layer_that_lacks_a_method(net, python_layer):
     built = net(python_layer("user_layers", "Lacking"))
     with pytest.raises(LayerError, match=r"'bad'.*Lacking.*no forward\(\)"):
         built.forward()
+
+
+@pytest.mark.parametrize("shape", [((1, 2),), ("1",), (1.5,), (-1, 2)])
+def test_shapes_that_are_none(net, shape):
+    blob = net(X).blobs["x"]
+    with pytest.raises(LayerError, match="expected whole numbers"):
+        blob.reshape(*shape)
+    assert blob.shape == (2, 3, 8, 8)
+
+
+def test_a_label_that_is_no_number(net):
+    made = net(inputs(x=(1, 2), t=(1,)) + layer("SoftmaxWithLoss", "x t"))
+    made.blobs["t"].data[...] = np.nan
+    with pytest.raises(LayerError, match="'bad'.*label NaN or infinite is outside"):
+        made.forward()
+
+
+def test_what_torch_complains_about_names_the_layer(net, monkeypatch):
+    from caffe.engine.layers.activation import ReLU
+    made = net(X + layer("ReLU", "x"))
+
+    def fail(self, x):
+        raise RuntimeError("out of memory")
+    monkeypatch.setattr(ReLU, "compute", fail)
+    with pytest.raises(LayerError, match="'bad' .ReLU.*'x' .2, 3, 8, 8.*out of memory"):
+        made.forward()

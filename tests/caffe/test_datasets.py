@@ -135,7 +135,8 @@ def test_a_mean_of_images_of_different_sizes(images, tmp_path):
 
 
 def test_the_tools(images, tmp_path, capsys):
-    assert main(["convert_imageset", "-resize_width=4", "--resize_height", "4", "--gray=true", "-shuffle=false",
+    assert main(["convert_imageset", "-resize_width=4", "--resize_height", "4",
+                 "--gray=true", "-shuffle=false",
                  "root/", "images.txt", "db"]) == 0
     assert "Processed 5 files." in capsys.readouterr().err
     assert main(["compute_image_mean", "db", "mean.binaryproto"]) == 0

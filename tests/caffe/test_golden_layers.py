@@ -1,4 +1,4 @@
-"""Nets against what the original Caffe computed: values and gradients of every blob and parameter."""
+"""Nets against what the original Caffe computed: every value and gradient."""
 
 import numpy as np
 import pytest

@@ -117,7 +117,8 @@ def test_every_way_to_make_a_net(tmp_path):
                            weights=weights)):
         assert "more" in made.layer_dict and made.layers[1].phase == caffe.TEST
         np.testing.assert_array_equal(made.params["a"][0].data, first.params["a"][0].data)
-    for made in (caffe.Net(path, weights, caffe.TEST), caffe.Net(path, caffe.TEST, 0, None, weights)):
+    for made in (caffe.Net(path, weights, caffe.TEST),
+                 caffe.Net(path, caffe.TEST, 0, None, weights)):
         assert "more" not in made.layer_dict and made.layers[1].phase == caffe.TEST
         np.testing.assert_array_equal(made.params["a"][0].data, first.params["a"][0].data)
 

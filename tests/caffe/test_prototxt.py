@@ -26,7 +26,7 @@ def test_read_solver_upgrades(tmp_path):
     (LAYER + '  botom: "x"\n}', 4, 3, "LayerParameter has no field 'botom'.*'bottom'"),
     (LAYER + '  relu_param { negativ_slope: 1 }\n}', 4, 16, "ReLUParameter.*'negative_slope'"),
     (LAYER + '  bottom "x"\n}', 4, 10, "x"),
-    (LAYER + '  pooling_param { pool: MAXIMUM }\n}', 4, 25, "MAXIMUM"),
+    (LAYER + '  pooling_param { pool: MAXIMUM }\n}', 4, 25, "has no value 'MAXIMUM' .did you mean"),
     (LAYER + '  top: "x\n}', 4, 8, ""),
     (LAYER, 3, None, ""),
 ])
@@ -35,6 +35,13 @@ def test_a_prototxt_that_does_not_parse(tmp_path, text, line, column, complaint)
     path.write_text(text)
     place = f"net.prototxt:{line}:{column or ''}"
     with pytest.raises(PrototxtError, match=f"{place}.*{complaint}"):
+        prototxt.read_net(str(path))
+
+
+def test_an_empty_file_is_no_net(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text("# nothing\n")
+    with pytest.raises(PrototxtError, match="net.prototxt: the file is empty"):
         prototxt.read_net(str(path))
 
 

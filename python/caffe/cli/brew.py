@@ -9,7 +9,7 @@ from ..context import TEST, TRAIN
 from ..errors import CaffeError
 from ..log import log
 from ..proto import caffe_pb2
-from .flags import flag, gpus, names, positive, use_device
+from .flags import file, files, flag, gpus, names, positive, use_device
 
 
 def train(args):
@@ -132,13 +132,13 @@ def _run_flags(parser):
          help="run on GPU N (default: the CPU)")
     flag(parser, "level", type=int, default=0, help="the net's level")
     flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
-    flag(parser, "weights", type=names, default=[], metavar="FILE[,FILE]",
+    flag(parser, "weights", type=files, default=[], metavar="FILE[,FILE]",
          help="caffemodels to start from")
 
 
 def _train_flags(parser):
-    flag(parser, "solver", required=True, metavar="PROTOTXT", help="the solver's prototxt")
-    flag(parser, "snapshot", metavar="SOLVERSTATE", help="continue from here")
+    flag(parser, "solver", type=file, required=True, metavar="PROTOTXT", help="the solver's prototxt")
+    flag(parser, "snapshot", type=file, metavar="SOLVERSTATE", help="continue from here")
     for name, default in (("sigint", "stop"), ("sighup", "snapshot")):
         flag(parser, f"{name}_effect", choices=("snapshot", "stop", "none"), default=default,
              help=f"what to do on {name.upper()} (default {default})")
@@ -146,7 +146,7 @@ def _train_flags(parser):
 
 
 def _model_flags(parser):
-    flag(parser, "model", required=True, metavar="PROTOTXT", help="the net's prototxt")
+    flag(parser, "model", type=file, required=True, metavar="PROTOTXT", help="the net's prototxt")
     flag(parser, "iterations", type=positive, default=50, help="default 50")
     _run_flags(parser)
 

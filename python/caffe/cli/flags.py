@@ -1,6 +1,7 @@
 """Flags that commands share."""
 
 import argparse
+import os
 import re
 
 
@@ -40,6 +41,18 @@ def gpus(text):
 def names(text):
     """The entries of a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def file(path):
+    """A file that is there: said before torch is loaded."""
+    if not os.path.isfile(path):
+        raise argparse.ArgumentTypeError(f"{path}: no such file")
+    return path
+
+
+def files(text):
+    """The files of a comma-separated list."""
+    return [file(name) for name in names(text)]
 
 
 def use_device(gpu):

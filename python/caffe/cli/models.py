@@ -10,7 +10,7 @@ from ..errors import PrototxtError, WeightsError
 from ..files import replacing
 from ..proto import caffe_pb2
 from ..upgrade import upgrade_net
-from .flags import flag
+from .flags import file, flag
 
 
 def upgrade_net_proto_text(args):
@@ -71,7 +71,7 @@ def _write_text(path, param):
 
 
 def _in_out(parser):
-    parser.add_argument("input")
+    parser.add_argument("input", type=file)
     parser.add_argument("output")
 
 
@@ -85,8 +85,8 @@ def _draw_flags(parser):
 
 
 def _export_flags(parser):
-    parser.add_argument("model", help="deploy prototxt")
-    parser.add_argument("weights", help="caffemodel")
+    parser.add_argument("model", type=file, help="deploy prototxt")
+    parser.add_argument("weights", type=file, help="caffemodel")
     parser.add_argument("-o", "--output", required=True,
                         help="NAME.onnx, NAME.safetensors or NAME.h5")
 

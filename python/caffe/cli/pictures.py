@@ -2,7 +2,7 @@
 
 from ..errors import CaffeError
 from ..log import log
-from .flags import boolean, flag, names, use_device
+from .flags import boolean, file, flag, names, use_device
 
 
 def convert_imageset(args):
@@ -50,7 +50,7 @@ def _backend(parser):
 
 def _convert_flags(parser):
     parser.add_argument("rootfolder")
-    parser.add_argument("listfile")
+    parser.add_argument("listfile", type=file)
     parser.add_argument("db_name")
     boolean(parser, "gray", help="one channel")
     boolean(parser, "shuffle", help="in random order")
@@ -69,8 +69,8 @@ def _mean_flags(parser):
 
 
 def _feature_flags(parser):
-    parser.add_argument("weights", help="caffemodel")
-    parser.add_argument("model", help="prototxt with a data layer")
+    parser.add_argument("weights", type=file, help="caffemodel")
+    parser.add_argument("model", type=file, help="prototxt with a data layer")
     parser.add_argument("blobs", help="NAME[,NAME]")
     parser.add_argument("datasets", help="LMDB[,LMDB], one for each blob")
     parser.add_argument("num_mini_batches", type=int)

@@ -3,6 +3,7 @@
 import math
 import weakref
 
+import numpy as np
 import torch
 
 from ..context import device
@@ -131,8 +132,9 @@ class Blob:
 
     def reshape(self, *shape):
         """Give the blob another shape. Values survive where the memory is not to grow."""
-        if any(dim < 0 for dim in shape):
-            raise LayerError(f"a blob cannot have the shape {tuple(shape)}")
+        if not all(isinstance(dim, (int, np.integer)) and dim >= 0 for dim in shape):
+            raise LayerError(f"a blob cannot have the shape {shape}: expected whole numbers, "
+                             "reshape(N, C, H, W)")
         if shape == self._shape:
             return
         self._shape = torch.Size(shape)

@@ -165,10 +165,14 @@ class Net:
 
     @contextmanager
     def _located(self, spec, bottom):
-        """Add file, layer and bottoms to what a layer complains about."""
+        """Add file, layer and bottoms to what a layer complains about.
+
+        A Python layer's own exceptions pass as they are.
+        """
+        kinds = CaffeError if spec.type == "Python" else (RuntimeError, ValueError, IndexError)
         try:
             yield
-        except CaffeError as error:
+        except kinds as error:
             names = [self._unsplit.get(name, name) for name in spec.bottom]
             blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
             place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")

@@ -343,9 +343,9 @@ class Solver:
         logger.info("Snapshotting to %s file %s", form, model)
         self.net._save(files, model, self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s file %s", form, state)
+        drops = rates.drops(self.param, max(self.iter - 1, 0))
         files.write_solverstate(
-            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
-                                         current_step=rates.drops(self.param, max(self.iter - 1, 0))),
+            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=drops),
             [history.cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):

@@ -88,5 +88,5 @@ def test_export_as_onnx(model):
 
 
 def test_export_to_what_it_does_not_know(capsys):
-    assert main(["export", "old.prototxt", "w.caffemodel", "-o", "w.pb"]) == 1
+    assert main(["export", "old.prototxt", "old.prototxt", "-o", "w.pb"]) == 1
     assert "w.pb: expected a name that ends in .onnx" in capsys.readouterr().err

@@ -52,7 +52,8 @@ def batches(made, count):
 
 
 DATA = 'type: "Data" top: "x" top: "t" data_param { source: "db" backend: LMDB batch_size: 3 }'
-IMAGES = 'type: "ImageData" top: "x" top: "t" image_data_param { source: "list.txt" batch_size: 3 %s }'
+IMAGES = ('type: "ImageData" top: "x" top: "t" '
+          'image_data_param { source: "list.txt" batch_size: 3 %s }')
 
 
 def test_data_goes_round_in_order(images):
@@ -302,7 +303,8 @@ def test_thresholds_and_shares_are_compared_as_float32(windows, folder):
 def test_a_window_outside_of_its_image(windows, folder):
     (folder / "windows.txt").write_text(WINDOWS.replace("0 0 9 9", "50 0 59 9")
                                         .replace("30 10 49 19", "50 0 59 9"))
-    with pytest.raises(LayerError, match=r"windows.txt:\d+: the window \[50, 0, 59, 9\] has no part"):
+    with pytest.raises(LayerError,
+                       match=r"windows.txt:\d+: the window \[50, 0, 59, 9\] has no part"):
         net(WINDOW_DATA % ("", "")).forward()
 
 
@@ -334,7 +336,8 @@ def test_window_files_that_are_wrong(windows, folder, text, complaint):
 
 # memory
 
-MEMORY = 'type: "MemoryData" top: "x" top: "t" memory_data_param { batch_size: 2 channels: 1 height: 2 width: 3 }'
+MEMORY = ('type: "MemoryData" top: "x" top: "t" '
+          'memory_data_param { batch_size: 2 channels: 1 height: 2 width: 3 }')
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1, 1, 1)])

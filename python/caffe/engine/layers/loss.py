@@ -77,6 +77,7 @@ class Labelled(TensorLayer):
         index = index.masked_fill(~counts, 0)
         for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
             if not 0 <= label < shape[axis]:
+                label = label if labels.isfinite().all() else "NaN or infinite"
                 raise self.error(f"label {label} is outside [0, {shape[axis] - 1}]"
                                  + ("" if ignore is None else f" and not ignore_label {ignore}"))
         return index, counts
