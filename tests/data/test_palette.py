@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from palette import VOC_CLASSES, colour_map, label_image, overlay, shares
+from palette import VOC_CLASSES, colour_map, label_image, overlay, read_class_names, shares
 from PIL import Image
 
 
@@ -44,3 +44,14 @@ def test_class_0_is_visible_unless_it_is_the_background():
     label = np.zeros((40, 40), np.uint8)
     picture = overlay(Image.new("RGB", (40, 40)), label, ["sky", "road"])
     assert min(picture.getpixel((0, 0))) > 90
+
+
+def test_class_names(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("\ufeffsky\r\nzebra crossing \r\n\r\ncafé\r\n".encode())
+    assert read_class_names(path) == read_class_names(path, 3) == ["sky", "zebra crossing", "café"]
+    with pytest.raises(ValueError, match="classes.txt: 3 names for 4 classes"):
+        read_class_names(path, 4)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="classes.txt: not a list of class names"):
+        read_class_names(path)
