@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from palette import VOC_CLASSES, label_image, overlay, shares
+from palette import VOC_CLASSES, label_image, overlay, read_class_names, shares
 from solvers import runs
 from solvers.command import add_device, load_net, report_errors, set_device
 
@@ -135,15 +135,9 @@ class Segmenter:
 def class_names(net, count):
     """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
     path = Path(net).with_name("classes.txt")
-    if not path.exists():
-        return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class {i}" for i in range(count)]
-    try:
-        names = [name for name in path.read_text(encoding="utf-8").splitlines() if name]
-    except UnicodeDecodeError as error:
-        raise InferError(f"{path}: not a list of class names: {error}") from None
-    if len(names) != count:
-        raise InferError(f"{path}: {len(names)} names for the net's {count} classes")
-    return names
+    if path.exists():
+        return read_class_names(path, count)
+    return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class {i}" for i in range(count)]
 
 
 # images

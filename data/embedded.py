@@ -10,6 +10,7 @@ VOC layout to DIR/pascal/VOC2011 (split seg11valid), where the real data lie und
 import argparse
 import colorsys
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -131,10 +132,15 @@ def paint(rng, image, label, number, centre):
     radius = np.exp(rng.uniform(*np.log(RADIUS)))
     patch, x, y = patch_around(centre, 1.6 * radius + 2, label.shape)
     distance = radius * OUTLINES[number - 1](*(turn(rng, x, y) / radius))
-    cover = np.clip(0.5 - distance, 0, 1)[..., None]
-    image[patch] += cover * (surface(rng, x, y, number) - image[patch])
+    cover(image[patch], distance, surface(rng, x, y, number))
     label[patch][distance < VOID_WIDTH] = VOID
     label[patch][distance < 0] = number
+
+
+def cover(image, distance, colours):
+    """Lay `colours` over `image`, in place, where `distance` (px) is negative; edges are soft."""
+    share = np.clip(0.5 - distance, 0, 1)[..., None]
+    image += share * (colours - image)
 
 
 def patch_around(centre, reach, bounds):
@@ -148,11 +154,21 @@ def patch_around(centre, reach, bounds):
 def surface(rng, x, y, number):
     """The colours (height, width, 3), in 0..1, of a shape of class `number`."""
     hue = (number - 1) / len(OUTLINES) + rng.normal(0, HUE_SPREAD)
-    colour = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.45, 0.9), rng.uniform(0.45, 0.9))
+    colour = vivid(rng, hue)
     own = rng.random() < TEXTURE_AGREEMENT
     texture = TEXTURES[number - 1 if own else rng.integers(len(TEXTURES))]
+    return colour + TEXTURE_CONTRAST * weave(rng, x, y, texture)
+
+
+def vivid(rng, hue):
+    """A colour of that hue, (3,) in 0..1."""
+    return colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.45, 0.9), rng.uniform(0.45, 0.9))
+
+
+def weave(rng, x, y, texture):
+    """A texture of random period and direction, (height, width, 1) in -1..1."""
     period = rng.uniform(*TEXTURE_PERIOD)
-    return colour + TEXTURE_CONTRAST * texture(*(turn(rng, x, y) / period))[..., None]
+    return texture(*(turn(rng, x, y) / period))[..., None]
 
 
 def background(rng, height, width):
@@ -180,21 +196,28 @@ def expose(rng, image):
 
 
 def generate(directory, seed=0, train=360, val=60):
-    """Write the dataset to `directory`; nothing is done where the same one is there already.
+    """Write the dataset to `directory`; see `publish`."""
+    publish(directory, write_scenes, seed=seed, train=train, val=val)
 
-    An older dataset in that place is replaced; a directory with anything else in it is an error.
+
+def publish(directory, write, **settings):
+    """write(folder, **settings), and the folder becomes `directory`.
+
+    Nothing is done where the same dataset is there already. An older dataset in that place is
+    replaced; a directory with anything else in it is an error.
     """
     directory = Path(directory).resolve()
     manifest = directory / "embedded.json"
-    source = hashlib.sha1(Path(__file__).read_bytes()).hexdigest()
-    wanted = json.dumps({"seed": seed, "train": train, "val": val, "source": source})
+    sources = {__file__, inspect.getsourcefile(write)}
+    digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))
+    wanted = json.dumps({**settings, "source": digest.hexdigest()})
     if manifest.exists() and manifest.read_text() == wanted:
         return
     if directory.exists() and any(directory.iterdir()) and not manifest.exists():
         raise FileExistsError(f"{directory} exists and holds no embedded dataset")
     staging = directory.with_name(directory.name + ".part")
     shutil.rmtree(staging, ignore_errors=True)
-    write_scenes(staging, seed, train, val)
+    write(staging, **settings)
     (staging / manifest.name).write_text(wanted)
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(staging, directory)
@@ -206,37 +229,50 @@ def write_scenes(directory, seed, train, val):
     for folder in (sbdd / "img", sbdd / "cls",
                    voc / "JPEGImages", voc / "SegmentationClass", lists):
         folder.mkdir(parents=True)
-    write_split(sbdd / "train.txt", (seed, 0), train, partial(save_sbd, sbdd))
-    write_split(lists / "seg11valid.txt", (seed, 1), val, partial(save_voc, voc))
+    write_split(sbdd / "train.txt", (seed, 0), train, scene, partial(save_sbd, sbdd))
+    write_split(lists / "seg11valid.txt", (seed, 1), val, scene, partial(save_voc, voc))
 
 
-def write_split(list_file, seed, count, save):
-    """Make `count` scenes and hand each to save(name, image, label); then write their list."""
+def write_split(list_file, seed, count, make, save):
+    """Hand `count` scenes, made by make(rng), to save(name, *scene); then write their list.
+
+    Returns the names.
+    """
     names = [f"{list_file.stem}_{index:05d}" for index in range(count)]
     for index, name in enumerate(tqdm(names, desc=f"embedded {list_file.stem}", unit="scene")):
-        image, label = scene(np.random.default_rng((*seed, index)))
-        save(name, Image.fromarray(image), label)
-    list_file.write_text("".join(f"{name}\n" for name in names))
+        save(name, *make(np.random.default_rng((*seed, index))))
+    write_list(list_file, names)
+    return names
+
+
+def write_list(path, names):
+    path.write_text("".join(f"{name}\n" for name in names))
+
+
+def save_jpeg(image, path):
+    Image.fromarray(image).save(path, quality=95)
 
 
 def save_sbd(root, name, image, label):
-    image.save(root / "img" / f"{name}.jpg", quality=95)
+    save_jpeg(image, root / "img" / f"{name}.jpg")
     scipy.io.savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": label}})
 
 
 def save_voc(root, name, image, label):
-    image.save(root / "JPEGImages" / f"{name}.jpg", quality=95)
+    save_jpeg(image, root / "JPEGImages" / f"{name}.jpg")
     label_image(label).save(root / "SegmentationClass" / f"{name}.png")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Write the embedded dataset.")
+def command(description, generate):
+    """The command line of a dataset: DIR, and --NAME for each further argument of `generate`."""
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", type=int, default=360, help="training scenes (360)")
-    parser.add_argument("--val", type=int, default=60, help="held-out scenes (60)")
+    for name, argument in list(inspect.signature(generate).parameters.items())[1:]:
+        parser.add_argument(f"--{name}", type=int, default=argument.default,
+                            help=f"default {argument.default}")
     generate(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, generate)

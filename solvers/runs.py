@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nets.source import ROOT
+from palette import read_class_names
 
 BUILD = ROOT / "build"
 
@@ -50,7 +51,7 @@ class Run:
         return text_format.Parse(text, caffe_pb2.SolverParameter()).test_iter[0]
 
     def class_names(self):
-        return (self.directory / "classes.txt").read_text(encoding="utf-8").splitlines()
+        return read_class_names(self.directory / "classes.txt")
 
     def settle(self, **settings):
         """Record what makes the run what it is, or raise RunError if it began as another."""

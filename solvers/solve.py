@@ -8,6 +8,8 @@ import argparse
 import shutil
 import sys
 
+import folder_layers
+
 from solvers.command import add_device, experiment_named, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, on_folder, with_options
 
@@ -22,6 +24,8 @@ def main():
                                   interval=args.interval)
         from solvers import score, training
         training.check(experiment)
+        if args.data:
+            folder_layers.check(args.data)
         set_device(args)
         if args.fresh and experiment.directory.exists():
             shutil.rmtree(experiment.directory)

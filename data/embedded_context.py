@@ -1,0 +1,112 @@
+"""The embedded dataset with many classes: 59 and background, in PASCAL-Context's layout.
+
+    python data/embedded_context.py DIR [--seed 0] [--train 360] [--val 60]
+
+    DIR/pascal/VOC2010/ImageSets/Main/{train,val}.txt
+    DIR/pascal/VOC2010/JPEGImages/NAME.jpg
+    DIR/pascal-context/trainval/NAME.mat            'LabelMap': the lines of labels.txt, from 1
+    DIR/pascal-context/labels.txt                   459 lines "ID: name"
+    DIR/pascal-context/59_labels.txt                59 lines "ID: name"
+
+A class is one of ten hues in one of six textures, in shapes and behind them; 59 combinations
+have the names of the task's classes, the last is outside the task, thus background. As in the
+original every pixel is labelled.
+"""
+
+from functools import partial
+
+import numpy as np
+import scipy.io
+
+from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, command, cover, expose,
+                      patch_around, publish, save_jpeg, turn, vivid, weave, write_list,
+                      write_split)
+
+# In the order of the published task (Mottaghi et al., CVPR 2014).
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor", "bag", "bed", "bench", "book", "building", "cabinet", "ceiling", "clothes",
+    "computer", "cup", "door", "fence", "floor", "flower", "food", "grass", "ground", "keyboard",
+    "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road", "rock",
+    "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck", "wall", "water",
+    "window", "wood")
+# The task's file and the full list spell three names in two ways.
+FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
+
+LABELS = 459            # in the full list; every seventh is one of `CLASSES`
+SPACING = 7
+HUES = 10
+HUE_SPREAD = 0.02       # deviation; the hues are 1/10 apart
+SIDE = (112, 136)       # height and width of a scene, px
+REGIONS = (2, 4)        # behind the shapes
+SHAPES = (6, 10)
+
+
+def scene(rng):
+    """A scene: uint8 RGB image (height, width, 3) and uint16 label (height, width), 1..LABELS."""
+    height, width = rng.integers(*SIDE, size=2, endpoint=True)
+    y, x = np.mgrid[:height, :width]
+    seeds = rng.uniform(0, (width, height), (rng.integers(*REGIONS, endpoint=True), 2))
+    nearest = np.hypot(x - seeds[:, 0, None, None], y - seeds[:, 1, None, None]).argmin(axis=0)
+    kinds = random_kinds(rng, len(seeds))
+    image = np.choose(nearest[..., None], [surface(rng, x, y, kind) for kind in kinds])
+    label = full_label(kinds)[nearest]
+    for kind in random_kinds(rng, rng.integers(*SHAPES, endpoint=True)):
+        put(rng, image, label, kind)
+    return expose(rng, image), label
+
+
+def random_kinds(rng, count):
+    """`count` combinations of hue and texture: numbers 0..58 are classes, 59 is background."""
+    return rng.integers(0, HUES * len(TEXTURES), count)
+
+
+def full_label(kind):
+    """The label of a combination in the full list: 7, 14, ... for 0, 1, ..."""
+    return (SPACING * (np.asarray(kind) + 1)).astype(np.uint16)
+
+
+def put(rng, image, label, kind):
+    """Draw a shape of any outline and of that kind into image and label, in place."""
+    radius = np.exp(rng.uniform(*np.log(RADIUS)))
+    patch, x, y = patch_around(rng.uniform(0, label.shape[::-1]), 1.6 * radius + 2, label.shape)
+    outline = OUTLINES[rng.integers(len(OUTLINES))]
+    distance = radius * outline(*(turn(rng, x, y) / radius))
+    cover(image[patch], distance, surface(rng, x, y, kind))
+    label[patch][distance < 0] = full_label(kind)
+
+
+def surface(rng, x, y, kind):
+    """The colours (height, width, 3), in 0..1, of a combination of hue and texture."""
+    hue, texture = divmod(kind, len(TEXTURES))
+    colour = vivid(rng, hue / HUES + rng.normal(0, HUE_SPREAD))
+    return colour + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[texture])
+
+
+def generate(directory, seed=0, train=360, val=60):
+    """Write the dataset to `directory`; see `embedded.publish`."""
+    publish(directory, write_scenes, seed=seed, train=train, val=val)
+
+
+def write_scenes(directory, seed, train, val):
+    voc, context = directory / "pascal" / "VOC2010", directory / "pascal-context"
+    lists = voc / "ImageSets" / "Main"
+    for folder in (voc / "JPEGImages", lists, context / "trainval"):
+        folder.mkdir(parents=True)
+    names = [f"other{number}" for number in range(1, LABELS + 1)]
+    for kind, name in enumerate(CLASSES):
+        names[full_label(kind) - 1] = FULL_NAMES.get(name, name)
+    for file, values in (("labels.txt", names), ("59_labels.txt", CLASSES)):
+        write_list(context / file, [f"{number}: {name}" for number, name in enumerate(values, 1)])
+    write_split(lists / "train.txt", (seed, 0), train, scene, partial(save, voc, context))
+    write_split(lists / "val.txt", (seed, 1), val, scene, partial(save, voc, context))
+
+
+def save(voc, context, name, image, label):
+    save_jpeg(image, voc / "JPEGImages" / f"{name}.jpg")
+    scipy.io.savemat(context / "trainval" / f"{name}.mat", {"LabelMap": label})
+
+
+if __name__ == "__main__":
+    command(__doc__, generate)
