@@ -136,7 +136,10 @@ def class_names(net, count):
     """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
     path = Path(net).with_name("classes.txt")
     if path.exists():
-        return read_class_names(path, count)
+        try:
+            return read_class_names(path, count)
+        except ValueError as error:
+            raise InferError(error) from None
     return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class {i}" for i in range(count)]
 
 

@@ -224,7 +224,7 @@ def test_class_names(tmp_path):
     assert infer.class_names(deploy, 3) == ["class 0", "class 1", "class 2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     assert infer.class_names(deploy, 3) == ["a", "b", "c"]
-    with pytest.raises(infer.InferError, match="classes.txt: 3 names for the net's 4 classes"):
+    with pytest.raises(infer.InferError, match="classes.txt: 3 names for 4 classes"):
         infer.class_names(deploy, 4)
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(infer.InferError, match="classes.txt"):
