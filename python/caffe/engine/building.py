@@ -7,6 +7,7 @@ from ..errors import CaffeError, LayerError
 from ..proto import caffe_pb2
 from . import graph
 from .blob import Blob
+from .elision import Elision
 from .layers import TensorLayer, create
 
 AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
@@ -50,6 +51,7 @@ class Built:
         self.top_names = OrderedDict((s.name, list(s.top)) for s in self._param.layer)
         self.bottom_names = OrderedDict((s.name, list(s.bottom)) for s in self._param.layer)
         self._plan_backward()
+        self.elide_padding, self._elision = True, Elision(self)
 
     def _add_layer(self, spec):
         number = len(self.layers)

@@ -33,6 +33,7 @@ class Net(Built, Weights, ByNumber):
     inputs, outputs : names of the blobs of Input layers, and of those that nothing reads
     top_names, bottom_names : OrderedDict of blob names by layer name
     blob_loss_weights : OrderedDict of the loss weight of each blob
+    elide_padding : whether rows that a wide padding makes all alike are computed once (True)
 
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
@@ -132,13 +133,15 @@ class Net(Built, Weights, ByNumber):
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
         loss = 0.0
+        elide = first == 0 and self.elide_padding and not self._is_watched
         for number in range(first, last + 1):
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]
             self._call("before_forward", number)
             with self._located(spec, bottom):
                 layer.reshape(bottom, top)
-                layer.forward(bottom, top)
+                if not self._elision.forward(number, elide):
+                    layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[number]):
                 if weight:
                     if blob.diff_tensor.numel() > 1:
@@ -150,17 +153,25 @@ class Net(Built, Weights, ByNumber):
         return loss
 
     def _backward(self, last, first):
+        self._elision.check(first, last, self._is_watched)
         for number in range(last, first - 1, -1):
             self._call("before_backward", number)
             runs, down = self._backward_plan[number]
             if runs:
-                with self._located(self._param.layer[number], self._bottoms[number]):
-                    self.layers[number].backward(self._tops[number], down, self._bottoms[number])
+                bottom, top = self._bottoms[number], self._tops[number]
+                with self._located(self._param.layer[number], bottom):
+                    if not self._elision.backward(number, down):
+                        self.layers[number].backward(top, down, bottom)
                 if self._debug:
                     debug.backward(self, number)
             self._call("after_backward", number)
         if self._debug and first == 0:
             debug.backward_total(self)
+
+    @property
+    def _is_watched(self):
+        """Whether somebody looks at, or changes, what each layer does."""
+        return self._debug or any(self._callbacks.values())
 
     # callbacks: functions of the number of the layer
 
