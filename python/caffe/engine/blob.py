@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,16 +17,19 @@ class Memory:
     Nothing is allocated before the first use, and an array that was never written is zero.
     While a NumPy view of the array is alive, new values are copied into the array, so that the
     view shows them, as pycaffe's views do; otherwise a new tensor simply takes its place.
+    Values may also be promised (`later`), and are then computed when somebody wants them.
     """
 
-    __slots__ = ("tensor", "_view")
+    __slots__ = ("tensor", "_view", "_promise")
 
     def __init__(self):
         self.tensor = None
         self._view = None
+        self._promise = None
 
     def on_device(self, shape):
         """The tensor, of `shape`, on the device of the current mode."""
+        self._settle()
         target = device()
         if self.tensor is None:
             self.tensor = torch.zeros(shape, device=target)
@@ -35,6 +39,7 @@ class Memory:
 
     def numpy(self, shape):
         """The array, of `shape`, as NumPy; what is written to it is what layers see next."""
+        self._settle()
         view = self.live_view()
         if view is not None and view.shape == shape and self.tensor is not None:
             host = torch.from_numpy(view)
@@ -51,6 +56,7 @@ class Memory:
 
     def assign(self, tensor):
         """Take the values of `tensor`, whose storage may become this array's own."""
+        self._promise = None
         if self.live_view() is not None and self.tensor is not None \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
@@ -60,6 +66,7 @@ class Memory:
 
     def add(self, tensor):
         """Add the values of `tensor`, whose storage may become this array's own."""
+        self._settle()
         if self.tensor is None:
             self.tensor = tensor.contiguous()
         else:
@@ -67,6 +74,7 @@ class Memory:
 
     def clear(self):
         """Make all values zero, at no cost unless a NumPy view shows them."""
+        self._promise = None
         if self.live_view() is None:
             self.tensor = None
         elif self.tensor is not None:
@@ -74,13 +82,44 @@ class Memory:
 
     def resize(self, count):
         """Keep the first `count` values, in the same memory, or start again with zeros."""
+        if self._promise:
+            self._promise = partial(_resized, self, self._promise, count)
+            return
         if self.tensor is not None:
             enough = self.tensor.numel() >= count
             self.tensor = self.tensor.contiguous().view(-1)[:count] if enough else None
 
+    def later(self, promise):
+        """Have `promise()` set the values when somebody wants them; now, if a NumPy view shows
+        them. None takes an earlier promise back."""
+        self._promise = promise
+        if self.live_view() is not None:
+            self._settle()
+        else:
+            self._view = None
+
+    def _settle(self):
+        promise, self._promise = self._promise, None
+        if promise:
+            try:
+                promise()
+            except BaseException:
+                self._promise = promise
+                raise
+
     def live_view(self):
         """The NumPy view that `numpy` gave out last, None if nobody holds it any more."""
         return self._view() if self._view else None
+
+    @property
+    def was_seen(self):
+        """Whether `numpy` gave out a view since the values were promised."""
+        return self._view is not None
+
+
+def _resized(memory, promise, count):
+    promise()
+    memory.resize(count)
 
 
 class Blob:
@@ -163,6 +202,21 @@ class Blob:
     def is_viewed(self):
         """Whether a NumPy view of `data` is alive."""
         return self._data.live_view() is not None
+
+    @property
+    def data_was_seen(self):
+        """Whether somebody had `data` since `data_later`, and may have written to it."""
+        return self._data.was_seen
+
+    def data_later(self, compute):
+        """Have `data` be what compute(), a tensor of its shape, gives when it is wanted."""
+        memory = self._data
+        memory.clear()
+        memory.later(lambda: memory.assign(compute()))
+
+    def diff_later(self, compute):
+        """Have compute() set `diff`, by `set_diff`, when it is wanted; None takes that back."""
+        self._diff.later(compute)
 
     def set_data(self, tensor):
         """Take the values of `tensor`, whose shape becomes the blob's."""

@@ -1,24 +1,19 @@
-"""Net: layers in the order of the prototxt, with their blobs and parameters."""
+"""Net: runs its layers, forward and backward, in whole or in part."""
 
 import os
-from collections import OrderedDict
-from contextlib import contextmanager
 
 import numpy as np
 
 from .. import prototxt
 from ..context import TEST, TRAIN
-from ..errors import CaffeError, LayerError, WeightsError
-from ..log import logger
-from ..proto import caffe_pb2
-from . import debug, graph, hdf5, weights as binary
-from .blob import Blob
-from .layers import TensorLayer, create
-
-AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
+from ..errors import CaffeError, LayerError
+from . import debug
+from .building import Built
+from .by_number import ByNumber
+from .net_weights import Weights
 
 
-class Net:
+class Net(Built, Weights, ByNumber):
     """A net read from a prototxt: pycaffe's `caffe.Net`.
 
     Net(file, phase, level=0, stages=None, weights=None) or Net(file, weights, phase).
@@ -38,6 +33,7 @@ class Net:
     inputs, outputs : names of the blobs of Input layers, and of those that nothing reads
     top_names, bottom_names : OrderedDict of blob names by layer name
     blob_loss_weights : OrderedDict of the loss weight of each blob
+    elide_padding : whether rows that a wide padding makes all alike are computed once (True)
 
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
@@ -57,126 +53,6 @@ class Net:
         net = cls.__new__(cls)
         net._build(param, source)
         return net
-
-    # building
-
-    def _build(self, param, source):
-        self._source = source
-        self._debug = param.debug_info
-        self._callbacks = {kind: [] for kind in
-                           ("before_forward", "after_forward", "before_backward", "after_backward")}
-        try:
-            self._param = graph.insert_splits(graph.filter_layers(param))
-        except LayerError as error:
-            raise LayerError(f"{source}: {error}") from None
-        self.name = param.name
-        # the blob that the prototxt names, for each branch of a split
-        self._unsplit = {top: spec.bottom[0] for spec in self._param.layer if spec.type == "Split"
-                         for top in spec.top}
-        self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
-        self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
-        self._owners = {}
-        self._learnable, self._borrowed = [], set()     # parameters, and those that others own
-        unread = set()
-        for spec in self._param.layer:
-            if not spec.HasField("phase"):
-                spec.phase = param.state.phase
-            self._add_layer(spec)
-            unread.difference_update(spec.bottom)
-            unread.update(set(spec.top) - {AUTOMATIC})
-        self.outputs = sorted(unread)       # as the original's set has them
-        self.inputs = [top for spec in self._param.layer if spec.type == "Input"
-                       for top in spec.top]
-        names = [spec.name for spec in self._param.layer]
-        self._layer_names = names
-        self.layer_dict = OrderedDict(zip(names, self.layers))
-        self.params = OrderedDict((name, layer.blobs) for name, layer in zip(names, self.layers)
-                                  if layer.blobs)
-        self.top_names = OrderedDict((s.name, list(s.top)) for s in self._param.layer)
-        self.bottom_names = OrderedDict((s.name, list(s.bottom)) for s in self._param.layer)
-        self._plan_backward()
-
-    def _add_layer(self, spec):
-        number = len(self.layers)
-        bottom = [self.blobs[name] for name in spec.bottom]
-        with self._located(spec, bottom):
-            layer = create(spec)
-            if isinstance(layer, TensorLayer) and layer.loss and not spec.top:
-                spec.top.append(AUTOMATIC)
-            top = [self._top_blob(name, spec) for name in spec.top]
-            if isinstance(layer, TensorLayer):
-                _check_count(layer, "bottom", len(bottom), layer.bottoms)
-                _check_count(layer, "top", len(top), layer.tops)
-            layer.setup(bottom, top)
-            layer.reshape(bottom, top)
-            self.layers.append(layer)
-            self._bottoms.append(bottom)
-            self._tops.append(top)
-            self._own_params(spec, layer)
-            self._loss_weights.append(_loss_weights(spec, layer))
-        for name, weight in zip(spec.top, self._loss_weights[number]):
-            self.blob_loss_weights[name] = weight
-        self._seed_loss(number)
-
-    def _top_blob(self, name, spec):
-        if name not in spec.bottom:
-            self.blobs[name] = Blob()
-        return self.blobs[name]
-
-    def _own_params(self, spec, layer):
-        """Join parameters of equal name, and list those that a solver updates."""
-        if len(spec.param) > len(layer.blobs):
-            raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
-                             "entries")
-        for i, blob in enumerate(layer.blobs):
-            param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
-            owner = self._owners.get(param.name) if param.name else None
-            if owner is None:
-                self._owners[param.name] = (blob, param, spec.name)
-                self._learnable.append((blob, param))
-                continue
-            shared, owner_param, owner_name = owner
-            permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
-            fits = blob.count == shared.count if permissive else blob.shape == shared.shape
-            if not fits:
-                raise LayerError(f"cannot share the parameter '{param.name}' of layer "
-                                 f"'{owner_name}': its shape is {shared.shape}, here {blob.shape}")
-            _merge_multipliers(param, owner_param, owner_name)
-            blob.share_data(shared)
-            blob.share_diff(shared)
-            self._borrowed.add(blob)
-
-    def _plan_backward(self):
-        try:
-            plan = graph.plan_backward(self._param, self.layers, self._loss_weights,
-                                       self._param.force_backward)
-        except LayerError as error:
-            raise LayerError(f"{self._source}: {error}") from None
-        self._backward_plan = [(runs, down) for runs, down, _ in plan]
-        for layer, (runs, down, params) in zip(self.layers, plan):
-            if isinstance(layer, TensorLayer) and runs:
-                layer.propagate_down, layer.param_propagate_down = down, params
-
-    def _seed_loss(self, number):
-        """The gradient of the loss by a top with a loss weight is that weight."""
-        for blob, weight in zip(self._tops[number], self._loss_weights[number]):
-            if weight:
-                blob.diff_tensor.fill_(weight)
-
-    @contextmanager
-    def _located(self, spec, bottom):
-        """Add file, layer and bottoms to what a layer complains about.
-
-        A Python layer's own exceptions pass as they are.
-        """
-        kinds = CaffeError if spec.type == "Python" else (RuntimeError, ValueError, IndexError)
-        try:
-            yield
-        except kinds as error:
-            names = [self._unsplit.get(name, name) for name in spec.bottom]
-            blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
-            place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
-            raise LayerError(f"{self._source}: {place}: {error}") from error
 
     # running
 
@@ -257,13 +133,15 @@ class Net:
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
         loss = 0.0
+        elide = first == 0 and self.elide_padding and not self._is_watched
         for number in range(first, last + 1):
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]
             self._call("before_forward", number)
             with self._located(spec, bottom):
                 layer.reshape(bottom, top)
-                layer.forward(bottom, top)
+                if not self._elision.forward(number, elide):
+                    layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[number]):
                 if weight:
                     if blob.diff_tensor.numel() > 1:
@@ -275,17 +153,25 @@ class Net:
         return loss
 
     def _backward(self, last, first):
+        self._elision.check(first, last, self._is_watched)
         for number in range(last, first - 1, -1):
             self._call("before_backward", number)
             runs, down = self._backward_plan[number]
             if runs:
-                with self._located(self._param.layer[number], self._bottoms[number]):
-                    self.layers[number].backward(self._tops[number], down, self._bottoms[number])
+                bottom, top = self._bottoms[number], self._tops[number]
+                with self._located(self._param.layer[number], bottom):
+                    if not self._elision.backward(number, down):
+                        self.layers[number].backward(top, down, bottom)
                 if self._debug:
                     debug.backward(self, number)
             self._call("after_backward", number)
         if self._debug and first == 0:
             debug.backward_total(self)
+
+    @property
+    def _is_watched(self):
+        """Whether somebody looks at, or changes, what each layer does."""
+        return self._debug or any(self._callbacks.values())
 
     # callbacks: functions of the number of the layer
 
@@ -308,18 +194,6 @@ class Net:
     def _call(self, kind, number):
         for function in self._callbacks[kind]:
             function(number)
-
-    def reshape(self):
-        """Give all blobs the shapes that follow from those of the inputs."""
-        for spec, layer, bottom, top in zip(self._param.layer, self.layers, self._bottoms,
-                                            self._tops):
-            with self._located(spec, bottom):
-                layer.reshape(bottom, top)
-
-    def clear_param_diffs(self):
-        """Set the gradients of all parameters to zero."""
-        for blob, _ in self._learnable:
-            blob.clear_diff()
 
     def set_input_arrays(self, data, labels):
         """Have the MemoryData layer that begins the net go through these arrays.
@@ -348,112 +222,6 @@ class Net:
                 raise LayerError(f"{self._source}: {kind} '{name}' has the shape {blob.shape}, "
                                  f"given was {value.shape}; reshape the blob first") from None
 
-    def _index(self, layer):
-        if layer not in self.layer_dict:
-            raise LayerError(f"{self._source}: no layer '{layer}' in the net")
-        return self._layer_names.index(layer)
-
-    def _blob(self, name):
-        if name not in self.blobs:
-            raise LayerError(f"{self._source}: no blob '{name}' in the net")
-        return self.blobs[name]
-
-    # pycaffe's names for what old scripts look up by number
-
-    @property
-    def _blobs(self):
-        return list(self.blobs.values())
-
-    @property
-    def _blob_loss_weights(self):
-        return list(self.blob_loss_weights.values())
-
-    @property
-    def _blob_names(self):
-        return list(self.blobs)
-
-    @property
-    def _inputs(self):
-        return [self._blob_names.index(name) for name in self.inputs]
-
-    @property
-    def _outputs(self):
-        return [self._blob_names.index(name) for name in self.outputs]
-
-    def _top_ids(self, number):
-        return [self._blob_names.index(name) for name in self._param.layer[number].top]
-
-    def _bottom_ids(self, number):
-        return [self._blob_names.index(name) for name in self._param.layer[number].bottom]
-
-    # weights
-
-    def copy_from(self, weights):
-        """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
-
-        Layers that only one side has are left alone. Raises WeightsError if the file cannot be
-        read or a parameter does not fit; the net is then unchanged.
-        """
-        files = hdf5 if hdf5.is_hdf5(weights) else binary
-        copies = []
-        for name, arrays in files.read_caffemodel(weights):
-            if name not in self.layer_dict:
-                logger.info("Ignoring source layer %s", name)
-            if name not in self.params:
-                continue
-            blobs = self.params[name]
-            if len(arrays) != len(blobs):
-                raise WeightsError(f"{weights}: layer '{name}' has {len(arrays)} parameters, in "
-                                   f"{self._source} it has {len(blobs)}")
-            for i, (blob, array) in enumerate(zip(blobs, arrays)):
-                if array is None and blob in self._borrowed:
-                    continue        # its owner has it
-                shape = "no values" if array is None else f"the shape {array.shape}"
-                if array is None or not binary.same_shape(array.shape, blob.shape):
-                    raise WeightsError(f"{weights}: parameter {i} of layer '{name}' has {shape}, "
-                                       f"in {self._source} it has {blob.shape}")
-                copies.append((blob, array))
-        for blob, array in copies:
-            blob.data[...] = array.reshape(blob.shape)
-
-    def share_with(self, other):
-        """Use the parameters of `other` for layers of equal names, now and after updates."""
-        for name, blobs in other.params.items():
-            for i, (mine, theirs) in enumerate(zip(self.params.get(name, ()), blobs)):
-                if mine.shape != theirs.shape:
-                    raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape "
-                                       f"is {mine.shape} in {self._source} and {theirs.shape} in "
-                                       f"{other._source}")
-                mine.share_data(theirs)
-
-    def load_weights(self, paths):
-        """Take the parameters of several caffemodels, one after the other."""
-        for path in paths:
-            self.copy_from(path)
-
-    def save(self, path):
-        """Write the net with its parameters to `path`, a binary caffemodel."""
-        self._save(binary, path)
-
-    def save_hdf5(self, path):
-        """Write the parameters to `path`, a caffemodel in HDF5."""
-        self._save(hdf5, path)
-
-    def load_hdf5(self, path):
-        """Take the parameters of layers of equal names from a caffemodel in HDF5."""
-        self.copy_from(path)
-
-    def _save(self, files, path, diffs=False):
-        if files is binary:
-            param = caffe_pb2.NetParameter()
-            param.CopyFrom(self._param)
-            for spec in param.layer:
-                if AUTOMATIC in spec.top:
-                    del spec.top[:]
-            binary.write_caffemodel(path, param, self.layers, diffs)
-        else:
-            hdf5.write_caffemodel(path, self._layer_names, self.layers, self._borrowed, diffs)
-
 
 def _net_arguments(file, args, kwargs):
     """(phase, level, stages, weights) from what the two ways to make a Net are given."""
@@ -469,31 +237,3 @@ def _net_arguments(file, args, kwargs):
         raise CaffeError(f"{file}: a net needs a phase, caffe.TRAIN or caffe.TEST, "
                          f"got {given['phase']!r}")
     return (int(given["phase"]), int(given["level"]), *map(given.get, ("stages", "weights")))
-
-
-def _merge_multipliers(param, owner, owner_name):
-    """Whoever of those that share a parameter gives lr_mult and decay_mult, gives it for all."""
-    for field in ("lr_mult", "decay_mult"):
-        given = getattr(param, field)
-        if not param.HasField(field):
-            continue
-        if owner.HasField(field) and getattr(owner, field) != given:
-            raise LayerError(f"gives the parameter '{param.name}' {field} {given:g}, its layer "
-                             f"'{owner_name}' gives {getattr(owner, field):g}")
-        setattr(owner, field, given)
-
-
-def _check_count(layer, kind, count, allowed):
-    low, high = allowed
-    if count < low or (high is not None and count > high):
-        wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
-        raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
-
-
-def _loss_weights(spec, layer):
-    if spec.loss_weight:
-        if len(spec.loss_weight) != len(spec.top):
-            raise LayerError(f"has {len(spec.top)} tops but {len(spec.loss_weight)} loss_weight")
-        return list(spec.loss_weight)
-    default = 1.0 if getattr(layer, "loss", False) else 0.0
-    return [default if i == 0 else 0.0 for i in range(len(spec.top))]

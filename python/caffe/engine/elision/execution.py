@@ -1,0 +1,216 @@
+"""Running layers on blobs without the rows left out, while the net's own blobs look whole."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+
+from ...errors import LayerError
+from ..blob import Blob
+from . import region
+from .plan import plan
+from .spread import gather, spread
+
+KEPT_PLANS = 512        # by the sizes of the data; a data set has fewer
+TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
+
+
+class Elision:
+    """What a net leaves out.
+
+    After a layer ran without some rows, its tops are filled when somebody reads them. It keeps
+    its smaller blobs for its backward pass. Gradients by blobs cannot be had from the smaller
+    ones, in which they are sums: when somebody asks, before the next forward pass, the layers
+    run again as they are, and from then on the net leaves nothing out.
+    """
+
+    def __init__(self, net):
+        self._net = net
+        self._region = region.find(net)
+        self._begins = [node.number for node in self._region if not node.sources]
+        self._plans = {}
+        self._sizes, self._runs = None, {}      # a Run by the number of its layer
+        self._ran = {}      # of these, those whose layers ran so in their last forward pass
+        self._promised = set()      # blobs whose gradients are computed if somebody asks
+
+    # forward
+
+    def forward(self, number, wanted):
+        """Run a layer without the rows that can be left out, and return True; return False if
+        it is to run as it is, because there are none or they are not `wanted`."""
+        self._take_back()
+        if wanted and self._begins[:1] == [number]:
+            self._prepare()
+        run = self._runs.get(number) if wanted else None
+        self._ran.pop(number, None)
+        if run is None:
+            return False
+        self._ran[number] = run
+        run.forward()
+        return True
+
+    def _prepare(self):
+        """Have a Run for each layer that leaves rows out, for the data's present sizes."""
+        sizes = tuple(self._net._bottoms[number][0].shape[2:] for number in self._begins)
+        if sizes == self._sizes:
+            return
+        if sizes not in self._plans:
+            if len(self._plans) == KEPT_PLANS:
+                self._plans.clear()
+            self._plans[sizes] = plan(self._region, dict(zip(self._begins, sizes)))
+        self._sizes, self._runs, self._ran = sizes, self._build(self._plans[sizes]), {}
+
+    def _build(self, steps):
+        nodes = {node.number: node for node in self._region}
+        runs = {}
+        for number, step in steps.items():
+            below = [runs.get(source.layer) and runs[source.layer].top[source.top]
+                     for source in nodes[number].sources]
+            runs[number] = Run(self._net, nodes[number], step, below)
+        return runs
+
+    # backward
+
+    def check(self, first, last, watched):
+        """Prepare for a backward pass through layers last..first.
+
+        Only a pass through all that ran without rows, which nobody watches, can do without
+        them, and only if nobody wrote into their blobs since.
+        """
+        if not self._ran:
+            return
+        whole = first <= min(self._ran) and max(self._ran) <= last
+        if watched or not whole or self._written():
+            if self._promised:
+                self._fill_diffs()
+            else:
+                self._run_plainly()
+
+    def backward(self, number, down):
+        """Run a layer's backward pass if it ran here, and return whether it did."""
+        run = self._ran.get(number)
+        if run is None:
+            return False
+        run.backward(down, self._ran)
+        for blob, wanted in zip(run.derived, down):
+            if blob is not None and wanted:
+                blob.diff_later(self._fill_diffs)
+                self._promised.add(blob)
+        return True
+
+    # when somebody wants more
+
+    def _written(self):
+        """{blob: values} of the blobs that somebody wrote to after they were filled."""
+        found = {}
+        for run in self._ran.values():
+            for blob, compute in run.whole():
+                if blob.data_was_seen and not torch.equal(blob.data_tensor, compute()):
+                    found[blob] = blob.data_tensor.clone()
+        return found
+
+    def _run_plainly(self):
+        """Run the layers again as they are, and leave nothing out any more; returns their
+        numbers. Raises LayerError if that gives something else."""
+        net, numbers, written = self._net, sorted(self._ran), self._written()
+        expected = {blob: compute() for run in self._ran.values() for blob, compute in run.whole()}
+        self._ran, net.elide_padding = {}, False
+        for number in numbers:
+            bottom, top = net._bottoms[number], net._tops[number]
+            net.layers[number].reshape(bottom, top)
+            net.layers[number].forward(bottom, top)
+        if not numbers or not all(_close(blob.data_tensor, values)
+                                  for blob, values in expected.items()):
+            raise LayerError(f"{net._source}: data or weights have changed since the forward pass; "
+                             "set net.elide_padding = False before it to have gradients of all "
+                             "blobs")
+        for blob, values in written.items():
+            blob.data_tensor.copy_(values)
+        return numbers
+
+    def _fill_diffs(self):
+        """Compute the gradients by all blobs of the region, after a backward pass."""
+        net, numbers = self._net, self._run_plainly()
+        self._take_back()
+        params = {blob: blob.diff_tensor.clone() for number in numbers
+                  for blob in net.layers[number].blobs}
+        for number in reversed(numbers):
+            runs, down = net._backward_plan[number]
+            if runs:
+                net.layers[number].backward(net._tops[number], down, net._bottoms[number])
+        for blob, diff in params.items():
+            blob.set_diff(diff)
+
+
+    def _take_back(self):
+        for blob in self._promised:
+            blob.diff_later(None)
+        self._promised.clear()
+
+
+class Run:
+    """One layer on smaller blobs.
+
+    Attributes
+    ----------
+    top : its smaller tops
+    derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
+        the layer reads that blob itself
+    """
+
+    def __init__(self, net, node, step, below):
+        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
+        self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
+        self._spreads, self.bottom, self.derived = [], [], []
+        for i, public in enumerate(self._public_bottom):
+            small = below[i] if below else None
+            self.derived.append(public if small else None)
+            blob = small or public
+            if below and step.bottoms[i]:
+                self._spreads.append((blob, Blob(), step.bottoms[i]))
+                blob = self._spreads[-1][1]
+            self.bottom.append(blob)
+        self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
+
+    def forward(self):
+        for source, target, axes in self._spreads:
+            target.set_data(spread(source.data_tensor, *axes))
+        with self._narrowed():
+            self.layer.reshape(self.bottom, self.top)
+            self.layer.forward(self.bottom, self.top)
+        for blob, compute in self.whole():
+            blob.data_later(compute)
+
+    def whole(self):
+        """(blob, function that computes its values) for each of the net's own tops."""
+        return [(blob, partial(_spread_data, small, self._step.top))
+                for blob, small in zip(self._public, self.top)]
+
+    def backward(self, down, ran):
+        for blob, small, reader in zip(self._public, self.top, self._readers):
+            if reader not in ran:
+                small.set_diff(gather(blob.diff_tensor, *self._step.top))
+        self.layer.backward(self.top, down, self.bottom)
+        for source, target, axes in self._spreads:
+            source.set_diff(gather(target.diff_tensor, *axes))
+
+    @contextmanager
+    def _narrowed(self):
+        """The layer with the smaller padding."""
+        if self._step.pad is None:
+            yield
+            return
+        pad, self.layer.pad = self.layer.pad, self._step.pad
+        try:
+            yield
+        finally:
+            self.layer.pad = pad
+
+
+def _spread_data(blob, axes):
+    return spread(blob.data_tensor, *axes)
+
+
+def _close(values, others):
+    limit = TOLERANCE * float(others.abs().max()) if others.numel() else 0
+    return bool(((values - others).abs() <= limit).all())

@@ -1,0 +1,114 @@
+"""The plan of what is left out, and the proof that nothing else changes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .choice import Survey, choose
+from .rows import leave_out, numbered
+from .spread import Spread
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a layer runs that leaves rows out; a pair is for rows and columns.
+
+    left : pair, how many of each run
+    pad : its smaller padding, a pair, where that is what is left out; else None
+    bottoms : for each bottom from the region a pair of Spread to replicate its rows before the
+        layer reads it, or None if it is right as it is
+    top : pair of Spread from its top to the whole one
+    """
+
+    left: tuple
+    pad: tuple
+    bottoms: tuple
+    top: tuple
+
+
+def plan(region, data):
+    """{number: Step} of the layers that leave rows out.
+
+    Parameters
+    ----------
+    region : Nodes
+    data : {number: (height, width)} of the bottoms of those that begin it
+    """
+    survey = Survey.of(region, data)
+    left = choose(region, survey)
+    region = _concerned(region, left)
+    axes = [prove(region, survey, left, data, axis) for axis in (0, 1)]
+    return {node.number: _step(node, left, axes) for node in region if any(left[node.number])}
+
+
+def _concerned(region, left):
+    """The layers that leave rows out, and those below them."""
+    wanted, kept = set(), []
+    for node in reversed(region):
+        if any(left.get(node.number, ())) or node.number in wanted:
+            wanted.update(source.layer for source in node.sources)
+            kept.append(node)
+    return kept[::-1]
+
+
+class Unproven(Exception):
+    """Leaving rows out would change others."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The numbers of a layer's rows along one axis: `full`, those `kept`, and, for each bottom
+    from the region, those that it `reads` when rows are left out."""
+
+    full: np.ndarray
+    kept: np.ndarray
+    reads: tuple
+
+
+def prove(region, survey, left, data, axis):
+    """{number: Traced} along one axis.
+
+    Each layer's windows are put over the numbers of its whole bottoms, and over those of the
+    bottoms with rows left out. The second must give what the first gives, but for the rows that
+    the layer is to leave out of its runs. Raises Unproven where it does not.
+    """
+    traced = {}
+    for node in region:
+        number, slide = node.number, node.slides[axis]
+        count = left[number][axis]
+        if node.sources:
+            full = [traced[source.layer].full for source in node.sources]
+            reads = tuple(leave_out(rows, survey.runs[source.layer][axis], slide.stride * count)
+                          for rows, source in zip(full, node.sources))
+            kept = np.hstack([slide.windows(rows) for rows in reads])
+        else:
+            full, reads = [np.arange(data[number][axis])], ()
+            kept = narrowed(slide, count).windows(full[0])
+        whole = np.hstack([slide.windows(rows) for rows in full])
+        numbers = numbered(np.concatenate([whole, kept]))
+        whole, kept = np.split(numbers, [len(whole)])
+        if not np.array_equal(kept, leave_out(whole, survey.runs[number][axis], count)):
+            raise Unproven(f"layer {number}, axis {axis}: {count} rows")
+        traced[number] = Traced(whole, kept, reads)
+    return traced
+
+
+def narrowed(slide, count):
+    """`slide` with a padding that gives `count` windows less at each end."""
+    return replace(slide, pad=slide.pad - slide.stride * count)
+
+
+def _step(node, left, axes):
+    here = [axis[node.number] for axis in axes]
+    pad = None
+    if not node.sources:
+        pad = tuple(narrowed(slide, int(count)).pad
+                    for slide, count in zip(node.slides, left[node.number]))
+    bottoms = []
+    for i, source in enumerate(node.sources):
+        there = [axis[source.layer].kept for axis in axes]
+        wanted = [axis.reads[i] for axis in here]
+        same = all(map(np.array_equal, there, wanted))
+        bottoms.append(None if same else tuple(map(Spread.between, there, wanted)))
+    return Step(tuple(map(int, left[node.number])), pad, tuple(bottoms),
+                tuple(Spread.between(axis.kept, axis.full) for axis in here))

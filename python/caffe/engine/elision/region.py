@@ -1,0 +1,125 @@
+"""Which layers of a net may leave rows out, and how each slides over them."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
+from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
+from .rows import Slide
+
+POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVal,
+             activation.BNLL, activation.Clip, activation.Sigmoid, activation.Swish,
+             activation.TanH, arithmetic.Eltwise, arithmetic.Power, arithmetic.Exp,
+             arithmetic.Log, shape.Split)
+
+PASS = 64       # what it takes to read and write a value, in multiplications
+
+Source = namedtuple("Source", "layer top")      # a blob, by the layer that produces it
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer of the region.
+
+    number : of the layer
+    slides : its Slide along rows and along columns
+    sources : the Source of each bottom; empty where the padding of this layer is what is
+        left out, and the region begins
+    in_place : whether its top is its bottom
+    readers : for each top the number of the layer in the region that reads it, or None
+    channels : of a top
+    work : what a value of a top costs, in multiplications
+    """
+
+    number: int
+    slides: tuple
+    sources: tuple
+    in_place: bool
+    readers: tuple
+    channels: int
+    work: int
+
+
+def find(net):
+    """The Nodes of a net, in order; none if it has no convolution with a wide padding.
+
+    The first of them begins the region, and the sizes of all that begin it are known by then.
+    """
+    latest, inside, found = {}, {}, []
+    for number, spec in enumerate(net._param.layer):
+        slides, sources = _slides(net, number), [latest.get(name) for name in spec.bottom]
+        if slides:
+            begun = found[0][0] if found else number
+            known = all(source is not None and source.layer < begun for source in sources)
+            if all(source and source.layer in inside for source in sources):
+                found.append((number, slides, tuple(sources)))
+                inside[number] = True
+            elif known and _is_wide(net.layers[number], slides):
+                found.append((number, slides, ()))
+                inside[number] = True
+        latest.update((name, Source(number, i)) for i, name in enumerate(spec.top))
+    readers = {source: number for number, _, sources in found for source in sources}
+    return [_node(net, number, slides, sources, readers) for number, slides, sources in found]
+
+
+def _node(net, number, slides, sources, readers):
+    bottom, top = net._bottoms[number], net._tops[number]
+    read = tuple(readers.get(Source(number, i)) for i in range(len(top)))
+    return Node(number, slides, sources, top[0] in bottom, read, top[0].shape[1],
+                _work(net.layers[number]))
+
+
+def _is_wide(layer, slides):
+    """Whether windows of a convolution lie in its padding, more than one."""
+    return isinstance(layer, convolution.Convolution) and any(
+        slide.pad >= slide.extent + slide.stride for slide in slides)
+
+
+def _slides(net, number):
+    """The layer's Slide along rows and along columns, None if it must see all of them."""
+    layer, bottom = net.layers[number], net._bottoms[number]
+    if any(net._loss_weights[number]) or any(len(blob.shape) != 4 for blob in bottom):
+        return None
+    if isinstance(layer, convolution.Convolution):
+        return _of_convolution(layer, bottom)
+    if isinstance(layer, pooling.Pooling):
+        return _of_pooling(layer)
+    return (Slide(), Slide()) if bottom and _is_pointwise(layer, bottom) else None
+
+
+def _of_convolution(layer, bottom):
+    if len(bottom) != 1 or layer.axis != 1:
+        return None
+    return tuple(map(Slide, layer.kernel, layer.stride, layer.pad, layer.dilation))
+
+
+def _of_pooling(layer):
+    p = layer.layer_param.pooling_param
+    if (p.global_pooling or p.pool == PoolingParameter.STOCHASTIC
+            or len(layer.layer_param.top) != 1):
+        return None
+    windows = layer.windows
+    return tuple(Slide(kernel, stride, pad, up=windows.up, inside=any(windows.pad))
+                 for kernel, stride, pad in zip(windows.kernel, windows.stride, windows.pad))
+
+
+def _is_pointwise(layer, bottom):
+    """Whether a value of a top depends on those at the same place alone, everywhere alike."""
+    p = layer.layer_param
+    if isinstance(layer, normalization.LRN):
+        return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
+    if isinstance(layer, normalization.BatchNorm):
+        return layer.use_global_stats
+    if isinstance(layer, (arithmetic.Scale, arithmetic.Bias)):
+        return len(bottom) == 1 and layer.axis % 4 + len(layer.blobs[0].shape) <= 2
+    if isinstance(layer, shape.Concat):
+        return layer.axis == 1
+    return isinstance(layer, POINTWISE)
+
+
+def _work(layer):
+    if isinstance(layer, shape.Split):
+        return 0        # its tops are its bottom's memory
+    if isinstance(layer, convolution.Convolution):
+        return PASS + layer.blobs[0].count // layer.outputs
+    return PASS

@@ -1,0 +1,87 @@
+"""Rows that are equal whatever the values: how they are numbered, and what windows make of them.
+
+All of this looks along one axis of an image; "row" stands for a column, too. The rows of a blob
+get numbers such that rows of equal number are equal for any data and weights: those of the data
+all differ, and a row of a top has the number of its window, that is, of the numbers in it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PAD, BEYOND = -1, -2    # the numbers of rows of padding, and of those past it
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A window that slides along one axis; the default is that of a layer that works on each
+    place alone.
+
+    up : whether the number of windows rounds up (pooling)
+    inside : whether the last window must begin before the padding behind the image (pooling)
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    pad: int = 0
+    dilation: int = 1
+    up: bool = False
+    inside: bool = False
+
+    @property
+    def extent(self):
+        """From the first row of a window to its last, both counted."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def count(self, n):
+        """How many windows there are on n rows."""
+        count = (n + 2 * self.pad - self.extent + (self.stride - 1) * self.up) // self.stride + 1
+        return count - (self.inside and (count - 1) * self.stride >= n + self.pad)
+
+    def windows(self, numbers):
+        """The numbers in each window: an int64 array (windows, kernel)."""
+        n = len(numbers)
+        at = (np.arange(self.count(n))[:, None] * self.stride - self.pad
+              + np.arange(self.kernel) * self.dilation)
+        outside = np.where(at < n + self.pad, PAD, BEYOND)
+        return np.where((0 <= at) & (at < n), numbers[at.clip(0, n - 1)], outside)
+
+    def within(self, run, n):
+        """Of the windows on n rows those that lie in `run`, (start, stop): also (start, stop)."""
+        start, stop = run
+        first = -(-(start + self.pad) // self.stride)
+        last = (stop - self.extent + self.pad) // self.stride
+        return max(first, 0), min(last + 1, self.count(n))
+
+    def pad_runs(self, n):
+        """The padding before and after n rows, as two runs."""
+        return (-self.pad, 0), (n, n + self.pad)
+
+
+def numbered(windows):
+    """A number for each row of an integer matrix, equal for equal rows and no others."""
+    numbers = np.zeros(len(windows), np.int64)
+    for column in windows.T:
+        column = column - column.min(initial=0)
+        _, numbers = np.unique(numbers * (column.max(initial=0) + 1) + column,
+                               return_inverse=True)
+    return numbers
+
+
+def leave_out(numbers, runs, count):
+    """`numbers` without `count` rows of each of the runs, from its start on."""
+    rows = np.arange(len(numbers))
+    left = np.zeros(len(numbers), bool)
+    for start, _ in runs:
+        left |= (start <= rows) & (rows < start + count)
+    return numbers[~left]
+
+
+def spare(runs):
+    """How many rows can be left out of each run, so that one remains."""
+    return max(0, min(stop - start for start, stop in runs) - 1)
+
+
+def meet(runs, others):
+    """The common part of runs, one by one."""
+    return tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(runs, others))

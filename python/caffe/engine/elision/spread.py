@@ -1,0 +1,64 @@
+"""Replicating the rows that were left out, and summing the gradients of replicas."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the rows of a larger axis come from, in a smaller one.
+
+    sizes : (rows there are, rows to make)
+    pieces : pairs of slices (from, to); one row goes to any number, several to as many
+    """
+
+    sizes: tuple
+    pieces: tuple
+
+    @classmethod
+    def between(cls, there, wanted):
+        """From rows with the numbers `there` to such with the numbers `wanted`, a subset."""
+        known, first = np.unique(there, return_index=True)
+        source = first[np.searchsorted(known, wanted)]
+        return cls((len(there), len(wanted)), tuple(_pieces(source)))
+
+
+def _pieces(source):
+    """Slices (from, to) that take source[i] to i: a piece is rows in sequence, or one repeated."""
+    begin = np.flatnonzero(np.diff(source, prepend=source[:1] - 1))      # of equal rows
+    count = np.diff(begin, append=len(source))
+    row = source[begin]
+    alone = count == 1
+    follows = alone[1:] & alone[:-1] & (np.diff(row) == 1)
+    for group in np.split(np.arange(len(row)), np.flatnonzero(~follows) + 1):
+        first, last = group[0], group[-1]
+        yield (slice(int(row[first]), int(row[last]) + 1),
+               slice(int(begin[first]), int(begin[last] + count[last])))
+
+
+def spread(x, rows, columns):
+    """`x`, (N, C, H, W), with its rows and columns spread."""
+    y = _empty(x, rows.sizes[1], columns.sizes[1])
+    for below, above in rows.pieces:
+        for left, right in columns.pieces:
+            y[:, :, above, right] = x[:, :, below, left]
+    return y
+
+
+def gather(gradient, rows, columns):
+    """The gradient by x of `spread`, given that by its result: replicas add up."""
+    x = _empty(gradient, rows.sizes[0], columns.sizes[0]).zero_()
+    for below, above in rows.pieces:
+        for left, right in columns.pieces:
+            part = x[:, :, below, left]
+            part += gradient[:, :, above, right].sum_to_size(part.shape)
+    return x
+
+
+def _empty(like, height, width):
+    """(N, C, height, width), laid out in memory as `like` is."""
+    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    return torch.empty(*like.shape[:2], height, width, dtype=like.dtype, device=like.device,
+                       memory_format=torch.channels_last if last else torch.contiguous_format)
