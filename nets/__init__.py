@@ -15,7 +15,7 @@ NAMES = (*TRUNKS, *TABLE)
 
 
 def write(name, directory, **options):
-    """Write the prototxts of a net into `directory`: train, val and deploy; of a classifier, deploy.
+    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
 
     `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
     Returns {split: path}. Raises ValueError for an unknown name.

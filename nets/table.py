@@ -9,7 +9,7 @@ from .source import nyud, pascalcontext, siftflow, voc
 
 @dataclass(frozen=True)
 class Row:
-    """head : of nets.heads; source() : its nets.source.Source; options : further ones of nets.fcn."""
+    """head : of nets.heads; source() : a nets.source.Source; options : further ones of nets.fcn."""
     head: str
     source: Callable
     options: dict = field(default_factory=dict)

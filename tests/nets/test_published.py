@@ -1,4 +1,4 @@
-"""Every net of the paper against what the published prototxts say: shelhamer/fcn.berkeleyvision.org.
+"""Every net of the paper against the published prototxts of shelhamer/fcn.berkeleyvision.org.
 
 Whole messages are compared by their length, which any difference but a swap of equals changes.
 """

@@ -20,11 +20,11 @@ def test_parameters_are_the_papers(trunk, millions):
     ("googlenet", "inception_5b/output", 715)])    # and 907, the paper's, with average pooling
 def test_receptive_fields_and_strides_are_the_papers(trunk, last, field):
     found = places(nets.fcn("fcn32s", "deploy", trunk=trunk))
-    assert found[last][1:] == (32, field) and found["score_fr"][1:] == (32, field)
+    assert found[last][1:3] == found["score_fr"][1:3] == (32, field)
 
 
 def test_googlenet_sees_907_pixels_with_its_average_pooling():
-    assert places(nets.classifier("googlenet"))["pool5/7x7_s1"][1:] == (32, 907)
+    assert places(nets.classifier("googlenet"))["pool5/7x7_s1"][1:3] == (32, 907)
 
 
 @pytest.mark.parametrize("trunk, skips", [
@@ -42,10 +42,22 @@ def test_skips_lie_at_strides_16_and_8(trunk, skips):
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_scores_are_of_the_images_size(tmp_path, trunk, head):
     net = build(tmp_path, nets.fcn(head, "deploy", trunk=trunk, width=1 / 32))
-    for height, width in [(1, 1), (31, 32), (33, 64), (65, 97), *((n, n + 7) for n in range(70, 86))]:
+    sizes = [(1, 1), (31, 32), (33, 64), (65, 97), *((n, n + 7) for n in range(70, 102))]
+    for height, width in sizes:
         net.blobs["data"].reshape(1, 3, height, width)
         net.reshape()
         assert net.blobs["score"].data.shape == (1, 21, height, width)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_blobs_that_meet_are_aligned_and_scores_lie_on_the_pixels(trunk, head):
+    net = nets.fcn(head, "deploy", trunk=trunk)
+    found = places(net)
+    for layer in net.layer:
+        if layer.type in ("Eltwise", "Concat"):
+            assert len({(found[name].stride, found[name].centre) for name in layer.bottom}) == 1
+    assert (found["score"].stride, found["score"].centre) == (1, 0)
 
 
 @pytest.mark.parametrize("name", nets.TABLE)
