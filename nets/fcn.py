@@ -51,7 +51,17 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
             n["loss" + (task if i else "")] = L.SoftmaxWithLoss(
                 n["score" + task], n[label],
                 loss_param=dict(normalize=normalize, ignore_label=255))
-    return n.to_proto()
+    return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
+
+
+def _deployed(net):
+    """The net as it is published for deployment: without dropout, which does nothing there, and
+    with a single image in a layer named 'input'."""
+    layers = [layer for layer in net.layer if layer.type != "Dropout"]
+    inputs = [layer for layer in layers if layer.type == "Input"]
+    if len(inputs) == 1:
+        inputs[0].name = "input"
+    return type(net)(layer=layers)
 
 
 def _data(n, source, split, start):
@@ -100,10 +110,9 @@ def _scaled(n, image, scale, suffix=""):
 def classifier(trunk="vgg16", size=None, batch=None, classes=1000, scale=None, **options):
     """The NetParameter of a trunk's ILSVRC classifier, of images of `size` × `size`.
 
-    `size` is by default the published; GoogLeNet wants multiples of 32. `options` are width and
-    filler, as of `fcn`. With `batch`, the inputs are data and label, and the tops loss and
-    accuracy; without, data is a single image and the top is prob. Raises ValueError for an unknown
-    trunk.
+    `size` is by default the published one. `options` are width and filler, as of `fcn`. With
+    `batch`, the inputs are data and label, and the tops loss and accuracy; without, data is a
+    single image and the top is prob. Raises ValueError for an unknown trunk.
     """
     _check("trunk", trunk, TRUNKS)
     module = TRUNKS[trunk]

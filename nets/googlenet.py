@@ -68,10 +68,11 @@ def trunk(n, image, width=1.0, filler=None, suffix="", mark="", fixed=False):
 
 
 def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
-    """The ILSVRC classifier of images of `size` × `size`; returns loss3/classifier."""
+    """The ILSVRC classifier of images of `size` × `size`, at least 31; returns loss3/classifier."""
+    side = (size + 1) // 32         # of inception_5b
     params = dict(param=LEARN, **filled(filler))
     n["pool5/7x7_s1"] = L.Pooling(body(n, image, 3, width, params), pool=P.Pooling.AVE,
-                                  kernel_size=size // 32, stride=1)
+                                  kernel_size=side, stride=1)
     n["pool5/drop_7x7_s1"] = bottom = dropout(n["pool5/7x7_s1"], 0.4)
     n["loss3/classifier"] = L.InnerProduct(bottom, num_output=classes, **params)
     return n["loss3/classifier"]

@@ -37,7 +37,8 @@ def test_layers_have_the_published_names_and_order(head):
     body = [*TRUNK, *HEADS[head], "score"]
     assert list(layers(head)) == ["data", *body, "loss"]
     assert list(layers(head, "val")) == ["data", *body, "loss"]
-    assert list(layers(head, "deploy")) == ["data", *body]
+    assert list(layers(head, "deploy")) == [
+        "input", *(name for name in body if name not in ("drop6", "drop7"))]
 
 
 @pytest.mark.parametrize("head", OFFSETS)
@@ -93,16 +94,18 @@ def test_at_once_scales_the_skips():
         assert net[name].param[0].lr_mult == 0
 
 
-def test_splits_differ_in_data_and_loss_alone():
+def test_splits_differ_in_data_loss_and_dropout_alone():
     train, val, deploy = (layers("fcn8s", split) for split in ("train", "val", "deploy"))
     assert train["data"].python_param.layer == "SBDDSegDataLayer"
     assert val["data"].python_param.layer == "VOCSegDataLayer"
     assert "seg11valid" in val["data"].python_param.param_str
     assert train["loss"].loss_param.ignore_label == 255
     assert train["loss"].loss_param.HasField("normalize") and not train["loss"].loss_param.normalize
-    assert deploy["data"].type == "Input" and "loss" not in deploy
+    assert deploy["input"].type == "Input" and list(deploy["input"].top) == ["data"]
     body = [name for name in train if name not in ("data", "loss")]
-    assert all(train[n] == val[n] == deploy[n] for n in body)
+    assert all(train[n] == val[n] for n in body)
+    assert deploy.keys() - {"input"} == set(body) - {"drop6", "drop7"}
+    assert all(train[n] == deploy[n] for n in deploy if n != "input")
 
 
 def test_options_reach_the_layers(tmp_path):
@@ -135,7 +138,7 @@ def test_the_command_writes_three_prototxts_without_torch(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True,
                    env=_environment())
     for split in ("train", "val", "deploy"):
-        assert prototxt.read_net(tmp_path / f"{split}.prototxt").layer[0].name == "data"
+        assert prototxt.read_net(tmp_path / f"{split}.prototxt").layer[0].top[0] == "data"
 
 
 def test_files_say_what_generated_them(tmp_path):

@@ -18,9 +18,12 @@ CONTEXT = dict(voc_dir="../../data/pascal", context_dir="../../data/pascal-conte
 # name, split of ours, its param_str, length of the published file
 PUBLISHED = [
     ("voc-fcn32s", "train", dict(SBD, split="train"), 7254),            # at 6c59617
+    ("voc-fcn32s", "val", dict(VOC, split="seg11valid"), 7259),
     ("voc-fcn16s", "train", dict(SBD, sbdd_dir="../../data/sbdd/dataset", split="train"), 8063),
+    ("voc-fcn16s", "val", dict(VOC, voc_dir="../../data/pascal/VOC2011", split="seg11valid"), 8068),
     ("voc-fcn8s", "train", dict(SBD, split="train"), 8876),
     ("voc-fcn8s-atonce", "train", dict(SBD, split="train"), 9282),
+    ("voc-fcn8s-atonce", "val", dict(VOC, split="seg11valid"), 9287),
     ("voc-fcn-alexnet", "train", dict(SBD, split="train"), 3812),
     ("voc-fcn-alexnet", "val", dict(VOC, split="seg11valid"), 3817),
     ("nyud-fcn32s-color", "val", dict(NYUD, nyud_dir="../data/nyud", tops=["color", "label"],
@@ -60,6 +63,12 @@ def test_prototxts_are_as_long_as_the_published(name, split, params, length):
     assert own["split"] == params["split"] and own.get("tops") == params.get("tops")
     python.param_str = str(dict(params, seed=1337))
     assert len(str(message)) == length
+
+
+def test_the_deploy_prototxt_is_as_long_as_the_published():
+    """At c779f6c; 127 of its characters are a comment and a blank line, and its shape stands on
+    one line of 46, ours on six of 74 in all."""
+    assert len(str(net("voc-fcn8s", "deploy"))) == 8438 - 127 - 46 + 74
 
 
 SEM_AND_GEO = {

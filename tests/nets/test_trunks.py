@@ -92,7 +92,8 @@ def test_googlenet_has_bvlcs_names():
             "relu_5x5_reduce", "5x5", "relu_5x5", "pool", "pool_proj", "relu_pool_proj", "output")]
     assert names[-4:] == ["pool5/7x7_s1", "pool5/drop_7x7_s1", "loss3/classifier", "prob"]
     fcn = [layer.name for layer in nets.fcn("fcn32s", "deploy", trunk="googlenet").layer]
-    assert set(names) - set(fcn) == {"pool5/7x7_s1", "loss3/classifier", "prob"}
+    assert set(names) - set(fcn) == {
+        "data", "pool5/7x7_s1", "pool5/drop_7x7_s1", "loss3/classifier", "prob"}
 
 
 @pytest.mark.parametrize("trunk, size", [("vgg16", 224), ("caffenet", 227), ("googlenet", 224)])
@@ -104,6 +105,12 @@ def test_classifiers_have_the_sides_that_their_fcns_expect(tmp_path, trunk, size
     fc6 = {layer.name: window(layer)[0] for layer in nets.fcn("fcn32s", "deploy", trunk=trunk).layer
            if layer.name == "fc6"}
     assert net.blobs[last].data.shape[2] == fc6.get("fc6", 7)
+
+
+@pytest.mark.parametrize("size", [31, 62, 63, 64, 94, 95, 128])
+def test_googlenet_pools_all_of_its_last_module_at_any_size(tmp_path, size):
+    net = build(tmp_path, nets.classifier("googlenet", size=size, width=1 / 32))
+    assert net.blobs["pool5/7x7_s1"].data.shape[2:] == (1, 1)
 
 
 @pytest.mark.parametrize("width", [1 / 100, 1 / 7, 0.3])
