@@ -6,27 +6,28 @@
 import os
 from pathlib import Path
 
-from .fcn import SPLITS, classifier, fcn
-from .heads import HEADS
+from .fcn import SPLITS, TRUNKS, classifier, fcn
+from .table import TABLE
 
-__all__ = ["NAMES", "classifier", "fcn", "write", "write_prototxt"]
+__all__ = ["NAMES", "TABLE", "classifier", "fcn", "write", "write_prototxt"]
 
-NAMES = ("vgg16", *(f"voc-{head}" for head in HEADS))
+NAMES = (*TRUNKS, *TABLE)
 
 
 def write(name, directory, **options):
-    """Write the prototxts of a net into `directory`: train, val and deploy; of vgg16, deploy alone.
+    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
 
-    `name` is one of NAMES; `options` are those of `fcn`, for vgg16 those of `classifier`.
+    `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
     Returns {split: path}. Raises ValueError for an unknown name.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown net '{name}'; known are {', '.join(NAMES)}")
-    if name == "vgg16":
-        nets = {"deploy": classifier(**options)}
+    if name in TRUNKS:
+        nets = {"deploy": classifier(name, **options)}
+    elif name in TABLE:
+        row = TABLE[name]
+        own = {"source": row.source(), **row.options, **options}
+        nets = {split: fcn(row.head, split, **own) for split in SPLITS}
     else:
-        head = name.removeprefix("voc-")
-        nets = {split: fcn(head, split, **options) for split in SPLITS}
+        raise ValueError(f"unknown net '{name}'; known are {', '.join(NAMES)}")
     call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in options.items())])
     return {split: write_prototxt(Path(directory) / f"{split}.prototxt", net, f"nets.write({call})")
             for split, net in nets.items()}

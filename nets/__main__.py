@@ -11,7 +11,7 @@ def main():
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("-o", "--output", type=Path, help="default: build/NAME")
     parser.add_argument("--width", type=float, default=1.0,
-                        help="fraction of VGG-16's channels (default 1)")
+                        help="fraction of the trunk's channels (default 1)")
     args = parser.parse_args()
     try:
         paths = write(args.name, args.output or Path("build") / args.name, width=args.width)

@@ -1,68 +1,135 @@
 """An FCN: data, trunk, head and loss, for training, validation and deployment."""
 
-import caffe
-from caffe import layers as L
+from dataclasses import replace
 
-from . import vgg16
-from .heads import HEADS
+import caffe
+from caffe import layers as L, params as P
+
+from . import caffenet, googlenet, vgg16
+from .heads import HEADS, predict
+from .layers import score
 from .source import voc
 
 SPLITS = ("train", "val", "deploy")
+TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
 
 
-def fcn(head, split, source=None, width=1.0, filler=None, scale=None, fc6_kernel=7, start=0):
-    """The NetParameter of an FCN on VGG-16.
+def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, learned=False,
+        scale=None, start=0, **options):
+    """The NetParameter of an FCN.
 
     Parameters
     ----------
-    head : 'fcn32s', 'fcn16s', 'fcn8s' or 'fcn8s-atonce'
-    split : 'train', 'val' or 'deploy' (an Input blob; no label, no loss)
-    source : nets.source.Source, default PASCAL VOC
-    width : fraction of VGG-16's channels, rounded to whole ones, at least 1
-    filler : of the trunk's weights, e.g. 'msra' to train from scratch; default: zero, to be copied
+    head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'
+    split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
+    source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
+    trunk : 'vgg16', 'caffenet' or 'googlenet'
+    fusion : of a source with several images: 'early', one trunk on all their channels, or 'late',
+        a trunk for each and their scores averaged (FCN-32s only)
+    normalize : whether the loss is the mean over pixels, not their sum
+    learned : whether the interpolation between stages learns
     scale : factor on the mean-subtracted image; default: none
-    fc6_kernel : side of fc6
     start : samples that the data layer skips, to continue a training run
+    options : of the trunk: width, the fraction of its channels, rounded to whole ones, at least 1;
+        filler of its weights, e.g. 'msra' to train from scratch, default: zero, to be copied;
+        fc6_kernel, the side of fc6 where there is one
 
-    Raises ValueError for an unknown head or split.
+    Raises ValueError for an unknown name and for a fusion that does not fit the source.
     """
-    if head not in HEADS:
-        raise ValueError(f"unknown head '{head}'; known are {', '.join(HEADS)}")
-    if split not in SPLITS:
-        raise ValueError(f"unknown split '{split}'; known are {', '.join(SPLITS)}")
+    _check("head", head, HEADS)
+    _check("split", split, SPLITS)
+    _check("trunk", trunk, TRUNKS)
     source = source or voc()
     n = caffe.NetSpec()
+    _data(n, source, split, start)
+    features = _features(n, source, TRUNKS[trunk].trunk, fusion, scale,
+                         dict(options, fixed=HEADS[head].fixed))
+    for i, (label, classes) in enumerate(source.labels.items()):
+        task = f"_{label}" if len(source.labels) > 1 else ""
+        predict(n, features, HEADS[head], classes, task, learned)
+        if split != "deploy":
+            n["loss" + (task if i else "")] = L.SoftmaxWithLoss(
+                n["score" + task], n[label],
+                loss_param=dict(normalize=normalize, ignore_label=255))
+    return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
+
+
+def _deployed(net):
+    """The net as it is published for deployment: without dropout, which does nothing there, and
+    with a single image in a layer named 'input'."""
+    layers = [layer for layer in net.layer if layer.type != "Dropout"]
+    inputs = [layer for layer in layers if layer.type == "Input"]
+    if len(inputs) == 1:
+        inputs[0].name = "input"
+    return type(net)(layer=layers)
+
+
+def _data(n, source, split, start):
     if split == "deploy":
-        n.data = L.Input(shape=dict(dim=[1, 3, 500, 500]))
+        for image, channels in source.images.items():
+            n[image] = L.Input(shape=dict(dim=[1, channels, 500, 500]))
     else:
-        n.data, n.label = source.tops(split, **({"start": start} if start else {}))
-    image = n.data
-    if scale is not None:
-        n.scaled = image = L.Power(n.data, scale=scale)
-    HEADS[head](n, vgg16.trunk(n, image, width, filler, fc6_kernel), source.classes)
-    if split != "deploy":
-        n.loss = L.SoftmaxWithLoss(n.score, n.label,
-                                   loss_param=dict(normalize=False, ignore_label=255))
-    return n.to_proto()
+        for name, top in source.tops(split, **({"start": start} if start else {})).items():
+            n[name] = top
 
 
-def classifier(size=224, batch=None, classes=1000, width=1.0, filler=None, scale=None):
-    """The NetParameter of VGG-16 as a classifier of images of `size` × `size`.
+def _features(n, source, trunk, fusion, scale, options):
+    """The Features of one trunk, or of one for each image."""
+    images = {name: n[name] for name in source.images}
+    expected = (None,) if len(images) == 1 else ("early", "late")
+    if fusion not in expected:
+        raise ValueError(f"fusion is {fusion!r}; with the images {', '.join(images)} it can be "
+                         f"{' or '.join(map(repr, expected))}")
+    if fusion == "late":
+        return _late(n, images, trunk, source.classes, scale, options)
+    if fusion == "early":
+        n.data = L.Concat(*images.values())
+        return trunk(n, _scaled(n, n.data, scale), mark="_bgrd", **options)
+    return trunk(n, _scaled(n, *images.values(), scale), **options)
 
-    With `batch`, the inputs are data and label, and the tops loss and accuracy; without, data is
-    a single image and the top is prob.
+
+def _late(n, images, trunk, classes, scale, options):
+    """A trunk and scores for each image; the scores are averaged."""
+    branches, scores = [], []
+    for suffix, image in images.items():
+        branches.append(trunk(n, _scaled(n, image, scale, suffix), suffix=suffix, **options))
+        n["score_fr" + suffix] = score(branches[-1].top, classes)
+        scores.append(n["score_fr" + suffix])
+    n.score_fused = L.Eltwise(*scores, operation=P.Eltwise.SUM,
+                              coeff=[1 / len(scores)] * len(scores))
+    return replace(branches[0], skips={}, scores=n.score_fused)
+
+
+def _scaled(n, image, scale, suffix=""):
+    if scale is None:
+        return image
+    n["scaled" + suffix] = L.Power(image, scale=scale)
+    return n["scaled" + suffix]
+
+
+def classifier(trunk="vgg16", size=None, batch=None, classes=1000, scale=None, **options):
+    """The NetParameter of a trunk's ILSVRC classifier, of images of `size` × `size`.
+
+    `size` is by default the published one. `options` are width and filler, as of `fcn`. With
+    `batch`, the inputs are data and label, and the tops loss and accuracy; without, data is a
+    single image and the top is prob. Raises ValueError for an unknown trunk.
     """
+    _check("trunk", trunk, TRUNKS)
+    module = TRUNKS[trunk]
+    size = size or module.SIZE
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[batch or 1, 3, size, size]))
     if batch:
         n.label = L.Input(shape=dict(dim=[batch]))
-    image = n.data
-    if scale is not None:
-        n.scaled = image = L.Power(n.data, scale=scale)
-    fc8 = vgg16.classifier(n, image, classes, width, filler)
+    scores = module.classifier(n, _scaled(n, n.data, scale), classes, size=size, **options)
     if batch:
-        n.loss = L.SoftmaxWithLoss(fc8, n.label)
-        n.accuracy = L.Accuracy(fc8, n.label)
+        n.loss = L.SoftmaxWithLoss(scores, n.label)
+        n.accuracy = L.Accuracy(scores, n.label)
     else:
-        n.prob = L.Softmax(fc8)
+        n.prob = L.Softmax(scores)
     return n.to_proto()
+
+
+def _check(what, value, known):
+    if value not in known:
+        raise ValueError(f"unknown {what} '{value}'; known are {', '.join(known)}")

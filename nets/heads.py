@@ -1,67 +1,70 @@
-"""From the trunk to per-pixel scores: the heads of the paper (section 4.2, figure 3).
+"""From the trunk to per-pixel scores: the heads of the paper (section 4.2, figure 3)."""
 
-Each takes the NetSpec with the trunk, the last trunk layer and the number of classes, and sets
-`n.score`, aligned with `n.data`. The offsets of the crops follow from the coordinate map.
-"""
+from dataclasses import dataclass
 
+import numpy as np
 from caffe import layers as L, params as P
-from caffe.coord_map import crop
+from caffe.coord_map import coord_map_from_to, crop
 
 from .layers import score, upsample
 
 
-def fcn32s(n, top, classes):
-    """One prediction at stride 32."""
-    n.score_fr = score(top, classes)
-    n.upscore = upsample(n.score_fr, classes, 32)
-    n.score = crop(n.upscore, n.data)
+@dataclass(frozen=True)
+class Head:
+    """What tells the heads apart.
+
+    skips : how many finer layers of the trunk are fused, one after the other
+    scales : fixed factors on the skips, in proportion to which their gradients shrink
+    fixed : only the scores learn, the trunk does not
+    """
+    skips: int = 0
+    scales: tuple = ()
+    fixed: bool = False
 
 
-def fcn16s(n, top, classes):
-    """Stride 32 fused with pool4."""
-    n.score_fr = score(top, classes)
-    n.upscore2 = upsample(n.score_fr, classes, 2)
-    _fuse_pool4(n, n.pool4, classes)
-    n.upscore16 = upsample(n.fuse_pool4, classes, 16)
-    n.score = crop(n.upscore16, n.data)
+HEADS = {"fcn32s": Head(), "fcn16s": Head(1), "fcn8s": Head(2),
+         "fcn8s-atonce": Head(2, scales=(0.01, 0.0001)), "fcn32s-fixed": Head(fixed=True)}
 
 
-def fcn8s(n, top, classes):
-    """Stride 32 fused with pool4, then with pool3."""
-    n.score_fr = score(top, classes)
-    n.upscore2 = upsample(n.score_fr, classes, 2)
-    _fuse_pool4(n, n.pool4, classes)
-    n.upscore_pool4 = upsample(n.fuse_pool4, classes, 2)
-    _fuse_pool3(n, n.pool3, classes)
+def predict(n, features, head, classes, task="", learned=False):
+    """Set `n.score`, aligned with the image: scores at stride 32, fused with those of the skips.
+
+    The offsets of the crops follow from the coordinate map. `task` goes to every name. With
+    `learned`, interpolation between stages learns; the last, to the image, is always fixed
+    (section 4.3). Raises ValueError if the trunk has too few skips.
+    """
+    if head.skips > len(features.skips):
+        raise ValueError(f"the head fuses {head.skips} skips, the trunk has {len(features.skips)}")
+    top, stride, odd = features.scores, 32, features.odd
+    if top is None:
+        n["score_fr" + task] = top = score(features.top, classes)
+    up = "upscore2"
+    for i, (name, skip) in enumerate(list(features.skips.items())[:head.skips]):
+        n[up + task] = upsample(top, classes, 2, odd, learned)
+        if head.scales:
+            n[f"scale_{name}{task}"] = skip = _fixed_scale(skip, head.scales[i])
+        n[f"score_{name}{task}"] = score(skip, classes)
+        n[f"fuse_{name}{task}"] = top = _fuse(n, up + task, f"score_{name}{task}")
+        up, stride = f"upscore_{name}", stride // 2
+    up = f"upscore{stride if head.skips else ''}{task}"
+    n[up] = upsample(top, classes, stride, odd)
+    n["score" + task] = crop(n[up], features.image)
 
 
-def fcn8s_atonce(n, top, classes):
-    """FCN-8s in one stage: fixed scales keep the skips' gradients in proportion."""
-    n.score_fr = score(top, classes)
-    n.upscore2 = upsample(n.score_fr, classes, 2)
-    n.scale_pool4 = _fixed_scale(n.pool4, 0.01)
-    _fuse_pool4(n, n.scale_pool4, classes)
-    n.upscore_pool4 = upsample(n.fuse_pool4, classes, 2)
-    n.scale_pool3 = _fixed_scale(n.pool3, 0.0001)
-    _fuse_pool3(n, n.scale_pool3, classes)
+def _fuse(n, up, skip):
+    """The sum of two blobs at one stride; the one that begins earlier is cropped to the other.
 
-
-def _fuse_pool4(n, pool4, classes):
-    n.score_pool4 = score(pool4, classes)
-    n.score_pool4c = crop(n.score_pool4, n.upscore2)
-    n.fuse_pool4 = L.Eltwise(n.upscore2, n.score_pool4c, operation=P.Eltwise.SUM)
-
-
-def _fuse_pool3(n, pool3, classes):
-    n.score_pool3 = score(pool3, classes)
-    n.score_pool3c = crop(n.score_pool3, n.upscore_pool4)
-    n.fuse_pool3 = L.Eltwise(n.upscore_pool4, n.score_pool3c, operation=P.Eltwise.SUM)
-    n.upscore8 = upsample(n.fuse_pool3, classes, 8)
-    n.score = crop(n.upscore8, n.data)
+    Where they begin together the trunk has lost no border, and what was interpolated ends later.
+    """
+    _, _, shift = coord_map_from_to(n[skip], n[up])
+    if np.max(shift) < 0:
+        n[skip + "c"] = crop(n[skip], n[up])
+        skip += "c"
+    else:
+        n[up + "c"] = crop(n[up], n[skip])
+        up += "c"
+    return L.Eltwise(n[up], n[skip], operation=P.Eltwise.SUM)
 
 
 def _fixed_scale(bottom, factor):
     return L.Scale(bottom, filler=dict(type="constant", value=factor), param=[dict(lr_mult=0)])
-
-
-HEADS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s, "fcn8s-atonce": fcn8s_atonce}

@@ -1,20 +1,70 @@
-"""The few layer idioms that all nets share."""
+"""What all nets share: a few layer idioms, and what a trunk hands to a head."""
+
+import math
+from dataclasses import dataclass
 
 from caffe import layers as L, params as P
 
 # weights and biases: rate and decay of the paper (biases learn twice as fast and do not decay)
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
+FIXED = [dict(lr_mult=0, decay_mult=0)] * 2
+
+# around the image, before the first convolution: the published trunks have it, so that unpadded
+# layers further up leave scores for all of an image of any size
+PAD = 100
 
 
-def conv_relu(bottom, channels, kernel=3, pad=1, **params):
+@dataclass(frozen=True)
+class Features:
+    """What a trunk hands to a head.
+
+    image : the blob that scores are to be aligned with
+    top : the last layer, at stride 32
+    skips : {name: pooling layer}, at stride 16, then 8
+    odd : whether samples lie on the image's pixels, so that kernels that interpolate by f have
+        the odd size 2f − 1, or between them: 2f
+    scores : those of trunks fused late, at stride 32, in place of `top`
+    """
+    image: object
+    top: object
+    skips: dict
+    odd: bool
+    scores: object = None
+
+
+def scaled(channels, width, multiple=1):
+    """`channels` at a fraction `width`, rounded to a whole `multiple` (of groups), at least one.
+
+    Raises ValueError unless `width` is positive.
+    """
+    if not (width > 0 and math.isfinite(width)):
+        raise ValueError(f"width is {width}, expected a positive fraction of the trunk's channels")
+    return max(1, round(channels * width / multiple)) * multiple
+
+
+def filled(filler):
+    """Weights start as `filler` says; without one they are zero, to be copied from a model."""
+    return dict(weight_filler=dict(type=filler)) if filler else {}
+
+
+def conv_relu(bottom, channels, kernel=3, pad=1, stride=1, **params):
     """(convolution, in-place ReLU)."""
-    layer = L.Convolution(bottom, kernel_size=kernel, stride=1, num_output=channels, pad=pad,
-                          param=LEARN, **params)
+    layer = L.Convolution(bottom, kernel_size=kernel, stride=stride, num_output=channels, pad=pad,
+                          **params)
     return layer, L.ReLU(layer, in_place=True)
 
 
-def max_pool(bottom, kernel=2, stride=2):
-    return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel, stride=stride)
+def max_pool(bottom, kernel=2, stride=2, **params):
+    return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel, stride=stride, **params)
+
+
+def lrn(bottom):
+    """Local response normalisation across 5 channels (Krizhevsky et al.)."""
+    return L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
+
+
+def dropout(bottom, ratio=0.5):
+    return L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
 
 
 def score(bottom, classes):
@@ -22,7 +72,7 @@ def score(bottom, classes):
     return L.Convolution(bottom, kernel_size=1, num_output=classes, pad=0, param=LEARN)
 
 
-def upsample(bottom, classes, factor):
-    """Deconvolution by `factor`, kernel twice that, fixed; surgery.interp fills it bilinearly."""
-    return L.Deconvolution(bottom, param=[dict(lr_mult=0)], convolution_param=dict(
-        num_output=classes, kernel_size=2 * factor, stride=factor, bias_term=False))
+def upsample(bottom, classes, factor, odd=False, learned=False):
+    """Deconvolution by `factor`, to be filled by surgery.interp; fixed unless `learned`."""
+    return L.Deconvolution(bottom, param=[dict(lr_mult=int(learned))], convolution_param=dict(
+        num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))

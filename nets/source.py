@@ -1,6 +1,6 @@
 """Where a net's images and labels come from: the Python data layers of data/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe import layers as L
@@ -14,42 +14,90 @@ SEED = 1337                                 # that of the published nets
 class Source:
     """A data set.
 
-    classes : int, label values 0 … classes − 1 (255 is void)
     train, val : (module, class, param_str dictionary) of the data layers
+    val_names : path of the list of validation samples
+    labels : {blob: classes}; label values are 0 … classes − 1, and 255 for void
+    images : {blob: channels}; the tops of the layers are images, then labels
     """
-    classes: int
     train: tuple
     val: tuple
+    val_names: Path
+    labels: dict
+    images: dict = field(default_factory=lambda: {"data": 3})
+
+    @property
+    def classes(self):
+        """The classes of the (first) label."""
+        return next(iter(self.labels.values()))
 
     def tops(self, split, **params):
-        """(data, label) of the layer for `split`, 'train' or 'val'."""
+        """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
-        return L.Python(module=module, layer=layer, ntop=2, param_str=str({**own, **params}))
+        names = (*self.images, *self.labels)
+        return dict(zip(names, L.Python(module=module, layer=layer, ntop=len(names),
+                                        param_str=str({**own, **params}))))
 
     def val_list(self):
         """The path of the list of validation samples."""
-        own = self.val[2]
-        root = Path(own.get("voc_dir") or own["folder"])
-        return root / "ImageSets" / "Segmentation" / f"{own['split']}.txt"
+        return self.val_names
 
 
 def voc(data_dir=ROOT / "data", classes=21):
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""
     data_dir = Path(data_dir).resolve()
+    voc_dir = data_dir / "pascal" / "VOC2011"
     return Source(
-        classes,
         ("voc_layers", "SBDDSegDataLayer",
          dict(sbdd_dir=str(data_dir / "sbdd" / "dataset"), split="train", mean=MEAN, seed=SEED)),
         ("voc_layers", "VOCSegDataLayer",
-         dict(voc_dir=str(data_dir / "pascal" / "VOC2011"), split="seg11valid", mean=MEAN,
-              seed=SEED)))
+         dict(voc_dir=str(voc_dir), split="seg11valid", mean=MEAN, seed=SEED)),
+        voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
 
 
 def folder(path, classes, mirror=False):
     """Any folder in VOC layout, with the splits train and val."""
-    common = dict(folder=str(Path(path).resolve()), mean=MEAN, classes=classes)
+    path = Path(path).resolve()
+    common = dict(folder=str(path), mean=MEAN, classes=classes)
     return Source(
-        classes,
         ("folder_layers", "FolderSegDataLayer",
          dict(common, split="train", seed=SEED, mirror=mirror)),
-        ("folder_layers", "FolderSegDataLayer", dict(common, split="val")))
+        ("folder_layers", "FolderSegDataLayer", dict(common, split="val")),
+        path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
+
+
+def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
+    """NYUDv2, trained on trainval, scored on test. The layer holds the means itself.
+
+    `inputs` are some of 'color' and 'hha' (3 channels), 'depth' (its logarithm, 1 channel); a
+    single one becomes the blob data.
+    """
+    nyud_dir = Path(data_dir).resolve() / "nyud"
+    channels = {name: 1 if name == "depth" else 3 for name in inputs}
+    return Source(
+        *_splits("nyud_layers", "NYUDSegDataLayer", ("trainval", "test"),
+                 dict(nyud_dir=str(nyud_dir), tops=[*inputs, "label"])),
+        nyud_dir / "test.txt", {"label": classes},
+        channels if len(channels) > 1 else {"data": channels[inputs[0]]})
+
+
+def siftflow(data_dir=ROOT / "data", classes=33, geometric=3):
+    """SIFT Flow, with semantic and geometric labels, trained on trainval, scored on test."""
+    siftflow_dir = Path(data_dir).resolve() / "sift-flow"
+    return Source(
+        *_splits("siftflow_layers", "SIFTFlowSegDataLayer", ("trainval", "test"),
+                 dict(siftflow_dir=str(siftflow_dir))),
+        siftflow_dir / "test.txt", {"sem": classes, "geo": geometric})
+
+
+def pascalcontext(data_dir=ROOT / "data", classes=60):
+    """PASCAL-Context, 59 classes and background (0), trained and scored on VOC 2010's splits."""
+    data_dir = Path(data_dir).resolve()
+    return Source(
+        *_splits("pascalcontext_layers", "PASCALContextSegDataLayer", ("train", "val"),
+                 dict(voc_dir=str(data_dir / "pascal"),
+                      context_dir=str(data_dir / "pascal-context"))),
+        data_dir / "pascal" / "VOC2010" / "ImageSets" / "Main" / "val.txt", {"label": classes})
+
+
+def _splits(module, layer, splits, params):
+    return [(module, layer, dict(params, split=split, seed=SEED)) for split in splits]

@@ -1,62 +1,50 @@
 """VGG-16 (Simonyan & Zisserman): the classifier, and its fully convolutional trunk."""
 
-import math
-
 from caffe import layers as L
 
-from .layers import LEARN, conv_relu, max_pool
+from .layers import FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, max_pool, scaled
 
+SIZE = 224                                                   # of the classifier's image
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))   # channels, convolutions
 FC = 4096
 
 
-def scaled(channels, width):
-    """`channels` at a fraction `width`, rounded, at least 1. ValueError unless it is positive."""
-    if not (width > 0 and math.isfinite(width)):
-        raise ValueError(f"width is {width}, expected a positive fraction of VGG-16's channels")
-    return max(1, round(channels * width))
-
-
-def filled(filler):
-    """Weights start as `filler` says; without one they are zero, to be copied from a model."""
-    return dict(weight_filler=dict(type=filler)) if filler else {}
-
-
-def body(n, bottom, pad, width, filler):
-    """conv1_1 … pool5; returns pool5. `pad` is that of conv1_1."""
-    params = filled(filler)
+def body(n, bottom, pad, width, params, suffix="", mark=""):
+    """conv1_1 … pool5; returns pool5. `pad` and `mark`, after its name, are for conv1_1."""
     for block, (channels, depth) in enumerate(BLOCKS, 1):
         for i in range(1, depth + 1):
             name = f"{block}_{i}"
-            n["conv" + name], n["relu" + name] = conv_relu(
+            n[f"conv{name}{mark}{suffix}"], n[f"relu{name}{suffix}"] = conv_relu(
                 bottom, scaled(channels, width), pad=pad, **params)
-            bottom, pad = n["relu" + name], 1
-        n[f"pool{block}"] = bottom = max_pool(bottom)
+            bottom, pad, mark = n[f"relu{name}{suffix}"], 1, ""
+        n[f"pool{block}{suffix}"] = bottom = max_pool(bottom)
     return bottom
 
 
-def trunk(n, image, width=1.0, filler=None, fc6_kernel=7):
-    """The fully convolutional trunk: pad 100, fc6 and fc7 as convolutions; returns drop7.
+def trunk(n, image, width=1.0, filler=None, fc6_kernel=7, suffix="", mark="", fixed=False):
+    """The Features of the fully convolutional trunk: fc6 and fc7 are convolutions.
 
-    `fc6_kernel` is the side of pool5 in the classifier that the weights come from.
+    `fc6_kernel` is the side of pool5 in the classifier that the weights come from. `suffix` goes
+    to every name, `mark` to that of the first convolution. `fixed` layers do not learn.
     """
-    params = filled(filler)
-    bottom = body(n, image, 100, width, filler)
+    params = dict(param=FIXED if fixed else LEARN, **filled(filler))
+    bottom = body(n, image, PAD, width, params, suffix, mark)
     for name, kernel in (("6", fc6_kernel), ("7", 1)):
+        name += suffix
         n["fc" + name], n["relu" + name] = conv_relu(
             bottom, scaled(FC, width), kernel=kernel, pad=0, **params)
-        n["drop" + name] = bottom = L.Dropout(n["relu" + name], dropout_ratio=0.5, in_place=True)
-    return bottom
+        n["drop" + name] = bottom = dropout(n["relu" + name])
+    skips = {name: n[name + suffix] for name in ("pool4", "pool3")}
+    return Features(image, bottom, skips, odd=False)
 
 
-def classifier(n, image, classes=1000, width=1.0, filler=None):
-    """The ILSVRC classifier with InnerProduct layers; returns fc8."""
-    params = filled(filler)
-    bottom = body(n, image, 1, width, filler)
+def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
+    """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
+    params = dict(param=LEARN, **filled(filler))
+    bottom = body(n, image, 1, width, params)
     for name in "67":
-        n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), param=LEARN,
-                                        **params)
+        n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)
         n["relu" + name] = L.ReLU(n["fc" + name], in_place=True)
-        n["drop" + name] = bottom = L.Dropout(n["relu" + name], dropout_ratio=0.5, in_place=True)
-    n.fc8 = L.InnerProduct(bottom, num_output=classes, param=LEARN, **params)
+        n["drop" + name] = bottom = dropout(n["relu" + name])
+    n.fc8 = L.InnerProduct(bottom, num_output=classes, **params)
     return n.fc8

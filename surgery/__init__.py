@@ -3,11 +3,11 @@
 Works on any pycaffe net: `net.params` maps layer names to blobs with NumPy `data`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from .files import load_hdf5, save_hdf5
-
-__all__ = ["SurgeryError", "bilinear", "expand_score", "interp", "load_hdf5", "save_hdf5",
+__all__ = ["SurgeryError", "Step", "bilinear", "expand_image", "expand_score", "interp",
            "transplant"]
 
 
@@ -15,7 +15,23 @@ class SurgeryError(RuntimeError):
     """Parameters that do not fit where they are to go."""
 
 
-def transplant(new_net, net, suffix=""):
+class Step(NamedTuple):
+    """What became of a parameter, or of all those of a layer.
+
+    kind : 'copied', 'coerced' (to another shape of as many elements), 'dropped' (not in the new
+        net) or 'kept' (not in the old one)
+    name : of the layer, or LAYER[i] for a single parameter; that of the new net if it was kept
+    detail : where it went, or why it did not
+    """
+    kind: str
+    name: str
+    detail: str
+
+    def __str__(self):
+        return f"{self.kind} {self.name}{self.detail}"
+
+
+def transplant(new_net, net, suffix="", verbose=False):
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
@@ -24,46 +40,58 @@ def transplant(new_net, net, suffix=""):
     Parameters
     ----------
     suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
+    verbose : print every step, not one line in all
 
-    Returns the report, a list of lines, one per parameter copied or coerced and per layer
-    dropped or kept; it is printed too. Raises SurgeryError for a misfit, or if no name matches.
+    Returns the report: a list of Steps. Raises SurgeryError for a misfit, or if no name matches.
     """
     copies, report = [], []
     for name, blobs in net.params.items():
-        new_name = name + suffix
-        if new_name not in new_net.params:
-            report.append(f"dropped {name}: no layer {new_name} in the new net")
-            continue
-        new_blobs = new_net.params[new_name]
-        if len(new_blobs) > len(blobs):
-            raise SurgeryError(f"{name} has {len(blobs)} parameters, {new_name} needs "
-                               f"{len(new_blobs)}")
-        for i, blob in enumerate(blobs):
-            if i >= len(new_blobs):
-                report.append(f"dropped {name}[{i}]: {new_name} has {len(new_blobs)} parameters")
-                continue
-            line = _fit(f"{name}[{i}]", tuple(blob.data.shape),
-                        f"{new_name}[{i}]", tuple(new_blobs[i].data.shape))
-            report.append(line)
-            copies.append((new_blobs[i], blob))
+        if name + suffix in new_net.params:
+            pairs, steps = _match(name, blobs, name + suffix, new_net.params[name + suffix])
+            copies += pairs
+            report += steps
+        else:
+            report.append(Step("dropped", name, f": no layer {name + suffix} in the new net"))
     if not copies:
         raise SurgeryError(f"nothing to transplant: of the layers {', '.join(net.params)} none is "
                            f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}")
     filled = {name + suffix for name in net.params}
-    report += [f"kept {name}: no layer of that name in the source"
+    report += [Step("kept", name, ": no layer of that name in the source")
                for name in new_net.params if name not in filled]
     for new, old in copies:
         new.data[...] = old.data.reshape(new.data.shape)
-    print("\n".join(report))
+    print("\n".join(map(str, report)) if verbose else _summary(report))
     return report
+
+
+def _match(name, blobs, new_name, new_blobs):
+    """[(new blob, blob)] and the Steps for two layers of one name."""
+    if len(new_blobs) > len(blobs):
+        raise SurgeryError(f"{name} has {len(blobs)} parameters, {new_name} needs "
+                           f"{len(new_blobs)}")
+    steps = [_fit(f"{name}[{i}]", tuple(old.data.shape), f"{new_name}[{i}]",
+                  tuple(new.data.shape)) for i, (new, old) in enumerate(zip(new_blobs, blobs))]
+    steps += [Step("dropped", f"{name}[{i}]", f": {new_name} has {len(new_blobs)} parameters")
+              for i in range(len(new_blobs), len(blobs))]
+    return list(zip(new_blobs, blobs)), steps
 
 
 def _fit(name, shape, new_name, new_shape):
     if shape == new_shape:
-        return f"copied {name} -> {new_name} {shape}"
+        return Step("copied", name, f" -> {new_name} {shape}")
     if np.prod(shape) == np.prod(new_shape):
-        return f"coerced {name} {shape} -> {new_name} {new_shape}"
+        return Step("coerced", name, f" {shape} -> {new_name} {new_shape}")
     raise SurgeryError(f"{name} of shape {shape} does not fit {new_name} of shape {new_shape}")
+
+
+def _summary(report):
+    """A line: how many steps of each kind, and the names of what was coerced or dropped."""
+    parts = []
+    for kind in ("copied", "coerced", "dropped", "kept"):
+        names = [step.name for step in report if step.kind == kind]
+        named = f" ({', '.join(names)})" if names and kind in ("coerced", "dropped") else ""
+        parts.append(f"{len(names)} {kind}{named}")
+    return "transplant: " + ", ".join(parts)
 
 
 def bilinear(size):
@@ -124,3 +152,26 @@ def expand_score(new_net, new_layer, net, layer):
                                f"of shape {want}")
     for new, old in zip(new_blobs, blobs):
         new.data[:old.data.shape[0]] = old.data
+
+
+def expand_image(new_net, new_layer, net, layer):
+    """Copy the first convolution into one that sees more channels: those of old come first.
+
+    The planes of the new channels are the mean of the old ones (the paper's four-channel RGB-D
+    net, section 5, NYUDv2). Raises SurgeryError, before anything is copied, if a layer is
+    unknown, or `new_layer` sees fewer channels or differs in more than that.
+    """
+    new_blobs, blobs = _params(new_net, new_layer), _params(net, layer)
+    have, want = ([tuple(blob.data.shape) for blob in pair] for pair in (blobs, new_blobs))
+    fits = (len(have) == len(want) and have[1:] == want[1:] and len(have[0]) == len(want[0]) == 4
+            and have[0][0] == want[0][0] and have[0][2:] == want[0][2:]
+            and have[0][1] <= want[0][1])
+    if not fits:
+        raise SurgeryError(f"{layer} of shapes {have} does not expand to {new_layer} of shapes "
+                           f"{want}")
+    channels = have[0][1]
+    weights, old = new_blobs[0].data, blobs[0].data
+    weights[:, :channels] = old
+    weights[:, channels:] = old.mean(axis=1, keepdims=True)
+    for new, old in zip(new_blobs[1:], blobs[1:]):
+        new.data[...] = old.data

@@ -37,22 +37,8 @@ def test_layers_have_the_published_names_and_order(head):
     body = [*TRUNK, *HEADS[head], "score"]
     assert list(layers(head)) == ["data", *body, "loss"]
     assert list(layers(head, "val")) == ["data", *body, "loss"]
-    assert list(layers(head, "deploy")) == ["data", *body]
-
-
-# sbdd_dir and length of the published train.prototxt (shelhamer/fcn.berkeleyvision.org, 6c59617)
-LENGTHS = {"fcn32s": ("../data", 7254), "fcn16s": ("../../data", 8063),
-           "fcn8s": ("../data", 8876), "fcn8s-atonce": ("../data", 9282)}
-
-
-@pytest.mark.parametrize("head", LENGTHS)
-def test_prototxts_are_as_long_as_the_published(head):
-    data, length = LENGTHS[head]
-    net = nets.fcn(head, "train")
-    net.layer[0].python_param.param_str = str(dict(
-        sbdd_dir=f"{data}/sbdd/dataset", seed=1337, split="train",
-        mean=(104.00699, 116.66877, 122.67892)))
-    assert len(str(net)) == length
+    assert list(layers(head, "deploy")) == [
+        "input", *(name for name in body if name not in ("drop6", "drop7"))]
 
 
 @pytest.mark.parametrize("head", OFFSETS)
@@ -108,16 +94,18 @@ def test_at_once_scales_the_skips():
         assert net[name].param[0].lr_mult == 0
 
 
-def test_splits_differ_in_data_and_loss_alone():
+def test_splits_differ_in_data_loss_and_dropout_alone():
     train, val, deploy = (layers("fcn8s", split) for split in ("train", "val", "deploy"))
     assert train["data"].python_param.layer == "SBDDSegDataLayer"
     assert val["data"].python_param.layer == "VOCSegDataLayer"
     assert "seg11valid" in val["data"].python_param.param_str
     assert train["loss"].loss_param.ignore_label == 255
     assert train["loss"].loss_param.HasField("normalize") and not train["loss"].loss_param.normalize
-    assert deploy["data"].type == "Input" and "loss" not in deploy
+    assert deploy["input"].type == "Input" and list(deploy["input"].top) == ["data"]
     body = [name for name in train if name not in ("data", "loss")]
-    assert all(train[n] == val[n] == deploy[n] for n in body)
+    assert all(train[n] == val[n] for n in body)
+    assert deploy.keys() - {"input"} == set(body) - {"drop6", "drop7"}
+    assert all(train[n] == deploy[n] for n in deploy if n != "input")
 
 
 def test_options_reach_the_layers(tmp_path):
@@ -150,7 +138,7 @@ def test_the_command_writes_three_prototxts_without_torch(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True,
                    env=_environment())
     for split in ("train", "val", "deploy"):
-        assert prototxt.read_net(tmp_path / f"{split}.prototxt").layer[0].name == "data"
+        assert prototxt.read_net(tmp_path / f"{split}.prototxt").layer[0].top[0] == "data"
 
 
 def test_files_say_what_generated_them(tmp_path):
@@ -159,10 +147,25 @@ def test_files_say_what_generated_them(tmp_path):
     assert prototxt.read_net(path) == nets.fcn("fcn32s", "val", width=0.125)
 
 
-def test_vgg16_is_written_for_deployment(tmp_path):
-    paths = nets.write("vgg16", tmp_path, width=0.125, classes=6)
+@pytest.mark.parametrize("name", ["vgg16", "caffenet", "googlenet"])
+def test_classifiers_are_written_for_deployment(tmp_path, name):
+    paths = nets.write(name, tmp_path, width=0.125, classes=6)
     assert list(paths) == ["deploy"]
-    assert prototxt.read_net(paths["deploy"]) == nets.classifier(width=0.125, classes=6)
+    assert prototxt.read_net(paths["deploy"]) == nets.classifier(name, width=0.125, classes=6)
+
+
+@pytest.mark.parametrize("name", nets.TABLE)
+def test_every_net_of_the_paper_is_written(tmp_path, name):
+    row = nets.TABLE[name]
+    for split, path in nets.write(name, tmp_path).items():
+        assert prototxt.read_net(path) == nets.fcn(row.head, split, row.source(), **row.options)
+
+
+def test_options_replace_those_of_the_table(tmp_path):
+    paths = nets.write("voc-fcn-alexnet", tmp_path, source=folder(tmp_path, 4), normalize=False)
+    net = {layer.name: layer for layer in prototxt.read_net(paths["train"]).layer}
+    assert not net["loss"].loss_param.normalize and "conv5" in net
+    assert net["score_fr"].convolution_param.num_output == 4
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
@@ -201,11 +204,18 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
     assert result.returncode == 2 and "voc-fcn8s" in result.stderr
 
 
-@pytest.mark.parametrize("head, split, words", [
-    ("fcn4s", "train", "'fcn4s'.*fcn8s-atonce"), ("fcn8s", "test", "'test'.*deploy")])
-def test_an_unknown_head_or_split_is_refused(head, split, words):
+@pytest.mark.parametrize("head, split, trunk, words", [
+    ("fcn4s", "train", "vgg16", "'fcn4s'.*fcn8s-atonce"),
+    ("fcn8s", "test", "vgg16", "'test'.*deploy"),
+    ("fcn8s", "train", "vgg19", "'vgg19'.*caffenet")])
+def test_an_unknown_head_split_or_trunk_is_refused(head, split, trunk, words):
     with pytest.raises(ValueError, match=words):
-        nets.fcn(head, split)
+        nets.fcn(head, split, trunk=trunk)
+
+
+def test_a_classifier_of_an_unknown_trunk_is_refused():
+    with pytest.raises(ValueError, match="'vgg19'.*googlenet"):
+        nets.classifier("vgg19")
 
 
 def _environment():

@@ -28,18 +28,23 @@ def build(tmp_path, text, name="net"):
     return caffe.Net(str(path), caffe.TEST)
 
 
+def kinds(report, kind):
+    """The names in a report of what is of a kind."""
+    return [step.name for step in report if step.kind == kind]
+
+
 @pytest.fixture
 def classifier(tmp_path):
     caffe.set_random_seed(1)
     return build(tmp_path, CLASSIFIER)
 
 
-def test_the_fcn_computes_the_classifier_at_every_place(classifier, tmp_path, capsys):
+def test_the_fcn_computes_the_classifier_at_every_place(classifier, tmp_path):
     fcn = build(tmp_path, CONVOLUTIONAL)
     report = surgery.transplant(fcn, classifier)
-    assert "coerced fc[0] (5, 36) -> fc[0] (5, 4, 3, 3)" in report
-    assert "copied fc[1] -> fc[1] (5,)" in report
-    assert capsys.readouterr().out.strip().splitlines() == report
+    assert list(map(str, report)) == [
+        "copied conv[0] -> conv[0] (4, 3, 3, 3)", "copied conv[1] -> conv[1] (4,)",
+        "coerced fc[0] (5, 36) -> fc[0] (5, 4, 3, 3)", "copied fc[1] -> fc[1] (5,)"]
     image = np.random.default_rng(2).normal(size=(1, 3, 12, 14)).astype(np.float32)
     fcn.blobs["data"].reshape(*image.shape)
     scores = fcn.forward(data=image)["fc"]
@@ -53,8 +58,24 @@ def test_the_fcn_computes_the_classifier_at_every_place(classifier, tmp_path, ca
 def test_what_has_no_counterpart_is_reported(classifier, tmp_path):
     new = build(tmp_path, CLASSIFIER.replace('"fc"', '"other"'))
     report = surgery.transplant(new, classifier)
-    assert any(line.startswith("dropped fc") for line in report)
-    assert any(line.startswith("kept other") for line in report)
+    assert kinds(report, "dropped") == ["fc"] and kinds(report, "kept") == ["other"]
+
+
+def test_a_line_is_printed_or_if_asked_every_step(classifier, tmp_path, capsys):
+    new = build(tmp_path, CONVOLUTIONAL + """
+layer { name: "score" type: "Convolution" bottom: "fc" top: "score"
+  convolution_param { num_output: 2 kernel_size: 1 } }
+""")
+    other = build(tmp_path, CLASSIFIER + """
+layer { name: "fc2" type: "InnerProduct" bottom: "fc" top: "fc2"
+  inner_product_param { num_output: 2 } }
+""")
+    capsys.readouterr()
+    report = surgery.transplant(new, other)
+    assert capsys.readouterr().out == (
+        "transplant: 3 copied, 1 coerced (fc[0]), 1 dropped (fc2), 1 kept\n")
+    surgery.transplant(new, other, verbose=True)
+    assert capsys.readouterr().out.splitlines() == list(map(str, report))
 
 
 def test_nets_without_a_common_name_are_refused(classifier, tmp_path):
@@ -69,7 +90,7 @@ def test_a_bias_that_the_source_lacks_is_refused_and_one_too_many_is_dropped(cla
     bare = build(tmp_path, CLASSIFIER.replace("num_output: 5", "num_output: 5 bias_term: false"))
     with pytest.raises(surgery.SurgeryError, match="fc has 1 parameters, fc needs 2"):
         surgery.transplant(classifier, bare)
-    assert any(line.startswith("dropped fc[1]") for line in surgery.transplant(bare, classifier))
+    assert kinds(surgery.transplant(bare, classifier), "dropped") == ["fc[1]"]
 
 
 def test_suffix_names_the_branch(classifier, tmp_path):
@@ -166,3 +187,27 @@ def test_expansion_keeps_the_old_classes_first(classifier, tmp_path):
 def test_expansion_of_wrong_layers_is_refused(classifier, new_layer, layer, words):
     with pytest.raises(surgery.SurgeryError, match=words):
         surgery.expand_score(classifier, new_layer, classifier, layer)
+
+
+RGBD = CLASSIFIER.replace("dim: 3", "dim: 5").replace('name: "conv"', 'name: "conv_bgrd"')
+
+
+def test_new_channels_see_the_mean_of_the_old(classifier, tmp_path):
+    deeper = build(tmp_path, RGBD)
+    surgery.expand_image(deeper, "conv_bgrd", classifier, "conv")
+    new, old = deeper.params["conv_bgrd"], classifier.params["conv"]
+    np.testing.assert_array_equal(new[0].data[:, :3], old[0].data)
+    for plane in (3, 4):
+        np.testing.assert_allclose(new[0].data[:, plane], old[0].data.mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(new[1].data, old[1].data)
+
+
+@pytest.mark.parametrize("new_layer, old_layer, words", [
+    ("conv", "conv_bgrd", "does not expand"), ("conv", "fc", "does not expand"),
+    ("fc", "conv_bgrd", "does not expand"), ("con", "conv_bgrd", "no layer con ")])
+def test_channels_that_do_not_fit_change_nothing(classifier, tmp_path, new_layer, old_layer, words):
+    deeper = build(tmp_path, RGBD)
+    before = classifier.params["conv"][0].data.copy()
+    with pytest.raises(surgery.SurgeryError, match=words):
+        surgery.expand_image(classifier, new_layer, deeper, old_layer)
+    np.testing.assert_array_equal(classifier.params["conv"][0].data, before)

@@ -1,0 +1,29 @@
+"""The nets of the paper: a row says of what a net is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from .source import nyud, pascalcontext, siftflow, voc
+
+
+@dataclass(frozen=True)
+class Row:
+    """head : of nets.heads; source() : a nets.source.Source; options : further ones of nets.fcn."""
+    head: str
+    source: Callable
+    options: dict = field(default_factory=dict)
+
+
+TABLE = {
+    **{f"voc-{head}": Row(head, voc)
+       for head in ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", "fcn32s-fixed")},
+    "voc-fcn-alexnet": Row("fcn32s", voc, dict(trunk="caffenet", normalize=True)),
+    "voc-fcn-googlenet": Row("fcn32s", voc, dict(trunk="googlenet", normalize=True)),
+    "nyud-fcn32s-color": Row("fcn32s", nyud),
+    "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
+    "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),
+    "nyud-fcn32s-color-hha": Row("fcn32s", partial(nyud, ("color", "hha")), dict(fusion="late")),
+    **{f"siftflow-{head}": Row(head, siftflow) for head in ("fcn32s", "fcn16s", "fcn8s")},
+    **{f"pascalcontext-{head}": Row(head, pascalcontext) for head in ("fcn32s", "fcn16s", "fcn8s")},
+}
