@@ -245,9 +245,10 @@ def check_sizes(shapes, source):
 
 def check_values(numbers, classes, path, source):
     """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
-    wrong = np.unique(numbers[(numbers < 0) | (numbers >= classes) & (numbers != VOID)])
-    if wrong.size:
-        raise DataError(f"label {path} has values {', '.join(map(str, wrong))}, allowed are 0 to "
+    found = np.unique(numbers[(numbers < 0) | (numbers >= classes)])
+    wrong = [str(number) for number in found if number != VOID]
+    if wrong:
+        raise DataError(f"label {path} has values {', '.join(wrong)}, allowed are 0 to "
                         f"{classes - 1} and {VOID}, {source}")
 
 
