@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from palette import VOID, read_class_names
 from PIL import Image, ImageOps
-from seg_data import (DataError, SegDataLayer, check_sizes, check_values, read_file, read_list)
+from seg_data import DataError, SegDataLayer, check_sizes, check_values, read_file, read_list
 from seg_files import read_label_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")

@@ -127,12 +127,15 @@ class SegDataLayer(caffe.Layer):
         return list(arrays.values())
 
     def read_top(self, top, path, source):
+        """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
         if top not in self.classes:
             return read_file(lambda path: self.decode_image(top, path), "image", path, source)
-        numbers = read_file(lambda path: class_numbers(
-            self.read_label(path), self.first_class, self.void_values), "label", path, source)
+        numbers = read_file(self.decode_label, "label", path, source)
         check_values(numbers, self.classes[top], path, source)
         return numbers[None].astype(np.uint8, copy=False)
+
+    def decode_label(self, path):
+        return class_numbers(self.read_label(path), self.first_class, self.void_values)
 
     # What a subclass may define anew.
 
