@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from palette import VOID, read_class_names
 from PIL import Image, ImageOps
-from seg_data import (DataError, SegDataLayer, check_sizes, check_values, read_file, read_list)
+from seg_data import DataError, SegDataLayer, check_sizes, check_values, read_file, read_list
 from seg_files import read_label_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -37,11 +37,14 @@ class FolderSegDataLayer(SegDataLayer):
 
     def open(self):
         super().open()
+        classes = self.params["classes"]
+        if classes is not None and not (isinstance(classes, int) and 0 < classes <= VOID):
+            raise self.error(f"param_str key 'classes' is {classes!r}, expected 1 to {VOID}")
         try:
-            names = len(class_names(self.roots["folder"], self.params["classes"]))
+            names = len(class_names(self.roots["folder"], classes))
         except DataError as error:
             raise self.error(error) from None
-        self.classes = {"label": self.params["classes"] or names or VOID}
+        self.classes = {"label": classes or names or VOID}
 
     def split_file(self, split):
         return split_list(self.roots["folder"], split)

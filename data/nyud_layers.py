@@ -1,9 +1,8 @@
 """The data layer for NYUDv2 (Silberman et al., 2012), as prepared by Gupta et al., 2013/2014."""
 
 import numpy as np
-from PIL import Image
 from seg_data import SegDataLayer
-from seg_files import read_mat, read_rgb
+from seg_files import read_depth, read_mat, read_rgb
 
 MEAN_HHA = np.float32([132.431, 94.076, 118.477]).reshape(3, 1, 1)     # in the order of the file
 MEAN_LOG_DEPTH = np.float32(7.844)                                     # of depth in millimetres
@@ -61,15 +60,6 @@ class NYUDSegDataLayer(SegDataLayer):
 
     def read_label(self, path):
         return read_mat(path, "segmentation")
-
-
-def read_depth(path):
-    """A 16-bit grey image: (height, width), in its unit, 0 where the depth is missing."""
-    with Image.open(path) as image:
-        if image.mode not in ("I;16", "I;16B", "I"):
-            raise ValueError(f"its mode is {image.mode}, expected a 16-bit grey image of the depth "
-                             "in millimetres")
-        return np.asarray(image)
 
 
 def log_depth(depth):

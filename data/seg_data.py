@@ -127,12 +127,15 @@ class SegDataLayer(caffe.Layer):
         return list(arrays.values())
 
     def read_top(self, top, path, source):
+        """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
         if top not in self.classes:
             return read_file(lambda path: self.decode_image(top, path), "image", path, source)
-        numbers = read_file(lambda path: class_numbers(
-            self.read_label(path), self.first_class, self.void_values), "label", path, source)
+        numbers = read_file(self.decode_label, "label", path, source)
         check_values(numbers, self.classes[top], path, source)
         return numbers[None].astype(np.uint8, copy=False)
+
+    def decode_label(self, path):
+        return class_numbers(self.read_label(path), self.first_class, self.void_values)
 
     # What a subclass may define anew.
 
@@ -245,9 +248,10 @@ def check_sizes(shapes, source):
 
 def check_values(numbers, classes, path, source):
     """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
-    wrong = np.unique(numbers[(numbers < 0) | (numbers >= classes) & (numbers != VOID)])
-    if wrong.size:
-        raise DataError(f"label {path} has values {', '.join(map(str, wrong))}, allowed are 0 to "
+    found = np.unique(numbers[(numbers < 0) | (numbers >= classes)])
+    wrong = [str(number) for number in found if number != VOID]
+    if wrong:
+        raise DataError(f"label {path} has values {', '.join(wrong)}, allowed are 0 to "
                         f"{classes - 1} and {VOID}, {source}")
 
 

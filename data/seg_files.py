@@ -21,6 +21,15 @@ def read_label_image(path):
         return np.asarray(image).astype(np.uint8, copy=False)
 
 
+def read_depth(path):
+    """A 16-bit grey image: (height, width), in its unit, 0 where the depth is missing."""
+    with Image.open(path) as image:
+        if image.mode not in ("I;16", "I;16B", "I"):
+            raise ValueError(f"its mode is {image.mode}, expected a 16-bit grey image of the depth "
+                             "in millimetres")
+        return np.asarray(image)
+
+
 def read_mat(path, variable):
     """A variable of a MATLAB file."""
     found = scipy.io.loadmat(path, variable_names=[variable])

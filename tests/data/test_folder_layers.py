@@ -28,6 +28,12 @@ def test_classes_bound_the_labels(net, voc):
         sequence(net(*FOLDER, folder=str(voc), split="val", classes=4), 5)
 
 
+@pytest.mark.parametrize("classes", [0, -1, 256, "5", 2.5])
+def test_classes_that_are_no_count(net, voc, classes):
+    with pytest.raises(DataError, match=f"'classes' is {classes!r}, expected 1 to 255"):
+        net(*FOLDER, folder=str(voc), split="val", classes=classes)
+
+
 def test_classes_txt_bounds_the_labels(net, voc):
     (voc / "classes.txt").write_text("sky\nroad\ncar\n")
     with pytest.raises(DataError, match="d.png has values 3, allowed are 0 to 2 and 255"):
