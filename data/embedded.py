@@ -21,6 +21,7 @@ import numpy as np
 import scipy.io
 from palette import VOID, label_image
 from PIL import Image
+from splits import write_list
 from tqdm import tqdm
 
 # A class is recognised by its shape for certain; colour and texture are good guesses.
@@ -243,10 +244,6 @@ def write_split(list_file, seed, count, make, save):
         save(name, *make(np.random.default_rng((*seed, index))))
     write_list(list_file, names)
     return names
-
-
-def write_list(path, names):
-    path.write_text("".join(f"{name}\n" for name in names))
 
 
 def save_jpeg(image, path):

@@ -19,8 +19,8 @@ import numpy as np
 import scipy.io
 
 from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, command, cover, expose,
-                      patch_around, publish, save_jpeg, turn, vivid, weave, write_list,
-                      write_split)
+                      patch_around, publish, save_jpeg, turn, vivid, weave, write_split)
+from splits import write_list
 
 # In the order of the published task (Mottaghi et al., CVPR 2014).
 CLASSES = (

@@ -23,7 +23,8 @@ from PIL import Image
 
 from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, VOID_WIDTH, background,
                       command, cover, expose, patch_around, publish, turn, vivid, weave,
-                      write_list, write_split)
+                      write_split)
+from splits import write_list
 
 CLASSES = ("wall", "floor", "red poster", "blue poster", "red board", "blue board",
            "red ramp", "blue ramp")
