@@ -23,7 +23,7 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 
 import catalog
-import nyud
+import prepare_nyud
 from archives import ArchiveError, extract
 from splits import MaterialError, check_context, write_seg11valid, write_siftflow
 from tqdm import tqdm
@@ -191,7 +191,7 @@ def get_siftflow(root):
 def get_nyud(root):
     if catalog.missing("nyud", root):
         splits, classes = get_file("nyud_splits", root), get_file("nyud_classes", root)
-        get_archive("nyud", root, lambda labelled, folder: nyud.prepare(
+        get_archive("nyud", root, lambda labelled, folder: prepare_nyud.prepare(
             labelled, splits, classes, folder))
 
 

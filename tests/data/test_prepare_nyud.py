@@ -1,7 +1,7 @@
 """NYUDv2's official files and what becomes of them."""
 
 import numpy as np
-import nyud
+import prepare_nyud
 import pytest
 import scipy.io
 import splits
@@ -13,7 +13,7 @@ from splits import MaterialError
 def prepared(nyud_files, tmp_path, monkeypatch):
     monkeypatch.setattr(splits, "NYUD_TRAINVAL", 2)
     monkeypatch.setattr(splits, "NYUD_TEST", 1)
-    nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
+    prepare_nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
     return tmp_path / "data" / "nyud"
 
 
@@ -44,7 +44,7 @@ def test_labels_are_the_40_classes(prepared):
 
 
 def test_raw_label_0_stays_unlabelled(nyud_files):
-    table = nyud.class_table(nyud_files["nyud_classes"])
+    table = prepare_nyud.class_table(nyud_files["nyud_classes"])
     assert table[0] == 0 and table[1] == 1 and len(table) == 895
 
 
@@ -57,10 +57,10 @@ def test_the_splits_and_nothing_half_done(prepared):
 
 def test_another_file_is_no_class_mapping(nyud_files, tmp_path):
     with pytest.raises(MaterialError, match="nyud_splits is no mapping of 894 labels to 40 classe"):
-        nyud.class_table(nyud_files["nyud_splits"])
+        prepare_nyud.class_table(nyud_files["nyud_splits"])
 
 
 def test_unexpected_counts_leave_nothing(nyud_files, tmp_path):
     with pytest.raises(MaterialError, match="NYUDv2 trainval has 2 images, expected 795"):
-        nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
+        prepare_nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
     assert list((tmp_path / "data").iterdir()) == []
