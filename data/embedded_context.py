@@ -17,7 +17,6 @@ from functools import partial
 
 import numpy as np
 import scipy.io
-
 from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, command, cover, expose,
                       patch_around, publish, save_jpeg, turn, vivid, weave, write_split)
 from splits import write_list

@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.io
-from PIL import Image
-
 from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, VOID_WIDTH, background,
                       command, cover, expose, patch_around, publish, turn, vivid, weave,
                       write_split)
+from PIL import Image
 from splits import write_list
 
 CLASSES = ("wall", "floor", "red poster", "blue poster", "red board", "blue board",

@@ -17,12 +17,11 @@ from functools import partial
 
 import numpy as np
 import scipy.io
-
 from embedded import (BACKGROUND_CONTRAST, CLASSES, OUTLINES, RADIUS, SHAPES, TEXTURES, VOID_WIDTH,
                       command, cover, expose, patch_around, publish, save_jpeg, surface, turn,
                       weave, write_split)
+from splits import SIFTFLOW_CATEGORIES as CATEGORIES
 
-CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 SEMANTIC = ("sky", "house", "ground", *CLASSES[1:])
 GEOMETRIC = ("sky", "horizontal", "vertical")
 ABSENT = ("ring", "cross")          # from the test set

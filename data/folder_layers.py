@@ -1,63 +1,58 @@
 """A data layer for one's own images, in a folder laid out like PASCAL VOC.
 
-    FOLDER/JPEGImages/NAME.jpg                          or .jpeg, .png
+    FOLDER/JPEGImages/NAME.jpg                          or .jpeg, .png, also in capitals
     FOLDER/SegmentationClass/NAME.png                   palette or grey: class numbers, 255 = void
     FOLDER/ImageSets/Segmentation/{train,val}.txt       NAMEs, one a line
     FOLDER/classes.txt                                  optional: class names, one a line
 """
 
-import random
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from palette import VOID
+from palette import VOID, read_class_names
 from PIL import Image, ImageOps
-from seg_data import DataError, SegDataLayer, read_label_image
+from seg_data import (DataError, SegDataLayer, check_sizes, check_values, read_file, read_list)
+from seg_files import read_label_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+LABEL_SUFFIXES = (".png", ".PNG")
+SPLITS = ("train", "val")
+SHOWN = 5       # problems in a message
 
 
 class FolderSegDataLayer(SegDataLayer):
     """Images and labels of a folder in VOC layout; the directory key is `folder`.
 
-    Two keys beside those of `SegDataLayer`:
+    One key beside those of `SegDataLayer`:
 
         classes  int, default: as many as classes.txt has lines, without it 255;
                  how many classes there are
-        mirror   bool, default False: mirror every second training sample, at random
     """
 
-    directory_key = "folder"
-    defaults = {**SegDataLayer.defaults, "classes": None, "mirror": False}
+    directory_keys = ("folder",)
+    defaults = {**SegDataLayer.defaults, "classes": None}
 
     def open(self):
         super().open()
-        names, classes = len(read_class_names(self.directory)), self.params["classes"]
-        if names and classes and names != classes:
-            raise self.error(f"param_str key 'classes' is {classes}, but "
-                             f"{self.directory / 'classes.txt'} names {names} classes")
-        self.classes = classes or names or VOID
+        try:
+            names = len(class_names(self.roots["folder"], self.params["classes"]))
+        except DataError as error:
+            raise self.error(error) from None
+        self.classes = {"label": self.params["classes"] or names or VOID}
 
     def split_file(self, split):
-        return split_list(self.directory, split)
+        return split_list(self.roots["folder"], split)
 
-    def paths(self, entry):
-        images = self.directory / "JPEGImages"
-        found = (path for suffix in SUFFIXES if (path := images / (entry.name + suffix)).exists())
-        return (next(found, images / (entry.name + SUFFIXES[0])),
-                self.directory / "SegmentationClass" / f"{entry.name}.png")
+    def paths(self, name):
+        return sample_paths(self.roots["folder"], name)
 
     def read_image(self, path):
         """Camera files may be stored turned; labels are drawn on the upright picture."""
         with Image.open(path) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-    def load(self, entry, position):
-        data, label = super().load(entry, position)
-        if self.params["mirror"] and self.training and coin(self.seed, position):
-            return data[:, :, ::-1], label[:, :, ::-1]
-        return data, label
 
 
 class Description(NamedTuple):
@@ -74,32 +69,91 @@ def describe(folder):
     Raises DataError where a part of the layout is missing.
     """
     folder = Path(folder)
-    lists = [split_list(folder, split) for split in ("train", "val")]
-    for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists):
+    splits = {split: len(entries) for split, entries in read_splits(folder).items()}
+    return Description(class_names(folder) or scan_classes(folder), splits)
+
+
+def check(folder):
+    """Raise DataError, with the first few problems, unless training can use all of a folder.
+
+    Every image and label in the lists is opened and decoded: they must have equal sizes, and
+    the labels values that classes.txt names, without it 0 to 254, or 255 for void.
+    """
+    folder = Path(folder)
+    entries = {}
+    for entry in itertools.chain(*read_splits(folder).values()):
+        entries.setdefault(entry.name, entry)       # names in both lists count once
+    classes = len(class_names(folder)) or VOID
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda entry: problem(folder, entry, classes), entries.values())
+        problems = [message for message in found if message]
+    if problems:
+        more = len(problems) - SHOWN
+        raise DataError("\n  ".join([f"{folder}: {len(problems)} of {len(entries)} samples cannot "
+                                     "be used:", *problems[:SHOWN]])
+                        + (f"\n  and {more} more" if more > 0 else ""))
+
+
+def problem(folder, entry, classes):
+    """What is wrong with a sample, or None."""
+    image_path, label_path = sample_paths(folder, entry.name).values()
+    try:
+        image_shape = read_file(check_image, "image", image_path, entry.source)
+        label = read_file(read_label_image, "label", label_path, entry.source)
+        check_sizes([(image_path, image_shape), (label_path, label.shape)], entry.source)
+        check_values(label, classes, label_path, entry.source)
+    except DataError as error:
+        return str(error)
+
+
+def check_image(path):
+    """Read an image to its end; returns (height, width), upright."""
+    with Image.open(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(0x0112, 1) >= 5        # orientations 5 to 8 lie on their side
+        image.draft("RGB", (1, 1))                          # JPEG: at the least size, faster
+        image.load()
+    return (width, height) if turned else (height, width)
+
+
+def read_splits(folder):
+    """{split: entries} of a folder in VOC layout; DataError where a part of it is missing."""
+    lists = {split: split_list(folder, split) for split in SPLITS}
+    for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists.values()):
         if not path.exists():
             raise DataError(f"{folder} is not in VOC layout: {path} does not exist")
-    splits = {path.stem: len(path.read_text().split()) for path in lists}
-    for path in lists:
-        if not splits[path.stem]:
-            raise DataError(f"split list {path} is empty")
-    return Description(read_class_names(folder) or scan_classes(folder), splits)
+    return {split: read_list(path) for split, path in lists.items()}
 
 
 def split_list(folder, split):
     return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
-def read_class_names(folder):
-    """The lines of classes.txt; none without the file."""
+def sample_paths(folder, name):
+    return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES),
+            "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES)}
+
+
+def find(directory, name, suffixes):
+    """The file with the first suffix that there is; without any, that with the first suffix."""
+    paths = [directory / (name + suffix) for suffix in suffixes]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def class_names(folder, count=None):
+    """The lines of classes.txt, `count` of them where it is given; none without the file."""
     path = folder / "classes.txt"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line.strip() for line in lines if line.strip()]
+    try:
+        return read_class_names(path, count) if path.exists() else []
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def scan_classes(folder):
     """class0, class1, ... up to the largest value in the labels."""
-    labels = sorted((folder / "SegmentationClass").glob("*.png"))
-    largest = max((largest_class(path) for path in labels), default=0)
+    labels = sorted((folder / "SegmentationClass").glob("*.[pP][nN][gG]"))
+    with ThreadPoolExecutor() as pool:
+        largest = max(pool.map(largest_class, labels), default=0)
     if largest == 0:
         raise DataError(f"the labels in {folder / 'SegmentationClass'} show fewer than two classes")
     return [f"class{number}" for number in range(largest + 1)]
@@ -111,8 +165,3 @@ def largest_class(path):
     except (OSError, ValueError) as error:
         raise DataError(f"label {path} cannot be read: {error}") from error
     return int(label.max(where=label != VOID, initial=0))
-
-
-def coin(seed, position):
-    """True for half of the positions, at random."""
-    return random.Random(f"{seed} {position}").random() < 0.5

@@ -10,6 +10,21 @@ VOC_CLASSES = (
     "train", "tvmonitor")
 
 
+def read_class_names(path, count=None):
+    """The names of the classes in their order: UTF-8 text, one a line; blank lines do not count.
+
+    ValueError if it is no such text, or if there are not `count` of them, where that is given.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()       # Windows writes a BOM
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a list of class names: {error}") from None
+    names = [line.strip() for line in lines if line.strip()]
+    if count is not None and len(names) != count:
+        raise ValueError(f"{path}: {len(names)} names for {count} classes")
+    return names
+
+
 def colour_map():
     """The VOC colour map: uint8 (256, 3), row = class, columns R, G, B.
 

@@ -2,7 +2,7 @@
 
     nyud/data/images/img_NAME.png       colour
     nyud/data/depth/img_NAME.png        16 bit, mm, gaps filled in by the authors of the dataset
-    nyud/data/rawdepth/img_NAME.png     16 bit, mm, 0 = no depth
+    nyud/data/hha/img_NAME.png          HHA of the depth as measured, gaps included
     nyud/segmentation/img_NAME.mat      'segmentation': 1..40, 0 = unlabelled
     nyud/{train,val,trainval,test}.txt
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.io
+from hha import NYUD, hha
 from PIL import Image
 from splits import MaterialError, write_nyud
 from tqdm import tqdm
@@ -31,7 +32,7 @@ def prepare(labelled, splits, classes, root):
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=root.name + ".") as staging:
         content = Path(staging) / "content"
-        for folder in ("data/images", "data/depth", "data/rawdepth", "segmentation"):
+        for folder in ("data/images", "data/depth", "data/hha", "segmentation"):
             (content / folder).mkdir(parents=True)
         trainval, test = read_splits(splits)
         write_nyud(content, trainval, test)
@@ -60,16 +61,12 @@ def read_splits(path):
 def save(root, file, index, table):
     """Write one image and what belongs to it; MATLAB's arrays come with their axes reversed."""
     name = f"img_{FIRST + index}"
-    pictures = {"images": file["images"][index].transpose(2, 1, 0),
-                "depth": millimetres(file["depths"][index].T),
-                "rawdepth": millimetres(file["rawDepths"][index].T)}
+    image, depth, measured, label = (file[key][index].T[FRAME]
+                                     for key in ("images", "depths", "rawDepths", "labels"))
+    pictures = {"images": image, "depth": (1000 * depth).round().astype(np.uint16),
+                "hha": hha(measured, NYUD[measured.shape])}
     for folder, picture in pictures.items():
-        Image.fromarray(np.ascontiguousarray(picture[FRAME])).save(
+        Image.fromarray(np.ascontiguousarray(picture)).save(
             root / "data" / folder / f"{name}.png")
-    label = table[file["labels"][index].T[FRAME]]
-    scipy.io.savemat(root / "segmentation" / f"{name}.mat", {"segmentation": label},
+    scipy.io.savemat(root / "segmentation" / f"{name}.mat", {"segmentation": table[label]},
                      do_compression=True)
-
-
-def millimetres(metres):
-    return (1000 * metres).round().astype(np.uint16)

@@ -1,14 +1,16 @@
 """The base of the Python data layers: which sample comes next, decoding, and checks.
 
-A layer gives two tops, one sample at a time, in the size of the image:
+A layer gives one sample at a time, in the size of the image. Tops are of two kinds:
 
-    data   float32 (1, 3, height, width): BGR, the mean subtracted, not scaled
-    label  uint8 values (1, 1, height, width): class numbers, 255 for void
+    images   float32 (1, channels, height, width), the mean subtracted, not scaled;
+             colour images are BGR
+    labels   uint8 values (1, 1, height, width): class numbers, 255 for void
 
-A subclass says where split lists, images and labels lie (`VOCSegDataLayer` is an example), with
+A subclass says which tops there are, where split lists and files lie, and how they are decoded
+where they are not colour images and label images (`VOCSegDataLayer` is an example):
 
     split_file(split)   the path of the list of a split, one name a line
-    paths(entry)        the paths of the image and the label of an Entry
+    paths(name)         {top: path} of the files of a sample
 """
 
 import ast
@@ -20,8 +22,9 @@ from typing import NamedTuple
 
 import caffe
 import numpy as np
+from augment import apply_move, draw_move
 from palette import VOID
-from PIL import Image
+from seg_files import class_numbers, read_label_image, read_rgb, subtract_mean
 
 
 class DataError(RuntimeError):
@@ -35,44 +38,54 @@ class Entry(NamedTuple):
 
 
 class SegDataLayer(caffe.Layer):
-    """Images and label maps, one at a time.
+    """Images and label maps, one sample at a time.
 
     `param_str` is a dictionary literal with the keys
 
-        (directory)  str, the root of the data set; the subclass names the key
+        (directory)  str, a root of the data set; the subclass names the key
         split        str, the list to read; training splits have 'train' in their name
-        mean         3 numbers B, G, R that are subtracted from every pixel
+        mean         3 numbers B, G, R that are subtracted from every pixel; data sets with a mean
+                     of their own have no such key
         randomize    bool, default True: draw training samples at random with replacement;
                      other splits are always read in order
         seed         int, default None: a different order every time
         start        int, default 0: skip that many samples, to continue a training run
+        mirror       bool, default False: mirror every second training sample, at random
+        jitter       int, default 0: move training samples by up to that many pixels in each
+                     direction; what comes in from outside has the mean, and the label void
 
-    The order depends on seed and start only. reshape() loads the next sample and shapes the
-    tops for it, forward() hands it over and moves on, as in the published layers. The sample
-    after it is decoded in the background; what is wrong with it is raised when its turn comes.
+    Order, mirroring and jitter depend on seed and start only. reshape() loads the next sample and
+    shapes the tops for it, forward() hands it over and moves on, as in the published layers. The
+    sample after it is decoded in the background; what is wrong with it is raised when its turn
+    comes.
     """
 
-    directory_key = None                # the name of the directory key
-    classes = 21                        # label values 0 .. classes-1 and 255 are allowed
-    defaults = {"randomize": True, "seed": None, "start": 0}
+    # What a subclass defines anew.
+    directory_keys = ()
+    required = ("split", "mean")        # keys beside the directories
+    defaults = {"randomize": True, "seed": None, "start": 0, "mirror": False, "jitter": 0}
+    tops = ("data", "label")            # in order
+    classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
+    first_class = 0                     # the value that is stored for class 0
+    void_values = ()                    # values that are stored for void, beside 255
+    mean = None                         # (3, 1, 1): B, G, R, where it is not in param_str
 
     def setup(self, bottom, top):
-        if len(bottom) != 0 or len(top) != 2:
-            raise self.error("expected no bottoms and the two tops data and label, got "
-                             f"{len(bottom)} bottoms and {len(top)} tops")
         self.open()
+        if len(bottom) != 0 or len(top) != len(self.tops):
+            raise self.error(f"expected no bottoms and the tops {' and '.join(self.tops)}, got "
+                             f"{len(bottom)} bottoms and {len(top)} tops")
         self.prefetch()
 
     def open(self):
         """Read the parameters and the split list, and put the samples in order."""
         self.params = self.read_params()
-        split, seed, start = (self.params[key] for key in ("split", "seed", "start"))
-        if not isinstance(start, int) or start < 0:
-            raise self.error(f"param_str key 'start' is {start!r}, expected 0 or more samples")
-        self.mean = self.read_mean(self.params["mean"])
-        self.directory = self.existing(Path(self.params[self.directory_key]))
-        self.entries = self.read_split(self.existing(self.split_file(split)))
-        self.training = "train" in split
+        if "mean" in self.required:
+            self.mean = self.read_mean(self.params["mean"])
+        self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
+        self.entries = self.read_split(self.params["split"])
+        self.training = "train" in self.params["split"]
+        seed, start = self.params["seed"], self.params["start"]
         self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
         shuffled = self.training and self.params["randomize"]
         order = sample_order(len(self.entries), self.seed if shuffled else None)
@@ -97,51 +110,48 @@ class SegDataLayer(caffe.Layer):
         self.sample = self.worker.submit(self.load, self.entries[index], position)
 
     def load(self, entry, position):
-        """data float32 (3, height, width), label uint8 (1, height, width) of an entry.
+        """The arrays (channels, height, width) of an entry, one a top.
 
         `position` counts the samples of this run, `start` included.
         """
-        image_path, label_path = self.paths(entry)
-        image = self.read(self.read_image, "image", image_path, entry)
-        label = self.read(self.read_label, "label", label_path, entry)
-        if image.shape[:2] != label.shape:
-            raise self.error(f"image {image_path} is {size(image)}, but its label {label_path} "
-                             f"is {size(label)} (width x height), {entry.source}")
-        self.check_values(label, image_path, label_path, entry)
-        return subtract_mean(image, self.mean), label[None]
-
-    def read(self, reader, kind, path, entry):
-        """reader(path), with errors that say which line of which list asked for the file."""
+        paths = self.paths(entry.name)
         try:
-            return reader(path)
-        except FileNotFoundError:
-            raise self.error(f"{kind} {path} does not exist, {entry.source}") from None
-        except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
-            raise self.error(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
-                             f"{entry.source}") from error
+            arrays = {top: self.read_top(top, paths[top], entry.source) for top in self.tops}
+            check_sizes([(paths[top], array.shape) for top, array in arrays.items()], entry.source)
+        except DataError as error:
+            raise self.error(error) from error
+        if self.training:
+            move = draw_move(self.seed, position, self.params["mirror"], self.params["jitter"])
+            arrays = {top: apply_move(array, move, VOID if top in self.classes else 0)
+                      for top, array in arrays.items()}
+        return list(arrays.values())
 
-    def check_values(self, label, image_path, label_path, entry):
-        counts = np.bincount(label.ravel(), minlength=256)
-        wrong = np.flatnonzero(counts[self.classes:VOID]) + self.classes
-        if wrong.size:
-            raise self.error(
-                f"image {image_path} has label values {', '.join(map(str, wrong))} in "
-                f"{label_path}, allowed are 0 to {self.classes - 1} and {VOID}, {entry.source}")
+    def read_top(self, top, path, source):
+        if top not in self.classes:
+            return read_file(lambda path: self.decode_image(top, path), "image", path, source)
+        numbers = read_file(lambda path: class_numbers(
+            self.read_label(path), self.first_class, self.void_values), "label", path, source)
+        check_values(numbers, self.classes[top], path, source)
+        return numbers[None].astype(np.uint8, copy=False)
 
     # What a subclass may define anew.
+
+    def decode_image(self, top, path):
+        """The image of a top, float32 (channels, height, width), the mean subtracted."""
+        return subtract_mean(self.read_image(path), self.mean)
 
     def read_image(self, path):
         """The image, uint8 (height, width, 3) in RGB order."""
         return read_rgb(path)
 
     def read_label(self, path):
-        """The label, uint8 (height, width)."""
+        """The label as it is stored, (height, width)."""
         return read_label_image(path)
 
     # Parameters.
 
     def read_params(self):
-        required = {self.directory_key, "split", "mean"}
+        required = {*self.directory_keys, *self.required}
         allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
         try:
             given = dict(ast.literal_eval(self.param_str))
@@ -152,20 +162,30 @@ class SegDataLayer(caffe.Layer):
             raise self.error(f"param_str has unknown {key_list(unknown)}; {allowed}")
         if missing := required - given.keys():
             raise self.error(f"param_str lacks {key_list(missing)}; {allowed}")
-        return {**self.defaults, **given}
+        params = {**self.defaults, **given}
+        self.check_kinds(params)
+        return params
+
+    def check_kinds(self, params):
+        for key in ("split", *self.directory_keys):
+            if not isinstance(params[key], str):
+                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected a string")
+        for key, unit in (("start", "samples"), ("jitter", "pixels")):
+            if not isinstance(params[key], int) or params[key] < 0:
+                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
+                                 f"{unit}")
 
     def read_mean(self, mean):
-        if np.shape(mean) != (3,):
+        if (not isinstance(mean, (tuple, list)) or len(mean) != 3
+                or not all(isinstance(value, (int, float)) for value in mean)):
             raise self.error(f"param_str key 'mean' is {mean!r}, expected three numbers B, G, R")
-        return np.array(mean, float).reshape(3, 1, 1)
+        return np.reshape(mean, (3, 1, 1))
 
-    def read_split(self, path):
-        entries = [Entry(line.strip(), f"{path}:{number}")
-                   for number, line in enumerate(path.read_text().splitlines(), 1)
-                   if line.strip()]
-        if not entries:
-            raise self.error(f"split list {path} is empty")
-        return entries
+    def read_split(self, split):
+        try:
+            return read_list(self.split_file(split))
+        except DataError as error:
+            raise self.error(error) from error
 
     def existing(self, path):
         if not path.exists():
@@ -188,34 +208,51 @@ def sample_order(count, seed=None):
     return (draws.randint(0, count - 1) for _ in itertools.count())
 
 
-def read_rgb(path):
-    """An image file as uint8 (height, width, 3)."""
-    with Image.open(path) as image:
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+def read_list(path):
+    """The entries of a split list, UTF-8 text with one name a line; blank lines do not count."""
+    if not path.exists():
+        raise DataError(f"split list {path} does not exist (looked in {Path.cwd()})")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()       # Windows writes a BOM
+    except UnicodeDecodeError as error:
+        raise DataError(f"split list {path} is not UTF-8 text: {error}") from None
+    entries = [Entry(line.strip(), f"{path}:{number}")
+               for number, line in enumerate(lines, 1) if line.strip()]
+    if not entries:
+        raise DataError(f"split list {path} is empty")
+    return entries
 
 
-def read_label_image(path):
-    """A palette or grey image file as uint8 (height, width); the values are class numbers."""
-    with Image.open(path) as image:
-        if image.mode not in ("P", "L", "1"):
-            raise ValueError(f"its mode is {image.mode}, expected a palette or 8-bit grey image "
-                             "with class numbers as values")
-        return np.asarray(image).astype(np.uint8, copy=False)
+def read_file(reader, kind, path, source):
+    """reader(path), with errors that say which line of which list asked for the file."""
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise DataError(f"{kind} {path} does not exist, {source}") from None
+    except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
+        raise DataError(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
+                        f"{source}") from error
 
 
-def subtract_mean(image, mean):
-    """RGB uint8 (height, width, 3) -> BGR minus `mean`, float32 (3, height, width).
-
-    The difference is taken in double precision and rounded once, as NumPy does it in the
-    published layers.
-    """
-    bgr = image[:, :, ::-1].transpose(2, 0, 1)
-    out = np.empty(bgr.shape, np.float32)
-    return np.subtract(bgr, mean, out=out, casting="same_kind")
+def check_sizes(shapes, source):
+    """Raise DataError unless all [(path, shape)] agree in height and width, the last two."""
+    (first, expected), *others = shapes
+    for path, shape in others:
+        if shape[-2:] != expected[-2:]:
+            raise DataError(f"{first} is {size(expected)}, but {path} is {size(shape)} "
+                            f"(width x height), {source}")
 
 
-def size(array):
-    return f"{array.shape[1]}x{array.shape[0]}"
+def check_values(numbers, classes, path, source):
+    """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
+    wrong = np.unique(numbers[(numbers < 0) | (numbers >= classes) & (numbers != VOID)])
+    if wrong.size:
+        raise DataError(f"label {path} has values {', '.join(map(str, wrong))}, allowed are 0 to "
+                        f"{classes - 1} and {VOID}, {source}")
+
+
+def size(shape):
+    return f"{shape[-1]}x{shape[-2]}"
 
 
 def key_list(keys):

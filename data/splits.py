@@ -5,9 +5,9 @@ from pathlib import PureWindowsPath
 
 SBD_TRAIN, SEG11VALID = 8498, 736
 CONTEXT_TRAIN, CONTEXT_VAL = 4998, 5105
-SIFTFLOW_IMAGES, SIFTFLOW_TEST = 2688, 200
+SIFTFLOW_TRAINVAL, SIFTFLOW_TEST = 2486, 200    # of 2,688; two have no annotation
+SIFTFLOW_UNANNOTATED = {"highway_bost181", "street_urb506"}
 SIFTFLOW_CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
-SIFTFLOW_UNANNOTATED = {"highway_bost181", "street_urb506"}     # of the images that do not test
 NYUD_TRAINVAL, NYUD_TEST = 795, 654
 # Gupta et al.'s part of trainval to validate on, as the published val.txt: first-last of each run.
 NYUD_VAL = """
@@ -66,7 +66,6 @@ def write_siftflow(root):
     """Write test.txt, the official test set, and trainval.txt, all others that are annotated."""
     images = root / "Images" / SIFTFLOW_CATEGORIES
     names = sorted(path.stem for path in images.glob("*.jpg"))
-    expect("SIFT Flow", names, SIFTFLOW_IMAGES, images)
     lists = list(root.rglob("TestSet*.txt"))
     if len(lists) != 1:
         raise MaterialError(f"{root} has {len(lists)} lists TestSet*.txt, expected one")
@@ -74,6 +73,7 @@ def write_siftflow(root):
     test = [PureWindowsPath(line).stem for line in read_list(lists[0])]
     expect("SIFT Flow test", set(test) & set(names), SIFTFLOW_TEST, lists[0])
     trainval = [name for name in names if name not in {*test, *SIFTFLOW_UNANNOTATED}]
+    expect("SIFT Flow trainval", trainval, SIFTFLOW_TRAINVAL, images)
     for name in test + trainval:
         for labels in ("SemanticLabels", "GeoLabels"):
             if not (root / labels / SIFTFLOW_CATEGORIES / f"{name}.mat").is_file():

@@ -1,26 +1,31 @@
 """Data layers for PASCAL VOC and for SBD, its extension (Hariharan et al., ICCV 2011)."""
 
-import scipy.io
 from seg_data import SegDataLayer
+from seg_files import read_mat
 
 
 class SBDDSegDataLayer(SegDataLayer):
     """SBD's images and class segmentations; the directory key is `sbdd_dir`.
 
-    sbdd_dir/{train,val}.txt, sbdd_dir/img/NAME.jpg, sbdd_dir/cls/NAME.mat
+    sbdd_dir/{train,val}.txt, sbdd_dir/img/NAME.jpg, and cls/NAME.mat or, in copies of SBD that
+    are converted, cls/NAME.png
     """
 
-    directory_key = "sbdd_dir"
+    directory_keys = ("sbdd_dir",)
 
     def split_file(self, split):
-        return self.directory / f"{split}.txt"
+        return self.roots["sbdd_dir"] / f"{split}.txt"
 
-    def paths(self, entry):
-        return (self.directory / "img" / f"{entry.name}.jpg",
-                self.directory / "cls" / f"{entry.name}.mat")
+    def paths(self, name):
+        root = self.roots["sbdd_dir"]
+        converted = root / "cls" / f"{name}.png"
+        return {"data": root / "img" / f"{name}.jpg",
+                "label": converted if converted.exists() else root / "cls" / f"{name}.mat"}
 
     def read_label(self, path):
-        return scipy.io.loadmat(path)["GTcls"][0, 0]["Segmentation"]
+        if path.suffix == ".png":
+            return super().read_label(path)
+        return read_mat(path, "GTcls")["Segmentation"][0, 0]
 
 
 class VOCSegDataLayer(SegDataLayer):
@@ -30,11 +35,12 @@ class VOCSegDataLayer(SegDataLayer):
     voc_dir/SegmentationClass/NAME.png
     """
 
-    directory_key = "voc_dir"
+    directory_keys = ("voc_dir",)
 
     def split_file(self, split):
-        return self.directory / "ImageSets" / "Segmentation" / f"{split}.txt"
+        return self.roots["voc_dir"] / "ImageSets" / "Segmentation" / f"{split}.txt"
 
-    def paths(self, entry):
-        return (self.directory / "JPEGImages" / f"{entry.name}.jpg",
-                self.directory / "SegmentationClass" / f"{entry.name}.png")
+    def paths(self, name):
+        root = self.roots["voc_dir"]
+        return {"data": root / "JPEGImages" / f"{name}.jpg",
+                "label": root / "SegmentationClass" / f"{name}.png"}

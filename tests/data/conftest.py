@@ -15,8 +15,9 @@ def net(tmp_path):
 
     net.from_text(module, layer, param_str) takes the param_str as text.
     """
-    def make(module, layer, tops=("data", "label"), **params):
-        return from_text(module, layer, str({"mean": MEAN, **params}), tops)
+    def make(module, layer, tops=("data", "label"), /, **params):
+        mean = {"mean": MEAN} if module in ("voc_layers", "folder_layers") else {}
+        return from_text(module, layer, str({**mean, **params}), tops)
 
     def from_text(module, layer, param_str, tops=("data", "label")):
         path = tmp_path / "data.prototxt"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from data_samples import labels, picture, sequence
-from folder_layers import coin, describe
+from folder_layers import check, describe
 from palette import label_image
 from PIL import Image
 from seg_data import DataError
@@ -24,57 +24,20 @@ def test_missing_image_is_named(net, voc):
 
 
 def test_classes_bound_the_labels(net, voc):
-    with pytest.raises(DataError, match="values 4 in .*e.png, allowed are 0 to 3 and 255"):
+    with pytest.raises(DataError, match="e.png has values 4, allowed are 0 to 3 and 255"):
         sequence(net(*FOLDER, folder=str(voc), split="val", classes=4), 5)
 
 
 def test_classes_txt_bounds_the_labels(net, voc):
     (voc / "classes.txt").write_text("sky\nroad\ncar\n")
-    with pytest.raises(DataError, match="values 3 in .*allowed are 0 to 2 and 255"):
+    with pytest.raises(DataError, match="d.png has values 3, allowed are 0 to 2 and 255"):
         sequence(net(*FOLDER, folder=str(voc), split="val"), 5)
 
 
 def test_classes_must_agree_with_classes_txt(net, voc):
     (voc / "classes.txt").write_text("sky\nroad\ncar\n")
-    with pytest.raises(DataError, match="'classes' is 5, but .*classes.txt names 3 classes"):
+    with pytest.raises(DataError, match="'input'.*classes.txt: 3 names for 5 classes"):
         net(*FOLDER, folder=str(voc), split="val", classes=5)
-
-
-def striped(voc):
-    """Labels and red channels that count the columns, in every sample."""
-    columns = np.arange(9, dtype=np.uint8) * np.ones((7, 1), np.uint8)
-    for name in "abcde":
-        label_image(columns).save(voc / "SegmentationClass" / f"{name}.png")
-        image = np.stack([columns] * 3, axis=-1)
-        Image.fromarray(image).save(voc / "JPEGImages" / f"{name}.jpg", "PNG")
-
-
-def mirrored(net, count):
-    """For each of the next samples: is it mirrored? Image and label must agree."""
-    found = []
-    for _ in range(count):
-        net.forward()
-        label, red = net.blobs["label"].data[0, 0, 0], net.blobs["data"].data[0, 2, 0]
-        np.testing.assert_array_equal(label, red)
-        found.append(bool(label[0]))
-    return found
-
-
-def test_mirror_depends_on_seed_and_position_alone(net, voc):
-    striped(voc)
-    options = dict(folder=str(voc), split="train", seed=5, mirror=True, mean=(0, 0, 0))
-    whole = mirrored(net(*FOLDER, **options), 16)
-    assert whole == [coin(5, position) for position in range(16)]
-    assert 3 < sum(whole) < 13
-    assert mirrored(net(*FOLDER, **options, start=6), 10) == whole[6:]
-
-
-def test_mirror_leaves_order_and_evaluation_alone(net, voc):
-    plain = sequence(net(*FOLDER, folder=str(voc), split="train", seed=5), 8)
-    assert sequence(net(*FOLDER, folder=str(voc), split="train", seed=5, mirror=True), 8) == plain
-    striped(voc)
-    layer = net(*FOLDER, folder=str(voc), split="val", mirror=True, mean=(0, 0, 0))
-    assert not any(mirrored(layer, 8))
 
 
 def test_turned_photographs_are_set_upright(net, voc):
@@ -124,3 +87,66 @@ def test_describe_names_an_unreadable_label(voc):
     (voc / "SegmentationClass/a.png").write_text("no image")
     with pytest.raises(DataError, match="SegmentationClass/a.png cannot be read"):
         describe(voc)
+
+
+# check
+
+def test_check_accepts_what_trains(voc):
+    (voc / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    (voc / "SegmentationClass/a.png").rename(voc / "SegmentationClass/a.PNG")
+    turned = picture(0, 7, 9)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(voc / "JPEGImages/a.jpg", "JPEG", exif=exif)
+    check(str(voc))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda voc: (voc / "JPEGImages/b.jpg").unlink(), "image .*b.jpg does not exist"),
+    (lambda voc: truncate(voc / "JPEGImages/b.jpg"), "image .*b.jpg cannot be read"),
+    (lambda voc: truncate(voc / "SegmentationClass/b.png"), "label .*b.png cannot be read"),
+    (lambda voc: picture(1, 8, 6).save(voc / "JPEGImages/b.jpg", "PNG"),
+     "b.jpg is 8x6, but .*b.png is 10x7"),
+    (lambda voc: label_image(labels(7, 10)).save(voc / "SegmentationClass/b.png"),
+     "b.png has values 7, allowed are 0 to 4 and 255"),
+    (lambda voc: picture(1, 10).save(voc / "SegmentationClass/b.png"), "its mode is RGB"),
+])
+def test_check_names_the_sample(voc, damage, said):
+    (voc / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    damage(voc)
+    with pytest.raises(DataError, match=rf"1 of 5 samples cannot be used:\n.*{said}.*train.txt:2"):
+        check(voc)
+
+
+def test_check_reads_photographs_to_their_end(voc):
+    picture(0).resize((900, 700)).save(voc / "JPEGImages/a.jpg", "JPEG")
+    label_image(labels(0, 900, 700)).save(voc / "SegmentationClass/a.png")
+    check(voc)
+    truncate(voc / "JPEGImages/a.jpg")
+    with pytest.raises(DataError, match="a.jpg cannot be read: OSError"):
+        check(voc)
+
+
+def test_check_lists_the_first_few(voc):
+    names = [f"gone{number}" for number in range(9)]
+    (voc / "ImageSets/Segmentation/val.txt").write_text("\n".join(names))
+    with pytest.raises(DataError) as caught:
+        check(voc)
+    lines = str(caught.value).splitlines()
+    assert "9 of 14 samples" in lines[0] and lines[-1] == "  and 4 more"
+    assert [name in line for name, line in zip(names, lines[1:-1])] == [True] * 5
+
+
+def test_describe_counts_names_with_spaces_once(voc):
+    (voc / "ImageSets/Segmentation/val.txt").write_text("my photo 1\nmy photo 2\n")
+    assert describe(voc).splits == {"train": 5, "val": 2}
+
+
+def test_16_bit_labels_are_refused(voc):
+    Image.fromarray(labels(1, 10).astype(np.uint16)).save(voc / "SegmentationClass/b.png")
+    with pytest.raises(DataError, match="its mode is I;16, expected a palette or 8-bit grey"):
+        check(voc)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from palette import VOC_CLASSES, colour_map, label_image, overlay, shares
+from palette import VOC_CLASSES, colour_map, label_image, overlay, read_class_names, shares
 from PIL import Image
 
 
@@ -38,3 +38,14 @@ def test_shares_and_overlay_show_the_classes_present():
     colours = set(map(tuple, np.asarray(picture)[60:].reshape(-1, 3).tolist()))
     assert {(0, 0, 0), (0, 128, 0), (128, 0, 0)} <= colours       # the legend's boxes
     assert picture.getpixel((0, 0)) == (0, 0, 0) and picture.getpixel((80, 10))[1] > 60
+
+
+def test_class_names(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("\ufeffsky\r\nzebra crossing \r\n\r\ncafé\r\n".encode())
+    assert read_class_names(path) == read_class_names(path, 3) == ["sky", "zebra crossing", "café"]
+    with pytest.raises(ValueError, match="classes.txt: 3 names for 4 classes"):
+        read_class_names(path, 4)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="classes.txt: not a list of class names"):
+        read_class_names(path)

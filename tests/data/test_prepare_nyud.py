@@ -1,5 +1,6 @@
 """NYUDv2's official files and what becomes of them."""
 
+import hha
 import numpy as np
 import prepare_nyud
 import pytest
@@ -29,12 +30,17 @@ def test_images_lie_upright_without_their_frame(prepared):
     assert tuple(image[-1, -1]) == (1, 469 % 256, 599 % 256)
 
 
-def test_depth_is_in_millimetres_and_raw_depth_keeps_its_gaps(prepared):
-    depth, raw = picture(prepared, "depth", 5003), picture(prepared, "rawdepth", 5003)
+def test_depth_is_in_millimetres(prepared):
+    depth = picture(prepared, "depth", 5003)
     np.testing.assert_array_equal(depth, np.broadcast_to(3000 + np.arange(45, 470)[:, None],
                                                          (425, 560)))
-    assert (raw[:, :60] == 0).all()
-    np.testing.assert_array_equal(raw[:, 60:], depth[:, 60:])
+
+
+def test_hha_is_that_of_the_measured_depth_with_its_gaps(prepared):
+    measured = np.broadcast_to(3 + np.arange(45, 470)[:, None] / 1000, (425, 560)).copy()
+    measured[:, :60] = 0
+    np.testing.assert_array_equal(picture(prepared, "hha", 5003),
+                                  hha.hha(measured.astype(np.float32), hha.NYUD[425, 560]))
 
 
 def test_labels_are_the_40_classes(prepared):

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from augment import draw_move
 from data_samples import MEAN, labels, picture, sequence
 from palette import label_image
 from PIL import Image
@@ -117,14 +118,21 @@ def test_param_str_that_is_no_dictionary(net, text):
     assert "not a dictionary literal" in message(net.from_text, *VOC, text)
 
 
-def test_mean_that_is_not_three_numbers(net, voc):
-    assert "'mean' is (1, 2)" in message(net, *VOC, voc_dir=str(voc), split="val", mean=(1, 2))
+@pytest.mark.parametrize("mean", [(1, 2), "abc", ("1", "2", "3"), (1, 2, (3,))])
+def test_mean_that_is_not_three_numbers(net, voc, mean):
+    assert f"'mean' is {mean!r}" in message(net, *VOC, voc_dir=str(voc), split="val", mean=mean)
 
 
 @pytest.mark.parametrize("start", [-1, "3", 1.5])
 def test_start_that_is_no_count(net, voc, start):
     assert f"'start' is {start!r}" in message(net, *VOC, voc_dir=str(voc), split="val",
                                               start=start)
+
+
+@pytest.mark.parametrize("key", ["split", "voc_dir"])
+def test_text_that_is_none(net, key):
+    said = message(net, *VOC, **{"voc_dir": ".", "split": "val", key: 3})
+    assert f"param_str key '{key}' is 3, expected a string" in said
 
 
 def test_missing_directory(net, voc):
@@ -139,7 +147,7 @@ def test_missing_and_empty_split_list(net, voc):
 
 
 def test_wrong_number_of_tops(net, voc):
-    said = message(net, *VOC, tops=("data",), voc_dir=str(voc), split="val")
+    said = message(net, *VOC, ("data",), voc_dir=str(voc), split="val")
     assert "1 tops" in said and "data and label" in said
 
 
@@ -172,7 +180,7 @@ def test_label_values_out_of_range(net, voc):
     label[0, :3] = 21, 254, 255
     label_image(label).save(voc / "SegmentationClass/b.png")
     said = second_sample(net, voc)
-    assert f"image {voc / 'JPEGImages/b.jpg'} has label values 21, 254 in" in said
+    assert f"label {voc / 'SegmentationClass/b.png'} has values 21, 254, allowed are" in said
     assert "0 to 20 and 255" in said
 
 
@@ -186,3 +194,85 @@ def test_sizes_that_differ(net, voc):
 def test_colour_image_as_label(net, voc):
     picture(1, 10).save(voc / "SegmentationClass/b.png")
     assert "mode is RGB, expected a palette" in second_sample(net, voc)
+
+
+def test_split_list_that_is_no_utf8(net, voc):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.write_text("a\nb\n", encoding="utf-16")      # PowerShell's > writes it
+    assert f"split list {path} is not UTF-8 text" in message(net, *VOC, voc_dir=str(voc),
+                                                             split="val")
+
+
+def test_names_with_spaces_and_a_byte_order_mark(net, voc):
+    for path in ("JPEGImages/b.jpg", "SegmentationClass/b.png"):
+        (voc / path).rename(voc / path.replace("b.", "my photo, 2."))
+    (voc / "ImageSets/Segmentation/val.txt").write_bytes(b"\xef\xbb\xbfmy photo, 2\r\na \r\n")
+    assert sequence(net(*VOC, voc_dir=str(voc), split="val"), 2) == [1, 0]
+
+
+# Augmentation. Labels and red channels count the columns; the mean is 0.
+
+OPTIONS = dict(split="train", seed=5, mean=(0, 0, 0))
+
+
+@pytest.fixture
+def striped(voc):
+    columns = np.arange(9, dtype=np.uint8) * np.ones((7, 1), np.uint8)
+    for name in "abcde":
+        label_image(columns).save(voc / "SegmentationClass" / f"{name}.png")
+        image = np.stack([columns] * 3, axis=-1)
+        Image.fromarray(image).save(voc / "JPEGImages" / f"{name}.jpg", "PNG")
+    return str(voc)
+
+
+def samples(net, count):
+    """[(red, label)] of the next samples, each (height, width)."""
+    found = []
+    for _ in range(count):
+        net.forward()
+        found.append((net.blobs["data"].data[0, 2].copy(), net.blobs["label"].data[0, 0].copy()))
+    return found
+
+
+def test_mirror_depends_on_seed_and_position_alone(net, striped):
+    whole = samples(net(*VOC, voc_dir=striped, mirror=True, **OPTIONS), 16)
+    for red, label in whole:
+        np.testing.assert_array_equal(red, label)
+    turned = [bool(label[0, 0]) for _, label in whole]
+    assert turned == [draw_move(5, position, True, 0).mirror for position in range(16)]
+    assert 3 < sum(turned) < 13
+    rest = samples(net(*VOC, voc_dir=striped, mirror=True, start=6, **OPTIONS), 10)
+    np.testing.assert_array_equal(rest, whole[6:])
+
+
+def test_jitter_moves_image_and_label_together(net, striped):
+    found = samples(net(*VOC, voc_dir=striped, jitter=3, mirror=True, **OPTIONS), 12)
+    assert len({label.tobytes() for _, label in found}) > 6
+    for position, (red, label) in enumerate(found):
+        outside = label == 255
+        _, down, right = draw_move(5, position, True, 3)
+        assert outside.sum() == 7 * 9 - (7 - abs(down)) * (9 - abs(right))
+        np.testing.assert_array_equal(red, np.where(outside, 0, label))
+
+
+def test_augmentation_is_off_by_default_and_in_evaluation(net, striped):
+    plain = samples(net(*VOC, voc_dir=striped, **OPTIONS), 8)
+    val = samples(net(*VOC, voc_dir=striped, split="val", mean=(0, 0, 0), mirror=True, jitter=3), 8)
+    for red, label in plain + val:
+        np.testing.assert_array_equal(label[0], np.arange(9))
+        np.testing.assert_array_equal(red, label)
+
+
+def test_augmentation_leaves_the_order_alone(net, voc):
+    layer = net(*VOC, voc_dir=str(voc), mirror=True, jitter=1, **OPTIONS)
+    middles = []
+    for _ in range(20):
+        layer.forward()
+        middles.append(layer.blobs["label"].data[0, 0, 3, 4])
+    assert middles == published_order(5, 20)
+
+
+@pytest.mark.parametrize("jitter", [-1, 2.5, "32"])
+def test_jitter_that_is_no_number_of_pixels(net, voc, jitter):
+    assert f"'jitter' is {jitter!r}, expected 0 or more pixels" in message(
+        net, *VOC, voc_dir=str(voc), split="val", jitter=jitter)

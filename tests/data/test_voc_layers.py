@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.io
 from data_samples import labels, sequence
+from palette import label_image
 from seg_data import DataError
 
 SBD = ("voc_layers", "SBDDSegDataLayer")
@@ -32,6 +33,38 @@ def test_broken_mat(net, sbd, content):
         path.write_bytes(content)
     with pytest.raises(DataError, match=f"label {path} cannot be read.*train.txt:1"):
         net(*SBD, sbdd_dir=str(sbd), split="train", randomize=False)
+
+
+def test_sbd_reads_the_structure_of_the_release(net, sbd):
+    boundaries = np.empty((20, 1), object)
+    boundaries[:] = [[np.zeros((7, 9))]] * 20
+    scipy.io.savemat(sbd / "cls/a.mat", {"GTcls": {
+        "Boundaries": boundaries, "Segmentation": labels(20), "CategoriesPresent": [[20]]}})
+    assert sequence(net(*SBD, sbdd_dir=str(sbd), split="train", randomize=False), 1) == [20]
+
+
+def test_sbd_reads_converted_labels(net, sbd):
+    (sbd / "cls/b.mat").unlink()
+    label_image(labels(17)).save(sbd / "cls/b.png")
+    layer = net(*SBD, sbdd_dir=str(sbd), split="train", randomize=False)
+    assert sequence(layer, 3) == [0, 17, 2]
+
+
+@pytest.mark.parametrize("value, said", [
+    (np.nan, "63 values are no integers, the first is nan"), (2.5, "the first is 2.5")])
+def test_labels_that_are_no_integers(net, sbd, value, said):
+    scipy.io.savemat(sbd / "cls/a.mat", {"GTcls": {"Segmentation": np.full((7, 9), value)}})
+    with pytest.raises(DataError, match=f"a.mat cannot be read: ValueError: .*{said}"):
+        net(*SBD, sbdd_dir=str(sbd), split="train", randomize=False)
+
+
+def test_floating_point_labels_with_whole_values(net, sbd):
+    whole = np.full((7, 9), 3.0)
+    whole[0] = 255
+    scipy.io.savemat(sbd / "cls/a.mat", {"GTcls": {"Segmentation": whole}})
+    layer = net(*SBD, sbdd_dir=str(sbd), split="train", randomize=False)
+    sequence(layer, 1)
+    np.testing.assert_array_equal(layer.blobs["label"].data[0, 0], whole)
 
 
 def test_voc_reads_the_split_of_the_experiments(net, voc):

@@ -1,0 +1,68 @@
+"""The data layer for NYUDv2 (Silberman et al., 2012), as prepared by Gupta et al., 2013/2014."""
+
+import numpy as np
+from seg_data import SegDataLayer
+from seg_files import read_depth, read_mat, read_rgb
+
+MEAN_HHA = np.float32([132.431, 94.076, 118.477]).reshape(3, 1, 1)     # in the order of the file
+MEAN_LOG_DEPTH = np.float32(7.844)                                     # of depth in millimetres
+
+
+class NYUDSegDataLayer(SegDataLayer):
+    """Colour, depth, HHA and labels, whichever are asked for; the directory key is `nyud_dir`.
+
+    The key `tops` lists them in the order of the tops, some of
+
+        color   nyud_dir/data/images/img_NAME.png
+        depth   nyud_dir/data/depth/img_NAME.png, 16-bit, millimetres: the top is the logarithm
+                minus its mean, one channel; where depth is missing (0) it is the mean
+        hha     nyud_dir/data/hha/img_NAME.png, what `hha.py` writes
+        label   nyud_dir/segmentation/img_NAME.mat, `segmentation`: 0 for void, classes 1 to 40
+
+    Split lists are nyud_dir/SPLIT.txt.
+    """
+
+    directory_keys = ("nyud_dir",)
+    required = ("split", "tops")
+    classes = {"label": 40}
+    first_class = 1
+    void_values = (0,)
+    mean = np.float32([116.190, 97.203, 92.318]).reshape(3, 1, 1)
+
+    def open(self):
+        super().open()
+        self.tops = self.read_tops(self.params["tops"])
+
+    def read_tops(self, tops):
+        known = self.paths("")
+        if (not isinstance(tops, (list, tuple)) or not tops or not set(tops) <= set(known)
+                or len(set(tops)) < len(tops)):
+            raise self.error(f"param_str key 'tops' is {tops!r}, expected a list of some of "
+                             f"{', '.join(known)}")
+        return tuple(tops)
+
+    def split_file(self, split):
+        return self.roots["nyud_dir"] / f"{split}.txt"
+
+    def paths(self, name):
+        root = self.roots["nyud_dir"]
+        return {"color": root / "data" / "images" / f"img_{name}.png",
+                "depth": root / "data" / "depth" / f"img_{name}.png",
+                "hha": root / "data" / "hha" / f"img_{name}.png",
+                "label": root / "segmentation" / f"img_{name}.mat"}
+
+    def decode_image(self, top, path):
+        if top == "depth":
+            return log_depth(read_depth(path))[None]
+        if top == "hha":
+            return read_rgb(path).transpose(2, 0, 1) - MEAN_HHA
+        return super().decode_image(top, path)
+
+    def read_label(self, path):
+        return read_mat(path, "segmentation")
+
+
+def log_depth(depth):
+    """The logarithm of depth in millimetres minus its mean; 0 where depth is missing."""
+    logs = np.full(depth.shape, MEAN_LOG_DEPTH)
+    return np.log(depth.astype(np.float32), out=logs, where=depth > 0) - MEAN_LOG_DEPTH

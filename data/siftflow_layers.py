@@ -1,0 +1,36 @@
+"""The data layer for SIFT Flow (Liu et al., 2011): semantic and geometric classes together."""
+
+import numpy as np
+from seg_data import SegDataLayer
+from seg_files import read_mat
+
+SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
+
+
+class SIFTFlowSegDataLayer(SegDataLayer):
+    """Images with two labels each, the tops data, sem and geo; the directory key is `siftflow_dir`.
+
+    siftflow_dir/SPLIT.txt, and below the folder of the scenes in each of Images (NAME.jpg),
+    SemanticLabels and GeoLabels (NAME.mat with the labels S, 0 or -1 for void, classes from 1 on).
+    33 semantic classes; 3 geometric classes: horizontal, vertical, sky.
+    """
+
+    directory_keys = ("siftflow_dir",)
+    required = ("split",)
+    tops = ("data", "sem", "geo")
+    classes = {"sem": 33, "geo": 3}
+    first_class = 1
+    void_values = (0, -1)
+    mean = np.float32([114.578, 115.294, 108.353]).reshape(3, 1, 1)
+
+    def split_file(self, split):
+        return self.roots["siftflow_dir"] / f"{split}.txt"
+
+    def paths(self, name):
+        root = self.roots["siftflow_dir"]
+        return {"data": root / "Images" / SCENES / f"{name}.jpg",
+                "sem": root / "SemanticLabels" / SCENES / f"{name}.mat",
+                "geo": root / "GeoLabels" / SCENES / f"{name}.mat"}
+
+    def read_label(self, path):
+        return read_mat(path, "S")
