@@ -6,7 +6,8 @@ DEVICE ?= --gpu 0
 SOLVE = .venv/bin/python solvers/solve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow fidelity bench bench-quick data-voc vgg16 check-voc \
+.PHONY: help install demo test test-slow fidelity bench bench-quick data-voc data-nyud \
+	data-siftflow data-context vgg16 caffenet googlenet check-voc \
 	voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce clean
 
 help:  ## list the targets
@@ -47,8 +48,23 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
 	@.venv/bin/python data/download.py voc
 
+data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
+	@.venv/bin/python data/download.py nyud
+
+data-siftflow: .venv/done  ## download SIFT Flow (140 MB), write its splits
+	@.venv/bin/python data/download.py siftflow
+
+data-context: .venv/done  ## download PASCAL-Context and PASCAL VOC 2010 (1.4 GB)
+	@.venv/bin/python data/download.py context
+
 vgg16: .venv/done  ## download the ILSVRC VGG-16 weights (553 MB)
-	@.venv/bin/python data/download.py vgg16
+	@.venv/bin/python data/download.py $@
+
+caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
+	@.venv/bin/python data/download.py $@
+
+googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
+	@.venv/bin/python data/download.py $@
 
 # Before anything is installed: say what is missing.
 check-voc:

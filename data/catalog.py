@@ -1,4 +1,9 @@
-"""What the experiments need that is downloaded: where it lies, how large it is, how to get it."""
+"""What the experiments need that is downloaded: where it lies, how large it is, how to get it.
+
+Run by the system's Python before anything is installed, thus also by an old one (3.7).
+"""
+
+from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
@@ -15,22 +20,24 @@ class Item:
     path      the file that is there when the item is complete, relative to `ROOT`
     about     the size of the download, for people
     size      the size in bytes, None where the project has not verified it
-    checksum  "ALGORITHM:HEX" of the download
+    checksum  "ALGORITHM:HEX" of the download, None where the project knows none
     urls      where it is, tried in turn
     target    the make target that gets it
     folder    for an archive: the folder that its content becomes, relative to `ROOT`
-    inside    for an archive: the folder in it that is unpacked
+    inside    for an archive: the folder in it that is unpacked, "" for all of it
     """
     title: str
     path: str
     about: str
     size: int | None
-    checksum: str
+    checksum: str | None
     urls: tuple
     target: str
     folder: str = ""
     inside: str = ""
 
+
+BERKELEY = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
 
 ITEMS = {
     # Size and SHA-1: as published with the weights.
@@ -43,6 +50,24 @@ ITEMS = {
         urls=("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/"
               "VGG_ILSVRC_16_layers.caffemodel",),
         target="vgg16"),
+    # SHA-1: the readme of the model in BVLC Caffe.
+    "caffenet": Item(
+        title="the ILSVRC-trained CaffeNet",
+        path="ilsvrc/bvlc_reference_caffenet.caffemodel",
+        about="244 MB",
+        size=None,
+        checksum="sha1:4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        urls=("http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",),
+        target="caffenet"),
+    # SHA-1: the readme of the model in BVLC Caffe. Size: NVIDIA's jetson-inference.
+    "googlenet": Item(
+        title="the ILSVRC-trained GoogLeNet",
+        path="ilsvrc/bvlc_googlenet.caffemodel",
+        about="54 MB",
+        size=53_533_754,
+        checksum="sha1:405fc5acd08a3bb12de8ee5e23a96bec22f08204",
+        urls=("http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",),
+        target="googlenet"),
     # SHA-1: GluonCV's pascal_voc.py.
     "sbd": Item(
         title="the SBD images and segmentations",
@@ -50,10 +75,8 @@ ITEMS = {
         about="1.4 GB",
         size=None,
         checksum="sha1:7129e0a480c2d6afb02b517bb18ac54283bfaa35",
-        urls=("http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
-              "semantic_contours/benchmark.tgz",
-              "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
-              "semantic_contours/benchmark.tgz"),
+        urls=(f"http://www.eecs.berkeley.edu/{BERKELEY}",
+              f"https://www2.eecs.berkeley.edu/{BERKELEY}"),
         target="data-voc",
         folder="sbdd/dataset",
         inside="benchmark_RELEASE/dataset"),
@@ -69,6 +92,76 @@ ITEMS = {
         target="data-voc",
         folder="pascal/VOC2011",
         inside="TrainVal/VOCdevkit/VOC2011"),
+    # MD5 and the folder inside: torchvision's datasets/voc.py.
+    "voc2010": Item(
+        title="the PASCAL VOC 2010 images",
+        path="pascal/VOC2010/ImageSets/Main/val.txt",
+        about="1.4 GB",
+        size=None,
+        checksum="md5:da459979d0c395079b5c75ee67908abb",
+        urls=("http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar",
+              "https://thor.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar"),
+        target="data-context",
+        folder="pascal/VOC2010",
+        inside="VOCdevkit/VOC2010"),
+    "context": Item(
+        title="the PASCAL-Context labels",
+        path="pascal-context/labels.txt",
+        about="31 MB",
+        size=None,
+        checksum=None,
+        urls=("https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
+              "http://www.cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz"),
+        target="data-context",
+        folder="pascal-context"),
+    "context59": Item(
+        title="the list of the 59 classes of PASCAL-Context",
+        path="pascal-context/59_labels.txt",
+        about="1 kB",
+        size=None,
+        checksum=None,
+        urls=("https://cs.stanford.edu/~roozbeh/pascal-context/59_labels.txt",
+              "http://www.cs.stanford.edu/~roozbeh/pascal-context/59_labels.txt"),
+        target="data-context"),
+    "siftflow": Item(
+        title="the SIFT Flow images and labels",
+        path="sift-flow/trainval.txt",
+        about="140 MB",
+        size=None,
+        checksum=None,
+        urls=("http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip",),
+        target="data-siftflow",
+        folder="sift-flow"),
+    # Size and MD5: several independent preparations of the data, on GitHub.
+    "nyud": Item(
+        title="the NYUDv2 images, depth and labels",
+        path="nyud/trainval.txt",
+        about="3.0 GB",
+        size=2_972_037_809,
+        checksum="md5:520609c519fba3ba5ac58c8fefcc3530",
+        urls=("http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+              "https://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat"),
+        target="data-nyud",
+        folder="nyud"),
+    # Size and SHA-256: the same.
+    "nyud_splits": Item(
+        title="the splits of NYUDv2",
+        path="downloads/splits.mat",
+        about="3 kB",
+        size=2_626,
+        checksum="sha256:6e081404491a8bfba2f066beaa9713ef6046f9007aa5f799f2a350506a580cee",
+        urls=("http://horatio.cs.nyu.edu/mit/silberman/indoor_seg_sup/splits.mat",
+              "https://github.com/ankurhanda/nyuv2-meta-data/raw/master/splits.mat"),
+        target="data-nyud"),
+    # The 40 classes of Gupta et al. (CVPR 2013).
+    "nyud_classes": Item(
+        title="the 40 classes of NYUDv2",
+        path="downloads/classMapping40.mat",
+        about="10 kB",
+        size=None,
+        checksum=None,
+        urls=("https://github.com/ankurhanda/nyuv2-meta-data/raw/master/classMapping40.mat",),
+        target="data-nyud"),
 }
 
 
@@ -84,7 +177,7 @@ def missing(name, root=ROOT):
     size = file.stat().st_size if file.is_file() else None
     if size is None:
         problem = f"{file} is missing"
-    elif not item.folder and size != item.size:
+    elif not item.folder and item.size not in (None, size):
         problem = f"{file} has {size} bytes, expected {item.size}"
     else:
         return None
@@ -94,7 +187,7 @@ def missing(name, root=ROOT):
 
 def main():
     """python3 data/catalog.py NAME...: fail, saying what is missing."""
-    problems = [problem for name in sys.argv[1:] if (problem := missing(name))]
+    problems = list(filter(None, map(missing, sys.argv[1:])))
     sys.exit("error: " + "\n".join(problems) if problems else 0)
 
 

@@ -1,29 +1,31 @@
 """Download what the experiments need, as listed in `catalog`, and prepare it.
 
-    python data/download.py voc      SBD and VOC 2011, and the split seg11valid
-    python data/download.py vgg16    the ILSVRC-trained VGG-16
+    python data/download.py voc         SBD and VOC 2011, and the split seg11valid
+    python data/download.py nyud        NYUDv2
+    python data/download.py siftflow    SIFT Flow
+    python data/download.py context     VOC 2010 and PASCAL-Context
+    python data/download.py vgg16       the ILSVRC-trained VGG-16; caffenet, googlenet likewise
 
 A broken download continues where it stopped, also in a later run. Nothing takes its final name
-before its size and checksum are verified.
+before its size and checksum are verified, where the catalog has them.
 """
 
 import argparse
 import hashlib
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import sys
-import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
-import zlib
 from pathlib import Path, PurePosixPath
 
 import catalog
+import prepare_nyud
+from archives import ArchiveError, extract
+from splits import MaterialError, check_context, write_seg11valid, write_siftflow
 from tqdm import tqdm
 
 ATTEMPTS = 5            # per URL
@@ -33,11 +35,9 @@ CHUNK = 1 << 20
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError,
           ssl.SSLError)     # what another attempt may mend
 
-SBD_TRAIN, SEG11VALID = 8498, 736       # samples in the splits, as published
-
 
 class DownloadError(RuntimeError):
-    """A download that failed, is not what was expected, or is unsafe to unpack."""
+    """A download that failed or is not what was expected."""
 
 
 def fetch(item, path):
@@ -80,7 +80,7 @@ def transfer(url, part, item):
     if None not in (item.size, total) and item.size != total:
         raise DownloadError(f"{url} has {total} bytes, expected {item.size}")
     continued = response is None or response.status == http.HTTPStatus.PARTIAL_CONTENT
-    digest = hashlib.new(item.checksum.partition(":")[0])
+    digest = hashlib.new(algorithm(item))
     if continued:
         update(digest, part)
     if response is not None:
@@ -126,95 +126,97 @@ def copy(response, file, digest, total):
         raise ConnectionError(f"the connection ended after {file.tell()} of {total} bytes")
 
 
+def algorithm(item):
+    return item.checksum.partition(":")[0] if item.checksum else "sha256"
+
+
 def verify(digest, part, path, item):
-    expected = item.checksum.partition(":")[2]
-    if digest != expected:
+    if item.checksum is None:
+        print(f"{path.name}: the project knows no checksum for it, so that it is not verified; "
+              f"its {algorithm(item)} is {digest}", file=sys.stderr)
+    elif item.checksum != f"{algorithm(item)}:{digest}":
         part.unlink()
         raise DownloadError(f"{path.name} is not the expected file: checksum {digest}, expected "
                             f"{item.checksum}. It has been removed; run again to download it anew.")
 
 
-def extract(archive, inside, folder):
-    """Unpack the folder `inside` of a tar archive as `folder`, all of it or nothing.
-
-    Only plain files are accepted there, and no name may lead out of the archive.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name + ".") as staging:
-        try:
-            with tarfile.open(archive) as tar:
-                for member in tqdm(tar, desc=f"unpacking {archive.name}", unit=" files"):
-                    unpack(tar, member, inside, Path(staging))
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise DownloadError(f"{archive} cannot be unpacked: {error}") from error
-        if not (Path(staging) / inside).is_dir():
-            raise DownloadError(f"{archive} holds no folder {inside}")
-        os.replace(Path(staging) / inside, folder)
-
-
-def unpack(tar, member, inside, staging):
-    """Write one member below `staging` if it is a file in `inside`."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise DownloadError(f"{tar.name} is unsafe: '{member.name}' leads out of the archive")
-    if not name.is_relative_to(inside) or member.isdir():
-        return
-    if not member.isfile():
-        raise DownloadError(f"{tar.name} is unsafe: '{member.name}' is a link or a device")
-    target = staging / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tar.extractfile(member) as source, open(target, "wb") as out:
-        shutil.copyfileobj(source, out)
-
-
-def write_seg11valid(voc, sbd):
-    """Write the split seg11valid of VOC 2011: its val without the images of SBD's train."""
-    lists = voc / "ImageSets" / "Segmentation"
-    train = set((sbd / "train.txt").read_text().split())
-    names = [name for name in (lists / "val.txt").read_text().split() if name not in train]
-    for kind, count, expected in (("SBD train", len(train), SBD_TRAIN),
-                                  ("seg11valid", len(names), SEG11VALID)):
-        if count != expected:
-            raise DownloadError(f"{kind} has {count} images, expected {expected}: "
-                                f"{sbd / 'train.txt'}, {lists / 'val.txt'}")
-    part = lists / "seg11valid.txt.part"
-    part.write_text("".join(f"{name}\n" for name in names))
-    os.replace(part, lists / "seg11valid.txt")
-
-
-def get_archive(item, root):
-    """Download and unpack an archive, and remove it; nothing to do where its folder exists."""
-    if (root / item.folder).exists():
-        return
-    archive = root / "downloads" / PurePosixPath(item.urls[0]).name
-    if not archive.exists():
-        fetch(item, archive)
-    extract(archive, item.inside, root / item.folder)
-    archive.unlink()
-
-
-def get_vgg16(root):
-    item = catalog.ITEMS["vgg16"]
-    if catalog.missing("vgg16", root):
+def get_file(name, root):
+    """Download a single file, unless it is there; returns its path."""
+    item = catalog.ITEMS[name]
+    if catalog.missing(name, root):
         fetch(item, root / item.path)
+    return root / item.path
+
+
+def get_archive(name, root, unpack):
+    """Download an archive, hand it to unpack(archive, folder), and remove it.
+
+    Nothing is done where the folder exists; returns the folder.
+    """
+    item = catalog.ITEMS[name]
+    folder = root / item.folder
+    if not folder.exists():
+        archive = root / "downloads" / PurePosixPath(item.urls[0]).name
+        if not archive.exists():
+            fetch(item, archive)
+        unpack(archive, folder)
+        archive.unlink()
+    return folder
+
+
+def get_folder(name, root):
+    """Download and unpack an archive, unless its folder exists; returns the folder."""
+    inside = catalog.ITEMS[name].inside
+    return get_archive(name, root, lambda archive, folder: extract(archive, inside, folder))
 
 
 def get_voc(root):
-    sbd, voc = catalog.ITEMS["sbd"], catalog.ITEMS["voc2011"]
-    get_archive(sbd, root)
-    get_archive(voc, root)
+    sbd, voc = get_folder("sbd", root), get_folder("voc2011", root)
     if catalog.missing("voc2011", root):
-        write_seg11valid(root / voc.folder, root / sbd.folder)
+        write_seg11valid(voc, sbd)
+
+
+def get_context(root):
+    voc, context = get_folder("voc2010", root), get_folder("context", root)
+    get_file("context59", root)
+    check_context(voc, context)
+
+
+def get_siftflow(root):
+    folder = get_folder("siftflow", root)
+    if catalog.missing("siftflow", root):
+        write_siftflow(folder)
+
+
+def get_nyud(root):
+    if catalog.missing("nyud", root):
+        splits, classes = get_file("nyud_splits", root), get_file("nyud_classes", root)
+        get_archive("nyud", root, lambda labelled, folder: prepare_nyud.prepare(
+            labelled, splits, classes, folder))
+
+
+DATASETS = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
+WEIGHTS = ("vgg16", "caffenet", "googlenet")
+
+
+def get(what, root):
+    """Download and prepare a dataset or weights, whatever of it is not there yet."""
+    if what in DATASETS:
+        DATASETS[what](root)
+    else:
+        get_file(what, root)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Download data and weights.")
-    parser.add_argument("what", choices=("voc", "vgg16"))
+    parser.add_argument("what", choices=(*DATASETS, *WEIGHTS))
     what = parser.parse_args().what
     try:
-        {"voc": get_voc, "vgg16": get_vgg16}[what](catalog.ROOT)
-    except DownloadError as error:
+        get(what, catalog.ROOT)
+    except (DownloadError, ArchiveError, MaterialError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped. What has arrived is kept; the same command continues.")
     print(f"{what}: complete")
 
 

@@ -2,6 +2,8 @@
 
     python data/embedded.py DIR [--seed 0] [--train 360] [--val 60]
 
+`embedded_nyud`, `embedded_siftflow` and `embedded_context` draw other scenes in the same manner.
+
 Training scenes are written in SBD layout to DIR/sbdd/dataset (split train), held-out scenes in
 VOC layout to DIR/pascal/VOC2011 (split seg11valid), where the real data lie under data/.
 `crops` gives single shapes with their class, for a classifier.
@@ -21,6 +23,7 @@ import numpy as np
 import scipy.io
 from palette import VOID, label_image
 from PIL import Image
+from splits import write_list
 from tqdm import tqdm
 
 # A class is recognised by its shape for certain; colour and texture are good guesses.
@@ -129,12 +132,21 @@ def crops(seed, n, size):
 
 def paint(rng, image, label, number, centre):
     """Draw a shape of class `number` at `centre` (x, y) into image and label, in place."""
-    radius = np.exp(rng.uniform(*np.log(RADIUS)))
-    patch, x, y = patch_around(centre, 1.6 * radius + 2, label.shape)
-    distance = radius * OUTLINES[number - 1](*(turn(rng, x, y) / radius))
+    patch, x, y, distance = place(rng, OUTLINES[number - 1], centre, label.shape)
     cover(image[patch], distance, surface(rng, x, y, number))
     label[patch][distance < VOID_WIDTH] = VOID
     label[patch][distance < 0] = number
+
+
+def place(rng, outline, centre, bounds, flat=1.0):
+    """A shape of random size and direction: the slices of the image in which it lies, x and y
+    there from its centre, and the distance to its outline in px, negative inside.
+
+    `flat` is the height of the shape as a share of its width, for one seen from the side.
+    """
+    radius = np.exp(rng.uniform(*np.log(RADIUS)))
+    patch, x, y = patch_around(centre, 1.6 * radius + 2, bounds)
+    return patch, x, y, flat * radius * outline(*(turn(rng, x, y / flat) / radius))
 
 
 def cover(image, distance, colours):
@@ -243,10 +255,6 @@ def write_split(list_file, seed, count, make, save):
         save(name, *make(np.random.default_rng((*seed, index))))
     write_list(list_file, names)
     return names
-
-
-def write_list(path, names):
-    path.write_text("".join(f"{name}\n" for name in names))
 
 
 def save_jpeg(image, path):

@@ -17,10 +17,9 @@ from functools import partial
 
 import numpy as np
 import scipy.io
-
-from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, command, cover, expose,
-                      patch_around, publish, save_jpeg, turn, vivid, weave, write_list,
-                      write_split)
+from embedded import (OUTLINES, TEXTURE_CONTRAST, TEXTURES, command, cover, expose, place, publish,
+                      save_jpeg, vivid, weave, write_split)
+from splits import write_list
 
 # In the order of the published task (Mottaghi et al., CVPR 2014).
 CLASSES = (
@@ -69,10 +68,8 @@ def full_label(kind):
 
 def put(rng, image, label, kind):
     """Draw a shape of any outline and of that kind into image and label, in place."""
-    radius = np.exp(rng.uniform(*np.log(RADIUS)))
-    patch, x, y = patch_around(rng.uniform(0, label.shape[::-1]), 1.6 * radius + 2, label.shape)
     outline = OUTLINES[rng.integers(len(OUTLINES))]
-    distance = radius * outline(*(turn(rng, x, y) / radius))
+    patch, x, y, distance = place(rng, outline, rng.uniform(0, label.shape[::-1]), label.shape)
     cover(image[patch], distance, surface(rng, x, y, kind))
     label[patch][distance < 0] = full_label(kind)
 

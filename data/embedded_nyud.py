@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.io
+from embedded import (OUTLINES, TEXTURE_CONTRAST, TEXTURES, VOID_WIDTH, background, command, cover,
+                      expose, place, publish, vivid, weave, write_split)
 from PIL import Image
-
-from embedded import (OUTLINES, RADIUS, TEXTURE_CONTRAST, TEXTURES, VOID_WIDTH, background,
-                      command, cover, expose, patch_around, publish, turn, vivid, weave,
-                      write_list, write_split)
+from splits import write_list
 
 CLASSES = ("wall", "floor", "red poster", "blue poster", "red board", "blue board",
            "red ramp", "blue ramp")
@@ -87,11 +86,8 @@ def empty_room(rng, camera):
 
 def put(rng, room, number):
     """Draw a shape of class `number` into the room, where nothing nearer hides it."""
-    radius = np.exp(rng.uniform(*np.log(RADIUS)))
-    centre = rng.uniform(0, SIDE[::-1])
-    patch, x, y = patch_around(centre, 1.6 * radius + 2, SIDE)
     outline = OUTLINES[rng.integers(len(OUTLINES))]
-    distance = radius * outline(*(turn(rng, x, y) / radius))
+    patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE)
     kind, hue = divmod(number - 3, len(HUES))
     if kind > 0:
         lean = rng.uniform(*LEAN) if kind == 2 else 0.0

@@ -17,12 +17,10 @@ from functools import partial
 
 import numpy as np
 import scipy.io
+from embedded import (BACKGROUND_CONTRAST, CLASSES, OUTLINES, SHAPES, TEXTURES, VOID_WIDTH, command,
+                      cover, expose, place, publish, save_jpeg, surface, weave, write_split)
+from splits import SIFTFLOW_CATEGORIES as CATEGORIES
 
-from embedded import (BACKGROUND_CONTRAST, CLASSES, OUTLINES, RADIUS, SHAPES, TEXTURES, VOID_WIDTH,
-                      command, cover, expose, patch_around, publish, save_jpeg, surface, turn,
-                      weave, write_split)
-
-CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 SEMANTIC = ("sky", "house", "ground", *CLASSES[1:])
 GEOMETRIC = ("sky", "horizontal", "vertical")
 ABSENT = ("ring", "cross")          # from the test set
@@ -82,14 +80,12 @@ def border(region):
 
 def put(rng, image, semantic, geometric, region, number):
     """Draw the shape of class `number` (of `CLASSES`) into image and labels, in place."""
-    radius = np.exp(rng.uniform(*np.log(RADIUS)))
     centre = rng.uniform(0, SIDE, 2)
-    patch, x, y = patch_around(centre, 1.6 * radius + 2, region.shape)
     geometry = REGION_GEOMETRY[region[tuple(centre[::-1].astype(int))]]
     if geometry == HORIZONTAL and rng.random() < 0.5:
         geometry = VERTICAL
     flat = FLATTENED if geometry == HORIZONTAL else 1.0
-    distance = radius * OUTLINES[number - 1](*(turn(rng, x, y / flat) / radius)) * flat
+    patch, x, y, distance = place(rng, OUTLINES[number - 1], centre, region.shape, flat)
     brightness = {SKY: 1.0, HORIZONTAL: LIGHT, VERTICAL: SHADE}[geometry]
     cover(image[patch], distance, brightness * surface(rng, x, y, number))
     for label, value, unlabelled in ((semantic, SEMANTIC.index(CLASSES[number]) + 1, 0),

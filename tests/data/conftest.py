@@ -1,6 +1,8 @@
 """Tiny data sets on disk, and nets that consist of one data layer."""
 
 import caffe
+import h5py
+import numpy as np
 import pytest
 import scipy.io
 from data_samples import MEAN, labels, picture
@@ -57,3 +59,27 @@ def sbd(tmp_path):
         scipy.io.savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": labels(number)}})
     (root / "train.txt").write_text("a\nb\nc\n")
     return root
+
+
+@pytest.fixture
+def nyud_files(tmp_path):
+    """NYUDv2's official files with three images, by their names in the catalog.
+
+    Image 5001 + i is 480×640 with red = i and, at row v and column u, green v % 256 and blue
+    u % 256, depth 1 + i + v / 1000 m and raw label v; the second image tests.
+    """
+    count = 3
+    v, u = np.mgrid[:480, :640]
+    images = np.stack([np.stack([np.full_like(v, i), v % 256, u % 256]) for i in range(count)])
+    depths = np.stack([1 + i + v / 1000 for i in range(count)])
+    paths = {name: tmp_path / name for name in ("nyud", "nyud_splits", "nyud_classes")}
+    with h5py.File(paths["nyud"], "w") as file:        # MATLAB's axes come reversed
+        file["images"] = images.astype(np.uint8).swapaxes(2, 3)
+        file["depths"] = depths.astype(np.float32).swapaxes(1, 2)
+        file["rawDepths"] = np.where(u < 100, 0, depths).astype(np.float32).swapaxes(1, 2)
+        file["labels"] = np.stack([v.T] * count).astype(np.uint16)
+    with open(paths["nyud_splits"], "wb") as file:
+        scipy.io.savemat(file, {"trainNdxs": [[1], [3]], "testNdxs": [[2]]})
+    with open(paths["nyud_classes"], "wb") as file:
+        scipy.io.savemat(file, {"mapClass": np.arange(894)[None] % 40 + 1})
+    return paths

@@ -1,5 +1,7 @@
 """The table of downloads, and what is said when one is missing."""
 
+import ast
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +14,13 @@ import pytest
     ("vgg16", "ilsvrc/VGG_ILSVRC_16_layers.caffemodel", "553 MB", "make vgg16"),
     ("sbd", "sbdd/dataset/train.txt", "1.4 GB", "make data-voc"),
     ("voc2011", "pascal/VOC2011/ImageSets/Segmentation/seg11valid.txt", "1.7 GB",
-     "make data-voc")])
+     "make data-voc"),
+    ("voc2010", "pascal/VOC2010/ImageSets/Main/val.txt", "1.4 GB", "make data-context"),
+    ("context", "pascal-context/labels.txt", "31 MB", "make data-context"),
+    ("siftflow", "sift-flow/trainval.txt", "140 MB", "make data-siftflow"),
+    ("nyud", "nyud/trainval.txt", "3.0 GB", "make data-nyud"),
+    ("caffenet", "ilsvrc/bvlc_reference_caffenet.caffemodel", "244 MB", "make caffenet"),
+    ("googlenet", "ilsvrc/bvlc_googlenet.caffemodel", "54 MB", "make googlenet")])
 def test_missing_says_file_size_command_and_the_way_without(tmp_path, name, path, size, target):
     said = catalog.missing(name, tmp_path)
     for part in (str(tmp_path / path), size, f"`{target}`", "`make demo` needs no download"):
@@ -34,6 +42,28 @@ def test_a_file_of_the_wrong_size_is_not_there(tmp_path, monkeypatch):
     assert "has 4 bytes, expected 3" in catalog.missing("vgg16", tmp_path)
     path.write_bytes(b"abc")
     assert catalog.missing("vgg16", tmp_path) is None
+
+
+def test_a_file_of_unknown_size_is_there_whatever_its_size(tmp_path):
+    path = tmp_path / catalog.ITEMS["caffenet"].path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"abcd")
+    assert catalog.missing("caffenet", tmp_path) is None
+
+
+def test_every_item_has_a_make_target_and_a_checksum_that_hashlib_knows():
+    makefile = (catalog.ROOT.parent / "Makefile").read_text()
+    for item in catalog.ITEMS.values():
+        assert f"\n{item.target}: " in makefile
+        if item.checksum:
+            algorithm, _, digest = item.checksum.partition(":")
+            assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
+
+
+def test_an_old_python_runs_it_as_far_as_its_message():
+    """Its syntax is 3.7's, and it evaluates no annotation, which may be newer than that."""
+    ast.parse((catalog.ROOT / "catalog.py").read_text(), feature_version=(3, 7))
+    assert all(isinstance(kind, str) for kind in catalog.Item.__annotations__.values())
 
 
 def test_the_items_lie_in_the_repository():

@@ -1,15 +1,17 @@
-"""Downloads against a local server: whole, resumed, broken, wrong; and unsafe archives."""
+"""Downloads against a local server: whole, resumed, broken, wrong; and what is made of them."""
 
 import hashlib
-import io
-import tarfile
+import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import archives
 import catalog
 import download
 import pytest
+import splits
+from data_samples import tar, zipped
 from download import DownloadError
 
 CONTENT = bytes(range(256)) * 400
@@ -184,107 +186,122 @@ def test_a_wrong_size_is_refused_before_the_download(server, target):
     assert only(target) == []
 
 
-# Archives.
-
-def archive(path, *members, mode="w"):
-    """A tar archive of (name, content) files, or of TarInfo members."""
-    with tarfile.open(path, mode) as tar:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
-            else:
-                info = tarfile.TarInfo(member[0])
-                info.size = len(member[1])
-                tar.addfile(info, io.BytesIO(member[1]))
-    return path
-
-
-def special(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_extract_takes_the_folder_alone(tmp_path, mode):
-    path = archive(tmp_path / "a.tar", ("top/data/img/a", b"A"), ("top/code", b"C"),
-                   ("./top/data/b", b"B"), mode=mode)
-    download.extract(path, "top/data", tmp_path / "out" / "set")
-    found = {str(file.relative_to(tmp_path / "out")): file.read_bytes()
-             for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    assert found == {"set/img/a": b"A", "set/b": b"B"}
-
-
-@pytest.mark.parametrize("evil", [
-    ("../evil", b"E"), ("top/../../evil", b"E"), ("/tmp/evil", b"E"),
-    special("top/link", tarfile.SYMTYPE, "/etc"), special("top/link", tarfile.LNKTYPE, "top/a"),
-    special("top/device", tarfile.CHRTYPE), special("top/pipe", tarfile.FIFOTYPE)])
-def test_an_unsafe_archive_is_refused_whole(tmp_path, evil):
-    path = archive(tmp_path / "a.tar", ("top/a", b"A"), evil)
-    with pytest.raises(DownloadError, match=f"{path} is unsafe"):
-        download.extract(path, "top", tmp_path / "out" / "set")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_truncated_archive_and_one_without_the_folder(tmp_path):
-    path = archive(tmp_path / "a.tgz", ("top/a", bytes(5000)), mode="w:gz")
-    with pytest.raises(DownloadError, match="holds no folder other"):
-        download.extract(path, "other", tmp_path / "out" / "set")
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DownloadError, match=f"{path} cannot be unpacked"):
-        download.extract(path, "top", tmp_path / "out" / "set")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-# The whole of `make data-voc`, in miniature.
-
-@pytest.fixture
-def offered(server, tmp_path, monkeypatch):
-    """SBD and VOC archives on the server: VOC's val is a, b, c; SBD's train is b, d."""
-    contents = {
-        "sbd": [("benchmark_RELEASE/dataset/train.txt", b"b\nd\n")],
-        "voc2011": [("TrainVal/VOCdevkit/VOC2011/ImageSets/Segmentation/val.txt", b"a\nb\nc\n")]}
-    for name, files in contents.items():
-        content = archive(tmp_path / name, *files).read_bytes()
-        server.files[name] = content
-        monkeypatch.setitem(catalog.ITEMS, name, replace(
-            catalog.ITEMS[name], urls=(server.url(name),),
-            checksum="md5:" + hashlib.md5(content).hexdigest()))
-    monkeypatch.setattr(download, "SBD_TRAIN", 2)
-    monkeypatch.setattr(download, "SEG11VALID", 2)
-    return tmp_path / "data"
-
-
-def test_get_voc(server, offered):
-    download.get_voc(offered)
-    assert catalog.missing("sbd", offered) is catalog.missing("voc2011", offered) is None
-    valid = offered / "pascal/VOC2011/ImageSets/Segmentation/seg11valid.txt"
-    assert valid.read_text() == "a\nc\n"
-    assert list((offered / "downloads").iterdir()) == []
-    asked = len(server.asked)
-    download.get_voc(offered)
-    assert len(server.asked) == asked
-
-
-@pytest.mark.parametrize("split, said", [("SBD_TRAIN", "SBD train has 2 images, expected 9"),
-                                         ("SEG11VALID", "seg11valid has 2 images, expected 9")])
-def test_splits_of_an_unexpected_size(offered, monkeypatch, split, said):
-    monkeypatch.setattr(download, split, 9)
-    with pytest.raises(DownloadError, match=said):
-        download.get_voc(offered)
-    assert catalog.missing("voc2011", offered)
-
-
-def test_get_vgg16_replaces_a_file_of_the_wrong_size(server, tmp_path, monkeypatch):
-    monkeypatch.setitem(catalog.ITEMS, "vgg16", item(server.url("file")))
-    path = tmp_path / catalog.ITEMS["vgg16"].path
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"half")
-    download.get_vgg16(tmp_path)
-    assert path.read_bytes() == CONTENT
-
-
 def test_a_host_that_is_not_found_is_not_tried_again(target, monkeypatch):
     monkeypatch.setattr(download, "PAUSE", 1000)
     with pytest.raises(DownloadError, match="could not download .*http://host.invalid/x"):
         download.fetch(item("http://host.invalid/x"), target)
+
+
+def test_without_a_known_checksum_what_arrived_is_told(server, target, capsys):
+    download.fetch(item(server.url("file"), size=None, checksum=None), target)
+    said = capsys.readouterr().err
+    assert "model" in said and "not verified" in said
+    assert hashlib.sha256(CONTENT).hexdigest() in said
+    assert target.read_bytes() == CONTENT
+
+
+# The make targets, in miniature.
+
+@pytest.fixture
+def offer(server, monkeypatch):
+    """offer(name, content): the server has that for the item of that name in the catalog."""
+    def put(name, content):
+        server.files[name] = content
+        monkeypatch.setitem(catalog.ITEMS, name, replace(
+            catalog.ITEMS[name], urls=(server.url(name),), size=len(content),
+            checksum="md5:" + hashlib.md5(content).hexdigest()))
+    return put
+
+
+def complete(root, *names):
+    return all(catalog.missing(name, root) is None for name in names)
+
+
+def test_get_voc(server, offer, tmp_path, monkeypatch):
+    """VOC's val is a, b, c; SBD's train is b, d."""
+    offer("sbd", tar(("benchmark_RELEASE/dataset/train.txt", b"b\nd\n")))
+    offer("voc2011", tar(("TrainVal/VOCdevkit/VOC2011/ImageSets/Segmentation/val.txt",
+                          b"a\nb\nc\n")))
+    monkeypatch.setattr(splits, "SBD_TRAIN", 2)
+    monkeypatch.setattr(splits, "SEG11VALID", 2)
+    root = tmp_path / "data"
+    download.get("voc", root)
+    assert complete(root, "sbd", "voc2011")
+    valid = root / "pascal/VOC2011/ImageSets/Segmentation/seg11valid.txt"
+    assert valid.read_text() == "a\nc\n"
+    assert list((root / "downloads").iterdir()) == []
+    asked = len(server.asked)
+    download.get("voc", root)
+    assert len(server.asked) == asked
+
+
+def test_get_context(offer, tmp_path, monkeypatch):
+    offer("voc2010", tar(("VOCdevkit/VOC2010/ImageSets/Main/train.txt", b"a\nb\n"),
+                         ("VOCdevkit/VOC2010/ImageSets/Main/val.txt", b"c\n"),
+                         ("VOCdevkit/VOC2010/JPEGImages/a.jpg", b"A")))
+    offer("context", tar(("./labels.txt", b"1: a\n"),
+                         *((f"./trainval/{name}.mat", b"M") for name in "abc"), mode="w:gz"))
+    offer("context59", b"1: a\n")
+    monkeypatch.setattr(splits, "CONTEXT_TRAIN", 2)
+    monkeypatch.setattr(splits, "CONTEXT_VAL", 1)
+    download.get("context", tmp_path)
+    assert complete(tmp_path, "voc2010", "context", "context59")
+    assert (tmp_path / "pascal-context/trainval/c.mat").read_bytes() == b"M"
+    assert (tmp_path / "pascal/VOC2010/JPEGImages/a.jpg").exists()
+
+
+def test_get_siftflow(offer, tmp_path, monkeypatch):
+    category = splits.SIFTFLOW_CATEGORIES
+    files = [(f"{folder}/{category}/{name}.{suffix}", b"X") for name in ("a", "b", "c")
+             for folder, suffix in (("Images", "jpg"), ("SemanticLabels", "mat"),
+                                    ("GeoLabels", "mat"))]
+    offer("siftflow", zipped(*files, ("TestSet1.txt", f"{category}\\b.jpg\r\n".encode())))
+    monkeypatch.setattr(splits, "SIFTFLOW_TRAINVAL", 2)
+    monkeypatch.setattr(splits, "SIFTFLOW_TEST", 1)
+    download.get("siftflow", tmp_path)
+    assert complete(tmp_path, "siftflow")
+    assert (tmp_path / "sift-flow/test.txt").read_text() == "b\n"
+    assert (tmp_path / "sift-flow/trainval.txt").read_text() == "a\nc\n"
+
+
+def test_get_nyud(offer, tmp_path, monkeypatch, nyud_files):
+    for name, path in nyud_files.items():
+        offer(name, path.read_bytes())
+    monkeypatch.setattr(splits, "NYUD_TRAINVAL", 2)
+    monkeypatch.setattr(splits, "NYUD_TEST", 1)
+    download.get("nyud", tmp_path / "data")
+    assert complete(tmp_path / "data", "nyud")
+    assert (tmp_path / "data/nyud/test.txt").read_text() == "5002\n"
+    assert not list((tmp_path / "data/downloads").glob("nyu_depth*"))
+
+
+@pytest.mark.parametrize("name", download.WEIGHTS)
+def test_weights_of_the_wrong_size_are_replaced(offer, tmp_path, name):
+    offer(name, CONTENT)
+    path = tmp_path / catalog.ITEMS[name].path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+    download.get(name, tmp_path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_an_interrupt_says_that_the_same_command_continues(server, tmp_path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download, "get", interrupted)
+    monkeypatch.setattr(sys, "argv", ["download.py", "vgg16"])
+    with pytest.raises(SystemExit, match="What has arrived is kept; the same command continues"):
+        download.main()
+
+
+@pytest.mark.parametrize("error", [download.DownloadError, splits.MaterialError,
+                                   archives.ArchiveError])
+def test_failures_are_one_line(monkeypatch, error):
+    def failing(*args):
+        raise error("what is wrong")
+
+    monkeypatch.setattr(download, "get", failing)
+    monkeypatch.setattr(sys, "argv", ["download.py", "voc"])
+    with pytest.raises(SystemExit, match="^error: what is wrong$"):
+        download.main()

@@ -70,3 +70,11 @@ def test_a_class_has_one_hue_and_one_texture():
         for seed in range(5):
             own, again = mean(seed, kind), mean(seed + 10, kind)
             assert own @ again > 0 > own @ mean(seed, opposite)
+
+
+def test_the_data_layer_reads_it_unchanged(net, made):
+    layer = net("pascalcontext_layers", "PASCALContextSegDataLayer", voc_dir=str(made / "pascal"),
+                context_dir=str(made / "pascal-context"), split="val")
+    layer.forward()
+    _, label = embedded_context.scene(np.random.default_rng((1, 1, 0)))
+    np.testing.assert_array_equal(layer.blobs["label"].data[0, 0], label // 7 % 60)

@@ -1,6 +1,7 @@
 """The embedded RGB-D dataset: geometry that agrees with the labels, in NYUDv2's layout."""
 
 import embedded_nyud
+import hha
 import numpy as np
 import pytest
 import scipy.io
@@ -37,8 +38,8 @@ def test_depth_is_that_of_a_room_without_gaps(scenes):
 def test_the_angle_is_that_of_the_surface(scenes):
     """Walls, boards: upright; floor: level; ramps lean; posters lie on a wall or the floor."""
     lean = np.degrees(embedded_nyud.LEAN)
-    for _, _, hha, label in scenes:
-        angle = hha[..., 2].astype(int) - 38
+    for _, _, planes, label in scenes:
+        angle = planes[..., 2].astype(int) - 38
         assert set(angle[np.isin(label, (WALL, *BOARDS))]) <= {90}
         assert set(angle[label == FLOOR]) <= {0}
         assert set(angle[np.isin(label, POSTERS)]) <= {0, 90}
@@ -47,16 +48,28 @@ def test_the_angle_is_that_of_the_surface(scenes):
 
 
 def test_height_is_zero_on_the_floor_and_grows_upwards_on_the_wall(scenes):
-    for _, _, hha, label in scenes:
-        assert hha[..., 1][label == FLOOR].max(initial=0) == 0
+    for _, _, planes, label in scenes:
+        assert planes[..., 1][label == FLOOR].max(initial=0) == 0
         wall = (label[1:] == WALL) & (label[:-1] == WALL)
-        assert (np.diff(hha[..., 1].astype(int), axis=0)[wall] <= 0).all()
+        assert (np.diff(planes[..., 1].astype(int), axis=0)[wall] <= 0).all()
 
 
 def test_disparity_is_inverse_to_the_depth(scenes):
-    for _, depth, hha, _ in scenes:
-        seen = hha[..., 0] < 255
-        np.testing.assert_allclose(hha[..., 0][seen] * depth[seen], 310, rtol=0.03)
+    for _, depth, planes, _ in scenes:
+        seen = planes[..., 0] < 255
+        np.testing.assert_allclose(planes[..., 0][seen] * depth[seen], 310, rtol=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hha_of_an_empty_room_is_what_hha_computes_from_its_depth(seed):
+    """The exact planes against those that are fitted: equal but for the edge of the floor."""
+    rng = np.random.default_rng(seed)
+    eye = rng.uniform(*embedded_nyud.CAMERA)
+    room = embedded_nyud.empty_room(rng, eye)
+    exact = embedded_nyud.hha(room.depth, eye - room.y * room.depth, room.angle).astype(int)
+    focal, width = embedded_nyud.FOCAL, embedded_nyud.SIDE[1]
+    fitted = hha.hha(room.depth, hha.Camera(focal, focal, width / 2, -room.y[0, 0] * focal))
+    assert (abs(fitted - exact) <= 2).mean() > 0.95
 
 
 def test_depth_sees_boards_and_ramps_but_no_posters(scenes):
@@ -98,3 +111,24 @@ def test_the_layout(tmp_path):
     np.testing.assert_allclose(picture["depth"], 1000 * scene.depth, atol=0.5)
     label = scipy.io.loadmat(root / "segmentation" / f"img_{name}.mat")["segmentation"]
     np.testing.assert_array_equal(label, scene.label)
+
+
+def test_the_data_layer_reads_it_unchanged(net, tmp_path):
+    embedded_nyud.generate(tmp_path / "made", seed=1, train=1, test=1)
+    tops = ("color", "depth", "hha", "label")
+    layer = net("nyud_layers", "NYUDSegDataLayer", tops, nyud_dir=str(tmp_path / "made" / "nyud"),
+                split="test", tops=tops)
+    layer.forward()
+    scene = embedded_nyud.scene(np.random.default_rng((1, 1, 0)))
+    assert layer.blobs["color"].data.shape == (1, 3, *embedded_nyud.SIDE)
+    np.testing.assert_allclose(layer.blobs["depth"].data[0, 0], np.log(1000 * scene.depth) - 7.844,
+                               atol=2e-3)
+    np.testing.assert_array_equal(layer.blobs["label"].data[0, 0],
+                                  np.where(scene.label, scene.label - 1., 255))
+
+
+def test_log_depth_and_hha_have_about_the_published_means(scenes):
+    """7.844 and (132.431, 94.076, 118.477), which the data layer subtracts."""
+    assert abs(np.mean([np.log(1000 * scene.depth).mean() for scene in scenes]) - 7.844) < 0.3
+    means = np.mean([scene.hha.mean(axis=(0, 1)) for scene in scenes], axis=0)
+    np.testing.assert_allclose(means, (132.431, 94.076, 118.477), atol=40)

@@ -64,3 +64,13 @@ def test_the_layout_and_the_classes_absent_from_the_test_set(tmp_path):
     assert np.min(labels[1]) == -1
     with Image.open(root / "Images" / CATEGORIES / f"{names[0]}.jpg") as image:
         assert image.format == "JPEG" and image.size == labels[0][0].shape
+
+
+def test_the_data_layer_reads_it_unchanged(net, tmp_path):
+    embedded_siftflow.generate(tmp_path / "made", seed=1, train=1, test=1)
+    layer = net("siftflow_layers", "SIFTFlowSegDataLayer", ("data", "sem", "geo"),
+                siftflow_dir=str(tmp_path / "made" / "sift-flow"), split="trainval")
+    layer.forward()
+    _, semantic, geometric = embedded_siftflow.scene(np.random.default_rng((1, 0, 0)))
+    for top, label in (("sem", semantic), ("geo", np.maximum(geometric, 0))):
+        np.testing.assert_array_equal(layer.blobs[top].data[0, 0], np.where(label, label - 1., 255))
