@@ -8,7 +8,7 @@ from . import NAMES, write
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("-o", "--output", type=Path, help="default: build/NAME")
     parser.add_argument("--width", type=float, default=1.0,
                         help="fraction of the trunk's channels (default 1)")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -126,7 +125,7 @@ def test_a_snapshot_that_is_no_use_is_named(experiment):
 def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monkeypatch, capsys):
     def step_and_interrupt(self, count, step=caffe.SGDSolver.step):
         step(self, count)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     with monkeypatch.context() as patch:
         patch.setattr(caffe.SGDSolver, "step", step_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -141,8 +140,8 @@ def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monke
 def test_a_second_ctrl_c_is_not_deferred():
     with pytest.raises(KeyboardInterrupt):
         with training.interrupts_deferred("stopping"):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             pytest.fail("went on")
 
 
