@@ -132,3 +132,15 @@ def test_log_depth_and_hha_have_about_the_published_means(scenes):
     assert abs(np.mean([np.log(1000 * scene.depth).mean() for scene in scenes]) - 7.844) < 0.3
     means = np.mean([scene.hha.mean(axis=(0, 1)) for scene in scenes], axis=0)
     np.testing.assert_allclose(means, (132.431, 94.076, 118.477), atol=40)
+
+
+def test_a_plane_leans_back_and_lies_before_what_it_hides():
+    """Inverse depth is linear in y, in the ratio tan(lean) of slope to value at y = 0."""
+    y = np.linspace(-0.4, 0.5, 50)
+    behind = 3 + y
+    depth = embedded_nyud.plane(np.random.default_rng(0), y, behind, np.radians(40))
+    slope, value = np.polyfit(y, 1 / depth, 1)
+    np.testing.assert_allclose(value + slope * y, 1 / depth)
+    assert np.degrees(np.arctan2(slope, value)) == pytest.approx(40)
+    low, high = embedded_nyud.BEFORE
+    assert low < (depth / behind).max() < high

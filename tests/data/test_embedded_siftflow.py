@@ -74,3 +74,17 @@ def test_the_data_layer_reads_it_unchanged(net, tmp_path):
     _, semantic, geometric = embedded_siftflow.scene(np.random.default_rng((1, 0, 0)))
     for top, label in (("sem", semantic), ("geo", np.maximum(geometric, 0))):
         np.testing.assert_array_equal(layer.blobs[top].data[0, 0], np.where(label, label - 1., 255))
+
+
+def test_on_the_ground_discs_stand_round_or_lie_flat():
+    """Both happen; what lies is FLATTENED times as high as wide."""
+    seen = {}
+    for seed in range(40):
+        image, region = np.zeros((128, 128, 3)), np.full((128, 128), 3)
+        semantic, geometric = np.zeros((128, 128)), np.zeros((128, 128))
+        embedded_siftflow.put(np.random.default_rng(seed), image, semantic, geometric, region, 1)
+        y, x = np.nonzero(semantic == SEMANTIC.index("disc") + 1)
+        if 0 < x.min() and x.max() < 127 and 0 < y.min() and y.max() < 127:     # seen as a whole
+            seen.setdefault(geometric[y[0], x[0]], []).append(np.ptp(y) / np.ptp(x))
+    np.testing.assert_allclose(seen[VERTICAL], 1, atol=0.1)
+    np.testing.assert_allclose(seen[HORIZONTAL], embedded_siftflow.FLATTENED, atol=0.1)
