@@ -3,15 +3,19 @@
 PYTHON ?= python3
 # --gpu N, or --cpu
 DEVICE ?= --gpu 0
-SOLVE = .venv/bin/python solvers/solve.py
+
+EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
+	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
+	nyud-fcn32s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s pascalcontext-fcn32s \
+	pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow fidelity bench bench-quick data-voc data-nyud \
-	data-siftflow data-context vgg16 caffenet googlenet check-voc \
-	voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce clean
+.PHONY: help install demo demos test test-slow fidelity bench bench-quick data-voc data-nyud \
+	data-siftflow data-context vgg16 caffenet googlenet NAME-demo clean \
+	$(EXPERIMENTS) $(EXPERIMENTS:=-demo)
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
 
 .venv/done: pyproject.toml constraints.txt
 	@echo "Making .venv and installing pinned dependencies (PyTorch is large; once only)"
@@ -27,6 +31,9 @@ install: .venv/done  ## make .venv, and nothing else
 demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
 	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"
 	@.venv/bin/python solvers/demo.py
+
+demos: .venv/done  ## every experiment in miniature, with one table at the end
+	@.venv/bin/python solvers/demo.py --all
 
 test: .venv/done  ## run the tests
 	@echo "Running the tests"
@@ -66,21 +73,43 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python data/download.py $@
 
-# Before anything is installed: say what is missing.
-check-voc:
-	@$(PYTHON) data/catalog.py vgg16 sbd voc2011
+# Before anything is installed, the catalog says what is missing. --chain trains first what an
+# experiment starts from. DEVICE="--gpu 0" or --cpu.
+$(EXPERIMENTS):
+	@$(PYTHON) data/catalog.py $(NEEDS)
+	@$(MAKE) --no-print-directory install
+	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
 
-voc-fcn32s: check-voc .venv/done  ## train FCN-32s on VOC from VGG-16 (DEVICE="--gpu 0" or --cpu)
-	@$(SOLVE) $@ $(DEVICE)
+voc-%: NEEDS = vgg16 sbd voc2011
+voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
+voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
+nyud-%: NEEDS = vgg16 nyud
+siftflow-%: NEEDS = vgg16 siftflow
+pascalcontext-%: NEEDS = vgg16 voc2010 context context59
 
-voc-fcn16s: voc-fcn32s  ## train FCN-16s, after FCN-32s
-	@$(SOLVE) $@ $(DEVICE)
+voc-fcn32s:  ## train FCN-32s on PASCAL VOC, from VGG-16
+voc-fcn16s:  ## ... then FCN-16s
+voc-fcn8s:  ## ... then FCN-8s
+voc-fcn8s-atonce:  ## FCN-8s in one stage
+voc-fcn32s-fixed:  ## FCN-32s of which the scores alone learn
+voc-fcn-alexnet:  ## FCN-32s on CaffeNet
+voc-fcn-googlenet:  ## FCN-32s on GoogLeNet
+nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
+nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
+nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)
+nyud-fcn32s-color-hha:  ## ... on colour and HHA in two nets (late fusion)
+siftflow-fcn32s:  ## FCN-32s on SIFT Flow, semantic and geometric classes
+siftflow-fcn16s:  ## ... then FCN-16s
+siftflow-fcn8s:  ## ... then FCN-8s
+pascalcontext-fcn32s:  ## FCN-32s on PASCAL-Context
+pascalcontext-fcn16s:  ## ... then FCN-16s
+pascalcontext-fcn8s:  ## ... then FCN-8s
 
-voc-fcn8s: voc-fcn16s  ## train FCN-8s, after FCN-32s and FCN-16s
-	@$(SOLVE) $@ $(DEVICE)
+NAME-demo:  ## one of these in miniature on generated data, e.g. make nyud-fcn32s-hha-demo
+	@echo "NAME is one of $(EXPERIMENTS)"
 
-voc-fcn8s-atonce: check-voc .venv/done  ## train FCN-8s in one stage from VGG-16
-	@$(SOLVE) $@ $(DEVICE)
+$(EXPERIMENTS:=-demo): .venv/done
+	@.venv/bin/python solvers/demo.py $(@:-demo=)
 
 clean:  ## remove .venv and build
 	rm -rf .venv build

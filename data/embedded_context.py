@@ -17,19 +17,12 @@ from functools import partial
 
 import numpy as np
 import scipy.io
+from class_names import PASCALCONTEXT
 from embedded import (OUTLINES, TEXTURE_CONTRAST, TEXTURES, command, cover, expose, place, publish,
                       save_jpeg, vivid, weave, write_split)
 from splits import write_list
 
-# In the order of the published task (Mottaghi et al., CVPR 2014).
-CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor", "bag", "bed", "bench", "book", "building", "cabinet", "ceiling", "clothes",
-    "computer", "cup", "door", "fence", "floor", "flower", "food", "grass", "ground", "keyboard",
-    "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road", "rock",
-    "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck", "wall", "water",
-    "window", "wood")
+CLASSES = PASCALCONTEXT[1:]
 # The task's file and the full list spell three names in two ways.
 FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from .fcn import SPLITS, TRUNKS, classifier, fcn
 from .table import TABLE
 
-__all__ = ["NAMES", "TABLE", "classifier", "fcn", "write", "write_prototxt"]
+__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "write", "write_prototxt"]
 
 NAMES = (*TRUNKS, *TABLE)
 

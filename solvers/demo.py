@@ -1,10 +1,12 @@
-"""The paper in miniature: make demo.
+"""The paper in miniature, on generated data.
 
-On the embedded dataset: train a narrow VGG-16 classifier on single shapes (the stand-in for
-ILSVRC), turn it into a fully convolutional net by surgery, train FCN-32s, then 16s, then 8s by
-heavy-momentum SGD, score on held-out scenes, and draw some of them.
+    python solvers/demo.py              FCN-32s, 16s and 8s (make demo), and a picture
+    python solvers/demo.py NAME...      any experiments (make NAME-demo)
+    python solvers/demo.py --all        all of them (make demos)
 
-    python solvers/demo.py [--seed 0] [-o DIR]
+Trains a narrow classifier on single shapes (the stand-in for ILSVRC), turns it into a fully
+convolutional net by surgery, trains that by SGD as the paper does, and scores it on held-out
+scenes, beside what predicting the most frequent class would score.
 """
 
 import argparse
@@ -13,131 +15,70 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
 
-import embedded
-import nets
-from nets.source import MEAN, voc
+from nets.source import MEAN
 from palette import VOID, colour_map
-from solvers import training
-from solvers.command import report_errors
-from solvers.experiments import Experiment
-from solvers.runs import BUILD, Run, replacing
+from solvers import miniature, training
+from solvers.command import experiment_named, report_errors
+from solvers.experiments import EXPERIMENTS
+from solvers.metrics import Scores
+from solvers.runs import BUILD, replacing
 
-WIDTH = 0.125           # of VGG-16
-CROP = 64               # side of the single-shape crops
-SIDE = 128              # of the classifier's input, the crop amid zeros; pool5 and fc6 are 4×4
-SCALE = 1 / 58          # the trunk starts from random weights, so images get unit variance
-CROPS, BATCH, CLASSIFIER_STEPS = 4_000, 16, 500
-
-# Rates as in the paper: fixed, for the summed loss, lower with each stage.
-STAGES = (("fcn32s", 2e-8, 700), ("fcn16s", 1.5e-8, 1_000), ("fcn8s", 1e-8, 2_000))
+STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help=", ".join(EXPERIMENTS))
+    parser.add_argument("--all", action="store_true", help="all experiments")
     parser.add_argument("--seed", type=int, default=0, help="of the data (default 0)")
     parser.add_argument("-o", "--output", type=Path,
                         help="default build/demo, with another seed than 0 build/demo-SEED")
     args = parser.parse_args()
+    names = EXPERIMENTS if args.all else args.names or STAGES
     directory = args.output or BUILD / (f"demo-{args.seed}" if args.seed else "demo")
     with report_errors():
-        experiments, scores = run(directory.resolve(), args.seed)
-        print("\n" + table(scores))
-        print(f"\n{draw(experiments, scores, directory / 'scenes.png')}")
+        for name in names:
+            experiment_named(name)
+        trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
+        print("\n" + table(trained))
+        if names == STAGES:
+            print(f"\n{draw(trained, directory / 'scenes.png')}")
 
 
-def run(directory, seed):
-    """Train and score all stages under `directory`. Returns (experiments, {head: Scores}).
-
-    What is trained already is taken as it is. Raises RunError if it began with another seed.
-    """
-    import caffe
-    Run(directory).settle(seed=seed)
-    embedded.generate(directory / "data", seed)
-    base_net = train_classifier(directory / "classifier", seed)
-    experiments, scores = [], {}
-    for head, lr, iterations in STAGES:
-        experiment = Experiment(
-            f"demo-{head}", head, None, lr, iterations, interval=500, needs=(), build=directory,
-            source=voc(directory / "data", len(embedded.CLASSES)), class_names=embedded.CLASSES,
-            data=f"seed {seed}", net=dict(width=WIDTH, scale=SCALE, fc6_kernel=SIDE // 32))
-        scores[head] = training.train(experiment, base_net)
-        base_net = caffe.Net(str(experiment.run.prototxt("deploy")),
-                             str(training.final_weights(experiment)), caffe.TEST)
-        experiments.append(experiment)
-    return experiments, scores
-
-
-def train_classifier(directory, seed):
-    """Train the classifier on crops of single shapes, unless it is there; returns its net."""
-    import caffe
-    options = dict(size=SIDE, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
-    deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(**options))
-    weights = directory / f"train_iter_{CLASSIFIER_STEPS}.caffemodel"
-    if not weights.exists():
-        train = nets.write_prototxt(directory / "train.prototxt", nets.classifier(
-            batch=BATCH, filler="msra", **options))
-        _solve_classifier(caffe.get_solver(str(nets.write_prototxt(
-            directory / "solver.prototxt", _classifier_solver(train, weights)))), seed)
-    return caffe.Net(str(deploy), str(weights), caffe.TEST)
-
-
-def _classifier_solver(train, weights):
-    from caffe.proto import caffe_pb2
-    prefix = str(weights).rpartition("_iter_")[0]
-    return caffe_pb2.SolverParameter(
-        train_net=str(train), base_lr=0.005, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
-        max_iter=CLASSIFIER_STEPS, display=0, snapshot_prefix=prefix, random_seed=1337)
-
-
-def _solve_classifier(solver, seed):
-    images, labels = embedded.crops(seed, CROPS, CROP)
-    rng = np.random.default_rng(seed)
-    data, label = solver.net.blobs["data"], solver.net.blobs["label"]
-    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
-    accuracy = 0.0
-    with tqdm(range(CLASSIFIER_STEPS), desc="classifier", unit="it", disable=None) as bar:
-        for step in bar:
-            chosen = rng.integers(0, CROPS, BATCH)
-            data.data[:, :, inside, inside] = preprocess(images[chosen])
-            label.data[...] = labels[chosen]
-            solver.step(1)
-            accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
-            if step % 20 == 19:
-                bar.set_postfix(accuracy=f"{accuracy:.2f}")
-    solver.snapshot()
-    print(f"classifier: accuracy {accuracy:.2f} on its training crops")
-
-
-def preprocess(images):
-    """RGB uint8 (…, height, width, 3) → BGR float32 (…, 3, height, width), mean subtracted."""
-    return np.moveaxis(images[..., ::-1] - np.array(MEAN, np.float32), -1, -3)
-
-
-def table(scores):
-    """The four metrics of each stage, in percent."""
+def table(trained):
+    """The four metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
+    predicting the most frequent class everywhere."""
     lines = []
-    for head, values in scores.items():
-        summary = values.summary()
-        if not lines:
-            lines.append(f"{'percent':<10}" + "".join(f"{name:>16}" for name in summary))
-        name = head.replace("fcn", "FCN-")
-        lines.append(f"{name:<10}" + "".join(f"{value:16.1f}" for value in summary.values()))
+    for experiment, scores in trained:
+        for i, (label, one) in enumerate(scores.items()):
+            summary = {**one.summary(), "IU of majority": 100 * majority(one.matrix).mean_iu}
+            if not lines:
+                lines.append(f"{'percent':<28}" + "".join(f"{name:>16}" for name in summary))
+            name = f"  {label}" if i else experiment.name
+            lines.append(f"{name:<28}" + "".join(f"{value:16.1f}" for value in summary.values()))
     return "\n".join(lines)
 
 
-def draw(experiments, scores, path, scenes=3):
+def majority(matrix):
+    """The Scores of predicting the most frequent class for every pixel of a confusion matrix."""
+    pixels = matrix.sum(1)
+    constant = np.zeros_like(matrix)
+    constant[:, pixels.argmax()] = pixels
+    return Scores.of(constant)
+
+
+def draw(trained, path, scenes=3):
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
     columns = {}
-    for experiment in experiments:
+    for experiment, scores in trained:
         images, labels, predictions = _segment(experiment, scenes)
-        iu = 100 * scores[experiment.head].mean_iu
         columns = columns or {"input": images, "truth": labels}
-        columns[f"{experiment.head}, mean IU {iu:.1f}%"] = predictions
+        columns[f"{experiment.head}, mean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
     with replacing(path) as temporary:
-        _grid(columns, embedded.CLASSES).save(temporary, format="PNG")
+        _grid(columns, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
 
 

@@ -1,14 +1,23 @@
 """The table of experiments: what differs between them, and nothing else.
 
-All train by heavy-momentum SGD with a fixed rate and the loss summed over pixels, one image a
-step. A momentum of 0.99 with batch 1 does the work of 0.9 with batch 20: 0.9^(1/20) ≈ 0.99.
+All are trained with a fixed rate, most on the loss summed over pixels, one image a step.
 """
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from nets.source import folder, voc
+import nets
+from class_names import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC
+from nets.source import folder
+from palette import VOC_CLASSES
 from solvers.runs import BUILD, Run, RunError
+
+# The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
+# accumulation; heavy momentum fades it by as much image by image: 0.9^(1/20) ≈ 0.99.
+HEAVY = dict(momentum=0.99, iter_size=1)
+ONLINE = dict(momentum=0.9, iter_size=1)
+ACCUMULATED = dict(momentum=0.9, iter_size=20)
 
 
 @dataclass(frozen=True)
@@ -16,32 +25,35 @@ class Experiment:
     """A row of the table.
 
     name : also the folder of everything it writes, under `build`
-    head : of nets.heads
-    base : 'vgg16', the name of another experiment, or None (random initialisation)
-    lr, momentum, iter_size, weight_decay : of SGD; lr is for the summed loss
+    bases : {suffix of its layers: where they start from}: a classifier or another experiment;
+        empty for random weights
+    lr, momentum, iter_size, weight_decay : of SGD
     iterations : in all
     drop : share of the iterations after which the rate falls to a tenth; 1 (the paper): never
     interval : iterations between snapshots, each of which is scored
-    source : nets.source.Source
-    net : further options of nets.fcn
+    head, source, net : of nets.fcn: the head, the nets.source.Source, further options
+    class_names : {label: names of its classes, in order}
+    unscored : classes of the (first) label that are trained but do not count in the scores
     needs : names in data/catalog.py without which it cannot start
-    class_names : in the order of the labels
+    published : mean IU in percent, as published, None where the project knows none
     data : what the data are, where the name does not say it: a folder, a seed
     """
     name: str
-    head: str
-    base: str | None
+    bases: dict
     lr: float
+    head: str
+    source: object
+    class_names: dict
     iterations: int = 100_000
     drop: float = 1.0
-    momentum: float = 0.99
-    iter_size: int = 1
+    momentum: float = HEAVY["momentum"]
+    iter_size: int = HEAVY["iter_size"]
     weight_decay: float = 0.0005
     interval: int = 4_000
-    source: object = field(default_factory=voc)
     net: dict = field(default_factory=dict)
-    needs: tuple = ("sbd", "voc2011")
-    class_names: tuple = ()
+    unscored: tuple = ()
+    needs: tuple = ()
+    published: float | None = None
     data: str = ""
     build: Path = BUILD
 
@@ -55,23 +67,56 @@ class Experiment:
 
     def settings(self):
         """What cannot change from one start of a run to the next."""
-        return dict(self.net, head=self.head, classes=self.class_names, data=self.data)
+        return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
+                    unscored=self.unscored)
 
 
-def _voc_table():
-    from palette import VOC_CLASSES
-    row = dict(class_names=VOC_CLASSES)
-    return (
-        Experiment("voc-fcn32s", "fcn32s", "vgg16", 1e-10, needs=("vgg16", "sbd", "voc2011"),
-                   **row),
-        Experiment("voc-fcn16s", "fcn16s", "voc-fcn32s", 1e-12, **row),
-        Experiment("voc-fcn8s", "fcn8s", "voc-fcn16s", 1e-14, **row),
-        Experiment("voc-fcn8s-atonce", "fcn8s-atonce", "vgg16", 1e-10, iterations=300_000,
-                   needs=("vgg16", "sbd", "voc2011"), **row),
-    )
+class Dataset(NamedTuple):
+    """needs, class_names, unscored : as of Experiment."""
+    needs: tuple
+    class_names: dict
+    unscored: tuple = ()
 
 
-EXPERIMENTS = {row.name: row for row in _voc_table()}
+DATASETS = {
+    "voc": Dataset(("sbd", "voc2011"), {"label": VOC_CLASSES}),
+    "nyud": Dataset(("nyud",), {"label": NYUD}),
+    "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC}),
+    "pascalcontext": Dataset(("voc2010", "context", "context59"), {"label": PASCALCONTEXT}, (0,)),
+}
+
+
+def _row(name, base, lr, **options):
+    """The Experiment of a net in nets.TABLE; `base` is one name, or {suffix: name}."""
+    net, dataset = nets.TABLE[name], DATASETS[name.partition("-")[0]]
+    bases = base if isinstance(base, dict) else {"": base}
+    classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
+    return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
+                      net=net.options, unscored=dataset.unscored,
+                      needs=classifiers + dataset.needs, **options)
+
+
+EXPERIMENTS = {row.name: row for row in (
+    _row("voc-fcn32s", "vgg16", 1e-10, published=63.6),
+    _row("voc-fcn16s", "voc-fcn32s", 1e-12, published=65.0),
+    _row("voc-fcn8s", "voc-fcn16s", 1e-14, published=65.5),
+    _row("voc-fcn8s-atonce", "vgg16", 1e-10, iterations=300_000, published=65.4),
+    _row("voc-fcn32s-fixed", "vgg16", 1e-10, published=45.4),
+    _row("voc-fcn-alexnet", "caffenet", 1e-4, **ACCUMULATED, published=48.0),
+    _row("voc-fcn-googlenet", "googlenet", 5e-5, **ACCUMULATED, published=42.5),
+    _row("nyud-fcn32s-color", "vgg16", 1e-10, interval=2_000),
+    _row("nyud-fcn32s-hha", "vgg16", 1e-10, interval=2_000),
+    _row("nyud-fcn32s-color-d", "vgg16", 1e-10, interval=2_000),
+    _row("nyud-fcn32s-color-hha", {"color": "nyud-fcn32s-color", "hha": "nyud-fcn32s-hha"}, 1e-12,
+         interval=2_000),
+    _row("siftflow-fcn32s", "vgg16", 1e-10, interval=2_000),
+    _row("siftflow-fcn16s", "siftflow-fcn32s", 1e-12, interval=2_000, published=39.5),
+    _row("siftflow-fcn8s", "siftflow-fcn16s", 1e-12, interval=2_000),
+    _row("pascalcontext-fcn32s", "vgg16", 1e-10, iterations=300_000, interval=8_000),
+    _row("pascalcontext-fcn16s", "pascalcontext-fcn32s", 1e-12, iterations=300_000,
+         interval=8_000),
+    _row("pascalcontext-fcn8s", "pascalcontext-fcn16s", 1e-14, iterations=300_000, interval=8_000),
+)}
 
 
 def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9,
@@ -92,8 +137,8 @@ def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6
     if name in EXPERIMENTS:
         raise RunError(f"{path}: '{name}' is an experiment of the paper; choose another --name")
     return Experiment(
-        name, head, None, lr, iterations, drop=0.75, interval=interval,
-        source=folder(path, len(names), mirror=True), needs=(), class_names=names, data=str(path),
+        name, {}, lr, head, folder(path, len(names), mirror=True), {"label": names}, iterations,
+        drop=0.75, interval=interval, data=str(path),
         net=dict(width=width, filler="msra", scale=1 / 58))
 
 

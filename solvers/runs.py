@@ -50,8 +50,14 @@ class Run:
         text = (self.directory / "solver.prototxt").read_text(encoding="utf-8")
         return text_format.Parse(text, caffe_pb2.SolverParameter()).test_iter[0]
 
-    def class_names(self):
-        return read_class_names(self.directory / "classes.txt")
+    def class_names(self, label="label"):
+        """The names of a label's classes; those of the first label are in classes.txt."""
+        own = self.directory / f"classes_{label}.txt"
+        return read_class_names(own if own.exists() else self.directory / "classes.txt")
+
+    def unscored(self):
+        """The classes that do not count in the scores."""
+        return json.loads((self.directory / "settings.json").read_text())["unscored"]
 
     def settle(self, **settings):
         """Record what makes the run what it is, or raise RunError if it began as another."""

@@ -13,21 +13,41 @@ import numpy as np
 from tqdm import tqdm
 
 from solvers.metrics import Scores, confusion
-from solvers.runs import replacing
+from solvers.runs import RunError, replacing
 
 
-def score_net(net, samples, description="scoring"):
-    """The Scores of `net` over its next `samples` samples: blob 'score' against blob 'label'."""
-    matrix = 0
-    for _ in tqdm(range(samples), desc=description, unit="image", leave=False, disable=None):
+def score_net(net, samples, unscored=()):
+    """{label: Scores} of `net` over its next `samples` samples.
+
+    Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
+    sem and so on. Pixels of the classes `unscored` of the (first) label do not count.
+    """
+    pairs = score_blobs(net)
+    matrices = dict.fromkeys(pairs, 0)
+    for _ in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
-        score, label = net.blobs["score"].data, net.blobs["label"].data
-        matrix = matrix + confusion(label[:, 0], score.argmax(1), score.shape[1])
-    return Scores.of(matrix)
+        for label, name in pairs.items():
+            truth, scores = net.blobs[label].data, net.blobs[name].data
+            matrices[label] = matrices[label] + confusion(truth[:, 0], scores.argmax(1),
+                                                          scores.shape[1])
+    first = next(iter(pairs))
+    matrices[first][list(unscored)] = 0
+    return {label: Scores.of(matrix) for label, matrix in matrices.items()}
+
+
+def score_blobs(net):
+    """{label: blob of its scores}. Raises RunError if the net has none."""
+    if "score" in net.blobs and "label" in net.blobs:
+        return {"label": "score"}
+    pairs = {name.removeprefix("score_"): name for name in net.blobs
+             if name.startswith("score_") and name.removeprefix("score_") in net.blobs}
+    if not pairs:
+        raise RunError(f"the net has no blobs score and label, only {', '.join(net.blobs)}")
+    return pairs
 
 
 def table(scores, class_names):
-    """The scores as text: the four metrics, then accuracy and IU of each class, in percent."""
+    """Scores as text: the four metrics, then accuracy and IU of each class, in percent."""
     lines = [f"{name:<16}{value:6.1f}" for name, value in scores.summary().items()]
     width = max(map(len, class_names), default=5) + 2
     lines += ["", f"{'class':<{width}}{'accuracy':>9}{'IU':>7}"]
@@ -37,28 +57,43 @@ def table(scores, class_names):
     return "\n".join(lines)
 
 
-def save(scores, run, class_names, iteration):
-    """Write the scores of an iteration as score.json of `run`, with the confusion matrix.
+def tables(scores, run):
+    """One table for each label of `scores`, {label: Scores}."""
+    return "\n\n".join(f"{label}\n" * (len(scores) > 1) + table(one, run.class_names(label))
+                       for label, one in scores.items())
 
-    Percent; null where a class does not occur.
+
+def save(scores, run, class_names, iteration):
+    """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
+
+    Classes that do not occur have null.
     """
+    content = {label: _content(one, class_names[label]) for label, one in scores.items()}
+    with replacing(run.directory / "score.json") as temporary:
+        temporary.write_text(json.dumps({"iteration": iteration, "labels": content},
+                                        ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _content(scores, class_names):
     def percent(values):
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    content = {"experiment": run.directory.name, "iteration": iteration,
-               **{k: round(float(v), 2) for k, v in scores.summary().items()},
-               "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu)}
-    matrix = ",\n    ".join(json.dumps(row) for row in scores.matrix.tolist())
-    with replacing(run.directory / "score.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False)[:-2]
-                             + f',\n  "confusion": [\n    {matrix}\n  ]\n}}\n', encoding="utf-8")
+    return {**{name: round(float(value), 2) for name, value in scores.summary().items()},
+            "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu),
+            "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
 
 
 def load(run, iteration):
-    """The Scores in score.json of `run`, None unless they are those of `iteration`."""
+    """The {label: Scores} in score.json of `run`, None unless they are those of `iteration`."""
     path = run.directory / "score.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return Scores.of(content["confusion"]) if content.get("iteration") == iteration else None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["iteration"] != iteration:
+            return None
+        return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64))
+                for label, one in content["labels"].items()}
+    except (OSError, ValueError, KeyError, TypeError):      # it is scored again
+        return None
 
 
 def main():
@@ -75,8 +110,8 @@ def main():
         weights = args.weights or run.newest_weights()
         set_device(args)
         scores = score_net(load_net(run.prototxt("val"), weights),
-                           run.samples())
-        print(f"{weights}\n\n{table(scores, run.class_names())}")
+                           run.samples(), run.unscored())
+        print(f"{weights}\n\n{tables(scores, run)}")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,21 @@ def main():
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
         from solvers import score, training
-        training.check(experiment)
+        chain = training.unfinished_bases(experiment) if args.chain else []
+        for each in (*chain, experiment):
+            training.check(each, trained=chain)
         if args.data:
             folder_layers.check(args.data)
         set_device(args)
         if args.fresh and experiment.directory.exists():
             shutil.rmtree(experiment.directory)
+        for each in chain:
+            training.train(each)
         scores = training.train(experiment)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
-        print(score.table(scores, experiment.class_names))
+        print(score.tables(scores, experiment.run))
+        if experiment.published:
+            print(f"\npublished mean IU {experiment.published}")
         print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
 
 
@@ -54,6 +60,8 @@ def parse():
                         help="with --data: fraction of VGG-16's channels (default 0.125)")
     parser.add_argument("--name", help="with --data: of the run under build/ "
                                        "(default FOLDER-HEAD)")
+    parser.add_argument("--chain", action="store_true",
+                        help="train first what the experiment starts from")
     parser.add_argument("--iterations", type=positive(int), help="default: the experiment's")
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),

@@ -22,13 +22,25 @@ class MissingError(RuntimeError):
     """Data or weights that an experiment needs and that are not there."""
 
 
-def check(experiment):
-    """Raise MissingError unless all that the experiment starts from is there."""
+def unfinished_bases(experiment):
+    """The experiments that have to be trained before this one, in order."""
+    chain = []
+    for base in experiment.bases.values():
+        if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
+            chain += [*unfinished_bases(EXPERIMENTS[base]), EXPERIMENTS[base]]
+    return chain
+
+
+def check(experiment, trained=()):
+    """Raise MissingError unless all that the experiment starts from is there.
+
+    `trained` are experiments that will have been trained by then.
+    """
     problems = [problem for name in experiment.needs if (problem := catalog.missing(name))]
-    base = experiment.base
-    if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
-        problems.append(f"{final_weights(EXPERIMENTS[base])} is missing: the trained {base}. "
-                        f"Get it with `make {base}`. `make demo` needs no download at all.")
+    for base in set(experiment.bases.values()) - {each.name for each in trained}:
+        if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
+            problems.append(f"{final_weights(EXPERIMENTS[base])} is missing: the trained {base}. "
+                            f"Get it with `make {base}`. `make demo` needs no download at all.")
     if problems:
         raise MissingError(f"{experiment.name} cannot start.\n" + "\n".join(problems))
 
@@ -53,8 +65,9 @@ def write_files(experiment, start):
     paths = {split: nets.write_prototxt(run.prototxt(split), nets.fcn(
                  experiment.head, split, **options.get(split, trained)))
              for split in ("train", "val", "deploy")}
-    with replacing(run.directory / "classes.txt") as temporary:
-        temporary.write_text("\n".join(experiment.class_names) + "\n", encoding="utf-8")
+    for i, (label, names) in enumerate(experiment.class_names.items()):
+        with replacing(run.directory / f"classes{f'_{label}' * (i > 0)}.txt") as temporary:
+            temporary.write_text("\n".join(names) + "\n", encoding="utf-8")
     return nets.write_prototxt(run.prototxt("solver"), solver_param(experiment, paths))
 
 
@@ -82,24 +95,32 @@ def _val_samples(experiment):
 
 # weights
 
-def start_weights(experiment, net, base_net=None):
-    """Fill a new net: from its base by transplant, and bilinear interpolation throughout."""
-    base_net = base_net or _base_net(experiment)
-    if base_net is not None:
-        surgery.transplant(net, base_net)
+def start_weights(experiment, net, base_nets=None):
+    """Fill a new net: from its bases by transplant, and bilinear interpolation throughout."""
+    for suffix, base in (base_nets or _base_nets(experiment)).items():
+        surgery.transplant(net, base, suffix)
+        if "conv1_1_bgrd" in net.params:
+            surgery.expand_image(net, "conv1_1_bgrd", base, "conv1_1")
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
 
 
-def _base_net(experiment):
+def _base_nets(experiment):
+    """{suffix: net} of the experiment's bases."""
+    return {suffix: _classifier(experiment.build, base) if base in nets.TRUNKS else
+            trained_net(EXPERIMENTS[base]) for suffix, base in experiment.bases.items()}
+
+
+def _classifier(build, trunk):
     import caffe
-    if experiment.base is None:
-        return None
-    if experiment.base == "vgg16":
-        deploy = nets.write_prototxt(experiment.build / "vgg16" / "deploy.prototxt",
-                                     nets.classifier())
-        return caffe.Net(str(deploy), str(catalog.path("vgg16")), caffe.TEST)
-    base = EXPERIMENTS[experiment.base]
-    return caffe.Net(str(base.run.prototxt("deploy")), str(final_weights(base)), caffe.TEST)
+    deploy = nets.write_prototxt(build / trunk / "deploy.prototxt", nets.classifier(trunk))
+    return caffe.Net(str(deploy), str(catalog.path(trunk)), caffe.TEST)
+
+
+def trained_net(experiment):
+    """The net of an experiment's deploy prototxt with its final weights."""
+    import caffe
+    return caffe.Net(str(experiment.run.prototxt("deploy")), str(final_weights(experiment)),
+                     caffe.TEST)
 
 
 def _restore(solver, state):
@@ -117,11 +138,11 @@ def _restore(solver, state):
 
 # the loop
 
-def train(experiment, base_net=None):
+def train(experiment, base_nets=None):
     """Train an experiment to its end, from the newest snapshot if there is one.
 
-    `base_net` takes the place of the net that the experiment's base names. Returns the Scores of
-    the final weights. Writes under the experiment's directory: settings.json, prototxts,
+    `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Returns
+    {label: Scores} of the final weights. Writes under the experiment's directory: settings.json, prototxts,
     snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds another
     run, or one that is trained further.
     """
@@ -140,7 +161,7 @@ def train(experiment, base_net=None):
         print(f"continuing {experiment.name} from {state}")
         _restore(solver, state)
     else:
-        start_weights(experiment, solver.net, base_net)
+        start_weights(experiment, solver.net, base_nets)
     with log.Log(run.directory, iteration) as lines:
         scores = _run(experiment, solver, lines)
     log.draw(lines.path, run.directory / "curve.png", experiment.name)
@@ -148,7 +169,7 @@ def train(experiment, base_net=None):
 
 
 def _run(experiment, solver, lines):
-    """Iterate to the end, scoring every interval; returns the last Scores."""
+    """Iterate to the end, scoring every interval; returns the last {label: Scores}."""
     smoothed = scores = None
     bar = tqdm(total=experiment.iterations, initial=solver.iter, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
@@ -162,9 +183,10 @@ def _run(experiment, solver, lines):
                 solver.snapshot()
             if due or solver.iter == experiment.iterations:
                 scores = _score(experiment, solver)
-                lines.write(solver.iter, loss, smoothed, 100 * scores.mean_iu)
+                mean_iu = 100 * next(iter(scores.values())).mean_iu
+                lines.write(solver.iter, loss, smoothed, mean_iu)
                 bar.write(f"{experiment.name}: iteration {solver.iter}, loss {smoothed:.4g}, "
-                          f"mean IU {100 * scores.mean_iu:.1f}%")
+                          f"mean IU {mean_iu:.1f}%")
             elif solver.iter % LOG_EVERY == 0:
                 bar.set_postfix(loss=f"{smoothed:.4g}")
                 lines.write(solver.iter, loss, smoothed)
@@ -181,7 +203,8 @@ def _step(experiment, solver):
         print(f"\ninterrupted at iteration {solver.iter}, of which there is a snapshot; the same "
               "command, without --fresh, continues from it", file=sys.stderr)
         raise
-    loss = float(solver.net.blobs["loss"].data)
+    loss = sum(float(solver.net.blobs[name].data) for name in solver.net.outputs
+               if name.startswith("loss"))
     if not np.isfinite(loss):
         raise FloatingPointError(
             f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
@@ -210,6 +233,6 @@ def interrupts_deferred(message):
 
 
 def _score(experiment, solver):
-    scores = score.score_net(solver.test_nets[0], experiment.run.samples())
+    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored)
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

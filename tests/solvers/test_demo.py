@@ -3,19 +3,22 @@
 from functools import partial
 
 import embedded
+import embedded_nyud
+import embedded_siftflow
 import numpy as np
 import pytest
 from PIL import Image
 
-from solvers import demo
+from solvers import demo, miniature
+from solvers.experiments import EXPERIMENTS
+from solvers.metrics import Scores
 from solvers.runs import RunError
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
-    _, scores = demo.run(tmp_path, seed)
-    iu = [100 * scores[head].mean_iu for head in ("fcn32s", "fcn16s", "fcn8s")]
+    iu = [100 * miniature.train(name, tmp_path, seed)[1]["label"].mean_iu for name in demo.STAGES]
     assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
     assert iu[2] >= 70, iu
 
@@ -23,30 +26,60 @@ def test_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
 def test_preprocessing_is_bgr_minus_the_mean():
     image = np.zeros((1, 2, 3, 3), np.uint8)
     image[..., 0] = 200     # red
-    blob = demo.preprocess(image)
+    blob = miniature.preprocess(image)
     assert blob.shape == (1, 3, 2, 3)
     np.testing.assert_allclose(blob[0, :, 0, 0], [-104.00699, -116.66877, 200 - 122.67892],
                                rtol=1e-6)
 
 
-def test_the_table_shows_every_stage():
-    from solvers.metrics import Scores
-    scores = Scores.of(np.diag([3, 1]))
-    lines = demo.table({"fcn32s": scores, "fcn8s": scores}).splitlines()
-    assert [line.split()[0] for line in lines] == ["percent", "FCN-32s", "FCN-8s"]
-    assert lines[1].split()[1:] == ["100.0"] * 4
+@pytest.fixture
+def tiny(monkeypatch):
+    """Miniatures of a few steps on a few scenes."""
+    monkeypatch.setattr(miniature, "WIDTH", 1 / 32)
+    monkeypatch.setattr(miniature, "CROPS", 16)
+    monkeypatch.setattr(miniature, "CLASSIFIERS",
+                        {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
+    monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    for module in {module for module, _ in miniature.DATASETS.values()}:
+        counts = dict(zip(("train", "val" if "val" in module.generate.__code__.co_varnames
+                           else "test"), (2, 2)))
+        monkeypatch.setattr(module, "generate", partial(module.generate, **counts))
 
 
-def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "WIDTH", 1 / 64)
-    monkeypatch.setattr(demo, "CLASSIFIER_STEPS", 1)
-    monkeypatch.setattr(demo, "CROPS", 16)
-    monkeypatch.setattr(demo, "STAGES", (("fcn32s", 1e-9, 2), ("fcn16s", 1e-9, 2)))
-    monkeypatch.setattr(demo.embedded, "generate", partial(embedded.generate, train=2, val=2))
-    experiments, scores = demo.run(tmp_path, 3)
-    path = demo.draw(experiments, scores, tmp_path / "scenes.png", scenes=2)
+def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):
+    trained = [miniature.train(name, tmp_path, 3) for name in demo.STAGES[:2]]
+    path = demo.draw(trained, tmp_path / "scenes.png", scenes=2)
     side = min(embedded.SCENE_SIDE)
     with Image.open(path) as picture:
         assert picture.width > 4 * 2 * side and picture.height > 2 * 2 * side
     with pytest.raises(RunError, match="seed 3, now asked for is 4"):
-        demo.run(tmp_path, 4)
+        miniature.train(demo.STAGES[0], tmp_path, 4)
+
+
+def test_every_experiment_has_a_miniature_that_starts_from_its_bases(tmp_path, tiny):
+    trained = [miniature.train(name, tmp_path, 0) for name in EXPERIMENTS]
+    for experiment, scores in trained:
+        assert list(scores) == list(experiment.class_names)
+        for label, one in scores.items():
+            assert len(one.iu) == len(experiment.class_names[label])
+    scores = dict((experiment.name, scores) for experiment, scores in trained)
+    geometric = scores["siftflow-fcn8s-demo"]["geo"]
+    assert len(geometric.iu) == len(embedded_siftflow.GEOMETRIC)
+    context = scores["pascalcontext-fcn32s-demo"]["label"]
+    assert not context.matrix[0].any()      # the background is not scored
+    assert len(scores["nyud-fcn32s-color-hha-demo"]["label"].iu) == len(embedded_nyud.CLASSES)
+    lines = demo.table(trained).splitlines()
+    assert len(lines) == 1 + len(EXPERIMENTS) + 3       # three have a second label
+
+
+def test_the_majority_s_scores():
+    matrix = np.array([[3, 1, 0], [2, 5, 1], [0, 0, 0]])
+    constant = demo.majority(matrix)
+    assert constant.pixel_accuracy == 8 / 12 and constant.mean_iu == (0 + 8 / 12) / 2
+
+
+def test_the_table_shows_every_stage(tmp_path):
+    experiment = miniature.miniature("voc-fcn32s", tmp_path)
+    lines = demo.table([(experiment, {"label": Scores.of(np.diag([3, 1]))})]).splitlines()
+    assert [line.split()[0] for line in lines] == ["percent", "voc-fcn32s-demo"]
+    assert lines[1].split()[1:] == ["100.0"] * 4 + ["37.5"]

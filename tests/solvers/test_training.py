@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import caffe
+import catalog
 import embedded
+import nets
 import surgery
 from caffe import prototxt
 from nets.source import ROOT, voc
@@ -30,9 +32,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def experiment(data, tmp_path):
-    return Experiment("tiny", "fcn16s", None, 1e-9, iterations=4, interval=2, needs=(),
-                      build=tmp_path, source=voc(data, len(embedded.CLASSES)),
-                      class_names=embedded.CLASSES, net=dict(width=1 / 64, filler="msra"))
+    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded.CLASSES)),
+                      {"label": embedded.CLASSES}, iterations=4, interval=2, build=tmp_path,
+                      net=dict(width=1 / 64, filler="msra"))
 
 
 def rows(experiment):
@@ -41,7 +43,7 @@ def rows(experiment):
 
 
 def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
-    scores = training.train(experiment)
+    scores = training.train(experiment)["label"]
     assert 0 <= scores.mean_iu <= scores.pixel_accuracy <= 1
     names = {path.name for path in experiment.directory.iterdir()}
     assert names >= {"train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt",
@@ -49,10 +51,10 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     assert training.finished(experiment)
     record = json.loads((experiment.directory / "score.json").read_text())
     assert record["iteration"] == 4
-    assert record["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
+    assert record["labels"]["label"]["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
     assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
-    text = score.table(scores, experiment.class_names)
-    assert all(name in text for name in experiment.class_names)
+    text = score.table(scores, embedded.CLASSES)
+    assert all(name in text for name in embedded.CLASSES)
 
 
 def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(experiment, capsys):
@@ -75,7 +77,7 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
     base_directory = experiment.build / "base"
     base = caffe.Net(str(base_directory / "deploy.prototxt"),
                      str(training.final_weights(replace(experiment, name="base"))), caffe.TEST)
-    training.train(replace(experiment, lr=0.0, weight_decay=0.0), base)
+    training.train(replace(experiment, lr=0.0, weight_decay=0.0), {"": base})
     net = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                     str(training.final_weights(experiment)), caffe.TEST)
     for name in ("conv1_1", "fc6", "score_fr"):
@@ -86,9 +88,9 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
 
 
 def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monkeypatch, capsys):
-    scores = training.train(experiment)
+    scores = training.train(experiment)["label"]
     monkeypatch.setattr(score, "score_net", None)
-    again = training.train(experiment)
+    again = training.train(experiment)["label"]
     np.testing.assert_array_equal(again.matrix, scores.matrix)
     assert "tiny is trained" in capsys.readouterr().out
 
@@ -169,13 +171,36 @@ def test_solve_without_data_fails_at_once_without_a_traceback():
 
 
 def test_the_published_hyper_parameters():
-    table = {name: (row.base, row.lr, row.iterations) for name, row in EXPERIMENTS.items()}
-    assert table == {"voc-fcn32s": ("vgg16", 1e-10, 100_000),
-                     "voc-fcn16s": ("voc-fcn32s", 1e-12, 100_000),
-                     "voc-fcn8s": ("voc-fcn16s", 1e-14, 100_000),
-                     "voc-fcn8s-atonce": ("vgg16", 1e-10, 300_000)}
-    assert {(r.momentum, r.iter_size, r.weight_decay) for r in EXPERIMENTS.values()} \
-        == {(0.99, 1, 0.0005)}
+    rows = list(EXPERIMENTS.values())
+    assert [row.name for row in rows] == list(nets.TABLE)
+    rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in rows
+             if row.iter_size == 1}
+    assert rates == {
+        ("voc", "fcn32s", 1e-10, 100_000), ("voc", "fcn16s", 1e-12, 100_000),
+        ("voc", "fcn8s", 1e-14, 100_000), ("voc", "fcn8s-atonce", 1e-10, 300_000),
+        ("voc", "fcn32s-fixed", 1e-10, 100_000), ("nyud", "fcn32s", 1e-10, 100_000),
+        ("nyud", "fcn32s", 1e-12, 100_000), ("siftflow", "fcn32s", 1e-10, 100_000),
+        ("siftflow", "fcn16s", 1e-12, 100_000), ("siftflow", "fcn8s", 1e-12, 100_000),
+        ("pascalcontext", "fcn32s", 1e-10, 300_000), ("pascalcontext", "fcn16s", 1e-12, 300_000),
+        ("pascalcontext", "fcn8s", 1e-14, 300_000)}
+    accumulated = {row.name: (row.bases[""], row.lr, row.momentum, row.iter_size)
+                   for row in rows if row.iter_size > 1}
+    assert accumulated == {"voc-fcn-alexnet": ("caffenet", 1e-4, 0.9, 20),
+                           "voc-fcn-googlenet": ("googlenet", 5e-5, 0.9, 20)}
+    assert {row.momentum for row in rows if row.iter_size == 1} == {0.99}
+    assert {row.weight_decay for row in rows} == {0.0005}
+
+
+def test_chains_end_at_classifiers_and_name_what_they_need():
+    chain = training.unfinished_bases(EXPERIMENTS["voc-fcn8s"])
+    assert [each.name for each in chain] == ["voc-fcn32s", "voc-fcn16s"]
+    both = training.unfinished_bases(EXPERIMENTS["nyud-fcn32s-color-hha"])
+    assert [each.name for each in both] == ["nyud-fcn32s-color", "nyud-fcn32s-hha"]
+    assert EXPERIMENTS["voc-fcn-alexnet"].needs == ("caffenet", "sbd", "voc2011")
+    for row in EXPERIMENTS.values():
+        assert [len(names) for names in row.class_names.values()] \
+            == list(row.source.labels.values())
+        assert all(name in catalog.ITEMS for name in row.needs)
 
 
 @pytest.fixture
@@ -195,7 +220,7 @@ def folder(data, tmp_path):
 
 def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     experiment = replace(on_folder(folder, width=1 / 64, iterations=2), build=tmp_path)
-    assert experiment.class_names == embedded.CLASSES
+    assert experiment.class_names == {"label": embedded.CLASSES}
     training.train(experiment)
     assert experiment.run.class_names() == list(embedded.CLASSES)
     assert "filler" in experiment.run.prototxt("train").read_text()

@@ -1,0 +1,143 @@
+"""Every experiment in miniature: its row of the table on embedded data, at an eighth of the width.
+
+A narrow classifier, trained on crops of single shapes, stands in for ILSVRC's.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from tqdm import tqdm
+
+import embedded
+import embedded_context
+import embedded_nyud
+import embedded_siftflow
+import nets
+from nets.source import MEAN
+from solvers import training
+from solvers.experiments import EXPERIMENTS
+from solvers.runs import Run
+
+WIDTH = 0.125           # of the trunks
+CROP = 64               # side of the single-shape crops
+SIDE = 128              # of the classifiers' input, the crop amid zeros
+SCALE = 1 / 58          # the trunks start from random weights, so images get unit variance
+CROPS, BATCH = 4_000, 16
+
+# {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
+CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.01, 1_000),
+               "googlenet": (None, 0.01, 1_000)}
+
+# {dataset: (what generates it, class names)}
+DATASETS = {
+    "voc": (embedded, {"label": embedded.CLASSES}),
+    "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
+    "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
+                                     "geo": embedded_siftflow.GEOMETRIC}),
+    "pascalcontext": (embedded_context, {"label": ("background", *embedded_context.CLASSES)}),
+}
+
+# {experiment: (rate, iterations)}; as in the paper rates fall from stage to stage
+SCHEDULE = {
+    "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
+    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
+    "voc-fcn-alexnet": (0.02, 100), "voc-fcn-googlenet": (0.02, 100),
+    "nyud-fcn32s-color": (2e-8, 800), "nyud-fcn32s-hha": (2e-8, 800),
+    "nyud-fcn32s-color-d": (2e-8, 800), "nyud-fcn32s-color-hha": (2e-9, 400),
+    "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
+    "pascalcontext-fcn32s": (2e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
+    "pascalcontext-fcn8s": (1e-8, 1_000),
+}
+
+
+def miniature(name, directory, seed=0):
+    """The Experiment NAME-demo under `directory`; nothing is generated or trained yet."""
+    paper, row = EXPERIMENTS[name], nets.TABLE[name]
+    lr, iterations = SCHEDULE[name]
+    dataset = name.partition("-")[0]
+    class_names = DATASETS[dataset][1]
+    classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
+    side = CLASSIFIERS[_trunk(paper)][0]
+    return replace(
+        paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
+        class_names=class_names, published=None, build=directory, data=f"seed {seed}",
+        source=row.source(data_dir=directory / f"data-{dataset}", **classes),
+        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {})))
+
+
+def train(name, directory, seed=0):
+    """Train NAME in miniature under `directory`, after what it starts from.
+
+    What is trained already is taken as it is. Returns (experiment, {label: Scores}). Raises
+    RunError if `directory` began with another seed.
+    """
+    Run(directory).settle(seed=seed)
+    experiment = miniature(name, directory, seed)
+    generate(name, directory, seed)
+    bases = {}
+    for suffix, base in experiment.bases.items():
+        if base in nets.TRUNKS:
+            bases[suffix] = train_classifier(base, directory / base, seed)
+        else:
+            bases[suffix] = training.trained_net(train(base, directory, seed)[0])
+    return experiment, training.train(experiment, bases)
+
+
+def generate(name, directory, seed):
+    """Write the data of an experiment, unless they are there."""
+    dataset = name.partition("-")[0]
+    DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
+
+
+def _trunk(experiment):
+    return experiment.net.get("trunk", "vgg16")
+
+
+# the classifiers
+
+def train_classifier(trunk, directory, seed):
+    """Train a classifier on crops of single shapes, unless it is there; returns its net."""
+    import caffe
+    _, lr, steps = CLASSIFIERS[trunk]
+    options = dict(size=SIDE, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
+    deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
+    weights = directory / f"train_iter_{steps}.caffemodel"
+    if not weights.exists():
+        train = nets.write_prototxt(directory / "train.prototxt", nets.classifier(
+            trunk, batch=BATCH, filler="msra", **options))
+        _solve(caffe.get_solver(str(nets.write_prototxt(
+            directory / "solver.prototxt", _solver_param(train, weights, lr, steps)))), trunk, seed)
+    return caffe.Net(str(deploy), str(weights), caffe.TEST)
+
+
+def _solver_param(train, weights, lr, steps):
+    from caffe.proto import caffe_pb2
+    prefix = str(weights).rpartition("_iter_")[0]
+    return caffe_pb2.SolverParameter(
+        train_net=str(train), base_lr=lr, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
+        max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=1337)
+
+
+def _solve(solver, trunk, seed):
+    images, labels = embedded.crops(seed, CROPS, CROP)
+    rng = np.random.default_rng(seed)
+    data, label = solver.net.blobs["data"], solver.net.blobs["label"]
+    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
+    accuracy = 0.0
+    with tqdm(total=solver.max_iter, desc=trunk, unit="it", disable=None) as bar:
+        while solver.iter < solver.max_iter:
+            chosen = rng.integers(0, CROPS, BATCH)
+            data.data[:, :, inside, inside] = preprocess(images[chosen])
+            label.data[...] = labels[chosen]
+            solver.step(1)
+            accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
+            bar.update()
+            if solver.iter % 20 == 0:
+                bar.set_postfix(accuracy=f"{accuracy:.2f}")
+    solver.snapshot()
+    print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
+
+
+def preprocess(images):
+    """RGB uint8 (…, height, width, 3) → BGR float32 (…, 3, height, width), mean subtracted."""
+    return np.moveaxis(images[..., ::-1] - np.array(MEAN, np.float32), -1, -3)
