@@ -1,0 +1,38 @@
+"""Class balancing (CVPR, section 4.3), which the paper found unnecessary: the loss of a pixel
+counts with a probability in inverse proportion to the frequency of its class.
+
+The miniature of voc-fcn8s-atonce; the rate is higher as fewer pixels count.
+"""
+
+import numpy as np
+from seg_files import read_mat
+
+from analysis.variants import Variant, compare, filtered, ordered, trained
+from palette import VOID
+
+NAME = "voc-fcn8s-atonce"
+SEED = 1
+
+
+def run(options):
+    variants = {"as it is": Variant(trained(NAME)),
+                "balanced": Variant(trained(NAME, "balanced", balanced))}
+    compare(variants, [ordered("as it is", "balanced")], options)
+
+
+def balanced(experiment):
+    """The change to an experiment that makes its classes count alike."""
+    shares = class_shares(experiment.build / "data-voc" / "sbdd" / "dataset" / "cls",
+                          len(experiment.class_names["label"]))
+    keep = shares.min() / shares
+    source = filtered(experiment.source, "Balanced", ("train",), keep=keep.tolist(), seed=SEED)
+    return dict(source=source, lr=experiment.lr / float(keep @ shares))
+
+
+def class_shares(folder, classes):
+    """Of the pixels in all SBD labels of a folder, the share that each class has."""
+    counts = np.zeros(VOID + 1)
+    for path in folder.glob("*.mat"):
+        label = read_mat(path, "GTcls")["Segmentation"][0, 0]
+        counts += np.bincount(label.ravel(), minlength=VOID + 1)
+    return counts[:classes] / counts[:classes].sum()
