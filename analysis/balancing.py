@@ -24,9 +24,17 @@ def balanced(experiment):
     """The change to an experiment that makes its classes count alike."""
     shares = class_shares(experiment.build / "data-voc" / "sbdd" / "dataset" / "cls",
                           len(experiment.class_names["label"]))
-    keep = shares.min() / shares
+    keep, rate = weights(shares)
     source = filtered(experiment.source, "Balanced", ("train",), keep=keep.tolist(), seed=SEED)
-    return dict(source=source, lr=experiment.lr / float(keep @ shares))
+    return dict(source=source, lr=experiment.lr * rate)
+
+
+def weights(shares):
+    """The probabilities of the classes, 1 for the rarest, and the factor on the rate."""
+    keep = np.ones(len(shares))
+    present = shares > 0
+    keep[present] = shares[present].min() / shares[present]
+    return keep, 1 / float(keep @ shares)
 
 
 def class_shares(folder, classes):
