@@ -1,4 +1,4 @@
-"""Upper bounds of mean IU for predictions at reduced resolution (PAMI, section on metrics).
+"""Upper bounds of mean IU for predictions at reduced resolution (PAMI, on upper bounds of IU).
 
 Ground truth is reduced by a factor, to the class at the centre of each cell, and restored by
 repetition; the result is scored as if a net had predicted it. Void pixels first take the class of
@@ -8,6 +8,7 @@ the nearest pixel that has one, because a net always predicts some class; they a
 from pathlib import Path
 
 import numpy as np
+from folder_layers import sample_paths
 from scipy.ndimage import distance_transform_edt
 from seg_data import read_list
 from seg_files import read_label_image
@@ -48,7 +49,7 @@ def read_labels(folder):
     lists = [Path(folder) / "ImageSets" / "Segmentation" / f"{split}.txt" for split in SPLITS]
     names = read_list(next((path for path in lists if path.exists()), lists[-1]))
     for entry in tqdm(names, desc="labels", unit="label", leave=False, disable=None):
-        yield read_label_image(Path(folder) / "SegmentationClass" / f"{entry.name}.png")
+        yield read_label_image(sample_paths(Path(folder), entry.name)["label"])
 
 
 def upper_bound(labels, factor):

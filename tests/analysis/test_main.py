@@ -52,7 +52,7 @@ trunk = stitch.trunk
 
 
 def test_timing_prints_the_papers_table_beside_what_is_measured(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(timing, "TIMES", 0)
+    monkeypatch.setattr(timing, "TIMES", 1)
     main(["timing", "--width", "0.03", "-o", str(tmp_path)])
     rows = {line.split()[0]: line.split()[2:] for line in capsys.readouterr().out.splitlines()
             if line.startswith("FCN-")}
