@@ -1,6 +1,7 @@
 import embedded
 import pytest
 
+from analysis import variants
 from solvers import miniature
 from solvers.experiments import EXPERIMENTS
 
@@ -13,5 +14,6 @@ def tiny(monkeypatch):
     monkeypatch.setattr(miniature, "CLASSIFIERS",
                         {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
     monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    monkeypatch.setattr(variants, "ONE_STAGE", 1)
     monkeypatch.setattr(embedded.generate, "__defaults__", (0, 2, 1))
     monkeypatch.setattr(embedded, "SCENE_SIDE", (40, 48))
