@@ -3,8 +3,8 @@ of the shape of the foreground alone. The rest of the image has the mean colour.
 
 The miniature of voc-fcn8s, from the classifier in one stage, trained and tested on the cue; and
 the one trained on whole images, tested on it ('whole, tested on'). The order is the paper's, as
-recalled; no figures of its are known here. On the embedded dataset the silhouette tells the class
-for certain, and the background tells nothing but that.
+recalled; its figures are not known here. On the embedded dataset the silhouette tells the class
+for certain, and the background tells only that silhouette, as the hole that it leaves.
 """
 
 import caffe
