@@ -153,12 +153,14 @@ class Run:
 
     Attributes
     ----------
+    left : how many rows and columns it leaves out at each end
     top : its smaller tops
     derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
         the layer reads that blob itself
     """
 
     def __init__(self, net, node, step, below):
+        self.left = step.left
         self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
         self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
         self._spreads, self.bottom, self.derived = [], [], []

@@ -70,7 +70,8 @@ def prove(region, survey, left, data, axis):
 
     Each layer's windows are put over the numbers of its whole bottoms, and over those of the
     bottoms with rows left out. The second must give what the first gives, but for the rows that
-    the layer is to leave out of its runs. Raises Unproven where it does not.
+    the layer is to leave out of its runs, of which one like them remains. Raises Unproven where
+    it does not.
     """
     traced = {}
     for node in region:
@@ -87,7 +88,8 @@ def prove(region, survey, left, data, axis):
         whole = np.hstack([slide.windows(rows) for rows in full])
         numbers = numbered(np.concatenate([whole, kept]))
         whole, kept = np.split(numbers, [len(whole)])
-        if not np.array_equal(kept, leave_out(whole, survey.runs[number][axis], count)):
+        expected = leave_out(whole, survey.runs[number][axis], count)
+        if not (np.array_equal(kept, expected) and np.isin(whole, kept).all()):
             raise Unproven(f"layer {number}, axis {axis}: {count} rows")
         traced[number] = Traced(whole, kept, reads)
     return traced
