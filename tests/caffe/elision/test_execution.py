@@ -22,11 +22,6 @@ LOSS = ('layer { name: "loss" type: "Reduction" bottom: "conv3" top: "loss" loss
         'reduction_param { operation: SUMSQ coeff: 0.01 } }')
 
 
-def left(net):
-    """{layer: (rows, columns)} that the last pass left out at each end."""
-    return {net._layer_names[number]: run.left for number, run in net._elision._ran.items()}
-
-
 def fill(net, seed):
     rng = np.random.default_rng(seed)
     for name in net.inputs:
@@ -81,7 +76,7 @@ def check_equal(actual, expected, tolerance=1e-12):
 
 def check_runs(net):
     """The layers that leave rows out, of a net that must give the same with them."""
-    elided, layers = run(net), set(left(net))
+    elided, layers = run(net), set(net._elision.left_out())
     assert layers
     check_equal(elided, plainly(run, net))
     return layers
@@ -139,7 +134,7 @@ def test_solver_steps_agree(tmp_path):
             solver.step(1)
         finals.append({f"{name}/{i}": blob.data.copy()
                        for name, blobs in solver.net.params.items() for i, blob in enumerate(blobs)})
-        assert bool(left(solver.net)) == elide
+        assert bool(solver.net._elision.left_out()) == elide
     check_equal(*finals)
 
 
@@ -148,7 +143,7 @@ def test_solver_steps_agree(tmp_path):
 def test_blobs_inside_are_whole_when_somebody_reads_them(net):
     made = net(SIMPLE)
     run(made)
-    assert len(left(made)) >= 5
+    assert len(made._elision.left_out()) >= 5
     elided = datas(made)
     plainly(run, made)
     check_equal(elided, datas(made))
@@ -159,7 +154,7 @@ def test_views_show_every_pass(net):
     views = {name: made.blobs[name].data for name in made.blobs}
     for seed in (1, 2):
         run(made, seed)
-        assert left(made)
+        assert made._elision.left_out()
         shown = {name: view.copy() for name, view in views.items()}
         other = net(SIMPLE)
         other.share_with(made)
@@ -172,7 +167,7 @@ def test_reshaping_between_passes(net):
     for size in [(12, 15), (30, 7), (12, 15), (9, 9)]:
         made.blobs["data"].reshape(2, 2, *size)
         elided = run(made)
-        assert left(made)
+        assert made._elision.left_out()
         inside = datas(made)
         check_equal(elided, plainly(run, made))
         check_equal(inside, datas(made))
@@ -289,7 +284,7 @@ def test_gradients_by_blobs_are_computed_when_somebody_asks(net):
     made = net(SIMPLE)
     found = run(made)
     elided = diffs(made)
-    assert not made.elide_padding and not left(made)
+    assert not made.elide_padding and not made._elision.left_out()
     check_equal(param_diffs(made), {name: found[name] for name in param_diffs(made)})
     expected = plainly(run, made)
     check_equal(elided, diffs(made))
@@ -323,11 +318,11 @@ def test_whoever_watches_sees_whole_layers(net):
                  made.after_backward):
         hook(lambda number: None)
         check_equal(run(made), expected)
-        assert not left(made)
+        assert not made._elision.left_out()
         made._callbacks = {kind: [] for kind in made._callbacks}
     made._debug = True
     check_equal(run(made), expected)
-    assert not left(made)
+    assert not made._elision.left_out()
 
 
 def test_a_hook_that_is_added_before_backward(net):
