@@ -10,9 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .region import PASS
 from .rows import meet, spare
 
+COPY = 128              # what it costs to replicate a value and to sum its gradient, in the
+                        # multiplications of a convolution that the same time allows
 LEAST_SAVING = 0.02     # of the region's operations, for leaving out any
 
 
@@ -110,7 +111,7 @@ class Joint:
         wanted = self.stride * groups[self.reader].left_by(self.reader)
         if (wanted == groups[self.number].left_by(self.number)).all():
             return 0.0
-        return float(PASS * self.channels * (self.size - 2 * wanted).prod())
+        return float(COPY * self.channels * (self.size - 2 * wanted).prod())
 
 
 def choose(region, survey):

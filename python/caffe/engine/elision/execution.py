@@ -33,6 +33,10 @@ class Elision:
         self._ran = {}      # of these, those whose layers ran so in their last forward pass
         self._promised = set()      # blobs whose gradients are computed if somebody asks
 
+    def left_out(self):
+        """{layer: (rows, columns)} that the last pass left out at each end."""
+        return {self._net._layer_names[number]: run.left for number, run in self._ran.items()}
+
     # forward
 
     def forward(self, number, wanted):
@@ -105,7 +109,7 @@ class Elision:
         found = {}
         for run in self._ran.values():
             for blob, compute in run.whole():
-                if blob.data_was_seen and not torch.equal(blob.data_tensor, compute()):
+                if blob.data_was_seen and not _same(blob.data_tensor, compute()):
                     found[blob] = blob.data_tensor.clone()
         return found
 
@@ -119,7 +123,7 @@ class Elision:
             bottom, top = net._bottoms[number], net._tops[number]
             net.layers[number].reshape(bottom, top)
             net.layers[number].forward(bottom, top)
-        if not numbers or not all(_close(blob.data_tensor, values)
+        if not numbers or not all(_same(blob.data_tensor, values, TOLERANCE)
                                   for blob, values in expected.items()):
             raise LayerError(f"{net._source}: data or weights have changed since the forward pass; "
                              "set net.elide_padding = False before it to have gradients of all "
@@ -153,12 +157,14 @@ class Run:
 
     Attributes
     ----------
+    left : how many rows and columns it leaves out at each end
     top : its smaller tops
     derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
         the layer reads that blob itself
     """
 
     def __init__(self, net, node, step, below):
+        self.left = step.left
         self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
         self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
         self._spreads, self.bottom, self.derived = [], [], []
@@ -211,6 +217,8 @@ def _spread_data(blob, axes):
     return spread(blob.data_tensor, *axes)
 
 
-def _close(values, others):
-    limit = TOLERANCE * float(others.abs().max()) if others.numel() else 0
-    return bool(((values - others).abs() <= limit).all())
+def _same(values, others, tolerance=0.0):
+    """Whether tensors agree, up to a share of the largest value; NaN agrees with NaN."""
+    finite = others[others.isfinite()].abs()
+    limit = tolerance * float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(values, others, rtol=0, atol=limit, equal_nan=True)

@@ -1,5 +1,6 @@
 """Which layers of a net may leave rows out, and how each slides over them."""
 
+import math
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVa
              activation.TanH, arithmetic.Eltwise, arithmetic.Power, arithmetic.Exp,
              arithmetic.Log, shape.Split)
 
-PASS = 64       # what it takes to read and write a value, in multiplications
+# what it takes to read and write a value, or to read one in a window of pooling, in the time of
+# that many multiplications of a convolution; measured on a CPU, forward
+PASS, POOLED = 8, 400
 
 Source = namedtuple("Source", "layer top")      # a blob, by the layer that produces it
 
@@ -122,4 +125,6 @@ def _work(layer):
         return 0        # its tops are its bottom's memory
     if isinstance(layer, convolution.Convolution):
         return PASS + layer.blobs[0].count // layer.outputs
+    if isinstance(layer, pooling.Pooling):
+        return PASS + POOLED * math.prod(layer.windows.kernel)
     return PASS

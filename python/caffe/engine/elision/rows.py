@@ -49,9 +49,9 @@ class Slide:
     def within(self, run, n):
         """Of the windows on n rows those that lie in `run`, (start, stop): also (start, stop)."""
         start, stop = run
-        first = -(-(start + self.pad) // self.stride)
+        first = max(0, -(-(start + self.pad) // self.stride))
         last = (stop - self.extent + self.pad) // self.stride
-        return max(first, 0), min(last + 1, self.count(n))
+        return first, max(first, min(last + 1, self.count(n)))
 
     def pad_runs(self, n):
         """The padding before and after n rows, as two runs."""
