@@ -199,6 +199,10 @@ class Run:
         self.layer.backward(self.top, down, self.bottom)
         for source, target, axes in self._spreads:
             source.set_diff(gather(target.diff_tensor, *axes))
+            target.clear_diff()
+        for blob in self.top:
+            if blob not in self.bottom:     # nobody else can ask for it
+                blob.clear_diff()
 
     @contextmanager
     def _narrowed(self):
