@@ -1,6 +1,8 @@
 """Nets with padding elision and without it, in double precision: they must agree in all."""
 
+import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -335,3 +337,15 @@ def test_a_hook_that_is_added_before_backward(net):
     made.backward()
     plainly(run, made)
     np.testing.assert_allclose(seen[-1], made.blobs["conv2"].diff, rtol=0, atol=1e-12)
+
+
+def test_a_net_goes_with_its_last_holder(net):
+    made = net(SIMPLE)
+    run(made)
+    found = weakref.ref(made), weakref.ref(made.blobs["conv1"]), weakref.ref(made._elision)
+    gc.disable()
+    try:
+        del made
+        assert [reference() for reference in found] == [None] * 3
+    finally:
+        gc.enable()
