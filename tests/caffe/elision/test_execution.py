@@ -134,8 +134,8 @@ def test_solver_steps_agree(tmp_path):
         for step in range(3):
             fill(solver.net, step)
             solver.step(1)
-        finals.append({f"{name}/{i}": blob.data.copy()
-                       for name, blobs in solver.net.params.items() for i, blob in enumerate(blobs)})
+        finals.append({f"{name}/{i}": blob.data.copy() for name, blobs
+                       in solver.net.params.items() for i, blob in enumerate(blobs)})
         assert bool(solver.net._elision.left_out()) == elide
     check_equal(*finals)
 
@@ -231,6 +231,16 @@ def test_forward_in_parts(net):
         made.forward(end=name)
         made.forward(start=following)
         np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+
+
+def test_a_pass_that_starts_at_the_first_convolution(net):
+    made = net(SIMPLE)
+    expected = plainly(run, made)["drop"]
+    made.forward(start="conv1")
+    assert made._elision.left_out()
+    np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+    made.forward(start="relu_conv1")
+    assert not set(made._elision.left_out()) - {"conv1"}
 
 
 def in_parts(net, name):
@@ -349,3 +359,23 @@ def test_a_net_goes_with_its_last_holder(net):
         assert [reference() for reference in found] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_gradients_after_the_data_took_another_size(net):
+    made = net(SIMPLE)
+    plainly(run, made)
+    diffs(made)
+    for size in [(12, 15), (20, 20), (8, 8)]:
+        made.blobs["data"].reshape(1, 2, *size)
+        run(made)
+    assert made._elision.left_out()
+    elided = diffs(made)
+    plainly(run, made)
+    check_equal(elided, diffs(made))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 12, 15), (3, 2, 1, 1)])
+def test_batches_of_other_sizes(net, shape):
+    made = net(SIMPLE)
+    made.blobs["data"].reshape(*shape)
+    check_runs(made)

@@ -7,12 +7,13 @@ from functools import partial
 import torch
 
 from ...errors import LayerError
+from ...log import logger
 from ..blob import Blob
 from . import region
 from .plan import plan
 from .spread import gather, spread
 
-KEPT_PLANS = 512        # by the sizes of the data; a data set has fewer
+KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
 
 
@@ -121,6 +122,7 @@ class Elision:
         """Run the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else."""
         net, numbers, written = self._net, sorted(self._ran), self._written()
+        logger.info("%s: padding is no longer elided, layers are wanted whole", net._source)
         whole = dict(pair for run in self._ran.values() for pair in run.whole())
         self._ran, net.elide_padding = {}, False
         for number in numbers:
