@@ -1,6 +1,8 @@
 """Nets with padding elision and without it, in double precision: they must agree in all."""
 
+import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -95,6 +97,19 @@ def test_fcn8s(net, size):
     check_runs(net(fcn8s(*size)))
 
 
+def test_a_size_whose_blobs_are_as_large_as_the_smaller_ones_before(net):
+    """conv4_2 keeps 41 of 45 rows of the first image, and has 41 for the second."""
+    made, plain = net(fcn8s(160, 160)), net(fcn8s(160, 160))
+    plain.elide_padding = False
+    plain.share_with(made)
+    for size in [(160, 160), (128, 129), (160, 129)]:
+        for each in (made, plain):
+            each.blobs["data"].reshape(1, 3, *size)
+            fill(each, 0)
+            each.forward()
+        check_equal(datas(made), datas(plain))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_trunks(net, seed):
     try:
@@ -132,8 +147,8 @@ def test_solver_steps_agree(tmp_path):
         for step in range(3):
             fill(solver.net, step)
             solver.step(1)
-        finals.append({f"{name}/{i}": blob.data.copy()
-                       for name, blobs in solver.net.params.items() for i, blob in enumerate(blobs)})
+        finals.append({f"{name}/{i}": blob.data.copy() for name, blobs
+                       in solver.net.params.items() for i, blob in enumerate(blobs)})
         assert bool(solver.net._elision.left_out()) == elide
     check_equal(*finals)
 
@@ -229,6 +244,16 @@ def test_forward_in_parts(net):
         made.forward(end=name)
         made.forward(start=following)
         np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+
+
+def test_a_pass_that_starts_at_the_first_convolution(net):
+    made = net(SIMPLE)
+    expected = plainly(run, made)["drop"]
+    made.forward(start="conv1")
+    assert made._elision.left_out()
+    np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+    made.forward(start="relu_conv1")
+    assert not set(made._elision.left_out()) - {"conv1"}
 
 
 def in_parts(net, name):
@@ -335,3 +360,35 @@ def test_a_hook_that_is_added_before_backward(net):
     made.backward()
     plainly(run, made)
     np.testing.assert_allclose(seen[-1], made.blobs["conv2"].diff, rtol=0, atol=1e-12)
+
+
+def test_a_net_goes_with_its_last_holder(net):
+    made = net(SIMPLE)
+    run(made)
+    found = weakref.ref(made), weakref.ref(made.blobs["conv1"]), weakref.ref(made._elision)
+    gc.disable()
+    try:
+        del made
+        assert [reference() for reference in found] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_gradients_after_the_data_took_another_size(net):
+    made = net(SIMPLE)
+    plainly(run, made)
+    diffs(made)
+    for size in [(12, 15), (20, 20), (8, 8)]:
+        made.blobs["data"].reshape(1, 2, *size)
+        run(made)
+    assert made._elision.left_out()
+    elided = diffs(made)
+    plainly(run, made)
+    check_equal(elided, diffs(made))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 12, 15), (3, 2, 1, 1)])
+def test_batches_of_other_sizes(net, shape):
+    made = net(SIMPLE)
+    made.blobs["data"].reshape(*shape)
+    check_runs(made)

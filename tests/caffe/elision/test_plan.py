@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, pool
+from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, layer, pool
 
 import caffe
 import nets
 from caffe.engine.elision import choice, plan, region
 from caffe.engine.elision.rows import spare
+from caffe.engine.layers import base
+from caffe.engine.layers.activation import ReLU
 
 # what the closed form for VGG-16 leaves out of each convolution, at each end
 CLOSED_FORM = {"conv1_1": 92, "conv1_2": 92, "conv2_1": 40, "conv2_2": 40, "conv3_1": 12,
@@ -99,3 +101,21 @@ def test_what_sees_the_whole_image_ends_the_region(net):
                + 'layer { name: "d" type: "Dropout" bottom: "m" top: "d" }'
                + conv("b", "d", 2, kernel_size=3, pad=1))
     assert [made._layer_names[node.number] for node in region.find(made)] == ["a", "relu_a"]
+
+
+def test_a_layer_of_another_type_ends_the_region(net, monkeypatch):
+    class Shifted(ReLU):
+        """Not what its base computes."""
+
+    monkeypatch.setitem(base._registry, "Shifted", Shifted)
+    made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30)
+               + layer("b", "Shifted", "a"))
+    assert [made._layer_names[node.number] for node in region.find(made)] == ["a", "relu_a"]
+
+
+def test_without_a_proof_nothing_is_left_out(net, cheap_copies, monkeypatch):
+    made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30))
+    found = region.find(made)
+    assert plan.plan(found, {1: (20, 20)})
+    monkeypatch.setattr(plan, "leave_out", lambda numbers, runs, count: numbers)
+    assert not plan.plan(found, {1: (20, 20)})

@@ -43,4 +43,4 @@ def test_gradients_of_replicas_add_up(there, wanted):
     source = [there.index(number) for number in wanted]
     assert torch.equal(y, x[:, :, source][..., [0, 1, 1]])
     g = torch.randn_like(y)
-    assert torch.allclose((spread(x, rows, columns) * g).sum(), (x * gather(g, rows, columns)).sum())
+    assert torch.allclose((y * g).sum(), (x * gather(g, rows, columns)).sum())

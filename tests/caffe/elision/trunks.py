@@ -1,7 +1,5 @@
 """Nets with wide paddings, for the tests of padding elision, and what runs them."""
 
-import numpy as np
-
 import nets
 
 

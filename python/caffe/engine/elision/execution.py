@@ -1,17 +1,19 @@
 """Running layers on blobs without the rows left out, while the net's own blobs look whole."""
 
+import weakref
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
 from ...errors import LayerError
+from ...log import logger
 from ..blob import Blob
 from . import region
 from .plan import plan
 from .spread import gather, spread
 
-KEPT_PLANS = 512        # by the sizes of the data; a data set has fewer
+KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
 
 
@@ -25,7 +27,7 @@ class Elision:
     """
 
     def __init__(self, net):
-        self._net = net
+        self._net = weakref.proxy(net)      # no cycle: nets go when nobody holds them
         self._region = region.find(net)
         self._begins = [node.number for node in self._region if not node.sources]
         self._plans = {}
@@ -39,18 +41,21 @@ class Elision:
 
     # forward
 
+    def covers(self, first):
+        """Whether a forward pass from layer `first` on runs all layers that leave rows out."""
+        return bool(self._begins) and first <= self._begins[0]
+
     def forward(self, number, wanted):
         """Run a layer without the rows that can be left out, and return True; return False if
         it is to run as it is, because there are none or they are not `wanted`."""
         self._take_back()
-        if wanted and self._begins[:1] == [number]:
-            self._prepare()
-        run = self._runs.get(number) if wanted else None
         self._ran.pop(number, None)
-        if run is None:
+        if wanted and number == self._begins[0]:
+            self._prepare()
+        if not wanted or number not in self._runs:
             return False
-        self._ran[number] = run
-        run.forward()
+        self._ran[number] = self._runs[number]
+        self._ran[number].forward()
         return True
 
     def _prepare(self):
@@ -68,7 +73,7 @@ class Elision:
         nodes = {node.number: node for node in self._region}
         runs = {}
         for number, step in steps.items():
-            below = [runs.get(source.layer) and runs[source.layer].top[source.top]
+            below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
             runs[number] = Run(self._net, nodes[number], step, below)
         return runs
@@ -86,7 +91,7 @@ class Elision:
         whole = first <= min(self._ran) and max(self._ran) <= last
         if watched or not whole or self._written():
             if self._promised:
-                self._fill_diffs()
+                self.fill_diffs()
             else:
                 self._run_plainly()
 
@@ -98,7 +103,7 @@ class Elision:
         run.backward(down, self._ran)
         for blob, wanted in zip(run.derived, down):
             if blob is not None and wanted:
-                blob.diff_later(self._fill_diffs)
+                blob.diff_later(partial(_fill_diffs, weakref.ref(self)))
                 self._promised.add(blob)
         return True
 
@@ -117,14 +122,15 @@ class Elision:
         """Run the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else."""
         net, numbers, written = self._net, sorted(self._ran), self._written()
-        expected = {blob: compute() for run in self._ran.values() for blob, compute in run.whole()}
+        logger.info("%s: padding is no longer elided, layers are wanted whole", net._source)
+        whole = dict(pair for run in self._ran.values() for pair in run.whole())
         self._ran, net.elide_padding = {}, False
         for number in numbers:
             bottom, top = net._bottoms[number], net._tops[number]
             net.layers[number].reshape(bottom, top)
             net.layers[number].forward(bottom, top)
-        if not numbers or not all(_same(blob.data_tensor, values, TOLERANCE)
-                                  for blob, values in expected.items()):
+        if not numbers or not all(_same(blob.data_tensor, compute(), TOLERANCE)
+                                  for blob, compute in whole.items()):
             raise LayerError(f"{net._source}: data or weights have changed since the forward pass; "
                              "set net.elide_padding = False before it to have gradients of all "
                              "blobs")
@@ -132,7 +138,7 @@ class Elision:
             blob.data_tensor.copy_(values)
         return numbers
 
-    def _fill_diffs(self):
+    def fill_diffs(self):
         """Compute the gradients by all blobs of the region, after a backward pass."""
         net, numbers = self._net, self._run_plainly()
         self._take_back()
@@ -144,7 +150,6 @@ class Elision:
                 net.layers[number].backward(net._tops[number], down, net._bottoms[number])
         for blob, diff in params.items():
             blob.set_diff(diff)
-
 
     def _take_back(self):
         for blob in self._promised:
@@ -206,15 +211,22 @@ class Run:
 
     @contextmanager
     def _narrowed(self):
-        """The layer with the smaller padding."""
-        if self._step.pad is None:
-            yield
-            return
-        pad, self.layer.pad = self.layer.pad, self._step.pad
+        """The layer for the smaller blobs: with less padding, and without memory of the shapes
+        of the net's own, which another time may be these."""
+        pad = getattr(self.layer, "pad", None)
+        if self._step.pad is not None:
+            self.layer.pad = self._step.pad
+        self.layer.forget_shapes()
         try:
             yield
         finally:
-            self.layer.pad = pad
+            self.layer.forget_shapes()
+            if self._step.pad is not None:
+                self.layer.pad = pad
+
+
+def _fill_diffs(elision):
+    elision().fill_diffs()
 
 
 def _spread_data(blob, axes):

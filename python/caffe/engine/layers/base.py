@@ -84,6 +84,10 @@ class TensorLayer(Layer):
                 blob.reshape(*shape)
             self._bottom_shapes = shapes
 
+    def forget_shapes(self):
+        """Have the next `reshape` reshape the tops, whatever the bottoms."""
+        self._bottom_shapes = None
+
     def forward(self, bottom, top):
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
         self._inputs = _leaves((blob.data_tensor.clone() if blob in top and blob.is_viewed

@@ -44,7 +44,7 @@ class Window(TensorLayer):
                              f"{len(self.kernel)} axes after it, got {shape}")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
-        if min(sizes, default=1) < 1:
+        if any(size < 1 for size in sizes):
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
                              f"{self.dilation} does not fit into {shape}: top would be {sizes}")
         return sizes
@@ -119,9 +119,11 @@ class Convolution(Sliding):
 
         oneDNN would bring the kernel into a form of its own in every pass, a second copy.
         """
+        if torch.compiler.is_compiling():       # then sizes are free
+            return False
         places = math.prod(self.places(tuple(x.shape)))
         return (x.device.type == "cpu" and len(self.kernel) == 2 and self.axis == 1
-                and self.group == 1 and len(x) * places < self.outputs)
+                and self.group == 1 and 0 < len(x) * places < self.outputs)
 
     def _multiply(self, x):
         """Convolution as one matrix product of the kernel and the windows of `x`."""
@@ -153,7 +155,8 @@ class Deconvolution(Sliding):
     def _is_diagonal(self, weight):
         """Whether a fixed kernel treats each channel for itself, as interpolation does; on a GPU
         asking would mean waiting."""
-        return (not weight.requires_grad and weight.device.type == "cpu" and self.group == 1
+        return (not torch.compiler.is_compiling()
+                and not weight.requires_grad and weight.device.type == "cpu" and self.group == 1
                 and self.outputs == self.channels > 1
                 and torch.count_nonzero(weight) == torch.count_nonzero(weight.diagonal()))
 
