@@ -10,8 +10,8 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity bench bench-quick data-voc data-nyud \
-	data-siftflow data-context vgg16 caffenet googlenet NAME-demo clean \
+.PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
+	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo clean \
 	$(EXPERIMENTS) $(EXPERIMENTS:=-demo)
 
 help:  ## list the targets
@@ -47,6 +47,10 @@ test-slow: .venv/done  ## run the tests that train for minutes
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
+
+# those that train: .venv/bin/python -m analysis stages (or recipes, interpolation, ...)
+analysis: .venv/done  ## the paper's analyses that train nothing, about a minute
+	@.venv/bin/python -m analysis upper-bound stitch timing
 
 bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
 	@.venv/bin/python benchmarks/bench.py

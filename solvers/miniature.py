@@ -71,16 +71,24 @@ def train(name, directory, seed=0):
     What is trained already is taken as it is. Returns (experiment, {label: Scores}). Raises
     RunError if `directory` began with another seed.
     """
-    Run(directory).settle(seed=seed)
     experiment = miniature(name, directory, seed)
-    generate(name, directory, seed)
-    bases = {}
+    return experiment, run(experiment, seed)
+
+
+def run(experiment, seed):
+    """Train a miniature, or a variant of one under a name that begins like its; see `train`.
+
+    Returns {label: Scores}.
+    """
+    directory, bases = experiment.build, {}
+    Run(directory).settle(seed=seed)
+    generate(experiment.name, directory, seed)
     for suffix, base in experiment.bases.items():
         if base in nets.TRUNKS:
             bases[suffix] = train_classifier(base, directory / base, seed)
         else:
             bases[suffix] = training.trained_net(train(base, directory, seed)[0])
-    return experiment, training.train(experiment, bases)
+    return training.train(experiment, bases)
 
 
 def generate(name, directory, seed):

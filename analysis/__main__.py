@@ -1,0 +1,50 @@
+"""The paper's analyses, with its figures beside what is measured.
+
+    python -m analysis NAME... [--seeds 0 1 2] [-o build/analysis]
+
+Those that train work on the miniatures of the experiments, for each seed of the data; run again,
+they continue, and what is trained already is taken as it is.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from solvers.command import add_device, positive, report_errors, set_device
+from solvers.runs import BUILD
+
+QUICK = ("upper-bound", "stitch", "timing")
+TRAINING = ("recipes", "stages", "interpolation", "cues", "sampling", "balancing")
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    options.directory = options.output.resolve()
+    with report_errors():
+        set_device(options)
+        for name in options.names:
+            module = importlib.import_module(f"analysis.{name.replace('-', '_')}")
+            print(f"\n{module.__doc__}")
+            module.run(options)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *TRAINING),
+                        help=f"{', '.join(QUICK)}; those that train: {', '.join(TRAINING)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED",
+                        help="of the data, of those that train (default 0 1 2)")
+    parser.add_argument("-o", "--output", type=Path, default=BUILD / "analysis",
+                        help="default build/analysis")
+    parser.add_argument("--data", type=Path, metavar="FOLDER",
+                        help="upper-bound: labels in VOC layout (default PASCAL VOC 2011, if it "
+                             "is there, else the embedded dataset)")
+    parser.add_argument("--width", type=positive(float), default=1.0,
+                        help="timing: fraction of the trunks' channels (default 1)")
+    add_device(parser)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Upper bounds of mean IU for predictions at reduced resolution (PAMI, on upper bounds of IU).
+
+Ground truth is reduced by a factor, to the class at the centre of each cell, and restored by
+repetition; the result is scored as if a net had predicted it. Void pixels first take the class of
+the nearest pixel that has one, because a net always predicts some class; they are not scored.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from folder_layers import sample_paths
+from scipy.ndimage import distance_transform_edt
+from seg_data import read_list
+from seg_files import read_label_image
+from tqdm import tqdm
+
+import embedded
+from nets.source import ROOT
+from palette import VOID
+from solvers.metrics import Scores, confusion
+
+FACTORS = (128, 64, 32, 16, 8, 4)
+RECALLED = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))    # from the text of PAMI
+VOC = ROOT / "data" / "pascal" / "VOC2011"
+SPLITS = ("seg11valid", "val")      # the first of them that a folder has
+
+
+def run(options):
+    folder = options.data or (VOC if VOC.exists() else generated(options.directory))
+    labels = list(read_labels(folder))
+    print(f"{folder}: {len(labels)} labels\n\n{'reduced by':>10}{'mean IU':>10}"
+          f"{'PAMI, recalled':>17}")
+    for factor in FACTORS:
+        print(f"{factor:>10}{100 * upper_bound(labels, factor).mean_iu:>10.1f}"
+              f"{RECALLED[factor]:>17.1f}")
+    if folder != VOC:
+        print("\nPAMI's figures are for PASCAL VOC 2011 val, which these labels are not.")
+
+
+def generated(directory):
+    """The VOC folder of the embedded dataset, that of the analyses that train on seed 0."""
+    data = directory / "seed-0" / "data-voc"
+    embedded.generate(data, seed=0)
+    return data / "pascal" / "VOC2011"
+
+
+def read_labels(folder):
+    """The labels of a folder in VOC layout, uint8 (height, width), of its validation split."""
+    lists = [Path(folder) / "ImageSets" / "Segmentation" / f"{split}.txt" for split in SPLITS]
+    names = read_list(next((path for path in lists if path.exists()), lists[-1]))
+    for entry in tqdm(names, desc="labels", unit="label", leave=False, disable=None):
+        yield read_label_image(sample_paths(Path(folder), entry.name)["label"])
+
+
+def upper_bound(labels, factor):
+    """The Scores of labels reduced by a factor and restored, against themselves."""
+    classes = 1 + max(int(label.max(where=label != VOID, initial=0)) for label in labels)
+    return Scores.of(sum(confusion(label, restored(label, factor), classes) for label in labels))
+
+
+def restored(label, factor):
+    """A label (height, width) as it is after the reduction, in its full size, without void.
+
+    The last cells of a row or column may be cut off; their centres move inside.
+    """
+    rows, columns = (np.minimum(factor // 2 + factor * (np.arange(side) // factor), side - 1)
+                     for side in label.shape)
+    return without_void(label)[np.ix_(rows, columns)]
+
+
+def without_void(label):
+    """The label with the nearest class for void; one that is all void becomes class 0."""
+    void = label == VOID
+    if void.all():
+        return np.zeros_like(label)
+    nearest = distance_transform_edt(void, return_distances=False, return_indices=True)
+    return label[tuple(nearest)]

@@ -1,0 +1,103 @@
+"""Variants of the miniatures side by side, over seeds of the data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from nets.source import Source
+from solvers import miniature
+
+
+class Variant(NamedTuple):
+    """train(directory, seed) : its mean IU in percent; paper : the paper's figure, '' if the
+    project knows none."""
+    train: Callable
+    paper: str = ""
+
+
+class Claim(NamedTuple):
+    """What the paper found, and whether it holds for {variant: mean IU}."""
+    text: str
+    holds: Callable
+
+
+def ordered(*names):
+    """The Claim that the variants come in that order, the best first."""
+    return Claim(" > ".join(names), lambda found: all(
+        found[better] > found[worse] for better, worse in pairwise(names)))
+
+
+def close(first, second, points):
+    """The Claim that two variants are so many points of mean IU apart at most."""
+    return Claim(f"{first} and {second} within {points:g} points",
+                 lambda found: abs(found[first] - found[second]) <= points)
+
+
+def compare(variants, claims, options):
+    """Train {name: Variant} for every seed and print a table, one line a seed, and the claims."""
+    found = {seed: {name: variant.train(options.directory / f"seed-{seed}", seed)
+                    for name, variant in variants.items()} for seed in options.seeds}
+    print("\n" + table(variants, claims, found))
+
+
+def table(variants, claims, found):
+    """Of {seed: {variant: mean IU}}: a line each, the mean, the paper's, and the claims."""
+    means = {name: sum(row[name] for row in found.values()) / len(found) for name in variants}
+    rows = {**{f"seed {seed}": row for seed, row in found.items()}, "mean": means}
+    texts = {title: {name: f"{value:.1f}" for name, value in row.items()}
+             for title, row in rows.items()}
+    texts["paper"] = {name: variant.paper for name, variant in variants.items()}
+    widths = {name: 2 + max(len(row[name]) for row in (*texts.values(), {name: name}))
+              for name in variants}
+    lines = [f"{'mean IU, %':<12}" + "".join(f"{name:>{widths[name]}}" for name in variants)]
+    lines += [f"{title:<12}" + "".join(f"{row[name]:>{widths[name]}}" for name in variants)
+              for title, row in texts.items()]
+    for text, holds in claims:
+        answers = ", ".join(f"{title} {'yes' if holds(row) else 'no'}"
+                            for title, row in rows.items())
+        lines.append(f"\n{text}: {answers}")
+    return "\n".join(lines).rstrip()
+
+
+def trained(name, variant="", change=lambda experiment: {}):
+    """A function of (directory, seed) that trains the miniature of an experiment; it returns the
+    mean IU in percent.
+
+    With a `variant`, which goes to its name, the miniature has the values that
+    change(experiment), called when the data are there, gives it.
+    """
+    def train(directory, seed):
+        miniature.generate(name, directory, seed)
+        experiment = miniature.miniature(name, directory, seed)
+        if variant:
+            experiment = replace(experiment, name=f"{experiment.name}-{variant}",
+                                 **change(experiment))
+        return 100 * next(iter(miniature.run(experiment, seed).values())).mean_iu
+    return train
+
+
+@dataclass(frozen=True)
+class Filtered(Source):
+    """A Source of an image and a label, which pass through a Python layer of analysis.layers.
+
+    layer, layer_params : its class, and its param_str but for start
+    splits : those in which they do
+    """
+    layer: str = ""
+    layer_params: tuple = ()
+    splits: tuple = ("train", "val")
+
+    def tops(self, split, start=0):
+        tops = super().tops(split, **({"start": start} if start else {}))
+        if split not in self.splits:
+            return tops
+        from caffe import layers as L
+        return dict(zip(tops, L.Python(*tops.values(), module="analysis.layers", layer=self.layer,
+                                       ntop=len(tops), param_str=str(
+                                           {**dict(self.layer_params), "start": start}))))
+
+
+def filtered(source, layer, splits=("train", "val"), **params):
+    """The Source with its image and label passed through a layer of analysis.layers."""
+    return Filtered(**vars(source), layer=layer, layer_params=tuple(params.items()), splits=splits)

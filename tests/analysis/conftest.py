@@ -1,0 +1,17 @@
+import embedded
+import pytest
+
+from solvers import miniature
+from solvers.experiments import EXPERIMENTS
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Miniatures of a step on two small scenes."""
+    monkeypatch.setattr(miniature, "WIDTH", 1 / 32)
+    monkeypatch.setattr(miniature, "CROPS", 16)
+    monkeypatch.setattr(miniature, "CLASSIFIERS",
+                        {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
+    monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    monkeypatch.setattr(embedded.generate, "__defaults__", (0, 2, 1))
+    monkeypatch.setattr(embedded, "SCENE_SIDE", (40, 48))

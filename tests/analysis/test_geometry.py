@@ -1,0 +1,36 @@
+"""The trunks against the paper's table 1, worked out from the messages."""
+
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+import nets
+from analysis.geometry import Window, parameters, places, window
+
+
+@pytest.mark.parametrize("trunk, millions, field", [("vgg16", 134, 404), ("caffenet", 57, 355),
+                                                    ("googlenet", 6, 715)])
+def test_parameters_receptive_field_and_stride(trunk, millions, field):
+    net = nets.fcn("fcn32s", "deploy", trunk=trunk)
+    assert round(parameters(net) / 1e6) == millions
+    assert places(net)["score_fr"][1:] == (32, field)
+
+
+def layer(text):
+    return text_format.Parse(text, caffe_pb2.LayerParameter())
+
+
+def test_windows_have_caffe_s_defaults():
+    assert window(layer("type: 'Convolution' convolution_param { kernel_size: 3 dilation: 2 }")) \
+        == Window(3, 1, 0, 2)
+    assert window(layer("type: 'Pooling' pooling_param { kernel_size: 3 stride: 2 pad: 1 }")) \
+        == Window(3, 2, 1, 1)
+
+
+@pytest.mark.parametrize("text", [
+    "type: 'Convolution' convolution_param { kernel_h: 3 kernel_w: 1 }",
+    "type: 'Convolution' convolution_param { kernel_size: 3 kernel_size: 1 }",
+    "type: 'Pooling' pooling_param { global_pooling: true }"])
+def test_windows_that_are_not_square_are_refused(text):
+    with pytest.raises(ValueError, match="layer 'odd': expected a square"):
+        window(layer("name: 'odd' " + text))

@@ -1,0 +1,37 @@
+"""Tables of variants, and sources whose samples pass through a layer."""
+
+import nets
+from analysis.variants import Variant, close, filtered, ordered, table
+from nets.source import voc
+
+
+def test_claims():
+    claim = ordered("a", "b", "c")
+    assert claim.text == "a > b > c"
+    assert claim.holds(dict(a=3, b=2, c=1)) and not claim.holds(dict(a=3, b=1, c=1))
+    near = close("a", "b", 2).holds
+    assert near(dict(a=1, b=3)) and not near(dict(a=1, b=3.1)) and not near(dict(a=3.1, b=1))
+
+
+def test_the_table_has_a_line_a_seed_the_mean_the_paper_s_and_every_claim():
+    variants = {"a": Variant(None, "63.6"), "bee": Variant(None)}
+    found = {0: {"a": 10.0, "bee": 20.0}, 5: {"a": 40.0, "bee": 20.0}}
+    lines = table(variants, [ordered("a", "bee")], found).splitlines()
+    assert [line.split() for line in lines] == [
+        ["mean", "IU,", "%", "a", "bee"], ["seed", "0", "10.0", "20.0"],
+        ["seed", "5", "40.0", "20.0"], ["mean", "25.0", "20.0"], ["paper", "63.6"], [],
+        "a > bee: seed 0 no, seed 5 yes, mean yes".split()]
+
+
+def test_a_filtered_source_changes_the_data_of_its_splits_alone():
+    source = filtered(voc(), "Cue", ("train",), cue="shape")
+    train, plain = (nets.fcn("fcn32s", "train", each, start=7) for each in (source, voc()))
+    layers = [layer.python_param.layer for layer in train.layer if layer.type == "Python"]
+    assert layers == ["SBDDSegDataLayer", "Cue"]
+    assert train.layer[1].python_param.param_str == "{'cue': 'shape', 'start': 7}"
+    assert list(train.layer[1].top) == ["data", "label"]
+    assert list(train.layer[1].bottom) == list(train.layer[0].top)
+    assert "'start': 7" in train.layer[0].python_param.param_str
+    assert list(train.layer)[2:] == list(plain.layer)[1:]
+    for split in ("val", "deploy"):
+        assert nets.fcn("fcn32s", split, source) == nets.fcn("fcn32s", split)
