@@ -14,6 +14,9 @@ def add_device(parser):
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N", help="run on GPU N")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
+                        help="of convolutions and matrix products (default tf32 where the GPU has "
+                             "it, else fp32)")
 
 
 def positive(kind):
@@ -35,6 +38,8 @@ def set_device(args):
     import caffe
     if "GLOG_minloglevel" not in os.environ:
         caffe.init_log(1)
+    if args.precision:
+        caffe.set_precision(args.precision)
     if args.gpu is None:
         caffe.set_mode_cpu()
         return

@@ -15,7 +15,7 @@ import nets
 from nets.source import ROOT
 from solvers import runs
 
-CPU = Namespace(gpu=None)
+CPU = Namespace(gpu=None, precision=None)
 DEFAULT = Namespace(net=None, weights=None, experiment=None)
 
 

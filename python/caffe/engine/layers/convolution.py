@@ -62,6 +62,7 @@ class Sliding(Window):
     """
 
     bottoms, tops = (1, None), (1, None)
+    products = True
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
