@@ -10,7 +10,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test test-slow fidelity analysis bench bench-quick data-voc \
+.PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
 	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo clean \
 	$(EXPERIMENTS) $(EXPERIMENTS:=-demo)
 
@@ -38,6 +38,8 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 test: .venv/done  ## run the tests
 	@echo "Running the tests"
 	@.venv/bin/python -m pytest
+
+tests: test
 
 test-slow: .venv/done  ## run the tests that train for minutes
 	@echo "Running the slow tests (the demo over three seeds, about half an hour)"

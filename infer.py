@@ -17,14 +17,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from nets.source import MEAN
 from palette import VOC_CLASSES, label_image, overlay, read_class_names, shares
+from seg_files import read_photograph
 from solvers import runs
 from solvers.command import add_device, load_net, report_errors, set_device
 
-ROOT = Path(__file__).resolve().parent
-MEAN = np.array((104.00699, 116.66877, 122.67892), np.float32)      # B G R
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
@@ -38,14 +38,19 @@ def main():
     with report_errors():
         net, weights = choose_net(args)
         print(f"net {net}\nweights {weights}")
-        segment = Segmenter(net, weights, args)
+        images = find_images(args.images)
+        if not any(path.is_file() for path in images):
+            raise InferError(f"no image in {', '.join(map(str, args.images))}")
         args.output.mkdir(parents=True, exist_ok=True)
-        for path, stem in name_outputs(find_images(args.images), args.output):
+        segment = Segmenter(net, weights, args)
+        for path, stem in name_outputs(images, args.output):
             try:
                 process(path, args.output / stem, segment)
             except (RuntimeError, OSError) as error:
                 failures += 1
                 print(f"error: {error}", file=sys.stderr)
+        if failures and len(images) > 1:
+            print(f"{failures} of {len(images)} images failed", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -57,7 +62,7 @@ def parse():
                         help="default: the newest trained one under build/")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "infer",
+    parser.add_argument("-o", "--output", type=Path, default=runs.BUILD / "infer",
                         help="folder for the results (default build/infer)")
     add_device(parser)
     return parser.parse_args()
@@ -120,7 +125,7 @@ class Segmenter:
 
     def __call__(self, image):
         """uint8 classes (height, width) of an RGB image, by one forward pass at its size."""
-        data = np.asarray(image)[..., ::-1].astype(np.float32) - MEAN
+        data = np.asarray(image)[..., ::-1].astype(np.float32) - np.float32(MEAN)
         blob = self.net.blobs["data"]
         blob.reshape(1, 3, *data.shape[:2])
         blob.data[0] = data.transpose(2, 0, 1)
@@ -140,19 +145,27 @@ def class_names(net, count):
             return read_class_names(path, count)
         except ValueError as error:
             raise InferError(error) from None
-    return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class {i}" for i in range(count)]
+    return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class{i}" for i in range(count)]
 
 
 # images
 
 def find_images(paths):
-    """The images named, and those in folders named; a folder without any stands for itself."""
+    """The images named, and those in folders named, but for what this tool wrote there.
+
+    A folder without any stands for itself.
+    """
     images = []
     for path in paths:
         if (path / "JPEGImages").is_dir():
             path = path / "JPEGImages"
         inside = path.iterdir() if path.is_dir() else ()
-        images += sorted(file for file in inside if file.suffix.lower() in SUFFIXES) or [path]
+        found = {file for file in inside if file.suffix.lower() in SUFFIXES}
+        for overlay_path in [file for file in found if file.name.endswith("_overlay.png")]:
+            label = overlay_path.with_name(overlay_path.name.replace("_overlay.png", ".png"))
+            if label in found:
+                found -= {overlay_path, label}
+        images += sorted(found) or [path]
     return images
 
 
@@ -171,35 +184,15 @@ def name_outputs(paths, folder):
 
 
 def read_image(path):
-    """Any image that Pillow reads, upright, as RGB; transparent parts become white.
-
-    Raises InferError naming the file.
-    """
+    """Any image that Pillow reads, upright, as RGB. Raises InferError naming the file."""
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith(("I", "F")):
-                image = Image.fromarray(to_bytes(np.asarray(image, np.float64)))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
+        return read_photograph(path)
     except FileNotFoundError:
         raise InferError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InferError(f"{path}: a folder without images") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InferError(f"{path}: not a readable image: {error}") from None
-
-
-def to_bytes(grey):
-    """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
-    low, high = 0, 65535
-    if grey.min() < low or grey.max() > high or (grey % 1).any():
-        if not np.isfinite(grey).all():
-            raise ValueError("its values are not finite")
-        low, high = grey.min(), grey.max()
-    return np.rint((grey - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
 
 
 def write(image, path):

@@ -59,21 +59,33 @@ def images(task):
 # pycaffe: the project's engine, or BVLC's
 
 def engine(task, folder):
-    return _pycaffe_forward(task, folder)
+    return pycaffe_forward(task, folder)[1]
+
+
+def engine_unelided(task, folder):
+    net, run = pycaffe_forward(task, folder)
+    net.elide_padding = False
+    return run
 
 
 def bvlc(task, folder):
     _use_bvlc()
-    return _pycaffe_forward(task, folder)
+    return pycaffe_forward(task, folder)[1]
 
 
 def engine_step(task, folder):
-    return _pycaffe_step(task, folder)
+    return pycaffe_step(task, folder)[1]
+
+
+def engine_unelided_step(task, folder):
+    net, run = pycaffe_step(task, folder)
+    net.elide_padding = False
+    return run
 
 
 def bvlc_step(task, folder):
     _use_bvlc()
-    return _pycaffe_step(task, folder)
+    return pycaffe_step(task, folder)[1]
 
 
 def _use_bvlc():
@@ -84,11 +96,13 @@ def _use_bvlc():
     sys.path.insert(0, place)
 
 
-def _pycaffe_forward(task, folder):
+def pycaffe_forward(task, folder, width=1.0):
+    """FCN-8s, as a Net, and a function that runs it over the task's images."""
     import caffe
     import nets
     net = caffe.Net(str(nets.write_prototxt(folder / "deploy.prototxt",
-                                            nets.fcn("fcn8s", "deploy"))), caffe.TEST)
+                                            nets.fcn("fcn8s", "deploy", width=width))),
+                    caffe.TEST)
     _fill(net)
     inputs = images(task)
 
@@ -97,14 +111,15 @@ def _pycaffe_forward(task, folder):
             net.blobs["data"].reshape(*image.shape)
             net.blobs["data"].data[...] = image
             net.forward()
-    return run
+    return net, run
 
 
-def _pycaffe_step(task, folder):
+def pycaffe_step(task, folder, width=1.0):
+    """FCN-8s, as the Net of a solver, and a function that trains it one step."""
     import caffe
     import nets
     image, = images(task)
-    param = nets.fcn("fcn8s", "train")
+    param = nets.fcn("fcn8s", "train", width=width)
     source = param.layer[0]
     source.Clear()
     source.name, source.type = "data", "Input"
@@ -119,7 +134,7 @@ def _pycaffe_step(task, folder):
     _fill(solver.net)
     solver.net.blobs["data"].data[...] = image
     solver.net.blobs["label"].data[...] = RNG.integers(0, 21, (1, 1, *image.shape[2:]))
-    return lambda: solver.step(1)
+    return solver.net, lambda: solver.step(1)
 
 
 def _fill(net):
@@ -250,13 +265,14 @@ def operations(size):
     return total + 2 * places * (49 * 512 * 4096 + 4096 * 4096 + 4096 * 21)
 
 
-FORWARD = {"engine": engine, "torch eager": torch_eager, "torch channels-last": torch_channels_last,
-           "OpenCV": opencv, "BVLC Caffe": bvlc, "floor": floor}
+FORWARD = {"engine": engine, "engine, no elision": engine_unelided, "torch eager": torch_eager,
+           "torch channels-last": torch_channels_last, "OpenCV": opencv, "BVLC Caffe": bvlc,
+           "floor": floor}
 SUBJECTS = {
     "forward": FORWARD, "stream": FORWARD,
-    "step": {"engine": engine_step, "torch eager": torch_step,
-             "torch channels-last": torch_channels_last_step, "BVLC Caffe": bvlc_step,
-             "floor": floor},
+    "step": {"engine": engine_step, "engine, no elision": engine_unelided_step,
+             "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
+             "BVLC Caffe": bvlc_step, "floor": floor},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
               "a prototxt": start_up("import nets; nets.write('voc-fcn8s', '.')"),

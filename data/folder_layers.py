@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from palette import VOID, read_class_names
-from PIL import Image, ImageOps
+from PIL import Image
 from seg_data import DataError, SegDataLayer, check_sizes, check_values, read_file, read_list
-from seg_files import read_label_image
+from seg_files import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 LABEL_SUFFIXES = (".png", ".PNG")
@@ -54,8 +54,7 @@ class FolderSegDataLayer(SegDataLayer):
 
     def read_image(self, path):
         """Camera files may be stored turned; labels are drawn on the upright picture."""
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return np.asarray(read_photograph(path))
 
 
 class Description(NamedTuple):
@@ -80,31 +79,46 @@ def check(folder):
     """Raise DataError, with the first few problems, unless training can use all of a folder.
 
     Every image and label in the lists is opened and decoded: they must have equal sizes, and
-    the labels values that classes.txt names, without it 0 to 254, or 255 for void.
+    the labels values that classes.txt names, without it 0 to 254, or 255 for void. Returns a
+    line that says what the folder holds.
     """
-    folder = Path(folder)
-    entries = {}
-    for entry in itertools.chain(*read_splits(folder).values()):
+    folder, entries = Path(folder), {}
+    splits = read_splits(folder)
+    for entry in itertools.chain(*splits.values()):
         entries.setdefault(entry.name, entry)       # names in both lists count once
     classes = len(class_names(folder)) or VOID
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda entry: problem(folder, entry, classes), entries.values())
-        problems = [message for message in found if message]
+        found = dict(zip(entries, pool.map(lambda entry: inspect(folder, entry, classes),
+                                           entries.values())))
+    problems = [result for result in found.values() if isinstance(result, str)]
     if problems:
         more = len(problems) - SHOWN
         raise DataError("\n  ".join([f"{folder}: {len(problems)} of {len(entries)} samples cannot "
                                      "be used:", *problems[:SHOWN]])
                         + (f"\n  and {more} more" if more > 0 else ""))
+    if not set().union(*(found[entry.name] for entry in splits["val"])) - {VOID}:
+        raise DataError(f"{folder}: no pixel of the split val has a label other than void")
+    return _summary(folder, splits, set().union(*found.values()) - {VOID})
 
 
-def problem(folder, entry, classes):
-    """What is wrong with a sample, or None."""
+def _summary(folder, splits, present):
+    classes = len(class_names(folder)) or max(present) + 1
+    absent = sorted(set(range(classes)) - present)
+    counts = " and ".join(f"{len(entries)} for {split}" for split, entries in splits.items())
+    return (f"{folder}: {counts}, {classes} classes"
+            + (f", of which no label has {', '.join(map(str, absent[:10]))}"
+               + ", ..." * (len(absent) > 10) if absent else ""))
+
+
+def inspect(folder, entry, classes):
+    """The set of a sample's label values, or a sentence that says what is wrong with it."""
     image_path, label_path = sample_paths(folder, entry.name).values()
     try:
         image_shape = read_file(check_image, "image", image_path, entry.source)
         label = read_file(read_label_image, "label", label_path, entry.source)
         check_sizes([(image_path, image_shape), (label_path, label.shape)], entry.source)
         check_values(label, classes, label_path, entry.source)
+        return set(np.unique(label).tolist())
     except DataError as error:
         return str(error)
 
@@ -121,6 +135,8 @@ def check_image(path):
 
 def read_splits(folder):
     """{split: entries} of a folder in VOC layout; DataError where a part of it is missing."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
     lists = {split: split_list(folder, split) for split in SPLITS}
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists.values()):
         if not path.exists():

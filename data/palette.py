@@ -20,6 +20,9 @@ def read_class_names(path, count=None):
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a list of class names: {error}") from None
     names = [line.strip() for line in lines if line.strip()]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"{path}: two classes have one name: {', '.join(sorted(twice))}")
     if count is not None and len(names) != count:
         raise ValueError(f"{path}: {len(names)} names for {count} classes")
     return names

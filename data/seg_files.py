@@ -3,13 +3,35 @@
 import numpy as np
 import scipy.io
 from palette import VOID
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def read_rgb(path):
     """An image file as uint8 (height, width, 3)."""
     with Image.open(path) as image:
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def read_photograph(path):
+    """Any image that Pillow reads, upright, as an RGB image; transparent parts become white."""
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode.startswith(("I", "F")):
+            image = Image.fromarray(to_bytes(np.asarray(image, np.float64)))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
+
+
+def to_bytes(grey):
+    """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
+    low, high = 0, 65535
+    if grey.min() < low or grey.max() > high or (grey % 1).any():
+        if not np.isfinite(grey).all():
+            raise ValueError("its values are not finite")
+        low, high = grey.min(), grey.max()
+    return np.rint((grey - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
 
 
 def read_label_image(path):

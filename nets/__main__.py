@@ -13,8 +13,11 @@ def main():
     parser.add_argument("--width", type=float, default=1.0,
                         help="fraction of the trunk's channels (default 1)")
     args = parser.parse_args()
+    output = args.output or Path("build") / args.name
+    if (output / "snapshot").exists():
+        parser.error(f"{output} holds a run and its prototxts; choose another folder with -o")
     try:
-        paths = write(args.name, args.output or Path("build") / args.name, width=args.width)
+        paths = write(args.name, output, width=args.width)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     for path in paths.values():

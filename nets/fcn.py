@@ -15,7 +15,7 @@ TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
 
 
 def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, learned=False,
-        scale=None, start=0, **options):
+        scale=None, skip_scales=None, start=0, **options):
     """The NetParameter of an FCN.
 
     Parameters
@@ -29,6 +29,8 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
     normalize : whether the loss is the mean over pixels, not their sum
     learned : whether the interpolation between stages learns
     scale : factor on the mean-subtracted image; default: none
+    skip_scales : the fixed factors of 'fcn8s-atonce' on its skips, the coarser first; default: the
+        published ones, for features as large as those of the ILSVRC nets
     start : samples that the data layer skips, to continue a training run
     options : of the trunk: width, the fraction of its channels, rounded to whole ones, at least 1;
         filler of its weights, e.g. 'msra' to train from scratch, default: zero, to be copied;
@@ -44,9 +46,10 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
     _data(n, source, split, start)
     features = _features(n, source, TRUNKS[trunk].trunk, fusion, scale,
                          dict(options, fixed=HEADS[head].fixed))
+    parts = replace(HEADS[head], scales=skip_scales or HEADS[head].scales)
     for i, (label, classes) in enumerate(source.labels.items()):
         task = f"_{label}" if len(source.labels) > 1 else ""
-        predict(n, features, HEADS[head], classes, task, learned)
+        predict(n, features, parts, classes, task, learned)
         if split != "deploy":
             n["loss" + (task if i else "")] = L.SoftmaxWithLoss(
                 n["score" + task], n[label],

@@ -4,24 +4,26 @@ import os
 import sys
 from contextlib import contextmanager
 
-# before caffe is loaded: progress bars say what its log says
-os.environ.setdefault("GLOG_minloglevel", "1")
+from solvers.experiments import EXPERIMENTS
+from solvers.runs import RunError
 
-from solvers.experiments import EXPERIMENTS  # noqa: E402
-from solvers.runs import RunError  # noqa: E402
+INT_MAX = 2 ** 31 - 1       # of a solver's prototxt
 
 
 def add_device(parser):
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N", help="run on GPU N")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
+                        help="of convolutions and matrix products (default tf32 where the GPU has "
+                             "it, else fp32)")
 
 
 def positive(kind):
     """An argparse type: a number above 0, int or float as `kind` says."""
     def number(text):
         value = kind(text)
-        if not 0 < value < float("inf"):
+        if not 0 < value < (INT_MAX if kind is int else float("inf")):
             raise ValueError
         return value
     number.__name__ = f"positive {kind.__name__}"
@@ -29,12 +31,24 @@ def positive(kind):
 
 
 def set_device(args):
+    """Choose the device, and have Caffe's log silent, for progress bars say what it says.
+
+    Raises RunError where the GPU cannot be used.
+    """
     import caffe
+    if "GLOG_minloglevel" not in os.environ:
+        caffe.init_log(1)
+    if args.precision:
+        caffe.set_precision(args.precision)
     if args.gpu is None:
         caffe.set_mode_cpu()
-    else:
+        return
+    try:
         caffe.set_device(args.gpu)
         caffe.set_mode_gpu()
+    except RuntimeError as error:
+        raise RunError(f"GPU {args.gpu} cannot be used: {str(error).partition(';')[0]}. "
+                       "With --cpu, the default, it runs on the CPU") from None
 
 
 def load_net(prototxt, weights):
@@ -65,6 +79,8 @@ def report_errors():
 
     Those are files, and what the project raises itself; a bare RuntimeError is a bug.
     """
+    for stream in (sys.stdout, sys.stderr):     # class names are of any script
+        stream.reconfigure(errors="replace")
     try:
         yield
     except (RuntimeError, OSError, FloatingPointError) as error:
@@ -72,4 +88,4 @@ def report_errors():
             raise
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        sys.exit(130)

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nets.source import MEAN
 from palette import VOID, colour_map
 from solvers import miniature, training
-from solvers.command import experiment_named, report_errors
+from solvers.command import add_device, experiment_named, report_errors, set_device
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
 from solvers.runs import BUILD, replacing
@@ -36,12 +36,14 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the data (default 0)")
     parser.add_argument("-o", "--output", type=Path,
                         help="default build/demo, with another seed than 0 build/demo-SEED")
+    add_device(parser)
     args = parser.parse_args()
     names = EXPERIMENTS if args.all else args.names or STAGES
     directory = args.output or BUILD / (f"demo-{args.seed}" if args.seed else "demo")
     with report_errors():
         for name in names:
             experiment_named(name)
+        set_device(args)
         trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
         print("\n" + table(trained))
         if names == STAGES:

@@ -132,10 +132,12 @@ def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6
     path = Path(path).resolve()
     names = tuple(folder_layers.describe(path).classes)
     name = name or f"{path.name}-{head}"
-    if Path(name).name != name:
-        raise RunError(f"'{name}' is no name for a folder under {BUILD}")
-    if name in EXPERIMENTS:
-        raise RunError(f"{path}: '{name}' is an experiment of the paper; choose another --name")
+    taken = {*nets.NAMES, "demo", "infer"}
+    if Path(name).name != name or name.startswith(".") or name in taken:
+        raise RunError(f"{path}: the run cannot have the name '{name}', of a folder under {BUILD} "
+                       "that is another's; choose another --name")
+    if len(names) > 255:
+        raise RunError(f"{path}: {len(names)} classes; there can be 255, for 255 is void")
     return Experiment(
         name, {}, lr, head, folder(path, len(names), mirror=True), {"label": names}, iterations,
         drop=0.75, interval=interval, data=str(path),

@@ -16,18 +16,13 @@ class Log:
 
     def __init__(self, directory, iteration):
         self.path = Path(directory) / "log.csv"
-        lines = []
-        if iteration and self.path.exists():
-            with self.path.open(newline="") as file:
-                lines = [row for row in csv.reader(file)
-                         if row and row[0].isdigit() and int(row[0]) <= iteration]
-        self.file = self.path.open("w", newline="")
-        self.writer = csv.writer(self.file)
-        self.writer.writerows([self.COLUMNS, *lines])
+        kept = [row for row in read(self.path) if row[0] <= iteration]
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([self.COLUMNS, *map(_line, kept)])
+        self.file = self.path.open("a", newline="")
 
     def write(self, *values):
-        self.writer.writerow(f"{value:.7g}" if isinstance(value, float) else value
-                             for value in values)
+        csv.writer(self.file).writerow(_line(values))
         self.file.flush()
 
     def __enter__(self):
@@ -37,22 +32,37 @@ class Log:
         self.file.close()
 
 
+def _line(values):
+    return [f"{value:.7g}" if isinstance(value, float) else value for value in values
+            if value is not None]
+
+
+def read(path):
+    """[(iteration, loss, smoothed loss, mean IU or None)] of a log.csv, without damaged lines."""
+    rows = []
+    if path.exists():
+        with path.open(newline="", errors="replace") as file:
+            for row in csv.reader(file):
+                try:
+                    numbers = [float(value) for value in row]
+                    rows.append((int(row[0]), *numbers[1:3], numbers[3] if row[3:] else None))
+                except (ValueError, IndexError):
+                    continue
+    return [row for row in rows if len(row) == 4]
+
+
 def draw(log, path, title):
     """Draw loss (left axis, logarithmic) and mean IU (right axis) over the iterations, as PNG."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    with open(log, newline="") as file:
-        rows = [row + [""] * (4 - len(row)) for row in list(csv.reader(file))[1:]]
-    if not rows:
-        return
-    iterations, losses, smoothed = zip(*((int(r[0]), float(r[1]), float(r[2])) for r in rows))
+    iterations, losses, smoothed, _ = zip(*(rows := read(log)))
     figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
     axis.semilogy(iterations, losses, ".-", color="#9bb7d4", linewidth=0.7, markersize=2,
                   label="loss")
     axis.semilogy(iterations, smoothed, color="#1f4e79", label="smoothed loss")
     axis.set(xlabel="iteration", ylabel="loss", title=title)
-    scored = [(int(r[0]), float(r[3])) for r in rows if r[3]]
+    scored = [(row[0], row[3]) for row in rows if row[3] is not None]
     if scored:
         right = axis.twinx()
         right.plot(*zip(*scored), "o-", color="#c0504d", label="mean IU")

@@ -50,6 +50,10 @@ SCHEDULE = {
 }
 
 
+# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
+OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2))}
+
+
 def miniature(name, directory, seed=0):
     """The Experiment NAME-demo under `directory`; nothing is generated or trained yet."""
     paper, row = EXPERIMENTS[name], nets.TABLE[name]
@@ -62,7 +66,8 @@ def miniature(name, directory, seed=0):
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
         class_names=class_names, published=None, build=directory, data=f"seed {seed}",
         source=row.source(data_dir=directory / f"data-{dataset}", **classes),
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {})))
+        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
+                 **OPTIONS.get(name, {})))
 
 
 def train(name, directory, seed=0):

@@ -1,8 +1,12 @@
 """The folder of a run, build/EXPERIMENT: its prototxts, snapshots, settings and scores."""
 
+import difflib
+import fcntl
 import json
 import os
 import re
+import reprlib
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +30,16 @@ class Run:
         return self.directory / f"{split}.prototxt"
 
     def snapshots(self):
-        """[(iteration, solverstate path)], in order."""
-        found = (self.directory / "snapshot").glob("train_iter_*.solverstate")
-        return sorted((int(re.search(r"_(\d+)\.solverstate$", path.name)[1]), path)
-                      for path in found)
+        """[(iteration, solverstate path)] from which training can continue, in order."""
+        return [(iteration, path.with_suffix(".solverstate"))
+                for iteration, path in self.caffemodels()
+                if path.with_suffix(".solverstate").exists()]
+
+    def caffemodels(self):
+        """[(iteration, caffemodel path)], in order."""
+        found = (self.directory / "snapshot").glob("train_iter_*.caffemodel")
+        numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in found)
+        return sorted((int(match[1]), path) for match, path in numbered if match)
 
     def weights(self, iteration):
         """The caffemodel of an iteration, whether or not it is there."""
@@ -37,18 +47,23 @@ class Run:
 
     def newest_weights(self):
         """The newest caffemodel. Raises RunError if there is none."""
-        found = self.snapshots()
+        found = self.caffemodels()
         if not found:
             raise RunError(f"{self.directory / 'snapshot'} holds no snapshot: nothing is trained "
                            "there yet")
-        return found[-1][1].with_suffix(".caffemodel")
+        return found[-1][1]
 
     def samples(self):
         """The number of validation samples, which solver.prototxt has as test_iter."""
         from caffe.proto import caffe_pb2
         from google.protobuf import text_format
-        text = (self.directory / "solver.prototxt").read_text(encoding="utf-8")
-        return text_format.Parse(text, caffe_pb2.SolverParameter()).test_iter[0]
+        path = self.prototxt("solver")
+        try:
+            solver = text_format.Parse(path.read_text(encoding="utf-8"),
+                                       caffe_pb2.SolverParameter())
+            return solver.test_iter[0]
+        except (text_format.ParseError, IndexError) as error:
+            raise RunError(f"{path}: no solver's prototxt with a test_iter: {error}") from None
 
     def class_names(self, label="label"):
         """The names of a label's classes; those of the first label are in classes.txt."""
@@ -57,21 +72,51 @@ class Run:
 
     def unscored(self):
         """The classes that do not count in the scores."""
-        return json.loads((self.directory / "settings.json").read_text())["unscored"]
+        return self.settings().get("unscored", ())
+
+    def settings(self):
+        """What the run began as, {} if that is not recorded."""
+        path = self.directory / "settings.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise RunError(f"{path}: damaged: {error}") from None
+
+    def check(self, **settings):
+        """Raise RunError if the run began with other settings."""
+        before, settings = self.settings(), json.loads(json.dumps(settings))
+        changed = [f"{key} {reprlib.repr(before.get(key))}, now asked for is "
+                   f"{reprlib.repr(settings.get(key))}"
+                   for key in {**before, **settings} if before.get(key) != settings.get(key)]
+        if before and changed:
+            raise RunError(f"{self.directory} holds a run with {'; '.join(changed)}. Start anew "
+                           "(--fresh), or take another folder (--name)")
 
     def settle(self, **settings):
         """Record what makes the run what it is, or raise RunError if it began as another."""
-        path = self.directory / "settings.json"
-        settings = json.loads(json.dumps(settings))
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [f"{key} {before.get(key)!r}, now asked for is {settings.get(key)!r}"
-                       for key in {**before, **settings} if before.get(key) != settings.get(key)]
-            if changed:
-                raise RunError(f"{self.directory} holds a run with " + "; ".join(changed))
+        self.check(**settings)
         self.directory.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        with replacing(self.directory / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def remove(self):
+        """Remove the folder. Raises RunError if it is there and holds something else."""
+        if self.directory.exists():
+            if "head" not in self.settings():
+                raise RunError(f"{self.directory} holds no run, at least none that recorded its "
+                               "settings; remove it by hand")
+            shutil.rmtree(self.directory)
+
+    @contextmanager
+    def locked(self):
+        """Keep other processes out. Raises RunError while another one is in."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"another process is training in {self.directory}") from None
+            yield
 
 
 def find(name):
@@ -79,20 +124,21 @@ def find(name):
 
     Raises RunError where none is.
     """
-    places = [BUILD / name, BUILD / "demo" / name, Path(name)]
-    for directory in places:
+    for directory in (BUILD / name, BUILD / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
             return Run(directory)
-    known = ", ".join(run.directory.name for run in trained()) or "none"
-    raise RunError(f"no run '{name}': there is no deploy.prototxt in "
-                   f"{', '.join(map(str, places))}. Trained are: {known}")
+    known = [run.directory.name for run in trained()]
+    near = difflib.get_close_matches(str(name), known, 1)
+    raise RunError(f"no run '{name}': there is no deploy.prototxt in {BUILD / name}"
+                   + (f" (did you mean '{near[0]}'?)" if near else "")
+                   + f". Trained are: {', '.join(known) or 'none'}")
 
 
 def trained():
-    """All runs under build/ that have a net and a snapshot."""
+    """All runs under build/ that have a net and weights."""
     runs = [Run(path.parent) for pattern in ("*", "demo*/*")
             for path in sorted(BUILD.glob(f"{pattern}/deploy.prototxt"))]
-    return [run for run in runs if run.snapshots()]
+    return [run for run in runs if run.caffemodels()]
 
 
 @contextmanager

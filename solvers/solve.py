@@ -5,7 +5,6 @@
 """
 
 import argparse
-import shutil
 import sys
 
 import folder_layers
@@ -26,11 +25,11 @@ def main():
         chain = training.unfinished_bases(experiment) if args.chain else []
         for each in (*chain, experiment):
             training.check(each, trained=chain)
-        if args.data:
-            folder_layers.check(args.data)
         set_device(args)
-        if args.fresh and experiment.directory.exists():
-            shutil.rmtree(experiment.directory)
+        if args.data:
+            print(folder_layers.check(args.data))
+        if args.fresh:
+            experiment.run.remove()
         for each in chain:
             training.train(each)
         scores = training.train(experiment)

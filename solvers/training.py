@@ -10,6 +10,7 @@ from tqdm import tqdm
 import catalog
 import nets
 import surgery
+from seg_data import read_list
 from solvers import log, score
 from solvers.experiments import EXPERIMENTS
 from solvers.runs import RunError, replacing
@@ -89,8 +90,7 @@ def solver_param(experiment, paths):
 
 
 def _val_samples(experiment):
-    lines = experiment.source.val_list().read_text(encoding="utf-8").splitlines()
-    return sum(bool(line.strip()) for line in lines)
+    return len(read_list(experiment.source.val_list()))
 
 
 # weights
@@ -146,14 +146,19 @@ def train(experiment, base_nets=None):
     snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds another
     run, or one that is trained further.
     """
+    with experiment.run.locked():
+        return _train(experiment, base_nets)
+
+
+def _train(experiment, base_nets):
     import caffe
     run = experiment.run
-    run.settle(**experiment.settings())
+    run.check(**experiment.settings())
     iteration, state = (run.snapshots() or [(0, None)])[-1]
     if iteration > experiment.iterations:
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
-    if iteration == experiment.iterations and (scores := score.load(run, iteration)):
+    if finished(experiment) and (scores := score.load(run, experiment.iterations)):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         return scores
     solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.iter_size)))
@@ -161,78 +166,90 @@ def train(experiment, base_nets=None):
         print(f"continuing {experiment.name} from {state}")
         _restore(solver, state)
     else:
+        print(f"training {experiment.name}")
         start_weights(experiment, solver.net, base_nets)
+    run.settle(**experiment.settings())
     with log.Log(run.directory, iteration) as lines:
-        scores = _run(experiment, solver, lines)
-    log.draw(lines.path, run.directory / "curve.png", experiment.name)
-    return scores
+        return _run(experiment, solver, lines)
 
 
 def _run(experiment, solver, lines):
     """Iterate to the end, scoring every interval; returns the last {label: Scores}."""
-    smoothed = scores = None
-    bar = tqdm(total=experiment.iterations, initial=solver.iter, desc=experiment.name, unit="it",
+    start, smoothed, scores = solver.iter, None, None
+    bar = tqdm(total=experiment.iterations, initial=start, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
     with bar:
+        if start and score.load(experiment.run, start) is None:     # interrupted while it scored
+            scores = _score(experiment, solver)
+            _, *losses, _ = (log.read(lines.path) or [(0, 0.0, 0.0, None)])[-1]
+            _report(experiment, lines, bar, start, *losses, scores)
         while solver.iter < experiment.iterations:
-            loss = _step(experiment, solver)
+            loss = _step(experiment, solver, start)
             smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
             bar.update()
-            due = solver.iter % experiment.interval == 0
-            if solver.iter == experiment.iterations and not due:
-                solver.snapshot()
-            if due or solver.iter == experiment.iterations:
-                scores = _score(experiment, solver)
-                mean_iu = 100 * next(iter(scores.values())).mean_iu
-                lines.write(solver.iter, loss, smoothed, mean_iu)
-                bar.write(f"{experiment.name}: iteration {solver.iter}, loss {smoothed:.4g}, "
-                          f"mean IU {mean_iu:.1f}%")
-            elif solver.iter % LOG_EVERY == 0:
+            last = solver.iter == experiment.iterations
+            if solver.iter % LOG_EVERY == 0:
                 bar.set_postfix(loss=f"{smoothed:.4g}")
+            if last and solver.iter % experiment.interval:
+                solver.snapshot()
+            if last or solver.iter % experiment.interval == 0:
+                scores = _score(experiment, solver)
+                _report(experiment, lines, bar, solver.iter, loss, smoothed, scores)
+            elif solver.iter % LOG_EVERY == 0:
                 lines.write(solver.iter, loss, smoothed)
-    return scores or _score(experiment, solver)
+    return scores
 
 
-def _step(experiment, solver):
-    """One iteration; returns its loss. Ctrl-C leaves a snapshot behind."""
-    try:
-        with interrupts_deferred(f"stopping after iteration {solver.iter + 1}"):
-            solver.step(1)
-    except KeyboardInterrupt:
-        solver.snapshot()
-        print(f"\ninterrupted at iteration {solver.iter}, of which there is a snapshot; the same "
-              "command, without --fresh, continues from it", file=sys.stderr)
-        raise
+def _report(experiment, lines, bar, iteration, loss, smoothed, scores):
+    mean_iu = 100 * next(iter(scores.values())).mean_iu
+    lines.write(iteration, loss, smoothed, mean_iu)
+    log.draw(lines.path, experiment.directory / "curve.png", experiment.name)
+    bar.write(f"{experiment.name}: iteration {iteration}, loss {smoothed:.4g}, "
+              f"mean IU {mean_iu:.1f}%")
+
+
+def _step(experiment, solver, start):
+    """One iteration; returns its loss. Ctrl-C ends the run after it, with a snapshot."""
+    with interrupts_deferred(f"stopping after iteration {solver.iter + 1}") as interrupted:
+        solver.step(1)
     loss = sum(float(solver.net.blobs[name].data) for name in solver.net.outputs
                if name.startswith("loss"))
     if not np.isfinite(loss):
+        spoilt = (f", or was too high before the snapshot of iteration {start}"
+                  if start and solver.iter - start < LOG_EVERY else "")
         raise FloatingPointError(
             f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
-            f"{experiment.lr:g} is too high. Start anew with a lower one: --fresh --lr "
+            f"{experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh --lr "
             f"{experiment.lr / 3:.1g}")
+    if interrupted:
+        solver.snapshot()
+        print(f"interrupted: there is a snapshot of iteration {solver.iter}, from which the same "
+              "command, without --fresh, continues", file=sys.stderr)
+        raise KeyboardInterrupt
     return loss
 
 
 @contextmanager
 def interrupts_deferred(message):
-    """Ctrl-C prints `message` and becomes KeyboardInterrupt at the end; a second one at once."""
-    caught = []
+    """Ctrl-C prints `message`, and is told by the list yielded, which then is not empty; a second
+    one raises KeyboardInterrupt at once. Where the caller ignores SIGINT it stays ignored."""
+    caught, before = [], signal.getsignal(signal.SIGINT)
 
     def defer(*_):
         caught.append(True)
         print(f"\n{message}", file=sys.stderr)
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, defer)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, defer)
     try:
-        yield
+        yield caught
     finally:
         signal.signal(signal.SIGINT, before)
-    if caught:
-        raise KeyboardInterrupt
 
 
 def _score(experiment, solver):
+    solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
     scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored)
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

@@ -15,8 +15,14 @@ import nets
 from nets.source import ROOT
 from solvers import runs
 
-CPU = Namespace(gpu=None)
+CPU = Namespace(gpu=None, precision=None)
 DEFAULT = Namespace(net=None, weights=None, experiment=None)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_is(monkeypatch):
+    """What infer silences in its own process, other tests read."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +143,12 @@ def test_of_a_folder_in_voc_layout_the_photographs_are_taken(tmp_path):
     assert infer.find_images([tmp_path]) == [tmp_path / "JPEGImages" / "a.jpg"]
 
 
+def test_what_the_tool_wrote_itself_is_not_taken(tmp_path):
+    for name in ("a.jpg", "a.png", "a_overlay.png", "b_overlay.png"):
+        (tmp_path / name).touch()
+    assert [path.name for path in infer.find_images([tmp_path])] == ["a.jpg", "b_overlay.png"]
+
+
 def test_weights_of_another_net_are_refused(model, tmp_path):
     other = tmp_path / "other.prototxt"
     other.write_text("""
@@ -214,14 +226,14 @@ def test_the_input_is_bgr_without_the_mean(model):
     pixels = photograph()
     label = segment(Image.fromarray(pixels))
     assert label.shape == pixels.shape[:2] and label.dtype == np.uint8
-    expected = pixels[..., ::-1].transpose(2, 0, 1) - infer.MEAN[:, None, None]
-    np.testing.assert_allclose(segment.net.blobs["data"].data[0], expected, rtol=1e-6)
+    expected = pixels[..., ::-1].transpose(2, 0, 1) - np.reshape(infer.MEAN, (3, 1, 1))
+    np.testing.assert_allclose(segment.net.blobs["data"].data[0], expected, rtol=1e-6, atol=1e-5)
 
 
 def test_class_names(tmp_path):
     deploy = tmp_path / "deploy.prototxt"
     assert infer.class_names(deploy, 21)[15] == "person"
-    assert infer.class_names(deploy, 3) == ["class 0", "class 1", "class 2"]
+    assert infer.class_names(deploy, 3) == ["class0", "class1", "class2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     assert infer.class_names(deploy, 3) == ["a", "b", "c"]
     with pytest.raises(infer.InferError, match="classes.txt: 3 names for 4 classes"):

@@ -41,6 +41,16 @@ def set_random_seed(seed):
     torch.manual_seed(seed)
 
 
+def set_precision(name):
+    """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
+    device does not have it) or 'bf16'; everything else stays float32.
+
+    BVLC's pycaffe has no such function. Raises CaffeError for another name.
+    """
+    from .engine import precision
+    precision.choose(name)
+
+
 def device():
     """The torch.device of the current mode."""
     import torch

@@ -20,15 +20,11 @@ def mode(request):
         caffe.set_mode_cpu()
         yield
         return
-    settings = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [setting.allow_tf32 for setting in settings]
-    for setting in settings:
-        setting.allow_tf32 = False
+    caffe.set_precision("fp32")
     caffe.set_mode_gpu()
     yield
     caffe.set_mode_cpu()
-    for setting, allowed in zip(settings, before):
-        setting.allow_tf32 = allowed
+    caffe.set_precision("tf32")
 
 
 def test_there_are_recordings():

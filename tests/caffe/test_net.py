@@ -52,7 +52,7 @@ def test_forward_takes_inputs_and_returns_outputs(net):
     found = chain.forward(x=X, blobs=["a"])
     hidden = np.maximum(linear(X, chain.params["a"]), 0)
     assert set(found) == {"a", "b"}
-    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5)
+    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["b"], linear(hidden, chain.params["b"]), rtol=1e-5)
 
 
@@ -201,8 +201,8 @@ def test_any_number_of_inputs_in_batches(net):
     x = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
     found = n.forward_all(blobs=["a"], x=x)
     hidden = np.maximum(linear(x, n.params["a"]), 0)
-    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5)
-    np.testing.assert_allclose(found["b"], linear(hidden, n.params["b"]), rtol=1e-5)
+    np.testing.assert_allclose(found["a"], hidden, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["b"], linear(hidden, n.params["b"]), rtol=1e-5, atol=1e-6)
     outputs, diffs = n.forward_backward_all(diffs=["a"], x=x, b=np.ones((5, 2)))
     np.testing.assert_array_equal(outputs["b"], found["b"])
     np.testing.assert_allclose(diffs["a"], np.ones((5, 2)) @ n.params["b"][0].data * (hidden > 0),

@@ -32,12 +32,11 @@ layer { name: "loss" type: "Eltwise" bottom: "e" bottom: "e" top: "loss" loss_we
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch sees no GPU"))])
 def mode(request):
-    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    caffe.set_precision("fp32")
     getattr(caffe, f"set_mode_{request.param}")()
     yield
     caffe.set_mode_cpu()
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = allowed
+    caffe.set_precision("tf32")
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ def leave(directory, *iterations):
     (directory / "snapshot").mkdir(parents=True)
     (directory / "deploy.prototxt").touch()
     for iteration in iterations:
-        (directory / "snapshot" / f"train_iter_{iteration}.solverstate").touch()
+        for suffix in ("solverstate", "caffemodel"):
+            (directory / "snapshot" / f"train_iter_{iteration}.{suffix}").touch()
     return Run(directory)
 
 
@@ -18,6 +19,14 @@ def test_snapshots_are_in_the_order_of_numbers(tmp_path):
     run = leave(tmp_path / "run", 900, 1000, 80)
     assert [iteration for iteration, _ in run.snapshots()] == [80, 900, 1000]
     assert run.newest_weights().name == "train_iter_1000.caffemodel"
+
+
+def test_weights_serve_without_solverstates_and_training_needs_both(tmp_path):
+    run = leave(tmp_path / "run", 80, 900)
+    (run.directory / "snapshot" / "train_iter_900.solverstate").unlink()
+    (run.directory / "snapshot" / "train_iter_abc.caffemodel").touch()
+    assert run.newest_weights() == run.weights(900)
+    assert [iteration for iteration, _ in run.snapshots()] == [80]
 
 
 def test_a_run_without_snapshot_says_so(tmp_path):
@@ -32,6 +41,33 @@ def test_a_run_keeps_what_it_began_as(tmp_path):
     with pytest.raises(RunError, match="run with width 0.5, now asked for is 0.25"):
         run.settle(width=0.25, classes=("a", "b"))
     run.settle(width=0.5, classes=("a", "b"))
+
+
+def test_damaged_records_are_named(tmp_path):
+    run = leave(tmp_path / "run")
+    for name, call in (("settings.json", run.settings), ("solver.prototxt", run.samples)):
+        (run.directory / name).write_text("{ damaged")
+        with pytest.raises(RunError, match=name):
+            call()
+
+
+def test_only_runs_are_removed(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    with pytest.raises(RunError, match="holds no run"):
+        run.remove()
+    run.settle(head="fcn8s")
+    run.remove()
+    assert not run.directory.exists()
+    run.remove()
+
+
+def test_a_run_is_trained_by_one_process(tmp_path):
+    with Run(tmp_path / "run").locked():
+        with pytest.raises(RunError, match="another process"):
+            with Run(tmp_path / "run").locked():
+                pytest.fail("two at once")
+    with Run(tmp_path / "run").locked():
+        pass
 
 
 def test_runs_are_found_by_name_by_stage_and_by_path(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,6 +43,11 @@ def rows(experiment):
         return list(csv.DictReader(file))
 
 
+def param_str(experiment):
+    train = prototxt.read_net(experiment.run.prototxt("train"))
+    return train.layer[0].python_param.param_str
+
+
 def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     scores = training.train(experiment)["label"]
     assert 0 <= scores.mean_iu <= scores.pixel_accuracy <= 1
@@ -57,14 +63,92 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     assert all(name in text for name in embedded.CLASSES)
 
 
+def test_the_solver_s_prototxt_says_the_recipe(experiment):
+    run = replace(experiment, momentum=0.8, weight_decay=0.01, iter_size=3, drop=0.5, lr=1e-8)
+    training.write_files(run, 6)
+    solver = prototxt.read_solver(run.run.prototxt("solver"))
+    assert (solver.base_lr, solver.lr_policy, list(solver.stepvalue)) \
+        == (pytest.approx(1e-8), "multistep", [2])
+    assert (solver.momentum, solver.weight_decay) == (pytest.approx(0.8), pytest.approx(0.01))
+    assert (solver.iter_size, solver.max_iter, solver.snapshot) == (3, 4, 2)
+    assert list(solver.test_iter) == [2] and solver.gamma == pytest.approx(0.1)
+    assert "'start': 6" in param_str(run)
+    training.write_files(replace(run, drop=1.0), 0)
+    assert prototxt.read_solver(run.run.prototxt("solver")).lr_policy == "fixed"
+
+
+def test_samples_go_on_behind_those_of_all_passes(experiment):
+    training.train(replace(experiment, iterations=2, iter_size=3))
+    training.train(replace(experiment, iter_size=3))
+    assert "'start': 6" in param_str(experiment)
+
+
+def test_scores_are_those_of_the_blobs(experiment, tmp_path):
+    """A net whose scores say the class that the first channel of the image is close to."""
+    training.train(experiment)
+    net = caffe.Net(str(experiment.run.prototxt("val")), str(experiment.run.newest_weights()),
+                    caffe.TEST)
+    expected = 0
+    for _ in range(2):
+        net.forward()
+        truth, said = net.blobs["label"].data[0, 0], net.blobs["score"].data[0].argmax(0)
+        expected = expected + np.array([[((truth == i) & (said == j)).sum() for j in range(7)]
+                                        for i in range(7)])
+    matrix = score.score_net(net, 2)["label"].matrix        # the layer goes round
+    np.testing.assert_array_equal(matrix, expected)
+    assert matrix.sum() > matrix.trace() > 0
+    without = score.score_net(net, 2, unscored=(0,))["label"].matrix
+    np.testing.assert_array_equal(without[1:], expected[1:])
+    assert not without[0].any()
+
+
+def test_a_log_goes_on_where_its_snapshot_is(experiment, monkeypatch):
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    training.train(replace(experiment, iterations=3))
+    first = rows(experiment)
+    assert [row["iteration"] for row in first] == ["1", "2", "3"]
+    (experiment.directory / "log.csv").open("a").write("7,broken\n9,1,1\n")
+    training.train(experiment)
+    assert rows(experiment)[:3] == first
+    assert [row["iteration"] for row in rows(experiment)] == ["1", "2", "3", "4"]
+
+
+def test_what_was_not_scored_is_scored_on_return(experiment):
+    training.train(experiment)
+    for name in ("score.json", "curve.png"):
+        (experiment.directory / name).write_text("{}")
+    training.train(experiment)
+    assert score.load(experiment.run, 4)
+    assert (experiment.directory / "curve.png").stat().st_size > 1000
+
+
+def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypatch, tmp_path):
+    narrow = partial(nets.classifier, width=1 / 64, filler="msra", size=64)
+    made = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg.prototxt", narrow())), caffe.TEST)
+    made.save(str(tmp_path / "vgg.caffemodel"))
+    monkeypatch.setattr(catalog, "path", lambda name: tmp_path / f"{name[:3]}.caffemodel")
+    monkeypatch.setattr(nets, "classifier", narrow)
+    run = replace(experiment, bases={"": "vgg16"}, lr=0.0, weight_decay=0.0,
+                  net=dict(width=1 / 64, fc6_kernel=2))
+    training.train(run)
+    net = training.trained_net(run)
+    for name in ("conv1_1", "conv5_3", "fc6", "fc7"):
+        weights = made.params[name][0].data
+        assert weights.any()
+        np.testing.assert_array_equal(net.params[name][0].data.ravel(), weights.ravel())
+
+
 def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(experiment, capsys):
     training.train(replace(experiment, iterations=2))
+    weights = experiment.run.newest_weights()
+    net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
+    net.params["conv1_1"][0].data[...] += 3     # what no filler gives
+    net.save(str(weights))
     first = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                       str(experiment.run.newest_weights()), caffe.TEST)
     training.train(experiment)
     assert "continuing tiny from" in capsys.readouterr().out
-    train = prototxt.read_net(experiment.directory / "train.prototxt")
-    assert "'start': 2" in train.layer[0].python_param.param_str
+    assert "'start': 2" in param_str(experiment)
     assert [iteration for iteration, _ in experiment.run.snapshots()] == [2, 4]
     last = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                      str(experiment.run.newest_weights()), caffe.TEST)
@@ -124,7 +208,16 @@ def test_a_snapshot_that_is_no_use_is_named(experiment):
         training.train(experiment)
 
 
-def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monkeypatch, capsys):
+@pytest.fixture
+def handled():
+    """SIGINT raises KeyboardInterrupt, also where the tests run with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monkeypatch, capsys,
+                                                               handled):
     def step_and_interrupt(self, count, step=caffe.SGDSolver.step):
         step(self, count)
         signal.raise_signal(signal.SIGINT)
@@ -134,17 +227,31 @@ def test_ctrl_c_leaves_a_snapshot_from_which_the_run_continues(experiment, monke
             training.train(experiment)
     assert [iteration for iteration, _ in experiment.run.snapshots()] == [1]
     assert "stopping after iteration 1" in (message := capsys.readouterr().err)
-    assert "interrupted at iteration 1" in message
+    assert "a snapshot of iteration 1" in message
     training.train(experiment)
     assert experiment.run.snapshots()[-1][0] == 4
 
 
-def test_a_second_ctrl_c_is_not_deferred():
+def test_a_second_ctrl_c_stops_at_once_and_writes_nothing(experiment, monkeypatch, handled):
+    training.train(replace(experiment, iterations=2))
+    before = experiment.run.newest_weights().read_bytes()
+
+    def interrupt_twice(self, count):
+        self.net.params["conv1_1"][0].data[...] = 0
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+    monkeypatch.setattr(caffe.SGDSolver, "step", interrupt_twice)
     with pytest.raises(KeyboardInterrupt):
-        with training.interrupts_deferred("stopping"):
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-            pytest.fail("went on")
+        training.train(experiment)
+    assert experiment.run.newest_weights().read_bytes() == before
+
+
+def test_who_ignores_ctrl_c_goes_on_ignoring_it(handled):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with training.interrupts_deferred("stopping") as interrupted:
+        signal.raise_signal(signal.SIGINT)
+    assert not interrupted and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_rate_that_is_too_high_is_said(experiment):
@@ -227,8 +334,7 @@ def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     assert "filler" not in experiment.run.prototxt("deploy").read_text()
 
 
-@pytest.mark.parametrize("name, words", [("voc-fcn8s", "experiment of the paper"),
-                                         ("../x", "no name for a folder")])
-def test_names_that_a_folder_s_run_cannot_have(folder, name, words):
-    with pytest.raises(RunError, match=words):
+@pytest.mark.parametrize("name", ["voc-fcn8s", "vgg16", "demo", "../x", "..", ".", "/x"])
+def test_names_that_a_folder_s_run_cannot_have(folder, name):
+    with pytest.raises(RunError, match="cannot have the name"):
         on_folder(folder, name=name)

@@ -47,6 +47,8 @@ def _signals(effects):
 
 def test(args):
     """Score a model: the mean of each output over some iterations."""
+    if not args.weights:
+        raise CaffeError("need --weights to score")
     net = _net(args, TEST)
     log(f"Running for {args.iterations} iterations.")
     sums, loss = {}, 0.0

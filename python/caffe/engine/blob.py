@@ -83,15 +83,14 @@ class Memory:
     def resize(self, count):
         """Keep the first `count` values, in the same memory, or start again with zeros."""
         if self._promise:
-            self._promise = partial(_resized, self, self._promise, count)
-            return
+            self._promise = partial(_keep_and_resize, self._promise, count)
         if self.tensor is not None:
             enough = self.tensor.numel() >= count
             self.tensor = self.tensor.contiguous().view(-1)[:count] if enough else None
 
     def later(self, promise):
-        """Have `promise()` set the values when somebody wants them; now, if a NumPy view shows
-        them. None takes an earlier promise back."""
+        """Have promise(self) set the values when somebody wants them; now, if a NumPy view
+        shows them. None takes an earlier promise back."""
         self._promise = promise
         if self.live_view() is not None:
             self._settle()
@@ -102,7 +101,7 @@ class Memory:
         promise, self._promise = self._promise, None
         if promise:
             try:
-                promise()
+                promise(self)
             except BaseException:
                 self._promise = promise
                 raise
@@ -117,8 +116,8 @@ class Memory:
         return self._view is not None
 
 
-def _resized(memory, promise, count):
-    promise()
+def _keep_and_resize(promise, count, memory):
+    promise(memory)
     memory.resize(count)
 
 
@@ -210,13 +209,12 @@ class Blob:
 
     def data_later(self, compute):
         """Have `data` be what compute(), a tensor of its shape, gives when it is wanted."""
-        memory = self._data
-        memory.clear()
-        memory.later(lambda: memory.assign(compute()))
+        self._data.clear()
+        self._data.later(lambda memory: memory.assign(compute()))
 
     def diff_later(self, compute):
         """Have compute() set `diff`, by `set_diff`, when it is wanted; None takes that back."""
-        self._diff.later(compute)
+        self._diff.later(compute and (lambda _: compute()))
 
     def set_data(self, tensor):
         """Take the values of `tensor`, whose shape becomes the blob's."""

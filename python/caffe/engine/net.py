@@ -133,7 +133,7 @@ class Net(Built, Weights, ByNumber):
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
         loss = 0.0
-        elide = first == 0 and self.elide_padding and not self._is_watched
+        elide = self.elide_padding and not self._is_watched and self._elision.covers(first)
         for number in range(first, last + 1):
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]

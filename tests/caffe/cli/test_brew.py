@@ -115,7 +115,11 @@ def test_test_shows_the_mean_of_each_output(capsys):
 
 
 def test_stages(capsys):
-    assert main(["test", "--model", "net.prototxt", "--iterations", "1", "--stage", "more"]) == 0
+    caffe.Net("net.prototxt", caffe.TEST).save("some.caffemodel")
+    assert main(["test", "--model", "net.prototxt", "--iterations", "1", "--stage", "more"]) == 1
+    assert "need --weights" in capsys.readouterr().err
+    assert main(["test", "--model", "net.prototxt", "--iterations", "1", "--stage", "more",
+                 "--weights", "some.caffemodel"]) == 0
     assert sum("extra = " in line for line in messages(capsys)) == 2 * 12
 
 
@@ -131,7 +135,7 @@ def test_time_shows_every_layer(capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu(capsys):
     assert main(["device_query"]) == 1
-    assert main(["test", "--model", "net.prototxt", "--gpu", "0"]) == 1
+    assert main(["time", "--model", "net.prototxt", "--gpu", "0"]) == 1
     assert capsys.readouterr().err.count("PyTorch sees no GPU") == 2
 
 

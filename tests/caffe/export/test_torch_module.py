@@ -146,7 +146,7 @@ def test_torch_export_of_any_size(made):
     module, x = caffe.to_torch(made), torch.tensor(X)
     free = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
     program = torch.export.export(module, (x,), dynamic_shapes=((free,),), strict=False).module()
-    for size in ((2, 3, 6, 5), (3, 3, 9, 4)):
+    for size in ((2, 3, 6, 5), (3, 3, 9, 4), (2, 3, 5, 11)):
         x = torch.randn(size, generator=torch.Generator().manual_seed(1))
         torch.testing.assert_close(program(x), module(x))
 

@@ -10,9 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .region import PASS
 from .rows import meet, spare
 
+COPY = 128              # what it costs to replicate a value and to sum its gradient, in the
+                        # multiplications of a convolution that the same time allows
 LEAST_SAVING = 0.02     # of the region's operations, for leaving out any
 
 
@@ -31,24 +32,17 @@ class Survey:
         """The survey of the Nodes `region`, for {number: (height, width)} of what begins it."""
         sizes, runs = {}, {}
         for node in region:
-            below = [(sizes[s.layer], runs[s.layer]) for s in node.sources]
-            if not below:
+            if node.sources:
+                size = sizes[node.sources[0].layer]
+                below = [runs[source.layer] for source in node.sources]
+            else:
                 size = data[node.number]
-                below = [(size, tuple(map(lambda s, n: s.pad_runs(n), node.slides, size)))]
-            size = below[0][0]
-            sizes[node.number] = tuple(map(lambda s, n: s.count(n), node.slides, size))
-            runs[node.number] = tuple(
-                tuple(slide.within(run, size[axis]) for run in _common(below, axis))
-                for axis, slide in enumerate(node.slides))
+                below = [[slide.pad_runs(n) for slide, n in zip(node.slides, size)]]
+            axes = list(zip(node.slides, size, map(meet, zip(*below))))
+            sizes[node.number] = tuple(slide.count(n) for slide, n, _ in axes)
+            runs[node.number] = tuple(tuple(slide.within(run, n) for run in common)
+                                      for slide, n, common in axes)
         return cls(sizes, runs)
-
-
-def _common(below, axis):
-    """The runs that all bottoms have in common, on one axis."""
-    first, *others = (runs[axis] for _, runs in below)
-    for other in others:
-        first = meet(first, other)
-    return first
 
 
 @dataclass(frozen=True)
@@ -110,11 +104,14 @@ class Joint:
         wanted = self.stride * groups[self.reader].left_by(self.reader)
         if (wanted == groups[self.number].left_by(self.number)).all():
             return 0.0
-        return float(PASS * self.channels * (self.size - 2 * wanted).prod())
+        return float(COPY * self.channels * (self.size - 2 * wanted).prod())
 
 
 def choose(region, survey):
-    """{number: [rows, columns]} that each layer leaves out, of both runs; {} if that saves little."""
+    """{number: [rows, columns]} that each layer leaves out of each run; {} if that saves little.
+
+    region : Nodes; survey : their Survey
+    """
     groups = {node.number: Group.single(
         node.number, [spare(runs) for runs in survey.runs[node.number]],
         survey.sizes[node.number], node.work * node.channels) for node in region}
@@ -133,15 +130,16 @@ def choose(region, survey):
 
 
 def _joints(region, survey):
-    nodes, joints = {node.number: node for node in region}, []
+    """The Joints of all blobs; a reader outside the region has a negative number of its own."""
+    strides = {node.number: np.array([s.stride for s in node.slides]) for node in region}
+    in_place = {node.number for node in region if node.in_place}
+    joints = []
     for node in region:
-        size = np.array(survey.sizes[node.number])
         for reader in node.readers:
-            to = nodes.get(reader)
-            joints.append(Joint(node.number, -1 - len(joints), np.ones(2, int), size, node.channels)
-                          if to is None else
-                          Joint(node.number, reader, np.array([s.stride for s in to.slides]), size,
-                                node.channels, to.in_place))
+            number = -1 - len(joints) if reader is None else reader
+            joints.append(Joint(node.number, number, strides.get(reader, np.ones(2, int)),
+                                np.array(survey.sizes[node.number]), node.channels,
+                                reader in in_place))
     return joints
 
 

@@ -1,17 +1,19 @@
 """Running layers on blobs without the rows left out, while the net's own blobs look whole."""
 
+import weakref
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
 from ...errors import LayerError
+from ...log import logger
 from ..blob import Blob
 from . import region
 from .plan import plan
 from .spread import gather, spread
 
-KEPT_PLANS = 512        # by the sizes of the data; a data set has fewer
+KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
 
 
@@ -25,7 +27,7 @@ class Elision:
     """
 
     def __init__(self, net):
-        self._net = net
+        self._net = weakref.proxy(net)      # no cycle: nets go when nobody holds them
         self._region = region.find(net)
         self._begins = [node.number for node in self._region if not node.sources]
         self._plans = {}
@@ -33,20 +35,27 @@ class Elision:
         self._ran = {}      # of these, those whose layers ran so in their last forward pass
         self._promised = set()      # blobs whose gradients are computed if somebody asks
 
+    def left_out(self):
+        """{layer: (rows, columns)} that the last pass left out at each end."""
+        return {self._net._layer_names[number]: run.left for number, run in self._ran.items()}
+
     # forward
+
+    def covers(self, first):
+        """Whether a forward pass from layer `first` on runs all layers that leave rows out."""
+        return bool(self._begins) and first <= self._begins[0]
 
     def forward(self, number, wanted):
         """Run a layer without the rows that can be left out, and return True; return False if
         it is to run as it is, because there are none or they are not `wanted`."""
         self._take_back()
-        if wanted and self._begins[:1] == [number]:
-            self._prepare()
-        run = self._runs.get(number) if wanted else None
         self._ran.pop(number, None)
-        if run is None:
+        if wanted and number == self._begins[0]:
+            self._prepare()
+        if not wanted or number not in self._runs:
             return False
-        self._ran[number] = run
-        run.forward()
+        self._ran[number] = self._runs[number]
+        self._ran[number].forward()
         return True
 
     def _prepare(self):
@@ -64,7 +73,7 @@ class Elision:
         nodes = {node.number: node for node in self._region}
         runs = {}
         for number, step in steps.items():
-            below = [runs.get(source.layer) and runs[source.layer].top[source.top]
+            below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
             runs[number] = Run(self._net, nodes[number], step, below)
         return runs
@@ -82,7 +91,7 @@ class Elision:
         whole = first <= min(self._ran) and max(self._ran) <= last
         if watched or not whole or self._written():
             if self._promised:
-                self._fill_diffs()
+                self.fill_diffs()
             else:
                 self._run_plainly()
 
@@ -94,7 +103,7 @@ class Elision:
         run.backward(down, self._ran)
         for blob, wanted in zip(run.derived, down):
             if blob is not None and wanted:
-                blob.diff_later(self._fill_diffs)
+                blob.diff_later(partial(_fill_diffs, weakref.ref(self)))
                 self._promised.add(blob)
         return True
 
@@ -105,7 +114,7 @@ class Elision:
         found = {}
         for run in self._ran.values():
             for blob, compute in run.whole():
-                if blob.data_was_seen and not torch.equal(blob.data_tensor, compute()):
+                if blob.data_was_seen and not _same(blob.data_tensor, compute()):
                     found[blob] = blob.data_tensor.clone()
         return found
 
@@ -113,14 +122,15 @@ class Elision:
         """Run the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else."""
         net, numbers, written = self._net, sorted(self._ran), self._written()
-        expected = {blob: compute() for run in self._ran.values() for blob, compute in run.whole()}
+        logger.info("%s: padding is no longer elided, layers are wanted whole", net._source)
+        whole = dict(pair for run in self._ran.values() for pair in run.whole())
         self._ran, net.elide_padding = {}, False
         for number in numbers:
             bottom, top = net._bottoms[number], net._tops[number]
             net.layers[number].reshape(bottom, top)
             net.layers[number].forward(bottom, top)
-        if not numbers or not all(_close(blob.data_tensor, values)
-                                  for blob, values in expected.items()):
+        if not numbers or not all(_same(blob.data_tensor, compute(), TOLERANCE)
+                                  for blob, compute in whole.items()):
             raise LayerError(f"{net._source}: data or weights have changed since the forward pass; "
                              "set net.elide_padding = False before it to have gradients of all "
                              "blobs")
@@ -128,7 +138,7 @@ class Elision:
             blob.data_tensor.copy_(values)
         return numbers
 
-    def _fill_diffs(self):
+    def fill_diffs(self):
         """Compute the gradients by all blobs of the region, after a backward pass."""
         net, numbers = self._net, self._run_plainly()
         self._take_back()
@@ -141,7 +151,6 @@ class Elision:
         for blob, diff in params.items():
             blob.set_diff(diff)
 
-
     def _take_back(self):
         for blob in self._promised:
             blob.diff_later(None)
@@ -153,12 +162,14 @@ class Run:
 
     Attributes
     ----------
+    left : how many rows and columns it leaves out at each end
     top : its smaller tops
     derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
         the layer reads that blob itself
     """
 
     def __init__(self, net, node, step, below):
+        self.left = step.left
         self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
         self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
         self._spreads, self.bottom, self.derived = [], [], []
@@ -193,24 +204,37 @@ class Run:
         self.layer.backward(self.top, down, self.bottom)
         for source, target, axes in self._spreads:
             source.set_diff(gather(target.diff_tensor, *axes))
+            target.clear_diff()
+        for blob in self.top:
+            if blob not in self.bottom:     # nobody else can ask for it
+                blob.clear_diff()
 
     @contextmanager
     def _narrowed(self):
-        """The layer with the smaller padding."""
-        if self._step.pad is None:
-            yield
-            return
-        pad, self.layer.pad = self.layer.pad, self._step.pad
+        """The layer for the smaller blobs: with less padding, and without memory of the shapes
+        of the net's own, which another time may be these."""
+        pad = getattr(self.layer, "pad", None)
+        if self._step.pad is not None:
+            self.layer.pad = self._step.pad
+        self.layer.forget_shapes()
         try:
             yield
         finally:
-            self.layer.pad = pad
+            self.layer.forget_shapes()
+            if self._step.pad is not None:
+                self.layer.pad = pad
+
+
+def _fill_diffs(elision):
+    elision().fill_diffs()
 
 
 def _spread_data(blob, axes):
     return spread(blob.data_tensor, *axes)
 
 
-def _close(values, others):
-    limit = TOLERANCE * float(others.abs().max()) if others.numel() else 0
-    return bool(((values - others).abs() <= limit).all())
+def _same(values, others, tolerance=0.0):
+    """Whether tensors agree, up to a share of the largest value; NaN agrees with NaN."""
+    finite = others[others.isfinite()].abs()
+    limit = tolerance * float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(values, others, rtol=0, atol=limit, equal_nan=True)

@@ -9,6 +9,10 @@ from .rows import leave_out, numbered
 from .spread import Spread
 
 
+class Unproven(Exception):
+    """Leaving rows out would change others."""
+
+
 @dataclass(frozen=True)
 class Step:
     """How a layer runs that leaves rows out; a pair is for rows and columns.
@@ -27,7 +31,7 @@ class Step:
 
 
 def plan(region, data):
-    """{number: Step} of the layers that leave rows out.
+    """{number: Step} of the layers that leave rows out; none if that cannot be proven right.
 
     Parameters
     ----------
@@ -37,7 +41,10 @@ def plan(region, data):
     survey = Survey.of(region, data)
     left = choose(region, survey)
     region = _concerned(region, left)
-    axes = [prove(region, survey, left, data, axis) for axis in (0, 1)]
+    try:
+        axes = [prove(region, survey, left, data, axis) for axis in (0, 1)]
+    except Unproven:
+        return {}
     return {node.number: _step(node, left, axes) for node in region if any(left[node.number])}
 
 
@@ -49,10 +56,6 @@ def _concerned(region, left):
             wanted.update(source.layer for source in node.sources)
             kept.append(node)
     return kept[::-1]
-
-
-class Unproven(Exception):
-    """Leaving rows out would change others."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def prove(region, survey, left, data, axis):
 
     Each layer's windows are put over the numbers of its whole bottoms, and over those of the
     bottoms with rows left out. The second must give what the first gives, but for the rows that
-    the layer is to leave out of its runs. Raises Unproven where it does not.
+    the layer is to leave out of its runs, of which one like them remains. Raises Unproven where
+    it does not.
     """
     traced = {}
     for node in region:
@@ -87,7 +91,8 @@ def prove(region, survey, left, data, axis):
         whole = np.hstack([slide.windows(rows) for rows in full])
         numbers = numbered(np.concatenate([whole, kept]))
         whole, kept = np.split(numbers, [len(whole)])
-        if not np.array_equal(kept, leave_out(whole, survey.runs[number][axis], count)):
+        expected = leave_out(whole, survey.runs[number][axis], count)
+        if not (np.array_equal(kept, expected) and np.isin(whole, kept).all()):
             raise Unproven(f"layer {number}, axis {axis}: {count} rows")
         traced[number] = Traced(whole, kept, reads)
     return traced

@@ -40,18 +40,18 @@ class Slide:
 
     def windows(self, numbers):
         """The numbers in each window: an int64 array (windows, kernel)."""
-        n = len(numbers)
-        at = (np.arange(self.count(n))[:, None] * self.stride - self.pad
-              + np.arange(self.kernel) * self.dilation)
-        outside = np.where(at < n + self.pad, PAD, BEYOND)
-        return np.where((0 <= at) & (at < n), numbers[at.clip(0, n - 1)], outside)
+        n, pad = len(numbers), np.full(self.pad, PAD)
+        first = np.arange(self.count(n)) * self.stride
+        at = first[:, None] + np.arange(self.kernel) * self.dilation
+        beyond = np.full(max(0, at.max(initial=0) + 1 - n - 2 * self.pad), BEYOND)
+        return np.concatenate([pad, numbers, pad, beyond])[at]
 
     def within(self, run, n):
         """Of the windows on n rows those that lie in `run`, (start, stop): also (start, stop)."""
         start, stop = run
-        first = -(-(start + self.pad) // self.stride)
+        first = max(0, -(-(start + self.pad) // self.stride))
         last = (stop - self.extent + self.pad) // self.stride
-        return max(first, 0), min(last + 1, self.count(n))
+        return first, max(first, min(last + 1, self.count(n)))
 
     def pad_runs(self, n):
         """The padding before and after n rows, as two runs."""
@@ -82,6 +82,7 @@ def spare(runs):
     return max(0, min(stop - start for start, stop in runs) - 1)
 
 
-def meet(runs, others):
-    """The common part of runs, one by one."""
-    return tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(runs, others))
+def meet(runs):
+    """The common part of runs, for several pairs of them."""
+    return tuple((max(starts), min(stops)) for starts, stops in
+                 (zip(*same) for same in zip(*runs)))

@@ -5,6 +5,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from ...errors import LayerError, nearest
 from ...layer import Layer
+from .. import precision
 from ..blob import Blob
 from ..fillers import fill
 
@@ -44,12 +45,14 @@ class TensorLayer(Layer):
     bottoms, tops : (min, max) number of blobs; max None is any
     no_gradient : indices of bottoms that never receive a gradient (labels)
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
+    products : whether it is a convolution or matrix product, which a lower precision is for
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
     """
 
     bottoms, tops = (1, 1), (1, 1)
     no_gradient = ()
     loss = False
+    products = False
     shares = False
 
     # set by the net once it knows what needs a gradient
@@ -84,6 +87,10 @@ class TensorLayer(Layer):
                 blob.reshape(*shape)
             self._bottom_shapes = shapes
 
+    def forget_shapes(self):
+        """Have the next `reshape` reshape the tops, whatever the bottoms."""
+        self._bottom_shapes = None
+
     def forward(self, bottom, top):
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
         self._inputs = _leaves((blob.data_tensor.clone() if blob in top and blob.is_viewed
@@ -91,8 +98,7 @@ class TensorLayer(Layer):
         self.weights = _leaves((blob.data_tensor for blob in self.blobs),
                                self.param_propagate_down)
         with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
-            outputs = self.compute(*self._inputs)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
         self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
                        for tensor in outputs]
@@ -100,6 +106,16 @@ class TensorLayer(Layer):
         for blob, tensor in zip(top, outputs):
             copied = _storage(tensor) in given and blob not in bottom
             blob.set_data(tensor.detach().clone() if copied else tensor.detach())
+
+    def _outputs(self):
+        """What `compute` gives, a tuple of float32 tensors."""
+        if not self.products:
+            outputs = self.compute(*self._inputs)
+            return outputs if isinstance(outputs, tuple) else (outputs,)
+        with precision.products(self._inputs[0].device):
+            outputs = self.compute(*self._inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
 
     def backward(self, top, propagate_down, bottom):
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants

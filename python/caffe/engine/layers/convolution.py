@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 
 from .axes import canonical_axis
@@ -43,7 +44,7 @@ class Window(TensorLayer):
                              f"{len(self.kernel)} axes after it, got {shape}")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
-        if min(sizes, default=1) < 1:
+        if any(size < 1 for size in sizes):
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
                              f"{self.dilation} does not fit into {shape}: top would be {sizes}")
         return sizes
@@ -61,6 +62,7 @@ class Sliding(Window):
     """
 
     bottoms, tops = (1, None), (1, None)
+    products = True
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -89,12 +91,15 @@ class Sliding(Window):
         return tuple(map(self._slide, bottoms))
 
     def _slide(self, x):
-        weight, bias = (*self.weights, None)[:2]
+        return self._apply(x, self.weights[0], self.group)
+
+    def _apply(self, x, weight, group):
+        bias = (*self.weights, None)[1]
         batch, spatial = x.shape[:self.axis], x.shape[self.axis + 1:]
         planes = x.reshape(math.prod(batch), self.channels, *(spatial or (1,)))
         y = self.operations[planes.dim() - 2](
             planes, weight if spatial else weight[..., None], bias, stride=self.stride or 1,
-            padding=self.pad or 0, dilation=self.dilation or 1, groups=self.group)
+            padding=self.pad or 0, dilation=self.dilation or 1, groups=group)
         return y.reshape(batch + y.shape[1:2] + (y.shape[2:] if spatial else ()))
 
 
@@ -107,6 +112,30 @@ class Convolution(Sliding):
     def kernel_planes(self):
         return self.outputs, self.channels // self.group
 
+    def _slide(self, x):
+        return self._multiply(x) if self._few_places(x) else super()._slide(x)
+
+    def _few_places(self, x):
+        """Whether the windows of `x`, laid out, are less than the kernel: fc6 and fc7 on a CPU.
+
+        oneDNN would bring the kernel into a form of its own in every pass, a second copy.
+        """
+        if torch.compiler.is_compiling():       # then sizes are free
+            return False
+        places = math.prod(self.places(tuple(x.shape)))
+        return (x.device.type == "cpu" and len(self.kernel) == 2 and self.axis == 1
+                and self.group == 1 and 0 < len(x) * places < self.outputs)
+
+    def _multiply(self, x):
+        """Convolution as one matrix product of the kernel and the windows of `x`."""
+        weight, bias = (*self.weights, None)[:2]
+        windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
+        batch, values, places = windows.shape
+        y = weight.flatten(1) @ windows.movedim(0, 1).reshape(values, batch * places)
+        if bias is not None:
+            y = y + bias[:, None]
+        return y.view(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
+
 
 @register("Deconvolution")
 class Deconvolution(Sliding):
@@ -116,6 +145,21 @@ class Deconvolution(Sliding):
 
     def kernel_planes(self):
         return self.channels, self.outputs // self.group
+
+    def _slide(self, x):
+        weight = self.weights[0]
+        if not self._is_diagonal(weight):
+            return super()._slide(x)
+        own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
+        return self._apply(x, own, self.channels)
+
+    def _is_diagonal(self, weight):
+        """Whether a fixed kernel treats each channel for itself, as interpolation does; on a GPU
+        asking would mean waiting."""
+        return (not torch.compiler.is_compiling()
+                and not weight.requires_grad and weight.device.type == "cpu" and self.group == 1
+                and self.outputs == self.channels > 1
+                and torch.count_nonzero(weight) == torch.count_nonzero(weight.diagonal()))
 
     @staticmethod
     def size(n, kernel, stride, pad, dilation):

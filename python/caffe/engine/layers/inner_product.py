@@ -15,6 +15,8 @@ class InnerProduct(TensorLayer):
     The weights are (num_output, inputs), or with `transpose` (inputs, num_output).
     """
 
+    products = True
+
     def setup(self, bottom, top):
         p = self.layer_param.inner_product_param
         self.axis = canonical_axis(self, p.axis, bottom[0].shape)

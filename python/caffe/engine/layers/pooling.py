@@ -103,7 +103,7 @@ class Pool(TensorLayer):
         if method == STOCHASTIC and any(pad):
             raise self.error(f"stochastic pooling knows no padding, got {pad}")
         sizes = tuple(count for count, _ in windows.spans(shape[2:]))
-        if min(sizes) < 1:
+        if any(size < 1 for size in sizes):
             raise self.error(f"kernel {kernel} with pad {pad} does not fit into {shape}: "
                              f"top would be {sizes}")
         return sizes

@@ -96,7 +96,7 @@ class Slice(TensorLayer):
             raise self.error(f"expected {count - 1} slice_point for {count} tops, "
                              f"got {len(points)}")
         sizes = [end - begin for begin, end in zip([0, *points], [*points, total])]
-        if min(sizes) < 1:
+        if any(size < 1 for size in sizes):
             raise self.error(f"expected increasing slice_point between 0 and {total}, got {points}")
         return sizes
 

@@ -1,28 +1,6 @@
-"""Padding elision: nets run with it and without, in double precision, must agree."""
+"""Nets with wide paddings, for the tests of padding elision, and what runs them."""
 
-import itertools
-
-import numpy as np
-import pytest
-import torch
-
-import caffe
 import nets
-from caffe.engine.elision import choice, plan, region
-from caffe.engine.elision.rows import Slide, leave_out, numbered
-from caffe.engine.elision.spread import Spread, gather, spread
-from caffe.errors import LayerError
-
-VGG_LEFT = {"conv1_1": 92, "conv1_2": 92, "conv2_1": 40, "conv2_2": 40, "conv3_1": 12,
-            "conv3_2": 12, "conv3_3": 12, "conv4_1": 4, "conv4_2": 2}
-
-
-@pytest.fixture
-def double():
-    """Blobs and weights in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def layer(name, kind, bottom, top=None, **fields):
@@ -46,9 +24,10 @@ def pool(name, bottom, **fields):
     return layer(name, "Pooling", bottom, pooling_param=p)
 
 
-def data(height, width):
-    return (f'layer {{ name: "data" type: "Input" top: "data" input_param {{ '
-            f'shape {{ dim: 1 dim: 2 dim: {height} dim: {width} }} }} }}\nforce_backward: true\n')
+def image(height, width, name="data"):
+    """An Input of one image with two channels."""
+    return (f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ '
+            f'shape {{ dim: 1 dim: 2 dim: {height} dim: {width} }} }} }}\n')
 
 
 ALEXNET = (conv("conv1", "data", 4, kernel_size=11, stride=4, pad=100)
@@ -78,10 +57,10 @@ RESIDUAL = (conv("conv1", "data", 3, kernel_size=3, pad=40)
                    stride_w=2))
 
 
-def vgg(size, width=1 / 64):
-    """FCN-8s with all weights drawn, on an image of (height, width)."""
-    param = nets.fcn("fcn8s", "deploy", width=width, classes=3)
-    param.layer[0].input_param.shape[0].dim[2:] = size
+def fcn8s(height, width):
+    """FCN-8s, narrow, with all weights drawn."""
+    param = nets.fcn("fcn8s", "deploy", width=1 / 64)
+    param.layer[0].input_param.shape[0].dim[2:] = height, width
     param.force_backward = True
     for spec in param.layer:
         if spec.type in ("Convolution", "Deconvolution"):
@@ -93,7 +72,7 @@ def vgg(size, width=1 / 64):
 
 def random_trunk(rng):
     """A chain of convolutions and poolings under a wide padding, on an image of random size."""
-    text = data(*rng.integers(1, 40, 2))
+    text = image(*rng.integers(1, 40, 2))
     kernel, stride = rng.integers(1, 8), rng.integers(1, 4)
     text += conv("conv0", "data", 2, kernel_size=kernel, stride=stride, pad=rng.integers(20, 70))
     bottom = "conv0"
@@ -108,58 +87,3 @@ def random_trunk(rng):
                          pad=rng.integers(0, 5), dilation=rng.integers(1, 3))
         bottom = name
     return text
-
-
-def run(net, seed=0):
-    """What a pass forward and backward leaves: {name: array}, without the blobs inside."""
-    rng = np.random.default_rng(seed)
-    net.blobs["data"].data[...] = rng.normal(size=net.blobs["data"].shape)
-    net.clear_param_diffs()
-    net.forward()
-    found = {name: net.blobs[name].data.copy() for name in net.outputs}
-    for name in net.outputs:
-        net.blobs[name].diff[...] = rng.normal(size=net.blobs[name].shape)
-    net.backward()
-    found["data/diff"] = net.blobs["data"].diff.copy()
-    found.update({f"{name}/{i}": blob.diff.copy() for name, blobs in net.params.items()
-                  for i, blob in enumerate(blobs)})
-    return found
-
-
-def check_equal(actual, expected, tolerance=1e-12):
-    assert actual.keys() == expected.keys()
-    for name, values in expected.items():
-        limit = tolerance * max(1, np.abs(values).max(initial=0))
-        np.testing.assert_allclose(actual[name], values, rtol=0, atol=limit, err_msg=name)
-
-
-def both(net, seed=0):
-    """The results of a net with and without elision."""
-    net.elide_padding = True
-    elided = run(net, seed)
-    net.elide_padding = False
-    plain = run(net, seed)
-    net.elide_padding = True
-    return elided, plain
-
-
-def left(net):
-    """{layer: [rows, columns]} that the last pass left out."""
-    return {net._layer_names[n]: r._step.left for n, r in net._elision._ran.items()}
-
-
-@pytest.mark.parametrize("trunk", [ALEXNET, INCEPTION, RESIDUAL])
-@pytest.mark.parametrize("size", [(9, 14), (30, 23), (57, 64)])
-def test_trunks(net, double, trunk, size):
-    made = net(data(*size) + trunk)
-    elided, plain = both(made)
-    check_equal(elided, plain)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_random_trunks(net, double, seed):
-    try:
-        made = net(random_trunk(np.random.default_rng(seed)))
-    except LayerError:
-        pytest.skip("its windows do not fit")
-    check_equal(*both(made))

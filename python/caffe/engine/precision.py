@@ -1,0 +1,40 @@
+"""How exactly convolutions and matrix products are computed.
+
+Weights, blobs, sums, losses and updates are float32 in any case.
+"""
+
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import CaffeError
+
+NAMES = ("fp32", "tf32", "bf16")
+_chosen = NAMES[1]
+
+
+def choose(name):
+    """'fp32'; 'tf32': factors of 10 bits, on GPUs that have it, elsewhere as fp32; 'bf16': factors
+    of 8 bits. Raises CaffeError for another name."""
+    global _chosen
+    if name not in NAMES:
+        raise CaffeError(f"unknown precision '{name}'; known are {', '.join(NAMES)}")
+    _chosen = name
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
+
+
+def chosen():
+    return _chosen
+
+
+@contextmanager
+def products(device):
+    """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
+    if _chosen == "bf16":
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            yield
+    else:
+        yield
+
+
+choose(_chosen)

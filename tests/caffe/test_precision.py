@@ -1,0 +1,76 @@
+"""Lower precision: of products alone, forward and backward, and only where it is chosen."""
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.errors import CaffeError
+
+NET = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param {
+  num_output: 4 kernel_size: 3 weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param {
+  num_output: 5 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    caffe.set_precision("tf32")
+
+
+def run(net, precision):
+    caffe.set_precision(precision)
+    net.clear_param_diffs()
+    net.forward()
+    net.backward()
+    return {name: array.copy() for name, array in (
+        ("conv", net.blobs["conv"].data), ("loss", net.blobs["loss"].data),
+        ("dw", net.params["conv"][0].diff), ("dfc", net.params["fc"][0].diff))}
+
+
+def test_products_are_rounded_and_all_blobs_stay_float32(net):
+    made = net(NET)
+    rng = np.random.default_rng(0)
+    made.blobs["x"].data[...] = rng.normal(size=(2, 3, 8, 8))
+    made.blobs["t"].data[...] = 1, 3
+    exact, rounded = run(made, "fp32"), run(made, "bf16")
+    for name, values in exact.items():
+        assert rounded[name].dtype == np.float32
+        largest = np.abs(values).max()
+        assert 1e-5 * largest < np.abs(rounded[name] - values).max() < 0.05 * largest, name
+    again = run(made, "fp32")
+    for name, values in exact.items():
+        np.testing.assert_array_equal(again[name], values)
+
+
+@pytest.mark.parametrize("name, allowed", [("fp32", False), ("tf32", True)])
+def test_tf32_is_torch_s_setting(name, allowed):
+    caffe.set_precision(name)
+    assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == allowed
+
+
+def test_an_unknown_precision():
+    with pytest.raises(CaffeError, match="'fp16'; known are fp32, tf32, bf16"):
+        caffe.set_precision("fp16")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+@pytest.mark.parametrize("name, tolerance", [("fp32", 1e-5), ("tf32", 5e-3), ("bf16", 5e-2)])
+def test_the_gpu_agrees_within_the_precision(net, name, tolerance):
+    made = net(NET)
+    made.blobs["x"].data[...] = np.random.default_rng(0).normal(size=(2, 3, 8, 8))
+    exact = run(made, "fp32")
+    caffe.set_mode_gpu()
+    try:
+        found = run(made, name)
+    finally:
+        caffe.set_mode_cpu()
+    for key, values in exact.items():
+        np.testing.assert_allclose(found[key], values, atol=tolerance * np.abs(values).max())
