@@ -275,19 +275,20 @@ def test_who_writes_into_a_blob_finds_it_used(net, name):
     check_equal(written(made, name), plainly(written, made, name))
 
 
-def written_before_backward(net):
+def written_before_backward(net, name):
     fill(net, 0)
     net.clear_param_diffs()
     net.forward()
-    net.blobs["pool"].data[:, :, ::3] = 0.5
+    net.blobs[name].data[:, :, ::3] = 0.5
     give_gradients(net, 1)
     net.backward()
     return {**param_diffs(net), **datas(net), **diffs(net)}
 
 
-def test_who_writes_before_backward_finds_it_used(net):
+@pytest.mark.parametrize("name", ["conv1", "conv2", "pool", "conv3"])
+def test_who_writes_before_backward_finds_it_used(net, name):
     made = net(SIMPLE)
-    check_equal(written_before_backward(made), plainly(written_before_backward, made))
+    check_equal(written_before_backward(made, name), plainly(written_before_backward, made, name))
 
 
 # gradients by blobs

@@ -27,7 +27,7 @@ class Planned:
         self.region = region.find(net)
         self.data = {self.region[0].number: size}
         self.survey = choice.Survey.of(self.region, self.data)
-        self.left = choice.choose(self.region, self.survey)
+        _, self.left, _ = choice._option(self.region, self.survey, [])
         self.most = {node.number: np.array([spare(runs) for runs in
                                             self.survey.runs[node.number]])
                      for node in self.region}
