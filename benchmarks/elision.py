@@ -29,12 +29,12 @@ def main():
 
 
 def table(net):
-    """The rows of each layer, and those that it computes, where these are fewer."""
+    """The rows of each layer, and those of the maps that it computes instead."""
     lines = ["| layer | rows | computed |", "| --- | --- | --- |"]
-    for name, (rows, _) in net._elision.left_out().items():
-        height = net.blobs[net.top_names[name][0]].shape[2]
+    for name, sizes in net._elision.computed().items():
         if net.layer_dict[name].type in ("Convolution", "Pooling"):
-            lines.append(f"| {name} | {height} | {height - 2 * rows} |")
+            height = net.blobs[net.top_names[name][0]].shape[2]
+            lines.append(f"| {name} | {height} | {' + '.join(str(rows) for rows, _ in sizes)} |")
     return "\n".join(lines)
 
 

@@ -112,7 +112,8 @@ def prove(region, survey, left, data, axis):
     - outside the core, both have the same numbers, also in the bottoms;
     - what the core's windows read is all equal in the net without an image;
     - they read no padding, and give the core's numbers;
-    - the layer makes the frame of its top of those of its bottoms.
+    - the layer makes the frame of its top of those of its bottoms, and in all of them one row
+      remains of those between the edges.
 
     Raises Unproven where one of these is not so.
     """
@@ -130,7 +131,7 @@ def prove(region, survey, left, data, axis):
         traced[node.number] = numbers[0], numbers[1]
         if node.number in left:
             part = parts(survey, node.number)[axis]
-            _check(_agree(part, *numbers[:2])
+            _check(_agree(part, *numbers[:2]) and np.isin(numbers[1], numbers[2]).all()
                    and np.array_equal(numbers[2], part.frame(numbers[1], left[node.number][axis]))
                    and np.array_equal(numbers[3], numbers[0][slice(*part.core)]))
     return {number: free for number, (_, free) in traced.items()}
@@ -146,6 +147,7 @@ def _apart(node, survey, count, below, axis):
         seen = free[max(start, 0):stop]
         _check(_agree(part, rows, free) and 0 <= start and stop <= part.n
                and start <= part.start and part.stop <= stop
+               and slide.stride * count < part.last - part.first
                and (seen == free[part.first]).all())
         frames.append(slide.windows(part.frame(free, slide.stride * count)))
         cores.append(replace(slide, pad=0, inside=False).windows(rows[start:stop]))

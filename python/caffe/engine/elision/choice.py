@@ -3,6 +3,9 @@
 Where a layer leaves out fewer rows than the one below it did, rows are replicated in between. So
 layers are put together into groups without replication between them, beginning with the largest
 blobs, wherever what the group then computes in vain costs less than the copy.
+
+From some layer on, cores and frames may be computed apart, which costs a copy before every window
+and pays where the cores are small beside the frames. All places after a stride are tried.
 """
 
 import math
@@ -130,9 +133,9 @@ def choose(region, survey):
 def _tails(region, survey):
     """Which layers might run apart: none, or all that can from one on that follows a stride."""
     able, tails = [node for node in region if apart.can_be(node, survey)], [[]]
-    slides = {node.number: node.slides for node in region}
+    strided = {node.number for node in region if any(slide.stride > 1 for slide in node.slides)}
     for i, node in enumerate(able):
-        if not node.in_place and any(slide.stride > 1 for source in node.sources for slide in slides[source.layer]):
+        if not node.in_place and strided & {source.layer for source in node.sources}:
             tails.append(able[i:])
     return tails
 
@@ -160,7 +163,7 @@ def _option(region, survey, upper):
 
 
 def _sorted(region, upper):
-    """The Nodes below all that run apart, those that do so, and those that read these as a whole."""
+    """The Nodes below all that run apart, those that do so, and those that read these whole."""
     numbers = {node.number for node in upper}
     lower, upper, whole = [], [], []
     below, above = set(), set()         # the numbers of those that do not, and do, run apart

@@ -1,21 +1,16 @@
-"""Running layers on blobs without the rows left out, while the net's own blobs look whole."""
+"""A net that leaves rows out, while its blobs look whole."""
 
-import copy
 import weakref
-from collections import namedtuple
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import torch
 
 from ...errors import LayerError
 from ...log import logger
-from ..blob import Blob
 from . import region
 from .apart import Apart
 from .plan import plan
-from .spread import cut, gather, paste, spread, surround, unsurround
+from .runs import Run, RunApart
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
@@ -39,9 +34,10 @@ class Elision:
         self._ran = {}      # of these, those whose layers ran so in their last forward pass
         self._promised = set()      # blobs whose gradients are computed if somebody asks
 
-    def left_out(self):
-        """{layer: (rows, columns)} that the last pass left out at each end."""
-        return {self._net._layer_names[number]: run.left for number, run in self._ran.items()}
+    def computed(self):
+        """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the
+        last pass computed instead of their tops: a smaller one, or a core and a frame."""
+        return {self._net._layer_names[number]: run.sizes for number, run in self._ran.items()}
 
     # forward
 
@@ -162,157 +158,8 @@ class Elision:
         self._promised.clear()
 
 
-class Run:
-    """One layer on smaller blobs.
-
-    Attributes
-    ----------
-    left : how many rows and columns it leaves out at each end
-    top : its smaller tops
-    derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
-        the layer reads that blob itself
-    """
-
-    def __init__(self, net, node, step, below):
-        self.left = step.left
-        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
-        self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
-        self._spreads, self.bottom, self.derived = [], [], []
-        for i, public in enumerate(self._public_bottom):
-            small = below[i] if below else None
-            self.derived.append(public if small else None)
-            blob = small or public
-            if below and step.bottoms[i]:
-                self._spreads.append((blob, Blob(), step.bottoms[i]))
-                blob = self._spreads[-1][1]
-            self.bottom.append(blob)
-        self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
-
-    def forward(self):
-        for source, target, axes in self._spreads:
-            target.set_data(spread(source.data_tensor, *axes))
-        with _padded(self.layer, self._step.pad):
-            self.layer.reshape(self.bottom, self.top)
-            self.layer.forward(self.bottom, self.top)
-        for blob, compute in self.whole():
-            blob.data_later(compute)
-
-    def whole(self):
-        """(blob, function that computes its values) for each of the net's own tops."""
-        return [(blob, partial(_spread_data, small, self._step.top))
-                for blob, small in zip(self._public, self.top)]
-
-    def backward(self, down, ran):
-        for blob, small, reader in zip(self._public, self.top, self._readers):
-            if reader not in ran:
-                small.set_diff(gather(blob.diff_tensor, *self._step.top))
-        self.layer.backward(self.top, down, self.bottom)
-        for source, target, axes in self._spreads:
-            source.set_diff(gather(target.diff_tensor, *axes))
-
-
-Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of a top that is apart
-
-
-class RunApart:
-    """One layer on the frame and on the core of its bottoms; attributes are those of Run."""
-
-    def __init__(self, net, node, step, below):
-        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
-        self._other = copy.copy(self.layer)         # with the same parameters, for the frames
-        self._public = net._tops[node.number]
-        self._below = [small or public for small, public in zip(below, net._bottoms[node.number])]
-        self.derived = [public if small else None
-                        for small, public in zip(below, net._bottoms[node.number])]
-        self._bottom = [self._pieces(i, blob) for i, blob in enumerate(self._below)]
-        self.top = self._bottom[:1] if node.in_place else [Pieces(Blob(), Blob())
-                                                           for _ in self._public]
-        self.left = tuple(n.sizes[1] - (stop - start)
-                          for n, (start, stop) in zip(step.frame, step.core))
-
-    def _pieces(self, i, blob):
-        if self._step.bottoms[i]:
-            return Pieces(Blob(), Blob())
-        same = self._step.reads == tuple(part.core for part in self._step.below[i])
-        return blob if same else Pieces(blob.frame, Blob())
-
-    def forward(self):
-        for i, (blob, pieces) in enumerate(zip(self._below, self._bottom)):
-            if self._step.bottoms[i]:
-                for piece, axes in zip(pieces, self._step.bottoms[i]):
-                    piece.set_data(spread(blob.data_tensor, *axes))
-            elif pieces is not blob:
-                place, size, between = self._around(i)
-                pieces.core.set_data(surround(blob.core.data_tensor, blob.frame.data_tensor,
-                                              between, place, size))
-        self._run(self._other, 0)
-        with _padded(self.layer, (0, 0)):
-            self._run(self.layer, 1)
-        for blob, compute in self.whole():
-            blob.data_later(compute)
-
-    def _run(self, layer, piece):
-        bottom, top = ([pieces[piece] for pieces in side] for side in (self._bottom, self.top))
-        layer.reshape(bottom, top)
-        layer.forward(bottom, top)
-
-    def _around(self, i):
-        """Where the core of a bottom is in what the windows read, the size of that, and where the
-        frame has the value around it."""
-        starts = [start for start, _ in self._step.reads]
-        below = self._step.below[i]
-        return ([(part.start - start, part.stop - start) for part, start in zip(below, starts)],
-                [stop - start for start, stop in self._step.reads],
-                [part.first for part in below])
-
-    def whole(self):
-        return [(blob, partial(_paste_data, pieces, self._step))
-                for blob, pieces in zip(self._public, self.top)]
-
-    def backward(self, down, ran):
-        for blob, pieces, reader in zip(self._public, self.top, self._readers):
-            if reader not in ran:
-                parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
-                for piece, diff in zip(pieces, parts):
-                    piece.set_diff(diff)
-        for layer, piece in ((self._other, 0), (self.layer, 1)):
-            bottom, top = ([pieces[piece] for pieces in side] for side in (self._bottom, self.top))
-            layer.backward(top, down, bottom)
-        for i, (blob, pieces) in enumerate(zip(self._below, self._bottom)):
-            if self._step.bottoms[i]:
-                blob.set_diff(sum(gather(piece.diff_tensor, *axes) for piece, axes
-                                  in zip(pieces, self._step.bottoms[i])))
-            elif pieces is not blob:
-                place, _, (row, column) = self._around(i)
-                core, around = unsurround(pieces.core.diff_tensor, place)
-                blob.core.set_diff(core)
-                blob.frame.diff_tensor[:, :, row, column] += around
-
-
-def _paste_data(pieces, step):
-    return paste(pieces.frame.data_tensor, pieces.core.data_tensor, step.frame, step.core)
-
-
-@contextmanager
-def _padded(layer, pad):
-    """A layer with another padding; with None, or if it has none, as it is."""
-    own = dict(vars(layer))
-    if pad is not None and "pad" in own:
-        layer.pad = pad
-    if pad is not None and "windows" in own:
-        layer.windows = replace(layer.windows, pad=pad)
-    try:
-        yield
-    finally:
-        vars(layer).update({name: own[name] for name in ("pad", "windows") if name in own})
-
-
 def _fill_diffs(elision):
     elision().fill_diffs()
-
-
-def _spread_data(blob, axes):
-    return spread(blob.data_tensor, *axes)
 
 
 def _same(values, others, tolerance=0.0):
