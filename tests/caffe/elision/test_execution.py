@@ -117,8 +117,10 @@ def test_two_trunks_that_meet(net):
     made = net(BACKWARD + image(20, 31) + image(20, 31, "other")
                + conv("a", "data", 2, kernel_size=3, pad=40)
                + conv("b", "other", 2, kernel_size=5, pad=41)
-               + layer("sum", "Eltwise", "a b") + conv("c", "sum", 2, kernel_size=3, pad=1))
-    assert {"a", "b", "sum", "c"} <= check_runs(made)
+               + layer("sum", "Eltwise", "a b") + pool("p", "sum", kernel_size=2, stride=2)
+               + pool("q", "b", kernel_size=2, stride=2) + layer("both", "Concat", "p q")
+               + conv("c", "both", 2, kernel_size=3, pad=1))
+    assert {"a", "b", "sum", "p", "q", "both", "c"} <= check_runs(made)
 
 
 def test_solver_steps_agree(tmp_path):

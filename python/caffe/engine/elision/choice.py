@@ -5,7 +5,8 @@ layers are put together into groups without replication between them, beginning 
 blobs, wherever what the group then computes in vain costs less than the copy.
 
 From some layer on, cores and frames may be computed apart, which costs a copy before every window
-and pays where the cores are small beside the frames. All places after a stride are tried.
+and pays where the rows of the edges, as long as the image is wide, are a large part of the map.
+All places after a stride are tried.
 """
 
 import math
@@ -131,13 +132,14 @@ def choose(region, survey):
 
 
 def _tails(region, survey):
-    """Which layers might run apart: none, or all that can from one on that follows a stride."""
-    able, tails = [node for node in region if apart.can_be(node, survey)], [[]]
-    strided = {node.number for node in region if any(slide.stride > 1 for slide in node.slides)}
-    for i, node in enumerate(able):
-        if not node.in_place and strided & {source.layer for source in node.sources}:
-            tails.append(able[i:])
-    return tails
+    """Which layers might run apart: none, or all that can from some stride on."""
+    strides, below = {}, {}     # of tops and of bottoms, in rows of the data
+    for node in region:
+        below[node.number] = max((strides[source.layer] for source in node.sources), default=1)
+        strides[node.number] = below[node.number] * max(slide.stride for slide in node.slides)
+    able = [node for node in region if apart.can_be(node, survey)]
+    return [[]] + [[node for node in able if below[node.number] >= stride]
+                   for stride in sorted({below[node.number] for node in able} - {1})]
 
 
 def _option(region, survey, upper):
@@ -169,7 +171,7 @@ def _sorted(region, upper):
     below, above = set(), set()         # the numbers of those that do not, and do, run apart
     for node in region:
         sources = {source.layer for source in node.sources}
-        if node.number in numbers and sources <= below | above:
+        if node.number in numbers and sources <= (above if node.in_place else below | above):
             upper.append(node)
             above.add(node.number)
         elif sources <= below:
@@ -205,7 +207,7 @@ def _joints(region, survey, frames):
         for reader in node.readers:
             if reader in frames:
                 continue
-            number = -1 - len(joints) if reader is None else reader
+            number = reader if reader in strides else -1 - len(joints)
             joints.append(Joint(node.number, number, strides.get(reader, np.ones(2, int)),
                                 np.array(survey.sizes[node.number]), node.channels,
                                 reader in in_place))
