@@ -38,7 +38,7 @@ def table(net):
 
 
 def compared(kind, net, run):
-    """The least seconds of both, which other work on the machine disturbs least, and their ratio."""
+    """The least seconds of both, which other work disturbs least, and their ratio."""
     seconds = {True: [], False: []}
     for _ in range(TURNS + 1):
         for net.elide_padding, found in seconds.items():
