@@ -14,7 +14,7 @@ from solvers.command import add_device, positive, report_errors, set_device
 from solvers.runs import BUILD
 
 QUICK = ("upper-bound", "stitch", "timing")
-TRAINING = ("recipes", "stages", "interpolation", "cues", "sampling", "balancing")
+TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing")
 
 
 def main(arguments=None):

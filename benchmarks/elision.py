@@ -1,11 +1,10 @@
 """What padding elision leaves out of a net, and saves: python benchmarks/elision.py [--width W]
 
 Prints the rows that FCN-8s' layers compute of an image, as a Markdown table, and the processor
-seconds of forward passes and training steps with and without elision, in turns, in one process.
+seconds of a forward pass and a training step, with elision and without, in turns, in one process.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -29,24 +28,24 @@ def main():
 
 
 def table(net):
-    """The rows of each layer, and those that it computes, where these are fewer."""
+    """The rows of each layer, and those of the maps that it computes instead."""
     lines = ["| layer | rows | computed |", "| --- | --- | --- |"]
-    for name, (rows, _) in net._elision.left_out().items():
-        height = net.blobs[net.top_names[name][0]].shape[2]
+    for name, sizes in net._elision.computed().items():
         if net.layer_dict[name].type in ("Convolution", "Pooling"):
-            lines.append(f"| {name} | {height} | {height - 2 * rows} |")
+            height = net.blobs[net.top_names[name][0]].shape[2]
+            lines.append(f"| {name} | {height} | {' + '.join(str(rows) for rows, _ in sizes)} |")
     return "\n".join(lines)
 
 
 def compared(kind, net, run):
-    """The median seconds of both, and their ratio."""
+    """The least seconds of both, which other work disturbs least, and their ratio."""
     seconds = {True: [], False: []}
     for _ in range(TURNS + 1):
         for net.elide_padding, found in seconds.items():
             start = time.process_time()
             run()
             found.append(time.process_time() - start)
-    elided, plain = (statistics.median(found[1:]) for found in seconds.values())
+    elided, plain = (min(found[1:]) for found in seconds.values())
     return f"{kind}: {elided:.2f} s, without elision {plain:.2f} s, ratio {elided / plain:.2f}"
 
 

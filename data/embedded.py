@@ -138,13 +138,14 @@ def paint(rng, image, label, number, centre):
     label[patch][distance < 0] = number
 
 
-def place(rng, outline, centre, bounds, flat=1.0):
+def place(rng, outline, centre, bounds, flat=1.0, radius=RADIUS):
     """A shape of random size and direction: the slices of the image in which it lies, x and y
     there from its centre, and the distance to its outline in px, negative inside.
 
-    `flat` is the height of the shape as a share of its width, for one seen from the side.
+    `flat` is the height of the shape as a share of its width, for one seen from the side; `radius`
+    are the least and the greatest half of its extent, px.
     """
-    radius = np.exp(rng.uniform(*np.log(RADIUS)))
+    radius = np.exp(rng.uniform(*np.log(radius)))
     patch, x, y = patch_around(centre, 1.6 * radius + 2, bounds)
     return patch, x, y, flat * radius * outline(*(turn(rng, x, y / flat) / radius))
 

@@ -35,7 +35,8 @@ WALL = (2.6, 4.2)           # distance, m
 WALL_TURN = np.radians(25)  # at most, to either side
 LEAN = np.radians((30, 50)) # of a ramp, from the vertical
 BEFORE = (0.55, 0.85)       # distance of a shape, as a share of that of what it hides
-SHAPES = (7, 11)
+SHAPES = (5, 8)
+RADIUS = (18, 42)           # half the extent of a shape, px: FCN-32s is all that this task has
 DEPTH_NOISE = 0.003         # deviation, as a share of the depth
 TRAIN_SHARE = 0.75          # of trainval
 
@@ -87,7 +88,8 @@ def empty_room(rng, camera):
 def put(rng, room, number):
     """Draw a shape of class `number` into the room, where nothing nearer hides it."""
     outline = OUTLINES[rng.integers(len(OUTLINES))]
-    patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE)
+    patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE,
+                                  radius=RADIUS)
     kind, hue = divmod(number - 3, len(HUES))
     if kind > 0:
         lean = rng.uniform(*LEAN) if kind == 2 else 0.0

@@ -25,8 +25,8 @@ SCALE = 1 / 58          # the trunks start from random weights, so images get un
 CROPS, BATCH = 4_000, 16
 
 # {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
-CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.01, 1_000),
-               "googlenet": (None, 0.01, 1_000)}
+CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
+               "googlenet": (None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
 DATASETS = {
@@ -42,8 +42,8 @@ SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
     "voc-fcn-alexnet": (0.02, 100), "voc-fcn-googlenet": (0.02, 100),
-    "nyud-fcn32s-color": (2e-8, 800), "nyud-fcn32s-hha": (2e-8, 800),
-    "nyud-fcn32s-color-d": (2e-8, 800), "nyud-fcn32s-color-hha": (2e-9, 400),
+    "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
+    "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (2e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
     "pascalcontext-fcn8s": (1e-8, 1_000),
@@ -143,6 +143,10 @@ def _solve(solver, trunk, seed):
             data.data[:, :, inside, inside] = preprocess(images[chosen])
             label.data[...] = labels[chosen]
             solver.step(1)
+            loss = float(solver.net.blobs["loss"].data)
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
+                                         "the rate in CLASSIFIERS is too high")
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
             bar.update()
             if solver.iter % 20 == 0:

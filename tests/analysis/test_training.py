@@ -33,8 +33,8 @@ def planned(monkeypatch, tmp_path):
 def test_recipes_see_as_many_images_at_one_rate_for_each(planned):
     found = planned(recipes)
     assert {name: (each.momentum, each.iter_size) for name, each in found.items()} == {
-        "voc-fcn32s": (0.99, 1), "voc-fcn32s-online": (0.9, 1),
-        "voc-fcn32s-accumulation": (0.9, 20)}
+        "voc-fcn8s-one-stage": (0.99, 1), "voc-fcn8s-online": (0.9, 1),
+        "voc-fcn8s-accumulation": (0.9, 20)}
     assert len({each.iterations * each.iter_size for each in found.values()}) == 1
     assert len({round(each.lr / each.iter_size, 15) for each in found.values()}) == 1
 

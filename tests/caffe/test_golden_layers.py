@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.engine.elision import choice
 from golden_runs import GOLDEN, NETS, run_net
 
 # Values that cancel out carry the rounding of the terms they are made of, of which the largest
@@ -33,6 +34,18 @@ def test_there_are_recordings():
 
 @pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)
 def test_recording(path, mode, tmp_path):
+    check(path, tmp_path)
+
+
+@pytest.mark.parametrize("saving", [1, -9], ids=["nothing", "all"])
+@pytest.mark.parametrize("path", [path for path in NETS if path.stem.startswith("mini_fcn")],
+                         ids=lambda path: path.stem)
+def test_recording_of_a_wide_padding(path, saving, monkeypatch, tmp_path):
+    monkeypatch.setattr(choice, "LEAST_SAVING", saving)     # nothing is elided, or all that can
+    check(path, tmp_path)
+
+
+def check(path, tmp_path):
     wrong = []
     for key, actual, expected in run_net(path, tmp_path):
         if actual.shape != expected.shape:

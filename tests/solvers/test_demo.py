@@ -1,7 +1,5 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
-from functools import partial
-
 import embedded
 import embedded_nyud
 import embedded_siftflow
@@ -30,20 +28,6 @@ def test_preprocessing_is_bgr_minus_the_mean():
     assert blob.shape == (1, 3, 2, 3)
     np.testing.assert_allclose(blob[0, :, 0, 0], [-104.00699, -116.66877, 200 - 122.67892],
                                rtol=1e-6)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Miniatures of a few steps on a few scenes."""
-    monkeypatch.setattr(miniature, "WIDTH", 1 / 32)
-    monkeypatch.setattr(miniature, "CROPS", 16)
-    monkeypatch.setattr(miniature, "CLASSIFIERS",
-                        {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
-    monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
-    for module in {module for module, _ in miniature.DATASETS.values()}:
-        counts = dict(zip(("train", "val" if "val" in module.generate.__code__.co_varnames
-                           else "test"), (2, 2)))
-        monkeypatch.setattr(module, "generate", partial(module.generate, **counts))
 
 
 def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import caffe
+import nets
 from caffe.engine.elision import choice
 
 
@@ -18,3 +20,10 @@ def double():
 def cheap_copies(monkeypatch, request):
     """Plans that are worth it for nets of few channels: with all copies there can be, or some."""
     monkeypatch.setattr(choice, "COPY", request.param)
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    path = nets.write_prototxt(tmp_path_factory.mktemp("vgg") / "net.prototxt",
+                               nets.fcn("fcn8s", "deploy"))
+    return caffe.Net(str(path), caffe.TEST)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, layer, pool
 
-import caffe
-import nets
 from caffe.engine.elision import choice, plan, region
 from caffe.engine.elision.rows import spare
 from caffe.engine.layers import base
@@ -27,7 +25,7 @@ class Planned:
         self.region = region.find(net)
         self.data = {self.region[0].number: size}
         self.survey = choice.Survey.of(self.region, self.data)
-        self.left = choice.choose(self.region, self.survey)
+        _, self.left, _ = choice._option(self.region, self.survey, [])
         self.most = {node.number: np.array([spare(runs) for runs in
                                             self.survey.runs[node.number]])
                      for node in self.region}
@@ -39,13 +37,6 @@ class Planned:
                 for number, name in self.names.items()}
         for axis in (0, 1):
             plan.prove(self.region, self.survey, left, self.data, axis)
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory):
-    path = nets.write_prototxt(tmp_path_factory.mktemp("vgg") / "net.prototxt",
-                               nets.fcn("fcn8s", "deploy"))
-    return caffe.Net(str(path), caffe.TEST)
 
 
 @pytest.mark.parametrize("size", [(500, 500), (375, 500), (333, 500), (64, 97), (1, 2), (256, 243)])

@@ -3,13 +3,19 @@
 Where a layer leaves out fewer rows than the one below it did, rows are replicated in between. So
 layers are put together into groups without replication between them, beginning with the largest
 blobs, wherever what the group then computes in vain costs less than the copy.
+
+From some layer on, cores and frames may be computed apart, which costs a copy before every window
+and pays where the rows of the edges, as long as the image is wide, are a large part of the map.
+All places after a stride are tried.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from . import apart
 from .rows import meet, spare
 
 COPY = 128              # what it costs to replicate a value and to sum its gradient, in the
@@ -108,15 +114,44 @@ class Joint:
 
 
 def choose(region, survey):
-    """{number: [rows, columns]} that each layer leaves out of each run; {} if that saves little.
+    """What each layer may leave out, the best first; nothing if that saves little.
 
-    region : Nodes; survey : their Survey
+    Parameters
+    ----------
+    region : Nodes
+    survey : their Survey
+
+    Returns a list of pairs: {number: [rows, columns] of each run}, and for the layers that run
+    apart instead, {number: [rows, columns] of their frames}.
     """
+    plain = sum(node.work * node.channels * math.prod(survey.sizes[node.number])
+                for node in region)
+    options = [_option(region, survey, nodes) for nodes in _tails(region, survey)]
+    return [(left, frames) for cost, left, frames in sorted(options, key=lambda o: o[0])
+            if cost <= (1 - LEAST_SAVING) * plain]
+
+
+def _tails(region, survey):
+    """Which layers might run apart: none, or all that can from some stride on."""
+    strides, below = {}, {}     # of tops and of bottoms, in rows of the data
+    for node in region:
+        below[node.number] = max((strides[source.layer] for source in node.sources), default=1)
+        strides[node.number] = below[node.number] * max(slide.stride for slide in node.slides)
+    able = [node for node in region if apart.can_be(node, survey)]
+    return [[]] + [[node for node in able if below[node.number] >= stride]
+                   for stride in sorted({below[node.number] for node in able} - {1})]
+
+
+def _option(region, survey, upper):
+    """(cost, what the others leave out, what the frames do) if the layers `upper` run apart."""
+    lower, upper, whole = _sorted(region, upper)
+    frames = apart.counts(upper, survey) if upper else {}
+    if frames is None:
+        return math.inf, {}, {}
     groups = {node.number: Group.single(
         node.number, [spare(runs) for runs in survey.runs[node.number]],
-        survey.sizes[node.number], node.work * node.channels) for node in region}
-    plain = sum(float(group.work[0] * group.size[0].prod()) for group in groups.values())
-    joints = _joints(region, survey)
+        survey.sizes[node.number], node.work * node.channels) for node in lower}
+    joints = _joints(lower, survey, frames)
     for joint in joints:
         if joint.reader < 0:        # a reader that wants all rows
             groups[joint.reader] = Group.single(joint.reader, [0, 0], [0, 0], 0)
@@ -124,19 +159,55 @@ def choose(region, survey):
         _join(groups, joint)
     cost = sum(group.cost for group in {id(g): g for g in groups.values()}.values())
     cost += sum(joint.cost(groups) for joint in joints)
-    if cost > (1 - LEAST_SAVING) * plain:
-        return {}
-    return {node.number: groups[node.number].left_by(node.number) for node in region}
+    cost += sum(_cost_apart(node, survey, frames) for node in upper)
+    cost += sum(node.work * node.channels * math.prod(survey.sizes[node.number]) for node in whole)
+    return cost, {node.number: groups[node.number].left_by(node.number) for node in lower}, frames
 
 
-def _joints(region, survey):
-    """The Joints of all blobs; a reader outside the region has a negative number of its own."""
+def _sorted(region, upper):
+    """The Nodes below all that run apart, those that do so, and those that read these whole."""
+    numbers = {node.number for node in upper}
+    lower, upper, whole = [], [], []
+    below, above = set(), set()         # the numbers of those that do not, and do, run apart
+    for node in region:
+        sources = {source.layer for source in node.sources}
+        if node.number in numbers and sources <= (above if node.in_place else below | above):
+            upper.append(node)
+            above.add(node.number)
+        elif sources <= below:
+            lower.append(node)
+            below.add(node.number)
+        else:
+            whole.append(node)
+    return lower, upper, whole
+
+
+def _cost_apart(node, survey, frames):
+    """What a layer costs that runs apart, with the copies of what it reads, and of its top."""
+    own, count = apart.parts(survey, node.number), frames[node.number]
+    areas = math.prod(part.stop - part.start for part in own)
+    areas += math.prod(part.n - c for part, c in zip(own, count))
+    cost = node.work * node.channels * areas
+    reads = tuple(part.reads(slide) for part, slide in zip(own, node.slides))
+    for source in node.sources:
+        if reads != tuple(part.core for part in apart.parts(survey, source.layer)):
+            cost += COPY * node.channels * math.prod(stop - start for start, stop in reads)
+    if not all(reader in frames for reader in node.readers):
+        cost += COPY * node.channels * math.prod(survey.sizes[node.number])
+    return cost
+
+
+def _joints(region, survey, frames):
+    """The Joints of all blobs but those that layers in `frames` read; a reader that needs all
+    rows has a negative number of its own."""
     strides = {node.number: np.array([s.stride for s in node.slides]) for node in region}
     in_place = {node.number for node in region if node.in_place}
     joints = []
     for node in region:
         for reader in node.readers:
-            number = -1 - len(joints) if reader is None else reader
+            if reader in frames:
+                continue
+            number = reader if reader in strides else -1 - len(joints)
             joints.append(Joint(node.number, number, strides.get(reader, np.ones(2, int)),
                                 np.array(survey.sizes[node.number]), node.channels,
                                 reader in in_place))

@@ -1,17 +1,16 @@
-"""Running layers on blobs without the rows left out, while the net's own blobs look whole."""
+"""A net that leaves rows out, while its blobs look whole."""
 
 import weakref
-from contextlib import contextmanager
 from functools import partial
 
 import torch
 
 from ...errors import LayerError
 from ...log import logger
-from ..blob import Blob
 from . import region
+from .apart import Apart
 from .plan import plan
-from .spread import gather, spread
+from .runs import Run, RunApart
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
@@ -35,9 +34,10 @@ class Elision:
         self._ran = {}      # of these, those whose layers ran so in their last forward pass
         self._promised = set()      # blobs whose gradients are computed if somebody asks
 
-    def left_out(self):
-        """{layer: (rows, columns)} that the last pass left out at each end."""
-        return {self._net._layer_names[number]: run.left for number, run in self._ran.items()}
+    def computed(self):
+        """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the
+        last pass computed instead of their tops: a smaller one, or a core and a frame."""
+        return {self._net._layer_names[number]: run.sizes for number, run in self._ran.items()}
 
     # forward
 
@@ -75,7 +75,8 @@ class Elision:
         for number, step in steps.items():
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
-            runs[number] = Run(self._net, nodes[number], step, below)
+            kind = RunApart if isinstance(step, Apart) else Run
+            runs[number] = kind(self._net, nodes[number], step, below)
         return runs
 
     # backward
@@ -135,7 +136,7 @@ class Elision:
                              "set net.elide_padding = False before it to have gradients of all "
                              "blobs")
         for blob, values in written.items():
-            blob.data_tensor.copy_(values)
+            blob.data_tensor.data.copy_(values)     # as NumPy does, unseen by autograd
         return numbers
 
     def fill_diffs(self):
@@ -157,80 +158,8 @@ class Elision:
         self._promised.clear()
 
 
-class Run:
-    """One layer on smaller blobs.
-
-    Attributes
-    ----------
-    left : how many rows and columns it leaves out at each end
-    top : its smaller tops
-    derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
-        the layer reads that blob itself
-    """
-
-    def __init__(self, net, node, step, below):
-        self.left = step.left
-        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
-        self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
-        self._spreads, self.bottom, self.derived = [], [], []
-        for i, public in enumerate(self._public_bottom):
-            small = below[i] if below else None
-            self.derived.append(public if small else None)
-            blob = small or public
-            if below and step.bottoms[i]:
-                self._spreads.append((blob, Blob(), step.bottoms[i]))
-                blob = self._spreads[-1][1]
-            self.bottom.append(blob)
-        self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
-
-    def forward(self):
-        for source, target, axes in self._spreads:
-            target.set_data(spread(source.data_tensor, *axes))
-        with self._narrowed():
-            self.layer.reshape(self.bottom, self.top)
-            self.layer.forward(self.bottom, self.top)
-        for blob, compute in self.whole():
-            blob.data_later(compute)
-
-    def whole(self):
-        """(blob, function that computes its values) for each of the net's own tops."""
-        return [(blob, partial(_spread_data, small, self._step.top))
-                for blob, small in zip(self._public, self.top)]
-
-    def backward(self, down, ran):
-        for blob, small, reader in zip(self._public, self.top, self._readers):
-            if reader not in ran:
-                small.set_diff(gather(blob.diff_tensor, *self._step.top))
-        self.layer.backward(self.top, down, self.bottom)
-        for source, target, axes in self._spreads:
-            source.set_diff(gather(target.diff_tensor, *axes))
-            target.clear_diff()
-        for blob in self.top:
-            if blob not in self.bottom:     # nobody else can ask for it
-                blob.clear_diff()
-
-    @contextmanager
-    def _narrowed(self):
-        """The layer for the smaller blobs: with less padding, and without memory of the shapes
-        of the net's own, which another time may be these."""
-        pad = getattr(self.layer, "pad", None)
-        if self._step.pad is not None:
-            self.layer.pad = self._step.pad
-        self.layer.forget_shapes()
-        try:
-            yield
-        finally:
-            self.layer.forget_shapes()
-            if self._step.pad is not None:
-                self.layer.pad = pad
-
-
 def _fill_diffs(elision):
     elision().fill_diffs()
-
-
-def _spread_data(blob, axes):
-    return spread(blob.data_tensor, *axes)
 
 
 def _same(values, others, tolerance=0.0):

@@ -4,13 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import apart
 from .choice import Survey, choose
-from .rows import leave_out, numbered
+from .rows import Unproven, leave_out, numbered
 from .spread import Spread
-
-
-class Unproven(Exception):
-    """Leaving rows out would change others."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class Step:
 
 
 def plan(region, data):
-    """{number: Step} of the layers that leave rows out; none if that cannot be proven right.
+    """{number: Step or Apart} of the layers that leave rows out; none if that cannot be proven
+    right.
 
     Parameters
     ----------
@@ -39,17 +37,28 @@ def plan(region, data):
     data : {number: (height, width)} of the bottoms of those that begin it
     """
     survey = Survey.of(region, data)
-    left = choose(region, survey)
-    region = _concerned(region, left)
-    try:
-        axes = [prove(region, survey, left, data, axis) for axis in (0, 1)]
-    except Unproven:
-        return {}
-    return {node.number: _step(node, left, axes) for node in region if any(left[node.number])}
+    for left, frames in choose(region, survey):
+        try:
+            return _steps(region, survey, left, frames, data)
+        except Unproven:
+            pass
+    return {}
+
+
+def _steps(region, survey, left, frames, data):
+    region = _concerned(region, {**left, **frames})
+    lower = [node for node in region if node.number not in frames]
+    axes = [prove(lower, survey, left, data, axis) for axis in (0, 1)]
+    steps = {node.number: _step(node, left, axes) for node in lower if any(left[node.number])}
+    if frames:
+        free = [apart.prove(region, survey, frames, data, axis) for axis in (0, 1)]
+        steps.update((node.number, apart.step(node, survey, frames, axes, free))
+                     for node in region if node.number in frames)
+    return steps
 
 
 def _concerned(region, left):
-    """The layers that leave rows out, and those below them."""
+    """The layers that leave rows out, of those in `left`, and those below them."""
     wanted, kept = set(), []
     for node in reversed(region):
         if any(left.get(node.number, ())) or node.number in wanted:

@@ -12,6 +12,10 @@ import numpy as np
 PAD, BEYOND = -1, -2    # the numbers of rows of padding, and of those past it
 
 
+class Unproven(Exception):
+    """Leaving rows out would change others."""
+
+
 @dataclass(frozen=True)
 class Slide:
     """A window that slides along one axis; the default is that of a layer that works on each

@@ -57,6 +57,41 @@ def gather(gradient, rows, columns):
     return x
 
 
+def paste(frame, core, spreads, place):
+    """The whole of a frame, spread, and a core at `place`, (start, stop) of rows and columns."""
+    whole = spread(frame, *spreads)
+    whole[_at(place)] = core
+    return whole
+
+
+def cut(gradient, spreads, place):
+    """The gradients by frame and core of `paste`, given that by its result."""
+    core, rest = gradient[_at(place)].clone(), gradient.clone()
+    rest[_at(place)] = 0
+    return gather(rest, *spreads), core
+
+
+def surround(core, frame, between, place, size):
+    """A map of `size`, (height, width), with the core at `place`, and else what the frame has at
+    `between`, a row and a column."""
+    row, column = between
+    y = _empty(core, *size)
+    y[:] = frame[:, :, row:row + 1, column:column + 1]
+    y[_at(place)] = core
+    return y
+
+
+def unsurround(gradient, place):
+    """The gradients by the core and by the value around it, of `surround`."""
+    rest = gradient.clone()
+    rest[_at(place)] = 0
+    return gradient[_at(place)].clone(), rest.sum((2, 3))
+
+
+def _at(place):
+    return (slice(None), slice(None), *(slice(*ends) for ends in place))
+
+
 def _empty(like, height, width):
     """(N, C, height, width), laid out in memory as `like` is."""
     last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()

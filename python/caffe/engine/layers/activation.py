@@ -12,6 +12,10 @@ from .base import TensorLayer, register
 class ReLU(TensorLayer):
     """max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is that of the negative side."""
 
+    @property
+    def overwrites(self):
+        return not self.layer_param.relu_param.negative_slope
+
     def compute(self, x):
         slope = self.layer_param.relu_param.negative_slope
         return F.leaky_relu(x, slope) if slope else F.relu(x)

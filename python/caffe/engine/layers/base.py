@@ -46,6 +46,7 @@ class TensorLayer(Layer):
     no_gradient : indices of bottoms that never receive a gradient (labels)
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
     products : whether it is a convolution or matrix product, which a lower precision is for
+    overwrites : in place, whether backward can do without the bottom's values
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
     """
 
@@ -53,6 +54,7 @@ class TensorLayer(Layer):
     no_gradient = ()
     loss = False
     products = False
+    overwrites = False
     shares = False
 
     # set by the net once it knows what needs a gradient
@@ -103,6 +105,10 @@ class TensorLayer(Layer):
         self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
                        for tensor in outputs]
         given = set() if self.shares else {_storage(tensor) for tensor in self._inputs}
+        if self.overwrites:
+            for blob, leaf in zip(bottom, self._inputs):
+                if blob in top:
+                    leaf.data = leaf.new_empty(()).expand(leaf.shape)   # its memory goes
         for blob, tensor in zip(top, outputs):
             copied = _storage(tensor) in given and blob not in bottom
             blob.set_data(tensor.detach().clone() if copied else tensor.detach())

@@ -1,3 +1,5 @@
+"""What tests of several folders share."""
+
 import embedded
 import pytest
 
@@ -15,5 +17,6 @@ def tiny(monkeypatch):
                         {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
     monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
     monkeypatch.setattr(variants, "ONE_STAGE", 1)
-    monkeypatch.setattr(embedded.generate, "__defaults__", (0, 2, 1))
     monkeypatch.setattr(embedded, "SCENE_SIDE", (40, 48))
+    for module, _ in miniature.DATASETS.values():
+        monkeypatch.setattr(module.generate, "__defaults__", (0, 2, 2))
