@@ -30,13 +30,14 @@ def planned(monkeypatch, tmp_path):
     return run
 
 
-def test_recipes_see_as_many_images_at_one_rate_for_each(planned):
+def test_recipes_see_as_many_images_and_have_one_rate_but_for_the_sum(planned):
     found = planned(recipes)
     assert {name: (each.momentum, each.iter_size) for name, each in found.items()} == {
         "voc-fcn8s-one-stage": (0.99, 1), "voc-fcn8s-online": (0.9, 1),
-        "voc-fcn8s-accumulation": (0.9, 20)}
+        "voc-fcn8s-accumulation": (0.9, 20), "voc-fcn8s-accumulation-summed": (0.9, 20)}
     assert len({each.iterations * each.iter_size for each in found.values()}) == 1
-    assert len({round(each.lr / each.iter_size, 15) for each in found.values()}) == 1
+    *others, summed = (each.lr for each in found.values())
+    assert len(set(others)) == 1 and summed == 20 * others[0]
 
 
 def test_stages_are_the_miniatures_themselves(planned):
