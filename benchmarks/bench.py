@@ -21,11 +21,14 @@ TASKS = {
     "forward-500": "FCN-8s forward, one image of 500x500",
     "forward-375": "FCN-8s forward, one image of 375x500",
     "stream": "FCN-8s forward, six images of different sizes",
+    "fcn32s-500": "FCN-32s forward, one image of 500x500",
+    "alexnet-500": "FCN-AlexNet forward, one image of 500x500",
     "step-500": "FCN-8s training step with update, one image of 500x500",
+    "data": "16 samples, JPEG photographs of 500x375 with PNG labels",
     "caffemodel": "FCN-8s' caffemodel, 538 MB",
     "start": "start-up",
 }
-QUICK = "forward-375", "step-500", "caffemodel", "start"
+QUICK = "forward-375", "step-500", "data", "caffemodel", "start"
 REFERENCE = "engine"
 
 
@@ -33,7 +36,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer tasks, one round")
     args = parser.parse_args()
-    tasks, rounds = (QUICK, 1) if args.quick else (tuple(TASKS), 3)
+    tasks, rounds = (QUICK, 1) if args.quick else (tuple(TASKS), 2)
     turns = [(task, subject) for _ in range(rounds) for task in tasks
              for subject in SUBJECTS[task.partition("-")[0]]]
     found = {}

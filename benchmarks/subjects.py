@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "data"), str(ROOT / "python")]
 
 RNG = np.random.default_rng(0)
 SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [(500, 500)],
+         "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)],
          "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
 
 
@@ -46,9 +47,10 @@ def main():
 
 
 def timed(run):
+    """The seconds that run() takes, or that it says itself."""
     start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    own = run()
+    return own if isinstance(own, float) else time.perf_counter() - start
 
 
 def images(task):
@@ -96,13 +98,19 @@ def _use_bvlc():
     sys.path.insert(0, place)
 
 
-def pycaffe_forward(task, folder, width=1.0):
-    """FCN-8s, as a Net, and a function that runs it over the task's images."""
-    import caffe
+def _deploy(task, folder, width=1.0):
+    """The deploy prototxt of the task's net."""
     import nets
-    net = caffe.Net(str(nets.write_prototxt(folder / "deploy.prototxt",
-                                            nets.fcn("fcn8s", "deploy", width=width))),
-                    caffe.TEST)
+    row = nets.TABLE[{"fcn32s": "voc-fcn32s", "alexnet": "voc-fcn-alexnet"}.get(
+        task.partition("-")[0], "voc-fcn8s")]
+    return str(nets.write_prototxt(folder / "deploy.prototxt",
+                                   nets.fcn(row.head, "deploy", width=width, **row.options)))
+
+
+def pycaffe_forward(task, folder, width=1.0):
+    """The task's net, as a Net, and a function that runs it over the task's images."""
+    import caffe
+    net = caffe.Net(_deploy(task, folder, width), caffe.TEST)
     _fill(net)
     inputs = images(task)
 
@@ -166,6 +174,22 @@ def torch_channels_last(task, folder):
     return torch_eager(task, folder, torch.channels_last)
 
 
+def torch_compiled(task, folder):
+    import torch
+    from torch_fcn8s import FCN8s
+    model = torch.compile(FCN8s().eval())
+    image, = (torch.from_numpy(image) for image in images(task))
+
+    @torch.inference_mode()
+    def run():
+        model(image).numpy()
+    try:
+        run()
+    except Exception as error:      # a compiler that is not there, or fails, says so in many ways
+        raise Absent(f"torch.compile: {type(error).__name__}") from None
+    return run
+
+
 def torch_step(task, folder, form=None):
     import torch
     from torch_fcn8s import FCN8s, loss
@@ -193,13 +217,12 @@ def torch_channels_last_step(task, folder):
 def opencv(task, folder):
     import cv2
     import caffe
-    import nets
-    path = nets.write_prototxt(folder / "deploy.prototxt", nets.fcn("fcn8s", "deploy"))
-    net = caffe.Net(str(path), caffe.TEST)
+    path = _deploy(task, folder)
+    net = caffe.Net(path, caffe.TEST)
     _fill(net)
     net.save(str(folder / "some.caffemodel"))
     del net
-    reader = cv2.dnn.readNetFromCaffe(str(path), str(folder / "some.caffemodel"))
+    reader = cv2.dnn.readNetFromCaffe(path, str(folder / "some.caffemodel"))
     inputs = images(task)
 
     def run():
@@ -228,6 +251,57 @@ def _saved(folder):
                                             nets.fcn("fcn8s", "deploy"))), caffe.TEST)
     net.save(str(folder / "some.caffemodel"))
     return net
+
+
+# data
+
+SAMPLES, COMPUTING = 16, 0.25
+
+
+def samples(task, folder):
+    """SAMPLES of a folder of JPEG photographs and PNG labels, as fast as they come."""
+    net = _data_net(folder)
+
+    def run():
+        for _ in range(SAMPLES):
+            net.forward()
+    return run
+
+
+def waiting(task, folder):
+    """What a net waits for SAMPLES, if it computes for COMPUTING seconds in between."""
+    net = _data_net(folder)
+
+    def run():
+        waited = 0.0
+        for _ in range(SAMPLES):
+            time.sleep(COMPUTING)
+            start = time.perf_counter()
+            net.forward()
+            waited += time.perf_counter() - start
+        return waited
+    return run
+
+
+def _data_net(folder):
+    import caffe
+    import nets
+    from nets.source import folder as source
+    from PIL import Image
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True)
+    for i in range(SAMPLES):
+        coarse = Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8))
+        coarse.resize((500, 375), Image.Resampling.BICUBIC).save(folder / f"JPEGImages/{i}.jpg")
+        label = Image.fromarray(RNG.integers(0, 21, (8, 10), np.uint8))
+        label.resize((500, 375), Image.Resampling.NEAREST).save(
+            folder / f"SegmentationClass/{i}.png")
+    for split in ("train", "val"):
+        (folder / f"ImageSets/Segmentation/{split}.txt").write_text(
+            "\n".join(map(str, range(SAMPLES))))
+    param = nets.fcn("fcn32s", "train", source=source(folder, 21), width=1 / 64)
+    del param.layer[1:]
+    return caffe.Net(str(nets.write_prototxt(folder / "data.prototxt", param)), caffe.TRAIN)
 
 
 def start_up(code):
@@ -268,11 +342,15 @@ def operations(size):
 FORWARD = {"engine": engine, "engine, no elision": engine_unelided, "torch eager": torch_eager,
            "torch channels-last": torch_channels_last, "OpenCV": opencv, "BVLC Caffe": bvlc,
            "floor": floor}
+OTHER_NETS = {name: FORWARD[name] for name in ("engine", "engine, no elision", "OpenCV",
+                                               "BVLC Caffe")}
 SUBJECTS = {
-    "forward": FORWARD, "stream": FORWARD,
+    "forward": {**FORWARD, "torch compiled": torch_compiled}, "stream": FORWARD,
+    "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS,
     "step": {"engine": engine_step, "engine, no elision": engine_unelided_step,
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
              "BVLC Caffe": bvlc_step, "floor": floor},
+    "data": {"as fast as they come": samples, f"waited for, at {COMPUTING} s a step": waiting},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
               "a prototxt": start_up("import nets; nets.write('voc-fcn8s', '.')"),

@@ -132,3 +132,23 @@ def test_channels_that_no_longer_fit_the_slopes(build):
     net.blobs["x"].reshape(1, 4, 5, 6)
     with pytest.raises(LayerError, match=r"3 slopes.*\(1, 4, 5, 6\)"):
         net.forward()
+
+
+@pytest.mark.parametrize("slope, freed", [(0, True), (0.5, False)])
+def test_in_place_a_relu_keeps_no_second_copy(net, slope, freed):
+    made = net(f"""
+force_backward: true
+layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 300 }} }} }}
+layer {{ name: "scale" type: "Power" bottom: "x" top: "y" power_param {{ scale: 2 }} }}
+layer {{ name: "relu" type: "ReLU" bottom: "y" top: "y"
+  relu_param {{ negative_slope: {slope} }} }}""")
+    x = normal(2, 300)
+    made.blobs["x"].data[...] = x
+    made.forward()
+    held, = made.layer_dict["relu"]._inputs
+    assert (held.untyped_storage().nbytes() < 300) == freed
+    expected = 2 * np.where(x > 0, 1, slope)
+    for _ in range(2):
+        made.blobs["y"].diff[...] = 1
+        made.backward()
+        np.testing.assert_allclose(made.blobs["x"].diff, expected)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
 from caffe.errors import LayerError
 from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
@@ -36,6 +38,58 @@ SMOOTH = {
 @pytest.mark.parametrize("layer, shapes", SMOOTH.values(), ids=SMOOTH)
 def test_gradient_is_the_slope(build, layer, shapes):
     check_gradient(build, layer, shapes)
+
+
+FEW_PLACES = ["kernel_size: 3", "kernel_size: 3 pad: 2 stride: 3", "kernel_h: 2 kernel_w: 4",
+              "kernel_size: 2 dilation: 2 pad: 1", "kernel_size: 1 stride: 2",
+              "kernel_size: 3 bias_term: false"]
+
+
+@pytest.mark.parametrize("geometry", FEW_PLACES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_kernel_larger_than_its_windows_is_one_matrix_product(build, geometry, batch):
+    net = build('type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 99 '
+                f'{geometry} weight_filler {{ type: "xavier" }} }}', x=normal(batch, 4, 5, 6))
+    layer, x = net.layer_dict["layer"], torch.from_numpy(net.blobs["x"].data)
+    for blob in layer.blobs:
+        blob.data[...] = normal(*blob.shape, seed=3)
+    assert layer._few_places(x)
+    found = output(net).copy()
+    net.blobs["y"].diff[...] = normal(*found.shape, seed=4)
+    net.clear_param_diffs()
+    net.backward()
+    leaves = [t.clone().requires_grad_() for t in (x, *(blob.data_tensor for blob in layer.blobs))]
+    expected = F.conv2d(leaves[0], leaves[1], *leaves[2:], stride=layer.stride, padding=layer.pad,
+                        dilation=layer.dilation)
+    expected.backward(net.blobs["y"].diff_tensor)
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-4, atol=1e-5)
+    for blob, leaf in zip((net.blobs["x"], *layer.blobs), leaves):
+        np.testing.assert_allclose(blob.diff, leaf.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_fixed_deconvolutions_of_each_channel_for_itself(net, diagonal):
+    made = net("""
+force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
+layer { name: "up" type: "Deconvolution" bottom: "x" top: "y" param { lr_mult: 0 }
+  convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 } }""")
+    weight, x = made.params["up"][0].data, normal(2, 3, 4, 5)
+    weight[np.arange(3), np.arange(3)] = normal(3, 4, 4, seed=1)
+    if not diagonal:
+        weight[0, 2, 1, 1] = 2
+    made.params["up"][1].data[...] = 1, 2, 3
+    assert made.layer_dict["up"]._is_diagonal(torch.from_numpy(weight)) == diagonal
+    made.blobs["x"].data[...] = x
+    made.forward()
+    made.blobs["y"].diff[...] = normal(*made.blobs["y"].shape, seed=2)
+    made.backward()
+    leaf = torch.from_numpy(x).requires_grad_()
+    expected = F.conv_transpose2d(leaf, torch.from_numpy(weight), torch.tensor([1.0, 2, 3]),
+                                  stride=2, padding=1)
+    expected.backward(made.blobs["y"].diff_tensor)
+    np.testing.assert_allclose(made.blobs["y"].data, expected.detach(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(made.blobs["x"].diff, leaf.grad, rtol=1e-5, atol=1e-6)
 
 
 GEOMETRIES = ["kernel_size: 3", "kernel_size: 3 stride: 2 pad: 1", "kernel_h: 1 kernel_w: 3",
