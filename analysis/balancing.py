@@ -1,22 +1,23 @@
 """Class balancing (CVPR, section 4.3), which the paper found unnecessary: the loss of a pixel
 counts with a probability in inverse proportion to the frequency of its class.
 
-The miniature of voc-fcn8s-atonce; the rate is higher as fewer pixels count.
+The miniature of voc-fcn8s, from the classifier in one stage; the rate is higher as fewer pixels
+count.
 """
 
 import numpy as np
 from seg_files import read_mat
 
-from analysis.variants import Variant, compare, filtered, ordered, trained
+from analysis.filtered import filtered
+from analysis.variants import Variant, compare, one_stage, ordered, trained
 from palette import VOID
 
-NAME = "voc-fcn8s-atonce"
 SEED = 1
 
 
 def run(options):
-    variants = {"as it is": Variant(trained(NAME)),
-                "balanced": Variant(trained(NAME, "balanced", balanced))}
+    variants = {"as it is": Variant(trained("voc-fcn8s", "one-stage", one_stage)),
+                "balanced": Variant(trained("voc-fcn8s", "balanced", balanced))}
     compare(variants, [ordered("as it is", "balanced")], options)
 
 
@@ -26,7 +27,7 @@ def balanced(experiment):
                           len(experiment.class_names["label"]))
     keep, rate = weights(shares)
     source = filtered(experiment.source, "Balanced", ("train",), keep=keep.tolist(), seed=SEED)
-    return dict(source=source, lr=experiment.lr * rate)
+    return dict(one_stage(experiment), source=source, lr=experiment.lr * rate)
 
 
 def weights(shares):

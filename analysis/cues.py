@@ -1,23 +1,25 @@
 """Cues (PAMI, section 6): what a net makes of the foreground alone, of the background alone, and
 of the shape of the foreground alone. The rest of the image has the mean colour.
 
-The miniature of voc-fcn8s-atonce, trained and tested on the cue; and the one trained on whole
-images, tested on it ('whole, tested on'). The order is the paper's, as recalled; no figures of
-its are known here. On the embedded dataset the silhouette tells the class for certain.
+The miniature of voc-fcn8s, from the classifier in one stage, trained and tested on the cue; and
+the one trained on whole images, tested on it ('whole, tested on'). The order is the paper's, as
+recalled; its figures are not known here. On the embedded dataset the silhouette tells the class
+for certain, and the background tells only that silhouette, as the hole that it leaves.
 """
 
 import caffe
 
 import nets
-from analysis.variants import Variant, compare, filtered, ordered, trained
+from analysis.filtered import filtered
+from analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of
 from solvers import miniature, score, training
 
-NAME = "voc-fcn8s-atonce"
+WHOLE = "voc-fcn8s", "one-stage", one_stage
 
 
 def run(options):
-    variants = {"whole": Variant(trained(NAME)),
-                **{cue: Variant(trained(NAME, cue, on(cue)))
+    variants = {"whole": Variant(trained(*WHOLE)),
+                **{cue: Variant(trained("voc-fcn8s", cue, on(cue)))
                    for cue in ("foreground", "background", "shape")},
                 **{f"whole, tested on {cue}": Variant(tested(cue))
                    for cue in ("foreground", "background")}}
@@ -28,13 +30,15 @@ def run(options):
 
 def on(cue):
     """The change to an experiment that is trained and tested on a cue."""
-    return lambda experiment: dict(source=filtered(experiment.source, "Cue", cue=cue))
+    return lambda experiment: dict(one_stage(experiment),
+                                   source=filtered(experiment.source, "Cue", cue=cue))
 
 
 def tested(cue):
     """A function of (directory, seed) that tests the net trained on whole images on a cue."""
     def test(directory, seed):
-        experiment, _ = miniature.train(NAME, directory, seed)
+        experiment = variant_of("voc-fcn8s", directory, seed, *WHOLE[1:])
+        miniature.run(experiment, seed)
         source = filtered(experiment.source, "Cue", cue=cue)
         path = nets.write_prototxt(experiment.directory / f"val-{cue}.prototxt", nets.fcn(
             experiment.head, "val", **{**experiment.net, "source": source}))

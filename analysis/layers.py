@@ -1,6 +1,7 @@
 """Python layers of the analyses."""
 
 import ast
+from functools import reduce
 
 import caffe
 import numpy as np
@@ -31,7 +32,7 @@ class DilatedMaxPooling(caffe.Layer):
         top[0].reshape(number, channels, *self.sides)
 
     def forward(self, bottom, top):
-        """The kernel is a square: the maximum of columns, then that of rows."""
+        """The kernel is a square: the maximum of its columns, then that of these."""
         edges = [(0, 0), (0, 0), (self.pad, self.pad), (self.pad, self.pad)]
         data = np.pad(bottom[0].data, edges, constant_values=-np.inf)
         for axis in (2, 3):
@@ -39,9 +40,9 @@ class DilatedMaxPooling(caffe.Layer):
         top[0].data[...] = data
 
     def largest(self, data, axis):
-        parts = [np.take(data, range(shift, shift + self.sides[axis - 2]), axis)
-                 for shift in self.shifts]
-        return np.maximum.reduce(parts)
+        side, before = self.sides[axis - 2], (slice(None),) * axis
+        parts = (data[(*before, slice(shift, shift + side))] for shift in self.shifts)
+        return reduce(np.maximum, parts)
 
 
 class Filter(caffe.Layer):

@@ -35,6 +35,7 @@ def compare(message, step, directory):
     """(stitched output, rarefied output, seconds of each) of a random net and a random image."""
     paths = [nets.write_prototxt(directory / f"{name}.prototxt", each)
              for name, each in (("coarse", message), ("rare", rarefy(message, step)))]
+    caffe.set_random_seed(0)
     net, rare = (caffe.Net(str(path), caffe.TEST) for path in paths)
     rare.share_with(net)
     place = list(places(message).values())[-1]

@@ -1,12 +1,13 @@
 """Variants of the miniatures side by side, over seeds of the data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from nets.source import Source
 from solvers import miniature
+
+ONE_STAGE = 1_000       # iterations
 
 
 class Variant(NamedTuple):
@@ -42,12 +43,13 @@ def compare(variants, claims, options):
 
 
 def table(variants, claims, found):
-    """Of {seed: {variant: mean IU}}: a line each, the mean, the paper's, and the claims."""
+    """Of {seed: {variant: mean IU}}: a line each, the mean, the paper's if known, the claims."""
     means = {name: sum(row[name] for row in found.values()) / len(found) for name in variants}
     rows = {**{f"seed {seed}": row for seed, row in found.items()}, "mean": means}
     texts = {title: {name: f"{value:.1f}" for name, value in row.items()}
              for title, row in rows.items()}
-    texts["paper"] = {name: variant.paper for name, variant in variants.items()}
+    if any(variant.paper for variant in variants.values()):
+        texts["paper"] = {name: variant.paper for name, variant in variants.items()}
     widths = {name: 2 + max(len(row[name]) for row in (*texts.values(), {name: name}))
               for name in variants}
     lines = [f"{'mean IU, %':<12}" + "".join(f"{name:>{widths[name]}}" for name in variants)]
@@ -61,43 +63,24 @@ def table(variants, claims, found):
 
 
 def trained(name, variant="", change=lambda experiment: {}):
-    """A function of (directory, seed) that trains the miniature of an experiment; it returns the
-    mean IU in percent.
-
-    With a `variant`, which goes to its name, the miniature has the values that
-    change(experiment), called when the data are there, gives it.
-    """
+    """A function of (directory, seed) that trains a `variant_of` a miniature; it returns the mean
+    IU in percent."""
     def train(directory, seed):
-        miniature.generate(name, directory, seed)
-        experiment = miniature.miniature(name, directory, seed)
-        if variant:
-            experiment = replace(experiment, name=f"{experiment.name}-{variant}",
-                                 **change(experiment))
+        experiment = variant_of(name, directory, seed, variant, change)
         return 100 * next(iter(miniature.run(experiment, seed).values())).mean_iu
     return train
 
 
-@dataclass(frozen=True)
-class Filtered(Source):
-    """A Source of an image and a label, which pass through a Python layer of analysis.layers.
-
-    layer, layer_params : its class, and its param_str but for start
-    splits : those in which they do
-    """
-    layer: str = ""
-    layer_params: tuple = ()
-    splits: tuple = ("train", "val")
-
-    def tops(self, split, start=0):
-        tops = super().tops(split, **({"start": start} if start else {}))
-        if split not in self.splits:
-            return tops
-        from caffe import layers as L
-        return dict(zip(tops, L.Python(*tops.values(), module="analysis.layers", layer=self.layer,
-                                       ntop=len(tops), param_str=str(
-                                           {**dict(self.layer_params), "start": start}))))
+def variant_of(name, directory, seed, variant, change):
+    """The miniature of an experiment; with a `variant`, which goes to its name, it has the values
+    that change(experiment), called when its data are there, gives it."""
+    miniature.generate(name, directory, seed)
+    experiment = miniature.miniature(name, directory, seed)
+    if not variant:
+        return experiment
+    return replace(experiment, name=f"{experiment.name}-{variant}", **change(experiment))
 
 
-def filtered(source, layer, splits=("train", "val"), **params):
-    """The Source with its image and label passed through a layer of analysis.layers."""
-    return Filtered(**vars(source), layer=layer, layer_params=tuple(params.items()), splits=splits)
+def one_stage(experiment):
+    """The change to an FCN-8s that lets it start from the classifier, its skips as they are."""
+    return dict(bases={"": "vgg16"}, iterations=ONE_STAGE, interval=ONE_STAGE)

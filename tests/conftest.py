@@ -3,6 +3,7 @@
 import embedded
 import pytest
 
+from analysis import variants
 from solvers import miniature
 from solvers.experiments import EXPERIMENTS
 
@@ -15,6 +16,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(miniature, "CLASSIFIERS",
                         {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
     monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    monkeypatch.setattr(variants, "ONE_STAGE", 1)
     monkeypatch.setattr(embedded, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():
         monkeypatch.setattr(module.generate, "__defaults__", (0, 2, 2))
