@@ -86,12 +86,14 @@ $(EXPERIMENTS):
 	@$(MAKE) --no-print-directory install
 	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
 
-voc-%: NEEDS = vgg16 sbd voc2011
+# the classifier, unless a stage is trained that came after it
+BASE = $(if $(wildcard build/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
+voc-%: NEEDS = $(BASE) sbd voc2011
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
-nyud-%: NEEDS = vgg16 nyud
-siftflow-%: NEEDS = vgg16 siftflow
-pascalcontext-%: NEEDS = vgg16 voc2010 context context59
+nyud-%: NEEDS = $(BASE) nyud
+siftflow-%: NEEDS = $(BASE) siftflow
+pascalcontext-%: NEEDS = $(BASE) voc2010 context context59
 
 voc-fcn32s:  ## train FCN-32s on PASCAL VOC, from VGG-16
 voc-fcn16s:  ## ... then FCN-16s

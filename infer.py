@@ -9,7 +9,7 @@ share of each class. Where two images have one NAME, or DIR/NAME.png is itself o
 the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
 Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s), a stage of the
-demo (demo-fcn8s) or the folder of a run; the default is the newest trained one under build/.
+demo (voc-fcn8s-demo) or the folder of a run; the default is the newest trained one under build/.
 """
 
 import argparse
@@ -36,13 +36,13 @@ def main():
     args = parse()
     failures = 0
     with report_errors():
-        net, weights = choose_net(args)
+        net, weights, mean = choose_net(args)
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)
         if not any(path.is_file() for path in images):
             raise InferError(f"no image in {', '.join(map(str, args.images))}")
         args.output.mkdir(parents=True, exist_ok=True)
-        segment = Segmenter(net, weights, args)
+        segment = Segmenter(net, weights, mean, args)
         for path, stem in name_outputs(images, args.output):
             try:
                 process(path, args.output / stem, segment)
@@ -83,18 +83,19 @@ def process(path, output, segment):
 # the net
 
 def choose_net(args):
-    """(deploy prototxt, caffemodel): those given, or a run's with its newest snapshot."""
+    """(deploy prototxt, caffemodel, mean): those given with ILSVRC's mean, or a run's with its
+    newest snapshot."""
     if (args.net is None) != (args.weights is None):
         raise InferError("--net and --weights go together")
     if args.net and args.experiment:
         raise InferError("give --experiment, or --net and --weights")
     if args.net is None:
         run = runs.find(args.experiment) if args.experiment else newest_run()
-        return run.prototxt("deploy"), run.newest_weights()
+        return run.prototxt("deploy"), run.newest_weights(), run.mean()
     for path in (args.net, args.weights):
         if not path.is_file():
             raise InferError(f"{path}: no such file")
-    return args.net, args.weights
+    return args.net, args.weights, MEAN
 
 
 def newest_run():
@@ -107,33 +108,38 @@ def newest_run():
 
 
 class Segmenter:
-    """A net that turns an RGB image into a label array; `names` are those of its classes."""
+    """A net that turns an RGB image into a label array; `names` are those of its classes.
 
-    def __init__(self, net, weights, device):
+    Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
+    """
+
+    def __init__(self, net, weights, mean, device):
         set_device(device)
-        self.net, self.path = load_net(net, weights), net
-        for blob in ("data", "score"):
-            if blob not in self.net.blobs:
-                raise InferError(f"{net}: the net has no blob '{blob}'")
+        self.net, self.path, self.mean = load_net(net, weights), net, np.float32(mean)
         if list(self.net.inputs) != ["data"]:
             raise InferError(f"{net}: expected a deploy prototxt with the one input 'data', its "
                              f"inputs are {list(self.net.inputs)}")
-        classes = self.net.blobs["score"].data.shape[1]
+        scores = [name for name in self.net.blobs
+                  if name == "score" or name in self.net.outputs and name.startswith("score_")]
+        if not scores:
+            raise InferError(f"{net}: the net has no blob 'score'")
+        self.blob = scores[0]
+        classes = self.net.blobs[self.blob].data.shape[1]
         if classes > 256:
             raise InferError(f"{net}: {classes} classes, a palette image holds 256")
         self.names = class_names(net, classes)
 
     def __call__(self, image):
         """uint8 classes (height, width) of an RGB image, by one forward pass at its size."""
-        data = np.asarray(image)[..., ::-1].astype(np.float32) - np.float32(MEAN)
+        data = np.asarray(image)[..., ::-1].astype(np.float32) - self.mean
         blob = self.net.blobs["data"]
         blob.reshape(1, 3, *data.shape[:2])
         blob.data[0] = data.transpose(2, 0, 1)
         self.net.forward()
-        score = self.net.blobs["score"].data
+        score = self.net.blobs[self.blob].data
         if score.shape[2:] != data.shape[:2]:
-            raise InferError(f"{self.path}: blob 'score' has the shape {score.shape} for an image "
-                             f"of {data.shape[:2]}; is it a deploy prototxt?")
+            raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
+                             f"image of {data.shape[:2]}; is it a deploy prototxt?")
         return score[0].argmax(0).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ STAGES = {"8s": "voc-fcn8s", "8s at once": "voc-fcn8s-atonce", "16s": "voc-fcn16
 
 
 def run(options):
-    variants = {name: Variant(trained(experiment), str(EXPERIMENTS[experiment].published))
+    variants = {name: Variant(trained(experiment), EXPERIMENTS[experiment].published.split()[-1])
                 for name, experiment in STAGES.items()}
     compare(variants, [ordered("8s", "16s", "32s", "32s fixed"), ordered("8s", "8s at once")],
             options)

@@ -41,12 +41,12 @@ DATASETS = {
 SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
-    "voc-fcn-alexnet": (0.02, 100), "voc-fcn-googlenet": (0.02, 100),
+    "voc-fcn-alexnet": (0.03, 120), "voc-fcn-googlenet": (0.06, 120),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
-    "pascalcontext-fcn32s": (2e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
-    "pascalcontext-fcn8s": (1e-8, 1_000),
+    "pascalcontext-fcn32s": (1.5e-8, 2_500), "pascalcontext-fcn16s": (1.5e-8, 1_500),
+    "pascalcontext-fcn8s": (1e-8, 1_500),
 }
 
 
@@ -64,7 +64,7 @@ def miniature(name, directory, seed=0):
     side = CLASSIFIERS[_trunk(paper)][0]
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
-        class_names=class_names, published=None, build=directory, data=f"seed {seed}",
+        class_names=class_names, published="", build=directory, data=f"seed {seed}",
         source=row.source(data_dir=directory / f"data-{dataset}", **classes),
         net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
                  **OPTIONS.get(name, {})))

@@ -10,7 +10,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from nets.source import ROOT
+from nets.source import MEAN, ROOT
 from palette import read_class_names
 
 BUILD = ROOT / "build"
@@ -73,6 +73,14 @@ class Run:
     def unscored(self):
         """The classes that do not count in the scores."""
         return self.settings().get("unscored", ())
+
+    def mean(self):
+        """B G R, what its net's images had subtracted. Raises RunError if it is not for colour
+        images alone."""
+        mean = self.settings().get("mean", MEAN)
+        if mean is None:
+            raise RunError(f"{self.directory}: the net takes more, or other, than a colour image")
+        return mean
 
     def settings(self):
         """What the run began as, {} if that is not recorded."""

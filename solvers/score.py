@@ -2,7 +2,7 @@
 
     python solvers/score.py RUN [--weights W] [--gpu N | --cpu]
 
-RUN is an experiment (voc-fcn8s), a stage of the demo (demo-fcn8s) or the folder of a run.
+RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run.
 """
 
 import argparse

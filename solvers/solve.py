@@ -36,7 +36,7 @@ def main():
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
-            print(f"\npublished mean IU {experiment.published}")
+            print(f"\npublished: {experiment.published}")
         print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
 
 

@@ -142,9 +142,9 @@ def train(experiment, base_nets=None):
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Returns
-    {label: Scores} of the final weights. Writes under the experiment's directory: settings.json, prototxts,
-    snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds another
-    run, or one that is trained further.
+    {label: Scores} of the final weights. Writes under the experiment's directory: settings.json,
+    prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds
+    another run, or one that is trained further.
     """
     with experiment.run.locked():
         return _train(experiment, base_nets)

@@ -127,10 +127,10 @@ def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch)
         if age < 2:
             (tmp_path / name / "deploy.prototxt").touch()
     new = tmp_path / "demo" / "new"
-    assert infer.choose_net(DEFAULT) == (new / "deploy.prototxt",
-                                         new / "snapshot" / "train_iter_1.caffemodel")
+    assert infer.choose_net(DEFAULT) == (
+        new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", infer.MEAN)
     for name in ("old", str(tmp_path / "old")):
-        net, _ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
+        net, *_ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
         assert net == tmp_path / "old" / "deploy.prototxt"
     with pytest.raises(runs.RunError, match="no run 'other'.* Trained are: old, new"):
         infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": "other"}))
@@ -158,7 +158,7 @@ layer { name: "another" type: "Convolution" bottom: "data" top: "score"
   convolution_param { num_output: 2 kernel_size: 1 } }
 """)
     with pytest.raises(runs.RunError, match="has no weights for the layers of .*another"):
-        infer.Segmenter(other, model[3], CPU)
+        infer.Segmenter(other, model[3], infer.MEAN, CPU)
 
 
 def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
@@ -173,7 +173,7 @@ layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
 """)
         caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
         with pytest.raises(infer.InferError, match=words):
-            infer.Segmenter(deploy, tmp_path / "w.caffemodel", CPU)(Image.fromarray(photograph()))
+            infer.Segmenter(deploy, tmp_path / "w.caffemodel", infer.MEAN, CPU)(Image.fromarray(photograph()))
 
 
 @pytest.mark.parametrize("value, expected", [(0, 0), (200, 1), (32896, 128), (65535, 255)])
@@ -222,12 +222,29 @@ def test_transparency_is_white_and_cameras_are_turned(tmp_path):
 
 
 def test_the_input_is_bgr_without_the_mean(model):
-    segment = infer.Segmenter(model[1], model[3], CPU)
+    segment = infer.Segmenter(model[1], model[3], infer.MEAN, CPU)
     pixels = photograph()
     label = segment(Image.fromarray(pixels))
     assert label.shape == pixels.shape[:2] and label.dtype == np.uint8
     expected = pixels[..., ::-1].transpose(2, 0, 1) - np.reshape(infer.MEAN, (3, 1, 1))
     np.testing.assert_allclose(segment.net.blobs["data"].data[0], expected, rtol=1e-6, atol=1e-5)
+
+
+def test_a_run_s_own_mean_and_first_label_are_taken(tmp_path):
+    from nets.source import siftflow
+    run = runs.Run(tmp_path)
+    nets.write_prototxt(run.prototxt("deploy"), nets.fcn(
+        "fcn32s", "deploy", source=siftflow(classes=4, geometric=2), width=1 / 64, filler="msra"))
+    caffe.Net(str(run.prototxt("deploy")), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+    run.settle(mean=(1.0, 2.0, 3.0))
+    segment = infer.Segmenter(run.prototxt("deploy"), tmp_path / "w.caffemodel", run.mean(), CPU)
+    assert segment.blob == "score_sem" and len(segment.names) == 4
+    segment(Image.fromarray(np.full((5, 6, 3), 10, np.uint8)))
+    assert segment.net.blobs["data"].data[0, :, 0, 0].tolist() == [9, 8, 7]
+    other = runs.Run(tmp_path / "other")
+    other.settle(mean=None)
+    with pytest.raises(runs.RunError, match="other, than a colour image"):
+        other.mean()
 
 
 def test_class_names(tmp_path):

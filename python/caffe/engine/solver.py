@@ -308,6 +308,7 @@ class Solver:
             if self.net._debug:
                 debug.update(self.net, number)
             data.sub_(diff)
+        self.net._elision.updated()
         self.iter += 1
 
     def _regularize(self, data, diff, decay):

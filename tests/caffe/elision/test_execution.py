@@ -126,6 +126,17 @@ def test_in_single_precision(net):
     check_equal(elided, plain, 1e-5)
 
 
+@pytest.mark.parametrize("size", [(15, 1), (1, 1), (60, 1)])
+def test_strides_that_step_over_the_whole_image(net, size):
+    check_runs_or_not(net(BACKWARD + image(*size) + conv("a", "data", 64, kernel_size=1, pad=101,
+                                                         stride=2)
+                          + conv("b", "a", 64, kernel_size=1) + conv("c", "b", 2, kernel_size=1)))
+
+
+def check_runs_or_not(net):
+    check_equal(run(net), plainly(run, net))
+
+
 def test_two_trunks_that_meet(net):
     made = net(BACKWARD + image(20, 31) + image(20, 31, "other")
                + conv("a", "data", 2, kernel_size=3, pad=40)
@@ -134,6 +145,26 @@ def test_two_trunks_that_meet(net):
                + pool("q", "b", kernel_size=2, stride=2) + layer("both", "Concat", "p q")
                + conv("c", "both", 2, kernel_size=3, pad=1))
     assert {"a", "b", "sum", "p", "q", "both", "c"} <= check_runs(made)
+
+
+def test_gradients_of_blobs_after_a_solver_s_step(tmp_path):
+    """The step has changed the weights; the gradients are those before it."""
+    found = []
+    (tmp_path / "net.prototxt").write_text(image(12, 15) + ALEXNET + LOSS)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 '
+        f'snapshot_prefix: "{tmp_path}/s" random_seed: 3')
+    for elide in (True, False):
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        solver.net.elide_padding = elide
+        fill(solver.net, 0)
+        solver.step(2)
+        assert bool(solver.net._elision.computed()) == elide
+        weights = {name: blobs[0].data.copy() for name, blobs in solver.net.params.items()}
+        found.append({**diffs(solver.net), **param_diffs(solver.net)})
+        for name, blobs in solver.net.params.items():
+            np.testing.assert_array_equal(blobs[0].data, weights[name])
+    check_equal(*found, 1e-9)
 
 
 def test_solver_steps_agree(tmp_path):

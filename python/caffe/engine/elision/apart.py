@@ -145,7 +145,7 @@ def _apart(node, survey, count, below, axis):
     for source, (rows, free) in zip(node.sources, below):
         part = parts(survey, source.layer)[axis]
         seen = free[max(start, 0):stop]
-        _check(_agree(part, rows, free) and 0 <= start and stop <= part.n
+        _check(_agree(part, rows, free) and 0 <= start < stop <= part.n
                and start <= part.start and part.stop <= stop
                and slide.stride * count < part.last - part.first
                and (seen == free[part.first]).all())

@@ -32,6 +32,7 @@ class Elision:
         self._plans = {}
         self._sizes, self._runs = None, {}      # a Run by the number of its layer
         self._ran = {}      # of these, those whose layers ran so in their last forward pass
+        self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised = set()      # blobs whose gradients are computed if somebody asks
 
     def computed(self):
@@ -139,20 +140,32 @@ class Elision:
             blob.data_tensor.data.copy_(values)     # as NumPy does, unseen by autograd
         return numbers
 
+    def updated(self):
+        """Know that a solver has subtracted from each parameter what its `diff` holds."""
+        self._is_updated = True
+
     def fill_diffs(self):
         """Compute the gradients by all blobs of the region, after a backward pass."""
-        net, numbers = self._net, self._run_plainly()
-        self._take_back()
-        params = {blob: blob.diff_tensor.clone() for number in numbers
-                  for blob in net.layers[number].blobs}
-        for number in reversed(numbers):
-            runs, down = net._backward_plan[number]
-            if runs:
-                net.layers[number].backward(net._tops[number], down, net._bottoms[number])
-        for blob, diff in params.items():
-            blob.set_diff(diff)
+        net = self._net
+        params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
+                  for number in self._ran for blob in net.layers[number].blobs}
+        try:
+            if self._is_updated:
+                for blob, (data, diff) in params.items():
+                    blob.data_tensor.data.copy_(data + diff)
+            numbers = self._run_plainly()
+            self._take_back()
+            for number in reversed(numbers):
+                runs, down = net._backward_plan[number]
+                if runs:
+                    net.layers[number].backward(net._tops[number], down, net._bottoms[number])
+        finally:
+            for blob, (data, diff) in params.items():
+                blob.data_tensor.data.copy_(data)
+                blob.set_diff(diff)
 
     def _take_back(self):
+        self._is_updated = False
         for blob in self._promised:
             blob.diff_later(None)
         self._promised.clear()
