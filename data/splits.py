@@ -5,7 +5,7 @@ from pathlib import PureWindowsPath
 
 SBD_TRAIN, SEG11VALID = 8498, 736
 CONTEXT_TRAIN, CONTEXT_VAL = 4998, 5105
-SIFTFLOW_TRAINVAL, SIFTFLOW_TEST = 2486, 200    # of 2,688; two have no annotation
+SIFTFLOW_IMAGES, SIFTFLOW_TEST = 2688, 200      # the others are trainval; two have no labels
 SIFTFLOW_UNANNOTATED = {"highway_bost181", "street_urb506"}
 SIFTFLOW_CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 NYUD_TRAINVAL, NYUD_TEST = 795, 654
@@ -63,7 +63,8 @@ def check_context(voc, context):
 
 
 def write_siftflow(root):
-    """Write test.txt, the official test set, and trainval.txt, all others that are annotated."""
+    """Write test.txt, the official test set, and trainval.txt, all others; those without labels
+    are left out of either."""
     images = root / "Images" / SIFTFLOW_CATEGORIES
     names = sorted(path.stem for path in images.glob("*.jpg"))
     lists = list(root.rglob("TestSet*.txt"))
@@ -72,8 +73,9 @@ def write_siftflow(root):
     # Lines are CATEGORIES\NAME.jpg.
     test = [PureWindowsPath(line).stem for line in read_list(lists[0])]
     expect("SIFT Flow test", set(test) & set(names), SIFTFLOW_TEST, lists[0])
+    expect("SIFT Flow", names, SIFTFLOW_IMAGES, images)
     trainval = [name for name in names if name not in {*test, *SIFTFLOW_UNANNOTATED}]
-    expect("SIFT Flow trainval", trainval, SIFTFLOW_TRAINVAL, images)
+    test = [name for name in test if name not in SIFTFLOW_UNANNOTATED]
     for name in test + trainval:
         for labels in ("SemanticLabels", "GeoLabels"):
             if not (root / labels / SIFTFLOW_CATEGORIES / f"{name}.mat").is_file():

@@ -256,7 +256,7 @@ def test_get_siftflow(offer, tmp_path, monkeypatch):
              for folder, suffix in (("Images", "jpg"), ("SemanticLabels", "mat"),
                                     ("GeoLabels", "mat"))]
     offer("siftflow", zipped(*files, ("TestSet1.txt", f"{category}\\b.jpg\r\n".encode())))
-    monkeypatch.setattr(splits, "SIFTFLOW_TRAINVAL", 2)
+    monkeypatch.setattr(splits, "SIFTFLOW_IMAGES", 3)
     monkeypatch.setattr(splits, "SIFTFLOW_TEST", 1)
     download.get("siftflow", tmp_path)
     assert complete(tmp_path, "siftflow")

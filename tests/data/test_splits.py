@@ -50,7 +50,7 @@ def siftflow(tmp_path, monkeypatch):
         for name in names if folder == "Images" else names[:-1]:
             (tmp_path / folder / splits.SIFTFLOW_CATEGORIES / f"{name}.{suffix}").touch()
     (tmp_path / "TestSet1.txt").write_text("x\\d.jpg\nx\\b.jpg\n")
-    monkeypatch.setattr(splits, "SIFTFLOW_TRAINVAL", 3)
+    monkeypatch.setattr(splits, "SIFTFLOW_IMAGES", 6)
     monkeypatch.setattr(splits, "SIFTFLOW_TEST", 2)
     return tmp_path
 
@@ -62,7 +62,7 @@ def test_siftflow_tests_on_the_official_list_and_trains_on_the_annotated_rest(si
 
 
 @pytest.mark.parametrize("remove, said", [
-    ("Images/*/a.jpg", "SIFT Flow trainval has 2 images, expected 3"),
+    ("Images/*/a.jpg", "SIFT Flow has 5 images, expected 6"),
     ("TestSet1.txt", "has 0 lists TestSet"),
     ("GeoLabels/*/c.mat", "GeoLabels has no label for c")])
 def test_siftflow_with_something_missing(siftflow, remove, said):
@@ -70,6 +70,13 @@ def test_siftflow_with_something_missing(siftflow, remove, said):
     with pytest.raises(MaterialError, match=said):
         splits.write_siftflow(siftflow)
     assert not (siftflow / "trainval.txt").exists()
+
+
+def test_siftflow_tests_on_nothing_without_labels(siftflow, monkeypatch):
+    (siftflow / "TestSet1.txt").write_text("x\\d.jpg\nx\\highway_bost181.jpg\n")
+    splits.write_siftflow(siftflow)
+    assert (siftflow / "test.txt").read_text().split() == ["d"]
+    assert (siftflow / "trainval.txt").read_text().split() == ["a", "b", "c", "e"]
 
 
 def test_siftflow_with_a_test_image_that_is_not_there(siftflow):
