@@ -24,11 +24,14 @@ TASKS = {
     "fcn32s-500": "FCN-32s forward, one image of 500x500",
     "alexnet-500": "FCN-AlexNet forward, one image of 500x500",
     "step-500": "FCN-8s training step with update, one image of 500x500",
+    "gpu_forward-500": "FCN-8s forward on a GPU, one image of 500x500",
+    "gpu_step-500": "FCN-8s training step with update on a GPU, one image of 500x500",
     "data": "16 samples, JPEG photographs of 500x375 with PNG labels",
     "caffemodel": "FCN-8s' caffemodel, 538 MB",
     "start": "start-up",
 }
-QUICK = "forward-375", "step-500", "data", "caffemodel", "start"
+QUICK = ("forward-375", "step-500", "gpu_forward-500", "gpu_step-500", "data", "caffemodel",
+         "start")
 REFERENCE = "engine"
 
 

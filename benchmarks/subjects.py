@@ -1,7 +1,7 @@
 """What is measured, each in a process of its own: python benchmarks/subjects.py TASK SUBJECT
 
 Prints one line of JSON: the seconds of each run after a first that does not count, and the peak
-memory of the process in MB. Or why there is nothing: {"absent": reason}.
+memory, of the process or on the GPU, in MB. Or why there is nothing: {"absent": reason}.
 """
 
 import argparse
@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "data"), str(ROOT / "python")]
 
 RNG = np.random.default_rng(0)
 SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [(500, 500)],
+         "gpu_forward-500": [(500, 500)], "gpu_step-500": [(500, 500)],
          "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)],
          "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
 
@@ -43,6 +44,9 @@ def main():
         print(json.dumps({"absent": str(error)}))
         return
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if task.startswith("gpu"):
+        import torch
+        peak = torch.cuda.max_memory_allocated() / 2 ** 20
     print(json.dumps({"seconds": seconds, "peak_mb": peak}))
 
 
@@ -253,6 +257,70 @@ def _saved(folder):
     return net
 
 
+# on a GPU
+
+def engine_gpu(made, precision):
+    """The subject that runs what made(task, folder) makes, with that precision."""
+    def subject(task, folder):
+        import caffe
+        wait = _gpu()
+        caffe.set_mode_gpu()
+        caffe.set_precision(precision)
+        _, run = made(task, folder)
+
+        def waited():
+            run()
+            wait()
+        return waited
+    return subject
+
+
+def torch_gpu(task, folder, form=None):
+    import torch
+    from torch_fcn8s import FCN8s
+    wait = _gpu()
+    form = form or torch.contiguous_format
+    model = FCN8s().eval().cuda().to(memory_format=form)
+    image = torch.from_numpy(images(task)[0]).cuda().contiguous(memory_format=form)
+
+    @torch.inference_mode()
+    def run():
+        model(image)
+        wait()
+    return run
+
+
+def torch_gpu_step(task, folder):
+    import torch
+    from torch_fcn8s import FCN8s, loss
+    wait = _gpu()
+    model = FCN8s().cuda()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-14,
+                                momentum=0.99, weight_decay=5e-4)
+    image = torch.from_numpy(images(task)[0]).cuda()
+    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).cuda()
+
+    def run():
+        optimizer.zero_grad()
+        loss(model(image), labels).backward()
+        optimizer.step()
+        wait()
+    return run
+
+
+def torch_gpu_channels_last(task, folder):
+    import torch
+    return torch_gpu(task, folder, torch.channels_last)
+
+
+def _gpu():
+    """The function that waits for the GPU. Raises Absent where there is none."""
+    import torch
+    if not torch.cuda.is_available():
+        raise Absent("PyTorch sees no GPU")
+    return torch.cuda.synchronize
+
+
 # data
 
 SAMPLES, COMPUTING = 16, 0.25
@@ -350,6 +418,13 @@ SUBJECTS = {
     "step": {"engine": engine_step, "engine, no elision": engine_unelided_step,
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
              "BVLC Caffe": bvlc_step, "floor": floor},
+    "gpu_forward": {"engine": engine_gpu(pycaffe_forward, "tf32"),
+                    "engine, fp32": engine_gpu(pycaffe_forward, "fp32"),
+                    "engine, bf16": engine_gpu(pycaffe_forward, "bf16"),
+                    "torch eager": torch_gpu, "torch channels-last": torch_gpu_channels_last},
+    "gpu_step": {"engine": engine_gpu(pycaffe_step, "tf32"),
+                 "engine, fp32": engine_gpu(pycaffe_step, "fp32"),
+                 "engine, bf16": engine_gpu(pycaffe_step, "bf16"), "torch eager": torch_gpu_step},
     "data": {"as fast as they come": samples, f"waited for, at {COMPUTING} s a step": waiting},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),

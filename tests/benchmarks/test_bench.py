@@ -6,6 +6,7 @@ import sys
 
 import bench
 import numpy as np
+import pytest
 import subjects
 import torch
 from torch_fcn8s import FCN8s
@@ -59,6 +60,19 @@ def test_a_subject_prints_its_seconds():
 def test_what_is_absent_is_said(monkeypatch):
     monkeypatch.delenv("BVLC_PYCAFFE", raising=False)
     assert "BVLC_PYCAFFE" in bench.measure("forward-500", "BVLC Caffe")["absent"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_rows_say_so():
+    for task in ("gpu_forward", "gpu_step"):
+        for subject in subjects.SUBJECTS[task].values():
+            with pytest.raises(subjects.Absent, match="no GPU"):
+                subject(f"{task}-500", None)
+
+
+def test_every_task_has_subjects_and_is_told_in_words():
+    assert {task.partition("-")[0] for task in bench.TASKS} == set(subjects.SUBJECTS)
+    assert set(bench.QUICK) <= set(bench.TASKS)
 
 
 def test_medians_ratios_and_absences():
