@@ -41,7 +41,7 @@ DATASETS = {
 SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
-    "voc-fcn-alexnet": (0.03, 120), "voc-fcn-googlenet": (0.06, 120),
+    "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
@@ -49,6 +49,9 @@ SCHEDULE = {
     "pascalcontext-fcn8s": (1e-8, 1_500),
 }
 
+
+# Images in a gradient that is accumulated: the data are a twentieth of SBD's.
+ACCUMULATED = 5
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
 OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2))}
@@ -64,7 +67,8 @@ def miniature(name, directory, seed=0):
     side = CLASSIFIERS[_trunk(paper)][0]
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
-        class_names=class_names, published="", build=directory, data=f"seed {seed}",
+        iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
+        build=directory, data=f"seed {seed}",
         source=row.source(data_dir=directory / f"data-{dataset}", **classes),
         net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
                  **OPTIONS.get(name, {})))
