@@ -9,6 +9,12 @@ from solvers.experiments import EXPERIMENTS
 
 
 @pytest.fixture
+def log_as_it_is(monkeypatch):
+    """For tests that run a command in their own process: it silences a log that others read."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+
+
+@pytest.fixture
 def tiny(monkeypatch):
     """Miniatures of a step on two small scenes."""
     monkeypatch.setattr(miniature, "WIDTH", 1 / 32)

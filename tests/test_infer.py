@@ -15,14 +15,9 @@ import nets
 from nets.source import ROOT
 from solvers import runs
 
+pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
 DEFAULT = Namespace(net=None, weights=None, experiment=None)
-
-
-@pytest.fixture(autouse=True)
-def log_as_it_is(monkeypatch):
-    """What infer silences in its own process, other tests read."""
-    monkeypatch.setenv("GLOG_minloglevel", "0")
 
 
 @pytest.fixture(scope="module")

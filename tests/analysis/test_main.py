@@ -9,6 +9,8 @@ from analysis import __main__ as command
 from analysis import balancing, stitch, timing
 from analysis.__main__ import QUICK, TRAINING, main
 
+pytestmark = pytest.mark.usefixtures("log_as_it_is")
+
 
 def test_what_trains_prints_seeds_mean_paper_and_claims(tmp_path, tiny, capsys):
     arguments = [*TRAINING, "--seeds", "4", "-o", str(tmp_path)]
