@@ -11,8 +11,8 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
-	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo clean \
-	$(EXPERIMENTS) $(EXPERIMENTS:=-demo)
+	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo NAME-released clean \
+	$(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,14 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 	@.venv/bin/python data/download.py $@
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
+	@.venv/bin/python data/download.py $@
+
+RELEASED = $(filter-out %-fixed %-googlenet %-color-d,$(EXPERIMENTS))
+
+NAME-released: .venv/done  ## download the weights of an experiment that the authors released
+	@echo "NAME is one of $(RELEASED)"
+
+$(RELEASED:=-released): .venv/done
 	@.venv/bin/python data/download.py $@
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an

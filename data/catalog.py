@@ -165,6 +165,27 @@ ITEMS = {
 }
 
 
+# The FCNs that the authors released: {experiment: (file, MB of float32 parameters)}. Nobody has
+# published their checksums.
+RELEASED = {
+    "voc-fcn32s": ("fcn32s-heavy-pascal", 545), "voc-fcn16s": ("fcn16s-heavy-pascal", 538),
+    "voc-fcn8s": ("fcn8s-heavy-pascal", 538), "voc-fcn8s-atonce": ("fcn8s-atonce-pascal", 538),
+    "voc-fcn-alexnet": ("fcn-alexnet-pascal", 235),
+    **{f"{name}-{head}": (f"{name}-{head}-heavy", 540)
+       for name in ("siftflow", "pascalcontext") for head in ("fcn32s", "fcn16s", "fcn8s")},
+    **{f"nyud-fcn32s-{kind}": (f"nyud-fcn32s-{kind}-heavy", size)
+       for kind, size in (("color", 545), ("hha", 545), ("color-hha", 1_080))},
+}
+ITEMS.update({f"{name}-released": Item(
+    title=f"the authors' trained {name}",
+    path=f"fcn/{name}.caffemodel",
+    about=f"about {size} MB",
+    size=None,
+    checksum=None,
+    urls=(f"http://dl.caffe.berkeleyvision.org/{file}.caffemodel",),
+    target=f"{name}-released") for name, (file, size) in RELEASED.items()})
+
+
 def path(name):
     """Where the item of that name lies, absolute."""
     return ROOT / ITEMS[name].path

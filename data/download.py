@@ -196,7 +196,8 @@ def get_nyud(root):
 
 
 DATASETS = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
-WEIGHTS = ("vgg16", "caffenet", "googlenet")
+WEIGHTS = ("vgg16", "caffenet", "googlenet",
+           *(f"{name}-released" for name in catalog.RELEASED))
 
 
 def get(what, root):

@@ -46,7 +46,7 @@ SCHEDULE = {
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (1.5e-8, 2_500), "pascalcontext-fcn16s": (1.5e-8, 1_500),
-    "pascalcontext-fcn8s": (1e-8, 1_500),
+    "pascalcontext-fcn8s": (1e-8, 3_500),
 }
 
 

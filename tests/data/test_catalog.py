@@ -52,9 +52,12 @@ def test_a_file_of_unknown_size_is_there_whatever_its_size(tmp_path):
 
 
 def test_every_item_has_a_make_target_and_a_checksum_that_hashlib_knows():
-    makefile = (catalog.ROOT.parent / "Makefile").read_text()
+    targets = sorted({item.target for item in catalog.ITEMS.values()})
+    plan = subprocess.run(["make", "-n", "-o", ".venv/done", *targets], cwd=catalog.ROOT.parent,
+                          capture_output=True, text=True, check=True).stdout
+    for target in targets:
+        assert f"data/download.py {target.removeprefix('data-')}\n" in plan
     for item in catalog.ITEMS.values():
-        assert f"\n{item.target}: " in makefile
         if item.checksum:
             algorithm, _, digest = item.checksum.partition(":")
             assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
@@ -75,3 +78,12 @@ def test_import_is_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=catalog.ROOT, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_released_weights_are_those_of_experiments():
+    from solvers.experiments import EXPERIMENTS
+    assert set(catalog.RELEASED) <= set(EXPERIMENTS)
+    urls = {catalog.ITEMS[f"{name}-released"].urls[0] for name in catalog.RELEASED}
+    assert len(urls) == len(catalog.RELEASED) == 14
+    assert "http://dl.caffe.berkeleyvision.org/fcn8s-heavy-pascal.caffemodel" in urls
+    assert "voc-fcn8s-released" in catalog.missing("voc-fcn8s-released")
