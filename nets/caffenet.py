@@ -3,13 +3,13 @@ and its fully convolutional trunk."""
 
 from caffe import layers as L
 
-from .layers import FIXED, PAD, Features, conv_relu, dropout, filled, lrn, max_pool, scaled
+from .layers import (FC, FIXED, PAD, Features, conv_relu, dropout, filled, inner_products, lrn,
+                     max_pool, scaled)
 
 SIZE = 227                                                   # of the classifier's image
 # channels, kernel, pad, stride, groups; None for the pad is that of the image
 CONVOLUTIONS = ((96, 11, None, 4, 1), (256, 5, 2, 1, 2), (384, 3, 1, 1, 1), (384, 3, 1, 1, 2),
                 (256, 3, 1, 1, 2))
-FC = 4096
 
 
 def body(n, bottom, pad, width, params, suffix="", mark=""):
@@ -45,10 +45,4 @@ def trunk(n, image, width=1.0, filler=None, fc6_kernel=6, suffix="", mark="", fi
 def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
     """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
     params = filled(filler)
-    bottom = body(n, image, 0, width, params)
-    for name in "67":
-        n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)
-        n["relu" + name] = L.ReLU(n["fc" + name], in_place=True)
-        n["drop" + name] = bottom = dropout(n["relu" + name])
-    n.fc8 = L.InnerProduct(bottom, num_output=classes, **params)
-    return n.fc8
+    return inner_products(n, body(n, image, 0, width, params), width, classes, params)

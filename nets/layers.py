@@ -12,6 +12,7 @@ FIXED = [dict(lr_mult=0, decay_mult=0)] * 2
 # around the image, before the first convolution: the published trunks have it, so that unpadded
 # layers further up leave scores for all of an image of any size
 PAD = 100
+FC = 4096       # channels of fc6 and fc7
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,13 @@ def upsample(bottom, classes, factor, odd=False, learned=False):
     """Deconvolution by `factor`, to be filled by surgery.interp; fixed unless `learned`."""
     return L.Deconvolution(bottom, param=[dict(lr_mult=int(learned))], convolution_param=dict(
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
+
+
+def inner_products(n, bottom, width, classes, params):
+    """fc6, fc7 and fc8 of a classifier; returns fc8."""
+    for name in "67":
+        n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)
+        n["relu" + name] = L.ReLU(n["fc" + name], in_place=True)
+        n["drop" + name] = bottom = dropout(n["relu" + name])
+    n.fc8 = L.InnerProduct(bottom, num_output=classes, **params)
+    return n.fc8

@@ -2,11 +2,11 @@
 
 from caffe import layers as L
 
-from .layers import FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, max_pool, scaled
+from .layers import (FC, FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, inner_products,
+                     max_pool, scaled)
 
 SIZE = 224                                                   # of the classifier's image
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))   # channels, convolutions
-FC = 4096
 
 
 def body(n, bottom, pad, width, params, suffix="", mark=""):
@@ -41,10 +41,4 @@ def trunk(n, image, width=1.0, filler=None, fc6_kernel=7, suffix="", mark="", fi
 def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
     """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
     params = dict(param=LEARN, **filled(filler))
-    bottom = body(n, image, 1, width, params)
-    for name in "67":
-        n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)
-        n["relu" + name] = L.ReLU(n["fc" + name], in_place=True)
-        n["drop" + name] = bottom = dropout(n["relu" + name])
-    n.fc8 = L.InnerProduct(bottom, num_output=classes, **params)
-    return n.fc8
+    return inner_products(n, body(n, image, 1, width, params), width, classes, params)
