@@ -1,8 +1,6 @@
 """CaffeNet, which is AlexNet (Krizhevsky et al.) but pools before it normalises: the classifier,
 and its fully convolutional trunk."""
 
-from caffe import layers as L
-
 from .layers import (FC, FIXED, PAD, Features, conv_relu, dropout, filled, inner_products, lrn,
                      max_pool, scaled)
 

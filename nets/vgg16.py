@@ -1,7 +1,5 @@
 """VGG-16 (Simonyan & Zisserman): the classifier, and its fully convolutional trunk."""
 
-from caffe import layers as L
-
 from .layers import (FC, FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, inner_products,
                      max_pool, scaled)
 
