@@ -64,34 +64,21 @@ def images(task):
 
 # pycaffe: the project's engine, or BVLC's
 
-def engine(task, folder):
-    return pycaffe_forward(task, folder)[1]
+def engine(made, elide=True):
+    """The subject that runs what made(task, folder), a pair of net and function, makes."""
+    def subject(task, folder):
+        net, run = made(task, folder)
+        net.elide_padding = elide
+        return run
+    return subject
 
 
-def engine_unelided(task, folder):
-    net, run = pycaffe_forward(task, folder)
-    net.elide_padding = False
-    return run
-
-
-def bvlc(task, folder):
-    _use_bvlc()
-    return pycaffe_forward(task, folder)[1]
-
-
-def engine_step(task, folder):
-    return pycaffe_step(task, folder)[1]
-
-
-def engine_unelided_step(task, folder):
-    net, run = pycaffe_step(task, folder)
-    net.elide_padding = False
-    return run
-
-
-def bvlc_step(task, folder):
-    _use_bvlc()
-    return pycaffe_step(task, folder)[1]
+def bvlc(made):
+    """The same, on BVLC's pycaffe."""
+    def subject(task, folder):
+        _use_bvlc()
+        return made(task, folder)[1]
+    return subject
 
 
 def _use_bvlc():
@@ -407,17 +394,20 @@ def operations(size):
     return total + 2 * places * (49 * 512 * 4096 + 4096 * 4096 + 4096 * 21)
 
 
-FORWARD = {"engine": engine, "engine, no elision": engine_unelided, "torch eager": torch_eager,
-           "torch channels-last": torch_channels_last, "OpenCV": opencv, "BVLC Caffe": bvlc,
+FORWARD = {"engine": engine(pycaffe_forward),
+           "engine, no elision": engine(pycaffe_forward, elide=False), "torch eager": torch_eager,
+           "torch channels-last": torch_channels_last, "OpenCV": opencv,
+           "BVLC Caffe": bvlc(pycaffe_forward),
            "floor": floor}
 OTHER_NETS = {name: FORWARD[name] for name in ("engine", "engine, no elision", "OpenCV",
                                                "BVLC Caffe")}
 SUBJECTS = {
     "forward": {**FORWARD, "torch compiled": torch_compiled}, "stream": FORWARD,
     "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS,
-    "step": {"engine": engine_step, "engine, no elision": engine_unelided_step,
+    "step": {"engine": engine(pycaffe_step),
+             "engine, no elision": engine(pycaffe_step, elide=False),
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
-             "BVLC Caffe": bvlc_step, "floor": floor},
+             "BVLC Caffe": bvlc(pycaffe_step), "floor": floor},
     "gpu_forward": {"engine": engine_gpu(pycaffe_forward, "tf32"),
                     "engine, fp32": engine_gpu(pycaffe_forward, "fp32"),
                     "engine, bf16": engine_gpu(pycaffe_forward, "bf16"),

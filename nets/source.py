@@ -41,10 +41,6 @@ class Source:
         return dict(zip(names, L.Python(module=module, layer=layer, ntop=len(names),
                                         param_str=str({**own, **params}))))
 
-    def val_list(self):
-        """The path of the list of validation samples."""
-        return self.val_names
-
 
 def voc(data_dir=ROOT / "data", classes=21):
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""

@@ -110,9 +110,9 @@ class Run:
     def remove(self):
         """Remove the folder. Raises RunError if it is there and holds something else."""
         if self.directory.exists():
-            if "head" not in self.settings():
-                raise RunError(f"{self.directory} holds no run, at least none that recorded its "
-                               "settings; remove it by hand")
+            others = {path.name for path in self.directory.iterdir()} - {".lock"}
+            if others and "solver.prototxt" not in others:
+                raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
             shutil.rmtree(self.directory)
 
     @contextmanager

@@ -90,7 +90,7 @@ def solver_param(experiment, paths):
 
 
 def _val_samples(experiment):
-    return len(read_list(experiment.source.val_list()))
+    return len(read_list(experiment.source.val_names))
 
 
 # weights

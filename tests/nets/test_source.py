@@ -42,7 +42,7 @@ def test_data_layers_are_those_of_the_published_prototxts(name):
     (siftflow("/d"), "/d/sift-flow/test.txt"),
     (pascalcontext("/d"), "/d/pascal/VOC2010/ImageSets/Main/val.txt")])
 def test_validation_samples_are_listed_where_the_layers_read_them(source, path):
-    assert source.val_list() == Path(path)
+    assert source.val_names == Path(path)
 
 
 def test_blobs_are_images_then_labels():

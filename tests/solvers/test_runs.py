@@ -55,8 +55,12 @@ def test_only_runs_are_removed(tmp_path):
     run = leave(tmp_path / "run", 1)
     with pytest.raises(RunError, match="holds no run"):
         run.remove()
-    run.settle(head="fcn8s")
+    run.prototxt("solver").touch()
     run.remove()
+    assert not run.directory.exists()
+    with run.locked():
+        pass
+    run.remove()        # nothing came after the lock
     assert not run.directory.exists()
     run.remove()
 
