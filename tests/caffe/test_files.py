@@ -5,7 +5,7 @@ import os
 
 import pytest
 from caffe.errors import WeightsError
-from caffe.files import write_whole
+from caffe.files import replacing, write_whole
 
 
 def test_pieces_follow_one_another(tmp_path):
@@ -35,3 +35,12 @@ def test_file_systems_that_reserve_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", refusing(errno.EOPNOTSUPP), raising=False)
     write_whole(tmp_path / "file", [b"new"])
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
