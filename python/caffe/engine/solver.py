@@ -15,6 +15,7 @@ from . import debug, hdf5, rates, weights as binary
 from .net import Net
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
+PIECE = 1 << 17     # values of an array that are updated before the next ones
 
 _registry = {}
 
@@ -299,17 +300,26 @@ class Solver:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
         self.history = [h.to(context.device()) for h in self.history]
-        for number, (blob, spec) in enumerate(self.net._learnable):
-            data, diff = blob.data_tensor, blob.diff_tensor
-            if self.param.iter_size > 1:
-                diff.div_(self.param.iter_size)
-            self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
-            self.update(number, diff, rate * spec.lr_mult)
-            if self.net._debug:
-                debug.update(self.net, number)
-            data.sub_(diff)
+        for number, (_, spec) in enumerate(self.net._learnable):
+            for data, diff, *history in self._pieces(number):
+                if self.param.iter_size > 1:
+                    diff.div_(self.param.iter_size)
+                self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
+                self.update(diff, rate * spec.lr_mult, *history)
+                if self.net._debug:
+                    debug.update(self.net, number)
+                data.sub_(diff)
         self.net._elision.updated()
         self.iter += 1
+
+    def _pieces(self, number):
+        """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
+        blob, _ = self.net._learnable[number]
+        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net._learnable)]
+        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net._debug:
+            return [whole]
+        rows = max(1, PIECE * blob.shape[0] // blob.count)
+        return zip(*(array.split(rows) for array in whole))
 
     def _regularize(self, data, diff, decay):
         if decay:
@@ -328,8 +338,9 @@ class Solver:
             for diff in diffs:
                 diff.mul_(limit / norm)
 
-    def update(self, number, diff, rate):
-        """Turn the gradient `diff` of parameter `number` into what is subtracted, in place."""
+    def update(self, diff, rate, *history):
+        """Turn the gradient `diff` into what is subtracted, and its histories into those of the
+        next update, all in place. Elements do not depend on one another."""
         raise CaffeError(f"solver type '{self.param.type}' defines no update()")
 
     # snapshots
