@@ -229,6 +229,10 @@ class Blob:
         """Accumulate a gradient."""
         self._diff.add(tensor)
 
+    def clear_data(self):
+        """Set the values to zero, at no cost."""
+        self._data.clear()
+
     def clear_diff(self):
         """Set the gradient to zero."""
         self._diff.clear()

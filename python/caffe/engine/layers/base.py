@@ -113,6 +113,13 @@ class TensorLayer(Layer):
             copied = _storage(tensor) in given and blob not in bottom
             blob.set_data(tensor.detach().clone() if copied else tensor.detach())
 
+    def release(self, bottom, top):
+        """Let go of what the last forward pass left, before the next one makes it anew."""
+        self._inputs = self._edges = self.weights = ()
+        for blob in top:
+            if blob not in bottom and not blob.is_viewed:
+                blob.clear_data()
+
     def _outputs(self):
         """What `compute` gives, a tuple of float32 tensors."""
         if not self.products:

@@ -38,7 +38,8 @@ def _along(x, axis, kernel, stride, count):
 
 
 class _Halved(torch.autograd.Function):
-    """Windows of 2 x 2 that touch, with the indices of the maxima for torch's backward."""
+    """Windows of 2 x 2 that touch. The indices of the maxima, for torch's backward, are made
+    there: until then a byte or two for each do."""
 
     @staticmethod
     def forward(ctx, x):
@@ -51,13 +52,15 @@ class _Halved(torch.autograd.Function):
         # whether it is right in the row where the maximum is
         of_upper, of_lower = is_right[:, :, ::2], is_right[:, :, 1::2]
         is_right = (of_upper ^ of_lower).bitwise_and_(is_lower).bitwise_xor_(of_upper)
-        first = (torch.arange(0, height, 2)[:, None] * width + torch.arange(0, width, 2))
-        ctx.save_for_backward(x, is_lower.long().mul_(width).add_(is_right.long()).add_(first))
+        ctx.save_for_backward(x, is_lower, is_right)
         return torch.maximum(upper, lower)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        x, index = ctx.saved_tensors
+        x, is_lower, is_right = ctx.saved_tensors
+        height, width = x.shape[2:]
+        first = torch.arange(0, height, 2)[:, None] * width + torch.arange(0, width, 2)
+        index = is_lower.long().mul_(width).add_(is_right.long()).add_(first)
         return torch.ops.aten.max_pool2d_with_indices_backward(
             gradient.contiguous(), x, [2, 2], [2, 2], [0, 0], [1, 1], True, index)
