@@ -327,7 +327,7 @@ class Solver:
             return
         diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
-        scale = torch.where(norm > limit, limit / norm, 1)
+        scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
         for diff in diffs:
             diff.mul_(scale)
         if self._displays and scale < 1:        # the original says so in every iteration
