@@ -115,6 +115,17 @@ def test_what_the_device_wrote_is_read_from_there(far, change):
         blob.data
 
 
+def test_what_was_written_in_cpu_mode_is_sent_anew(far, monkeypatch):
+    blob = Blob((2,))
+    blob.data[...] = 1
+    blob.data_to_read
+    with monkeypatch.context() as patch:
+        patch.setattr("caffe.engine.blob.device", lambda: torch.device("cpu"))
+        blob.data_tensor.add_(1)
+    blob.data_to_read
+    assert far[-1].tolist() == [2, 2]
+
+
 def test_another_shape_is_sent_anew(far):
     blob = Blob((2, 3))
     blob.data[...] = 1
