@@ -189,14 +189,13 @@ class Solver:
                 return
         for on_start, _ in self._callbacks:
             on_start()
-        display = self._logs and self._every(self.param.display)
-        self.net._debug = display and self.param.debug_info
+        self.net._debug = self._displays and self.param.debug_info
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss = loss + self.net._forward(0, len(self.net.layers) - 1)
             self.net._backward(len(self.net.layers) - 1, 0)
         self._record(loss / self.param.iter_size)
-        if display:
+        if self._displays:
             self._display()
         for _, on_gradients in self._callbacks:
             on_gradients()
@@ -227,6 +226,11 @@ class Solver:
     @property
     def _logs(self):
         return context.solver_rank() == 0
+
+    @property
+    def _displays(self):
+        """Whether this iteration is shown. Nothing else reads from the net, and waits for a GPU."""
+        return self._logs and self._every(self.param.display)
 
     # what the log shows
 
@@ -268,12 +272,13 @@ class Solver:
                 self._stopped = True
                 logger.info("Test interrupted.")
                 return
-            loss += float(net._forward(0, len(net.layers) - 1))
+            loss = loss + net._forward(0, len(net.layers) - 1)
             for name in net.outputs:
-                sums[name] = sums.get(name, 0.0) + net.blobs[name].data
+                sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", loss / passes)
-        self._show("Test", net, [(name, total / passes) for name, total in sums.items()])
+        self._show("Test", net, [(name, (total / passes).cpu().numpy())
+                                 for name, total in sums.items()])
 
     # updates
 
@@ -296,7 +301,7 @@ class Solver:
         """Update the weights from the gradients in `net.params`, which become the updates, and
         count the iteration."""
         rate = self.lr
-        if self._logs and self._every(self.param.display):
+        if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
         self.history = [h.to(context.device()) for h in self.history]
@@ -332,11 +337,12 @@ class Solver:
             return
         diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
-        if norm > limit:
+        scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
+        for diff in diffs:
+            diff.mul_(scale)
+        if self._displays and scale < 1:        # the original says so in every iteration
             logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
-                        "factor %g", norm, limit, limit / norm)
-            for diff in diffs:
-                diff.mul_(limit / norm)
+                        "factor %g", norm, limit, scale)
 
     def update(self, diff, rate, *history):
         """Turn the gradient `diff` into what is subtracted, and its histories into those of the

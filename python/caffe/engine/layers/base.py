@@ -74,8 +74,12 @@ class TensorLayer(Layer):
         """The tops' shapes, given the list of the bottoms'. Default: a top each like bottom 0."""
         return [bottom[0]] * len(self.layer_param.top)
 
+    def check(self, bottom):
+        """Raises the layer's error for values that `compute` cannot use. Called before each."""
+
     def compute(self, *bottom):
-        """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`."""
+        """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
+        which it may change in place."""
         raise LayerError(f"layer type '{self.type}' defines no compute()")
 
     def error(self, message):
@@ -94,9 +98,10 @@ class TensorLayer(Layer):
         self._bottom_shapes = None
 
     def forward(self, bottom, top):
+        self.check(bottom)
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
-        self._inputs = _leaves((blob.data_tensor.clone() if blob in top and blob.is_viewed
-                                else blob.data_tensor for blob in bottom), self.propagate_down)
+        self._inputs = _leaves((blob.data_to_read.clone() if blob in top and blob.is_viewed
+                                else blob.data_to_read for blob in bottom), self.propagate_down)
         self.weights = _leaves((blob.data_tensor for blob in self.blobs),
                                self.param_propagate_down)
         with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
