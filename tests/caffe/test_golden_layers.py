@@ -6,11 +6,27 @@ import torch
 
 import caffe
 from caffe.engine.elision import choice
+from caffe.engine.layers import pooling, product
+from caffe.engine.layers.convolution import Convolution, Deconvolution
 from golden_runs import GOLDEN, NETS, run_net
 
 # Values that cancel out carry the rounding of the terms they are made of, of which the largest
 # value of the blob gives the measure.
 RELATIVE, TINY, ROUNDING = 1e-4, 5e-6, 2e-6
+
+def never(*_):
+    return False
+
+
+# {what is off: (where it stands, name, value that turns it off)}
+WITHOUT = {
+    "padding elision": (choice, "LEAST_SAVING", 1),
+    "a limit to padding elision": (choice, "LEAST_SAVING", -9),
+    "products by oneDNN": (product, "_ONEDNN", False),
+    "fc6 as a product": (Convolution, "_few_places", never),
+    "interpolation by channels": (Deconvolution, "_is_diagonal", never),
+    "pooling by slices": (pooling, "suits", never),
+}
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
@@ -37,11 +53,11 @@ def test_recording(path, mode, tmp_path):
     check(path, tmp_path)
 
 
-@pytest.mark.parametrize("saving", [1, -9], ids=["nothing", "all"])
+@pytest.mark.parametrize("place, name, value", WITHOUT.values(), ids=WITHOUT)
 @pytest.mark.parametrize("path", [path for path in NETS if path.stem.startswith("mini_fcn")],
                          ids=lambda path: path.stem)
-def test_recording_of_a_wide_padding(path, saving, monkeypatch, tmp_path):
-    monkeypatch.setattr(choice, "LEAST_SAVING", saving)     # nothing is elided, or all that can
+def test_recording_without_an_optimisation(path, place, name, value, monkeypatch, tmp_path):
+    monkeypatch.setattr(place, name, value)
     check(path, tmp_path)
 
 
