@@ -147,19 +147,23 @@ def fill(array):
 
 # The command.
 
-def convert(path, target, camera=None):
-    """Write the HHA of a depth image to `target`; ValueError names what is wrong with it."""
-    try:
-        depth = read_depth(path) / 1000
-        camera = camera or NYUD.get(depth.shape)
-        if camera is None:
-            raise ValueError(f"it has {depth.shape[1]}x{depth.shape[0]} pixels, NYUDv2's images "
-                             "640x480 or 560x425: give --camera")
-        image = Image.fromarray(hha(depth, camera))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+def read_hha(path, camera=None):
+    """The HHA, as of `hha`, of a depth image in millimetres, by default of NYUDv2's camera.
+
+    Raises ValueError where that camera is not known, or the file is no such image.
+    """
+    depth = read_depth(path) / 1000
+    camera = camera or NYUD.get(depth.shape)
+    if camera is None:
+        raise ValueError(f"it has {depth.shape[1]}x{depth.shape[0]} pixels, NYUDv2's images "
+                         "640x480 or 560x425: `python data/hha.py --camera` takes any")
+    return hha(depth, camera)
+
+
+def write(array, target):
+    """Save as PNG, whole or not at all."""
     part = target.with_name(target.name + ".part")
-    image.save(part, "PNG")
+    Image.fromarray(array).save(part, "PNG")
     part.replace(target)
 
 
@@ -183,11 +187,11 @@ def main():
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
     options.directory.mkdir(parents=True, exist_ok=True)
-    try:
-        for path in tqdm(options.depth, desc="HHA", unit="image"):
-            convert(path, options.directory / path.with_suffix(".png").name, camera)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    for path in tqdm(options.depth, desc="HHA", unit="image"):
+        try:
+            write(read_hha(path, camera), options.directory / path.with_suffix(".png").name)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {path}: {error}")
 
 
 if __name__ == "__main__":

@@ -55,11 +55,16 @@ class NYUDSegDataLayer(SegDataLayer):
         if top == "depth":
             return log_depth(read_depth(path))[None]
         if top == "hha":
-            return read_rgb(path).transpose(2, 0, 1) - MEAN_HHA
+            return subtract_hha_mean(read_rgb(path))
         return super().decode_image(top, path)
 
     def read_label(self, path):
         return read_mat(path, "segmentation")
+
+
+def subtract_hha_mean(hha):
+    """uint8 (height, width, 3) -> float32 (3, height, width), the channels in the same order."""
+    return hha.transpose(2, 0, 1) - MEAN_HHA
 
 
 def log_depth(depth):

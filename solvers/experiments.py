@@ -68,7 +68,7 @@ class Experiment:
     def settings(self):
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
-                    unscored=self.unscored, mean=self.source.mean)
+                    unscored=self.unscored)
 
 
 class Dataset(NamedTuple):

@@ -212,7 +212,7 @@ def test_command_with_a_camera(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("make, said", [
-    (lambda path: save_depth(path, SHAPE), "a.png: it has 80x60 pixels.*give --camera"),
+    (lambda path: save_depth(path, SHAPE), "a.png: it has 80x60 pixels.*--camera"),
     (lambda path: Image.new("L", (640, 480)).save(path), "a.png: its mode is L"),
     (lambda path: path.write_text("none"), "a.png: cannot identify"),
     (lambda path: None, "No such file.*a.png")])
