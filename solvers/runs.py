@@ -90,10 +90,16 @@ class Run:
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise RunError(f"{path}: damaged: {error}") from None
 
-    def class_names(self, label="label"):
-        """The names of a label's classes; those of the first label are in classes.txt."""
+    def class_names(self, label="label", count=None):
+        """The names of a label's classes; those of the first label are in classes.txt.
+
+        Raises RunError if there are not `count` of them, where that is given.
+        """
         own = self.directory / f"classes_{label}.txt"
-        return read_class_names(own if own.exists() else self.directory / "classes.txt")
+        try:
+            return read_class_names(own if own.exists() else self.directory / "classes.txt", count)
+        except ValueError as error:
+            raise RunError(error) from None
 
     def unscored(self):
         """The classes that do not count in the scores."""

@@ -85,6 +85,15 @@ def test_without_a_data_layer_of_the_project_a_net_takes_a_photograph(tmp_path):
         Run(tmp_path).images()
 
 
+def test_class_names_are_those_of_the_scores(tmp_path):
+    run = leave(tmp_path / "run")
+    (run.directory / "classes.txt").write_text("a\nb\n")
+    (run.directory / "classes_geo.txt").write_text("c\n")
+    assert run.class_names("sem", 2) == ["a", "b"] and run.class_names("geo", 1) == ["c"]
+    with pytest.raises(RunError, match="classes.txt: 2 names for 3 classes"):
+        run.class_names("sem", 3)
+
+
 def test_only_runs_are_removed(tmp_path):
     run = leave(tmp_path / "run", 1)
     with pytest.raises(RunError, match="holds no run"):
