@@ -6,8 +6,8 @@ DEVICE ?= --gpu 0
 
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
 	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
-	nyud-fcn32s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s pascalcontext-fcn32s \
-	pascalcontext-fcn16s pascalcontext-fcn8s
+	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
+	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
@@ -79,7 +79,7 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python data/download.py $@
 
-RELEASED = $(filter-out %-fixed %-googlenet %-color-d,$(EXPERIMENTS))
+RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
@@ -114,6 +114,7 @@ nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)
 nyud-fcn32s-color-hha:  ## ... on colour and HHA in two nets (late fusion)
+nyud-fcn16s-color-hha:  ## ... then FCN-16s
 siftflow-fcn32s:  ## FCN-32s on SIFT Flow, semantic and geometric classes
 siftflow-fcn16s:  ## ... then FCN-16s
 siftflow-fcn8s:  ## ... then FCN-8s
