@@ -43,8 +43,11 @@ NYUD = {(480, 640): Camera(518.85790, 519.46961, 325.58245 - 1, 253.73617 - 1),
         (425, 560): Camera(518.85790, 519.46961, 325.58245 - 41, 253.73617 - 46)}
 
 
-def hha(depth, camera):
+def hha(depth, camera, measured=True):
     """uint8 (height, width, 3) from a depth (height, width) in metres.
+
+    measured : bool (height, width), where the depth was measured and not filled in: planes are
+        fitted to that alone, as Gupta et al. do it. Default: all of it
 
     Channels: 310 / depth; centimetres above the lowest point; degrees between gravity and the
     local normal that points away from the camera, plus 38. All are rounded and cut to 0..255.
@@ -54,10 +57,11 @@ def hha(depth, camera):
     ValueError where no plane can be fitted at all.
     """
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
-    normal = normals(depth, camera, NORMAL_RADIUS)
+    seen = np.where(measured, depth, np.nan)
+    normal = normals(seen, camera, NORMAL_RADIUS)
     if np.isnan(normal).all():
         raise ValueError("the depth is missing almost everywhere")
-    gravity = gravity_direction(normals(depth, camera, GRAVITY_RADIUS))
+    gravity = gravity_direction(normals(seen, camera, GRAVITY_RADIUS))
     angle = np.degrees(np.arccos(np.clip(normal @ gravity, -1, 1)))
     height = height_above_ground(points(depth, camera), gravity)
     channels = (DISPARITY / np.maximum(depth, 1), 100 * height, angle + ANGLE_OFFSET)
