@@ -10,7 +10,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
+.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick data-voc \
 	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo NAME-released clean \
 	$(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
 
@@ -48,9 +48,12 @@ test-slow: .venv/done  ## run the tests that train for minutes
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
 
-# those that train: .venv/bin/python -m analysis stages (or recipes, interpolation, ...)
+# one that trains: .venv/bin/python -m analysis cues (or sampling, balancing, ...)
 analysis: .venv/done  ## the paper's analyses that train nothing, about a minute
 	@.venv/bin/python -m analysis upper-bound stitch timing
+
+claims: .venv/done  ## the paper's claims in miniature, over three seeds (hours)
+	@.venv/bin/python -m analysis stages fusion recipes interpolation
 
 bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
 	@.venv/bin/python benchmarks/bench.py

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from class_names import NYUD, PASCALCONTEXT, SIFTFLOW
 from inputs import CHANNELS, Inputs
 from palette import VOC_CLASSES, label_image, overlay, read_class_names, shares
 from seg_files import read_photograph
@@ -169,14 +170,18 @@ class Segmenter:
 
 
 def class_names(net, count):
-    """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
+    """From classes.txt beside the prototxt; else those of the paper's dataset with as many; else
+    numbers."""
     path = Path(net).with_name("classes.txt")
     if path.exists():
         try:
             return read_class_names(path, count)
         except ValueError as error:
             raise InferError(error) from None
-    return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class{i}" for i in range(count)]
+    for names in (VOC_CLASSES, NYUD, SIFTFLOW, PASCALCONTEXT):
+        if len(names) == count:
+            return names
+    return [f"class{i}" for i in range(count)]
 
 
 # images

@@ -3,8 +3,7 @@
 import numpy as np
 from seg_data import SegDataLayer
 from seg_files import read_mat
-
-SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
+from splits import SIFTFLOW_CATEGORIES as SCENES
 
 
 class SIFTFlowSegDataLayer(SegDataLayer):

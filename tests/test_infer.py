@@ -270,7 +270,9 @@ def test_a_net_of_other_inputs_is_refused(tmp_path):
 
 def test_class_names(tmp_path):
     deploy = tmp_path / "deploy.prototxt"
-    assert infer.class_names(deploy, 21)[15] == "person"
+    for count, number, name in ((21, 15, "person"), (40, 39, "other prop"), (33, 27, "sky"),
+                                (60, 59, "wood")):
+        assert infer.class_names(deploy, count)[number] == name
     assert infer.class_names(deploy, 3) == ["class0", "class1", "class2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     assert infer.class_names(deploy, 3) == ["a", "b", "c"]
