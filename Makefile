@@ -10,9 +10,9 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick data-voc \
-	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo NAME-released clean \
-	$(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
+.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick \
+	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
