@@ -8,11 +8,12 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
 	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
+RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
-	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
+	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
@@ -81,8 +82,6 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python data/download.py $@
-
-RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
