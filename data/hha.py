@@ -151,7 +151,7 @@ def fill(array):
 
 # The command.
 
-def read_hha(path, camera=None):
+def convert(path, camera=None):
     """The HHA, as of `hha`, of a depth image in millimetres, by default of NYUDv2's camera.
 
     Raises ValueError where that camera is not known, or the file is no such image.
@@ -193,7 +193,7 @@ def main():
     options.directory.mkdir(parents=True, exist_ok=True)
     for path in tqdm(options.depth, desc="HHA", unit="image"):
         try:
-            write(read_hha(path, camera), options.directory / path.with_suffix(".png").name)
+            write(convert(path, camera), options.directory / path.with_suffix(".png").name)
         except (OSError, ValueError) as error:
             sys.exit(f"error: {path}: {error}")
 

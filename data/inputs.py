@@ -1,9 +1,9 @@
 """What a net takes at inference, made of files as its data layer makes it in training."""
 
 import numpy as np
-from hha import read_hha
+from hha import convert
 from nyud_layers import log_depth, subtract_hha_mean
-from seg_files import read_depth, read_rgb, subtract_mean
+from seg_files import read_depth, read_hha, subtract_mean
 
 CHANNELS = {"color": 3, "depth": 1, "hha": 3}
 FILES = {"color": (), "depth": ("depth",), "hha": ("hha", "depth")}     # the first given is taken
@@ -63,5 +63,5 @@ class Inputs:
 
 
 READERS = {("depth", "depth"): lambda path: log_depth(read_depth(path))[None],
-           ("hha", "hha"): lambda path: subtract_hha_mean(read_rgb(path)),
-           ("hha", "depth"): lambda path: subtract_hha_mean(read_hha(path))}
+           ("hha", "hha"): lambda path: subtract_hha_mean(read_hha(path)),
+           ("hha", "depth"): lambda path: subtract_hha_mean(convert(path))}

@@ -67,6 +67,11 @@ def test_files_that_do_not_fit_are_named(beside, name, size, said):
         read(beside / name, ("depth",), Image.new("RGB", size), depth=beside)
 
 
+def test_a_depth_is_no_hha(beside):
+    with pytest.raises(InputError, match="a.png: its mode is I;16, expected an RGB image of HHA"):
+        read(beside / "a.jpg", ("hha",), hha=beside)
+
+
 def test_hha_of_an_unknown_camera_names_the_command(beside):
     with pytest.raises(InputError, match="a.png: it has 9x7 pixels.*hha.py --camera"):
         read(beside / "a.jpg", ("hha",), depth=beside)
