@@ -23,7 +23,7 @@ class RunError(RuntimeError):
 
 
 class Images(NamedTuple):
-    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : B G R, of colour."""
+    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR."""
     kinds: tuple = ("color",)
     mean: tuple = MEAN
 

@@ -78,7 +78,7 @@ def test_the_means_are_those_of_the_layers():
 def test_without_a_data_layer_of_the_project_a_net_takes_a_photograph(tmp_path):
     assert Run(tmp_path).images() == runs.Images()
     val = Run(tmp_path).prototxt("val")
-    val.write_text('layer { type: "Python" python_param { module: "theirs" param_str: "{tops: 1" }}')
+    val.write_text('layer { type: "Python" python_param { module: "theirs" param_str: "{a" } }')
     assert Run(tmp_path).images() == runs.Images()
     val.write_text(val.read_text().replace("theirs", "nyud_layers"))
     with pytest.raises(RunError, match="val.prototxt: damaged"):
