@@ -83,7 +83,7 @@ def table(results):
             lines.append(f"{subject:22}  –  {result['absent']}")
             continue
         ratio = f"{result['seconds'] / reference:.2f}" if reference else ""
-        memory = "" if subject == "floor" else f"{result['peak_mb']:.0f}"
+        memory = "" if subject.startswith("floor") else f"{result['peak_mb']:.0f}"
         lines.append(f"{subject:22}{ratio:>8}{result['seconds']:>10.3f}{memory:>10}")
     return "\n".join(lines)
 

@@ -371,34 +371,56 @@ def start_up(code):
 # the machine
 
 def floor(task, folder):
-    """The net's multiplications at the rate of a large matrix product."""
+    """The net's multiplications at the machine's rate of a large matrix product."""
     import torch
+    from caffe.engine.layers.product import linear
     matrix = torch.randn(2048, 2048)
-    matrix @ matrix
-    rate = 2 * 2048 ** 3 / min(timed(lambda: matrix @ matrix) for _ in range(5))
-    passes = 3 if task.startswith("step") else 1        # forward, and two backward
-    seconds = passes * sum(map(operations, SIZES[task])) / rate
+    rate = 2 * 2048 ** 3 / _least(lambda: linear(matrix, matrix))
+    seconds = _passes(task) * sum(operations(size)[0] for size in SIZES[task]) / rate
     return lambda: time.sleep(seconds)
 
 
+def bandwidth_floor(task, folder):
+    """The net's maps and kernels, each read or written once, at the machine's rate of copying."""
+    import torch
+    source = torch.ones(2 ** 26)
+    copy = torch.empty_like(source)
+    rate = 2 * source.numel() / _least(lambda: copy.copy_(source))
+    seconds = _passes(task) * sum(operations(size)[1] for size in SIZES[task]) / rate
+    return lambda: time.sleep(seconds)
+
+
+def _least(run):
+    run()
+    return min(timed(run) for _ in range(5))
+
+
+def _passes(task):
+    return 3 if task.startswith("step") else 1      # forward, and two backward
+
+
 def operations(size):
-    """The floating-point operations of FCN-8s' convolutions on an image of that size."""
+    """(floating-point operations, values read and written) of FCN-8s' convolutions on an image of
+    that size."""
     from torch_fcn8s import STAGES
-    total, before, image = 0, 3, [n + 198 for n in size]
+    total, moved, before, image = 0, 0, 3, [n + 198 for n in size]
     for channels, count in STAGES:
         for _ in range(count):
-            total += 2 * 9 * before * channels * image[0] * image[1]
+            places = image[0] * image[1]
+            total += 2 * 9 * before * channels * places
+            moved += (before + channels) * places + 9 * before * channels
             before = channels
         image = [-(-n // 2) for n in image]
     places = (image[0] - 6) * (image[1] - 6)
-    return total + 2 * places * (49 * 512 * 4096 + 4096 * 4096 + 4096 * 21)
+    kernels = 49 * 512 * 4096 + 4096 * 4096 + 4096 * 21
+    return total + 2 * places * kernels, moved + kernels + places * 2 * (4096 + 4096 + 21)
 
 
 FORWARD = {"engine": engine(pycaffe_forward),
            "engine, no elision": engine(pycaffe_forward, elide=False), "torch eager": torch_eager,
            "torch channels-last": torch_channels_last, "OpenCV": opencv,
            "BVLC Caffe": bvlc(pycaffe_forward),
-           "floor": floor}
+           "floor": floor, "floor of memory": bandwidth_floor}
 OTHER_NETS = {name: FORWARD[name] for name in ("engine", "engine, no elision", "OpenCV",
                                                "BVLC Caffe")}
 SUBJECTS = {
@@ -407,7 +429,8 @@ SUBJECTS = {
     "step": {"engine": engine(pycaffe_step),
              "engine, no elision": engine(pycaffe_step, elide=False),
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
-             "BVLC Caffe": bvlc(pycaffe_step), "floor": floor},
+             "BVLC Caffe": bvlc(pycaffe_step), "floor": floor,
+             "floor of memory": bandwidth_floor},
     "gpu_forward": {"engine": engine_gpu(pycaffe_forward, "tf32"),
                     "engine, fp32": engine_gpu(pycaffe_forward, "fp32"),
                     "engine, bf16": engine_gpu(pycaffe_forward, "bf16"),

@@ -7,7 +7,8 @@ from solvers.runs import replacing
 
 
 class Log:
-    """log.csv: iteration, loss, smoothed loss, mean IU in percent where it was scored.
+    """log.csv: iteration, its loss, a running mean of the losses logged so far, mean IU in percent
+    where it was scored.
 
     Continuing from `iteration` drops the lines after it, which an interrupted run left.
     """

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,8 +16,9 @@ from solvers import log, score
 from solvers.experiments import EXPERIMENTS
 from solvers.runs import RunError, replacing
 
-SMOOTHING = 0.98        # of the loss that is displayed
-LOG_EVERY = 20          # iterations
+LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
+SMOOTHING = 0.9         # of the logged losses, from one to the next
+PATIENCE = 2.0          # seconds of iterations that Ctrl-C may have to wait for
 
 
 class MissingError(RuntimeError):
@@ -183,19 +185,24 @@ def _run(experiment, solver, lines):
             scores = _score(experiment, solver)
             _, *losses, _ = (log.read(lines.path) or [(0, 0.0, 0.0, None)])[-1]
             _report(experiment, lines, bar, start, *losses, scores)
+        seconds = PATIENCE
         while solver.iter < experiment.iterations:
-            loss = _step(experiment, solver, start)
-            smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
-            bar.update()
+            count, begin = _next_iterations(experiment, solver.iter, seconds), time.perf_counter()
+            loss = _step(experiment, solver, start, count)
+            seconds = (time.perf_counter() - begin) / count
+            bar.update(count)
             last = solver.iter == experiment.iterations
-            if solver.iter % LOG_EVERY == 0:
-                bar.set_postfix(loss=f"{smoothed:.4g}")
+            scored = last or solver.iter % experiment.interval == 0
+            if not scored and solver.iter % LOG_EVERY:
+                continue
+            smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
+            bar.set_postfix(loss=f"{smoothed:.4g}")
             if last and solver.iter % experiment.interval:
                 solver.snapshot()
-            if last or solver.iter % experiment.interval == 0:
+            if scored:
                 scores = _score(experiment, solver)
                 _report(experiment, lines, bar, solver.iter, loss, smoothed, scores)
-            elif solver.iter % LOG_EVERY == 0:
+            else:
                 lines.write(solver.iter, loss, smoothed)
     return scores
 
@@ -208,15 +215,26 @@ def _report(experiment, lines, bar, iteration, loss, smoothed, scores):
               f"mean IU {mean_iu:.1f}%")
 
 
-def _step(experiment, solver, start):
-    """One iteration; returns its loss. Ctrl-C ends the run after it, with a snapshot."""
-    with interrupts_deferred(f"stopping after iteration {solver.iter + 1}") as interrupted:
-        solver.step(1)
+def _next_iterations(experiment, iteration, seconds):
+    """How many iterations, of so many seconds, to do before the loss is read: up to the next line
+    of the log, as far as Ctrl-C can wait. The one that writes a snapshot is done alone, so that no
+    snapshot follows a loss that is not finite."""
+    interval = experiment.interval
+    to_snapshot = interval - iteration % interval
+    return min(LOG_EVERY - iteration % LOG_EVERY, experiment.iterations - iteration,
+               max(1, to_snapshot - 1), max(1, int(PATIENCE / seconds)))
+
+
+def _step(experiment, solver, start, count):
+    """`count` iterations; returns the loss of the last. Ctrl-C ends the run after them, with a
+    snapshot."""
+    with interrupts_deferred(f"stopping after iteration {solver.iter + count}") as interrupted:
+        solver.step(count)
     loss = sum(float(solver.net.blobs[name].data) for name in solver.net.outputs
                if name.startswith("loss"))
     if not np.isfinite(loss):
         spoilt = (f", or was too high before the snapshot of iteration {start}"
-                  if start and solver.iter - start < LOG_EVERY else "")
+                  if start and solver.iter - start <= LOG_EVERY else "")
         raise FloatingPointError(
             f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
             f"{experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh --lr "

@@ -1,5 +1,6 @@
 """Files that are complete or not there at all."""
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager
@@ -23,3 +24,21 @@ def replacing(path):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def write_whole(path, pieces):
+    """Write the bytes of `pieces`, a list, to `path`. Raises WeightsError if the disk is too full.
+
+    The disk's blocks are taken at once; ext4 would look for them piece by piece, and be done with
+    that before the file may take the place of another.
+    """
+    size = sum(map(len, pieces))
+    with replacing(path) as file:
+        if size and hasattr(os, "posix_fallocate"):         # not on macOS
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:                        # or the file system has no such thing
+                if error.errno == errno.ENOSPC:
+                    raise WeightsError(f"{path}: cannot be written: {size:,} bytes are needed: "
+                                       f"{error.strerror}") from error
+        file.writelines(pieces)

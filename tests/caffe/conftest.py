@@ -1,8 +1,11 @@
-"""Nets from text, for the tests of the engine."""
+"""Nets from text, and a device without values, for the tests of the engine."""
 
 import pytest
+import torch
 
 import caffe
+from caffe import context
+from caffe.engine import blob
 
 
 @pytest.fixture
@@ -13,3 +16,19 @@ def net(tmp_path):
         path.write_text(text)
         return caffe.Net(str(path), *args, phase=phase, **kwargs)
     return build
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """GPU mode with PyTorch's meta device, whose tensors have no values, in place of a GPU:
+    where the host would wait for a GPU, an error is raised. Gives the list of what was pinned."""
+    pinned = []
+
+    def pin_memory(tensor):
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    for module in (context, blob):
+        monkeypatch.setattr(module, "device", lambda: torch.device("meta"))
+    return pinned

@@ -82,3 +82,60 @@ def test_values_that_do_not_lie_in_one_piece_reach_a_view_of_another_shape():
     blob.set_data(piece)
     np.testing.assert_array_equal(blob.data, piece.numpy())
     assert view.size == blob.count
+
+
+def test_what_is_only_read_elsewhere_can_be_written_without_a_wait(far):
+    blob = Blob((3,))
+    for value in 1, 2:
+        blob.data[...] = value
+        for _ in range(2):
+            assert blob.data_to_read.device.type == "meta"
+    assert [pinned.tolist() for pinned in far] == [[1, 1, 1], [2, 2, 2]]
+
+
+def test_what_a_held_view_shows_is_sent_each_time(far):
+    blob = Blob((2,))
+    view = blob.data
+    for value in 1, 2:
+        view[...] = value
+        blob.data_to_read
+    assert [pinned.tolist() for pinned in far] == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("change", [
+    lambda blob: blob.data_tensor.add_(1),
+    lambda blob: blob.set_data(torch.ones(4, device="meta"))], ids=["in place", "new"])
+def test_what_the_device_wrote_is_read_from_there(far, change):
+    blob = Blob((4,))
+    blob.data[...] = 1
+    blob.data_to_read
+    change(blob)
+    assert blob.data_to_read.device == blob.data_nearby.device == torch.device("meta")
+    with pytest.raises(NotImplementedError, match="meta"):
+        blob.data
+
+
+def test_what_was_written_in_cpu_mode_is_sent_anew(far, monkeypatch):
+    blob = Blob((2,))
+    blob.data[...] = 1
+    blob.data_to_read
+    with monkeypatch.context() as patch:
+        patch.setattr("caffe.engine.blob.device", lambda: torch.device("cpu"))
+        blob.data_tensor.add_(1)
+    blob.data_to_read
+    assert far[-1].tolist() == [2, 2]
+
+
+def test_another_shape_is_sent_anew(far):
+    blob = Blob((2, 3))
+    blob.data[...] = 1
+    blob.data_to_read
+    blob.reshape(4)
+    assert blob.data_to_read.shape == (4,) and len(far) == 2
+
+
+def test_nearby_is_the_host_where_the_values_are_there(far):
+    blob = Blob((2,))
+    blob.data[...] = 3
+    blob.data_to_read
+    assert blob.data_nearby.tolist() == [3, 3]

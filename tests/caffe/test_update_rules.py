@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.engine.solver import PIECE
 from caffe.errors import CaffeError
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 2 } } }
 layer { name: "fit" type: "InnerProduct" bottom: "x" top: "p"
         param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
-        inner_product_param { num_output: 1 weight_filler { type: "gaussian" } } }
+        inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
 layer { name: "loss" type: "Eltwise" bottom: "p" bottom: "p" top: "loss" loss_weight: 0.5
         eltwise_param { operation: PROD } }
 """
@@ -72,8 +73,10 @@ def fit(tmp_path):
     return build
 
 
+@pytest.mark.parametrize("piece", [PIECE, 1, 5], ids=["whole", "by row", "by two rows"])
 @pytest.mark.parametrize("kind", RULES)
-def test_update(fit, kind):
+def test_update(fit, kind, piece, monkeypatch):
+    monkeypatch.setattr("caffe.engine.solver.PIECE", piece)
     rule, lines = RULES[kind]
     solver = fit(kind, lines + " weight_decay: 0.3")
     x = solver.net.blobs["x"].data.astype(float)

@@ -92,15 +92,6 @@ def test_same_shape(stored, wanted, same):
     assert weights.same_shape(stored, wanted) == same
 
 
-def test_an_interrupted_write_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"before")
-    with pytest.raises(KeyboardInterrupt), weights.replacing(str(path)) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
-
-
 # damage
 
 

@@ -113,6 +113,37 @@ def test_a_log_goes_on_where_its_snapshot_is(experiment, monkeypatch):
     assert [row["iteration"] for row in rows(experiment)] == ["1", "2", "3", "4"]
 
 
+def test_however_many_iterations_at_a_time_the_log_is_the_same(experiment, monkeypatch):
+    """At once they are done up to a line of the log, and those that write snapshots alone."""
+    counts, logs = {}, []
+
+    def step_and_count(self, count, step=caffe.SGDSolver.step):
+        counts.setdefault(training.PATIENCE, []).append(count)
+        step(self, count)
+    monkeypatch.setattr(caffe.SGDSolver, "step", step_and_count)
+    monkeypatch.setattr(training, "LOG_EVERY", 3)
+    for patience in 1e9, 1e-9:
+        monkeypatch.setattr(training, "PATIENCE", patience)
+        run = replace(experiment, iterations=9, interval=5, build=experiment.build / str(patience))
+        training.train(run)
+        logs.append(rows(run))
+    assert counts == {1e9: [1, 2, 1, 1, 1, 3], 1e-9: [1] * 9}
+    assert [row["iteration"] for row in logs[0]] == ["3", "5", "6", "9"]
+    assert logs[0] == logs[1]
+
+
+def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkeypatch):
+    def spoil_and_step(self, count, step=caffe.SGDSolver.step):
+        if self.iter:
+            self.net.params["conv1_1"][0].data[0] = np.nan
+        step(self, count)
+    monkeypatch.setattr(caffe.SGDSolver, "step", spoil_and_step)
+    monkeypatch.setattr(training, "PATIENCE", 1e9)
+    with pytest.raises(FloatingPointError, match="loss is nan at iteration 3"):
+        training.train(replace(experiment, interval=4, iterations=8))
+    assert not experiment.run.snapshots()
+
+
 def test_what_was_not_scored_is_scored_on_return(experiment):
     training.train(experiment)
     for name in ("score.json", "curve.png"):

@@ -18,18 +18,22 @@ class Memory:
     While a NumPy view of the array is alive, new values are copied into the array, so that the
     view shows them, as pycaffe's views do; otherwise a new tensor simply takes its place.
     Values may also be promised (`later`), and are then computed when somebody wants them.
+    What is only read on a GPU (`to_read`) stays on the host, too, so that writing the next
+    values there, as data layers do, waits for no GPU.
     """
 
-    __slots__ = ("tensor", "_view", "_promise")
+    __slots__ = ("tensor", "_copy", "_view", "_promise")
 
     def __init__(self):
         self.tensor = None
+        self._copy = None       # of a tensor on the host, on the device
         self._view = None
         self._promise = None
 
     def on_device(self, shape):
-        """The tensor, of `shape`, on the device of the current mode."""
+        """The tensor, of `shape`, on the device of the current mode, where it lives from now."""
         self._settle()
+        self._copy = None
         target = device()
         if self.tensor is None:
             self.tensor = torch.zeros(shape, device=target)
@@ -37,9 +41,30 @@ class Memory:
             self.tensor = self.tensor.to(target)
         return self.tensor.view(shape)
 
+    def to_read(self, shape):
+        """The tensor, or a copy, on the device of the current mode, for who does not write to it.
+
+        The way from the host to a GPU is by pinned memory of the copy's own, which PyTorch does
+        not use again before the transfer is done: nobody waits, and the array may be written to
+        meanwhile. While a NumPy view is alive nobody knows when, so that no copy is kept.
+        """
+        self._settle()
+        target = device()
+        if not self._is_on_host or target.type == "cpu":
+            return self.on_device(shape)
+        if self._copy is None or self._copy.device != target or self.live_view() is not None:
+            self._copy = self.tensor.pin_memory().to(target, non_blocking=True)
+        return self._copy.view(shape)
+
+    def nearby(self, shape):
+        """The tensor where it is if that is the host, else `to_read`."""
+        self._settle()
+        return self.tensor.view(shape) if self._is_on_host else self.to_read(shape)
+
     def numpy(self, shape):
         """The array, of `shape`, as NumPy; what is written to it is what layers see next."""
         self._settle()
+        self._copy = None
         view = self.live_view()
         if view is not None and view.shape == shape and self.tensor is not None:
             host = torch.from_numpy(view)
@@ -56,8 +81,8 @@ class Memory:
 
     def assign(self, tensor):
         """Take the values of `tensor`, whose storage may become this array's own."""
-        self._promise = None
-        if self.live_view() is not None and self.tensor is not None \
+        self._promise = self._copy = None
+        if self.live_view() is not None and self._is_on_host \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
             self.tensor.copy_(tensor.reshape(self.tensor.shape))
@@ -74,7 +99,7 @@ class Memory:
 
     def clear(self):
         """Make all values zero, at no cost unless a NumPy view shows them."""
-        self._promise = None
+        self._promise = self._copy = None
         if self.live_view() is None:
             self.tensor = None
         elif self.tensor is not None:
@@ -84,6 +109,7 @@ class Memory:
         """Keep the first `count` values, in the same memory, or start again with zeros."""
         if self._promise:
             self._promise = partial(_keep_and_resize, self._promise, count)
+        self._copy = None
         if self.tensor is not None:
             enough = self.tensor.numel() >= count
             self.tensor = self.tensor.contiguous().view(-1)[:count] if enough else None
@@ -96,6 +122,10 @@ class Memory:
             self._settle()
         else:
             self._view = None
+
+    @property
+    def _is_on_host(self):
+        return self.tensor is not None and self.tensor.device.type == "cpu"
 
     def _settle(self):
         promise, self._promise = self._promise, None
@@ -193,6 +223,17 @@ class Blob:
         return self._data.on_device(self._shape)
 
     @property
+    def data_to_read(self):
+        """`data` as a torch tensor on the current device that nobody may write to."""
+        return self._data.to_read(self._shape)
+
+    @property
+    def data_nearby(self):
+        """`data_to_read`, but on the host where the values are there: to look at them from
+        Python waits for no GPU."""
+        return self._data.nearby(self._shape)
+
+    @property
     def diff_tensor(self):
         """`diff` as a torch tensor on the current device."""
         return self._diff.on_device(self._shape)
@@ -228,6 +269,10 @@ class Blob:
     def add_diff(self, tensor):
         """Accumulate a gradient."""
         self._diff.add(tensor)
+
+    def clear_data(self):
+        """Set the values to zero, at no cost."""
+        self._data.clear()
 
     def clear_diff(self):
         """Set the gradient to zero."""

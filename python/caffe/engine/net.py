@@ -10,6 +10,7 @@ from ..errors import CaffeError, LayerError
 from . import debug
 from .building import Built
 from .by_number import ByNumber
+from .layers import TensorLayer
 from .net_weights import Weights
 
 
@@ -132,6 +133,8 @@ class Net(Built, Weights, ByNumber):
 
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
+        if (first, last) == (0, len(self.layers) - 1):
+            self._release()
         loss = 0.0
         elide = self.elide_padding and not self._is_watched and self._elision.covers(first)
         for number in range(first, last + 1):
@@ -151,6 +154,14 @@ class Net(Built, Weights, ByNumber):
                 debug.forward(self, number)
             self._call("after_forward", number)
         return loss
+
+    def _release(self):
+        """Let go of the last pass, so that memory is handed out in the same order every time and
+        does not fall to pieces."""
+        for layer, bottom, top in zip(self.layers, self._bottoms, self._tops):
+            if isinstance(layer, TensorLayer) and bottom:
+                layer.release(bottom, top)
+        self._elision.release()
 
     def _backward(self, last, first):
         self._elision.check(first, last, self._is_watched)

@@ -15,6 +15,7 @@ from . import debug, hdf5, rates, weights as binary
 from .net import Net
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
+PIECE = 1 << 17     # values of an array that are updated before the next ones
 
 _registry = {}
 
@@ -188,14 +189,13 @@ class Solver:
                 return
         for on_start, _ in self._callbacks:
             on_start()
-        display = self._logs and self._every(self.param.display)
-        self.net._debug = display and self.param.debug_info
+        self.net._debug = self._displays and self.param.debug_info
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss = loss + self.net._forward(0, len(self.net.layers) - 1)
             self.net._backward(len(self.net.layers) - 1, 0)
         self._record(loss / self.param.iter_size)
-        if display:
+        if self._displays:
             self._display()
         for _, on_gradients in self._callbacks:
             on_gradients()
@@ -226,6 +226,11 @@ class Solver:
     @property
     def _logs(self):
         return context.solver_rank() == 0
+
+    @property
+    def _displays(self):
+        """Whether this iteration is shown. Nothing else reads from the net, and waits for a GPU."""
+        return self._logs and self._every(self.param.display)
 
     # what the log shows
 
@@ -267,12 +272,13 @@ class Solver:
                 self._stopped = True
                 logger.info("Test interrupted.")
                 return
-            loss += float(net._forward(0, len(net.layers) - 1))
+            loss = loss + net._forward(0, len(net.layers) - 1)
             for name in net.outputs:
-                sums[name] = sums.get(name, 0.0) + net.blobs[name].data
+                sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", loss / passes)
-        self._show("Test", net, [(name, total / passes) for name, total in sums.items()])
+        self._show("Test", net, [(name, (total / passes).cpu().numpy())
+                                 for name, total in sums.items()])
 
     # updates
 
@@ -295,21 +301,30 @@ class Solver:
         """Update the weights from the gradients in `net.params`, which become the updates, and
         count the iteration."""
         rate = self.lr
-        if self._logs and self._every(self.param.display):
+        if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
         self.history = [h.to(context.device()) for h in self.history]
-        for number, (blob, spec) in enumerate(self.net._learnable):
-            data, diff = blob.data_tensor, blob.diff_tensor
-            if self.param.iter_size > 1:
-                diff.div_(self.param.iter_size)
-            self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
-            self.update(number, diff, rate * spec.lr_mult)
-            if self.net._debug:
-                debug.update(self.net, number)
-            data.sub_(diff)
+        for number, (_, spec) in enumerate(self.net._learnable):
+            for data, diff, *history in self._pieces(number):
+                if self.param.iter_size > 1:
+                    diff.div_(self.param.iter_size)
+                self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
+                self.update(diff, rate * spec.lr_mult, *history)
+                if self.net._debug:
+                    debug.update(self.net, number)
+                data.sub_(diff)
         self.net._elision.updated()
         self.iter += 1
+
+    def _pieces(self, number):
+        """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
+        blob, _ = self.net._learnable[number]
+        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net._learnable)]
+        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net._debug:
+            return [whole]
+        rows = max(1, PIECE * blob.shape[0] // blob.count)
+        return zip(*(array.split(rows) for array in whole))
 
     def _regularize(self, data, diff, decay):
         if decay:
@@ -322,14 +337,16 @@ class Solver:
             return
         diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
-        if norm > limit:
+        scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
+        for diff in diffs:
+            diff.mul_(scale)
+        if self._displays and scale < 1:        # the original says so in every iteration
             logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
-                        "factor %g", norm, limit, limit / norm)
-            for diff in diffs:
-                diff.mul_(limit / norm)
+                        "factor %g", norm, limit, scale)
 
-    def update(self, number, diff, rate):
-        """Turn the gradient `diff` of parameter `number` into what is subtracted, in place."""
+    def update(self, diff, rate, *history):
+        """Turn the gradient `diff` into what is subtracted, and its histories into those of the
+        next update, all in place. Elements do not depend on one another."""
         raise CaffeError(f"solver type '{self.param.type}' defines no update()")
 
     # snapshots

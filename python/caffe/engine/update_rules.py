@@ -1,7 +1,7 @@
 """The solver types: what each subtracts from a weight, given its gradient g and the rate lr.
 
-The regularised gradient comes in `diff`; what is subtracted is left there. Arrays that live from
-one update to the next stand in `self.history`, the first kind for all parameters, then the second.
+The regularised gradient comes in `diff`; what is subtracted is left there. A rule's histories live
+from one update to the next.
 """
 
 import math
@@ -14,8 +14,7 @@ from .solver import Solver, register_solver
 class SGDSolver(Solver):
     """Momentum SGD. V <- mu V + lr g; w <- w - V, the rate inside the history."""
 
-    def update(self, number, diff, rate):
-        history = self.history[number]
+    def update(self, diff, rate, history):
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
         diff.copy_(history)
 
@@ -24,8 +23,8 @@ class SGDSolver(Solver):
 class NesterovSolver(Solver):
     """V' = mu V + lr g; w <- w - ((1 + mu) V' - mu V) (Nesterov 1983, Sutskever et al. 2013)."""
 
-    def update(self, number, diff, rate):
-        history, momentum = self.history[number], self.param.momentum
+    def update(self, diff, rate, history):
+        momentum = self.param.momentum
         before = history.clone()
         history.mul_(momentum).add_(diff, alpha=rate)
         diff.copy_(history).mul_(1 + momentum).sub_(before, alpha=momentum)
@@ -44,8 +43,8 @@ class WithoutMomentum(Solver):
 class AdaGradSolver(WithoutMomentum):
     """H <- H + g^2; w <- w - lr g / (sqrt(H) + delta) (Duchi et al. 2011)."""
 
-    def update(self, number, diff, rate):
-        history = self.history[number].addcmul_(diff, diff)
+    def update(self, diff, rate, history):
+        history.addcmul_(diff, diff)
         diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
 
 
@@ -59,9 +58,9 @@ class RMSPropSolver(WithoutMomentum):
             raise CaffeError(f"{self._source}: expected rms_decay in [0, 1), "
                              f"got {self.param.rms_decay:g}")
 
-    def update(self, number, diff, rate):
+    def update(self, diff, rate, history):
         decay = self.param.rms_decay
-        history = self.history[number].mul_(decay).addcmul_(diff, diff, value=1 - decay)
+        history.mul_(decay).addcmul_(diff, diff, value=1 - decay)
         diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
 
 
@@ -72,10 +71,9 @@ class AdaDeltaSolver(Solver):
 
     histories = 2
 
-    def update(self, number, diff, rate):
+    def update(self, diff, rate, gradients, updates):
         mu, delta = self.param.momentum, self.param.delta
-        gradients = self.history[number].mul_(mu).addcmul_(diff, diff, value=1 - mu)
-        updates = self.history[number + len(self.history) // 2]
+        gradients.mul_(mu).addcmul_(diff, diff, value=1 - mu)
         diff.mul_(((updates + delta) / (gradients + delta)).sqrt_())
         updates.mul_(mu).addcmul_(diff, diff, value=1 - mu)
         diff.mul_(rate)
@@ -89,10 +87,9 @@ class AdamSolver(Solver):
 
     histories = 2
 
-    def update(self, number, diff, rate):
+    def update(self, diff, rate, first, second):
         beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
-        first = self.history[number].mul_(beta1).add_(diff, alpha=1 - beta1)
-        second = self.history[number + len(self.history) // 2]
+        first.mul_(beta1).add_(diff, alpha=1 - beta1)
         second.mul_(beta2).addcmul_(diff, diff, value=1 - beta2)
         correction = math.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
         diff.copy_(first).mul_(rate * correction).div_(second.sqrt().add_(self.param.delta))

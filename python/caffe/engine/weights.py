@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ..errors import WeightsError
-from ..files import replacing
+from ..files import write_whole
 from ..proto import caffe_pb2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -41,14 +41,13 @@ def write_caffemodel(path, net_param, layers, diffs=False):
     header = caffe_pb2.NetParameter()
     header.CopyFrom(net_param)
     del header.layer[:]
-    with replacing(path) as file:
-        file.write(header.SerializeToString())
-        for spec, layer in zip(net_param.layer, layers):
-            pieces = [spec.SerializeToString()]
-            for blob in layer.blobs:
-                pieces += _message(_LAYER_BLOBS,
-                                   _blob_pieces(blob.data, blob.diff if diffs else None))
-            file.writelines(_message(_LAYER, pieces))
+    pieces = [header.SerializeToString()]
+    for spec, layer in zip(net_param.layer, layers):
+        own = [spec.SerializeToString()]
+        for blob in layer.blobs:
+            own += _message(_LAYER_BLOBS, _blob_pieces(blob.data, blob.diff if diffs else None))
+        pieces += _message(_LAYER, own)
+    write_whole(path, pieces)
 
 
 def read_solverstate(path):
@@ -67,10 +66,10 @@ def read_solverstate(path):
 
 def write_solverstate(path, state, history):
     """Write a SolverState with `history`, a list of arrays, to `path`."""
-    with replacing(path) as file:
-        file.write(state.SerializeToString())
-        for array in history:
-            file.writelines(_message(_STATE_HISTORY, _blob_pieces(array)))
+    pieces = [state.SerializeToString()]
+    for array in history:
+        pieces += _message(_STATE_HISTORY, _blob_pieces(array))
+    write_whole(path, pieces)
 
 
 def read_blobproto(path):

@@ -59,6 +59,11 @@ class Elision:
         self._ran[number].forward()
         return True
 
+    def release(self):
+        """Let go of what the last pass left in the smaller blobs."""
+        for run in self._runs.values():
+            run.release()
+
     def _prepare(self):
         """Have a Run for each layer that leaves rows out, for the data's present sizes."""
         sizes = tuple(self._net._bottoms[number][0].shape[2:] for number in self._begins)

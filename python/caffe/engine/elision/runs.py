@@ -48,6 +48,11 @@ class Run:
         for blob, compute in self.whole():
             blob.data_later(compute)
 
+    def release(self):
+        """Let go of the values that the last forward pass left."""
+        for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
+            blob.clear_data()
+
     def whole(self):
         """(blob, function that computes its values) for each of the net's own tops."""
         return [(blob, partial(_spread_data, small, self._step.top))
@@ -96,6 +101,13 @@ class RunApart:
                 layer.forward(bottom, top)
         for blob, compute in self.whole():
             blob.data_later(compute)
+
+    def release(self):
+        for layer, bottom, top in self._twice():
+            layer.release(bottom, top)
+        for bottom in self._bottoms:
+            for blob in bottom.pieces:
+                blob.clear_data()
 
     def whole(self):
         return [(blob, partial(_paste_data, pieces, self._step))

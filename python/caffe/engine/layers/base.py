@@ -74,8 +74,12 @@ class TensorLayer(Layer):
         """The tops' shapes, given the list of the bottoms'. Default: a top each like bottom 0."""
         return [bottom[0]] * len(self.layer_param.top)
 
+    def check(self, bottom):
+        """Raises the layer's error for values that `compute` cannot use. Called before each."""
+
     def compute(self, *bottom):
-        """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`."""
+        """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
+        which it may change in place."""
         raise LayerError(f"layer type '{self.type}' defines no compute()")
 
     def error(self, message):
@@ -94,9 +98,10 @@ class TensorLayer(Layer):
         self._bottom_shapes = None
 
     def forward(self, bottom, top):
+        self.check(bottom)
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
-        self._inputs = _leaves((blob.data_tensor.clone() if blob in top and blob.is_viewed
-                                else blob.data_tensor for blob in bottom), self.propagate_down)
+        self._inputs = _leaves((blob.data_to_read.clone() if blob in top and blob.is_viewed
+                                else blob.data_to_read for blob in bottom), self.propagate_down)
         self.weights = _leaves((blob.data_tensor for blob in self.blobs),
                                self.param_propagate_down)
         with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
@@ -112,6 +117,13 @@ class TensorLayer(Layer):
         for blob, tensor in zip(top, outputs):
             copied = _storage(tensor) in given and blob not in bottom
             blob.set_data(tensor.detach().clone() if copied else tensor.detach())
+
+    def release(self, bottom, top):
+        """Let go of what the last forward pass left, before the next one makes it anew."""
+        self._inputs = self._edges = self.weights = ()
+        for blob in top:
+            if blob not in bottom and not blob.is_viewed:
+                blob.clear_data()
 
     def _outputs(self):
         """What `compute` gives, a tuple of float32 tensors."""

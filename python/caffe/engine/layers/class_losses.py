@@ -45,7 +45,7 @@ class InfogainLoss(OverClasses):
 
     def compute(self, scores, labels, *given):
         matrix, = given or (self.file.to(scores.device),)
-        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        index, counts = self.indices(scores, labels)
         rows = matrix.reshape((scores.shape[self.axis],) * 2)[index.squeeze(self.axis)]
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
         return self.with_probability(
@@ -79,6 +79,10 @@ class OneForEach(Labelled):
     loss = True
     tops = (1, 1)
     no_gradient = (1,)
+    axis = 1
+
+    def classes(self, scores):
+        return math.prod(scores[1:])
 
     def shapes(self, bottom):
         scores, labels = bottom
@@ -89,7 +93,7 @@ class OneForEach(Labelled):
 
     def compute(self, scores, labels):
         rows = scores.reshape(len(scores), math.prod(scores.shape[1:]))
-        index, _ = self.indices(rows, labels, 1, None)
+        index, _ = self.indices(rows, labels)
         return self.losses(rows, index).sum() / len(rows)
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from .axes import canonical_axis
 from .base import TensorLayer, register
+from .product import linear
 
 
 class Window(TensorLayer):
@@ -131,10 +132,9 @@ class Convolution(Sliding):
         weight, bias = (*self.weights, None)[:2]
         windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         batch, values, places = windows.shape
-        y = weight.flatten(1) @ windows.movedim(0, 1).reshape(values, batch * places)
-        if bias is not None:
-            y = y + bias[:, None]
-        return y.view(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
+        rows = windows.movedim(0, 1).reshape(values, batch * places).t()
+        y = linear(rows, weight.flatten(1), bias).t()
+        return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
 
 
 @register("Deconvolution")

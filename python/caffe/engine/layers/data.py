@@ -49,7 +49,7 @@ class Batches(Source):
             self.prefetch = Prefetch(_batches(self.samples(), self.settings().batch_size),
                                      self.layer_param.data_param.prefetch)
         for blob, array in zip(top, self.prefetch.next()):
-            blob.set_data(torch.from_numpy(array).to(context.device()))
+            blob.set_data(torch.from_numpy(array))
 
 
 def _batches(samples, size):
@@ -161,5 +161,5 @@ class MemoryData(Source):
             raise self.error("has no arrays yet; give them with Net.set_input_arrays")
         part = slice(self.position, self.position + self.size)
         for blob, array in zip(top, self.arrays):
-            blob.set_data(torch.tensor(array[part], device=context.device()))
+            blob.set_data(torch.tensor(array[part]))
         self.position = part.stop % len(self.arrays[0])

@@ -80,7 +80,7 @@ class HDF5Data(Source):
             if any(array.shape[1:] != arrays[0].shape[1:] for array in arrays):
                 raise self.error(f"rows of dataset '{name}' differ in shape from file to file: "
                                  f"{[array.shape[1:] for array in arrays]}")
-            blob.set_data(torch.from_numpy(np.concatenate(arrays)).to(context.device()))
+            blob.set_data(torch.from_numpy(np.concatenate(arrays)))
 
     def _rows(self, most):
         """The numbers of the next rows of this solver, at most `most`, from one file."""

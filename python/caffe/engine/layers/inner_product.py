@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from .axes import canonical_axis, checked_indices
 from .base import TensorLayer, register
+from .product import linear
 
 
 @register("InnerProduct")
@@ -39,7 +40,8 @@ class InnerProduct(TensorLayer):
         weight, bias = (*self.weights, None)[:2]
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
-        return F.linear(x.reshape(x.shape[:self.axis] + (self.inputs,)), weight, bias)
+        y = linear(x.reshape(-1, self.inputs), weight, bias)
+        return y.view(x.shape[:self.axis] + (self.outputs,))
 
 
 @register("Embed")

@@ -48,9 +48,11 @@ class Normalized(TensorLayer):
 
 
 class Labelled(TensorLayer):
-    """Scores with the classes on `axis`, and labels, one for each position of the other axes."""
+    """Scores with the classes on `axis`, and labels, one for each position of the other axes;
+    those equal to `ignore` do not count."""
 
     bottoms, tops = (2, 2), (1, 2)
+    ignore = None
 
     def check_labels(self, scores, labels, axis):
         """Raises the layer's error unless there is one label for each position."""
@@ -65,22 +67,38 @@ class Labelled(TensorLayer):
             raise self.error(f"expected scores and labels of one batch size, "
                              f"got {scores} and {labels}")
 
-    def indices(self, scores, labels, axis, ignore):
+    def classes(self, scores):
+        """The number of classes, for scores of that shape."""
+        return scores[self.axis]
+
+    def check(self, bottom):
+        """Raises the layer's error if a label is no class and does not equal `ignore`.
+
+        A GPU is waited for only where the labels were computed on it.
+        """
+        scores, labels = bottom[0].shape, bottom[1].data_nearby
+        index, _ = self._counted(labels)
+        for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
+            if not 0 <= label < self.classes(scores):
+                label = label if labels.isfinite().all() else "NaN or infinite"
+                raise self.error(f"label {label} is outside [0, {self.classes(scores) - 1}]"
+                                 + ("" if self.ignore is None
+                                    else f" and not ignore_label {self.ignore}"))
+
+    def indices(self, scores, labels):
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.
 
-        Labels equal to `ignore` (None: no label) do not count, and become 0. Raises the layer's
-        error if another is no class.
+        Labels equal to `ignore` do not count, and become 0.
         """
-        shape = scores.shape
-        index = labels.long().reshape(shape[:axis] + (1,) + shape[axis + 1:])
-        counts = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
-        index = index.masked_fill(~counts, 0)
-        for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
-            if not 0 <= label < shape[axis]:
-                label = label if labels.isfinite().all() else "NaN or infinite"
-                raise self.error(f"label {label} is outside [0, {shape[axis] - 1}]"
-                                 + ("" if ignore is None else f" and not ignore_label {ignore}"))
-        return index, counts
+        shape = list(scores.shape)
+        shape[self.axis] = 1
+        return self._counted(labels.reshape(shape))
+
+    def _counted(self, labels):
+        index = labels.long()
+        counts = (torch.ones_like(index, dtype=torch.bool) if self.ignore is None
+                  else index != self.ignore)
+        return index.masked_fill(~counts, 0), counts
 
 
 class OverClasses(Normalized, Labelled):
@@ -110,7 +128,7 @@ class SoftmaxWithLoss(OverClasses):
     """-log(probability of the label) after a softmax over the classes."""
 
     def compute(self, scores, labels):
-        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        index, counts = self.indices(scores, labels)
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
         return self.with_probability(
             *SoftmaxLoss.apply(scores, index, counts, self.axis, divisor))
@@ -162,7 +180,7 @@ class Accuracy(Labelled):
         return [(), (scores[axis],)][:len(self.layer_param.top)]
 
     def compute(self, scores, labels):
-        index, counts = self.indices(scores, labels, self.axis, self.ignore)
+        index, counts = self.indices(scores, labels)
         rank = (scores >= scores.gather(self.axis, index)).sum(self.axis, keepdim=True)
         right = counts & (rank <= self.layer_param.accuracy_param.top_k)
         accuracy = right.sum().to(scores.dtype) / counts.sum().clamp(min=1)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ...context import TRAIN
 from ...proto.caffe_pb2 import PoolingParameter
 from .base import TensorLayer, register
+from .max_pooling import largest, suits
 
 LOWEST = torch.finfo(torch.float32).min
 MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParameter.STOCHASTIC
@@ -36,7 +37,7 @@ class Windows:
     def maximum(self, x):
         """The maximum of each window, and its index y * width + x: of equals that of the first,
         -1 for a window without any of the image."""
-        if self._torch_agrees(x.shape[2:]):
+        if self.torch_agrees(x.shape[2:]):
             return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up,
                                 return_indices=True)
         padded = self._padded(x, LOWEST)
@@ -47,7 +48,7 @@ class Windows:
 
     def average(self, x):
         """The average over the part of each window inside the padded image."""
-        if self._torch_agrees(x.shape[2:]):
+        if self.torch_agrees(x.shape[2:]):
             return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up)
         sums = F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1)
         lengths = []
@@ -78,7 +79,7 @@ class Windows:
         windows = self._padded(x, 0).unfold(2, height, down).unfold(3, width, right)
         return windows.flatten(4)
 
-    def _torch_agrees(self, image):
+    def torch_agrees(self, image):
         """torch allows a pad of half the kernel, and has no windows without any of the image."""
         return all(2 * pad <= k and (count - 1) * s < n + pad for n, k, s, pad, (count, _)
                    in zip(image, self.kernel, self.stride, self.pad, self.spans(image)))
@@ -111,7 +112,7 @@ class Pool(TensorLayer):
     def pooled(self, windows, method, x):
         """One value for each window."""
         if method == MAX:
-            return windows.maximum(x)[0]
+            return largest(x, windows) if suits(x, windows) else windows.maximum(x)[0]
         if method == AVE:
             return windows.average(x)
         return windows.drawn(x) if self.phase == TRAIN else windows.expected(x)

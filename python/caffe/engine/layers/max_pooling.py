@@ -1,0 +1,66 @@
+"""The maximum of each window, from slices of the image: torch's own goes value by value."""
+
+import torch
+import torch.nn.functional as F
+
+LARGEST_KERNEL = 3      # slices are read once for each place in the window
+
+
+def suits(x, windows):
+    """Whether `largest` can compute, and is faster than torch: on a CPU, without padding."""
+    return (x.device.type == "cpu" and not any(windows.pad) and x.numel()
+            and max(windows.kernel) <= LARGEST_KERNEL and windows.torch_agrees(x.shape[2:])
+            and not torch.compiler.is_compiling()
+            and (not x.requires_grad or windows.kernel == windows.stride == (2, 2) and windows.up))
+
+
+def largest(x, windows):
+    """The maximum of each of `windows` on x (N, C, H, W); its gradient goes to the first of
+    equals. See `suits`."""
+    if x.requires_grad:
+        return _Halved.apply(x)
+    counts = [count for count, _ in windows.spans(x.shape[2:])]
+    for axis in (3, 2):
+        x = _along(x, axis, windows.kernel[axis - 2], windows.stride[axis - 2], counts[axis - 2])
+    return x
+
+
+def _along(x, axis, kernel, stride, count):
+    """Along one axis, where the last windows may reach beyond the image."""
+    starts = [slice(None)] * axis + [slice(0, None, stride)]
+    y = x[tuple(starts)].narrow(axis, 0, count).clone()
+    for place in range(1, kernel):
+        starts[axis] = slice(place, place + stride * (count - 1) + 1, stride)
+        values = x[tuple(starts)]
+        part = y.narrow(axis, 0, values.shape[axis])
+        torch.maximum(part, values, out=part)
+    return y
+
+
+class _Halved(torch.autograd.Function):
+    """Windows of 2 x 2 that touch. The indices of the maxima, for torch's backward, are made
+    there: until then a byte or two for each do."""
+
+    @staticmethod
+    def forward(ctx, x):
+        height, width = x.shape[2:]
+        even = F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf)
+        left, right = even[..., ::2], even[..., 1::2]
+        rows = torch.maximum(left, right)
+        upper, lower = rows[:, :, ::2], rows[:, :, 1::2]
+        is_right, is_lower = right > left, lower > upper
+        # whether it is right in the row where the maximum is
+        of_upper, of_lower = is_right[:, :, ::2], is_right[:, :, 1::2]
+        is_right = (of_upper ^ of_lower).bitwise_and_(is_lower).bitwise_xor_(of_upper)
+        ctx.save_for_backward(x, is_lower, is_right)
+        return torch.maximum(upper, lower)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, is_lower, is_right = ctx.saved_tensors
+        height, width = x.shape[2:]
+        first = torch.arange(0, height, 2)[:, None] * width + torch.arange(0, width, 2)
+        index = is_lower.long().mul_(width).add_(is_right.long()).add_(first)
+        return torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient.contiguous(), x, [2, 2], [2, 2], [0, 0], [1, 1], True, index)

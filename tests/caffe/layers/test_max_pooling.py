@@ -1,0 +1,48 @@
+"""Maxima from slices are those of torch's own pooling, and so are their gradients."""
+
+import pytest
+import torch
+from caffe.engine.layers.max_pooling import largest, suits
+from caffe.engine.layers.pooling import Windows
+
+SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]
+
+
+def image(size, kind):
+    torch.manual_seed(3)
+    if kind == "ties":
+        return torch.randint(-2, 2, (2, 3, *size)).float()
+    values = torch.randn(2, 3, *size)
+    return values.where(values < 1, -torch.inf) if kind == "infinite" else values
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "infinite"])
+@pytest.mark.parametrize("size", SIZES)
+def test_halved(size, kind):
+    windows = Windows((2, 2), (2, 2), (0, 0))
+    x = image(size, kind).requires_grad_()
+    assert suits(x, windows)
+    y, expected = largest(x, windows), torch.nn.functional.max_pool2d(x, 2, ceil_mode=True)
+    slope = torch.randn(y.shape)
+    assert torch.equal(y, expected) and torch.equal(largest(x.detach(), windows), expected)
+    assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, expected)))
+
+
+@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("kernel, stride", [((3, 3), (2, 2)), ((3, 2), (1, 3)), ((1, 3), (2, 1)),
+                                            ((2, 2), (3, 3))])
+@pytest.mark.parametrize("size", SIZES[1:3] + SIZES[-1:])
+def test_any_small_window(size, kernel, stride, up):
+    windows = Windows(kernel, stride, (0, 0), up)
+    x = image(size, "ties")
+    assert suits(x, windows) == windows.torch_agrees(size)
+    if suits(x, windows):
+        assert torch.equal(largest(x, windows), windows.maximum(x)[0])
+
+
+def test_what_is_not_a_number_stays_so():
+    x = image((6, 6), "normal")
+    x[0, 0, 2, 3] = torch.nan
+    windows = Windows((2, 2), (2, 2), (0, 0))
+    for values in (largest(x, windows), largest(x.clone().requires_grad_(), windows)):
+        assert values[0, 0, 1, 1].isnan() and values.isnan().sum() == 1

@@ -1,0 +1,33 @@
+"""Products with a matrix of weights."""
+
+import pytest
+import torch
+from caffe.engine.layers.product import linear
+
+
+@pytest.mark.parametrize("rows, inputs, outputs", [(1, 3, 2), (5, 40, 7), (64, 128, 96)])
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("laid", ["plain", "transposed"])
+def test_product_and_gradients(rows, inputs, outputs, with_bias, laid):
+    def matrix(*shape):
+        values = torch.randn(shape[::-1]).t() if laid == "transposed" else torch.randn(shape)
+        return values.requires_grad_()
+
+    x, weight = matrix(rows, inputs), matrix(outputs, inputs)
+    bias = torch.randn(outputs, requires_grad=True) if with_bias else None
+    given = [value for value in (x, weight, bias) if value is not None]
+    exact = [value.detach().double().requires_grad_() for value in given]
+    slope = matrix(rows, outputs).detach()
+    y = linear(x, weight, bias)
+    expected = torch.nn.functional.linear(*exact)
+    torch.testing.assert_close(y, expected.float(), rtol=1e-5, atol=1e-5)
+    for mine, other in zip(torch.autograd.grad(y, given, slope),
+                           torch.autograd.grad(expected, exact, slope.double())):
+        torch.testing.assert_close(mine, other.float(), rtol=1e-5, atol=1e-4)
+
+
+def test_no_gradient_is_made_that_nobody_wants():
+    x, weight = torch.randn(3, 4), torch.randn(2, 4, requires_grad=True)
+    linear(x, weight).sum().backward()
+    assert x.grad is None
+    torch.testing.assert_close(weight.grad, x.sum(0).expand(2, 4))
