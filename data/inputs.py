@@ -3,6 +3,7 @@
 import numpy as np
 from hha import convert
 from nyud_layers import log_depth, subtract_hha_mean
+from PIL import Image
 from seg_files import read_depth, read_hha, subtract_mean
 
 CHANNELS = {"color": 3, "depth": 1, "hha": 3}
@@ -53,7 +54,7 @@ class Inputs:
             array = READERS[kind, option](file)
         except FileNotFoundError:
             raise InputError(f"{file}: no such file, the {option} of {path}") from None
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{file}: {error}") from None
         height, width = array.shape[1:]
         if (width, height) != image.size:
