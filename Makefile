@@ -6,13 +6,14 @@ DEVICE ?= --gpu 0
 
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
 	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
-	nyud-fcn32s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s pascalcontext-fcn32s \
-	pascalcontext-fcn16s pascalcontext-fcn8s
+	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
+	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
+RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity analysis bench bench-quick data-voc \
-	data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo NAME-released clean \
-	$(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(EXPERIMENTS:=-released)
+.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick \
+	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
@@ -48,9 +49,12 @@ test-slow: .venv/done  ## run the tests that train for minutes
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
 
-# those that train: .venv/bin/python -m analysis stages (or recipes, interpolation, ...)
+# one that trains: .venv/bin/python -m analysis cues (or sampling, balancing, ...)
 analysis: .venv/done  ## the paper's analyses that train nothing, about a minute
 	@.venv/bin/python -m analysis upper-bound stitch timing
+
+claims: .venv/done  ## the paper's claims in miniature, over three seeds (hours)
+	@.venv/bin/python -m analysis stages fusion recipes interpolation
 
 bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
 	@.venv/bin/python benchmarks/bench.py
@@ -78,8 +82,6 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python data/download.py $@
-
-RELEASED = $(filter-out %-fixed %-googlenet %-color-d,$(EXPERIMENTS))
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
@@ -114,6 +116,7 @@ nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)
 nyud-fcn32s-color-hha:  ## ... on colour and HHA in two nets (late fusion)
+nyud-fcn16s-color-hha:  ## ... then FCN-16s
 siftflow-fcn32s:  ## FCN-32s on SIFT Flow, semantic and geometric classes
 siftflow-fcn16s:  ## ... then FCN-16s
 siftflow-fcn8s:  ## ... then FCN-8s

@@ -1,6 +1,6 @@
 """Segment images.
 
-    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N]
+    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N] [--depth PATH] [--hha PATH]
                     [--experiment RUN | --net deploy.prototxt --weights W]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
@@ -10,6 +10,11 @@ the name becomes NAME_2, NAME_3, ... An image that fails does not stop the other
 
 Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s), a stage of the
 demo (voc-fcn8s-demo) or the folder of a run; the default is the newest trained one under build/.
+
+A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
+millimetres, or --hha, as data/hha.py writes it, of the same size. What the net takes, and the mean
+of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
+less ILSVRC's mean.
 """
 
 import argparse
@@ -19,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nets.source import MEAN
+from class_names import NYUD, PASCALCONTEXT, SIFTFLOW
+from inputs import CHANNELS, Inputs
 from palette import VOC_CLASSES, label_image, overlay, read_class_names, shares
 from seg_files import read_photograph
 from solvers import runs
@@ -36,16 +42,17 @@ def main():
     args = parse()
     failures = 0
     with report_errors():
-        net, weights, mean = choose_net(args)
+        net, weights, takes = choose_net(args)
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)
         if not any(path.is_file() for path in images):
             raise InferError(f"no image in {', '.join(map(str, args.images))}")
+        inputs = choose_inputs(takes, args, images)
         args.output.mkdir(parents=True, exist_ok=True)
-        segment = Segmenter(net, weights, mean, args)
+        segment = Segmenter(net, weights, takes.kinds, args)
         for path, stem in name_outputs(images, args.output):
             try:
-                process(path, args.output / stem, segment)
+                process(path, args.output / stem, inputs, segment)
             except (RuntimeError, OSError) as error:
                 failures += 1
                 print(f"error: {error}", file=sys.stderr)
@@ -62,16 +69,20 @@ def parse():
                         help="default: the newest trained one under build/")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("--depth", type=Path, metavar="PATH",
+                        help="a PNG file of the depth, or a folder of them named as the images")
+    parser.add_argument("--hha", type=Path, metavar="PATH",
+                        help="the same of HHA (default: computed from the depth)")
     parser.add_argument("-o", "--output", type=Path, default=runs.BUILD / "infer",
                         help="folder for the results (default build/infer)")
     add_device(parser)
     return parser.parse_args()
 
 
-def process(path, output, segment):
+def process(path, output, inputs, segment):
     """Segment one image: write OUTPUT.png and OUTPUT_overlay.png, print the shares."""
     image = read_image(path)
-    label = segment(image)
+    label = segment(inputs.read(path, image))
     write(label_image(label), Path(f"{output}.png"))
     write(overlay(image, label, segment.names), Path(f"{output}_overlay.png"))
     print(f"{path} -> {output}.png")
@@ -83,19 +94,19 @@ def process(path, output, segment):
 # the net
 
 def choose_net(args):
-    """(deploy prototxt, caffemodel, mean): those given with ILSVRC's mean, or a run's with its
-    newest snapshot."""
+    """(deploy prototxt, caffemodel, Images that it takes): those given, or a run's with its newest
+    snapshot."""
     if (args.net is None) != (args.weights is None):
         raise InferError("--net and --weights go together")
     if args.net and args.experiment:
         raise InferError("give --experiment, or --net and --weights")
     if args.net is None:
         run = runs.find(args.experiment) if args.experiment else newest_run()
-        return run.prototxt("deploy"), run.newest_weights(), run.mean()
+        return run.prototxt("deploy"), run.newest_weights(), run.images()
     for path in (args.net, args.weights):
         if not path.is_file():
             raise InferError(f"{path}: no such file")
-    return args.net, args.weights, MEAN
+    return args.net, args.weights, runs.Run(args.net.parent).images()
 
 
 def newest_run():
@@ -107,18 +118,30 @@ def newest_run():
     return max(trained, key=lambda run: run.newest_weights().stat().st_mtime)
 
 
+def choose_inputs(takes, args, images):
+    """The Inputs of a net, from the files that the command line names beside the images."""
+    files = {"depth": args.depth, "hha": args.hha}
+    for option, path in files.items():
+        if path and not path.is_dir() and len(images) > 1:
+            raise InferError(f"--{option} {path}: {len(images)} images take a folder of files with "
+                             "their names")
+    return Inputs(*takes, files)
+
+
 class Segmenter:
-    """A net that turns an RGB image into a label array; `names` are those of its classes.
+    """A net that turns images into a label array; `names` are those of its classes.
 
     Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
     """
 
-    def __init__(self, net, weights, mean, device):
+    def __init__(self, net, weights, kinds, device):
         set_device(device)
-        self.net, self.path, self.mean = load_net(net, weights), net, np.float32(mean)
-        if list(self.net.inputs) != ["data"]:
-            raise InferError(f"{net}: expected a deploy prototxt with the one input 'data', its "
-                             f"inputs are {list(self.net.inputs)}")
+        self.net, self.path = load_net(net, weights), net
+        inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
+        if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
+            raise InferError(f"{net}: its inputs have the channels {inputs}, it should take "
+                             f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
+                             "a deploy prototxt?")
         scores = [name for name in self.net.blobs
                   if name == "score" or name in self.net.outputs and name.startswith("score_")]
         if not scores:
@@ -129,29 +152,36 @@ class Segmenter:
             raise InferError(f"{net}: {classes} classes, a palette image holds 256")
         self.names = class_names(net, classes)
 
-    def __call__(self, image):
-        """uint8 classes (height, width) of an RGB image, by one forward pass at its size."""
-        data = np.asarray(image)[..., ::-1].astype(np.float32) - self.mean
-        blob = self.net.blobs["data"]
-        blob.reshape(1, 3, *data.shape[:2])
-        blob.data[0] = data.transpose(2, 0, 1)
+    def __call__(self, arrays):
+        """uint8 classes (height, width), by one forward pass at the size of the images.
+
+        arrays : float32 (channels, height, width), one for each input of the net
+        """
+        for name, array in zip(self.net.inputs, arrays):
+            blob = self.net.blobs[name]
+            blob.reshape(1, *array.shape)
+            blob.data[0] = array
         self.net.forward()
-        score = self.net.blobs[self.blob].data
-        if score.shape[2:] != data.shape[:2]:
+        score, size = self.net.blobs[self.blob].data, arrays[0].shape[1:]
+        if score.shape[2:] != size:
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
-                             f"image of {data.shape[:2]}; is it a deploy prototxt?")
+                             f"image of {size}; is it a deploy prototxt?")
         return score[0].argmax(0).astype(np.uint8)
 
 
 def class_names(net, count):
-    """From classes.txt beside the prototxt; else VOC's for 21 classes; else numbers."""
+    """From classes.txt beside the prototxt; else those of the paper's dataset with as many; else
+    numbers."""
     path = Path(net).with_name("classes.txt")
     if path.exists():
         try:
             return read_class_names(path, count)
         except ValueError as error:
             raise InferError(error) from None
-    return VOC_CLASSES if count == len(VOC_CLASSES) else [f"class{i}" for i in range(count)]
+    for names in (VOC_CLASSES, NYUD, SIFTFLOW, PASCALCONTEXT):
+        if len(names) == count:
+            return names
+    return [f"class{i}" for i in range(count)]
 
 
 # images

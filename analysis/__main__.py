@@ -10,7 +10,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from solvers.command import add_device, positive, report_errors, set_device
+from solvers.command import add_device, positive, report_errors, seed, set_device
 from solvers.runs import BUILD
 
 QUICK = ("upper-bound", "stitch", "timing")
@@ -33,7 +33,7 @@ def parse(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *TRAINING),
                         help=f"{', '.join(QUICK)}; those that train: {', '.join(TRAINING)}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED",
+    parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="SEED",
                         help="of the data, of those that train (default 0 1 2)")
     parser.add_argument("-o", "--output", type=Path, default=BUILD / "analysis",
                         help="default build/analysis")

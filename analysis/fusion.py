@@ -1,15 +1,18 @@
 """Colour and depth (CVPR, section 5, NYUDv2): colour alone, HHA alone, colour and depth in one
-net (early fusion), and the scores of a colour and an HHA net averaged (late fusion).
+net (early fusion), and the scores of a colour and an HHA net averaged (late fusion), then at
+stride 16.
 
-The miniatures of these experiments.
+The miniatures of these experiments. The paper's figures are its table 4.
 """
 
 from analysis.variants import Variant, compare, ordered, trained
+from solvers.experiments import EXPERIMENTS
 
-INPUTS = {"late": "nyud-fcn32s-color-hha", "early": "nyud-fcn32s-color-d",
-          "colour": "nyud-fcn32s-color", "HHA": "nyud-fcn32s-hha"}
+INPUTS = {"late, 16s": "nyud-fcn16s-color-hha", "late": "nyud-fcn32s-color-hha",
+          "early": "nyud-fcn32s-color-d", "colour": "nyud-fcn32s-color", "HHA": "nyud-fcn32s-hha"}
 
 
 def run(options):
-    variants = {name: Variant(trained(experiment)) for name, experiment in INPUTS.items()}
-    compare(variants, [ordered("late", "colour"), ordered("late", "HHA")], options)
+    variants = {name: Variant(trained(experiment), EXPERIMENTS[experiment].published.split()[-1])
+                for name, experiment in INPUTS.items()}
+    compare(variants, [ordered("late, 16s", "late", "colour"), ordered("late", "HHA")], options)

@@ -1,4 +1,4 @@
-"""Upper bounds of mean IU for predictions at reduced resolution (PAMI, on upper bounds of IU).
+"""Upper bounds of mean IU for predictions at reduced resolution (CVPR on arXiv, appendix A).
 
 Ground truth is reduced by a factor, to the class at the centre of each cell, and restored by
 repetition; the result is scored as if a net had predicted it. Void pixels first take the class of
@@ -20,7 +20,7 @@ from palette import VOID
 from solvers.metrics import Scores, confusion
 
 FACTORS = (128, 64, 32, 16, 8, 4)
-RECALLED = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))    # from the text of PAMI
+PAPER = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))
 VOC = ROOT / "data" / "pascal" / "VOC2011"
 SPLITS = ("seg11valid", "val")      # the first of them that a folder has
 
@@ -29,12 +29,12 @@ def run(options):
     folder = options.data or (VOC if VOC.exists() else generated(options.directory))
     labels = list(read_labels(folder))
     print(f"{folder}: {len(labels)} labels\n\n{'reduced by':>10}{'mean IU':>10}"
-          f"{'PAMI, recalled':>17}")
+          f"{'paper':>10}")
     for factor in FACTORS:
         print(f"{factor:>10}{100 * upper_bound(labels, factor).mean_iu:>10.1f}"
-              f"{RECALLED[factor]:>17.1f}")
+              f"{PAPER[factor]:>10.1f}")
     if folder != VOC:
-        print("\nPAMI's figures are for PASCAL VOC 2011 val, which these labels are not.")
+        print("\nThe paper's figures are for a subset of PASCAL VOC 2011 val.")
 
 
 def generated(directory):

@@ -12,7 +12,7 @@ SIFTFLOW = (
     "desert", "door", "fence", "field", "grass", "moon", "mountain", "person", "plant", "pole",
     "river", "road", "rock", "sand", "sea", "sidewalk", "sign", "sky", "staircase", "streetlight",
     "sun", "tree", "window")
-SIFTFLOW_GEOMETRIC = ("geometric 1", "geometric 2", "geometric 3")      # as in its GeoLabels
+SIFTFLOW_GEOMETRIC = ("sky", "horizontal", "vertical")
 
 # Mottaghi et al., CVPR 2014: 59 classes, after the background
 PASCALCONTEXT = (

@@ -280,7 +280,10 @@ def command(description, generate):
     for name, argument in list(inspect.signature(generate).parameters.items())[1:]:
         parser.add_argument(f"--{name}", type=int, default=argument.default,
                             help=f"default {argument.default}")
-    generate(**vars(parser.parse_args()))
+    try:
+        generate(**vars(parser.parse_args()))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

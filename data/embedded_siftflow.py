@@ -17,12 +17,13 @@ from functools import partial
 
 import numpy as np
 import scipy.io
+from class_names import SIFTFLOW_GEOMETRIC
 from embedded import (BACKGROUND_CONTRAST, CLASSES, OUTLINES, SHAPES, TEXTURES, VOID_WIDTH, command,
                       cover, expose, place, publish, save_jpeg, surface, weave, write_split)
 from splits import SIFTFLOW_CATEGORIES as CATEGORIES
 
 SEMANTIC = ("sky", "house", "ground", *CLASSES[1:])
-GEOMETRIC = ("sky", "horizontal", "vertical")
+GEOMETRIC = SIFTFLOW_GEOMETRIC
 ABSENT = ("ring", "cross")          # from the test set
 SKY, HORIZONTAL, VERTICAL = 1, 2, 3
 REGION_GEOMETRY = np.array([0, SKY, VERTICAL, HORIZONTAL])      # of sky, house, ground = 1, 2, 3

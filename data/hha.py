@@ -43,8 +43,11 @@ NYUD = {(480, 640): Camera(518.85790, 519.46961, 325.58245 - 1, 253.73617 - 1),
         (425, 560): Camera(518.85790, 519.46961, 325.58245 - 41, 253.73617 - 46)}
 
 
-def hha(depth, camera):
+def hha(depth, camera, measured=True):
     """uint8 (height, width, 3) from a depth (height, width) in metres.
+
+    measured : bool (height, width), where the depth was measured and not filled in: planes are
+        fitted to that alone, as Gupta et al. do it. Default: all of it
 
     Channels: 310 / depth; centimetres above the lowest point; degrees between gravity and the
     local normal that points away from the camera, plus 38. All are rounded and cut to 0..255.
@@ -54,10 +57,11 @@ def hha(depth, camera):
     ValueError where no plane can be fitted at all.
     """
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
-    normal = normals(depth, camera, NORMAL_RADIUS)
+    seen = np.where(measured, depth, np.nan)
+    normal = normals(seen, camera, NORMAL_RADIUS)
     if np.isnan(normal).all():
         raise ValueError("the depth is missing almost everywhere")
-    gravity = gravity_direction(normals(depth, camera, GRAVITY_RADIUS))
+    gravity = gravity_direction(normals(seen, camera, GRAVITY_RADIUS))
     angle = np.degrees(np.arccos(np.clip(normal @ gravity, -1, 1)))
     height = height_above_ground(points(depth, camera), gravity)
     channels = (DISPARITY / np.maximum(depth, 1), 100 * height, angle + ANGLE_OFFSET)
@@ -147,19 +151,23 @@ def fill(array):
 
 # The command.
 
-def convert(path, target, camera=None):
-    """Write the HHA of a depth image to `target`; ValueError names what is wrong with it."""
-    try:
-        depth = read_depth(path) / 1000
-        camera = camera or NYUD.get(depth.shape)
-        if camera is None:
-            raise ValueError(f"it has {depth.shape[1]}x{depth.shape[0]} pixels, NYUDv2's images "
-                             "640x480 or 560x425: give --camera")
-        image = Image.fromarray(hha(depth, camera))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+def convert(path, camera=None):
+    """The HHA, as of `hha`, of a depth image in millimetres, by default of NYUDv2's camera.
+
+    Raises ValueError where that camera is not known, or the file is no such image.
+    """
+    depth = read_depth(path) / 1000
+    camera = camera or NYUD.get(depth.shape)
+    if camera is None:
+        raise ValueError(f"it has {depth.shape[1]}x{depth.shape[0]} pixels, NYUDv2's images "
+                         "640x480 or 560x425: `python data/hha.py --camera` takes any")
+    return hha(depth, camera)
+
+
+def write(array, target):
+    """Save as PNG, whole or not at all."""
     part = target.with_name(target.name + ".part")
-    image.save(part, "PNG")
+    Image.fromarray(array).save(part, "PNG")
     part.replace(target)
 
 
@@ -183,11 +191,11 @@ def main():
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
     options.directory.mkdir(parents=True, exist_ok=True)
-    try:
-        for path in tqdm(options.depth, desc="HHA", unit="image"):
-            convert(path, options.directory / path.with_suffix(".png").name, camera)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    for path in tqdm(options.depth, desc="HHA", unit="image"):
+        try:
+            write(convert(path, camera), options.directory / path.with_suffix(".png").name)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {path}: {error}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import numpy as np
 from seg_data import SegDataLayer
-from seg_files import read_depth, read_mat, read_rgb
+from seg_files import read_depth, read_hha, read_mat
 
 MEAN_HHA = np.float32([132.431, 94.076, 118.477]).reshape(3, 1, 1)     # in the order of the file
 MEAN_LOG_DEPTH = np.float32(7.844)                                     # of depth in millimetres
@@ -55,11 +55,16 @@ class NYUDSegDataLayer(SegDataLayer):
         if top == "depth":
             return log_depth(read_depth(path))[None]
         if top == "hha":
-            return read_rgb(path).transpose(2, 0, 1) - MEAN_HHA
+            return subtract_hha_mean(read_hha(path))
         return super().decode_image(top, path)
 
     def read_label(self, path):
         return read_mat(path, "segmentation")
+
+
+def subtract_hha_mean(hha):
+    """uint8 (height, width, 3) -> float32 (3, height, width), the channels in the same order."""
+    return hha.transpose(2, 0, 1) - MEAN_HHA
 
 
 def log_depth(depth):

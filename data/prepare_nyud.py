@@ -2,7 +2,7 @@
 
     nyud/data/images/img_NAME.png       colour
     nyud/data/depth/img_NAME.png        16 bit, mm, gaps filled in by the authors of the dataset
-    nyud/data/hha/img_NAME.png          HHA of the depth as measured, gaps included
+    nyud/data/hha/img_NAME.png          HHA of that depth, with normals of what was measured
     nyud/segmentation/img_NAME.mat      'segmentation': 1..40, 0 = unlabelled
     nyud/{train,val,trainval,test}.txt
 
@@ -61,10 +61,10 @@ def read_splits(path):
 def save(root, file, index, table):
     """Write one image and what belongs to it; MATLAB's arrays come with their axes reversed."""
     name = f"img_{FIRST + index}"
-    image, depth, measured, label = (file[key][index].T[FRAME]
+    image, depth, raw, label = (file[key][index].T[FRAME]
                                      for key in ("images", "depths", "rawDepths", "labels"))
     pictures = {"images": image, "depth": (1000 * depth).round().astype(np.uint16),
-                "hha": hha(measured, NYUD[measured.shape])}
+                "hha": hha(depth, NYUD[depth.shape], measured=raw > 0)}
     for folder, picture in pictures.items():
         Image.fromarray(np.ascontiguousarray(picture)).save(
             root / "data" / folder / f"{name}.png")

@@ -52,6 +52,14 @@ def read_depth(path):
         return np.asarray(image)
 
 
+def read_hha(path):
+    """What hha.py writes: uint8 (height, width, 3)."""
+    with Image.open(path) as image:
+        if image.mode != "RGB":
+            raise ValueError(f"its mode is {image.mode}, expected an RGB image of HHA")
+        return np.asarray(image)
+
+
 def read_mat(path, variable):
     """A variable of a MATLAB file."""
     found = scipy.io.loadmat(path, variable_names=[variable])

@@ -3,8 +3,7 @@
 import numpy as np
 from seg_data import SegDataLayer
 from seg_files import read_mat
-
-SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
+from splits import SIFTFLOW_CATEGORIES as SCENES
 
 
 class SIFTFlowSegDataLayer(SegDataLayer):
@@ -12,7 +11,7 @@ class SIFTFlowSegDataLayer(SegDataLayer):
 
     siftflow_dir/SPLIT.txt, and below the folder of the scenes in each of Images (NAME.jpg),
     SemanticLabels and GeoLabels (NAME.mat with the labels S, 0 or -1 for void, classes from 1 on).
-    33 semantic classes; 3 geometric classes: horizontal, vertical, sky.
+    33 semantic classes; 3 geometric classes: sky, horizontal, vertical.
     """
 
     directory_keys = ("siftflow_dir",)

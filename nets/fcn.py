@@ -25,7 +25,7 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
     trunk : 'vgg16', 'caffenet' or 'googlenet'
     fusion : of a source with several images: 'early', one trunk on all their channels, or 'late',
-        a trunk for each and their scores averaged (FCN-32s only)
+        a trunk for each and their scores averaged
     normalize : whether the loss is the mean over pixels, not their sum
     learned : whether the interpolation between stages learns
     scale : factor on the mean-subtracted image; default: none
@@ -36,7 +36,7 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
         filler of its weights, e.g. 'msra' to train from scratch, default: zero, to be copied;
         fc6_kernel, the side of fc6 where there is one
 
-    Raises ValueError for an unknown name and for a fusion that does not fit the source.
+    Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
     _check("head", head, HEADS)
     _check("split", split, SPLITS)
@@ -44,9 +44,9 @@ def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, l
     source = source or voc()
     n = caffe.NetSpec()
     _data(n, source, split, start)
-    features = _features(n, source, TRUNKS[trunk].trunk, fusion, scale,
-                         dict(options, fixed=HEADS[head].fixed))
     parts = replace(HEADS[head], scales=skip_scales or HEADS[head].scales)
+    features = _features(n, source, parts, TRUNKS[trunk].trunk, fusion, scale,
+                         dict(options, fixed=parts.fixed))
     for i, (label, classes) in enumerate(source.labels.items()):
         task = f"_{label}" if len(source.labels) > 1 else ""
         predict(n, features, parts, classes, task, learned)
@@ -76,7 +76,7 @@ def _data(n, source, split, start):
             n[name] = top
 
 
-def _features(n, source, trunk, fusion, scale, options):
+def _features(n, source, head, trunk, fusion, scale, options):
     """The Features of one trunk, or of one for each image."""
     images = {name: n[name] for name in source.images}
     expected = (None,) if len(images) == 1 else ("early", "late")
@@ -84,23 +84,28 @@ def _features(n, source, trunk, fusion, scale, options):
         raise ValueError(f"fusion is {fusion!r}; with the images {', '.join(images)} it can be "
                          f"{' or '.join(map(repr, expected))}")
     if fusion == "late":
-        return _late(n, images, trunk, source.classes, scale, options)
+        if len(source.labels) > 1 or head.scales:
+            raise ValueError("fusion 'late' takes one label, and skips without factors")
+        return _late(n, images, trunk, source.classes, head.skips, scale, options)
     if fusion == "early":
         n.data = L.Concat(*images.values())
         return trunk(n, _scaled(n, n.data, scale), mark="_bgrd", **options)
     return trunk(n, _scaled(n, *images.values(), scale), **options)
 
 
-def _late(n, images, trunk, classes, scale, options):
-    """A trunk and scores for each image; the scores are averaged."""
-    branches, scores = [], []
+def _late(n, images, trunk, classes, skips, scale, options):
+    """A trunk and scores for each image, those of the first `skips` too; they are averaged."""
+    branches = []
     for suffix, image in images.items():
         branches.append(trunk(n, _scaled(n, image, scale, suffix), suffix=suffix, **options))
-        n["score_fr" + suffix] = score(branches[-1].top, classes)
-        scores.append(n["score_fr" + suffix])
-    n.score_fused = L.Eltwise(*scores, operation=P.Eltwise.SUM,
-                              coeff=[1 / len(scores)] * len(scores))
-    return replace(branches[0], skips={}, scores=n.score_fused)
+        tops = {"fr": branches[-1].top, **dict(list(branches[-1].skips.items())[:skips])}
+        for name, top in tops.items():
+            n[f"score_{name}{suffix}"] = score(top, classes)
+    scores = {name: L.Eltwise(*(n[f"score_{name}{suffix}"] for suffix in images),
+                              operation=P.Eltwise.SUM, coeff=[1 / len(images)] * len(images))
+              for name in tops}
+    n.score_fused = scores["fr"]
+    return replace(branches[0], scores=scores)
 
 
 def _scaled(n, image, scale, suffix=""):

@@ -31,11 +31,9 @@ def predict(n, features, head, classes, task="", learned=False):
 
     The offsets of the crops follow from the coordinate map. `task` goes to every name. With
     `learned`, interpolation between stages learns; the last, to the image, is always fixed
-    (section 4.3). Raises ValueError if the trunk has too few skips.
+    (section 4.3).
     """
-    if head.skips > len(features.skips):
-        raise ValueError(f"the head fuses {head.skips} skips, the trunk has {len(features.skips)}")
-    top, stride, odd = features.scores, 32, features.odd
+    top, stride, odd = features.scores.get("fr"), 32, features.odd
     if top is None:
         n["score_fr" + task] = top = score(features.top, classes)
     up = "upscore2"
@@ -43,7 +41,7 @@ def predict(n, features, head, classes, task="", learned=False):
         n[up + task] = upsample(top, classes, 2, odd, learned)
         if head.scales:
             n[f"scale_{name}{task}"] = skip = _fixed_scale(skip, head.scales[i])
-        n[f"score_{name}{task}"] = score(skip, classes)
+        n[f"score_{name}{task}"] = features.scores.get(name) or score(skip, classes)
         n[f"fuse_{name}{task}"] = top = _fuse(n, up + task, f"score_{name}{task}")
         up, stride = f"upscore_{name}", stride // 2
     up = f"upscore{stride if head.skips else ''}{task}"

@@ -1,7 +1,7 @@
 """What all nets share: a few layer idioms, and what a trunk hands to a head."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from caffe import layers as L, params as P
 
@@ -24,13 +24,13 @@ class Features:
     skips : {name: pooling layer}, at stride 16, then 8
     odd : whether samples lie on the image's pixels, so that kernels that interpolate by f have
         the odd size 2f − 1, or between them: 2f
-    scores : those of trunks fused late, at stride 32, in place of `top`
+    scores : of trunks fused late, {'fr': scores in place of `top`, skip: scores in place of it}
     """
     image: object
     top: object
     skips: dict
     odd: bool
-    scores: object = None
+    scores: dict = field(default_factory=dict)
 
 
 def scaled(channels, width, multiple=1):

@@ -7,8 +7,10 @@ from caffe import layers as L
 
 ROOT = Path(__file__).resolve().parent.parent
 MEAN = (104.00699, 116.66877, 122.67892)    # ILSVRC, B G R
-NYUD_MEAN = (116.190, 97.203, 92.318)       # of its colour images; the layers hold these two
-SIFTFLOW_MEAN = (114.578, 115.294, 108.353)
+# of colour images, by the module of the data layer; where param_str has a mean, that counts
+MEANS = {"voc_layers": MEAN, "folder_layers": MEAN,
+         "nyud_layers": (116.190, 97.203, 92.318), "siftflow_layers": (114.578, 115.294, 108.353),
+         "pascalcontext_layers": (104.007, 116.669, 122.679)}
 SEED = 1337                                 # that of the published nets
 
 
@@ -20,14 +22,12 @@ class Source:
     val_names : path of the list of validation samples
     labels : {blob: classes}; label values are 0 … classes − 1, and 255 for void
     images : {blob: channels}; the tops of the layers are images, then labels
-    mean : B G R, of colour images; None where there are others
     """
     train: tuple
     val: tuple
     val_names: Path
     labels: dict
     images: dict = field(default_factory=lambda: {"data": 3})
-    mean: tuple | None = MEAN
 
     @property
     def classes(self):
@@ -77,8 +77,7 @@ def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
         *_splits("nyud_layers", "NYUDSegDataLayer", ("trainval", "test"),
                  dict(nyud_dir=str(nyud_dir), tops=[*inputs, "label"])),
         nyud_dir / "test.txt", {"label": classes},
-        channels if len(channels) > 1 else {"data": channels[inputs[0]]},
-        NYUD_MEAN if tuple(inputs) == ("color",) else None)
+        channels if len(channels) > 1 else {"data": channels[inputs[0]]})
 
 
 def siftflow(data_dir=ROOT / "data", classes=33, geometric=3):
@@ -87,7 +86,7 @@ def siftflow(data_dir=ROOT / "data", classes=33, geometric=3):
     return Source(
         *_splits("siftflow_layers", "SIFTFlowSegDataLayer", ("trainval", "test"),
                  dict(siftflow_dir=str(siftflow_dir))),
-        siftflow_dir / "test.txt", {"sem": classes, "geo": geometric}, mean=SIFTFLOW_MEAN)
+        siftflow_dir / "test.txt", {"sem": classes, "geo": geometric})
 
 
 def pascalcontext(data_dir=ROOT / "data", classes=60):

@@ -24,6 +24,7 @@ TABLE = {
     "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
     "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),
     "nyud-fcn32s-color-hha": Row("fcn32s", partial(nyud, ("color", "hha")), dict(fusion="late")),
+    "nyud-fcn16s-color-hha": Row("fcn16s", partial(nyud, ("color", "hha")), dict(fusion="late")),
     **{f"siftflow-{head}": Row(head, siftflow) for head in ("fcn32s", "fcn16s", "fcn8s")},
     **{f"pascalcontext-{head}": Row(head, pascalcontext) for head in ("fcn32s", "fcn16s", "fcn8s")},
 }

@@ -30,6 +30,14 @@ def positive(kind):
     return number
 
 
+def seed(text):
+    """An argparse type: a whole number from 0 on, as NumPy's generators take it."""
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
 def set_device(args):
     """Choose the device, and have Caffe's log silent, for progress bars say what it says.
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nets.source import MEAN
 from palette import VOID, colour_map
 from solvers import miniature, training
-from solvers.command import add_device, experiment_named, report_errors, set_device
+from solvers.command import add_device, experiment_named, report_errors, seed, set_device
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
 from solvers.runs import BUILD, replacing
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=", ".join(EXPERIMENTS))
     parser.add_argument("--all", action="store_true", help="all experiments")
-    parser.add_argument("--seed", type=int, default=0, help="of the data (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the data (default 0)")
     parser.add_argument("-o", "--output", type=Path,
                         help="default build/demo, with another seed than 0 build/demo-SEED")
     add_device(parser)

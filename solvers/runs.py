@@ -1,5 +1,6 @@
 """The folder of a run, build/EXPERIMENT: its prototxts, snapshots, settings and scores."""
 
+import ast
 import difflib
 import fcntl
 import json
@@ -9,8 +10,9 @@ import reprlib
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from nets.source import MEAN, ROOT
+from nets.source import MEAN, MEANS, ROOT
 from palette import read_class_names
 
 BUILD = ROOT / "build"
@@ -18,6 +20,12 @@ BUILD = ROOT / "build"
 
 class RunError(RuntimeError):
     """A run that is not there, or not what was asked for."""
+
+
+class Images(NamedTuple):
+    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR."""
+    kinds: tuple = ("color",)
+    mean: tuple = MEAN
 
 
 class Run:
@@ -55,32 +63,47 @@ class Run:
 
     def samples(self):
         """The number of validation samples, which solver.prototxt has as test_iter."""
+        solver = self._read("solver", "SolverParameter")
+        if not solver.test_iter:
+            raise RunError(f"{self.prototxt('solver')} has no test_iter")
+        return solver.test_iter[0]
+
+    def images(self):
+        """The Images that its net takes, as the project's data layer in val.prototxt has them;
+        without such a file or layer, a colour image with ILSVRC's mean."""
+        path = self.prototxt("val")
+        layers = self._read("val", "NetParameter").layer if path.exists() else ()
+        found = (layer.python_param for layer in layers if layer.python_param.module in MEANS)
+        try:
+            return next(map(_images, found), Images())
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise RunError(f"{path}: damaged: the data layer's param_str: {error}") from None
+
+    def _read(self, split, message):
+        """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
         from caffe.proto import caffe_pb2
         from google.protobuf import text_format
-        path = self.prototxt("solver")
+        path = self.prototxt(split)
         try:
-            solver = text_format.Parse(path.read_text(encoding="utf-8"),
-                                       caffe_pb2.SolverParameter())
-            return solver.test_iter[0]
-        except (text_format.ParseError, IndexError) as error:
-            raise RunError(f"{path}: no solver's prototxt with a test_iter: {error}") from None
+            return text_format.Parse(path.read_text(encoding="utf-8"),
+                                     getattr(caffe_pb2, message)())
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise RunError(f"{path}: damaged: {error}") from None
 
-    def class_names(self, label="label"):
-        """The names of a label's classes; those of the first label are in classes.txt."""
+    def class_names(self, label="label", count=None):
+        """The names of a label's classes; those of the first label are in classes.txt.
+
+        Raises RunError if there are not `count` of them, where that is given.
+        """
         own = self.directory / f"classes_{label}.txt"
-        return read_class_names(own if own.exists() else self.directory / "classes.txt")
+        try:
+            return read_class_names(own if own.exists() else self.directory / "classes.txt", count)
+        except ValueError as error:
+            raise RunError(error) from None
 
     def unscored(self):
         """The classes that do not count in the scores."""
         return self.settings().get("unscored", ())
-
-    def mean(self):
-        """B G R, what its net's images had subtracted. Raises RunError if it is not for colour
-        images alone."""
-        mean = self.settings().get("mean", MEAN)
-        if mean is None:
-            raise RunError(f"{self.directory}: the net takes more, or other, than a colour image")
-        return mean
 
     def settings(self):
         """What the run began as, {} if that is not recorded."""
@@ -125,6 +148,13 @@ class Run:
             except OSError:
                 raise RunError(f"another process is training in {self.directory}") from None
             yield
+
+
+def _images(param):
+    """The Images of a data layer's PythonParameter."""
+    params = dict(ast.literal_eval(param.param_str))
+    kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")
+    return Images(kinds, params.get("mean", MEANS[param.module]))
 
 
 def find(name):

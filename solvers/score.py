@@ -59,7 +59,8 @@ def table(scores, class_names):
 
 def tables(scores, run):
     """One table for each label of `scores`, {label: Scores}."""
-    return "\n\n".join(f"{label}\n" * (len(scores) > 1) + table(one, run.class_names(label))
+    return "\n\n".join(f"{label}\n" * (len(scores) > 1)
+                       + table(one, run.class_names(label, len(one.iu)))
                        for label, one in scores.items())
 
 

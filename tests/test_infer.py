@@ -12,20 +12,34 @@ from PIL import Image
 import caffe
 import infer
 import nets
-from nets.source import ROOT
+from inputs import Inputs
+from nets.source import ROOT, nyud, siftflow
 from solvers import runs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
 DEFAULT = Namespace(net=None, weights=None, experiment=None)
+COLOUR = runs.Images()
+
+
+def small_net(folder, **options):
+    """The path of a narrow FCN-32s in a folder, with its val.prototxt and random w.caffemodel."""
+    for split in ("val", "deploy"):
+        nets.write_prototxt(folder / f"{split}.prototxt", nets.fcn(
+            "fcn32s", split, width=1 / 64, filler="msra", **options))
+    net = folder / "deploy.prototxt"
+    caffe.Net(str(net), caffe.TEST).save(str(folder / "w.caffemodel"))
+    return net
+
+
+def segmenter(net, kinds=("color",)):
+    return infer.Segmenter(net, net.with_name("w.caffemodel"), kinds, CPU)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    net = nets.write_prototxt(folder / "deploy.prototxt", nets.fcn(
-        "fcn32s", "deploy", width=1 / 64, filler="msra"))
-    caffe.Net(str(net), caffe.TEST).save(str(folder / "w.caffemodel"))
+    net = small_net(folder)
     return ["--net", str(net), "--weights", str(folder / "w.caffemodel")]
 
 
@@ -123,7 +137,7 @@ def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch)
             (tmp_path / name / "deploy.prototxt").touch()
     new = tmp_path / "demo" / "new"
     assert infer.choose_net(DEFAULT) == (
-        new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", infer.MEAN)
+        new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", COLOUR)
     for name in ("old", str(tmp_path / "old")):
         net, *_ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
         assert net == tmp_path / "old" / "deploy.prototxt"
@@ -153,7 +167,7 @@ layer { name: "another" type: "Convolution" bottom: "data" top: "score"
   convolution_param { num_output: 2 kernel_size: 1 } }
 """)
     with pytest.raises(runs.RunError, match="has no weights for the layers of .*another"):
-        infer.Segmenter(other, model[3], infer.MEAN, CPU)
+        infer.Segmenter(other, model[3], COLOUR.kinds, CPU)
 
 
 def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
@@ -168,7 +182,7 @@ layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
 """)
         caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
         with pytest.raises(infer.InferError, match=words):
-            infer.Segmenter(deploy, tmp_path / "w.caffemodel", infer.MEAN, CPU)(Image.fromarray(photograph()))
+            segmenter(deploy)([np.zeros((3, 23, 31), np.float32)])
 
 
 @pytest.mark.parametrize("value, expected", [(0, 0), (200, 1), (32896, 128), (65535, 255)])
@@ -216,35 +230,49 @@ def test_transparency_is_white_and_cameras_are_turned(tmp_path):
     assert infer.read_image(tmp_path / "turned.jpg").size == (10, 20)
 
 
-def test_the_input_is_bgr_without_the_mean(model):
-    segment = infer.Segmenter(model[1], model[3], infer.MEAN, CPU)
-    pixels = photograph()
-    label = segment(Image.fromarray(pixels))
-    assert label.shape == pixels.shape[:2] and label.dtype == np.uint8
-    expected = pixels[..., ::-1].transpose(2, 0, 1) - np.reshape(infer.MEAN, (3, 1, 1))
-    np.testing.assert_allclose(segment.net.blobs["data"].data[0], expected, rtol=1e-6, atol=1e-5)
-
-
-def test_a_run_s_own_mean_and_first_label_are_taken(tmp_path):
-    from nets.source import siftflow
-    run = runs.Run(tmp_path)
-    nets.write_prototxt(run.prototxt("deploy"), nets.fcn(
-        "fcn32s", "deploy", source=siftflow(classes=4, geometric=2), width=1 / 64, filler="msra"))
-    caffe.Net(str(run.prototxt("deploy")), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
-    run.settle(mean=(1.0, 2.0, 3.0))
-    segment = infer.Segmenter(run.prototxt("deploy"), tmp_path / "w.caffemodel", run.mean(), CPU)
+def test_a_net_sees_what_it_saw_in_training(tmp_path):
+    """SIFT Flow's has a mean of its own, and two labels, of which the first is given."""
+    net = small_net(tmp_path, source=siftflow(classes=4, geometric=2))
+    _, _, takes = infer.choose_net(Namespace(
+        net=net, weights=net.with_name("w.caffemodel"), experiment=None))
+    segment, image = segmenter(net), Image.fromarray(photograph())
+    label = segment(Inputs(*takes, {}).read(None, image))
+    assert label.shape == (23, 31) and label.dtype == np.uint8
     assert segment.blob == "score_sem" and len(segment.names) == 4
-    segment(Image.fromarray(np.full((5, 6, 3), 10, np.uint8)))
-    assert segment.net.blobs["data"].data[0, :, 0, 0].tolist() == [9, 8, 7]
-    other = runs.Run(tmp_path / "other")
-    other.settle(mean=None)
-    with pytest.raises(runs.RunError, match="other, than a colour image"):
-        other.mean()
+    bgr_mean = np.float32([114.578, 115.294, 108.353]).reshape(3, 1, 1)
+    np.testing.assert_allclose(segment.net.blobs["data"].data[0],
+                               photograph()[..., ::-1].transpose(2, 0, 1) - bgr_mean, atol=1e-5)
+
+
+def test_depth_and_hha_are_taken_beside_the_images(tmp_path):
+    (tmp_path / "net").mkdir()
+    net = small_net(tmp_path / "net", source=nyud(("color", "hha"), classes=3), fusion="late")
+    model = ("--net", net, "--weights", net.with_name("w.caffemodel"), "-o", tmp_path / "out")
+    for folder in ("images", "hha"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            Image.fromarray(photograph()).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "hha" / "b.png").unlink()
+    result = run(tmp_path / "images", "--hha", tmp_path / "hha", *model)
+    assert result.returncode == 1 and "hha/b.png: no such file" in result.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "a_overlay.png"}
+    for files, words in (((), "takes color and hha: give --hha or --depth"),
+                         (("--hha", tmp_path / "hha" / "a.png"), "2 images take a folder")):
+        result = run(tmp_path / "images", *files, *model)
+        assert result.returncode == 1 and words in result.stderr and "Trace" not in result.stderr
+
+
+def test_a_net_of_other_inputs_is_refused(tmp_path):
+    net = small_net(tmp_path)
+    with pytest.raises(infer.InferError, match="channels {'data': 3}, .*take color .3., depth .1."):
+        segmenter(net, ("color", "depth"))
 
 
 def test_class_names(tmp_path):
     deploy = tmp_path / "deploy.prototxt"
-    assert infer.class_names(deploy, 21)[15] == "person"
+    for count, number, name in ((21, 15, "person"), (40, 39, "other prop"), (33, 27, "sky"),
+                                (60, 59, "wood")):
+        assert infer.class_names(deploy, count)[number] == name
     assert infer.class_names(deploy, 3) == ["class0", "class1", "class2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
     assert infer.class_names(deploy, 3) == ["a", "b", "c"]

@@ -95,3 +95,12 @@ def test_a_foreign_directory_is_refused(tmp_path):
     with pytest.raises(FileExistsError, match="holds no embedded dataset"):
         embedded.generate(tmp_path, train=1, val=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_command_leaves_other_folders_alone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.txt").touch()
+    monkeypatch.setattr("sys.argv", ["embedded.py", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        embedded.command("", embedded.generate)
+    assert "holds no embedded dataset" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

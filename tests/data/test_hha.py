@@ -177,6 +177,17 @@ def test_holes_take_what_is_beside_them(hole):
     assert abs(float(found[30, 31, 0]) - expected[30, 29, 0]) <= 1
 
 
+def test_what_was_filled_in_has_a_depth_but_no_plane():
+    """A wall whose lower half was not measured, and was filled in as a floor."""
+    depth = np.minimum(4, plane(DOWN, 1.0))
+    wall = depth == 4
+    found = hha.hha(depth, CAMERA, measured=wall)
+    np.testing.assert_array_equal(found[..., 0], np.rint(np.clip(310 / depth, 0, 255)))
+    np.testing.assert_array_equal(found[~wall, 1], 0)
+    np.testing.assert_array_equal(found[..., 2], 128)
+    assert (hha.hha(depth, CAMERA)[..., 2] < 45).any()
+
+
 @pytest.mark.parametrize("depth", [np.zeros(SHAPE), np.full(SHAPE, np.nan), np.eye(60)[:, :1]])
 def test_too_little_depth(depth):
     with pytest.raises(ValueError, match="missing almost everywhere"):
@@ -212,7 +223,7 @@ def test_command_with_a_camera(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("make, said", [
-    (lambda path: save_depth(path, SHAPE), "a.png: it has 80x60 pixels.*give --camera"),
+    (lambda path: save_depth(path, SHAPE), "a.png: it has 80x60 pixels.*--camera"),
     (lambda path: Image.new("L", (640, 480)).save(path), "a.png: its mode is L"),
     (lambda path: path.write_text("none"), "a.png: cannot identify"),
     (lambda path: None, "No such file.*a.png")])

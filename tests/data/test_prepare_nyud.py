@@ -36,11 +36,12 @@ def test_depth_is_in_millimetres(prepared):
                                                          (425, 560)))
 
 
-def test_hha_is_that_of_the_measured_depth_with_its_gaps(prepared):
-    measured = np.broadcast_to(3 + np.arange(45, 470)[:, None] / 1000, (425, 560)).copy()
-    measured[:, :60] = 0
-    np.testing.assert_array_equal(picture(prepared, "hha", 5003),
-                                  hha.hha(measured.astype(np.float32), hha.NYUD[425, 560]))
+def test_hha_is_that_of_the_filled_depth_with_normals_of_the_measured(prepared):
+    depth = np.broadcast_to(3 + np.arange(45, 470)[:, None] / 1000, (425, 560))
+    measured = np.broadcast_to(np.arange(560) >= 60, depth.shape)
+    np.testing.assert_array_equal(
+        picture(prepared, "hha", 5003),
+        hha.hha(depth.astype(np.float32), hha.NYUD[425, 560], measured))
 
 
 def test_labels_are_the_40_classes(prepared):

@@ -119,6 +119,18 @@ def test_late_fusion_averages_the_scores_of_two_trunks():
     assert list(found["score"].bottom) == ["upscore", "color"]
 
 
+def test_late_fusion_at_stride_16_averages_the_scores_of_both_skips():
+    found = layers("nyud-fcn16s-color-hha")
+    assert list(found["score_pool4color"].bottom) == ["pool4color"]
+    assert list(found["score_pool4hha"].bottom) == ["pool4hha"]
+    assert list(found["score_pool4"].bottom) == ["score_pool4color", "score_pool4hha"]
+    assert list(found["score_pool4"].eltwise_param.coeff) == [0.5, 0.5]
+    names = list(found)
+    assert names[names.index("score_fused"):] == [
+        "score_fused", "upscore2", "score_pool4", "score_pool4c", "fuse_pool4", "upscore16",
+        "score", "loss"]
+
+
 @pytest.mark.parametrize("name", nets.TABLE)
 def test_the_loss_is_the_mean_for_accumulated_gradients_and_else_the_sum(name):
     loss = layers(name)["loss"].loss_param

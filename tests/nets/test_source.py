@@ -1,6 +1,7 @@
 """Sources: the modules, classes and keys that the published prototxts name."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,8 @@ def test_a_fusion_that_does_not_fit_the_source_is_refused(source, fusion, words)
         nets.fcn("fcn32s", "train", source, fusion=fusion)
 
 
-def test_late_fusion_has_no_skips():
-    with pytest.raises(ValueError, match="fuses 2 skips, the trunk has 0"):
-        nets.fcn("fcn8s", "train", nyud(("color", "hha")), fusion="late")
+def test_late_fusion_has_one_label_and_no_factors_on_its_skips():
+    source = nyud(("color", "hha"))
+    for head, labels in (("fcn8s-atonce", source.labels), ("fcn32s", {"sem": 4, "geo": 3})):
+        with pytest.raises(ValueError, match="one label, and skips without factors"):
+            nets.fcn(head, "train", replace(source, labels=labels), fusion="late")

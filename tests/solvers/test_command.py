@@ -65,3 +65,10 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, request):
 def test_a_run_that_is_not_there_is_said():
     run = python("solvers/score.py", "absent")
     assert run.returncode == 1 and run.stderr.startswith("error: no run 'absent'")
+
+
+@pytest.mark.parametrize("command", [("solvers/demo.py", "--seed"),
+                                     ("-m", "analysis", "recipes", "--seeds")])
+def test_seeds_that_numpy_does_not_take_are_refused(command):
+    run = python(*command, "-1")
+    assert run.returncode == 2 and "invalid seed value: '-1'" in run.stderr

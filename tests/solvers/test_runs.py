@@ -1,7 +1,11 @@
 """The folder of a run: what it began as, its snapshots, and how it is found."""
 
+import importlib
+
+import numpy as np
 import pytest
 
+import nets
 from solvers import runs
 from solvers.runs import Run, RunError
 
@@ -49,6 +53,45 @@ def test_damaged_records_are_named(tmp_path):
         (run.directory / name).write_text("{ damaged")
         with pytest.raises(RunError, match=name):
             call()
+
+
+@pytest.mark.parametrize("name, kinds, blue", [
+    ("voc-fcn8s", ("color",), 104.00699), ("nyud-fcn32s-color", ("color",), 116.190),
+    ("nyud-fcn32s-hha", ("hha",), None), ("nyud-fcn32s-color-d", ("color", "depth"), 116.190),
+    ("nyud-fcn32s-color-hha", ("color", "hha"), 116.190), ("siftflow-fcn8s", ("color",), 114.578),
+    ("pascalcontext-fcn8s", ("color",), 104.007)])
+def test_the_data_layer_says_what_a_net_takes(tmp_path, name, kinds, blue):
+    nets.write(name, tmp_path, width=1 / 64)
+    found = Run(tmp_path).images()
+    assert found.kinds == kinds
+    assert blue is None or found.mean[0] == blue
+
+
+def test_the_means_are_those_of_the_layers():
+    for module, layer in (("nyud_layers", "NYUDSegDataLayer"),
+                          ("siftflow_layers", "SIFTFlowSegDataLayer"),
+                          ("pascalcontext_layers", "PASCALContextSegDataLayer")):
+        own = getattr(importlib.import_module(module), layer).mean
+        np.testing.assert_allclose(runs.MEANS[module], own.ravel(), rtol=1e-6)
+
+
+def test_without_a_data_layer_of_the_project_a_net_takes_a_photograph(tmp_path):
+    assert Run(tmp_path).images() == runs.Images()
+    val = Run(tmp_path).prototxt("val")
+    val.write_text('layer { type: "Python" python_param { module: "theirs" param_str: "{a" } }')
+    assert Run(tmp_path).images() == runs.Images()
+    val.write_text(val.read_text().replace("theirs", "nyud_layers"))
+    with pytest.raises(RunError, match="val.prototxt: damaged"):
+        Run(tmp_path).images()
+
+
+def test_class_names_are_those_of_the_scores(tmp_path):
+    run = leave(tmp_path / "run")
+    (run.directory / "classes.txt").write_text("a\nb\n")
+    (run.directory / "classes_geo.txt").write_text("c\n")
+    assert run.class_names("sem", 2) == ["a", "b"] and run.class_names("geo", 1) == ["c"]
+    with pytest.raises(RunError, match="classes.txt: 2 names for 3 classes"):
+        run.class_names("sem", 3)
 
 
 def test_only_runs_are_removed(tmp_path):

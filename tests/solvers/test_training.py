@@ -317,10 +317,10 @@ def test_the_published_hyper_parameters():
         ("voc", "fcn32s", 1e-10, 100_000), ("voc", "fcn16s", 1e-12, 100_000),
         ("voc", "fcn8s", 1e-14, 100_000), ("voc", "fcn8s-atonce", 1e-10, 300_000),
         ("voc", "fcn32s-fixed", 1e-10, 100_000), ("nyud", "fcn32s", 1e-10, 100_000),
-        ("nyud", "fcn32s", 1e-12, 100_000), ("siftflow", "fcn32s", 1e-10, 100_000),
-        ("siftflow", "fcn16s", 1e-12, 100_000), ("siftflow", "fcn8s", 1e-12, 100_000),
-        ("pascalcontext", "fcn32s", 1e-10, 300_000), ("pascalcontext", "fcn16s", 1e-12, 300_000),
-        ("pascalcontext", "fcn8s", 1e-14, 300_000)}
+        ("nyud", "fcn32s", 1e-12, 100_000), ("nyud", "fcn16s", 1e-12, 100_000),
+        ("siftflow", "fcn32s", 1e-10, 100_000), ("siftflow", "fcn16s", 1e-12, 100_000),
+        ("siftflow", "fcn8s", 1e-12, 100_000), ("pascalcontext", "fcn32s", 1e-10, 300_000),
+        ("pascalcontext", "fcn16s", 1e-12, 300_000), ("pascalcontext", "fcn8s", 1e-14, 300_000)}
     accumulated = {row.name: (row.bases[""], row.lr, row.momentum, row.iter_size)
                    for row in rows if row.iter_size > 1}
     assert accumulated == {"voc-fcn-alexnet": ("caffenet", 1e-4, 0.9, 20),

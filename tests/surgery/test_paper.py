@@ -82,6 +82,14 @@ def test_two_trained_nets_are_fused_late(tmp_path):
                                expected / abs(expected).max(), atol=1e-5)
 
 
+def test_the_late_fusion_goes_on_to_stride_16(tmp_path):
+    before = build(tmp_path, "nyud-fcn32s-color-hha", seed=8)
+    after = build(tmp_path, "nyud-fcn16s-color-hha")
+    report = surgery.transplant(after, before)
+    assert names(report) == dict(coerced=[], dropped=["upscore"], kept=[
+        "score_pool4color", "score_pool4hha", "upscore2", "upscore16"])
+
+
 def test_a_four_channel_net_computes_the_three_channel_one_where_depth_is_zero(tmp_path):
     early = build(tmp_path, "nyud-fcn32s-color-d")
     colour = build(tmp_path, "nyud-fcn32s-color", seed=6)
