@@ -404,16 +404,21 @@ def operations(size):
     that size."""
     from torch_fcn8s import STAGES
     total, moved, before, image = 0, 0, 3, [n + 198 for n in size]
+    bottom = 3 * size[0] * size[1]
     for channels, count in STAGES:
         for _ in range(count):
-            places = image[0] * image[1]
-            total += 2 * 9 * before * channels * places
-            moved += (before + channels) * places + 9 * before * channels
-            before = channels
+            places, kernel = image[0] * image[1], 9 * before * channels
+            total += 2 * kernel * places
+            moved += bottom + kernel + channels * places
+            before, bottom = channels, channels * places
         image = [-(-n // 2) for n in image]
+        bottom = before * image[0] * image[1]
     places = (image[0] - 6) * (image[1] - 6)
-    kernels = 49 * 512 * 4096 + 4096 * 4096 + 4096 * 21
-    return total + 2 * places * kernels, moved + kernels + places * 2 * (4096 + 4096 + 21)
+    for channels, kernel in ((4096, 49 * 512 * 4096), (4096, 4096 * 4096), (21, 4096 * 21)):
+        total += 2 * kernel * places
+        moved += bottom + kernel + channels * places
+        bottom = channels * places
+    return total, moved
 
 
 FORWARD = {"engine": engine(pycaffe_forward),

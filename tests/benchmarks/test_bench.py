@@ -39,15 +39,18 @@ def test_the_peer_is_the_same_net(tmp_path):
 
 
 def test_operations_are_those_of_the_net(tmp_path):
-    """Two for each weight at each place, but for the small scores of pool3 and pool4."""
+    """Two for each weight at each place, but for the small scores of pool3 and pool4; and the
+    values are those of bottoms, tops and weights."""
     net = caffe.Net(str(nets.write_prototxt(tmp_path / "deploy.prototxt",
                                             nets.fcn("fcn8s", "deploy"))), caffe.TEST)
     net.blobs["data"].reshape(1, 3, 61, 90)
     net.reshape()
-    expected = sum(2 * blobs[0].count * np.prod(net.blobs[name].shape[2:])
-                   for name, blobs in net.params.items()
-                   if name.startswith(("conv", "fc", "score_fr")))
-    assert subjects.operations((61, 90)) == expected
+    names = [name for name in net.params if name.startswith(("conv", "fc", "score_fr"))]
+    expected = sum(2 * net.params[name][0].count * np.prod(net.blobs[name].shape[2:])
+                   for name in names)
+    moved = sum(net.params[name][0].count + net.blobs[name].count
+                + net.blobs[net.bottom_names[name][0]].count for name in names)
+    assert subjects.operations((61, 90)) == (expected, moved)
 
 
 def test_a_subject_prints_its_seconds():
