@@ -277,6 +277,29 @@ def torch_gpu(task, folder, form=None):
     return run
 
 
+def exported_gpu(task, folder):
+    """The engine's net as a torch module, compiled into CUDA graphs."""
+    import torch
+    import caffe
+    wait = _gpu()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    run = compiled(caffe.to_torch(pycaffe_forward(task, folder)[0]).cuda(),
+                   torch.from_numpy(images(task)[0]).cuda())
+
+    def waited():
+        run()
+        wait()
+    return waited
+
+
+def compiled(module, image):
+    """A function that runs the module on the image, by as few launches as torch can make of it."""
+    import torch
+    program = torch.export.export(module, (image,), strict=False)
+    fast = torch.compile(program.module(), mode="reduce-overhead")
+    return torch.inference_mode()(lambda: fast(image))
+
+
 def torch_gpu_step(task, folder):
     import torch
     from torch_fcn8s import FCN8s, loss
@@ -439,7 +462,8 @@ SUBJECTS = {
     "gpu_forward": {"engine": engine_gpu(pycaffe_forward, "tf32"),
                     "engine, fp32": engine_gpu(pycaffe_forward, "fp32"),
                     "engine, bf16": engine_gpu(pycaffe_forward, "bf16"),
-                    "torch eager": torch_gpu, "torch channels-last": torch_gpu_channels_last},
+                    "engine, CUDA graphs": exported_gpu, "torch eager": torch_gpu,
+                    "torch channels-last": torch_gpu_channels_last},
     "gpu_step": {"engine": engine_gpu(pycaffe_step, "tf32"),
                  "engine, fp32": engine_gpu(pycaffe_step, "fp32"),
                  "engine, bf16": engine_gpu(pycaffe_step, "bf16"), "torch eager": torch_gpu_step},

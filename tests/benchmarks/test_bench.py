@@ -65,6 +65,16 @@ def test_what_is_absent_is_said(monkeypatch):
     assert "BVLC_PYCAFFE" in bench.measure("forward-500", "BVLC Caffe")["absent"]
 
 
+@pytest.mark.slow
+def test_the_compiled_net_computes_the_same(tmp_path):
+    net, run = subjects.pycaffe_forward("forward-500", tmp_path, width=1 / 32)
+    run()
+    module, image = caffe.to_torch(net), torch.from_numpy(net.blobs["data"].data.copy())
+    scores = net.blobs["score"].data
+    np.testing.assert_allclose(subjects.compiled(module, image)().numpy(), scores,
+                               rtol=1e-4, atol=1e-4 * np.abs(scores).max())
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_its_rows_say_so():
     for task in ("gpu_forward", "gpu_step"):
