@@ -1,6 +1,7 @@
 """Nets: how they are put together, run, shared and saved."""
 
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -219,6 +220,30 @@ def test_callbacks_get_the_number_of_each_layer(net):
     names = range(len(n.layers))
     assert calls == [(f"{when}_forward", i) for i in names for when in ("before", "after")] + [
         (f"{when}_backward", i) for i in reversed(names) for when in ("before", "after")]
+
+
+def test_memory_of_the_last_pass_goes_before_the_next(net, monkeypatch):
+    n = net("force_backward: true " + CHAIN)
+    n.forward()
+    last = weakref.ref(n.blobs["b"]._data.tensor), weakref.ref(n.layer_dict["b"].weights[0])
+    alive = []
+    monkeypatch.setattr(n.layer_dict["a"], "check", lambda _: alive.extend(r() for r in last))
+    n.forward()
+    assert alive == [None, None]
+
+
+def test_data_layers_and_callbacks_see_the_last_pass(net, monkeypatch):
+    n, seen = net(CHAIN), []
+    expected = [n.forward(x=X)["b"].tolist()] * 2
+
+    def look(*_):
+        seen.append(n.blobs["b"].data.tolist())
+    with monkeypatch.context() as patched:
+        patched.setattr(n.layer_dict["x"], "forward", look)
+        n.forward()
+    n.before_forward(lambda number: number == 1 and look())
+    n.forward()
+    assert seen == expected
 
 
 def test_what_old_scripts_look_up_by_number(net):
