@@ -2,10 +2,17 @@
 
 import pytest
 import torch
+from caffe.engine.layers import product
 from caffe.engine.layers.product import linear
 
 
-@pytest.mark.parametrize("rows, inputs, outputs", [(1, 3, 2), (5, 40, 7), (64, 128, 96)])
+@pytest.fixture
+def of_any_size(monkeypatch):
+    monkeypatch.setattr(product, "LEAST", 0)
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("rows, inputs, outputs", [(2, 1, 1), (5, 40, 7), (64, 128, 96)])
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("laid", ["plain", "transposed"])
 def test_product_and_gradients(rows, inputs, outputs, with_bias, laid):
@@ -26,8 +33,21 @@ def test_product_and_gradients(rows, inputs, outputs, with_bias, laid):
         torch.testing.assert_close(mine, other.float(), rtol=1e-5, atol=1e-4)
 
 
-def test_no_gradient_is_made_that_nobody_wants():
+def test_no_gradient_is_made_that_nobody_wants(of_any_size):
     x, weight = torch.randn(3, 4), torch.randn(2, 4, requires_grad=True)
     linear(x, weight).sum().backward()
     assert x.grad is None
     torch.testing.assert_close(weight.grad, x.sum(0).expand(2, 4))
+
+
+@pytest.mark.parametrize("rows, own", [(0, False), (7, False), (8, True)])
+def test_large_products_of_several_rows_are_onednns(monkeypatch, rows, own):
+    monkeypatch.setattr(product, "LEAST", 8 * 4 * 2)
+    y = linear(torch.ones(rows, 4), torch.ones(2, 4, requires_grad=True))
+    assert torch.equal(y, torch.full((rows, 2), 4.0))
+    assert ("_Product" in y.grad_fn.name()) == own
+
+
+def test_one_row_is_torchs(of_any_size):
+    y = linear(torch.ones(1, 4), torch.ones(2, 4, requires_grad=True))
+    assert "_Product" not in y.grad_fn.name()

@@ -48,6 +48,8 @@ class TensorLayer(Layer):
     products : whether it is a convolution or matrix product, which a lower precision is for
     overwrites : in place, whether backward can do without the bottom's values
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
+    portable : whether `compute` is to keep to torch's own operations, which can be traced, mapped
+        and differentiated in every way, where those of the engine are faster
     """
 
     bottoms, tops = (1, 1), (1, 1)
@@ -56,6 +58,7 @@ class TensorLayer(Layer):
     products = False
     overwrites = False
     shares = False
+    portable = False
 
     # set by the net once it knows what needs a gradient
     propagate_down = ()
