@@ -290,6 +290,16 @@ def test_gradients_in_place_while_a_view_is_held(net):
     np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
 
 
+def test_backward_takes_what_a_blob_holds_by_then(net):
+    built = net("force_backward: true " + INPUT + fc("a", "x", 4) + layer("s", "Sigmoid", "a", "a"))
+    built.forward(x=X)
+    view = built.blobs["a"].data
+    built.forward(end="a")
+    slope = view * (1 - view)       # not of the sigmoid, which the product has overwritten
+    found = built.backward(a=np.ones((2, 4)))["x"]
+    np.testing.assert_allclose(found, slope @ built.params["a"][0].data, rtol=1e-4, atol=1e-6)
+
+
 def test_a_seed_repeats_fillers_and_dropout(net):
     text = CHAIN + layer("drop", "Dropout", "b", "d")
     found = []

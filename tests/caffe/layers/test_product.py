@@ -40,14 +40,14 @@ def test_no_gradient_is_made_that_nobody_wants(of_any_size):
     torch.testing.assert_close(weight.grad, x.sum(0).expand(2, 4))
 
 
-@pytest.mark.parametrize("rows, own", [(0, False), (7, False), (8, True)])
-def test_large_products_of_several_rows_are_onednns(monkeypatch, rows, own):
+@pytest.mark.parametrize("shape, own", [
+    ((0, 4), False), ((7, 4), False), ((8, 4), True), ((2, 4, 4), True), ((1, 32), False),
+    ((32,), False)])
+def test_large_products_of_several_rows_are_onednns(monkeypatch, shape, own):
+    """One for each row, of whatever axes."""
+    multiply, calls = product._multiply, []
     monkeypatch.setattr(product, "LEAST", 8 * 4 * 2)
-    y = linear(torch.ones(rows, 4), torch.ones(2, 4, requires_grad=True))
-    assert torch.equal(y, torch.full((rows, 2), 4.0))
-    assert ("_Product" in y.grad_fn.name()) == own
-
-
-def test_one_row_is_torchs(of_any_size):
-    y = linear(torch.ones(1, 4), torch.ones(2, 4, requires_grad=True))
-    assert "_Product" not in y.grad_fn.name()
+    monkeypatch.setattr(product, "_multiply", lambda *given: calls.append(1) or multiply(*given))
+    y = linear(torch.ones(shape), torch.ones(2, shape[-1]))
+    assert torch.equal(y, torch.full((*shape[:-1], 2), float(shape[-1])))
+    assert bool(calls) == own

@@ -119,7 +119,7 @@ class TensorLayer(Layer):
                     leaf.data = leaf.new_empty(()).expand(leaf.shape)   # its memory goes
         for blob, tensor in zip(top, outputs):
             copied = _storage(tensor) in given and blob not in bottom
-            blob.set_data(tensor.detach().clone() if copied else tensor.detach())
+            blob.set_data(tensor.detach().clone() if copied else tensor.data)
 
     def release(self, bottom, top):
         """Let go of what the last forward pass left, before the next one makes it anew."""

@@ -41,8 +41,7 @@ class InnerProduct(TensorLayer):
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
         product = F.linear if self.portable else linear
-        y = product(x.reshape(-1, self.inputs), weight, bias)
-        return y.view(x.shape[:self.axis] + (self.outputs,))
+        return product(x.reshape(x.shape[:self.axis] + (self.inputs,)), weight, bias)
 
 
 @register("Embed")

@@ -8,15 +8,18 @@ LEAST = 1 << 22         # multiplications; below, what Python does takes longer 
 
 
 def linear(x, weight, bias=None):
-    """x (rows, inputs) times weight (outputs, inputs), plus bias (outputs): (rows, outputs).
+    """x (..., inputs) times weight (outputs, inputs), plus bias (outputs): (..., outputs).
 
     On a CPU large ones by oneDNN: torch's own comes from MKL, which keeps processors that are not
     Intel's to half their rate. One row is a matter of memory, and MKL's gradients are faster.
     """
-    own = (_ONEDNN and len(x) > 1 and x.numel() * len(weight) >= LEAST
+    shape = x.shape
+    own = (x.numel() * len(weight) >= LEAST and x.numel() > shape[-1] and _ONEDNN
            and x.device.type == "cpu" and x.dtype == torch.float32
            and not torch.is_autocast_enabled("cpu"))
-    return _Product.apply(x, weight, bias) if own else F.linear(x, weight, bias)
+    if not own:
+        return F.linear(x, weight, bias)
+    return _Product.apply(x.reshape(-1, shape[-1]), weight, bias).view(*shape[:-1], len(weight))
 
 
 def _multiply(x, weight, bias=None):
