@@ -290,6 +290,18 @@ def test_gradients_in_place_while_a_view_is_held(net):
     np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
 
 
+def test_backward_after_a_reshape_needs_a_forward(net):
+    built = net("force_backward: true " + CHAIN)
+    built.forward()
+    built.blobs["x"].reshape(5, 3)
+    built.reshape()
+    with pytest.raises(LayerError, match=r"'b' \(InnerProduct\), bottoms 'a' \(5, 4\): a bottom "
+                                         r"was reshaped from \(2, 4\) after the forward pass"):
+        built.backward(b=np.ones((5, 2)))
+    built.forward()
+    assert built.backward(b=np.ones((5, 2)))["x"].shape == (5, 3)
+
+
 def test_backward_takes_what_a_blob_holds_by_then(net):
     built = net("force_backward: true " + INPUT + fc("a", "x", 4) + layer("s", "Sigmoid", "a", "a"))
     built.forward(x=X)

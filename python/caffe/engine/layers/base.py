@@ -139,6 +139,10 @@ class TensorLayer(Layer):
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
 
     def backward(self, top, propagate_down, bottom):
+        for blob, leaf in zip(bottom, self._inputs):
+            if blob.shape != leaf.shape and blob not in top:
+                raise self.error(f"a bottom was reshaped from {tuple(leaf.shape)} after the "
+                                 "forward pass; backward needs another one")
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants
                   in zip(bottom, self._inputs, propagate_down) if wants]
         wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)
