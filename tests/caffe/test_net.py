@@ -290,6 +290,12 @@ def test_gradients_in_place_while_a_view_is_held(net):
     np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
 
 
+def test_what_others_read_is_not_written_in_place(net):
+    """The original complains, too: its split leaves two blobs of one name."""
+    with pytest.raises(LayerError, match="'r' .ReLU. writes in place the blob 'x', which is read"):
+        net(INPUT + layer("p", "Power", "x", "p") + layer("r", "ReLU", "x", "x"))
+
+
 def test_backward_after_a_reshape_needs_a_forward(net):
     built = net("force_backward: true " + CHAIN)
     built.forward()
