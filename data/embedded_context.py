@@ -8,9 +8,11 @@
     DIR/pascal-context/labels.txt                   459 lines "ID: name"
     DIR/pascal-context/59_labels.txt                59 lines "ID: name"
 
-A class is one of ten hues in one of six textures, in shapes and behind them; 59 combinations
-have the names of the task's classes, the last is outside the task, thus background. As in the
-original every pixel is labelled.
+There are 60 kinds of things: each of the six shapes of `embedded`, in its texture, in ten hues.
+59 have the names of the task's classes, the last is outside the task, thus background. The
+regions behind the shapes are of the same kinds, recognised by their surface. As in the original
+every pixel is labelled, and classes are common or rare: the six shapes in the hues that they have
+in `embedded`, which the miniatures' classifier has seen, come ten times as often as the last six.
 """
 
 from functools import partial
@@ -28,11 +30,14 @@ FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "clot
 
 LABELS = 459            # in the full list; every seventh is one of `CLASSES`
 SPACING = 7
-HUES = 10
-HUE_SPREAD = 0.02       # deviation; the hues are 1/10 apart
+HUES = 10               # of a shape, the first its own in `embedded`
+HUE_SPREAD = 0.01       # deviation; the hues of a shape are 1/10 apart
+KINDS = HUES * len(OUTLINES)
+FREQUENCY = 1 / (1 + np.arange(KINDS) // len(OUTLINES))     # falls from hue to hue
 SIDE = (112, 136)       # height and width of a scene, px
-REGIONS = (2, 4)        # behind the shapes
-SHAPES = (6, 10)
+REGIONS = (2, 3)        # behind the shapes
+SHAPES = (3, 6)
+RADIUS = (18, 40)       # half the extent of a shape, px: FCN-32s sees no small ones
 
 
 def scene(rng):
@@ -50,28 +55,28 @@ def scene(rng):
 
 
 def random_kinds(rng, count):
-    """`count` combinations of hue and texture: numbers 0..58 are classes, 59 is background."""
-    return rng.integers(0, HUES * len(TEXTURES), count)
+    """`count` kinds, drawn by frequency: numbers 0..58 are classes, 59 is background."""
+    return rng.choice(KINDS, count, p=FREQUENCY / FREQUENCY.sum())
 
 
 def full_label(kind):
-    """The label of a combination in the full list: 7, 14, ... for 0, 1, ..."""
+    """The label of a kind in the full list: 7, 14, ... for 0, 1, ..."""
     return (SPACING * (np.asarray(kind) + 1)).astype(np.uint16)
 
 
 def put(rng, image, label, kind):
-    """Draw a shape of any outline and of that kind into image and label, in place."""
-    outline = OUTLINES[rng.integers(len(OUTLINES))]
-    patch, x, y, distance = place(rng, outline, rng.uniform(0, label.shape[::-1]), label.shape)
+    """Draw a shape of that kind into image and label, in place."""
+    patch, x, y, distance = place(rng, OUTLINES[kind % len(OUTLINES)],
+                                  rng.uniform(0, label.shape[::-1]), label.shape, radius=RADIUS)
     cover(image[patch], distance, surface(rng, x, y, kind))
     label[patch][distance < 0] = full_label(kind)
 
 
 def surface(rng, x, y, kind):
-    """The colours (height, width, 3), in 0..1, of a combination of hue and texture."""
-    hue, texture = divmod(kind, len(TEXTURES))
-    colour = vivid(rng, hue / HUES + rng.normal(0, HUE_SPREAD))
-    return colour + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[texture])
+    """The colours (height, width, 3), in 0..1, of a kind."""
+    hue, shape = divmod(kind, len(OUTLINES))
+    colour = vivid(rng, shape / len(OUTLINES) + hue / HUES + rng.normal(0, HUE_SPREAD))
+    return colour + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[shape])
 
 
 def generate(directory, seed=0, train=360, val=60):

@@ -46,8 +46,8 @@ SCHEDULE = {
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
-    "pascalcontext-fcn32s": (1.5e-8, 2_500), "pascalcontext-fcn16s": (1.5e-8, 1_500),
-    "pascalcontext-fcn8s": (1e-8, 3_500),
+    "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
+    "pascalcontext-fcn8s": (7e-9, 2_000),
 }
 
 

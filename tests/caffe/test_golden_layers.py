@@ -6,7 +6,7 @@ import torch
 
 import caffe
 from caffe.engine.elision import choice
-from caffe.engine.layers import pooling, product
+from caffe.engine.layers import max_pooling, pooling, product
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from golden_runs import GOLDEN, NETS, run_net
 
@@ -18,14 +18,16 @@ def never(*_):
     return False
 
 
-# {what is off: (where it stands, name, value that turns it off)}
-WITHOUT = {
+# {what is off, or without a limit: (where it stands, name, value for that)}
+CHANGED = {
     "padding elision": (choice, "LEAST_SAVING", 1),
     "a limit to padding elision": (choice, "LEAST_SAVING", -9),
     "products by oneDNN": (product, "_ONEDNN", False),
     "fc6 as a product": (Convolution, "_few_places", never),
     "interpolation by channels": (Deconvolution, "_is_diagonal", never),
     "pooling by slices": (pooling, "suits", never),
+    "a limit to products by oneDNN": (product, "LEAST", 1),
+    "a limit to pooling by slices": (max_pooling, "LEAST", 1),
 }
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
@@ -53,10 +55,10 @@ def test_recording(path, mode, tmp_path):
     check(path, tmp_path)
 
 
-@pytest.mark.parametrize("place, name, value", WITHOUT.values(), ids=WITHOUT)
+@pytest.mark.parametrize("place, name, value", CHANGED.values(), ids=CHANGED)
 @pytest.mark.parametrize("path", [path for path in NETS if path.stem.startswith("mini_fcn")],
                          ids=lambda path: path.stem)
-def test_recording_without_an_optimisation(path, place, name, value, monkeypatch, tmp_path):
+def test_recording_with_an_optimisation_changed(path, place, name, value, monkeypatch, tmp_path):
     monkeypatch.setattr(place, name, value)
     check(path, tmp_path)
 

@@ -1,6 +1,7 @@
 """Nets: how they are put together, run, shared and saved."""
 
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -221,6 +222,30 @@ def test_callbacks_get_the_number_of_each_layer(net):
         (f"{when}_backward", i) for i in reversed(names) for when in ("before", "after")]
 
 
+def test_memory_of_the_last_pass_goes_before_the_next(net, monkeypatch):
+    n = net("force_backward: true " + CHAIN)
+    n.forward()
+    last = weakref.ref(n.blobs["b"]._data.tensor), weakref.ref(n.layer_dict["b"].weights[0])
+    alive = []
+    monkeypatch.setattr(n.layer_dict["a"], "check", lambda _: alive.extend(r() for r in last))
+    n.forward()
+    assert alive == [None, None]
+
+
+def test_data_layers_and_callbacks_see_the_last_pass(net, monkeypatch):
+    n, seen = net(CHAIN), []
+    expected = [n.forward(x=X)["b"].tolist()] * 2
+
+    def look(*_):
+        seen.append(n.blobs["b"].data.tolist())
+    with monkeypatch.context() as patched:
+        patched.setattr(n.layer_dict["x"], "forward", look)
+        n.forward()
+    n.before_forward(lambda number: number == 1 and look())
+    n.forward()
+    assert seen == expected
+
+
 def test_what_old_scripts_look_up_by_number(net):
     n = net(CHAIN)
     assert n._layer_names == ["x", "a", "relu", "b"]
@@ -263,6 +288,34 @@ def test_gradients_in_place_while_a_view_is_held(net):
     built.forward(x=X)
     np.testing.assert_array_equal(view, X ** 2)
     np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
+
+
+def test_what_others_read_is_not_written_in_place(net):
+    """The original complains, too: its split leaves two blobs of one name."""
+    with pytest.raises(LayerError, match="'r' .ReLU. writes in place the blob 'x', which is read"):
+        net(INPUT + layer("p", "Power", "x", "p") + layer("r", "ReLU", "x", "x"))
+
+
+def test_backward_after_a_reshape_needs_a_forward(net):
+    built = net("force_backward: true " + CHAIN)
+    built.forward()
+    built.blobs["x"].reshape(5, 3)
+    built.reshape()
+    with pytest.raises(LayerError, match=r"'b' \(InnerProduct\), bottoms 'a' \(5, 4\): a bottom "
+                                         r"was reshaped from \(2, 4\) after the forward pass"):
+        built.backward(b=np.ones((5, 2)))
+    built.forward()
+    assert built.backward(b=np.ones((5, 2)))["x"].shape == (5, 3)
+
+
+def test_backward_takes_what_a_blob_holds_by_then(net):
+    built = net("force_backward: true " + INPUT + fc("a", "x", 4) + layer("s", "Sigmoid", "a", "a"))
+    built.forward(x=X)
+    view = built.blobs["a"].data
+    built.forward(end="a")
+    slope = view * (1 - view)       # not of the sigmoid, which the product has overwritten
+    found = built.backward(a=np.ones((2, 4)))["x"]
+    np.testing.assert_allclose(found, slope @ built.params["a"][0].data, rtol=1e-4, atol=1e-6)
 
 
 def test_a_seed_repeats_fillers_and_dropout(net):

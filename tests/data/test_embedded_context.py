@@ -1,5 +1,6 @@
 """The embedded dataset with 59 classes and background, in PASCAL-Context's layout."""
 
+import embedded
 import embedded_context
 import numpy as np
 import pytest
@@ -44,11 +45,17 @@ def test_the_lists_of_labels_agree(made):
     assert {"table", "bedclothes", "cloth"} == set(FULL_NAMES.values())
 
 
-def test_every_class_occurs_and_background(made):
+def test_every_kind_occurs_59_are_classes_and_one_is_background(made):
+    drawn = embedded_context.random_kinds(np.random.default_rng(0), 6_000)
+    counts = np.bincount(drawn)
+    assert len(counts) == 60 and counts.min() > 0
+    assert 7 < counts[:6].sum() / counts[-6:].sum() < 14        # ten times as often
     full = read_list(made / "pascal-context/labels.txt")
     task = {full[FULL_NAMES.get(name, name)] for name in CLASSES}
-    found = set(np.unique(np.concatenate([m.ravel() for m in label_maps(made, "train").values()])))
-    assert task < found and len(found - task) == 1
+    kinds = set(embedded_context.full_label(np.arange(60)))
+    assert task < kinds and len(kinds - task) == 1
+    found = {value for label in label_maps(made, "train").values() for value in np.unique(label)}
+    assert found <= kinds and len(found) > 40
 
 
 def test_images_lie_beside_their_labels(made):
@@ -57,19 +64,21 @@ def test_images_lie_beside_their_labels(made):
             assert image.format == "JPEG" and image.size == label.shape[::-1]
 
 
-def test_a_class_has_one_hue_and_one_texture():
-    """The mean colour of a class is closer to itself in other draws than to the opposite hue."""
+def test_a_kind_has_a_hue_and_shapes_have_their_own_in_the_first():
+    """The mean colour of a kind is closer to itself in other draws than to the opposite hue."""
     y, x = np.mgrid[:48, :48]
 
-    def mean(seed, kind):
-        colours = embedded_context.surface(np.random.default_rng(seed), x, y, kind).mean((0, 1))
+    def mean(surface, seed, number):
+        colours = surface(np.random.default_rng(seed), x, y, number).mean((0, 1))
         return colours - colours.mean()
 
-    for kind in (0, 13, 40):
-        opposite = (kind + 30) % 60
+    for kind in (0, 13, 29):
         for seed in range(5):
-            own, again = mean(seed, kind), mean(seed + 10, kind)
-            assert own @ again > 0 > own @ mean(seed, opposite)
+            own, again, opposite = (mean(embedded_context.surface, seed + i, kind + j)
+                                    for i, j in ((0, 0), (10, 0), (0, 30)))
+            assert own @ again > 0 > own @ opposite
+    for kind in range(6):
+        assert mean(embedded_context.surface, 1, kind) @ mean(embedded.surface, 2, kind + 1) > 0
 
 
 def test_the_data_layer_reads_it_unchanged(net, made):

@@ -48,9 +48,11 @@ class Memory:
         not use again before the transfer is done: nobody waits, and the array may be written to
         meanwhile. While a NumPy view is alive nobody knows when, so that no copy is kept.
         """
-        self._settle()
         target = device()
-        if not self._is_on_host or target.type == "cpu":
+        if target.type == "cpu":
+            return self.on_device(shape)
+        self._settle()
+        if not self._is_on_host:
             return self.on_device(shape)
         if self._copy is None or self._copy.device != target or self.live_view() is not None:
             self._copy = self.tensor.pin_memory().to(target, non_blocking=True)

@@ -86,6 +86,12 @@ def _readers(net_param):
             latest[blob] = number, i
             if i < len(layer.loss_weight) and layer.loss_weight[i]:
                 uses[number, i] += 1
+    for (number, i), source in sources.items():
+        layer = net_param.layer[number]
+        if layer.bottom[i] in layer.top and uses[source] > 1:
+            raise LayerError(f"layer '{layer.name}' ({layer.type}) writes in place the blob "
+                             f"'{layer.bottom[i]}', which is read elsewhere too; name its top "
+                             "otherwise")
     return sources, uses
 
 

@@ -133,13 +133,16 @@ class Net(Built, Weights, ByNumber):
 
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
-        if (first, last) == (0, len(self.layers) - 1):
-            self._release()
+        # callbacks, and data layers, which may fail, still see what the last pass left
+        release = (first, last) == (0, len(self.layers) - 1) and not self._is_watched
         loss = 0.0
         elide = self.elide_padding and not self._is_watched and self._elision.covers(first)
         for number in range(first, last + 1):
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]
+            if release and bottom:
+                self._release()
+                release = False
             self._call("before_forward", number)
             with self._located(spec, bottom):
                 layer.reshape(bottom, top)

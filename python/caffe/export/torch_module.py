@@ -72,6 +72,7 @@ class _Step:
         self.bottoms, self.tops = list(spec.bottom), list(spec.top)
         self.parameters, self.shapes = parameters, [blob.shape for blob in layer.blobs]
         self.layer = copy.copy(layer)
+        self.layer.portable = True
         self._let_go()
 
     def run(self, blobs, phase):

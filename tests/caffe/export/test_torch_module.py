@@ -8,6 +8,7 @@ import torch
 
 import caffe
 import nets
+from caffe.engine.layers import max_pooling, product
 from caffe.errors import LayerError
 
 NET = """
@@ -149,6 +150,24 @@ def test_torch_export_of_any_size(made):
     for size in ((2, 3, 6, 5), (3, 3, 9, 4), (2, 3, 5, 11)):
         x = torch.randn(size, generator=torch.Generator().manual_seed(1))
         torch.testing.assert_close(program(x), module(x))
+
+
+def test_pools_and_products_can_be_mapped_and_differentiated_twice(net, monkeypatch):
+    for fast in (max_pooling, product):
+        monkeypatch.setattr(fast, "LEAST", 1)
+    module = caffe.to_torch(net(
+        'layer { name: "x" type: "Input" top: "x" '
+        'input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } } }\n'
+        'layer { name: "sig" type: "Sigmoid" bottom: "x" top: "a" }\n'
+        'layer { name: "pool" type: "Pooling" bottom: "a" top: "b" '
+        'pooling_param { kernel_size: 2 stride: 2 } }\n' + full("fc", "b", "y")))
+    x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    y = module(x)
+    torch.testing.assert_close(torch.func.vmap(module)(x[:, None])[:, 0], y)
+    assert torch.func.jvp(module, (x,), (x,))[1].any()
+    x.requires_grad_()
+    slope, = torch.autograd.grad(module(x).sum(), x, create_graph=True)
+    assert torch.autograd.grad(slope.square().sum(), x)[0].any()
 
 
 def test_fcn8s(tmp_path):

@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+from caffe.engine.layers import max_pooling
 from caffe.engine.layers.max_pooling import largest, suits
 from caffe.engine.layers.pooling import Windows
 
 SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]
+
+
+@pytest.fixture(autouse=True)
+def of_any_size(monkeypatch):
+    monkeypatch.setattr(max_pooling, "LEAST", 1)
 
 
 def image(size, kind):
@@ -46,3 +52,12 @@ def test_what_is_not_a_number_stays_so():
     windows = Windows((2, 2), (2, 2), (0, 0))
     for values in (largest(x, windows), largest(x.clone().requires_grad_(), windows)):
         assert values[0, 0, 1, 1].isnan() and values.isnan().sum() == 1
+
+
+def test_torch_pools_small_images_empty_ones_and_channels_side_by_side(monkeypatch):
+    windows, x = Windows((2, 2), (2, 2), (0, 0)), image((6, 8), "normal")
+    assert not suits(x[:0], windows)
+    assert not suits(x.contiguous(memory_format=torch.channels_last), windows)
+    for least, expected in ((x.numel(), True), (x.numel() + 1, False)):
+        monkeypatch.setattr(max_pooling, "LEAST", least)
+        assert suits(x, windows) == expected

@@ -2,10 +2,17 @@
 
 import pytest
 import torch
+from caffe.engine.layers import product
 from caffe.engine.layers.product import linear
 
 
-@pytest.mark.parametrize("rows, inputs, outputs", [(1, 3, 2), (5, 40, 7), (64, 128, 96)])
+@pytest.fixture
+def of_any_size(monkeypatch):
+    monkeypatch.setattr(product, "LEAST", 0)
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("rows, inputs, outputs", [(2, 1, 1), (5, 40, 7), (64, 128, 96)])
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("laid", ["plain", "transposed"])
 def test_product_and_gradients(rows, inputs, outputs, with_bias, laid):
@@ -26,8 +33,21 @@ def test_product_and_gradients(rows, inputs, outputs, with_bias, laid):
         torch.testing.assert_close(mine, other.float(), rtol=1e-5, atol=1e-4)
 
 
-def test_no_gradient_is_made_that_nobody_wants():
+def test_no_gradient_is_made_that_nobody_wants(of_any_size):
     x, weight = torch.randn(3, 4), torch.randn(2, 4, requires_grad=True)
     linear(x, weight).sum().backward()
     assert x.grad is None
     torch.testing.assert_close(weight.grad, x.sum(0).expand(2, 4))
+
+
+@pytest.mark.parametrize("shape, own", [
+    ((0, 4), False), ((7, 4), False), ((8, 4), True), ((2, 4, 4), True), ((1, 32), False),
+    ((32,), False)])
+def test_large_products_of_several_rows_are_onednns(monkeypatch, shape, own):
+    """One for each row, of whatever axes."""
+    multiply, calls = product._multiply, []
+    monkeypatch.setattr(product, "LEAST", 8 * 4 * 2)
+    monkeypatch.setattr(product, "_multiply", lambda *given: calls.append(1) or multiply(*given))
+    y = linear(torch.ones(shape), torch.ones(2, shape[-1]))
+    assert torch.equal(y, torch.full((*shape[:-1], 2), float(shape[-1])))
+    assert bool(calls) == own

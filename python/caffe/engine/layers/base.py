@@ -48,6 +48,8 @@ class TensorLayer(Layer):
     products : whether it is a convolution or matrix product, which a lower precision is for
     overwrites : in place, whether backward can do without the bottom's values
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
+    portable : whether `compute` is to keep to torch's own operations, which can be traced, mapped
+        and differentiated in every way, where those of the engine are faster
     """
 
     bottoms, tops = (1, 1), (1, 1)
@@ -56,6 +58,7 @@ class TensorLayer(Layer):
     products = False
     overwrites = False
     shares = False
+    portable = False
 
     # set by the net once it knows what needs a gradient
     propagate_down = ()
@@ -116,7 +119,7 @@ class TensorLayer(Layer):
                     leaf.data = leaf.new_empty(()).expand(leaf.shape)   # its memory goes
         for blob, tensor in zip(top, outputs):
             copied = _storage(tensor) in given and blob not in bottom
-            blob.set_data(tensor.detach().clone() if copied else tensor.detach())
+            blob.set_data(tensor.detach().clone() if copied else tensor.data)
 
     def release(self, bottom, top):
         """Let go of what the last forward pass left, before the next one makes it anew."""
@@ -136,6 +139,10 @@ class TensorLayer(Layer):
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
 
     def backward(self, top, propagate_down, bottom):
+        for blob, leaf in zip(bottom, self._inputs):
+            if blob.shape != leaf.shape and blob not in top:
+                raise self.error(f"a bottom was reshaped from {tuple(leaf.shape)} after the "
+                                 "forward pass; backward needs another one")
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants
                   in zip(bottom, self._inputs, propagate_down) if wants]
         wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)

@@ -133,7 +133,8 @@ class Convolution(Sliding):
         windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         batch, values, places = windows.shape
         rows = windows.movedim(0, 1).reshape(values, batch * places).t()
-        y = linear(rows, weight.flatten(1), bias).t()
+        product = F.linear if self.portable else linear
+        y = product(rows, weight.flatten(1), bias).t()
         return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
 
 

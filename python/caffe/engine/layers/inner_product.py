@@ -40,8 +40,8 @@ class InnerProduct(TensorLayer):
         weight, bias = (*self.weights, None)[:2]
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
-        y = linear(x.reshape(-1, self.inputs), weight, bias)
-        return y.view(x.shape[:self.axis] + (self.outputs,))
+        product = F.linear if self.portable else linear
+        return product(x.reshape(x.shape[:self.axis] + (self.inputs,)), weight, bias)
 
 
 @register("Embed")

@@ -4,13 +4,15 @@ import torch
 import torch.nn.functional as F
 
 LARGEST_KERNEL = 3      # slices are read once for each place in the window
+LEAST = 1 << 16         # values; below, what Python does takes longer than it saves
 
 
 def suits(x, windows):
-    """Whether `largest` can compute, and is faster than torch: on a CPU, without padding."""
-    return (x.device.type == "cpu" and not any(windows.pad) and x.numel()
+    """Whether `largest` can compute, and is faster than torch: on a CPU, without padding, and not
+    where torch takes many channels at a time, which then lie side by side."""
+    return (x.numel() >= LEAST and x.device.type == "cpu" and x.is_contiguous()
+            and not any(windows.pad)
             and max(windows.kernel) <= LARGEST_KERNEL and windows.torch_agrees(x.shape[2:])
-            and not torch.compiler.is_compiling()
             and (not x.requires_grad or windows.kernel == windows.stride == (2, 2) and windows.up))
 
 
@@ -44,7 +46,8 @@ class _Halved(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
         height, width = x.shape[2:]
-        even = F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf)
+        odd = height % 2 or width % 2
+        even = F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf) if odd else x
         left, right = even[..., ::2], even[..., 1::2]
         rows = torch.maximum(left, right)
         upper, lower = rows[:, :, ::2], rows[:, :, 1::2]

@@ -4,17 +4,22 @@ import torch
 import torch.nn.functional as F
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+LEAST = 1 << 22         # multiplications; below, what Python does takes longer than it saves
 
 
 def linear(x, weight, bias=None):
-    """x (rows, inputs) times weight (outputs, inputs), plus bias (outputs): (rows, outputs).
+    """x (..., inputs) times weight (outputs, inputs), plus bias (outputs): (..., outputs).
 
-    On a CPU by oneDNN: torch's own comes from MKL, which keeps processors that are not Intel's
-    to half their rate.
+    On a CPU large ones by oneDNN: torch's own comes from MKL, which keeps processors that are not
+    Intel's to half their rate. One row is a matter of memory, and MKL's gradients are faster.
     """
-    own = (_ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32 and x.numel()
-           and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling())
-    return _Product.apply(x, weight, bias) if own else F.linear(x, weight, bias)
+    shape = x.shape
+    own = (x.numel() * len(weight) >= LEAST and x.numel() > shape[-1] and _ONEDNN
+           and x.device.type == "cpu" and x.dtype == torch.float32
+           and not torch.is_autocast_enabled("cpu"))
+    if not own:
+        return F.linear(x, weight, bias)
+    return _Product.apply(x.reshape(-1, shape[-1]), weight, bias).view(*shape[:-1], len(weight))
 
 
 def _multiply(x, weight, bias=None):
