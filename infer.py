@@ -46,7 +46,8 @@ def main():
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)
         if not any(path.is_file() for path in images):
-            raise InferError(f"no image in {', '.join(map(str, args.images))}")
+            raise InferError("no such image, or no image in such a folder: "
+                             f"{', '.join(map(str, args.images))}")
         inputs = choose_inputs(takes, args, images)
         args.output.mkdir(parents=True, exist_ok=True)
         segment = Segmenter(net, weights, takes.kinds, args)

@@ -55,8 +55,8 @@ def set_device(args):
         caffe.set_device(args.gpu)
         caffe.set_mode_gpu()
     except RuntimeError as error:
-        raise RunError(f"GPU {args.gpu} cannot be used: {str(error).partition(';')[0]}. "
-                       "With --cpu, the default, it runs on the CPU") from None
+        raise RunError(f"{str(error).partition('. ')[0]}. Without --gpu N, or with --cpu in its "
+                       "place, it runs on the CPU") from None
 
 
 def load_net(prototxt, weights):

@@ -166,7 +166,7 @@ def find(name):
         if (directory / "deploy.prototxt").exists():
             return Run(directory)
     known = [run.directory.name for run in trained()]
-    near = difflib.get_close_matches(str(name), known, 1)
+    near = difflib.get_close_matches(str(name), known, 1, 0.75)
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {BUILD / name}"
                    + (f" (did you mean '{near[0]}'?)" if near else "")
                    + f". Trained are: {', '.join(known) or 'none'}")
