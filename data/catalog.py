@@ -186,6 +186,9 @@ ITEMS.update({f"{name}-released": Item(
     target=f"{name}-released") for name, (file, size) in RELEASED.items()})
 
 
+WITHOUT = "`make demo` needs no download at all."
+
+
 def path(name):
     """Where the item of that name lies, absolute."""
     return ROOT / ITEMS[name].path
@@ -203,13 +206,13 @@ def missing(name, root=ROOT):
     else:
         return None
     return (f"{problem}: {item.title}, a download of {item.about}. "
-            f"Get it with `make {item.target}`. `make demo` needs no download at all.")
+            f"Get it with `make {item.target}`.")
 
 
 def main():
     """python3 data/catalog.py NAME...: fail, saying what is missing."""
     problems = list(filter(None, map(missing, sys.argv[1:])))
-    sys.exit("error: " + "\n".join(problems) if problems else 0)
+    sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
 
 
 if __name__ == "__main__":

@@ -43,9 +43,10 @@ def check(experiment, trained=()):
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
             problems.append(f"{final_weights(EXPERIMENTS[base])} is missing: the trained {base}. "
-                            f"Get it with `make {base}`. `make demo` needs no download at all.")
+                            f"Get it with `make {base}`.")
     if problems:
-        raise MissingError(f"{experiment.name} cannot start.\n" + "\n".join(problems))
+        raise MissingError("\n".join([f"{experiment.name} cannot start.", *problems,
+                                      catalog.WITHOUT]))
 
 
 def final_weights(experiment):

@@ -21,10 +21,22 @@ import pytest
     ("nyud", "nyud/trainval.txt", "3.0 GB", "make data-nyud"),
     ("caffenet", "ilsvrc/bvlc_reference_caffenet.caffemodel", "244 MB", "make caffenet"),
     ("googlenet", "ilsvrc/bvlc_googlenet.caffemodel", "54 MB", "make googlenet")])
-def test_missing_says_file_size_command_and_the_way_without(tmp_path, name, path, size, target):
+def test_missing_says_file_size_and_command(tmp_path, name, path, size, target):
     said = catalog.missing(name, tmp_path)
-    for part in (str(tmp_path / path), size, f"`{target}`", "`make demo` needs no download"):
+    for part in (str(tmp_path / path), size, f"`{target}`"):
         assert part in said
+
+
+def test_the_command_names_all_that_is_missing_and_then_the_way_without(monkeypatch):
+    monkeypatch.setattr(catalog, "missing", lambda name: name != "there" and f"no {name}")
+    monkeypatch.setattr("sys.argv", ["catalog.py", "one", "there", "two"])
+    with pytest.raises(SystemExit) as stop:
+        catalog.main()
+    assert stop.value.code == "error: no one\nno two\n`make demo` needs no download at all."
+    monkeypatch.setattr("sys.argv", ["catalog.py", "there"])
+    with pytest.raises(SystemExit) as stop:
+        catalog.main()
+    assert stop.value.code == 0
 
 
 def test_nothing_is_missing_where_the_file_lies(tmp_path):
