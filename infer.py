@@ -26,7 +26,7 @@ from PIL import Image
 
 from class_names import NYUD, PASCALCONTEXT, SIFTFLOW
 from inputs import CHANNELS, Inputs
-from palette import VOC_CLASSES, label_image, overlay, read_class_names, shares
+from palette import VOC_CLASSES, label_image, overlay, percent, read_class_names, shares
 from seg_files import read_photograph
 from solvers import runs
 from solvers.command import add_device, load_net, report_errors, set_device
@@ -88,8 +88,7 @@ def process(path, output, inputs, segment):
     write(overlay(image, label, segment.names), Path(f"{output}_overlay.png"))
     print(f"{path} -> {output}.png")
     for number, share in shares(label):
-        amount = f"{share:.1%}" if share >= 0.0005 else "< 0.1%"
-        print(f"    {segment.names[number]:<16}{amount:>7}")
+        print(f"    {segment.names[number]:<16}{percent(share):>7}")
 
 
 # the net

@@ -54,6 +54,11 @@ def shares(label):
     return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts)]
 
 
+def percent(share):
+    """A share of the pixels that are not none, in words: 12.3%, < 0.1%."""
+    return f"{share:.1%}" if share >= 0.0005 else "< 0.1%"
+
+
 def overlay(image, label, names):
     """An RGB image under the colours of its classes, with a legend of their `names` below.
 
@@ -65,7 +70,7 @@ def overlay(image, label, names):
         colours[0] = colours[VOID]
     picture = Image.blend(image, Image.fromarray(colours[label]), 0.55)
     font, row = ImageFont.load_default(14), 20
-    entries = [(number, f"{names[number]} {share:.1%}") for number, share in shares(label)]
+    entries = [(number, f"{names[number]} {percent(share)}") for number, share in shares(label)]
     column = 32 + round(max(font.getlength(text) for _, text in entries))
     columns = max(1, image.width // column)
     height = image.height + row * -(-len(entries) // columns) + 6

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from palette import VOC_CLASSES, colour_map, label_image, overlay, read_class_names, shares
+from palette import (VOC_CLASSES, colour_map, label_image, overlay, percent, read_class_names,
+                     shares)
 from PIL import Image
 
 
@@ -55,3 +56,9 @@ def test_class_names(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="classes.txt: not a list of class names"):
         read_class_names(path)
+
+
+@pytest.mark.parametrize("share, said", [(1, "100.0%"), (0.1234, "12.3%"), (0.0006, "0.1%"),
+                                         (0.0004, "< 0.1%")])
+def test_no_share_reads_as_none(share, said):
+    assert percent(share) == said
