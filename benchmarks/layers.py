@@ -1,7 +1,7 @@
 """Where the time of a training step goes: python benchmarks/layers.py [--width W]
 
 Prints, as a Markdown table, the milliseconds of FCN-8s' layers in one step on a 500x500 image,
-forward and backward, the medians of five; then what is not in any layer.
+forward and backward, the medians of five; then small layers together, and what is in none.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from subjects import pycaffe_step
 
 STEPS = 5       # and two first ones that do not count
+SMALL = 0.005   # of a step
 ALONE = "Convolution", "Pooling"        # of other types all layers count together
 
 
@@ -58,10 +59,12 @@ def measured(net, step):
 def table(seconds):
     """Markdown from {(row, column): seconds}."""
     whole = seconds.pop(("", "step"))
-    rows = list(dict.fromkeys(row for row, _ in seconds))
+    rows = {row: [seconds.get((row, name), 0.0) for name in ("forward", "backward")]
+            for row, _ in seconds}
+    small = [row for row, parts in rows.items() if sum(parts) < SMALL * whole]
+    rows["all other layers"] = [sum(parts) for parts in zip((0, 0), *map(rows.pop, small))]
     lines = ["| layer | forward, ms | backward, ms | share |", "| --- | --- | --- | --- |"]
-    for row in rows:
-        parts = [seconds.get((row, name), 0.0) for name in ("forward", "backward")]
+    for row, parts in rows.items():
         lines.append(f"| {row} | {1000 * parts[0]:.0f} | {1000 * parts[1]:.0f} | "
                      f"{sum(parts) / whole:.1%} |")
     rest = whole - sum(seconds.values())

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import bench
+import kernels
+import layers
 import numpy as np
 import pytest
 import subjects
@@ -96,3 +98,18 @@ def test_medians_ratios_and_absences():
     assert [line.split() for line in text.splitlines()[1:]] == [
         ["engine", "1.00", "3.000", "30"], ["other", "2.00", "6.000", "1"],
         ["none", "–", "no", "such", "thing"]]
+
+
+def test_small_layers_count_together_and_what_is_in_none_is_the_rest():
+    text = layers.table({("conv", "forward"): 0.1, ("conv", "backward"): 0.25,
+                         ("crop", "forward"): 0.002, ("sum", "backward"): 0.001, ("", "step"): 0.5})
+    assert text.splitlines()[2:] == [
+        "| conv | 100 | 250 | 70.0% |", "| all other layers | 2 | 1 | 0.6% |",
+        "| update, copies of padding elision | 147 | | 29.4% |", "| step | 500 | | |"]
+
+
+def test_kernels_are_measured_with_both_gradients():
+    x, weight = torch.ones(2, 3, requires_grad=True), torch.ones(4, 3, requires_grad=True)
+    by_x, by_weight = kernels.gradients(torch.nn.functional.linear, x, weight)()
+    assert torch.equal(by_x, torch.full((2, 3), 4.0))
+    assert torch.equal(by_weight, torch.full((4, 3), 2.0))
