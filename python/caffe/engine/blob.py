@@ -58,6 +58,24 @@ class Memory:
             self._copy = self.tensor.pin_memory().to(target, non_blocking=True)
         return self._copy.view(shape)
 
+    def bring(self, place):
+        """Have the values live in `place`, a tensor on the device of the current mode."""
+        self._settle()
+        if self.tensor is None:
+            place.zero_()
+        elif self.tensor.data_ptr() != place.data_ptr():
+            place.copy_(self.tensor.view(place.shape))
+        self.tensor, self._copy = place, None
+
+    def send(self, place):
+        """Have `place` hold the values for `to_read`; they stay on the host if they are there."""
+        self._settle()
+        if self._is_on_host and place.device.type != "cpu":
+            pinned = self.tensor.view(place.shape).pin_memory()
+            self._copy = place.copy_(pinned, non_blocking=True)
+        else:
+            self.bring(place)
+
     def nearby(self, shape):
         """The tensor where it is if that is the host, else `to_read`."""
         self._settle()
@@ -124,6 +142,18 @@ class Memory:
             self._settle()
         else:
             self._view = None
+
+    @property
+    def held(self):
+        """(tensor, promise), either may be None: what `hold` and `later` make of it again."""
+        return self.tensor, self._promise
+
+    def hold(self, tensor):
+        """Take the values of `tensor`, None: zeros."""
+        if tensor is None:
+            self.clear()
+        else:
+            self.assign(tensor)
 
     @property
     def _is_on_host(self):
@@ -239,6 +269,11 @@ class Blob:
     def diff_tensor(self):
         """`diff` as a torch tensor on the current device."""
         return self._diff.on_device(self._shape)
+
+    @property
+    def memories(self):
+        """The Memory of `data` and that of `diff`."""
+        return self._data, self._diff
 
     @property
     def is_viewed(self):

@@ -7,8 +7,10 @@ from ..errors import CaffeError, LayerError
 from ..proto import caffe_pb2
 from . import graph
 from .blob import Blob
+from .cuda_graphs import Graphs
 from .elision import Elision
 from .layers import TensorLayer, create
+from .layers.shape import Split
 
 AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
 
@@ -31,6 +33,7 @@ class Built:
                          for top in spec.top}
         self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
         self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
+        self._origins, self._looked_at = {}, {}     # of splits; of layers that look at values
         self._owners = {}
         self._learnable, self._borrowed = [], set()     # parameters, and those that others own
         unread = set()
@@ -52,6 +55,7 @@ class Built:
         self.bottom_names = OrderedDict((s.name, list(s.bottom)) for s in self._param.layer)
         self._plan_backward()
         self.elide_padding, self._elision = True, Elision(self)
+        self.cuda_graphs, self._graphs = True, Graphs(self)
 
     def _add_layer(self, spec):
         number = len(self.layers)
@@ -69,6 +73,7 @@ class Built:
             self.layers.append(layer)
             self._bottoms.append(bottom)
             self._tops.append(top)
+            self._join_origins(layer, bottom, top)
             self._own_params(spec, layer)
             self._loss_weights.append(_loss_weights(spec, layer))
         for name, weight in zip(spec.top, self._loss_weights[number]):
@@ -79,6 +84,14 @@ class Built:
         if name not in spec.bottom:
             self.blobs[name] = Blob()
         return self.blobs[name]
+
+    def _join_origins(self, layer, bottom, top):
+        """Have a layer look at the blob behind a split, whose values may still be on the host."""
+        origins = [self._origins.get(blob, blob) for blob in bottom]
+        if isinstance(layer, Split):
+            self._origins.update(dict.fromkeys(top, origins[0]))
+        elif isinstance(layer, TensorLayer) and layer.looks_at is not None:
+            self._looked_at[len(self.layers) - 1] = origins
 
     def _own_params(self, spec, layer):
         """Join parameters of equal name, and list those that a solver updates."""

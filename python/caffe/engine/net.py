@@ -35,6 +35,7 @@ class Net(Built, Weights, ByNumber):
     top_names, bottom_names : OrderedDict of blob names by layer name
     blob_loss_weights : OrderedDict of the loss weight of each blob
     elide_padding : whether rows that a wide padding makes all alike are computed once (True)
+    cuda_graphs : whether passes over all layers are recorded on a GPU, and replayed (True)
 
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
@@ -133,11 +134,18 @@ class Net(Built, Weights, ByNumber):
 
     def _forward(self, first, last):
         """Run layers first..last; returns the loss, a tensor on the current device."""
-        # callbacks, and data layers, which may fail, still see what the last pass left
-        release = (first, last) == (0, len(self.layers) - 1) and not self._is_watched
+        whole = (first, last) == (0, len(self.layers) - 1) and not self._is_watched
+        if whole and self._graphs.wanted:
+            return self._graphs.forward()
+        return self._run(range(first, last + 1), release=whole)
+
+    def _run(self, numbers, release=False):
+        """Run the layers with these numbers, in order, and return their loss; with `release` the
+        last pass goes before, but callbacks, and data layers, which may fail, still see it."""
+        self._graphs.leave()
         loss = 0.0
-        elide = self.elide_padding and not self._is_watched and self._elision.covers(first)
-        for number in range(first, last + 1):
+        elide = self.elide_padding and not self._is_watched and self._elision.covers(numbers)
+        for number in numbers:
             spec, layer = self._param.layer[number], self.layers[number]
             bottom, top = self._bottoms[number], self._tops[number]
             if release and bottom:
@@ -146,6 +154,8 @@ class Net(Built, Weights, ByNumber):
             self._call("before_forward", number)
             with self._located(spec, bottom):
                 layer.reshape(bottom, top)
+                if number in self._looked_at:
+                    layer.check(self._looked_at[number])
                 if not self._elision.forward(number, elide):
                     layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[number]):
@@ -167,6 +177,12 @@ class Net(Built, Weights, ByNumber):
         self._elision.release()
 
     def _backward(self, last, first):
+        if (first, last) == (0, len(self.layers) - 1) and not self._is_watched:
+            self._graphs.backward()
+        else:
+            self._run_back(last, first)
+
+    def _run_back(self, last, first):
         self._elision.check(first, last, self._is_watched)
         for number in range(last, first - 1, -1):
             self._call("before_backward", number)

@@ -42,9 +42,9 @@ class Elision:
 
     # forward
 
-    def covers(self, first):
-        """Whether a forward pass from layer `first` on runs all layers that leave rows out."""
-        return bool(self._begins) and first <= self._begins[0]
+    def covers(self, numbers):
+        """Whether a forward pass over these layers begins before those that leave rows out."""
+        return bool(self._begins) and bool(numbers) and numbers[0] <= self._begins[0]
 
     def forward(self, number, wanted):
         """Run a layer without the rows that can be left out, and return True; return False if
@@ -84,6 +84,29 @@ class Elision:
             kind = RunApart if isinstance(step, Apart) else Run
             runs[number] = kind(self._net, nodes[number], step, below)
         return runs
+
+    # passes that are recorded
+
+    def inner(self):
+        """(blobs, layers) that are not the net's own."""
+        blobs, layers = zip(*(run.inner() for run in self._runs.values())) if self._runs else ((), ())
+        return sum(blobs, []), sum(layers, [])
+
+    @property
+    def held(self):
+        """What a pass left, for `hold`."""
+        return self._sizes, self._runs, dict(self._ran), set(self._promised)
+
+    def hold(self, held):
+        """Be as after the pass that left this."""
+        self._take_back()
+        self._sizes, self._runs, ran, promised = held
+        self._ran, self._promised = dict(ran), set(promised)
+
+    @property
+    def was_seen(self):
+        """Whether somebody had values that were left out, and may have written to them."""
+        return any(blob.data_was_seen for run in self._ran.values() for blob, _ in run.whole())
 
     # backward
 

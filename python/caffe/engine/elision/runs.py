@@ -53,6 +53,10 @@ class Run:
         for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
             blob.clear_data()
 
+    def inner(self):
+        """The blobs that are not the net's own, or some more, and such layers."""
+        return [*self.top, *self.bottom, *(source for source, _, _ in self._spreads)], []
+
     def whole(self):
         """(blob, function that computes its values) for each of the net's own tops."""
         return [(blob, partial(_spread_data, small, self._step.top))
@@ -108,6 +112,10 @@ class RunApart:
         for bottom in self._bottoms:
             for blob in bottom.pieces:
                 blob.clear_data()
+
+    def inner(self):
+        bottoms = [bottom.pieces for bottom in self._bottoms]
+        return [blob for pieces in (*self.top, *bottoms) for blob in pieces], [self._other]
 
     def whole(self):
         return [(blob, partial(_paste_data, pieces, self._step))

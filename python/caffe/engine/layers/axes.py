@@ -8,11 +8,11 @@ def canonical_axis(layer, axis, shape):
     return axis % len(shape)
 
 
-def checked_indices(layer, values, count, what):
-    """`values` as int64. Raises the layer's error for one that is none of `count` `what`."""
-    index = values.long()
+def check_indices(layer, blob, count, what):
+    """Raises the layer's error for a value of `blob` that is none of `count` `what`. Waits for a
+    GPU only if they were computed on it."""
+    index = blob.data_nearby.long()
     outside = index[(index < 0) | (index >= count)]
     if outside.numel():
         raise layer.error(f"index {outside[0].item()} is none of the {count} {what}, "
                           f"0 to {count - 1}")
-    return index

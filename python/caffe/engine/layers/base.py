@@ -47,6 +47,8 @@ class TensorLayer(Layer):
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
     products : whether it is a convolution or matrix product, which a lower precision is for
     overwrites : in place, whether backward can do without the bottom's values
+    looks_at : the index of the bottom whose values `check` looks at, None if there is none
+    recordable : whether it keeps nothing from one forward pass to the next, and waits for no GPU
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
     portable : whether `compute` is to keep to torch's own operations, which can be traced, mapped
         and differentiated in every way, where those of the engine are faster
@@ -57,6 +59,8 @@ class TensorLayer(Layer):
     loss = False
     products = False
     overwrites = False
+    looks_at = None
+    recordable = True
     shares = False
     portable = False
 
@@ -78,7 +82,8 @@ class TensorLayer(Layer):
         return [bottom[0]] * len(self.layer_param.top)
 
     def check(self, bottom):
-        """Raises the layer's error for values that `compute` cannot use. Called before each."""
+        """Raises the layer's error for values that `compute` cannot use. Called before each,
+        where there is `looks_at`; the blobs are those before a Split."""
 
     def compute(self, *bottom):
         """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
@@ -101,7 +106,6 @@ class TensorLayer(Layer):
         self._bottom_shapes = None
 
     def forward(self, bottom, top):
-        self.check(bottom)
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
         self._inputs = _leaves((blob.data_to_read.clone() if blob in top and blob.is_viewed
                                 else blob.data_to_read for blob in bottom), self.propagate_down)

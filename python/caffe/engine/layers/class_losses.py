@@ -44,7 +44,9 @@ class InfogainLoss(OverClasses):
         return tops
 
     def compute(self, scores, labels, *given):
-        matrix, = given or (self.file.to(scores.device),)
+        if not given:
+            self.file = self.file.to(scores.device)
+        matrix, = given or (self.file,)
         index, counts = self.indices(scores, labels)
         rows = matrix.reshape((scores.shape[self.axis],) * 2)[index.squeeze(self.axis)]
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)

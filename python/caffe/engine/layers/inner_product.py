@@ -4,7 +4,7 @@ import math
 
 import torch.nn.functional as F
 
-from .axes import canonical_axis, checked_indices
+from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
 from .product import linear
 
@@ -50,6 +50,7 @@ class Embed(TensorLayer):
     InnerProduct of a one-hot vector. The top has a last axis of num_output more."""
 
     no_gradient = (0,)
+    looks_at = 0
 
     def setup(self, bottom, top):
         p = self.layer_param.embed_param
@@ -63,7 +64,10 @@ class Embed(TensorLayer):
     def shapes(self, bottom):
         return [bottom[0] + (self.layer_param.embed_param.num_output,)]
 
+    def check(self, bottom):
+        check_indices(self, bottom[0], self.blobs[0].shape[0], "rows of the weights")
+
     def compute(self, x):
         weight, *bias = self.weights
-        y = F.embedding(checked_indices(self, x, len(weight), "rows of the weights"), weight)
+        y = F.embedding(x.long(), weight)
         return y + bias[0] if bias else y

@@ -52,6 +52,7 @@ class Labelled(TensorLayer):
     those equal to `ignore` do not count."""
 
     bottoms, tops = (2, 2), (1, 2)
+    looks_at = 1
     ignore = None
 
     def check_labels(self, scores, labels, axis):

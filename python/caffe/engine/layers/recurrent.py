@@ -33,6 +33,7 @@ class Recurrent(TensorLayer):
 
     bottoms, tops = (2, None), (1, None)
     no_gradient = (1,)
+    recordable = False
     states = 0          # how many arrays a step hands on
     gates = 1           # how many values per output the input is projected to
 

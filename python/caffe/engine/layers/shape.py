@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from .axes import canonical_axis, checked_indices
+from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
 
 
@@ -185,6 +185,7 @@ class Filter(TensorLayer):
     """
 
     bottoms, tops = (2, None), (1, None)
+    recordable = False
     _counts = False     # whether the selector has values to count
 
     def setup(self, bottom, top):
@@ -221,6 +222,7 @@ class BatchReindex(TensorLayer):
 
     bottoms = (2, 2)
     no_gradient = (1,)
+    looks_at = 1
 
     def shapes(self, bottom):
         items, index = bottom
@@ -229,8 +231,11 @@ class BatchReindex(TensorLayer):
                              f"got {items} and {index}")
         return [index + items[1:]]
 
+    def check(self, bottom):
+        check_indices(self, bottom[1], bottom[0].shape[0], "items")
+
     def compute(self, x, index):
-        return x[checked_indices(self, index, len(x), "items")]
+        return x[index.long()]
 
 
 @register("Split")

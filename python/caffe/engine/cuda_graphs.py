@@ -1,0 +1,273 @@
+"""CUDA graphs: passes over a net are recorded once for each size of its data, and replayed.
+
+To issue the thousand small operations of a pass takes Python and PyTorch longer than a GPU to
+compute them. A CUDA graph issues them all at once, on the very memory for which they were recorded.
+"""
+
+import weakref
+from contextlib import contextmanager
+
+import torch
+
+from .. import context
+from ..context import TRAIN
+from ..log import logger
+from . import precision
+from .layers import TensorLayer
+
+SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
+ROOM = 0.5          # of a GPU's memory that has to be free to record one more pass
+
+DATA, DIFF = 0, 1   # of Blob.memories
+
+
+class CudaGraph:
+    """Operations on a GPU, recorded to be issued together."""
+
+    def __init__(self, device):
+        self._device, self._graph = device, torch.cuda.CUDAGraph()
+
+    @contextmanager
+    def recording(self):
+        """What is issued meanwhile is recorded, not computed. Raises RuntimeError for what cannot
+        be, such as waiting for a value."""
+        torch.cuda.synchronize(self._device)
+        torch.cuda.empty_cache()
+        with torch.cuda.stream(torch.cuda.Stream(self._device)):
+            # threads that read data may do what would spoil a recording in this one
+            self._graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                yield
+            finally:
+                self._graph.capture_end()
+
+    def replay(self):
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+
+    @staticmethod
+    def has_room(device):
+        """Whether there is memory for one more."""
+        free, total = torch.cuda.mem_get_info(device)
+        return free > ROOM * total
+
+
+KINDS = {"cuda": CudaGraph}     # by the type of the device
+
+
+class Graphs:
+    """The recorded passes of a net, a forward and a backward one for each size of its data.
+
+    A pass over data of a new size runs as it is, and lets libraries set themselves up. The next
+    one of this size is recorded, and from then on replayed. What layers do on the host is not
+    recorded: data layers run before, and labels are checked.
+    """
+
+    def __init__(self, net):
+        self._net = weakref.proxy(net)
+        self._sources = [number for number, layer in enumerate(net.layers)
+                         if not net._bottoms[number] and not layer.blobs]
+        self._others = [number for number in range(len(net.layers)) if number not in self._sources]
+        self._inputs = [blob for number in self._sources for blob in net._tops[number]]
+        self._able = bool(self._others) and all(map(self._can_record, self._others))
+        self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
+        self._now = None        # those of the last forward pass, if that went by them
+        self._searches = False  # whether the last forward pass was the first of its size
+
+    def _can_record(self, number):
+        layer, looked_at = self._net.layers[number], self._net._looked_at.get(number)
+        return isinstance(layer, TensorLayer) and layer.recordable and (
+            not looked_at or looked_at[layer.looks_at] in self._inputs)
+
+    @property
+    def wanted(self):
+        """Whether a pass over all layers is to go by `forward`."""
+        return self._able and self._net.cuda_graphs and context.device().type in KINDS
+
+    def leave(self):
+        """Know that layers run as they are."""
+        self._now, self._searches = None, False
+
+    def forward(self):
+        """A forward pass over all layers; returns the loss."""
+        net = self._net
+        net._run(self._sources)
+        size = (context.device(), precision.chosen(), net.elide_padding,
+                *(blob.shape for blob in self._inputs))
+        if size not in self._passes:
+            return self._first(size)
+        if any(blob.is_viewed for blob in self._inputs):    # who knows when they are written?
+            return net._run(self._others, release=True)
+        for number, looked_at in net._looked_at.items():
+            with net._located(net._param.layer[number], net._bottoms[number]):
+                net.layers[number].check(looked_at)
+        passes = self._passes[size]
+        if "forward" not in passes:
+            net._release()
+            if not self._record(passes, "forward", lambda: net._run(self._others)):
+                return net._run(self._others)
+        self._now = passes
+        return passes["forward"].replay()
+
+    def _first(self, size):
+        searches = self._net._param.state.phase == TRAIN and len(self._passes) < SEARCHES
+        self._passes[size] = {}
+        with _search(searches):
+            loss = self._net._run(self._others, release=True)
+        self._searches = searches
+        return loss
+
+    def backward(self):
+        """A backward pass over all layers."""
+        net, passes = self._net, self._now
+        last = len(net.layers) - 1
+        diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
+        usable = passes is not None and not net._elision.was_seen
+        if usable and "backward" not in passes and all(diff.held[0] is None for diff in diffs):
+            self._record(passes, "backward", lambda: net._run_back(last, 0))
+        if usable and "backward" in passes:
+            self._accumulate(passes["backward"], diffs)
+            return
+        with _search(self._searches):
+            net._run_back(last, 0)
+
+    @staticmethod
+    def _accumulate(recording, diffs):
+        """Replay a backward pass, which sets the gradients of parameters, and add those before."""
+        before = {diff: diff.held[0] for diff in diffs if diff.held[0] is not None}
+        for diff, tensor in before.items():
+            if recording.sets(diff, tensor):
+                before[diff] = tensor.clone()
+        recording.replay()
+        for diff, tensor in before.items():
+            new = diff.held[0]
+            diff.hold(tensor.to(new.device).view(new.shape).add_(new))
+
+    def _record(self, passes, kind, run):
+        """Record a pass, and return whether that was possible; the log tells if it never is."""
+        net, device = self._net, context.device()
+        if not KINDS[device.type].has_room(device):
+            return False
+        params = [blob for layer in net.layers for blob in layer.blobs]
+        what = {"forward": (self._inputs, [(blob, DATA) for blob in params] + _losses(net), DATA),
+                "backward": ([], _ends(net), DIFF)}
+        try:
+            passes[kind] = Recording(net, device, *what[kind], run)
+        except RuntimeError as error:
+            self._able, self._passes = False, {}
+            logger.info("%s: without CUDA graphs: %s", net._source, error)
+        return kind in passes
+
+
+class Recording:
+    """A pass that was recorded: its graph, where that reads, and what the pass left in Python,
+    which is the same after every replay."""
+
+    def __init__(self, net, device, inputs, reads, sets, run):
+        """Record run().
+
+        inputs : Blobs whose data it reads, and that others write on the host
+        reads : (Blob, DATA or DIFF) of all else that it reads, or changes, and does not make
+        sets : DATA or DIFF of all blobs, that it sets
+        """
+        self._net = net
+        self._inputs = [(blob, blob.data_to_read) for blob in inputs]
+        self._reads = [(blob, kind, blob.diff_tensor if kind else blob.data_tensor)
+                       for blob, kind in reads]
+        before = State(net)
+        self._graph = KINDS[device.type](device)
+        try:
+            with self._graph.recording():
+                self._loss = run()
+            self._left = State(net, sets, before)
+        finally:
+            before.restore()        # nothing was computed
+
+    def sets(self, memory, tensor):
+        """Whether `tensor` is what every replay writes to for this Memory."""
+        return self._left.memories.get(memory, (None,))[0] is tensor
+
+    def replay(self):
+        """Compute the pass anew; returns its loss."""
+        self._left.reshape()
+        for blob, place in self._inputs:
+            blob.memories[DATA].send(place)
+        for blob, kind, place in self._reads:
+            blob.memories[kind].bring(place)
+        self._graph.replay()
+        self._left.restore()
+        return self._loss.clone() if torch.is_tensor(self._loss) else self._loss
+
+
+class State:
+    """What a net knows in Python between two passes: its blobs' shapes and tensors, and whatever
+    its layers and its elision of padding keep."""
+
+    def __init__(self, net, kind=None, other=None):
+        """Of the memories those of `kind`, DATA or DIFF (None: both), that are not as in the State
+        `other`."""
+        self._net, blobs = net, [*net.blobs.values(), *net._elision.inner()[0]]
+        self._shapes = [(blob, blob.shape) for blob in blobs]
+        params = [blob for layer in net.layers for blob in layer.blobs]
+        memories = [blob.memories[DATA] for blob in blobs if kind != DIFF]
+        memories += [blob.memories[DIFF] for blob in (*blobs, *params) if kind != DATA]
+        known = other.memories if other else {}
+        self.memories = {memory: memory.held for memory in memories
+                         if not _are(memory.held, known.get(memory, ()))}
+        self._layers = [(layer, dict(vars(layer)))
+                        for layer in (*net.layers, *net._elision.inner()[1])
+                        if isinstance(layer, TensorLayer)]
+        self._elision = net.elide_padding, net._elision.held
+
+    def reshape(self):
+        """Give the blobs their shapes, and what does not fit these is gone."""
+        for blob, shape in self._shapes:
+            blob.reshape(*shape)
+
+    def restore(self):
+        self.reshape()
+        self._net.elide_padding, elision = self._elision
+        self._net._elision.hold(elision)
+        for layer, values in self._layers:
+            vars(layer).update(values)
+        for memory, (tensor, _) in self.memories.items():
+            memory.hold(tensor)
+        for memory, (_, promise) in self.memories.items():      # these are made of the tensors
+            if promise:
+                memory.later(promise)
+
+
+def _are(held, others):
+    return len(others) == 2 and all(mine is other for mine, other in zip(held, others))
+
+
+def _losses(net):
+    """(Blob, DIFF) of the losses, whose gradients a forward pass sets."""
+    return [(blob, DIFF) for top, weights in zip(net._tops, net._loss_weights)
+            for blob, weight in zip(top, weights) if weight]
+
+
+def _ends(net):
+    """(Blob, DIFF) of where a backward pass begins: gradients that it reads before it sets them."""
+    found, known = [], set()
+    for bottom, top, (runs, down) in reversed([*zip(net._bottoms, net._tops, net._backward_plan)]):
+        if runs:
+            found += [(blob, DIFF) for blob in top if blob.memories[DIFF] not in known]
+            known.update(blob.memories[DIFF] for blob in top)
+            known.update(blob.memories[DIFF] for blob, wanted in zip(bottom, down) if wanted)
+    return found
+
+
+@contextmanager
+def _search(wanted):
+    """Where cuDNN tries all algorithms for a convolution that is new to it, and keeps the fastest.
+
+    What PyTorch takes for a size at first it keeps, searched for or not.
+    """
+    backend = torch.backends.cudnn
+    before = backend.benchmark
+    backend.benchmark = before or wanted and precision.chosen() != "fp32"
+    try:
+        yield
+    finally:
+        backend.benchmark = before
