@@ -5,10 +5,13 @@ import pytest
 import torch
 
 import caffe
+import golden_runs
+from caffe.engine import precision
 from caffe.engine.elision import choice
 from caffe.engine.layers import max_pooling, pooling, product
 from caffe.engine.layers.convolution import Convolution, Deconvolution
-from golden_runs import GOLDEN, NETS, run_net
+from caffe.engine.precision import laid_out
+from golden_runs import GOLDEN, NETS, load_net, run_net
 
 # Values that cancel out carry the rounding of the terms they are made of, of which the largest
 # value of the blob gives the measure.
@@ -60,6 +63,19 @@ def test_recording(path, mode, tmp_path):
                          ids=lambda path: path.stem)
 def test_recording_with_an_optimisation_changed(path, place, name, value, monkeypatch, tmp_path):
     monkeypatch.setattr(place, name, value)
+    check(path, tmp_path)
+
+
+@pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)
+def test_recording_with_channels_last(path, monkeypatch, tmp_path):
+    """Images and kernels as they lie on a GPU."""
+    def load_laid_out(*args):
+        net = load_net(*args)
+        for blob in (*(net.blobs[name] for name in net.inputs), *sum(map(list, net.params.values()), [])):
+            blob.set_data(laid_out(blob.data_tensor))
+        return net
+    monkeypatch.setattr(precision, "CHANNELS_LAST", {"cpu"})
+    monkeypatch.setattr(golden_runs, "load_net", load_laid_out)
     check(path, tmp_path)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from ..context import device
 from ..errors import LayerError
+from .precision import laid_out
 
 
 class Memory:
@@ -38,7 +39,9 @@ class Memory:
         if self.tensor is None:
             self.tensor = torch.zeros(shape, device=target)
         elif self.tensor.device != target:
-            self.tensor = self.tensor.to(target)
+            self.tensor = laid_out(self.tensor.view(shape).to(target))
+        elif self.tensor.shape != shape:
+            self.tensor = self.tensor.contiguous()
         return self.tensor.view(shape)
 
     def to_read(self, shape):
@@ -55,8 +58,8 @@ class Memory:
         if not self._is_on_host:
             return self.on_device(shape)
         if self._copy is None or self._copy.device != target or self.live_view() is not None:
-            self._copy = self.tensor.pin_memory().to(target, non_blocking=True)
-        return self._copy.view(shape)
+            self._copy = laid_out(self._pinned(shape, target))
+        return self._copy.reshape(shape)
 
     def bring(self, place):
         """Have the values live in `place`, a tensor on the device of the current mode."""
@@ -64,17 +67,20 @@ class Memory:
         if self.tensor is None:
             place.zero_()
         elif self.tensor.data_ptr() != place.data_ptr():
-            place.copy_(self.tensor.view(place.shape))
+            place.copy_(self.tensor.reshape(place.shape))
         self.tensor, self._copy = place, None
 
     def send(self, place):
         """Have `place` hold the values for `to_read`; they stay on the host if they are there."""
         self._settle()
         if self._is_on_host and place.device.type != "cpu":
-            pinned = self.tensor.view(place.shape).pin_memory()
-            self._copy = place.copy_(pinned, non_blocking=True)
+            self._copy = place.copy_(self._pinned(place.shape, place.device))
         else:
             self.bring(place)
+
+    def _pinned(self, shape, target):
+        """A copy on a GPU, by pinned memory."""
+        return self.tensor.view(shape).pin_memory().to(target, non_blocking=True)
 
     def nearby(self, shape):
         """The tensor where it is if that is the host, else `to_read`."""
@@ -89,12 +95,12 @@ class Memory:
         if view is not None and view.shape == shape and self.tensor is not None:
             host = torch.from_numpy(view)
             if self.tensor.device.type != "cpu":
-                self.tensor = host.copy_(self.tensor.view(shape))
+                self.tensor = host.copy_(self.tensor.reshape(shape))
             if self.tensor.data_ptr() == host.data_ptr():
                 return view
         if self.tensor is None:
             self.tensor = torch.zeros(shape)
-        self.tensor = self.tensor.to("cpu").contiguous()
+        self.tensor = self.tensor.contiguous().to("cpu")
         view = self.tensor.view(shape).numpy()
         self._view = weakref.ref(view)
         return view
@@ -113,7 +119,7 @@ class Memory:
         """Add the values of `tensor`, whose storage may become this array's own."""
         self._settle()
         if self.tensor is None:
-            self.tensor = tensor.contiguous()
+            self.tensor = tensor if _is_dense(tensor) else tensor.contiguous()
         else:
             self.on_device(tensor.shape).add_(tensor)
 
@@ -176,6 +182,10 @@ class Memory:
     def was_seen(self):
         """Whether `numpy` gave out a view since the values were promised."""
         return self._view is not None
+
+
+def _is_dense(tensor):
+    return tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def _keep_and_resize(promise, count, memory):

@@ -10,6 +10,7 @@ import torch
 from ..errors import CaffeError
 
 NAMES = ("fp32", "tf32", "bf16")
+CHANNELS_LAST = {"cuda"}    # the devices
 _chosen = NAMES[1]
 
 
@@ -25,6 +26,14 @@ def choose(name):
 
 def chosen():
     return _chosen
+
+
+def laid_out(tensor):
+    """The tensor as it is best laid out where it is: images and kernels on a GPU with their
+    channels last, as its tensor cores, which all but 'fp32' is for, read them."""
+    last = tensor.dim() == 4 and tensor.device.type in CHANNELS_LAST and _chosen != "fp32"
+    return tensor.contiguous(
+        memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..log import logger
 from ..proto import caffe_pb2
 from . import debug, hdf5, rates, weights as binary
 from .net import Net
+from .precision import laid_out
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
@@ -304,7 +305,7 @@ class Solver:
         if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
-        self.history = [h.to(context.device()) for h in self.history]
+        self.history = [laid_out(h.to(context.device())) for h in self.history]
         for number, (_, spec) in enumerate(self.net._learnable):
             for data, diff, *history in self._pieces(number):
                 if self.param.iter_size > 1:
@@ -364,7 +365,7 @@ class Solver:
         drops = rates.drops(self.param, max(self.iter - 1, 0))
         files.write_solverstate(
             state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=drops),
-            [history.cpu().numpy() for history in self.history])
+            [history.contiguous().cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):
         """Raise WeightsError before the training, not at its first snapshot."""

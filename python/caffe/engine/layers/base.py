@@ -75,6 +75,7 @@ class TensorLayer(Layer):
         """Append a parameter of `shape`, with the values of a FillerParameter."""
         blob = Blob(shape)
         fill(blob.data_tensor, filler)
+        blob.set_data(precision.laid_out(blob.data_tensor))
         self.blobs.append(blob)
 
     def shapes(self, bottom):
