@@ -26,6 +26,8 @@ TASKS = {
     "step-500": "FCN-8s training step with update, one image of 500x500",
     "gpu_forward-500": "FCN-8s forward on a GPU, one image of 500x500",
     "gpu_step-500": "FCN-8s training step with update on a GPU, one image of 500x500",
+    "gpu_schedule-voc": "500 training steps on a GPU, photographs of VOC's sizes; the schedule, of "
+                        "3 x 100,000, takes 600 times that",
     "data": "16 samples, JPEG photographs of 500x375 with PNG labels",
     "caffemodel": "FCN-8s' caffemodel, 538 MB",
     "start": "start-up",

@@ -1,6 +1,6 @@
 """What is measured, each in a process of its own: python benchmarks/subjects.py TASK SUBJECT
 
-Prints one line of JSON: the seconds of each run after a first that does not count, and the peak
+Prints one line of JSON: the seconds of each run after the first, which do not count, and the peak
 memory, of the process or on the GPU, in MB. Or why there is nothing: {"absent": reason}.
 """
 
@@ -23,6 +23,8 @@ SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [
          "gpu_forward-500": [(500, 500)], "gpu_step-500": [(500, 500)],
          "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)],
          "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
+# {task: (how many runs do not count, how many do)}; a GPU's passes are recorded the second time
+RUNS = {"gpu_forward": (3, 20), "gpu_step": (3, 20), "gpu_schedule": (1, 1)}
 
 
 class Absent(RuntimeError):
@@ -33,13 +35,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("task")
     parser.add_argument("subject")
-    parser.add_argument("--runs", type=int, default=2)
     args = parser.parse_args()
     task = args.task.partition("-")[0]
+    first, runs = RUNS.get(task, (1, 2))
     try:
         with tempfile.TemporaryDirectory() as folder:
             run = SUBJECTS[task][args.subject](args.task, Path(folder))
-            seconds = [timed(run) for _ in range(args.runs + 1)][1:]
+            seconds = [timed(run) for _ in range(first + runs)][first:]
     except (Absent, ImportError) as error:
         print(json.dumps({"absent": str(error)}))
         return
@@ -134,6 +136,22 @@ def pycaffe_step(task, folder, width=1.0):
     solver.net.blobs["data"].data[...] = image
     solver.net.blobs["label"].data[...] = RNG.integers(0, 21, (1, 1, *image.shape[2:]))
     return solver.net, lambda: solver.step(1)
+
+
+def pycaffe_schedule(task, folder, width=1.0):
+    """The same with photographs of the sizes that VOC's have, and STEPS of them."""
+    import caffe
+    import nets
+    others = RNG.integers(300, 501, (12, 2)).tolist()
+    source = _photographs(folder, [*PHOTOGRAPHS, *others])
+    net = nets.write_prototxt(folder / "train.prototxt",
+                              nets.fcn("fcn8s", "train", source=source, width=width))
+    (folder / "solver.prototxt").write_text(
+        f'train_net: "{net}" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
+        f'weight_decay: 0.0005 snapshot_prefix: "{folder}/s" snapshot_after_train: false')
+    solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
+    _fill(solver.net)
+    return solver.net, lambda: solver.step(STEPS)
 
 
 def _fill(net):
@@ -246,20 +264,31 @@ def _saved(folder):
 
 # on a GPU
 
-def engine_gpu(made, precision):
-    """The subject that runs what made(task, folder) makes, with that precision."""
+def engine_gpu(made, precision, **switches):
+    """The subject that runs what made(task, folder) makes, with that precision, and attributes
+    of its net."""
     def subject(task, folder):
         import caffe
         wait = _gpu()
         caffe.set_mode_gpu()
         caffe.set_precision(precision)
-        _, run = made(task, folder)
+        net, run = made(task, folder)
+        for name, value in switches.items():
+            setattr(net, name, value)
 
         def waited():
             run()
             wait()
         return waited
     return subject
+
+
+def engines_gpu(made):
+    """{name: subject} of the engine in each precision, and without what it does for speed."""
+    return {"engine": engine_gpu(made, "tf32"),
+            "engine, no CUDA graphs": engine_gpu(made, "tf32", cuda_graphs=False),
+            "engine, no elision": engine_gpu(made, "tf32", elide_padding=False),
+            "engine, fp32": engine_gpu(made, "fp32"), "engine, bf16": engine_gpu(made, "bf16")}
 
 
 def torch_gpu(task, folder, form=None):
@@ -334,6 +363,9 @@ def _gpu():
 # data
 
 SAMPLES, COMPUTING = 16, 0.25
+# of most photographs in VOC, and how many of these there are for 12 of other sizes
+PHOTOGRAPHS = [(375, 500)] * 27 + [(500, 375)] * 9 + [(333, 500)] * 9 + [(500, 333)] * 3
+STEPS = 500
 
 
 def samples(task, folder):
@@ -364,22 +396,29 @@ def waiting(task, folder):
 def _data_net(folder):
     import caffe
     import nets
+    param = nets.fcn("fcn32s", "train", source=_photographs(folder, [(375, 500)] * SAMPLES),
+                     width=1 / 64)
+    del param.layer[1:]
+    return caffe.Net(str(nets.write_prototxt(folder / "data.prototxt", param)), caffe.TRAIN)
+
+
+def _photographs(folder, sizes):
+    """The source of JPEG photographs of these sizes with PNG labels, in VOC's layout."""
     from nets.source import folder as source
     from PIL import Image
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (folder / name).mkdir(parents=True)
-    for i in range(SAMPLES):
+    for i, (height, width) in enumerate(sizes):
         coarse = Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8))
-        coarse.resize((500, 375), Image.Resampling.BICUBIC).save(folder / f"JPEGImages/{i}.jpg")
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(
+            folder / f"JPEGImages/{i}.jpg")
         label = Image.fromarray(RNG.integers(0, 21, (8, 10), np.uint8))
-        label.resize((500, 375), Image.Resampling.NEAREST).save(
+        label.resize((width, height), Image.Resampling.NEAREST).save(
             folder / f"SegmentationClass/{i}.png")
     for split in ("train", "val"):
         (folder / f"ImageSets/Segmentation/{split}.txt").write_text(
-            "\n".join(map(str, range(SAMPLES))))
-    param = nets.fcn("fcn32s", "train", source=source(folder, 21), width=1 / 64)
-    del param.layer[1:]
-    return caffe.Net(str(nets.write_prototxt(folder / "data.prototxt", param)), caffe.TRAIN)
+            "\n".join(map(str, range(len(sizes)))))
+    return source(folder, 21)
 
 
 def start_up(code):
@@ -460,14 +499,11 @@ SUBJECTS = {
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
              "BVLC Caffe": bvlc(pycaffe_step), "floor": floor,
              "floor of memory": bandwidth_floor},
-    "gpu_forward": {"engine": engine_gpu(pycaffe_forward, "tf32"),
-                    "engine, fp32": engine_gpu(pycaffe_forward, "fp32"),
-                    "engine, bf16": engine_gpu(pycaffe_forward, "bf16"),
-                    "engine, CUDA graphs": exported_gpu, "torch eager": torch_gpu,
-                    "torch channels-last": torch_gpu_channels_last},
-    "gpu_step": {"engine": engine_gpu(pycaffe_step, "tf32"),
-                 "engine, fp32": engine_gpu(pycaffe_step, "fp32"),
-                 "engine, bf16": engine_gpu(pycaffe_step, "bf16"), "torch eager": torch_gpu_step},
+    "gpu_forward": {**engines_gpu(pycaffe_forward), "engine, torch.compile": exported_gpu,
+                    "torch eager": torch_gpu, "torch channels-last": torch_gpu_channels_last},
+    "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_gpu_step},
+    "gpu_schedule": {"engine": engine_gpu(pycaffe_schedule, "tf32"),
+                     "engine, bf16": engine_gpu(pycaffe_schedule, "bf16")},
     "data": {"as fast as they come": samples, f"waited for, at {COMPUTING} s a step": waiting},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),

@@ -56,7 +56,7 @@ def test_operations_are_those_of_the_net(tmp_path):
 
 
 def test_a_subject_prints_its_seconds():
-    run = subprocess.run([sys.executable, subjects.__file__, "start", "python", "--runs", "2"],
+    run = subprocess.run([sys.executable, subjects.__file__, "start", "python"],
                          capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
     assert len(found["seconds"]) == 2 and found["peak_mb"] > 1
@@ -79,10 +79,21 @@ def test_the_compiled_net_computes_the_same(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_its_rows_say_so():
-    for task in ("gpu_forward", "gpu_step"):
+    for task in ("gpu_forward", "gpu_step", "gpu_schedule"):
         for subject in subjects.SUBJECTS[task].values():
             with pytest.raises(subjects.Absent, match="no GPU"):
                 subject(f"{task}-500", None)
+
+
+def test_the_schedule_s_steps_go_over_photographs_of_many_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(subjects, "STEPS", 3)
+    monkeypatch.setattr(subjects, "PHOTOGRAPHS", [(40, 50), (50, 40)])
+    net, run = subjects.pycaffe_schedule("gpu_schedule-voc", tmp_path, width=1 / 64)
+    seen = []
+    net.after_forward(lambda number: number or seen.append(net.blobs["data"].shape))
+    run()
+    assert len(seen) == 3
+    assert len(list(tmp_path.glob("JPEGImages/*.jpg"))) == 2 + 12
 
 
 def test_every_task_has_subjects_and_is_told_in_words():

@@ -150,10 +150,12 @@ class Built:
 
     def reshape(self):
         """Give all blobs the shapes that follow from those of the inputs."""
-        for spec, layer, bottom, top in zip(self._param.layer, self.layers, self._bottoms,
-                                            self._tops):
-            with self._located(spec, bottom):
-                layer.reshape(bottom, top)
+        self._reshape(range(len(self.layers)))
+
+    def _reshape(self, numbers):
+        for number in numbers:
+            with self._located(self._param.layer[number], self._bottoms[number]):
+                self.layers[number].reshape(self._bottoms[number], self._tops[number])
 
     def clear_param_diffs(self):
         """Set the gradients of all parameters to zero."""

@@ -104,6 +104,7 @@ class Graphs:
         passes = self._passes[size]
         if "forward" not in passes:
             net._release()
+            net._reshape(self._others)
             if not self._record(passes, "forward", lambda: net._run(self._others)):
                 return net._run(self._others)
         self._now = passes
@@ -122,19 +123,24 @@ class Graphs:
         net, passes = self._net, self._now
         last = len(net.layers) - 1
         diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
+        before = {diff: diff.held[0] for diff in diffs if diff.held[0] is not None}
         usable = passes is not None and not net._elision.was_seen
-        if usable and "backward" not in passes and all(diff.held[0] is None for diff in diffs):
+        if usable and "backward" not in passes and not any(diff.live_view() is not None
+                                                           for diff in diffs):
+            for diff in before:
+                diff.clear()        # it is recorded how gradients are set, not added
             self._record(passes, "backward", lambda: net._run_back(last, 0))
+            for diff, tensor in before.items():
+                diff.hold(tensor)
         if usable and "backward" in passes:
-            self._accumulate(passes["backward"], diffs)
+            self._accumulate(passes["backward"], before)
             return
         with _search(self._searches):
             net._run_back(last, 0)
 
     @staticmethod
-    def _accumulate(recording, diffs):
+    def _accumulate(recording, before):
         """Replay a backward pass, which sets the gradients of parameters, and add those before."""
-        before = {diff: diff.held[0] for diff in diffs if diff.held[0] is not None}
         for diff, tensor in before.items():
             if recording.sets(diff, tensor):
                 before[diff] = tensor.clone()
