@@ -1,10 +1,12 @@
 """The benchmarks: the peer computes what the engine computes, and what is absent is said."""
 
 import json
+import re
 import subprocess
 import sys
 
 import bench
+import issuing
 import kernels
 import layers
 import numpy as np
@@ -15,6 +17,7 @@ from torch_fcn8s import FCN8s
 
 import caffe
 import nets
+from caffe.engine import cuda_graphs
 
 
 def test_the_peer_is_the_same_net(tmp_path):
@@ -117,6 +120,21 @@ def test_small_layers_count_together_and_what_is_in_none_is_the_rest():
     assert text.splitlines()[2:] == [
         "| conv | 100 | 250 | 70.0% |", "| all other layers | 2 | 1 | 0.6% |",
         "| update, copies of padding elision | 147 | | 29.4% |", "| step | 500 | | |"]
+
+
+def test_issuing_and_replaying_are_timed(monkeypatch, capsys):
+    monkeypatch.setattr(cuda_graphs, "KINDS", {})
+    monkeypatch.setitem(subjects.SIZES, "issuing", [])
+    monkeypatch.setattr(issuing, "TURNS", 1)
+    monkeypatch.setattr(issuing, "STEPS", 2)
+    threads = torch.get_num_threads()
+    try:
+        issuing.main()
+    finally:
+        torch.set_num_threads(threads)
+    issued, replayed = map(float, re.fullmatch(
+        r"a step: ([\d.]+) ms, replayed: ([\d.]+) ms\n", capsys.readouterr().out).groups())
+    assert issued > replayed > 0
 
 
 def test_kernels_are_measured_with_both_gradients():

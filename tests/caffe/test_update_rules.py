@@ -91,6 +91,54 @@ def test_update(fit, kind, piece, monkeypatch):
         np.testing.assert_allclose(blob.data, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("lines", ["", "momentum: 0.5", "momentum: 0.5 debug_info: true",
+                                   "momentum: 0.5 regularization_type: 'L1'"])
+def test_sgd_leaves_what_it_subtracted_as_the_gradient(fit, lines):
+    solver = fit("SGD", lines + " weight_decay: 0.3 iter_size: 2")
+    weights, bias = solver.net.params["fit"]
+    view = bias.diff        # somebody who looks at it all the time
+    for _ in range(3):
+        before = [blob.data.copy() for blob in (weights, bias)]
+        solver.step(1)
+        for blob, data in zip((weights, bias), before):
+            np.testing.assert_allclose(data - blob.diff, blob.data, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(view, bias.diff)
+        assert np.abs(view).min() > 1e-6
+
+
+def test_an_update_again_goes_on_from_the_one_before(fit):
+    """As in Caffe, which takes whatever `diff` holds for the gradient."""
+    solver = fit("SGD", "momentum: 0.5")
+    solver.step(1)
+    weights = solver.net.params["fit"][0]
+    first, before = weights.diff.copy(), weights.data.copy()
+    solver.apply_update()
+    np.testing.assert_allclose(weights.data, before - (0.5 + RATE) * first, rtol=1e-5)
+
+
+def test_a_rule_derived_from_sgd(fit, monkeypatch):
+    class Halved(caffe.SGDSolver):
+        def update(self, diff, rate, history):
+            diff.mul_(rate / 2)
+    solver = fit("SGD", "momentum: 0.5")
+    monkeypatch.setattr(solver, "__class__", Halved)
+    before = solver.net.params["fit"][1].data.copy()
+    solver.step(1)
+    gradient = solver.net.blobs["p"].data.sum(0)
+    np.testing.assert_allclose(solver.net.params["fit"][1].data, before - RATE * gradient,
+                               rtol=1e-5)     # lr_mult is 2
+
+
+def test_a_rate_of_zero_changes_nothing(fit):
+    solver = fit("SGD", "momentum: 0.5 weight_decay: 0.3")
+    solver.param.base_lr = 0
+    before = [blob.data.copy() for blob in solver.net.params["fit"]]
+    solver.step(2)
+    for blob, data in zip(solver.net.params["fit"], before):
+        np.testing.assert_array_equal(blob.data, data)
+        assert not blob.diff.any()
+
+
 @pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
 @pytest.mark.parametrize("kind", RULES)
 def test_a_snapshot_holds_all_that_the_rule_remembers(fit, kind, form):

@@ -154,6 +154,17 @@ class Memory:
         """(tensor, promise), either may be None: what `hold` and `later` make of it again."""
         return self.tensor, self._promise
 
+    @property
+    def is_clear(self):
+        """Whether there is neither."""
+        return self.tensor is None and self._promise is None
+
+    @property
+    def settled(self):
+        """The tensor, wherever it is, that `held` gives once a promise has been kept."""
+        self._settle()
+        return self.tensor
+
     def hold(self, tensor):
         """Take the values of `tensor`, None: zeros."""
         if tensor is None:

@@ -123,7 +123,7 @@ class Graphs:
         net, passes = self._net, self._now
         last = len(net.layers) - 1
         diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
-        before = {diff: diff.held[0] for diff in diffs if diff.held[0] is not None}
+        before = {diff: diff.settled for diff in diffs if not diff.is_clear}
         usable = passes is not None and not net._elision.was_seen
         if usable and "backward" not in passes and not any(diff.live_view() is not None
                                                            for diff in diffs):

@@ -306,6 +306,12 @@ class Solver:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
         self.history = [laid_out(h.to(context.device())) for h in self.history]
+        self.update_all(rate)
+        self.net._elision.updated()
+        self.iter += 1
+
+    def update_all(self, rate):
+        """Update every parameter, at a rate that is multiplied by its lr_mult."""
         for number, (_, spec) in enumerate(self.net._learnable):
             for data, diff, *history in self._pieces(number):
                 if self.param.iter_size > 1:
@@ -315,8 +321,6 @@ class Solver:
                 if self.net._debug:
                     debug.update(self.net, number)
                 data.sub_(diff)
-        self.net._elision.updated()
-        self.iter += 1
 
     def _pieces(self, number):
         """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""

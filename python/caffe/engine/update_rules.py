@@ -5,6 +5,10 @@ from one update to the next.
 """
 
 import math
+from collections import defaultdict
+from functools import partial
+
+import torch
 
 from ..errors import CaffeError
 from .solver import Solver, register_solver
@@ -17,6 +21,40 @@ class SGDSolver(Solver):
     def update(self, diff, rate, history):
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
         diff.copy_(history)
+
+    def update_all(self, rate):
+        """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
+        update is left in the history, and copied to the gradient if somebody asks for it."""
+        if (self.net._debug or self.param.regularization_type != "L2" or not self.param.momentum
+                or any(history.dtype != torch.float32 for history in self.history)
+                or type(self).update is not SGDSolver.update):
+            super().update_all(rate)
+            return
+        alike = defaultdict(list)
+        for (blob, spec), history in zip(self.net._learnable, self.history):
+            alike[spec.lr_mult, spec.decay_mult].append((blob, history))
+        for (lr_mult, decay_mult), pairs in alike.items():
+            local, histories = rate * lr_mult, [history for _, history in pairs]
+            scale = self.param.iter_size / local if local else math.inf
+            torch._fused_sgd_(
+                [blob.data_tensor for blob, _ in pairs], [_like(*pair) for pair in pairs],
+                histories, weight_decay=local * self.param.weight_decay * decay_mult,
+                momentum=self.param.momentum, lr=1.0, dampening=0.0, nesterov=False,
+                maximize=False, is_first_step=False,
+                grad_scale=torch.full((), scale, dtype=torch.float32, device=histories[0].device))
+            for blob, history in pairs:
+                blob.clear_diff()
+                blob.memories[1].later(partial(_take_copy, history))
+
+
+def _take_copy(history, memory):
+    memory.assign(history.clone())
+
+
+def _like(blob, history):
+    """The gradient of a parameter, laid out in memory as its history is."""
+    diff = blob.diff_tensor
+    return diff if diff.stride() == history.stride() else torch.empty_like(history).copy_(diff)
 
 
 @register_solver("Nesterov")

@@ -49,6 +49,24 @@ def test_vgg_leaves_out_what_the_closed_form_says_or_more(vgg, size):
         assert (left >= CLOSED_FORM.get(name, 0)).all() and (left <= planned.most[number]).all()
 
 
+@pytest.mark.parametrize("size", [(500, 500), (375, 500)])
+def test_the_plan_hardly_depends_on_what_copies_cost(vgg, monkeypatch, size):
+    """On a GPU, copies and passes cost some three times as many multiplications, poolings less."""
+    plans = []
+    for copy, one_pass, pooled in ((choice.COPY, region.PASS, region.POOLED), (400, 25, 25)):
+        monkeypatch.setattr(choice, "COPY", copy)
+        monkeypatch.setattr(region, "PASS", one_pass)
+        monkeypatch.setattr(region, "POOLED", pooled)
+        planned = Planned(vgg, size)
+        plans.append(choice.choose(planned.region, planned.survey)[0])
+    (left, frames), (of_gpu, frames_of_gpu) = plans
+    assert frames and frames.keys() == frames_of_gpu.keys()
+    for number, rows in left.items():
+        if planned.names[number].startswith(("conv", "pool")):
+            allowed = 12 if planned.names[number] in ("conv1_1", "conv1_2") else 6
+            assert (np.abs(rows - of_gpu[number]) <= allowed).all()
+
+
 @pytest.mark.parametrize("trunk", [ALEXNET, INCEPTION, RESIDUAL])
 def test_one_row_too_many_breaks_the_proof(net, cheap_copies, trunk):
     planned = Planned(net(image(40, 33) + trunk), (40, 33))
