@@ -280,6 +280,8 @@ layer { name: "layer" top: "y" %s }""" % layer
 def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, caplog, phase):
     @base.register("Halved")
     class Halved(base.TensorLayer):
+        recordable = True
+
         def compute(self, x):
             return x / 2 if x.sum().item() else x
     text = CHAIN + 'layer { name: "half" type: "Halved" bottom: "fc" top: "half" }'
@@ -299,6 +301,27 @@ def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, 
     assert not replays
     told = [record.message for record in caplog.records if "CUDA graphs" in record.message]
     assert len(told) == 1 and "net.prototxt: without CUDA graphs: " in told[0]
+
+
+def test_layers_of_others_say_whether_they_can_be_recorded(net, replays, monkeypatch):
+    class Counts(base.TensorLayer):
+        number = 0
+
+        def compute(self, x):
+            self.number += 1
+            return x * 0 + self.number
+
+    class Twice(base.TensorLayer):
+        recordable = True
+
+        def compute(self, x):
+            return 2 * x
+    for kind, expected in ((Counts, [1, 2, 3]), (Twice, [0, 2, 4])):
+        monkeypatch.setitem(base._registry, "Mine", kind)
+        made = net(CHAIN + 'layer { name: "mine" type: "Mine" bottom: "x" top: "mine" }')
+        found = [made.forward(x=np.full((2, 3), number), t=[0, 3])["mine"][0, 0]
+                 for number in range(3)]
+        assert found == expected and len(replays) == (2 if kind is Twice else 0)
 
 
 def test_without_room_passes_run_as_they_are(net, replays, monkeypatch):

@@ -48,7 +48,8 @@ class TensorLayer(Layer):
     products : whether it is a convolution or matrix product, which a lower precision is for
     overwrites : in place, whether backward can do without the bottom's values
     looks_at : the index of the bottom whose values `check` looks at, None if there is none
-    recordable : whether it keeps nothing from one forward pass to the next, and waits for no GPU
+    recordable : whether it does the same operations in each forward pass, keeps nothing in Python
+        from one to the next, and waits for no GPU; who derives a layer has to say so
     shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
     portable : whether `compute` is to keep to torch's own operations, which can be traced, mapped
         and differentiated in every way, where those of the engine are faster
@@ -67,6 +68,10 @@ class TensorLayer(Layer):
     # set by the net once it knows what needs a gradient
     propagate_down = ()
     param_propagate_down = ()
+
+    def __init_subclass__(cls):
+        if "recordable" not in vars(cls) and not cls.__module__.startswith(__package__):
+            cls.recordable = False
 
     _bottom_shapes = None
     weights = _inputs = _edges = ()
