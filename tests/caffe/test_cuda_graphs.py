@@ -127,13 +127,13 @@ def solver(monkeypatch, tmp_path):
     """solver(lines): that of a narrow FCN-8s, which gets the Samples."""
     monkeypatch.setitem(sys.modules, "voc_layers", SimpleNamespace(SBDDSegDataLayer=Samples))
 
-    def build(lines=RATE, cuda_graphs=True):
+    def build(lines=RATE, record=True):
         net = nets.write_prototxt(tmp_path / "train.prototxt", nets.fcn(
             "fcn8s", "train", source=voc(tmp_path, 21), width=1 / 64, filler="msra"))
         path = tmp_path / "solver.prototxt"
         path.write_text(f'train_net: "{net}" random_seed: 3 {lines}')
         made = caffe.get_solver(str(path))
-        made.net.cuda_graphs = cuda_graphs
+        made.net.cuda_graphs = record
         return made
     return build
 
@@ -142,8 +142,8 @@ def solver(monkeypatch, tmp_path):
                                    RATE + 'momentum2: 0.99 type: "Adam"'])
 def test_training_over_various_sizes(solver, replays, check, where, lines):
     both = []
-    for cuda_graphs in (True, False):
-        made = solver(lines, cuda_graphs)
+    for record in (True, False):
+        made = solver(lines, record)
         made.step(8)
         both.append(made)
         if where == "gpu":      # dropout draws from a generator of the GPU

@@ -5,8 +5,10 @@ import embedded_nyud
 import embedded_siftflow
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import caffe
 from solvers import demo, miniature
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
@@ -19,6 +21,23 @@ def test_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
     iu = [100 * miniature.train(name, tmp_path, seed)[1]["label"].mean_iu for name in demo.STAGES]
     assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
     assert iu[2] >= 70, iu
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [
+    "bf16", pytest.param("tf32", marks=pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="PyTorch sees no GPU, and only they have TF32"))])
+def test_lower_precision_learns_it_too(precision, tmp_path):
+    caffe.set_precision(precision)
+    if torch.cuda.is_available():
+        caffe.set_mode_gpu()
+    try:
+        iu = [100 * miniature.train(name, tmp_path, 0)[1]["label"].mean_iu for name in demo.STAGES]
+    finally:
+        caffe.set_mode_cpu()
+        caffe.set_precision("tf32")
+    assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
+    assert iu[2] >= 60, iu
 
 
 def test_preprocessing_is_bgr_minus_the_mean():

@@ -52,8 +52,10 @@ def _take_copy(history, memory):
 
 
 def _like(blob, history):
-    """The gradient of a parameter, laid out in memory as its history is."""
+    """The gradient of a parameter, with the strides of its history."""
     diff = blob.diff_tensor
+    if diff.is_contiguous():        # axes of 1 may have any stride
+        diff = diff.view(-1).view(diff.shape)
     return diff if diff.stride() == history.stride() else torch.empty_like(history).copy_(diff)
 
 
