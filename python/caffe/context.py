@@ -43,7 +43,7 @@ def set_random_seed(seed):
 
 def set_precision(name):
     """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
-    device does not have it) or 'bf16'; everything else stays float32.
+    device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """

@@ -50,6 +50,19 @@ def test_products_are_rounded_and_all_blobs_stay_float32(net):
         np.testing.assert_array_equal(again[name], values)
 
 
+def test_interpolation_stays_float32(net):
+    made = net("""
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }
+layer { name: "up" type: "Deconvolution" bottom: "x" top: "up" convolution_param {
+  num_output: 2 kernel_size: 4 stride: 2 weight_filler { type: "gaussian" } } }""")
+    made.blobs["x"].data[...] = np.random.default_rng(0).normal(size=(1, 2, 3, 3))
+    found = []
+    for precision in ("fp32", "bf16"):
+        caffe.set_precision(precision)
+        found.append(made.forward()["up"].copy())
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("name, allowed", [("fp32", False), ("tf32", True)])
 def test_tf32_is_torch_s_setting(name, allowed):
     caffe.set_precision(name)

@@ -142,6 +142,7 @@ class Convolution(Sliding):
 class Deconvolution(Sliding):
     """The adjoint of Convolution; n becomes stride (n - 1) + dilation (k - 1) + 1 - 2 pad."""
 
+    products = False        # what it interpolates, scores, would lose more than time
     operations = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
     def kernel_planes(self):
