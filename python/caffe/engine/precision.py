@@ -36,6 +36,13 @@ def laid_out(tensor):
         memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
+def laid_out_as(tensor, other):
+    """The tensor where `other`, of its shape, is, and laid out in memory as that is."""
+    if tensor.device == other.device and tensor.stride() == other.stride():
+        return tensor
+    return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
+
+
 @contextmanager
 def products(device):
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
