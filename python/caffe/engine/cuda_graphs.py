@@ -4,8 +4,10 @@ To issue the thousand small operations of a pass takes Python and PyTorch longer
 compute them. A CUDA graph issues them all at once, on the very memory for which they were recorded.
 """
 
+import warnings
 import weakref
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
@@ -33,7 +35,7 @@ class CudaGraph:
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
-        with torch.cuda.stream(torch.cuda.Stream(self._device)):
+        with torch.cuda.stream(_stream(self._device)), _no_waiting():
             # threads that read data may do what would spoil a recording in this one
             self._graph.capture_begin(capture_error_mode="thread_local")
             try:
@@ -50,6 +52,27 @@ class CudaGraph:
         """Whether there is memory for one more."""
         free, total = torch.cuda.mem_get_info(device)
         return free > ROOM * total
+
+
+@lru_cache
+def _stream(device):
+    """The one stream on which everything is recorded: autograd runs a backward pass on the stream
+    of the forward pass, and cuBLAS keeps a workspace for each."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _no_waiting():
+    """Where PyTorch raises a RuntimeError before it waits for a value. To wait spoils a recording,
+    and PyTorch's allocator does not get over one that ended so."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # that this does not find every wait
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
@@ -105,8 +128,8 @@ class Graphs:
         if "forward" not in passes:
             net._release()
             net._reshape(self._others)
-            if not self._record(passes, "forward", lambda: net._run(self._others)):
-                return net._run(self._others)
+            if not self._record(passes, "forward", lambda: net._run(self._others, check=False)):
+                return net._run(self._others, check=False)
         self._now = passes
         return passes["forward"].replay()
 
