@@ -173,6 +173,20 @@ def test_gradients_add_up_over_passes(net, replays, check):
     assert len(replays) == 8
 
 
+def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
+    both = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
+    both[1].cuda_graphs = False
+    both[1].share_with(both[0])
+    for number, backward in enumerate((False, False, True, True)):
+        for each in both:
+            each.clear_param_diffs()
+            each.forward(x=np.full((2, 3), number), t=[1, 3])
+            if backward:
+                each.backward()
+        check(*both)
+    assert len(replays) == 3 + 1
+
+
 def test_weights_from_elsewhere(net, replays, check, tmp_path):
     made, plain, other = (net(CHAIN, phase=caffe.TRAIN) for _ in range(3))
     plain.cuda_graphs = False

@@ -81,9 +81,9 @@ KINDS = {"cuda": CudaGraph}     # by the type of the device
 class Graphs:
     """The recorded passes of a net, a forward and a backward one for each size of its data.
 
-    A pass over data of a new size runs as it is, and lets libraries set themselves up. The next
-    one of this size is recorded, and from then on replayed. What layers do on the host is not
-    recorded: data layers run before, and labels are checked.
+    A pass over data of a new size runs as it is, and so does the first backward pass: libraries
+    set themselves up. The next one of this size is recorded, and from then on replayed. What
+    layers do on the host is not recorded: data layers run before, and labels are checked.
     """
 
     def __init__(self, net):
@@ -96,6 +96,7 @@ class Graphs:
         self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
         self._now = None        # those of the last forward pass, if that went by them
         self._searches = False  # whether the last forward pass was the first of its size
+        self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, number):
         layer, looked_at = self._net.layers[number], self._net._looked_at.get(number)
@@ -147,7 +148,7 @@ class Graphs:
         last = len(net.layers) - 1
         diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        usable = passes is not None and not net._elision.was_seen
+        usable = self._has_run_back and passes is not None and not net._elision.was_seen
         if usable and "backward" not in passes and not any(diff.live_view() is not None
                                                            for diff in diffs):
             for diff in before:
@@ -160,6 +161,7 @@ class Graphs:
             return
         with _search(self._searches):
             net._run_back(last, 0)
+        self._has_run_back = True
 
     @staticmethod
     def _accumulate(recording, before):
