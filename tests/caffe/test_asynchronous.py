@@ -1,6 +1,9 @@
 """On a GPU, a step waits for nothing: only what is displayed is read back."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,6 +106,15 @@ def test_a_wrong_label_is_found_before_it_is_sent(far, solver, monkeypatch):
     made.step(1)
     with pytest.raises(LayerError, match=r"layer 'loss'.*label 21 is outside \[0, 20\] and not"):
         made.step(1)
+
+
+@pytest.mark.slow
+def test_no_layer_waits_or_takes_tensors_of_the_host():
+    here = Path(__file__).parent
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "afar", str(here / "layers")],
+        env={**os.environ, "PYTHONPATH": str(here)}, capture_output=True, text=True)
+    assert not run.returncode, run.stdout
 
 
 @needs_gpu

@@ -134,6 +134,13 @@ def test_another_shape_is_sent_anew(far):
     assert blob.data_to_read.shape == (4,) and len(far) == 2
 
 
+def test_what_another_shape_shares_can_move_whatever_its_layout(far):
+    blob, other = Blob((2, 3, 4, 5)), Blob((120,))
+    blob.set_data(torch.ones(2, 3, 4, 5).contiguous(memory_format=torch.channels_last))
+    other.share_data(blob)
+    assert other.data_tensor.shape == (120,)
+
+
 def test_nearby_is_the_host_where_the_values_are_there(far):
     blob = Blob((2,))
     blob.data[...] = 3

@@ -8,6 +8,7 @@ import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock, call
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import nets
 from caffe.engine import cuda_graphs
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
+from caffe.engine.layers.loss import SoftmaxWithLoss
 from caffe.errors import LayerError
 from golden_runs import NETS, load_net
 from nets.source import voc
@@ -171,6 +173,20 @@ def test_gradients_add_up_over_passes(net, replays, check):
     assert len(replays) == 8
 
 
+def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
+    both = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
+    both[1].cuda_graphs = False
+    both[1].share_with(both[0])
+    for number, backward in enumerate((False, False, True, True)):
+        for each in both:
+            each.clear_param_diffs()
+            each.forward(x=np.full((2, 3), number), t=[1, 3])
+            if backward:
+                each.backward()
+        check(*both)
+    assert len(replays) == 3 + 1
+
+
 def test_weights_from_elsewhere(net, replays, check, tmp_path):
     made, plain, other = (net(CHAIN, phase=caffe.TRAIN) for _ in range(3))
     plain.cuda_graphs = False
@@ -244,6 +260,18 @@ layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "t" top: "accurac
         made.forward(x=np.ones((2, 3)), t=[9, 3])
 
 
+def test_labels_on_the_device_are_looked_at_before_a_pass_is_recorded(net, replays, monkeypatch):
+    made, found, check = net(CHAIN.replace(
+        'type: "Input" top: "t" input_param { shape { dim: 2 } }',
+        'type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 } data_filler { value: 1 } }')
+    ), [], SoftmaxWithLoss.check
+    monkeypatch.setattr(SoftmaxWithLoss, "check",
+                        lambda self, bottom: (found.append(bottom), check(self, bottom)))
+    for number in range(3):
+        made.forward(x=np.full((2, 3), number))
+    assert len(found) == 3 and len(replays) == 2
+
+
 class Python(caffe.Layer):
     """Twice the bottom."""
 
@@ -301,6 +329,10 @@ def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, 
     assert not replays
     told = [record.message for record in caplog.records if "CUDA graphs" in record.message]
     assert len(told) == 1 and "net.prototxt: without CUDA graphs: " in told[0]
+    other = net(CHAIN)
+    for _ in range(3):
+        other.forward(x=np.ones((2, 3)), t=[0, 3])
+    assert len(replays) == 2    # that one could not be recorded spoils nothing for another
 
 
 def test_layers_of_others_say_whether_they_can_be_recorded(net, replays, monkeypatch):
@@ -374,6 +406,26 @@ def test_all_tests_of_the_engine_pass_with_recorded_passes():
          "-k", "not fixed_deconvolutions"],      # which look at their weights on a CPU
         env={**os.environ, "PYTHONPATH": str(here)}, capture_output=True, text=True)
     assert not run.returncode, run.stdout
+
+
+def test_recordings_share_a_stream_and_refuse_to_wait(monkeypatch):
+    """A CudaGraph, with a stand-in for torch.cuda."""
+    cuda = MagicMock()
+    cuda.get_sync_debug_mode.return_value = 1
+    monkeypatch.setattr(torch, "cuda", cuda)
+    cuda_graphs._stream.cache_clear()
+    try:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="waits"):
+                with cuda_graphs.CudaGraph(torch.device("meta")).recording():
+                    assert cuda.set_sync_debug_mode.call_args == call("error")
+                    raise RuntimeError("waits")
+            assert cuda.set_sync_debug_mode.call_args == call(1)
+    finally:
+        cuda_graphs._stream.cache_clear()
+    cuda.Stream.assert_called_once_with(torch.device("meta"))
+    graph = cuda.CUDAGraph.return_value
+    assert graph.capture_begin.call_count == graph.capture_end.call_count == 2
 
 
 @needs_gpu

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.engine import precision
 from caffe.errors import CaffeError, WeightsError
 from caffe.proto import caffe_pb2
 from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver
@@ -66,6 +67,31 @@ def check_steps(solver, run, iterations):
 def test_recorded_run(path, mode, tmp_path):
     run = np.load(path)
     check_steps(load_solver(run, tmp_path), run, range(8))
+
+
+@pytest.mark.parametrize("lines", [
+    "", 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9 momentum2: 0.99 type: "Adam"'])
+@pytest.mark.parametrize("layer", [
+    'type: "Parameter" parameter_param { shape { %s } }',
+    """type: "DummyData" dummy_data_param { shape { %s } data_filler { value: 1 } } }
+layer { name: "scale" type: "Scale" bottom: "p" top: "p" scale_param { axis: 0 num_axes: -1 }"""])
+def test_an_update_fits_the_layout_of_a_parameter(fit, monkeypatch, layer, lines):
+    """Also that of one whose layout is another than that of most, or of one precision before."""
+    text = """
+layer { name: "y" type: "Input" top: "y" input_param { shape { %s } } }
+layer { name: "p" top: "p" %s }
+layer { name: "loss" type: "EuclideanLoss" bottom: "p" bottom: "y" top: "loss" }"""
+    shape = "dim: 2 dim: 3 dim: 4 dim: 5"
+    made = []
+    for devices in (set(), {"cpu"}):
+        monkeypatch.setattr(precision, "CHANNELS_LAST", devices)
+        solver = fit(lines, text % (shape, layer % shape))
+        for name in ("tf32", "fp32"):
+            caffe.set_precision(name)
+            solver.step(2)
+        caffe.set_precision("tf32")
+        made.append(next(iter(solver.net.params.values()))[0].data)
+    np.testing.assert_allclose(*made, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name, suffix", [("sgd_heavy", ""), ("sgd_heavy_h5", ".h5")])

@@ -4,8 +4,10 @@ To issue the thousand small operations of a pass takes Python and PyTorch longer
 compute them. A CUDA graph issues them all at once, on the very memory for which they were recorded.
 """
 
+import warnings
 import weakref
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
@@ -33,7 +35,7 @@ class CudaGraph:
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
-        with torch.cuda.stream(torch.cuda.Stream(self._device)):
+        with torch.cuda.stream(_stream(self._device)), _no_waiting():
             # threads that read data may do what would spoil a recording in this one
             self._graph.capture_begin(capture_error_mode="thread_local")
             try:
@@ -49,7 +51,29 @@ class CudaGraph:
     def has_room(device):
         """Whether there is memory for one more."""
         free, total = torch.cuda.mem_get_info(device)
-        return free > ROOM * total
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + kept > ROOM * total
+
+
+@lru_cache
+def _stream(device):
+    """The one stream on which everything is recorded: autograd runs a backward pass on the stream
+    of the forward pass, and cuBLAS keeps a workspace for each."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _no_waiting():
+    """Where PyTorch raises a RuntimeError before it waits for a value. To wait spoils a recording,
+    and PyTorch's allocator does not get over one that ended so."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # that this does not find every wait
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
@@ -58,9 +82,9 @@ KINDS = {"cuda": CudaGraph}     # by the type of the device
 class Graphs:
     """The recorded passes of a net, a forward and a backward one for each size of its data.
 
-    A pass over data of a new size runs as it is, and lets libraries set themselves up. The next
-    one of this size is recorded, and from then on replayed. What layers do on the host is not
-    recorded: data layers run before, and labels are checked.
+    A pass over data of a new size runs as it is, and so does the first backward pass: libraries
+    set themselves up. The next one of this size is recorded, and from then on replayed. What
+    layers do on the host is not recorded: data layers run before, and labels are checked.
     """
 
     def __init__(self, net):
@@ -73,6 +97,7 @@ class Graphs:
         self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
         self._now = None        # those of the last forward pass, if that went by them
         self._searches = False  # whether the last forward pass was the first of its size
+        self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, number):
         layer, looked_at = self._net.layers[number], self._net._looked_at.get(number)
@@ -105,8 +130,8 @@ class Graphs:
         if "forward" not in passes:
             net._release()
             net._reshape(self._others)
-            if not self._record(passes, "forward", lambda: net._run(self._others)):
-                return net._run(self._others)
+            if not self._record(passes, "forward", lambda: net._run(self._others, check=False)):
+                return net._run(self._others, check=False)
         self._now = passes
         return passes["forward"].replay()
 
@@ -124,7 +149,7 @@ class Graphs:
         last = len(net.layers) - 1
         diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        usable = passes is not None and not net._elision.was_seen
+        usable = self._has_run_back and passes is not None and not net._elision.was_seen
         if usable and "backward" not in passes and not any(diff.live_view() is not None
                                                            for diff in diffs):
             for diff in before:
@@ -137,6 +162,7 @@ class Graphs:
             return
         with _search(self._searches):
             net._run_back(last, 0)
+        self._has_run_back = True
 
     @staticmethod
     def _accumulate(recording, before):

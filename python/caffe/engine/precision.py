@@ -36,6 +36,16 @@ def laid_out(tensor):
         memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
+def laid_out_as(tensor, other):
+    """The tensor where `other`, of its shape, is, and laid out in memory as that is."""
+    if tensor.device == other.device:
+        if tensor.stride() == other.stride():
+            return tensor
+        if tensor.is_contiguous() and other.is_contiguous():    # axes of 1 have any stride
+            return tensor.as_strided(other.shape, other.stride())
+    return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
+
+
 @contextmanager
 def products(device):
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from ..errors import CaffeError
+from .precision import laid_out_as
 from .solver import Solver, register_solver
 
 
@@ -37,7 +38,8 @@ class SGDSolver(Solver):
             local, histories = rate * lr_mult, [history for _, history in pairs]
             scale = self.param.iter_size / local if local else math.inf
             torch._fused_sgd_(
-                [blob.data_tensor for blob, _ in pairs], [_like(*pair) for pair in pairs],
+                [blob.data_tensor for blob, _ in pairs],
+                [laid_out_as(blob.diff_tensor, history) for blob, history in pairs],
                 histories, weight_decay=local * self.param.weight_decay * decay_mult,
                 momentum=self.param.momentum, lr=1.0, dampening=0.0, nesterov=False,
                 maximize=False, is_first_step=False,
@@ -49,14 +51,6 @@ class SGDSolver(Solver):
 
 def _take_copy(history, memory):
     memory.assign(history.clone())
-
-
-def _like(blob, history):
-    """The gradient of a parameter, with the strides of its history."""
-    diff = blob.diff_tensor
-    if diff.is_contiguous():        # axes of 1 may have any stride
-        diff = diff.view(-1).view(diff.shape)
-    return diff if diff.stride() == history.stride() else torch.empty_like(history).copy_(diff)
 
 
 @register_solver("Nesterov")
