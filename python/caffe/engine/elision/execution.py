@@ -155,6 +155,7 @@ class Elision:
         logger.info("%s: padding is no longer elided, layers are wanted whole", net._source)
         whole = dict(pair for run in self._ran.values() for pair in run.whole())
         self._ran, net.elide_padding = {}, False
+        net._graphs.leave()
         for number in numbers:
             bottom, top = net._bottoms[number], net._tops[number]
             net.layers[number].reshape(bottom, top)
