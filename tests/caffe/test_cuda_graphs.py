@@ -35,6 +35,14 @@ layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_para
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "t" top: "loss" }
 """
 
+PADDED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 12 dim: 12 } } }
+layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param {
+  num_output: 16 kernel_size: 3 pad: 40 weight_filler { type: "gaussian" } } }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {
+  num_output: 2 kernel_size: 3 weight_filler { type: "gaussian" } } }
+layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"""
+
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
 
@@ -271,14 +279,7 @@ def test_what_is_set_between_forward_and_backward(net, replays):
 
 def test_backward_again_after_values_were_written(net, replays, check):
     """Into a blob that was filled for that: both passes go by what was written."""
-    text = """
-layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 12 dim: 12 } } }
-layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param {
-  num_output: 16 kernel_size: 3 pad: 40 weight_filler { type: "gaussian" } } }
-layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {
-  num_output: 2 kernel_size: 3 weight_filler { type: "gaussian" } } }
-layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"""
-    both = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    both = net(PADDED, phase=caffe.TRAIN), net(PADDED, phase=caffe.TRAIN)
     both[1].cuda_graphs = False
     both[1].share_with(both[0])
     for number in range(3):
@@ -292,6 +293,18 @@ layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"
         each.backward()
         assert not each._elision.computed()
     check(*both)
+
+
+def test_who_looked_at_what_was_overwritten_in_place(net, replays):
+    """Once, which is no reason not to replay, nor to elide, in later passes."""
+    made = net(PADDED.replace('layer { name: "loss"', """
+layer { name: "drop" type: "Dropout" bottom: "b" top: "b" }
+layer { name: "loss\""""), phase=caffe.TRAIN)
+    for _ in range(4):
+        made.forward()
+        made.backward()
+        made.blobs["b"].data
+    assert made._elision.computed() and len(replays) == 6
 
 
 def test_labels_are_looked_at_before_each_replay(net, replays):

@@ -257,8 +257,7 @@ class State:
         for memory, (tensor, _) in self.memories.items():
             memory.hold(tensor)
         for memory, (_, promise) in self.memories.items():      # these are made of the tensors
-            if promise:
-                memory.later(promise)
+            memory.later(promise)
 
 
 def _are(held, others):
