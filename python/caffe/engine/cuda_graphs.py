@@ -6,6 +6,7 @@ compute them. A CUDA graph issues them all at once, on the very memory for which
 
 import weakref
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -33,7 +34,7 @@ class CudaGraph:
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
-        with torch.cuda.stream(torch.cuda.Stream(self._device)):
+        with torch.cuda.stream(_stream(self._device)):
             # threads that read data may do what would spoil a recording in this one
             self._graph.capture_begin(capture_error_mode="thread_local")
             try:
@@ -50,6 +51,13 @@ class CudaGraph:
         """Whether there is memory for one more."""
         free, total = torch.cuda.mem_get_info(device)
         return free > ROOM * total
+
+
+@cache
+def _stream(device):
+    """Where all is recorded: libraries keep memory for each stream, and autograd goes back on the
+    one of the forward pass."""
+    return torch.cuda.Stream(device)
 
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device

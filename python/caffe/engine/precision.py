@@ -36,6 +36,12 @@ def laid_out(tensor):
         memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
+def laid_like(tensor, other):
+    """The tensor where `other` is, and laid out in memory as that is; both of one shape."""
+    same = tensor.device == other.device and tensor.stride() == other.stride()
+    return tensor if same else torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
+
+
 @contextmanager
 def products(device):
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""

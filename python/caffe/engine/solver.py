@@ -13,7 +13,7 @@ from ..log import logger
 from ..proto import caffe_pb2
 from . import debug, hdf5, rates, weights as binary
 from .net import Net
-from .precision import laid_out
+from .precision import laid_like
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
@@ -305,7 +305,8 @@ class Solver:
         if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
-        self.history = [laid_out(h.to(context.device())) for h in self.history]
+        weights = [blob.data_tensor for blob, _ in self.net._learnable] * self.histories
+        self.history = list(map(laid_like, self.history, weights))
         self.update_all(rate)
         self.net._elision.updated()
         self.iter += 1

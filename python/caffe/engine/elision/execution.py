@@ -89,8 +89,8 @@ class Elision:
 
     def inner(self):
         """(blobs, layers) that are not the net's own."""
-        blobs, layers = zip(*(run.inner() for run in self._runs.values())) if self._runs else ((), ())
-        return sum(blobs, []), sum(layers, [])
+        inner = [run.inner() for run in self._runs.values()]
+        return sum((blobs for blobs, _ in inner), []), sum((layers for _, layers in inner), [])
 
     @property
     def held(self):
