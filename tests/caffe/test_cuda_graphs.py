@@ -37,6 +37,14 @@ layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_para
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "t" top: "loss" }
 """
 
+PADDED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 12 dim: 12 } } }
+layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param {
+  num_output: 16 kernel_size: 3 pad: 40 weight_filler { type: "gaussian" } } }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {
+  num_output: 2 kernel_size: 3 weight_filler { type: "gaussian" } } }
+layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"""
+
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
 
@@ -239,6 +247,82 @@ def test_data_that_somebody_may_write_to_at_any_time(net, replays, check):
     assert not replays
 
 
+def test_a_gradient_that_no_pass_computes_stays(net, replays):
+    made = net(CHAIN.replace('bottom: "x" top: "fc"',
+                             'bottom: "x" top: "fc" param { lr_mult: 0 } param { lr_mult: 1 }'),
+               phase=caffe.TRAIN)
+    made.params["fc"][0].diff[...] = 3
+    for _ in range(3):
+        made.forward(x=np.ones((2, 3)), t=[1, 3])
+        made.backward()
+    assert (made.params["fc"][0].diff == 3).all() and len(replays) == 4
+
+
+def test_arrays_in_memory(net, replays, check):
+    text = """
+layer { name: "x" type: "MemoryData" top: "x" top: "t" memory_data_param {
+  batch_size: 2 channels: 3 height: 1 width: 1 } }
+""" + CHAIN[CHAIN.index('layer { name: "fc"'):]
+    both = net(text), net(text)
+    both[1].cuda_graphs = False
+    both[1].share_with(both[0])
+    for number in range(3):
+        arrays = np.arange(12, dtype=np.float32).reshape(4, 3, 1, 1) - number
+        for each in both:
+            each.set_input_arrays(arrays, np.ones(4, np.float32))
+        for _ in range(3):
+            for each in both:
+                each.forward()
+            check(*both)
+    assert len(replays) == 8
+
+
+def test_what_is_set_between_forward_and_backward(net, replays):
+    """A backward pass is replayed for the size of the forward pass alone."""
+    made = net(CHAIN)
+    for _ in range(2):
+        made.forward(x=np.ones((2, 3)), t=[0, 3])
+        made.backward()
+    before = len(replays)
+    made.elide_padding = False
+    made.backward()
+    assert made.elide_padding is False and len(replays) == before
+    made.forward(x=np.ones((2, 3)), t=[0, 3])
+    made.blobs["x"].reshape(1, 3)
+    with pytest.raises(LayerError, match="reshaped"):
+        made.backward()
+
+
+def test_backward_again_after_values_were_written(net, replays, check):
+    """Into a blob that was filled for that: both passes go by what was written."""
+    both = net(PADDED, phase=caffe.TRAIN), net(PADDED, phase=caffe.TRAIN)
+    both[1].cuda_graphs = False
+    both[1].share_with(both[0])
+    for number in range(3):
+        for each in both:
+            each.forward(x=np.full((1, 1, 12, 12), number))
+            each.backward()
+    assert both[0]._elision.computed() and len(replays) == 4
+    for each in both:
+        each.blobs["a"].data[...] = 1
+        each.backward()
+        each.backward()
+        assert not each._elision.computed()
+    check(*both)
+
+
+def test_who_looked_at_what_was_overwritten_in_place(net, replays):
+    """Once, which is no reason not to replay, nor to elide, in later passes."""
+    made = net(PADDED.replace('layer { name: "loss"', """
+layer { name: "drop" type: "Dropout" bottom: "b" top: "b" }
+layer { name: "loss\""""), phase=caffe.TRAIN)
+    for _ in range(4):
+        made.forward()
+        made.backward()
+        made.blobs["b"].data
+    assert made._elision.computed() and len(replays) == 6
+
+
 def test_labels_are_looked_at_before_each_replay(net, replays):
     made = net(CHAIN)
     for _ in range(3):
@@ -270,6 +354,42 @@ def test_labels_on_the_device_are_looked_at_before_a_pass_is_recorded(net, repla
     for number in range(3):
         made.forward(x=np.full((2, 3), number))
     assert len(found) == 3 and len(replays) == 2
+
+
+def test_a_label_is_looked_at_as_the_layer_sees_it(net, replays):
+    """Nothing is recorded if it is computed before."""
+    made = net(CHAIN.replace('layer { name: "fc"', """
+layer { name: "from_0" type: "Power" bottom: "t" top: "t" power_param { shift: -1 } }
+layer { name: "fc\""""))
+    for _ in range(3):
+        made.forward(x=np.ones((2, 3)), t=[1, 4])
+    with pytest.raises(LayerError, match="label 4"):
+        made.forward(x=np.ones((2, 3)), t=[1, 5])
+    assert not replays
+
+
+def test_a_label_is_held_against_the_classes_of_the_data(net, replays):
+    made = net("""
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }
+layer { name: "y" type: "AbsVal" bottom: "x" top: "y" }
+layer { name: "loss" type: "HingeLoss" bottom: "y" bottom: "t" top: "loss" }""")
+    for classes in (3, 5, 3, 5, 3, 5):
+        made.blobs["x"].reshape(2, classes)
+        made.forward(x=np.ones((2, classes)), t=[0, classes - 1])
+    made.blobs["x"].reshape(2, 3)
+    with pytest.raises(LayerError, match="label 4 "):
+        made.forward(x=np.ones((2, 3)), t=[0, 4])
+    assert len(replays) == 4
+
+
+def test_labels_are_looked_at_once_in_a_pass(net, replays, monkeypatch):
+    """Not while it is recorded: those that a GPU made would be waited for."""
+    made, looks = net(CHAIN), []
+    monkeypatch.setattr(made.layer_dict["loss"], "check", looks.append)
+    for _ in range(3):
+        made.forward(x=np.ones((2, 3)), t=[0, 3])
+    assert len(looks) == 3 and len(replays) == 2
 
 
 class Python(caffe.Layer):

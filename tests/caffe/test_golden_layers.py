@@ -1,5 +1,7 @@
 """Nets against what the original Caffe computed: every value and gradient."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,8 @@ def test_recording_with_channels_last(path, monkeypatch, tmp_path):
     """Images and kernels as they lie on a GPU."""
     def load_laid_out(*args):
         net = load_net(*args)
-        for blob in (*(net.blobs[name] for name in net.inputs), *sum(map(list, net.params.values()), [])):
+        inputs = [net.blobs[name] for name in net.inputs]
+        for blob in itertools.chain(inputs, *net.params.values()):
             blob.set_data(laid_out(blob.data_tensor))
         return net
     monkeypatch.setattr(precision, "CHANNELS_LAST", {"cpu"})

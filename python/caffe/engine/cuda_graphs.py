@@ -91,9 +91,9 @@ class Graphs:
         self._net = weakref.proxy(net)
         self._sources = [number for number, layer in enumerate(net.layers)
                          if not net._bottoms[number] and not layer.blobs]
-        self._others = [number for number in range(len(net.layers)) if number not in self._sources]
+        self.others = [number for number in range(len(net.layers)) if number not in self._sources]
         self._inputs = [blob for number in self._sources for blob in net._tops[number]]
-        self._able = bool(self._others) and all(map(self._can_record, self._others))
+        self._able = bool(self.others) and all(map(self._can_record, self.others))
         self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
         self._now = None        # those of the last forward pass, if that went by them
         self._searches = False  # whether the last forward pass was the first of its size
@@ -102,7 +102,12 @@ class Graphs:
     def _can_record(self, number):
         layer, looked_at = self._net.layers[number], self._net._looked_at.get(number)
         return isinstance(layer, TensorLayer) and layer.recordable and (
-            not looked_at or looked_at[layer.looks_at] in self._inputs)
+            not looked_at or self._is_given(looked_at[layer.looks_at]))
+
+    def _is_given(self, blob):
+        """Whether what a layer sees in the blob is there before all that is recorded."""
+        return blob in self._inputs and not any(blob in self._net._tops[number]
+                                                for number in self.others)
 
     @property
     def wanted(self):
@@ -117,29 +122,37 @@ class Graphs:
         """A forward pass over all layers; returns the loss."""
         net = self._net
         net._run(self._sources)
-        size = (context.device(), precision.chosen(), net.elide_padding,
-                *(blob.shape for blob in self._inputs))
+        size = self._size
         if size not in self._passes:
             return self._first(size)
         if any(blob.is_viewed for blob in self._inputs):    # who knows when they are written?
-            return net._run(self._others, release=True)
+            return net._run(self.others, release=True)
+        passes = self._passes[size]
+        if "forward" in passes:
+            passes["forward"].reshape()
+        else:
+            net._release()
+            net._reshape(self.others)
         for number, looked_at in net._looked_at.items():
             with net._located(net._param.layer[number], net._bottoms[number]):
                 net.layers[number].check(looked_at)
-        passes = self._passes[size]
-        if "forward" not in passes:
-            net._release()
-            net._reshape(self._others)
-            if not self._record(passes, "forward", lambda: net._run(self._others, check=False)):
-                return net._run(self._others, check=False)
+        if "forward" not in passes and not self._record(
+                passes, "forward", lambda: net._run(self.others, check=False)):
+            return net._run(self.others, check=False)
         self._now = passes
         return passes["forward"].replay()
+
+    @property
+    def _size(self):
+        """Of the data, and whatever else passes differ by."""
+        return (context.device(), precision.chosen(), self._net.elide_padding,
+                *(blob.shape for blob in self._inputs))
 
     def _first(self, size):
         searches = self._net._param.state.phase == TRAIN and len(self._passes) < SEARCHES
         self._passes[size] = {}
         with _search(searches):
-            loss = self._net._run(self._others, release=True)
+            loss = self._net._run(self.others, release=True)
         self._searches = searches
         return loss
 
@@ -149,7 +162,8 @@ class Graphs:
         last = len(net.layers) - 1
         diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        usable = self._has_run_back and passes is not None and not net._elision.was_seen
+        usable = (self._has_run_back and passes is not None
+                  and passes is self._passes.get(self._size) and not net._elision.was_seen)
         if usable and "backward" not in passes and not any(diff.live_view() is not None
                                                            for diff in diffs):
             for diff in before:
@@ -167,13 +181,12 @@ class Graphs:
     @staticmethod
     def _accumulate(recording, before):
         """Replay a backward pass, which sets the gradients of parameters, and add those before."""
-        for diff, tensor in before.items():
-            if recording.sets(diff, tensor):
-                before[diff] = tensor.clone()
+        new = recording.made
+        before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
+                  for diff, tensor in before.items() if diff in new}
         recording.replay()
         for diff, tensor in before.items():
-            new = diff.held[0]
-            diff.hold(tensor.to(new.device).view(new.shape).add_(new))
+            diff.hold(tensor.view(new[diff].shape).add_(new[diff]))
 
     def _record(self, passes, kind, run):
         """Record a pass, and return whether that was possible; the log tells if it never is."""
@@ -215,13 +228,19 @@ class Recording:
         finally:
             before.restore()        # nothing was computed
 
-    def sets(self, memory, tensor):
-        """Whether `tensor` is what every replay writes to for this Memory."""
-        return self._left.memories.get(memory, (None,))[0] is tensor
+    @property
+    def made(self):
+        """{Memory: the tensor that every replay writes}."""
+        return {memory: tensor for memory, (tensor, _) in self._left.memories.items()
+                if tensor is not None}
+
+    def reshape(self):
+        """Give the blobs the shapes that they have in this pass."""
+        self._left.reshape()
 
     def replay(self):
         """Compute the pass anew; returns its loss."""
-        self._left.reshape()
+        self.reshape()
         for blob, place in self._inputs:
             blob.memories[DATA].send(place)
         for blob, kind, place in self._reads:
@@ -246,9 +265,8 @@ class State:
         known = other.memories if other else {}
         self.memories = {memory: memory.held for memory in memories
                          if not _are(memory.held, known.get(memory, ()))}
-        self._layers = [(layer, dict(vars(layer)))
-                        for layer in (*net.layers, *net._elision.inner()[1])
-                        if isinstance(layer, TensorLayer)]
+        layers = [net.layers[number] for number in net._graphs.others] + net._elision.inner()[1]
+        self._layers = [(layer, dict(vars(layer))) for layer in layers]
         self._elision = net.elide_padding, net._elision.held
 
     def reshape(self):
@@ -265,8 +283,7 @@ class State:
         for memory, (tensor, _) in self.memories.items():
             memory.hold(tensor)
         for memory, (_, promise) in self.memories.items():      # these are made of the tensors
-            if promise:
-                memory.later(promise)
+            memory.later(promise)
 
 
 def _are(held, others):

@@ -26,7 +26,7 @@ class SGDSolver(Solver):
     def update_all(self, rate):
         """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
         update is left in the history, and copied to the gradient if somebody asks for it."""
-        if (self.net._debug or self.param.regularization_type != "L2" or not self.param.momentum
+        if (self.net._debug or self.param.regularization_type != "L2" or self.param.momentum <= 0
                 or any(history.dtype != torch.float32 for history in self.history)
                 or type(self).update is not SGDSolver.update):
             super().update_all(rate)
@@ -36,14 +36,14 @@ class SGDSolver(Solver):
             alike[spec.lr_mult, spec.decay_mult].append((blob, history))
         for (lr_mult, decay_mult), pairs in alike.items():
             local, histories = rate * lr_mult, [history for _, history in pairs]
-            scale = self.param.iter_size / local if local else math.inf
+            scale = torch.full((), local / self.param.iter_size, dtype=torch.float32,
+                               device=histories[0].device)
             torch._fused_sgd_(
                 [blob.data_tensor for blob, _ in pairs],
                 [laid_out_as(blob.diff_tensor, history) for blob, history in pairs],
                 histories, weight_decay=local * self.param.weight_decay * decay_mult,
                 momentum=self.param.momentum, lr=1.0, dampening=0.0, nesterov=False,
-                maximize=False, is_first_step=False,
-                grad_scale=torch.full((), scale, dtype=torch.float32, device=histories[0].device))
+                maximize=False, is_first_step=False, grad_scale=scale.reciprocal())
             for blob, history in pairs:
                 blob.clear_diff()
                 blob.memories[1].later(partial(_take_copy, history))

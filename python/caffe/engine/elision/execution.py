@@ -89,8 +89,8 @@ class Elision:
 
     def inner(self):
         """(blobs, layers) that are not the net's own."""
-        blobs, layers = zip(*(run.inner() for run in self._runs.values())) if self._runs else ((), ())
-        return sum(blobs, []), sum(layers, [])
+        inner = [run.inner() for run in self._runs.values()]
+        return sum((blobs for blobs, _ in inner), []), sum((layers for _, layers in inner), [])
 
     @property
     def held(self):
@@ -155,6 +155,7 @@ class Elision:
         logger.info("%s: padding is no longer elided, layers are wanted whole", net._source)
         whole = dict(pair for run in self._ran.values() for pair in run.whole())
         self._ran, net.elide_padding = {}, False
+        net._graphs.leave()
         for number in numbers:
             bottom, top = net._bottoms[number], net._tops[number]
             net.layers[number].reshape(bottom, top)
