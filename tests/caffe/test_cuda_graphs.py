@@ -307,6 +307,17 @@ layer { name: "loss\""""), phase=caffe.TRAIN)
     assert made._elision.computed() and len(replays) == 6
 
 
+def test_a_loss_that_data_have(net, replays):
+    made = net(CHAIN + """
+layer { name: "one" type: "DummyData" top: "one" loss_weight: 3 dummy_data_param {
+  shape { dim: 2 } data_filler { value: 1 } } }""")
+    for _ in range(3):
+        made.blobs["x"].data[...], made.blobs["t"].data[...] = 1, 2
+        loss = made._forward(0, len(made.layers) - 1)
+        assert float(loss) == pytest.approx(made.blobs["loss"].data + 6)
+    assert len(replays) == 2
+
+
 def test_labels_are_looked_at_before_each_replay(net, replays):
     made = net(CHAIN)
     for _ in range(3):

@@ -39,7 +39,7 @@ class Memory:
         if self.tensor is None:
             self.tensor = torch.zeros(shape, device=target)
         elif self.tensor.device != target:
-            self.tensor = laid_out(self.tensor.view(shape).to(target))
+            self.tensor = laid_out(self.tensor.reshape(shape).to(target))
         elif self.tensor.shape != shape:
             self.tensor = self.tensor.contiguous()
         return self.tensor.view(shape)
