@@ -329,6 +329,15 @@ def test_labels_are_looked_at_before_each_replay(net, replays):
     assert made.forward(x=np.ones((2, 3)), t=[0, 3])["loss"] == before
 
 
+def test_a_first_pass_that_failed_does_not_count(net, replays):
+    made = net(CHAIN)
+    with pytest.raises(LayerError, match="label 4"):
+        made.forward(x=np.ones((2, 3)), t=[0, 4])
+    for count in range(3):
+        made.forward(x=np.ones((2, 3)), t=[0, 3])
+        assert len(replays) == count
+
+
 def test_a_label_for_several_is_looked_at_where_it_came(net, replays):
     made = net(CHAIN + """
 layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "t" top: "accuracy" }""")

@@ -135,10 +135,9 @@ class Graphs:
 
     def _first(self, size):
         searches = self._net._param.state.phase == TRAIN and len(self._passes) < SEARCHES
-        self._passes[size] = {}
         with _search(searches):
             loss = self._net._run(self.others, release=True)
-        self._searches = searches
+        self._passes[size], self._searches = {}, searches
         return loss
 
     def backward(self):
