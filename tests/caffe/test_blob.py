@@ -126,6 +126,14 @@ def test_what_was_written_in_cpu_mode_is_sent_anew(far, monkeypatch):
     assert far[-1].tolist() == [2, 2]
 
 
+def test_what_is_shared_in_another_shape_moves(far):
+    """In whatever order the values lie, as those of kernels may that come from a GPU."""
+    kernel, row = Blob((4, 3, 2, 2)), Blob((48,))
+    kernel.set_data(torch.ones(4, 3, 2, 2).contiguous(memory_format=torch.channels_last))
+    row.share_data(kernel)
+    assert row.data_tensor.shape == (48,) and kernel.data_tensor.shape == (4, 3, 2, 2)
+
+
 def test_another_shape_is_sent_anew(far):
     blob = Blob((2, 3))
     blob.data[...] = 1

@@ -323,6 +323,17 @@ layer { name: "loss\""""), phase=caffe.TRAIN)
     assert made._elision.computed() and len(replays) == 6
 
 
+def test_a_loss_that_data_have(net, replays):
+    made = net(CHAIN + """
+layer { name: "one" type: "DummyData" top: "one" loss_weight: 3 dummy_data_param {
+  shape { dim: 2 } data_filler { value: 1 } } }""")
+    for _ in range(3):
+        made.blobs["x"].data[...], made.blobs["t"].data[...] = 1, 2
+        loss = made._forward(0, len(made.layers) - 1)
+        assert float(loss) == pytest.approx(made.blobs["loss"].data + 6)
+    assert len(replays) == 2
+
+
 def test_labels_are_looked_at_before_each_replay(net, replays):
     made = net(CHAIN)
     for _ in range(3):
@@ -332,6 +343,15 @@ def test_labels_are_looked_at_before_each_replay(net, replays):
         made.forward(x=np.zeros((2, 3)), t=[0, 4])
     assert made.blobs["loss"].data == before and len(replays) == 2
     assert made.forward(x=np.ones((2, 3)), t=[0, 3])["loss"] == before
+
+
+def test_a_first_pass_that_failed_does_not_count(net, replays):
+    made = net(CHAIN)
+    with pytest.raises(LayerError, match="label 4"):
+        made.forward(x=np.ones((2, 3)), t=[0, 4])
+    for count in range(3):
+        made.forward(x=np.ones((2, 3)), t=[0, 3])
+        assert len(replays) == count
 
 
 def test_a_label_for_several_is_looked_at_where_it_came(net, replays):

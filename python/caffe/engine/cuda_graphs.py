@@ -120,9 +120,11 @@ class Graphs:
 
     def forward(self):
         """A forward pass over all layers; returns the loss."""
-        net = self._net
-        net._run(self._sources)
-        size = self._size
+        return self._net._run(self._sources) + self._forward()
+
+    def _forward(self):
+        """What follows on the sources."""
+        net, size = self._net, self._size
         if size not in self._passes:
             return self._first(size)
         if any(blob.is_viewed for blob in self._inputs):    # who knows when they are written?
@@ -150,33 +152,42 @@ class Graphs:
 
     def _first(self, size):
         searches = self._net._param.state.phase == TRAIN and len(self._passes) < SEARCHES
-        self._passes[size] = {}
         with _search(searches):
             loss = self._net._run(self.others, release=True)
-        self._searches = searches
+        self._passes[size], self._searches = {}, searches
         return loss
 
     def backward(self):
         """A backward pass over all layers."""
-        net, passes = self._net, self._now
-        last = len(net.layers) - 1
-        diffs = [blob.memories[DIFF] for layer in net.layers for blob in layer.blobs]
-        before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        usable = (self._has_run_back and passes is not None
-                  and passes is self._passes.get(self._size) and not net._elision.was_seen)
-        if usable and "backward" not in passes and not any(diff.live_view() is not None
-                                                           for diff in diffs):
-            for diff in before:
-                diff.clear()        # it is recorded how gradients are set, not added
-            self._record(passes, "backward", lambda: net._run_back(last, 0))
-            for diff, tensor in before.items():
-                diff.hold(tensor)
-        if usable and "backward" in passes:
-            self._accumulate(passes["backward"], before)
+        if self._has_run_back and self._follows and self._replay_back():
             return
         with _search(self._searches):
-            net._run_back(last, 0)
+            self._run_back()
         self._has_run_back = True
+
+    @property
+    def _follows(self):
+        """Whether all is as the last forward pass, a replay, left it."""
+        return (self._now is not None and self._now is self._passes.get(self._size)
+                and not self._net._elision.was_seen)
+
+    def _run_back(self):
+        self._net._run_back(len(self._net.layers) - 1, 0)
+
+    def _replay_back(self):
+        """Replay the backward pass, recorded if need be; returns whether that was possible."""
+        passes = self._now
+        diffs = [blob.memories[DIFF] for layer in self._net.layers for blob in layer.blobs]
+        before = {diff: diff.settled for diff in diffs if not diff.is_clear}
+        if "backward" not in passes and not any(diff.live_view() is not None for diff in diffs):
+            for diff in before:
+                diff.clear()        # it is recorded how gradients are set, not added
+            self._record(passes, "backward", self._run_back)
+            for diff, tensor in before.items():
+                diff.hold(tensor)
+        if "backward" in passes:
+            self._accumulate(passes["backward"], before)
+        return "backward" in passes
 
     @staticmethod
     def _accumulate(recording, before):
@@ -239,7 +250,7 @@ class Recording:
         self._left.reshape()
 
     def replay(self):
-        """Compute the pass anew; returns its loss."""
+        """Compute the pass anew; returns its loss, which the next replay overwrites."""
         self.reshape()
         for blob, place in self._inputs:
             blob.memories[DATA].send(place)
@@ -247,7 +258,7 @@ class Recording:
             blob.memories[kind].bring(place)
         self._graph.replay()
         self._left.restore()
-        return self._loss.clone() if torch.is_tensor(self._loss) else self._loss
+        return self._loss
 
 
 class State:
