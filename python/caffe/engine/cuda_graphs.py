@@ -16,11 +16,10 @@ from ..context import TRAIN
 from ..log import logger
 from . import precision
 from .layers import TensorLayer
+from .recording import DIFF, recorded_backward, recorded_forward
 
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
 ROOM = 0.5          # of a GPU's memory that has to be free to record one more pass
-
-DATA, DIFF = 0, 1   # of Blob.memories
 
 
 class CudaGraph:
@@ -138,8 +137,7 @@ class Graphs:
         for number, looked_at in net._looked_at.items():
             with net._located(net._param.layer[number], net._bottoms[number]):
                 net.layers[number].check(looked_at)
-        if "forward" not in passes and not self._record(
-                passes, "forward", lambda: net._run(self.others, check=False)):
+        if "forward" not in passes and not self._record(passes, "forward", self._recorded_forward):
             return net._run(self.others, check=False)
         self._now = passes
         return passes["forward"].replay()
@@ -182,7 +180,7 @@ class Graphs:
         if "backward" not in passes and not any(diff.live_view() is not None for diff in diffs):
             for diff in before:
                 diff.clear()        # it is recorded how gradients are set, not added
-            self._record(passes, "backward", self._run_back)
+            self._record(passes, "backward", self._recorded_backward)
             for diff, tensor in before.items():
                 diff.hold(tensor)
         if "backward" in passes:
@@ -199,123 +197,26 @@ class Graphs:
         for diff, tensor in before.items():
             diff.hold(tensor.view(new[diff].shape).add_(new[diff]))
 
-    def _record(self, passes, kind, run):
-        """Record a pass, and return whether that was possible; the log tells if it never is."""
-        net, device = self._net, context.device()
-        if not KINDS[device.type].has_room(device):
+    def _record(self, passes, kind, record):
+        """Have record(graph) record a pass, and return whether that was possible; the log tells if
+        it never is."""
+        device = context.device()
+        graph = KINDS[device.type]
+        if not graph.has_room(device):
             return False
-        params = [blob for layer in net.layers for blob in layer.blobs]
-        what = {"forward": (self._inputs, [(blob, DATA) for blob in params] + _losses(net), DATA),
-                "backward": ([], _ends(net), DIFF)}
         try:
-            passes[kind] = Recording(net, device, *what[kind], run)
+            passes[kind] = record(graph(device))
         except RuntimeError as error:
             self._able, self._passes = False, {}
-            logger.info("%s: without CUDA graphs: %s", net._source, error)
+            logger.info("%s: without CUDA graphs: %s", self._net._source, error)
         return kind in passes
 
+    def _recorded_forward(self, graph):
+        return recorded_forward(self._net, graph, self._inputs,
+                                lambda: self._net._run(self.others, check=False))
 
-class Recording:
-    """A pass that was recorded: its graph, where that reads, and what the pass left in Python,
-    which is the same after every replay."""
-
-    def __init__(self, net, device, inputs, reads, sets, run):
-        """Record run().
-
-        inputs : Blobs whose data it reads, and that others write on the host
-        reads : (Blob, DATA or DIFF) of all else that it reads, or changes, and does not make
-        sets : DATA or DIFF of all blobs, that it sets
-        """
-        self._net = net
-        self._inputs = [(blob, blob.data_to_read) for blob in inputs]
-        self._reads = [(blob, kind, blob.diff_tensor if kind else blob.data_tensor)
-                       for blob, kind in reads]
-        before = State(net)
-        self._graph = KINDS[device.type](device)
-        try:
-            with self._graph.recording():
-                self._loss = run()
-            self._left = State(net, sets, before)
-        finally:
-            before.restore()        # nothing was computed
-
-    @property
-    def made(self):
-        """{Memory: the tensor that every replay writes}."""
-        return {memory: tensor for memory, (tensor, _) in self._left.memories.items()
-                if tensor is not None}
-
-    def reshape(self):
-        """Give the blobs the shapes that they have in this pass."""
-        self._left.reshape()
-
-    def replay(self):
-        """Compute the pass anew; returns its loss, which the next replay overwrites."""
-        self.reshape()
-        for blob, place in self._inputs:
-            blob.memories[DATA].send(place)
-        for blob, kind, place in self._reads:
-            blob.memories[kind].bring(place)
-        self._graph.replay()
-        self._left.restore()
-        return self._loss
-
-
-class State:
-    """What a net knows in Python between two passes: its blobs' shapes and tensors, and whatever
-    its layers and its elision of padding keep."""
-
-    def __init__(self, net, kind=None, other=None):
-        """Of the memories those of `kind`, DATA or DIFF (None: both), that are not as in the State
-        `other`."""
-        self._net, blobs = net, [*net.blobs.values(), *net._elision.inner()[0]]
-        self._shapes = [(blob, blob.shape) for blob in blobs]
-        params = [blob for layer in net.layers for blob in layer.blobs]
-        memories = [blob.memories[DATA] for blob in blobs if kind != DIFF]
-        memories += [blob.memories[DIFF] for blob in (*blobs, *params) if kind != DATA]
-        known = other.memories if other else {}
-        self.memories = {memory: memory.held for memory in memories
-                         if not _are(memory.held, known.get(memory, ()))}
-        layers = [net.layers[number] for number in net._graphs.others] + net._elision.inner()[1]
-        self._layers = [(layer, dict(vars(layer))) for layer in layers]
-        self._elision = net.elide_padding, net._elision.held
-
-    def reshape(self):
-        """Give the blobs their shapes, and what does not fit these is gone."""
-        for blob, shape in self._shapes:
-            blob.reshape(*shape)
-
-    def restore(self):
-        self.reshape()
-        self._net.elide_padding, elision = self._elision
-        self._net._elision.hold(elision)
-        for layer, values in self._layers:
-            vars(layer).update(values)
-        for memory, (tensor, _) in self.memories.items():
-            memory.hold(tensor)
-        for memory, (_, promise) in self.memories.items():      # these are made of the tensors
-            memory.later(promise)
-
-
-def _are(held, others):
-    return len(others) == 2 and all(mine is other for mine, other in zip(held, others))
-
-
-def _losses(net):
-    """(Blob, DIFF) of the losses, whose gradients a forward pass sets."""
-    return [(blob, DIFF) for top, weights in zip(net._tops, net._loss_weights)
-            for blob, weight in zip(top, weights) if weight]
-
-
-def _ends(net):
-    """(Blob, DIFF) of where a backward pass begins: gradients that it reads before it sets them."""
-    found, known = [], set()
-    for bottom, top, (runs, down) in reversed([*zip(net._bottoms, net._tops, net._backward_plan)]):
-        if runs:
-            found += [(blob, DIFF) for blob in top if blob.memories[DIFF] not in known]
-            known.update(blob.memories[DIFF] for blob in top)
-            known.update(blob.memories[DIFF] for blob, wanted in zip(bottom, down) if wanted)
-    return found
+    def _recorded_backward(self, graph):
+        return recorded_backward(self._net, graph, self._run_back)
 
 
 @contextmanager
