@@ -214,6 +214,7 @@ class Blob:
         self._shape = torch.Size(shape)
         self._data = Memory()
         self._diff = Memory()
+        self._room = None
 
     # what users of pycaffe see
 
@@ -323,6 +324,14 @@ class Blob:
     def set_diff(self, tensor):
         """Take the gradient `tensor`, of the blob's shape."""
         self._diff.assign(tensor)
+
+    def diff_room(self):
+        """A tensor to make `diff` in, on the host, the same whenever that is cleared; else None."""
+        if not self._diff.is_clear:
+            return None
+        if self._room is None or self._room.shape != self._shape:
+            self._room = torch.empty(self._shape)
+        return self._room
 
     def add_diff(self, tensor):
         """Accumulate a gradient."""

@@ -1,5 +1,6 @@
 """Products with a matrix of weights."""
 
+import numpy as np
 import pytest
 import torch
 from caffe.engine.layers import product
@@ -51,3 +52,46 @@ def test_large_products_of_several_rows_are_onednns(monkeypatch, shape, own):
     y = linear(torch.ones(shape), torch.ones(2, shape[-1]))
     assert torch.equal(y, torch.full((*shape[:-1], 2), float(shape[-1])))
     assert bool(calls) == own
+
+
+SHARED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 1 dim: 1 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+        inner_product_param { num_output: 5 bias_term: false weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" }
+        inner_product_param { num_output: 5 bias_term: false weight_filler { type: "xavier" } } }
+layer { name: "conv" type: "Convolution" bottom: "x" bottom: "x" top: "c" top: "d"
+        convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "one" type: "Convolution" bottom: "x" top: "e"
+        convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }"""
+
+
+@pytest.mark.usefixtures("of_any_size")
+def test_large_gradients_are_made_in_a_place_of_their_own(net, monkeypatch):
+    """Unless they are added to what is there: in a second pass, for layers that share weights, and
+    for several bottoms."""
+    made = net("force_backward: true " + SHARED)
+    x = np.random.default_rng(0).normal(size=(2, 4, 1, 1))
+    weights = {name: made.params[name][0] for name in ("a", "conv", "one")}
+
+    def passes(count):
+        made.clear_param_diffs()
+        for _ in range(count):
+            made.forward(x=x)
+            for number, name in enumerate("abcde"):
+                made.blobs[name].diff[...] = number + np.arange(made.blobs[name].count).reshape(
+                    made.blobs[name].shape)
+            made.backward()
+        return {name: blob.diff_tensor for name, blob in weights.items()}
+    expected = {name: tensor.clone() for name, tensor in passes(1).items()}
+    monkeypatch.setattr(product, "LARGE", 1)
+    monkeypatch.setattr(product, "ROWS", 2)
+    places = []
+    for count in (1, 2, 3, 1):
+        for name, tensor in passes(count).items():
+            torch.testing.assert_close(tensor, count * expected[name])
+            places.append((name, tensor.data_ptr()))
+    assert len({place for name, place in places if name == "one"}) == 1
+    held = weights["one"].diff      # whoever looks at it keeps it
+    torch.testing.assert_close(passes(1)["one"], expected["one"])
+    np.testing.assert_array_equal(held, weights["one"].diff)

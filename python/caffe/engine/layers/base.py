@@ -166,6 +166,10 @@ class TensorLayer(Layer):
             taken.add(_storage(gradient))
             store(gradient)
 
+    def room(self):
+        """Memory for the gradient of parameter 0; None if two gradients are to be added up."""
+        return self.blobs[0].diff_room() if len(self.layer_param.bottom) == 1 else None
+
     def _gradients(self, top, leaves):
         tracked = [(edge, blob.diff_tensor) for edge, blob in zip(self._edges, top) if edge]
         if not tracked or not leaves:

@@ -133,8 +133,9 @@ class Convolution(Sliding):
         windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         batch, values, places = windows.shape
         rows = windows.movedim(0, 1).reshape(values, batch * places).t()
-        product = F.linear if self.portable else linear
-        y = product(rows, weight.flatten(1), bias).t()
+        weight = weight.flatten(1)
+        y = (F.linear(rows, weight, bias) if self.portable
+             else linear(rows, weight, bias, self.room)).t()
         return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
 
 

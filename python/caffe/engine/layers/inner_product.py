@@ -38,10 +38,13 @@ class InnerProduct(TensorLayer):
 
     def compute(self, x):
         weight, bias = (*self.weights, None)[:2]
-        if self.layer_param.inner_product_param.transpose:
+        x = x.reshape(x.shape[:self.axis] + (self.inputs,))
+        transposed = self.layer_param.inner_product_param.transpose
+        if transposed:
             weight = weight.t()
-        product = F.linear if self.portable else linear
-        return product(x.reshape(x.shape[:self.axis] + (self.inputs,)), weight, bias)
+        if self.portable:
+            return F.linear(x, weight, bias)
+        return linear(x, weight, bias) if transposed else linear(x, weight, bias, self.room)
 
 
 @register("Embed")
