@@ -63,7 +63,8 @@ def measure(task, subject):
     run = subprocess.run([sys.executable, Path(__file__).with_name("subjects.py"), task, subject],
                          capture_output=True, text=True)
     if run.returncode:
-        return {"absent": run.stderr.strip().splitlines()[-1]}
+        said = run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"]
+        return {"absent": said[-1]}
     return json.loads(run.stdout.splitlines()[-1])
 
 

@@ -33,10 +33,13 @@ class Absent(RuntimeError):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("task")
+    parser.add_argument("task", help="one of bench.py's TASKS")
     parser.add_argument("subject")
     args = parser.parse_args()
     task = args.task.partition("-")[0]
+    if args.subject not in SUBJECTS.get(task, ()):
+        known = "; ".join(f"{name}: {', '.join(map(repr, SUBJECTS[name]))}" for name in SUBJECTS)
+        parser.error(f"no subject {args.subject!r} of the task {args.task!r}; there are {known}")
     first, runs = RUNS.get(task, (1, 2))
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -362,7 +365,7 @@ def _gpu():
 
 # data
 
-SAMPLES, COMPUTING = 16, 0.25
+SAMPLES = 16
 # of most photographs in VOC, and how many of these there are for 12 of other sizes
 PHOTOGRAPHS = [(375, 500)] * 27 + [(500, 375)] * 9 + [(333, 500)] * 9 + [(500, 333)] * 3
 STEPS = 500
@@ -378,19 +381,21 @@ def samples(task, folder):
     return run
 
 
-def waiting(task, folder):
-    """What a net waits for SAMPLES, if it computes for COMPUTING seconds in between."""
-    net = _data_net(folder)
+def waiting(computing):
+    """The subject that waits for SAMPLES, and computes for so many seconds in between."""
+    def subject(task, folder):
+        net = _data_net(folder)
 
-    def run():
-        waited = 0.0
-        for _ in range(SAMPLES):
-            time.sleep(COMPUTING)
-            start = time.perf_counter()
-            net.forward()
-            waited += time.perf_counter() - start
-        return waited
-    return run
+        def run():
+            waited = 0.0
+            for _ in range(SAMPLES):
+                time.sleep(computing)
+                start = time.perf_counter()
+                net.forward()
+                waited += time.perf_counter() - start
+            return waited
+        return run
+    return subject
 
 
 def _data_net(folder):
@@ -504,7 +509,8 @@ SUBJECTS = {
     "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_gpu_step},
     "gpu_schedule": {"engine": engine_gpu(pycaffe_schedule, "tf32"),
                      "engine, bf16": engine_gpu(pycaffe_schedule, "bf16")},
-    "data": {"as fast as they come": samples, f"waited for, at {COMPUTING} s a step": waiting},
+    "data": {"as fast as they come": samples, "waited for, at 0.25 s": waiting(0.25),
+             "waited for, at 0.009 s": waiting(0.009)},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
               "a prototxt": start_up("import nets; nets.write('voc-fcn8s', '.')"),

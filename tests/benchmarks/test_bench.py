@@ -70,6 +70,18 @@ def test_what_is_absent_is_said(monkeypatch):
     assert "BVLC_PYCAFFE" in bench.measure("forward-500", "BVLC Caffe")["absent"]
 
 
+def test_a_subject_that_is_killed_is_absent(monkeypatch):
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess(
+        [], -9, stdout="", stderr=""))
+    assert bench.measure("step-500", "engine") == {"absent": "ended with status -9"}
+
+
+def test_an_unknown_subject_is_told_which_there_are():
+    run = subprocess.run([sys.executable, subjects.__file__, "start", "go"], capture_output=True,
+                         text=True)
+    assert run.returncode == 2 and "start: 'python', 'import caffe'" in run.stderr
+
+
 @pytest.mark.slow
 def test_the_compiled_net_computes_the_same(tmp_path):
     net, run = subjects.pycaffe_forward("forward-500", tmp_path, width=1 / 32)

@@ -33,7 +33,6 @@ class CudaGraph:
         """What is issued meanwhile is recorded, not computed. Raises RuntimeError for what cannot
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
-        torch.cuda.empty_cache()
         with torch.cuda.stream(_stream(self._device)), _no_waiting():
             # threads that read data may do what would spoil a recording in this one
             self._graph.capture_begin(capture_error_mode="thread_local")
@@ -48,10 +47,10 @@ class CudaGraph:
 
     @staticmethod
     def has_room(device):
-        """Whether there is memory for one more."""
+        """Whether there is memory for one more; what PyTorch keeps, but does not use, is freed."""
+        torch.cuda.empty_cache()
         free, total = torch.cuda.mem_get_info(device)
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return free + kept > ROOM * total
+        return free > ROOM * total
 
 
 @lru_cache
@@ -96,6 +95,7 @@ class Graphs:
         self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
         self._now = None        # those of the last forward pass, if that went by them
         self._searches = False  # whether the last forward pass was the first of its size
+        self._is_full = False   # whether memory sufficed for no more of them
         self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, number):
@@ -202,13 +202,14 @@ class Graphs:
         it never is."""
         device = context.device()
         graph = KINDS[device.type]
-        if not graph.has_room(device):
+        self._is_full = self._is_full or not graph.has_room(device)
+        if self._is_full:
             return False
         try:
             passes[kind] = record(graph(device))
         except RuntimeError as error:
             self._able, self._passes = False, {}
-            logger.info("%s: without CUDA graphs: %s", self._net._source, error)
+            logger.warning("%s: without CUDA graphs: %s", self._net._source, error)
         return kind in passes
 
     def _recorded_forward(self, graph):

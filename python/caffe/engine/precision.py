@@ -16,7 +16,7 @@ _chosen = NAMES[1]
 
 def choose(name):
     """'fp32'; 'tf32': factors of 10 bits, on GPUs that have it, elsewhere as fp32; 'bf16': factors
-    of 8 bits. Raises CaffeError for another name."""
+    and results of 8 bits. Raises CaffeError for another name."""
     global _chosen
     if name not in NAMES:
         raise CaffeError(f"unknown precision '{name}'; known are {', '.join(NAMES)}")
