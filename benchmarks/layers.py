@@ -68,7 +68,8 @@ def table(seconds):
         lines.append(f"| {row} | {1000 * parts[0]:.0f} | {1000 * parts[1]:.0f} | "
                      f"{sum(parts) / whole:.1%} |")
     rest = whole - sum(seconds.values())
-    lines.append(f"| update, copies of padding elision | {1000 * rest:.0f} | | {rest / whole:.1%} |")
+    lines.append(f"| update, copies of padding elision | {1000 * rest:.0f} | | "
+                 f"{rest / whole:.1%} |")
     return "\n".join([*lines, f"| step | {1000 * whole:.0f} | | |"])
 
 

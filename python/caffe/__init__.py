@@ -6,8 +6,8 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 from importlib import import_module
 
 from .context import (NCCL, TEST, TRAIN, has_nccl, set_device, set_mode_cpu, set_mode_gpu,
-                      set_multiprocess, set_precision, set_random_seed, set_solver_count, set_solver_rank,
-                      solver_count, solver_rank)
+                      set_multiprocess, set_precision, set_random_seed, set_solver_count,
+                      set_solver_rank, solver_count, solver_rank)
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
 from .layer import Layer
 from .log import init_log, log
@@ -25,8 +25,8 @@ _LAZY = {
 _MODULES = "io", "draw", "coord_map", "classifier", "detector", "pycaffe", "_caffe"
 
 __all__ = ["NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
-           "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank",
-           "solver_count", "solver_rank", "init_log", "log",
+           "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
+           "set_solver_rank", "solver_count", "solver_rank", "init_log", "log",
            "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",
            "Layer", "NetSpec", "layers", "params", "to_proto", *_MODULES, *_LAZY]
 __version__ = "1.0.0"

@@ -1,8 +1,8 @@
 """What old scripts import from caffe.pycaffe, and from caffe._caffe."""
 
 from .context import (NCCL, has_nccl, set_device, set_mode_cpu, set_mode_gpu, set_multiprocess,
-                      set_precision, set_random_seed, set_solver_count, set_solver_rank, solver_count,
-                      solver_rank)
+                      set_precision, set_random_seed, set_solver_count, set_solver_rank,
+                      solver_count, solver_rank)
 from .engine.blob import Blob
 from .engine.layers import layer_type_list
 from .engine.net import Net
@@ -16,5 +16,5 @@ from .log import init_log, log
 __all__ = ["AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "Layer", "NCCL", "Net",
            "NesterovSolver", "RMSPropSolver", "SGDSolver", "Solver", "Timer", "get_solver",
            "has_nccl", "init_log", "layer_type_list", "log", "set_device", "set_mode_cpu",
-           "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
-           "set_solver_rank", "solver_count", "solver_rank"]
+           "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed",
+           "set_solver_count", "set_solver_rank", "solver_count", "solver_rank"]

@@ -139,7 +139,8 @@ def _run_flags(parser):
 
 
 def _train_flags(parser):
-    flag(parser, "solver", type=file, required=True, metavar="PROTOTXT", help="the solver's prototxt")
+    flag(parser, "solver", type=file, required=True, metavar="PROTOTXT",
+         help="the solver's prototxt")
     flag(parser, "snapshot", type=file, metavar="SOLVERSTATE", help="continue from here")
     for name, default in (("sigint", "stop"), ("sighup", "snapshot")):
         flag(parser, f"{name}_effect", choices=("snapshot", "stop", "none"), default=default,

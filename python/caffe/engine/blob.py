@@ -12,6 +12,9 @@ from ..errors import LayerError
 from .precision import laid_out
 
 
+DATA, DIFF = 0, 1   # of Blob.memories
+
+
 class Memory:
     """A float32 array that lives on the device which used it last (Caffe's SyncedMemory).
 

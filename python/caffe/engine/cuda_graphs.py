@@ -15,8 +15,9 @@ from .. import context
 from ..context import TRAIN
 from ..log import logger
 from . import precision
+from .blob import DIFF
 from .layers import TensorLayer
-from .recording import DIFF, recorded_backward, recorded_forward
+from .recording import recorded_backward, recorded_forward
 
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
 ROOM = 0.5          # of a GPU's memory that has to be free to record one more pass

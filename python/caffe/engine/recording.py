@@ -1,6 +1,6 @@
 """A pass over a net that is recorded in a graph, and whatever it leaves in Python."""
 
-DATA, DIFF = 0, 1   # of Blob.memories
+from .blob import DATA, DIFF
 
 
 def recorded_forward(net, graph, inputs, run):

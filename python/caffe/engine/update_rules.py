@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from ..errors import CaffeError
+from .blob import DIFF
 from .precision import laid_out_as
 from .solver import Solver, register_solver
 
@@ -46,7 +47,7 @@ class SGDSolver(Solver):
                 maximize=False, is_first_step=False, grad_scale=scale.reciprocal())
             for blob, history in pairs:
                 blob.clear_diff()
-                blob.memories[1].later(partial(_take_copy, history))
+                blob.memories[DIFF].later(partial(_take_copy, history))
 
 
 def _take_copy(history, memory):

@@ -66,7 +66,8 @@ def test_finetune(folder):
 
 
 def test_what_train_refuses(folder, capsys):
-    both = ["--solver", "solver.prototxt", "--snapshot", "net.prototxt", "--weights", "net.prototxt"]
+    both = ["--solver", "solver.prototxt", "--snapshot", "net.prototxt",
+            "--weights", "net.prototxt"]
     assert main(["train", *both]) == 1
     assert "not both" in capsys.readouterr().err
 
