@@ -11,7 +11,6 @@ from ..context import device
 from ..errors import LayerError
 from .precision import laid_out
 
-
 DATA, DIFF = 0, 1   # of Blob.memories
 
 
