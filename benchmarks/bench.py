@@ -24,6 +24,7 @@ TASKS = {
     "fcn32s-500": "FCN-32s forward, one image of 500x500",
     "alexnet-500": "FCN-AlexNet forward, one image of 500x500",
     "step-500": "FCN-8s training step with update, one image of 500x500",
+    "step-375": "FCN-8s training step with update, one image of 375x500",
     "gpu_forward-500": "FCN-8s forward on a GPU, one image of 500x500",
     "gpu_step-500": "FCN-8s training step with update on a GPU, one image of 500x500",
     "gpu_schedule-voc": "500 training steps on a GPU, photographs of VOC's sizes; the schedule, of "

@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "data"), str(ROOT / "python")]
 
 RNG = np.random.default_rng(0)
 SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [(500, 500)],
+         "step-375": [(375, 500)],
          "gpu_forward-500": [(500, 500)], "gpu_step-500": [(500, 500)],
          "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)],
          "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
@@ -195,6 +196,10 @@ def torch_compiled(task, folder):
     @torch.inference_mode()
     def run():
         model(image).numpy()
+    return _that_compiles(run)
+
+
+def _that_compiles(run):
     try:
         run()
     except Exception as error:      # a compiler that is not there, or fails, says so in many ways
@@ -202,11 +207,11 @@ def torch_compiled(task, folder):
     return run
 
 
-def torch_step(task, folder, form=None):
+def torch_step(task, folder, form=None, wrap=lambda model: model):
     import torch
     from torch_fcn8s import FCN8s, loss
     form = form or torch.contiguous_format
-    model = FCN8s().to(memory_format=form)
+    model = wrap(FCN8s().to(memory_format=form))
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learned, lr=1e-14, momentum=0.99, weight_decay=5e-4)
     image = torch.from_numpy(images(task)[0]).contiguous(memory_format=form)
@@ -222,6 +227,11 @@ def torch_step(task, folder, form=None):
 def torch_channels_last_step(task, folder):
     import torch
     return torch_step(task, folder, torch.channels_last)
+
+
+def torch_compiled_step(task, folder):
+    import torch
+    return _that_compiles(torch_step(task, folder, wrap=torch.compile))
 
 
 # OpenCV
@@ -332,14 +342,15 @@ def compiled(module, image):
     return torch.inference_mode()(lambda: fast(image))
 
 
-def torch_gpu_step(task, folder):
+def torch_gpu_step(task, folder, form=None):
     import torch
     from torch_fcn8s import FCN8s, loss
     wait = _gpu()
-    model = FCN8s().cuda()
+    form = form or torch.contiguous_format
+    model = FCN8s().cuda().to(memory_format=form)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-14,
                                 momentum=0.99, weight_decay=5e-4)
-    image = torch.from_numpy(images(task)[0]).cuda()
+    image = torch.from_numpy(images(task)[0]).cuda().contiguous(memory_format=form)
     labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).cuda()
 
     def run():
@@ -353,6 +364,11 @@ def torch_gpu_step(task, folder):
 def torch_gpu_channels_last(task, folder):
     import torch
     return torch_gpu(task, folder, torch.channels_last)
+
+
+def torch_gpu_channels_last_step(task, folder):
+    import torch
+    return torch_gpu_step(task, folder, torch.channels_last)
 
 
 def _gpu():
@@ -502,11 +518,13 @@ SUBJECTS = {
     "step": {"engine": engine(pycaffe_step),
              "engine, no elision": engine(pycaffe_step, elide=False),
              "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
+             "torch compiled": torch_compiled_step,
              "BVLC Caffe": bvlc(pycaffe_step), "floor": floor,
              "floor of memory": bandwidth_floor},
     "gpu_forward": {**engines_gpu(pycaffe_forward), "engine, torch.compile": exported_gpu,
                     "torch eager": torch_gpu, "torch channels-last": torch_gpu_channels_last},
-    "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_gpu_step},
+    "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_gpu_step,
+                 "torch channels-last": torch_gpu_channels_last_step},
     "gpu_schedule": {"engine": engine_gpu(pycaffe_schedule, "tf32"),
                      "engine, bf16": engine_gpu(pycaffe_schedule, "bf16")},
     "data": {"as fast as they come": samples, "waited for, at 0.25 s": waiting(0.25),
