@@ -121,7 +121,6 @@ def pycaffe_forward(task, folder, width=1.0):
 
 def pycaffe_step(task, folder, width=1.0):
     """FCN-8s, as the Net of a solver, and a function that trains it one step."""
-    import caffe
     import nets
     image, = images(task)
     param = nets.fcn("fcn8s", "train", width=width)
@@ -131,12 +130,7 @@ def pycaffe_step(task, folder, width=1.0):
     source.top.extend(["data", "label"])
     for shape in (image.shape, (1, 1, *image.shape[2:])):
         source.input_param.shape.add(dim=shape)
-    nets.write_prototxt(folder / "train.prototxt", param)
-    (folder / "solver.prototxt").write_text(
-        f'train_net: "{folder}/train.prototxt" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
-        f'weight_decay: 0.0005 snapshot_prefix: "{folder}/s" snapshot_after_train: false')
-    solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
-    _fill(solver.net)
+    solver = _solver(folder, param)
     solver.net.blobs["data"].data[...] = image
     solver.net.blobs["label"].data[...] = RNG.integers(0, 21, (1, 1, *image.shape[2:]))
     return solver.net, lambda: solver.step(1)
@@ -144,18 +138,24 @@ def pycaffe_step(task, folder, width=1.0):
 
 def pycaffe_schedule(task, folder, width=1.0):
     """The same with photographs of the sizes that VOC's have, and STEPS of them."""
-    import caffe
     import nets
     others = RNG.integers(300, 501, (12, 2)).tolist()
     source = _photographs(folder, [*PHOTOGRAPHS, *others])
-    net = nets.write_prototxt(folder / "train.prototxt",
-                              nets.fcn("fcn8s", "train", source=source, width=width))
+    solver = _solver(folder, nets.fcn("fcn8s", "train", source=source, width=width))
+    return solver.net, lambda: solver.step(STEPS)
+
+
+def _solver(folder, param):
+    """That of a net, with weights, at the paper's momentum and weight decay."""
+    import caffe
+    import nets
+    nets.write_prototxt(folder / "train.prototxt", param)
     (folder / "solver.prototxt").write_text(
-        f'train_net: "{net}" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
+        f'train_net: "{folder}/train.prototxt" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
         f'weight_decay: 0.0005 snapshot_prefix: "{folder}/s" snapshot_after_train: false')
     solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
     _fill(solver.net)
-    return solver.net, lambda: solver.step(STEPS)
+    return solver
 
 
 def _fill(net):

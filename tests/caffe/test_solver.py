@@ -11,6 +11,7 @@ import torch
 
 import caffe
 from caffe.engine import precision
+from caffe.engine.solver import Solver
 from caffe.errors import CaffeError, WeightsError
 from caffe.proto import caffe_pb2
 from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver
@@ -65,6 +66,13 @@ def check_steps(solver, run, iterations):
 
 @pytest.mark.parametrize("path", SOLVERS, ids=lambda path: path.stem)
 def test_recorded_run(path, mode, tmp_path):
+    run = np.load(path)
+    check_steps(load_solver(run, tmp_path), run, range(8))
+
+
+@pytest.mark.parametrize("path", SOLVERS, ids=lambda path: path.stem)
+def test_recorded_run_with_the_update_not_in_one_pass(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(caffe.SGDSolver, "update_all", Solver.update_all)
     run = np.load(path)
     check_steps(load_solver(run, tmp_path), run, range(8))
 

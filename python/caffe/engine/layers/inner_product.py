@@ -39,12 +39,9 @@ class InnerProduct(TensorLayer):
     def compute(self, x):
         weight, bias = (*self.weights, None)[:2]
         x = x.reshape(x.shape[:self.axis] + (self.inputs,))
-        transposed = self.layer_param.inner_product_param.transpose
-        if transposed:
+        if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
-        if self.portable:
-            return F.linear(x, weight, bias)
-        return linear(x, weight, bias) if transposed else linear(x, weight, bias, self.room)
+        return F.linear(x, weight, bias) if self.portable else linear(x, weight, bias, self.room)
 
 
 @register("Embed")
