@@ -34,7 +34,7 @@ class Nothing:
 
 def main():
     import torch
-    from caffe.engine import cuda_graphs
+    from caffe.engine.runners import cuda_graphs
     torch.set_num_threads(1)
     cuda_graphs.KINDS = {"cpu": Nothing}
     SIZES["issuing"] = [(24, 24)]

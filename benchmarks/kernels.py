@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from subjects import least
 
-from caffe.engine.layers.max_pooling import largest
+from caffe.engine.layers.kernels.max_pooling import largest
 from caffe.engine.layers.pooling import Windows
-from caffe.engine.layers.product import linear
+from caffe.engine.layers.kernels.product import linear
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads

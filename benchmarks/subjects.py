@@ -456,7 +456,7 @@ def start_up(code):
 def floor(task, folder):
     """The net's multiplications at the machine's rate of a large matrix product."""
     import torch
-    from caffe.engine.layers.product import linear
+    from caffe.engine.layers.kernels.product import linear
     matrix = torch.randn(2048, 2048)
     rate = 2 * 2048 ** 3 / least(lambda: linear(matrix, matrix))
     seconds = _passes(task) * sum(operations(size)[0] for size in SIZES[task]) / rate

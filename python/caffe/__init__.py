@@ -14,11 +14,11 @@ from .log import init_log, log
 from .net_spec import NetSpec, layers, params, to_proto
 
 _LAZY = {
-    "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solver",
-    "get_solver": "engine.solver", "SGDSolver": "engine.update_rules",
-    "NesterovSolver": "engine.update_rules", "AdaGradSolver": "engine.update_rules",
-    "RMSPropSolver": "engine.update_rules", "AdaDeltaSolver": "engine.update_rules",
-    "AdamSolver": "engine.update_rules", "Timer": "engine.timer",
+    "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
+    "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
+    "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.update_rules",
+    "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.update_rules",
+    "AdamSolver": "engine.solvers.rules", "Timer": "engine.timer",
     "layer_type_list": "engine.layers", "to_torch": "export",
     "Classifier": "classifier", "Detector": "detector",
 }

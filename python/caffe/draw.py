@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from .errors import CaffeError
-from .files import replacing
+from .formats.atomic import replacing
 from .proto import caffe_pb2
 
 # The pictures' colours, as those who know Caffe's drawings expect them.

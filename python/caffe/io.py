@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from .datum import array_to_datum, datum_to_array
+from .images.datum import array_to_datum, datum_to_array
 from .proto import caffe_pb2
 
 __all__ = ["Transformer", "array_to_blobproto", "array_to_datum",

@@ -6,10 +6,10 @@ from .context import (NCCL, has_nccl, set_device, set_mode_cpu, set_mode_gpu, se
 from .engine.blob import Blob
 from .engine.layers import layer_type_list
 from .engine.net import Net
-from .engine.solver import Solver, get_solver
+from .engine.solvers.solver import Solver, get_solver
 from .engine.timer import Timer
-from .engine.update_rules import (AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver,
-                                  RMSPropSolver, SGDSolver)
+from .engine.solvers.rules import (AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver,
+                                   RMSPropSolver, SGDSolver)
 from .layer import Layer
 from .log import init_log, log
 

@@ -17,7 +17,7 @@ from torch_fcn8s import FCN8s
 
 import caffe
 import nets
-from caffe.engine import cuda_graphs
+from caffe.engine.runners import cuda_graphs
 
 
 def test_the_peer_is_the_same_net(tmp_path):

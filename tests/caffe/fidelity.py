@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import caffe
-from caffe import prototxt
+from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 from golden_runs import NETS, SOLVERS, load_solver, run_net, run_solver
 

@@ -16,7 +16,7 @@ import torch
 
 import caffe
 import nets
-from caffe.engine import cuda_graphs
+from caffe.engine.runners import cuda_graphs
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.loss import SoftmaxWithLoss

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe import datasets
+from caffe.images import datasets
 from caffe.cli import main
-from caffe.datum import decode
-from caffe.engine.weights import read_blobproto
+from caffe.images.datum import decode
+from caffe.formats.caffemodel import read_blobproto
 from caffe.errors import CaffeError
-from caffe.image import read_planes, resized
+from caffe.images.planes import read_planes, resized
 
 RNG = np.random.default_rng(11)
 

@@ -8,7 +8,7 @@ import pytest
 
 import caffe
 import caffe.draw
-from caffe import prototxt
+from caffe.formats import prototxt
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 

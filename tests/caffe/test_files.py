@@ -5,7 +5,7 @@ import os
 
 import pytest
 from caffe.errors import WeightsError
-from caffe.files import replacing, write_whole
+from caffe.formats.atomic import replacing, write_whole
 
 
 def test_pieces_follow_one_another(tmp_path):

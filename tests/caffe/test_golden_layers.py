@@ -10,7 +10,8 @@ import caffe
 import golden_runs
 from caffe.engine import precision
 from caffe.engine.elision import choice
-from caffe.engine.layers import max_pooling, pooling, product
+from caffe.engine.layers.kernels import max_pooling, product
+from caffe.engine.layers import pooling
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.precision import laid_out
 from golden_runs import GOLDEN, NETS, load_net, run_net

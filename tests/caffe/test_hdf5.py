@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from caffe.engine import hdf5
+from caffe.formats import hdf5
 from caffe.errors import WeightsError
 
 TEXT = """

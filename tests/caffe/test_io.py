@@ -10,7 +10,7 @@ from PIL import Image
 import caffe
 import caffe.io
 from caffe.errors import CaffeError
-from caffe.datum import decode
+from caffe.images.datum import decode
 from caffe.proto import caffe_pb2
 
 RNG = np.random.default_rng(6)

@@ -6,7 +6,7 @@ import caffe
 from caffe import layers as L, params as P
 from caffe.errors import PrototxtError
 from caffe.net_spec import assign_proto, param_name_dict, to_proto
-from caffe.prototxt import parse
+from caffe.formats.prototxt import parse
 from caffe.proto import caffe_pb2
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caffe import prototxt
+from caffe.formats import prototxt
 from caffe.errors import PrototxtError
 
 LAYER = 'layer {\n  name: "a"\n  type: "ReLU"\n'

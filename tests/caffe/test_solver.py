@@ -11,7 +11,7 @@ import torch
 
 import caffe
 from caffe.engine import precision
-from caffe.engine.solver import Solver
+from caffe.engine.solvers.solver import Solver
 from caffe.errors import CaffeError, WeightsError
 from caffe.proto import caffe_pb2
 from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver

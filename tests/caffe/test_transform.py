@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import prototxt
-from caffe.engine.transform import Transform
+from caffe.formats import prototxt
+from caffe.engine.layers.input.transform import Transform
 from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
 

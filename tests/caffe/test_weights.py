@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caffe.engine import weights
+from caffe.formats import caffemodel as weights
 from caffe.errors import WeightsError
 from caffe.proto import caffe_pb2
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import nets
-from caffe import prototxt
+from caffe.formats import prototxt
 from nets.source import ROOT, folder
 
 

@@ -17,7 +17,7 @@ import catalog
 import embedded
 import nets
 import surgery
-from caffe import prototxt
+from caffe.formats import prototxt
 from nets.source import ROOT, voc
 from solvers import score, training
 from solvers.experiments import EXPERIMENTS, Experiment, on_folder

@@ -4,7 +4,7 @@ import signal
 
 import numpy as np
 
-from .. import prototxt
+from ..formats import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError
 from ..log import log

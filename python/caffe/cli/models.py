@@ -5,11 +5,11 @@ import os
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from .. import prototxt
+from ..formats import prototxt
 from ..errors import PrototxtError, WeightsError
-from ..files import replacing
+from ..formats.atomic import replacing
 from ..proto import caffe_pb2
-from ..upgrade import upgrade_net
+from ..formats.upgrade import upgrade_net
 from .flags import file, flag
 
 

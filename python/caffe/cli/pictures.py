@@ -7,7 +7,7 @@ from .flags import boolean, file, flag, names, use_device
 
 def convert_imageset(args):
     """Write the images of a list, `path label` on each line, into an LMDB."""
-    from .. import datasets
+    from ..images import datasets
     count = datasets.convert_imageset(
         args.listfile, args.rootfolder, args.db_name, gray=args.gray, shuffle=args.shuffle,
         size=(args.resize_height, args.resize_width), check_size=args.check_size,
@@ -17,7 +17,7 @@ def convert_imageset(args):
 
 def compute_image_mean(args):
     """Write the mean image of an LMDB as a binaryproto, and show the mean of each channel."""
-    from .. import datasets
+    from ..images import datasets
     means = datasets.compute_image_mean(args.input_db, args.output_file)
     log(f"Number of channels: {len(means)}")
     for channel, mean in enumerate(means):
@@ -27,7 +27,7 @@ def compute_image_mean(args):
 def extract_features(args):
     """Run a net and write what its blobs hold, one LMDB of float data for each blob."""
     import caffe
-    from .. import datasets
+    from ..images import datasets
     blobs, outputs = names(args.blobs), names(args.datasets)
     if len(blobs) != len(outputs):
         raise CaffeError(f"{len(blobs)} blobs, but {len(outputs)} databases to write")

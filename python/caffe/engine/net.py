@@ -4,14 +4,14 @@ import os
 
 import numpy as np
 
-from .. import prototxt
+from ..formats import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
-from . import debug
-from .building import Built
+from .runners import debug
+from .builder import Built
 from .by_number import ByNumber
 from .layers import TensorLayer
-from .net_weights import Weights
+from .parameters import Weights
 
 
 class Net(Built, Weights, ByNumber):

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..context import TEST
 from ..errors import LayerError
-from ..files import replacing
+from ..formats.atomic import replacing
 from ..proto.caffe_pb2 import (EltwiseParameter, LRNParameter, PoolingParameter,
                                ReductionParameter)
 

@@ -5,7 +5,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from ..errors import WeightsError
-from ..files import replacing
+from ..formats.atomic import replacing
 
 
 def save_safetensors(net, path):

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import caffe
-from caffe import prototxt
+from caffe.formats import prototxt
 from caffe.cli import main
 from caffe.proto import caffe_pb2
 

@@ -8,7 +8,7 @@ import torch
 
 import caffe
 import nets
-from caffe.engine.layers import max_pooling, product
+from caffe.engine.layers.kernels import max_pooling, product
 from caffe.errors import LayerError
 
 NET = """

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe import datasets
-from caffe.datum import array_to_datum
-from caffe.engine.prefetch import Prefetch
+from caffe.images import datasets
+from caffe.images.datum import array_to_datum
+from caffe.engine.layers.input.prefetch import Prefetch
 from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
 

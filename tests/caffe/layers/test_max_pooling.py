@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from caffe.engine.layers import max_pooling
-from caffe.engine.layers.max_pooling import largest, suits
+from caffe.engine.layers.kernels import max_pooling
+from caffe.engine.layers.kernels.max_pooling import largest, suits
 from caffe.engine.layers.pooling import Windows
 
 SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]

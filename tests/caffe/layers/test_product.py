@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from caffe.engine.layers import product
-from caffe.engine.layers.product import linear
+from caffe.engine.layers.kernels import product
+from caffe.engine.layers.kernels.product import linear
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...proto.caffe_pb2 import HingeLossParameter
-from ..weights import read_blobproto
+from ...formats.caffemodel import read_blobproto
 from .axes import canonical_axis
 from .base import register
 from .loss import Labelled, OverClasses

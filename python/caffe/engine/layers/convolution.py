@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from .axes import canonical_axis
 from .base import TensorLayer, register
-from .product import linear
+from .kernels.product import linear
 
 
 class Window(TensorLayer):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
-from .product import linear
+from .kernels.product import linear
 
 
 @register("InnerProduct")

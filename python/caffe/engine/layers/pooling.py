@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from ...context import TRAIN
 from ...proto.caffe_pb2 import PoolingParameter
 from .base import TensorLayer, register
-from .max_pooling import largest, suits
+from .kernels.max_pooling import largest, suits
 
 LOWEST = torch.finfo(torch.float32).min
 MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParameter.STOCHASTIC

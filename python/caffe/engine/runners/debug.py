@@ -1,6 +1,6 @@
 """debug_info: the mean magnitude of every blob and parameter, in the log, as a net runs."""
 
-from ..log import logger
+from ...log import logger
 
 
 def forward(net, number):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ..errors import WeightsError
-from ..files import replacing
+from .atomic import replacing
 from ..proto import caffe_pb2
 
 

@@ -1,8 +1,8 @@
 """Input, DummyData and Parameter: where values come from."""
 
-from ...proto.caffe_pb2 import FillerParameter
-from ..fillers import fill
-from .base import TensorLayer, register
+from ....proto.caffe_pb2 import FillerParameter
+from ...fillers import fill
+from ..base import TensorLayer, register
 
 
 class Source(TensorLayer):

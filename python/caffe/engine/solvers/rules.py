@@ -10,9 +10,9 @@ from functools import partial
 
 import torch
 
-from ..errors import CaffeError
-from .blob import DIFF
-from .precision import laid_out_as
+from ...errors import CaffeError
+from ..blob import DIFF
+from ..precision import laid_out_as
 from .solver import Solver, register_solver
 
 

@@ -1,6 +1,6 @@
 """A pass over a net that is recorded in a graph, and whatever it leaves in Python."""
 
-from .blob import DATA, DIFF
+from ..blob import DATA, DIFF
 
 
 def recorded_forward(net, graph, inputs, run):

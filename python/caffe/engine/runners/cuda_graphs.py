@@ -11,12 +11,12 @@ from functools import lru_cache
 
 import torch
 
-from .. import context
-from ..context import TRAIN
-from ..log import logger
-from . import precision
-from .blob import DIFF
-from .layers import TensorLayer
+from ... import context
+from ...context import TRAIN
+from ...log import logger
+from .. import precision
+from ..blob import DIFF
+from ..layers import TensorLayer
 from .recording import recorded_backward, recorded_forward
 
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms

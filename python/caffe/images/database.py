@@ -4,7 +4,7 @@ import os
 
 import lmdb
 
-from .errors import CaffeError
+from ..errors import CaffeError
 
 _open = {}       # by device and inode
 

@@ -5,7 +5,7 @@ import os
 import tempfile
 from contextlib import contextmanager
 
-from .errors import WeightsError
+from ..errors import WeightsError
 
 
 @contextmanager

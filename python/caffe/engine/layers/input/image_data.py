@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...errors import LayerError
-from ...image import read_lines, read_list, read_planes, resized
-from .base import register
+from ....errors import LayerError
+from ....images.planes import read_lines, read_list, read_planes, resized
+from ..base import register
 from .data import Batches, naming
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from .database import open_database
 from .datum import array_to_datum, decode
-from .errors import CaffeError
-from .files import replacing
-from .image import read_list, read_planes, resized
-from .proto import caffe_pb2
+from ..errors import CaffeError
+from ..formats.atomic import replacing
+from .planes import read_list, read_planes, resized
+from ..proto import caffe_pb2
 
 MAP_SIZE = 1 << 40      # bytes of address space, which is all that it takes
 COMMIT_EVERY = 1000     # records

@@ -2,7 +2,7 @@
 
 import math
 
-from ..errors import CaffeError, nearest
+from ...errors import CaffeError, nearest
 
 POLICIES = {
     "fixed": lambda p, i: p.base_lr,

@@ -3,8 +3,8 @@
 All parameters stood in one message then, and padding in a layer of its own.
 """
 
-from .errors import PrototxtError
-from .proto import caffe_pb2
+from ..errors import PrototxtError
+from ..proto import caffe_pb2
 
 # V0 type: (V1 type, where its parameters go)
 _TYPES = {

@@ -7,13 +7,16 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .. import context, prototxt
-from ..errors import CaffeError, WeightsError, nearest
-from ..log import logger
-from ..proto import caffe_pb2
-from . import debug, hdf5, rates, weights as binary
-from .net import Net
-from .precision import laid_out_as
+from ... import context
+from ...formats import prototxt
+from ...errors import CaffeError, WeightsError, nearest
+from ...log import logger
+from ...proto import caffe_pb2
+from ..runners import debug
+from ...formats import hdf5, caffemodel as binary
+from . import rates
+from ..net import Net
+from ..precision import laid_out_as
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
@@ -34,7 +37,7 @@ def get_solver(solver_file, level=0, stages=()):
 
     level, stages : added to the train_state, as the command line's --level and --stage
     """
-    from . import update_rules      # registers its classes
+    from . import rules      # noqa: F401  registers its classes
     solver_type = prototxt.read_solver(solver_file).type
     if solver_type not in _registry:
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from google.protobuf.message import DecodeError
 
-from ... import context
-from ...context import TEST
-from ...database import open_database
-from ...datum import decode
-from ...errors import CaffeError, LayerError
-from ...proto import caffe_pb2
-from ..prefetch import Prefetch
-from ..transform import Transform
-from .base import register
-from .input import Source
+from .... import context
+from ....context import TEST
+from ....images.database import open_database
+from ....images.datum import decode
+from ....errors import CaffeError, LayerError
+from ....proto import caffe_pb2
+from .prefetch import Prefetch
+from .transform import Transform
+from ..base import register
+from .sources import Source
 
 
 class Batches(Source):

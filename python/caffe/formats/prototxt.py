@@ -4,8 +4,8 @@ import re
 
 from google.protobuf import text_format
 
-from .errors import PrototxtError, nearest
-from .proto import caffe_pb2
+from ..errors import PrototxtError, nearest
+from ..proto import caffe_pb2
 from .upgrade import upgrade_net, upgrade_solver
 
 _UNKNOWN_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named (\w+)')

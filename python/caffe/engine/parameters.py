@@ -3,8 +3,8 @@
 from ..errors import WeightsError
 from ..log import logger
 from ..proto import caffe_pb2
-from . import hdf5, weights as binary
-from .building import AUTOMATIC
+from ..formats import hdf5, caffemodel as binary
+from .builder import AUTOMATIC
 
 
 class Weights:

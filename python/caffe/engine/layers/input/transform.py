@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..context import TRAIN
-from ..errors import LayerError
-from .weights import read_blobproto
+from ....context import TRAIN
+from ....errors import LayerError
+from ....formats.caffemodel import read_blobproto
 
 
 class Transform:

@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from .errors import CaffeError
-from .image import planes
-from .proto import caffe_pb2
+from ..errors import CaffeError
+from .planes import planes
+from ..proto import caffe_pb2
 
 
 def array_to_datum(array, label=None):

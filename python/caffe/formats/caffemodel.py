@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ..errors import WeightsError
-from ..files import write_whole
+from .atomic import write_whole
 from ..proto import caffe_pb2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from .errors import CaffeError
+from ..errors import CaffeError
 
 _GREY = "1", "L", "I", "I;16", "I;16B", "F"
 

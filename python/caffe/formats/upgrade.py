@@ -6,8 +6,8 @@ legacy input fields become an Input layer, and data layers get their transform_p
 
 import os
 
-from .errors import PrototxtError
-from .proto import caffe_pb2
+from ..errors import PrototxtError
+from ..proto import caffe_pb2
 from .upgrade_v0 import upgrade_v0
 
 _V1 = caffe_pb2.V1LayerParameter

@@ -7,7 +7,7 @@ from ..errors import CaffeError, LayerError
 from ..proto import caffe_pb2
 from . import graph
 from .blob import Blob
-from .cuda_graphs import Graphs
+from .runners.cuda_graphs import Graphs
 from .elision import Elision
 from .layers import TensorLayer, create
 from .layers.shape import Split

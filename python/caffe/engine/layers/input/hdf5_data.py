@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import torch
 
-from ... import context
-from ...context import TEST
-from ...files import replacing
-from ...image import read_lines
-from .base import TensorLayer, register
-from .input import Source
+from .... import context
+from ....context import TEST
+from ....formats.atomic import replacing
+from ....images.planes import read_lines
+from ..base import TensorLayer, register
+from .sources import Source
 
 
 @register("HDF5Data")

@@ -1,0 +1,1 @@
+"""Layers without bottoms: where the data come from."""

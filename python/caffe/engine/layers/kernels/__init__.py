@@ -1,0 +1,1 @@
+"""Computations that are faster here than in torch."""

@@ -1,0 +1,1 @@
+"""The ways to run a net: as it is, watched, or replayed from a recording."""

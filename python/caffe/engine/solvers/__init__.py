@@ -1,0 +1,1 @@
+"""Training: the loop, the update rules and the learning rates."""

@@ -1,0 +1,1 @@
+"""Pictures as arrays, and the databases that hold them."""
