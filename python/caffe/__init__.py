@@ -16,8 +16,8 @@ from .net_spec import NetSpec, layers, params, to_proto
 _LAZY = {
     "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
     "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
-    "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.update_rules",
-    "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.update_rules",
+    "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",
+    "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.solvers.rules",
     "AdamSolver": "engine.solvers.rules", "Timer": "engine.timer",
     "layer_type_list": "engine.layers", "to_torch": "export",
     "Classifier": "classifier", "Detector": "detector",
