@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from trunks import ALEXNET, INCEPTION, RESIDUAL, image
+from trunks import ALEXNET, INCEPTION, RESIDUAL, image, reader
 
 from caffe.engine.elision import apart, choice, plan, region
 from caffe.engine.elision.apart import Parts
@@ -68,7 +68,7 @@ class Apart:
             apart.prove(self.below, survey or self.survey, frames or self.frames, self.data, axis)
 
 
-@pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL])
+@pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL + reader("b")])
 def planned(net, request):
     return Apart(net(image(40, 33) + request.param), (40, 33))
 

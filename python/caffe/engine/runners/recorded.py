@@ -203,7 +203,7 @@ class RecordedRunner:
         if expected is not None:
             found = passes["backward"].made
             if not self._agrees([found[diff] for diff in expected], list(expected.values())):
-                self._accumulate(expected, before, lambda: None)
+                self._accumulate(expected, before, lambda: _restore(expected))
         return True
 
     def _record_backward(self, passes):
@@ -278,6 +278,11 @@ class _Repeatable:
             set_state(state)
         for blob, values in self._params:
             blob.data_tensor.copy_(values)
+
+
+def _restore(tensors):
+    for memory, tensor in tensors.items():
+        memory.restore(tensor)
 
 
 def _not_learned(program: Program) -> list[Blob]:
