@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from solvers.metrics import Scores, confusion
 from solvers.runs import RunError, replacing
+from solvers.text import columns
 
 
 def score_net(net, samples, unscored=()):
@@ -48,13 +49,12 @@ def score_blobs(net):
 
 def table(scores, class_names):
     """Scores as text: the four metrics, then accuracy and IU of each class, in percent."""
-    lines = [f"{name:<16}{value:6.1f}" for name, value in scores.summary().items()]
-    width = max(map(len, class_names), default=5) + 2
-    lines += ["", f"{'class':<{width}}{'accuracy':>9}{'IU':>7}"]
-    for name, accuracy, iu in zip(class_names, scores.accuracy, scores.iu):
-        values = f"{100 * accuracy:9.1f}{100 * iu:7.1f}" if np.isfinite(iu) else "        –      –"
-        lines.append(f"{name:<{width}}{values}")
-    return "\n".join(lines)
+    summary = [(name, f"{value:.1f}") for name, value in scores.summary().items()]
+    classes = [("class", "accuracy", "IU")]
+    for name, *values in zip(class_names, scores.accuracy, scores.iu):
+        classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
+                                for value in values)))
+    return f"{columns(summary)}\n\n{columns(classes)}"
 
 
 def tables(scores, run):
