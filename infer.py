@@ -12,7 +12,7 @@ Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s),
 demo (voc-fcn8s-demo) or the folder of a run; the default is the newest trained one under build/.
 
 A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
-millimetres, or --hha, as data/hha.py writes it, of the same size. What the net takes, and the mean
+millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
 of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
 less ILSVRC's mean.
 """
@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from class_names import NYUD, PASCALCONTEXT, SIFTFLOW
-from inputs import CHANNELS, Inputs
-from palette import VOC_CLASSES, label_image, overlay, percent, read_class_names, shares
-from seg_files import read_photograph
+from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
+from segdata.inputs import CHANNELS, Inputs
+from segdata.overlay import overlay, percent, shares
+from segdata.palette import label_image
+from segdata.readers import read_photograph
 from solvers import runs
 from solvers.command import add_device, load_net, report_errors, set_device
 
@@ -178,7 +179,7 @@ def class_names(net, count):
             return read_class_names(path, count)
         except ValueError as error:
             raise InferError(error) from None
-    for names in (VOC_CLASSES, NYUD, SIFTFLOW, PASCALCONTEXT):
+    for names in (VOC, NYUD, SIFTFLOW, PASCALCONTEXT):
         if len(names) == count:
             return names
     return [f"class{i}" for i in range(count)]

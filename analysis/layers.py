@@ -6,7 +6,7 @@ from functools import reduce
 import caffe
 import numpy as np
 
-from palette import VOID
+from segdata.classes import VOID
 
 SILHOUETTE = 128        # in all channels, above the mean
 

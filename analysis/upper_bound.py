@@ -8,21 +8,21 @@ the nearest pixel that has one, because a net always predicts some class; they a
 from pathlib import Path
 
 import numpy as np
-from folder_layers import sample_paths
 from scipy.ndimage import distance_transform_edt
-from seg_data import read_list
-from seg_files import read_label_image
 from tqdm import tqdm
 
-import embedded
-from nets.source import ROOT
-from palette import VOID
+from folder_layers import sample_paths
+from segdata.classes import VOID
+from segdata.embedded import voc as embedded_voc
+from segdata.layer import read_list
+from segdata.paths import data_root
+from segdata.readers import read_label_image
 from solvers.metrics import Scores, confusion
 from solvers.text import columns
 
 FACTORS = (128, 64, 32, 16, 8, 4)
 PAPER = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))
-VOC = ROOT / "data" / "pascal" / "VOC2011"
+VOC = data_root() / "pascal" / "VOC2011"
 SPLITS = ("seg11valid", "val")      # the first of them that a folder has
 
 
@@ -40,7 +40,7 @@ def run(options):
 def generated(directory):
     """The VOC folder of the embedded dataset, that of the analyses that train on seed 0."""
     data = directory / "seed-0" / "data-voc"
-    embedded.generate(data, seed=0)
+    embedded_voc.generate(data, seed=0)
     return data / "pascal" / "VOC2011"
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from palette import VOID, read_class_names
 from PIL import Image
-from seg_data import DataError, SegDataLayer, check_sizes, check_values, read_file, read_list
-from seg_files import read_label_image, read_photograph
+
+from segdata.classes import VOID, read_class_names
+from segdata.errors import DataError
+from segdata.layer import SegDataLayer, check_sizes, check_values, read_file, read_list
+from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 LABEL_SUFFIXES = (".png", ".PNG")

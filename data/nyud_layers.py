@@ -1,11 +1,13 @@
 """The data layer for NYUDv2 (Silberman et al., 2012), as prepared by Gupta et al., 2013/2014."""
 
 import numpy as np
-from seg_data import SegDataLayer
-from seg_files import read_depth, read_hha, read_mat
 
-MEAN_HHA = np.float32([132.431, 94.076, 118.477]).reshape(3, 1, 1)     # in the order of the file
-MEAN_LOG_DEPTH = np.float32(7.844)                                     # of depth in millimetres
+from segdata import means
+from segdata.layer import SegDataLayer
+from segdata.readers import read_depth, read_hha, read_mat
+
+MEAN_HHA = np.float32(means.HHA).reshape(3, 1, 1)
+MEAN_LOG_DEPTH = np.float32(means.LOG_DEPTH)
 
 
 class NYUDSegDataLayer(SegDataLayer):
@@ -27,7 +29,7 @@ class NYUDSegDataLayer(SegDataLayer):
     classes = {"label": 40}
     first_class = 1
     void_values = (0,)
-    mean = np.float32([116.190, 97.203, 92.318]).reshape(3, 1, 1)
+    mean = np.float32(means.NYUD).reshape(3, 1, 1)
 
     def open(self):
         super().open()

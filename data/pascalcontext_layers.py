@@ -1,8 +1,10 @@
 """The data layer for PASCAL-Context (Mottaghi et al., CVPR 2014), the task of 59 classes."""
 
 import numpy as np
-from seg_data import SegDataLayer
-from seg_files import class_numbers, read_mat
+
+from segdata import means
+from segdata.layer import SegDataLayer
+from segdata.readers import class_numbers, read_mat
 
 # What the list of the 59 classes calls otherwise than the list of all.
 FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
@@ -22,7 +24,7 @@ class PASCALContextSegDataLayer(SegDataLayer):
     directory_keys = ("voc_dir", "context_dir")
     required = ("split",)
     classes = {"label": 60}
-    mean = np.float32([104.007, 116.669, 122.679]).reshape(3, 1, 1)
+    mean = np.float32(means.PASCALCONTEXT).reshape(3, 1, 1)
 
     def open(self):
         super().open()

@@ -1,9 +1,11 @@
 """The data layer for SIFT Flow (Liu et al., 2011): semantic and geometric classes together."""
 
 import numpy as np
-from seg_data import SegDataLayer
-from seg_files import read_mat
-from splits import SIFTFLOW_CATEGORIES as SCENES
+
+from segdata import means
+from segdata.download.splits import SIFTFLOW_CATEGORIES as SCENES
+from segdata.layer import SegDataLayer
+from segdata.readers import read_mat
 
 
 class SIFTFlowSegDataLayer(SegDataLayer):
@@ -20,7 +22,7 @@ class SIFTFlowSegDataLayer(SegDataLayer):
     classes = {"sem": 33, "geo": 3}
     first_class = 1
     void_values = (0, -1)
-    mean = np.float32([114.578, 115.294, 108.353]).reshape(3, 1, 1)
+    mean = np.float32(means.SIFTFLOW).reshape(3, 1, 1)
 
     def split_file(self, split):
         return self.roots["siftflow_dir"] / f"{split}.txt"

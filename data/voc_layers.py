@@ -1,7 +1,7 @@
 """Data layers for PASCAL VOC and for SBD, its extension (Hariharan et al., ICCV 2011)."""
 
-from seg_data import SegDataLayer
-from seg_files import read_mat
+from segdata.layer import SegDataLayer
+from segdata.readers import read_mat
 
 
 class SBDDSegDataLayer(SegDataLayer):

@@ -1,16 +1,21 @@
-"""Where a net's images and labels come from: the Python data layers of data/."""
+"""Where a net's images and labels come from: the Python data layers of data/.
+
+`data_dir` is the folder of the downloaded datasets, by default `segdata.paths.data_root()`.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe import layers as L
 
+from segdata import means
+from segdata.means import ILSVRC as MEAN
+from segdata.paths import data_root
+
 ROOT = Path(__file__).resolve().parent.parent
-MEAN = (104.00699, 116.66877, 122.67892)    # ILSVRC, B G R
 # of colour images, by the module of the data layer; where param_str has a mean, that counts
-MEANS = {"voc_layers": MEAN, "folder_layers": MEAN,
-         "nyud_layers": (116.190, 97.203, 92.318), "siftflow_layers": (114.578, 115.294, 108.353),
-         "pascalcontext_layers": (104.007, 116.669, 122.679)}
+MEANS = {"voc_layers": means.ILSVRC, "folder_layers": means.ILSVRC, "nyud_layers": means.NYUD,
+         "siftflow_layers": means.SIFTFLOW, "pascalcontext_layers": means.PASCALCONTEXT}
 SEED = 1337                                 # that of the published nets
 
 
@@ -42,9 +47,9 @@ class Source:
                                         param_str=str({**own, **params}))))
 
 
-def voc(data_dir=ROOT / "data", classes=21):
+def voc(data_dir=None, classes=21):
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""
-    data_dir = Path(data_dir).resolve()
+    data_dir = _root(data_dir)
     voc_dir = data_dir / "pascal" / "VOC2011"
     return Source(
         ("voc_layers", "SBDDSegDataLayer",
@@ -65,13 +70,13 @@ def folder(path, classes, mirror=False):
         path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
 
 
-def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
+def nyud(inputs=("color",), data_dir=None, classes=40):
     """NYUDv2, trained on trainval, scored on test. The layer holds the means itself.
 
     `inputs` are some of 'color' and 'hha' (3 channels), 'depth' (its logarithm, 1 channel); a
     single one becomes the blob data.
     """
-    nyud_dir = Path(data_dir).resolve() / "nyud"
+    nyud_dir = _root(data_dir) / "nyud"
     channels = {name: 1 if name == "depth" else 3 for name in inputs}
     return Source(
         *_splits("nyud_layers", "NYUDSegDataLayer", ("trainval", "test"),
@@ -80,23 +85,27 @@ def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
         channels if len(channels) > 1 else {"data": channels[inputs[0]]})
 
 
-def siftflow(data_dir=ROOT / "data", classes=33, geometric=3):
+def siftflow(data_dir=None, classes=33, geometric=3):
     """SIFT Flow, with semantic and geometric labels, trained on trainval, scored on test."""
-    siftflow_dir = Path(data_dir).resolve() / "sift-flow"
+    siftflow_dir = _root(data_dir) / "sift-flow"
     return Source(
         *_splits("siftflow_layers", "SIFTFlowSegDataLayer", ("trainval", "test"),
                  dict(siftflow_dir=str(siftflow_dir))),
         siftflow_dir / "test.txt", {"sem": classes, "geo": geometric})
 
 
-def pascalcontext(data_dir=ROOT / "data", classes=60):
+def pascalcontext(data_dir=None, classes=60):
     """PASCAL-Context, 59 classes and background (0), trained and scored on VOC 2010's splits."""
-    data_dir = Path(data_dir).resolve()
+    data_dir = _root(data_dir)
     return Source(
         *_splits("pascalcontext_layers", "PASCALContextSegDataLayer", ("train", "val"),
                  dict(voc_dir=str(data_dir / "pascal"),
                       context_dir=str(data_dir / "pascal-context"))),
         data_dir / "pascal" / "VOC2010" / "ImageSets" / "Main" / "val.txt", {"label": classes})
+
+
+def _root(data_dir):
+    return Path(data_dir).resolve() if data_dir else data_root()
 
 
 def _splits(module, layer, splits, params):

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nets.source import MEAN
-from palette import VOID, colour_map
+from segdata.classes import VOID
+from segdata.palette import colour_map
 from solvers import miniature, training
 from solvers.command import add_device, experiment_named, report_errors, seed, set_device
 from solvers.experiments import EXPERIMENTS

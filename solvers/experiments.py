@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nets
-from class_names import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC
 from nets.source import folder
-from palette import VOC_CLASSES
+from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC, VOC
 from solvers.runs import BUILD, Run, RunError
 
 # The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
@@ -34,7 +33,7 @@ class Experiment:
     head, source, net : of nets.fcn: the head, the nets.source.Source, further options
     class_names : {label: names of its classes, in order}
     unscored : classes of the (first) label that are trained but do not count in the scores
-    needs : names in data/catalog.py without which it cannot start
+    needs : names in segdata.download.catalog without which it cannot start
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
@@ -80,7 +79,7 @@ class Dataset(NamedTuple):
 
 
 DATASETS = {
-    "voc": Dataset(("sbd", "voc2011"), {"label": VOC_CLASSES}),
+    "voc": Dataset(("sbd", "voc2011"), {"label": VOC}),
     "nyud": Dataset(("nyud",), {"label": NYUD}),
     "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC}),
     "pascalcontext": Dataset(("voc2010", "context", "context59"), {"label": PASCALCONTEXT}, (0,)),

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from tqdm import tqdm
 
-import embedded
-import embedded_context
-import embedded_nyud
-import embedded_siftflow
 import nets
 from nets.source import MEAN
+from segdata.embedded import context as embedded_context
+from segdata.embedded import nyud as embedded_nyud
+from segdata.embedded import siftflow as embedded_siftflow
+from segdata.embedded import voc as embedded_voc
 from solvers import training
 from solvers.experiments import EXPERIMENTS
 from solvers.runs import Run
@@ -30,7 +30,7 @@ CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
 
 # {dataset: (what generates it, class names)}
 DATASETS = {
-    "voc": (embedded, {"label": embedded.CLASSES}),
+    "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
@@ -117,7 +117,7 @@ def train_classifier(trunk, directory, seed):
     """Train a classifier on crops of single shapes, unless it is there; returns its net."""
     import caffe
     _, lr, steps = CLASSIFIERS[trunk]
-    options = dict(size=SIDE, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
+    options = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH, scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     weights = directory / f"train_iter_{steps}.caffemodel"
     if not weights.exists():
@@ -137,7 +137,7 @@ def _solver_param(train, weights, lr, steps):
 
 
 def _solve(solver, trunk, seed):
-    images, labels = embedded.crops(seed, CROPS, CROP)
+    images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
     inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nets.source import MEAN, MEANS, ROOT
-from palette import read_class_names
+from segdata.classes import read_class_names
 
 BUILD = ROOT / "build"
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm import tqdm
 
-import catalog
 import nets
 import surgery
-from seg_data import read_list
+from segdata.download import catalog
+from segdata.layer import read_list
 from solvers import log, score
 from solvers.experiments import EXPERIMENTS
 from solvers.runs import RunError, replacing

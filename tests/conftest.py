@@ -1,9 +1,9 @@
 """What tests of several folders share."""
 
-import embedded
 import pytest
 
 from analysis import variants
+from segdata.embedded import voc as embedded_voc
 from solvers import miniature
 from solvers.experiments import EXPERIMENTS
 
@@ -23,6 +23,6 @@ def tiny(monkeypatch):
                         {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
     monkeypatch.setattr(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
     monkeypatch.setattr(variants, "ONE_STAGE", 1)
-    monkeypatch.setattr(embedded, "SCENE_SIDE", (40, 48))
+    monkeypatch.setattr(embedded_voc, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():
         monkeypatch.setattr(module.generate, "__defaults__", (0, 2, 2))

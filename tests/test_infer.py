@@ -5,15 +5,15 @@ import subprocess
 import sys
 from argparse import Namespace
 
+import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
-import caffe
 import infer
 import nets
-from inputs import Inputs
 from nets.source import ROOT, nyud, siftflow
+from segdata.inputs import Inputs
 from solvers import runs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")

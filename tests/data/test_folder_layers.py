@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from data_samples import labels, picture, sequence
 from folder_layers import check, describe
-from palette import label_image
-from PIL import Image
-from seg_data import DataError
+from segdata.errors import DataError
+from segdata.palette import label_image
 
 FOLDER = ("folder_layers", "FolderSegDataLayer")
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.io
+
 from data_samples import picture
-from seg_data import DataError
+from segdata.errors import DataError
 
 CONTEXT = ("pascalcontext_layers", "PASCALContextSegDataLayer")
 ALL = ("accordion", "aeroplane", "bedclothes", "cloth", "potted plant", "table")    # 1, 2, ...

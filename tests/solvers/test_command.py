@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 
-import embedded
 import pytest
 
 from nets.source import ROOT
+from segdata.embedded import voc as embedded_voc
 from solvers.runs import BUILD
 
 
@@ -31,7 +31,7 @@ def test_what_goes_with_data_is_refused_without(flag):
 
 
 def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, request):
-    embedded.generate(tmp_path / "data", seed=5, train=1, val=2)
+    embedded_voc.generate(tmp_path / "data", seed=5, train=1, val=2)
     folder = tmp_path / "data" / "pascal" / "VOC2011"
     lists = folder / "ImageSets" / "Segmentation"
     for split in ("train", "val"):

@@ -1,14 +1,14 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
-import embedded
-import embedded_nyud
-import embedded_siftflow
+import caffe
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import caffe
+from segdata.embedded import nyud as embedded_nyud
+from segdata.embedded import siftflow as embedded_siftflow
+from segdata.embedded import voc as embedded_voc
 from solvers import demo, miniature
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
@@ -52,7 +52,7 @@ def test_preprocessing_is_bgr_minus_the_mean():
 def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):
     trained = [miniature.train(name, tmp_path, 3) for name in demo.STAGES[:2]]
     path = demo.draw(trained, tmp_path / "scenes.png", scenes=2)
-    side = min(embedded.SCENE_SIDE)
+    side = min(embedded_voc.SCENE_SIDE)
     with Image.open(path) as picture:
         assert picture.width > 4 * 2 * side and picture.height > 2 * 2 * side
     with pytest.raises(RunError, match="seed 3, now asked for is 4"):

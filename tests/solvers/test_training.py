@@ -9,16 +9,16 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import caffe
 import numpy as np
 import pytest
+from caffe.formats import prototxt
 
-import caffe
-import catalog
-import embedded
 import nets
 import surgery
-from caffe.formats import prototxt
 from nets.source import ROOT, voc
+from segdata.download import catalog
+from segdata.embedded import voc as embedded_voc
 from solvers import score, training
 from solvers.experiments import EXPERIMENTS, Experiment, on_folder
 from solvers.runs import RunError
@@ -27,14 +27,14 @@ from solvers.runs import RunError
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     directory = tmp_path_factory.mktemp("embedded") / "data"
-    embedded.generate(directory, seed=5, train=4, val=2)
+    embedded_voc.generate(directory, seed=5, train=4, val=2)
     return directory
 
 
 @pytest.fixture
 def experiment(data, tmp_path):
-    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded.CLASSES)),
-                      {"label": embedded.CLASSES}, iterations=4, interval=2, build=tmp_path,
+    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded_voc.CLASSES)),
+                      {"label": embedded_voc.CLASSES}, iterations=4, interval=2, build=tmp_path,
                       net=dict(width=1 / 64, filler="msra"))
 
 
@@ -59,8 +59,8 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     assert record["iteration"] == 4
     assert record["labels"]["label"]["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
     assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
-    text = score.table(scores, embedded.CLASSES)
-    assert all(name in text for name in embedded.CLASSES)
+    text = score.table(scores, embedded_voc.CLASSES)
+    assert all(name in text for name in embedded_voc.CLASSES)
 
 
 def test_the_solver_s_prototxt_says_the_recipe(experiment):
@@ -297,7 +297,7 @@ def test_what_is_missing_is_said_with_size_and_command(tmp_path):
         assert words in str(caught.value)
 
 
-@pytest.mark.skipif((ROOT / "data" / "sbdd").exists(), reason="the VOC data are there")
+@pytest.mark.skipif(catalog.path("sbd").exists(), reason="the VOC data are there")
 def test_solve_without_data_fails_at_once_without_a_traceback():
     begin = time.perf_counter()
     result = subprocess.run([sys.executable, "solvers/solve.py", "voc-fcn32s", "--cpu"],
@@ -352,15 +352,15 @@ def folder(data, tmp_path):
     names = (source / "ImageSets" / "Segmentation" / "seg11valid.txt").read_text()
     for split in ("train", "val"):
         (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(names)
-    (folder / "classes.txt").write_text("\n".join(embedded.CLASSES))
+    (folder / "classes.txt").write_text("\n".join(embedded_voc.CLASSES))
     return folder
 
 
 def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     experiment = replace(on_folder(folder, width=1 / 64, iterations=2), build=tmp_path)
-    assert experiment.class_names == {"label": embedded.CLASSES}
+    assert experiment.class_names == {"label": embedded_voc.CLASSES}
     training.train(experiment)
-    assert experiment.run.class_names() == list(embedded.CLASSES)
+    assert experiment.run.class_names() == list(embedded_voc.CLASSES)
     assert "filler" in experiment.run.prototxt("train").read_text()
     assert "filler" not in experiment.run.prototxt("deploy").read_text()
 

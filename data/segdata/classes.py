@@ -1,0 +1,50 @@
+"""The classes of the datasets, in the order of their labels."""
+
+VOID = 255      # the label value that neither trains nor scores
+
+VOC = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor")
+
+NYUD = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror",
+    "floor mat", "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel",
+    "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp",
+    "bathtub", "bag", "other structure", "other furniture", "other prop")
+
+SIFTFLOW = (
+    "awning", "balcony", "bird", "boat", "bridge", "building", "bus", "car", "cow", "crosswalk",
+    "desert", "door", "fence", "field", "grass", "moon", "mountain", "person", "plant", "pole",
+    "river", "road", "rock", "sand", "sea", "sidewalk", "sign", "sky", "staircase", "streetlight",
+    "sun", "tree", "window")
+SIFTFLOW_GEOMETRIC = ("sky", "horizontal", "vertical")
+
+# Mottaghi et al., CVPR 2014: 59 classes, after the background
+PASCALCONTEXT = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor", "bag", "bed", "bench", "book", "building", "cabinet", "ceiling",
+    "clothes", "computer", "cup", "door", "fence", "floor", "flower", "food", "grass", "ground",
+    "keyboard", "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road",
+    "rock", "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck", "wall",
+    "water", "window", "wood")
+
+
+def read_class_names(path, count=None):
+    """The names of the classes in their order: UTF-8 text, one a line; blank lines do not count.
+
+    ValueError if it is no such text, or if there are not `count` of them, where that is given.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()       # Windows writes a BOM
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a list of class names: {error}") from None
+    names = [line.strip() for line in lines if line.strip()]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"{path}: two classes have one name: {', '.join(sorted(twice))}")
+    if count is not None and len(names) != count:
+        raise ValueError(f"{path}: {len(names)} names for {count} classes")
+    return names

@@ -1,0 +1,8 @@
+"""The means that are subtracted from images, in the order of their channels."""
+
+ILSVRC = (104.00699, 116.66877, 122.67892)          # B G R, of the classifiers' training images
+NYUD = (116.190, 97.203, 92.318)                    # B G R
+SIFTFLOW = (114.578, 115.294, 108.353)              # B G R
+PASCALCONTEXT = (104.007, 116.669, 122.679)         # B G R
+HHA = (132.431, 94.076, 118.477)                    # in the order of the file
+LOG_DEPTH = 7.844                                   # of the logarithm of depth in millimetres
