@@ -19,43 +19,49 @@ less ILSVRC's mean.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
+from segdata.errors import UserError
+from segdata.files import replacing
 from segdata.inputs import CHANNELS, Inputs
 from segdata.overlay import overlay, percent, shares
 from segdata.palette import label_image
+from segdata.paths import build_root
 from segdata.readers import read_photograph
 from solvers import runs
-from solvers.command import add_device, load_net, report_errors, set_device
+from solvers.command import add_device, report_errors, reported, set_device
+from solvers.inference import load_net, predicted_classes
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
-class InferError(RuntimeError):
+class InferError(UserError):
     """An image, a net or weights that cannot be used."""
 
 
-def main():
+def main() -> int:
+    """The command line; returns the exit status."""
     args = parse()
     failures = 0
     with report_errors():
-        net, weights, takes = choose_net(args)
+        net, weights, input_spec = choose_net(args)
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)
         if not any(path.is_file() for path in images):
             raise InferError("no such image, or no image in such a folder: "
                              f"{', '.join(map(str, args.images))}")
-        inputs = choose_inputs(takes, args, images)
+        inputs = choose_inputs(input_spec, args, images)
         args.output.mkdir(parents=True, exist_ok=True)
-        segment = Segmenter(net, weights, takes.kinds, args)
+        segment = Segmenter(net, weights, input_spec.kinds, args)
         for path, stem in name_outputs(images, args.output):
             try:
                 process(path, args.output / stem, inputs, segment)
-            except (RuntimeError, OSError) as error:
+            except reported() as error:
                 failures += 1
                 print(f"error: {error}", file=sys.stderr)
         if failures and len(images) > 1:
@@ -63,7 +69,7 @@ def main():
     return 1 if failures else 0
 
 
-def parse():
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
@@ -75,18 +81,19 @@ def parse():
                         help="a PNG file of the depth, or a folder of them named as the images")
     parser.add_argument("--hha", type=Path, metavar="PATH",
                         help="the same of HHA (default: computed from the depth)")
-    parser.add_argument("-o", "--output", type=Path, default=runs.BUILD / "infer",
+    parser.add_argument("-o", "--output", type=Path, default=build_root() / "infer",
                         help="folder for the results (default build/infer)")
     add_device(parser)
     return parser.parse_args()
 
 
-def process(path, output, inputs, segment):
+def process(path: Path, output: Path, inputs: Inputs, segment: "Segmenter") -> None:
     """Segment one image: write OUTPUT.png and OUTPUT_overlay.png, print the shares."""
     image = read_image(path)
-    label = segment(inputs.read(path, image))
+    label = segment(inputs.read(path, image), path)
+    coloured = overlay(image, label, segment.names)
     write(label_image(label), Path(f"{output}.png"))
-    write(overlay(image, label, segment.names), Path(f"{output}_overlay.png"))
+    write(coloured, Path(f"{output}_overlay.png"))
     print(f"{path} -> {output}.png")
     for number, share in shares(label):
         print(f"    {segment.names[number]:<16}{percent(share):>7}")
@@ -94,7 +101,7 @@ def process(path, output, inputs, segment):
 
 # the net
 
-def choose_net(args):
+def choose_net(args: argparse.Namespace) -> tuple[Path, Path, runs.Images]:
     """(deploy prototxt, caffemodel, Images that it takes): those given, or a run's with its newest
     snapshot."""
     if (args.net is None) != (args.weights is None):
@@ -110,23 +117,24 @@ def choose_net(args):
     return args.net, args.weights, runs.Run(args.net.parent).images()
 
 
-def newest_run():
+def newest_run() -> runs.Run:
     """The run under build/ with the newest snapshot."""
     trained = runs.trained()
     if not trained:
-        raise InferError(f"nothing is trained yet under {runs.BUILD}: `make demo` trains a small "
+        raise InferError(f"nothing is trained yet under {build_root()}: `make demo` trains a small "
                          "net; or give --net and --weights")
     return max(trained, key=lambda run: run.newest_weights().stat().st_mtime)
 
 
-def choose_inputs(takes, args, images):
+def choose_inputs(input_spec: runs.Images, args: argparse.Namespace,
+                  images: Sequence[Path]) -> Inputs:
     """The Inputs of a net, from the files that the command line names beside the images."""
     files = {"depth": args.depth, "hha": args.hha}
     for option, path in files.items():
         if path and not path.is_dir() and len(images) > 1:
             raise InferError(f"--{option} {path}: {len(images)} images take a folder of files with "
                              "their names")
-    return Inputs(*takes, files)
+    return Inputs(*input_spec, files)
 
 
 class Segmenter:
@@ -135,9 +143,10 @@ class Segmenter:
     Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
     """
 
-    def __init__(self, net, weights, kinds, device):
+    def __init__(self, net: Path, weights: Path, kinds: Sequence[str],
+                 device: argparse.Namespace):
         set_device(device)
-        self.net, self.path = load_net(net, weights), net
+        self.net, self.path, self.weights = load_net(net, weights), net, weights
         inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
         if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
             raise InferError(f"{net}: its inputs have the channels {inputs}, it should take "
@@ -153,10 +162,14 @@ class Segmenter:
             raise InferError(f"{net}: {classes} classes, a palette image holds 256")
         self.names = class_names(net, classes)
 
-    def __call__(self, arrays):
+    def __call__(self, arrays: Sequence[np.ndarray],
+                 image: str | Path = "the image") -> np.ndarray:
         """uint8 classes (height, width), by one forward pass at the size of the images.
 
         arrays : float32 (channels, height, width), one for each input of the net
+        image : what they are made of, for messages
+
+        Raises InferError if the scores are not of that size, RunError if they are not finite.
         """
         for name, array in zip(self.net.inputs, arrays):
             blob = self.net.blobs[name]
@@ -167,10 +180,11 @@ class Segmenter:
         if score.shape[2:] != size:
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
                              f"image of {size}; is it a deploy prototxt?")
-        return score[0].argmax(0).astype(np.uint8)
+        source = f"{image}: blob '{self.blob}' of {self.path} with {self.weights}"
+        return predicted_classes(score, source)[0].astype(np.uint8)
 
 
-def class_names(net, count):
+def class_names(net: str | Path, count: int) -> Sequence[str]:
     """From classes.txt beside the prototxt; else those of the paper's dataset with as many; else
     numbers."""
     path = Path(net).with_name("classes.txt")
@@ -187,7 +201,7 @@ def class_names(net, count):
 
 # images
 
-def find_images(paths):
+def find_images(paths: Sequence[Path]) -> list[Path]:
     """The images named, and those in folders named, but for what this tool wrote there.
 
     A folder without any stands for itself.
@@ -206,7 +220,7 @@ def find_images(paths):
     return images
 
 
-def name_outputs(paths, folder):
+def name_outputs(paths: Sequence[Path], folder: Path) -> list[tuple[Path, str]]:
     """[(path, stem of its outputs)]: the stems are distinct, and no input is overwritten."""
     taken = {path.stem.lower() for path in paths if path.parent.resolve() == folder.resolve()
              and path.suffix.lower() == ".png"}
@@ -220,7 +234,7 @@ def name_outputs(paths, folder):
     return named
 
 
-def read_image(path):
+def read_image(path: Path) -> Image.Image:
     """Any image that Pillow reads, upright, as RGB. Raises InferError naming the file."""
     try:
         return read_photograph(path)
@@ -232,9 +246,9 @@ def read_image(path):
         raise InferError(f"{path}: not a readable image: {error}") from None
 
 
-def write(image, path):
+def write(image: Image.Image, path: Path) -> None:
     """Save as PNG, whole or not at all."""
-    with runs.replacing(path) as temporary:
+    with replacing(path) as temporary:
         image.save(temporary, format="PNG")
 
 

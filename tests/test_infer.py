@@ -120,13 +120,13 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     with pytest.raises(infer.InferError, match="make demo"):
         infer.choose_net(DEFAULT)
 
 
 def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     for age, name in enumerate(("old", "demo/new", "without-deploy")):
         snapshot = tmp_path / name / "snapshot" / "train_iter_1.caffemodel"
         snapshot.parent.mkdir(parents=True)

@@ -87,12 +87,12 @@ class SegDataLayer(caffe.Layer):
         self.worker = ThreadPoolExecutor(1)
 
     def reshape(self, bottom, top):
-        for blob, array in zip(top, self.sample.result()):
-            blob.reshape(1, *array.shape)
+        for i, array in enumerate(self.sample.result()):        # BVLC's `top` is no iterable
+            top[i].reshape(1, *array.shape)
 
     def forward(self, bottom, top):
-        for blob, array in zip(top, self.sample.result()):
-            blob.data[...] = array
+        for i, array in enumerate(self.sample.result()):
+            top[i].data[...] = array
         self.prefetch()
 
     def backward(self, top, propagate_down, bottom):
