@@ -17,7 +17,7 @@ from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
 from solvers import training
 from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.inference import load_net
+from solvers.prediction import load_net
 from solvers.metrics import Scores
 from solvers.runs import Run
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segdata.files import replacing
-from solvers.inference import load_net, predicted_classes
+from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores, confusion
 from solvers.runs import RunError
 from solvers.text import columns

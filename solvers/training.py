@@ -20,7 +20,7 @@ from segdata.lists import read_list
 from solvers import log, score
 from solvers.command import reported
 from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.inference import load_net
+from solvers.prediction import load_net
 from solvers.metrics import Scores
 from solvers.runs import RunError
 

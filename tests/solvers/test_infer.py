@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import infer
+from solvers import infer
 import nets
 from nets.source import ROOT, nyud, siftflow
 from segdata.inputs import Inputs
