@@ -14,7 +14,7 @@ from tqdm import tqdm
 from folder_layers import sample_paths
 from segdata.classes import VOID
 from segdata.embedded import voc as embedded_voc
-from segdata.layer import read_list
+from segdata.lists import Listing, read_list
 from segdata.paths import data_root
 from segdata.readers import read_label_image
 from solvers.metrics import Scores, confusion
@@ -48,8 +48,9 @@ def read_labels(folder):
     """The labels of a folder in VOC layout, uint8 (height, width), of its validation split."""
     lists = [Path(folder) / "ImageSets" / "Segmentation" / f"{split}.txt" for split in SPLITS]
     names = read_list(next((path for path in lists if path.exists()), lists[-1]))
+    listing = Listing()
     for entry in tqdm(names, desc="labels", unit="label", leave=False, disable=None):
-        yield read_label_image(sample_paths(Path(folder), entry.name)["label"])
+        yield read_label_image(sample_paths(Path(folder), entry.name, listing)["label"])
 
 
 def upper_bound(labels, factor):

@@ -6,8 +6,8 @@ from segdata import means
 from segdata.layer import SegDataLayer
 from segdata.readers import read_depth, read_hha, read_mat
 
-MEAN_HHA = np.float32(means.HHA).reshape(3, 1, 1)
-MEAN_LOG_DEPTH = np.float32(means.LOG_DEPTH)
+MEAN_HHA = means.HHA.reshape(3, 1, 1)
+MEAN_LOG_DEPTH = means.LOG_DEPTH
 
 
 class NYUDSegDataLayer(SegDataLayer):
@@ -29,10 +29,9 @@ class NYUDSegDataLayer(SegDataLayer):
     classes = {"label": 40}
     first_class = 1
     void_values = (0,)
-    mean = np.float32(means.NYUD).reshape(3, 1, 1)
+    mean = means.NYUD.reshape(3, 1, 1)
 
-    def open(self):
-        super().open()
+    def configure(self):
         self.tops = self.read_tops(self.params["tops"])
 
     def read_tops(self, tops):

@@ -3,11 +3,10 @@
 import numpy as np
 
 from segdata import means
+from segdata.classes import PASCALCONTEXT_FULL_NAMES
 from segdata.layer import SegDataLayer
+from segdata.lists import latin1, read_lines
 from segdata.readers import class_numbers, read_mat
-
-# What the list of the 59 classes calls otherwise than the list of all.
-FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
 
 
 class PASCALContextSegDataLayer(SegDataLayer):
@@ -24,10 +23,9 @@ class PASCALContextSegDataLayer(SegDataLayer):
     directory_keys = ("voc_dir", "context_dir")
     required = ("split",)
     classes = {"label": 60}
-    mean = np.float32(means.PASCALCONTEXT).reshape(3, 1, 1)
+    mean = means.PASCALCONTEXT.reshape(3, 1, 1)
 
-    def open(self):
-        super().open()
+    def configure(self):
         context = self.roots["context_dir"]
         try:
             self.table = class_table(self.existing(context / "labels.txt"),
@@ -51,11 +49,11 @@ class PASCALContextSegDataLayer(SegDataLayer):
 
 
 def class_table(labels, chosen):
-    """uint8, the class of every value in LabelMap: its place in the list `chosen`, else 0."""
-    values = {name: value for value, name in read_labels(labels)}
+    """uint8, the class of every value in LabelMap: its number in the list `chosen`, else 0."""
+    values = read_labels(labels)
     table = np.zeros(max(values.values()) + 1, np.uint8)
-    for number, (_, name) in enumerate(read_labels(chosen), 1):
-        name = FULL_NAMES.get(name, name)
+    for name, number in read_labels(chosen).items():
+        name = PASCALCONTEXT_FULL_NAMES.get(name, name)
         if name not in values:
             raise ValueError(f"{chosen}: '{name}' is not in {labels}")
         table[values[name]] = number
@@ -63,12 +61,22 @@ def class_table(labels, chosen):
 
 
 def read_labels(path):
-    """[(number, name)] of the lines NUMBER: NAME; blanks do not count, files differ in them."""
-    found = []
-    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    """{name: number} of the lines NUMBER: NAME, which count from 1 without a gap.
+
+    Blanks do not count, for the files differ in them. Raises ValueError with the line.
+    """
+    found = {}
+    for place, line in read_lines(path):
         number, colon, name = line.replace(" ", "").partition(":")
-        if line.strip():
-            if not (number.isdecimal() and name):
-                raise ValueError(f"{path}:{place}: '{line}' is not a line NUMBER: NAME")
-            found.append((int(number), name))
+        if not (number.isdecimal() and name):
+            raise ValueError(f"{path}:{place}: '{latin1(line)}' is not a line NUMBER: NAME")
+        if int(number) != len(found) + 1:
+            raise ValueError(f"{path}:{place}: '{latin1(line)}' has the number {number}, expected "
+                             f"is {len(found) + 1}: numbers count from 1 without a gap")
+        name = latin1(name)
+        if name in found:
+            raise ValueError(f"{path}:{place}: '{name}' has the number {found[name]} already")
+        found[name] = int(number)
+    if not found:
+        raise ValueError(f"{path} is empty, expected lines NUMBER: NAME")
     return found

@@ -22,7 +22,7 @@ class SIFTFlowSegDataLayer(SegDataLayer):
     classes = {"sem": 33, "geo": 3}
     first_class = 1
     void_values = (0, -1)
-    mean = np.float32(means.SIFTFLOW).reshape(3, 1, 1)
+    mean = means.SIFTFLOW.reshape(3, 1, 1)
 
     def split_file(self, split):
         return self.roots["siftflow_dir"] / f"{split}.txt"

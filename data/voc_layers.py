@@ -20,7 +20,7 @@ class SBDDSegDataLayer(SegDataLayer):
         root = self.roots["sbdd_dir"]
         converted = root / "cls" / f"{name}.png"
         return {"data": root / "img" / f"{name}.jpg",
-                "label": converted if converted.exists() else root / "cls" / f"{name}.mat"}
+                "label": converted if converted in self.listing else root / "cls" / f"{name}.mat"}
 
     def read_label(self, path):
         if path.suffix == ".png":

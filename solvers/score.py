@@ -16,11 +16,13 @@ from solvers.metrics import Scores, confusion
 from solvers.runs import RunError, replacing
 
 
-def score_net(net, samples, unscored=()):
+def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
+              ) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
-    sem and so on. Pixels of the classes `unscored` of the (first) label do not count.
+    sem and so on. Pixels of the classes `unscored` of the (first) label do not count; in_truth: as
+    of `Scores`. A truth that shows one class alone is warned of.
     """
     pairs = score_blobs(net)
     matrices = dict.fromkeys(pairs, 0)
@@ -30,9 +32,14 @@ def score_net(net, samples, unscored=()):
             truth, scores = net.blobs[label].data, net.blobs[name].data
             matrices[label] = matrices[label] + confusion(truth[:, 0], scores.argmax(1),
                                                           scores.shape[1])
-    first = next(iter(pairs))
-    matrices[first][list(unscored)] = 0
-    return {label: Scores.of(matrix) for label, matrix in matrices.items()}
+    scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
+              for i, (label, matrix) in enumerate(matrices.items())}
+    for label, one in scores.items():
+        present = np.flatnonzero(one.matrix.sum(1))
+        if len(present) == 1:
+            print(f"warning: blob '{label}' shows class {present[0]} alone, beside void, in all "
+                  f"{samples} samples: the scores say nothing", file=sys.stderr)
+    return scores
 
 
 def score_blobs(net):
@@ -46,9 +53,21 @@ def score_blobs(net):
     return pairs
 
 
-def table(scores, class_names):
-    """Scores as text: the four metrics, then accuracy and IU of each class, in percent."""
-    lines = [f"{name:<16}{value:6.1f}" for name, value in scores.summary().items()]
+HEADLINES = {True: "mean IU (in truth)", False: "mean IU"}
+MEANINGS = {"mean IU": "a class that is absent but predicted counts 0 (VOC, the authors' score.py)",
+            "mean IU (in truth)": "over the classes that occur in the labels"}
+
+
+def table(scores: Scores, class_names) -> str:
+    """Scores as text: the metrics, then accuracy and IU of each class, in percent."""
+    names = list(class_names)
+    lines = _metrics(scores)
+    if scores.unscored:
+        unscored = " and ".join(names[number] for number in scores.unscored)
+        count = len(names)
+        lines = [f"{count - len(scores.unscored)} classes, without pixels of {unscored} (the task)",
+                 *lines, "", f"all {count} classes, with {unscored} (the authors' score.py)",
+                 *_metrics(scores.with_all_classes())]
     width = max(map(len, class_names), default=5) + 2
     lines += ["", f"{'class':<{width}}{'accuracy':>9}{'IU':>7}"]
     for name, accuracy, iu in zip(class_names, scores.accuracy, scores.iu):
@@ -57,17 +76,29 @@ def table(scores, class_names):
     return "\n".join(lines)
 
 
-def tables(scores, run):
+def _metrics(scores):
+    lines = []
+    for name, value in scores.summary().items():
+        about = [MEANINGS[name]] if name in MEANINGS else []
+        if name == HEADLINES[scores.in_truth]:
+            about.append("the figure of this data set")
+        lines.append(f"{name:<20}{value:6.1f}" + "".join(f"   {text}" for text in
+                                                         ["; ".join(about)] if text))
+    return lines
+
+
+def tables(scores: dict[str, Scores], run) -> str:
     """One table for each label of `scores`, {label: Scores}."""
     return "\n\n".join(f"{label}\n" * (len(scores) > 1)
                        + table(one, run.class_names(label, len(one.iu)))
                        for label, one in scores.items())
 
 
-def save(scores, run, class_names, iteration):
+def save(scores: dict[str, Scores], run, class_names: dict, iteration: int) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
 
-    Classes that do not occur have null.
+    Classes that do not occur, or are not scored, have null. Where classes are unscored, "all
+    classes" has the metrics with them.
     """
     content = {label: _content(one, class_names[label]) for label, one in scores.items()}
     with replacing(run.directory / "score.json") as temporary:
@@ -79,19 +110,25 @@ def _content(scores, class_names):
     def percent(values):
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    return {**{name: round(float(value), 2) for name, value in scores.summary().items()},
+    def summary(scores):
+        return {name: round(float(value), 2) for name, value in scores.summary().items()}
+
+    every = {"all classes": summary(scores.with_all_classes())} if scores.unscored else {}
+    return {**summary(scores), "headline": HEADLINES[scores.in_truth],
+            "unscored": list(scores.unscored), **every,
             "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu),
             "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
 
 
-def load(run, iteration):
+def load(run, iteration: int) -> dict[str, Scores] | None:
     """The {label: Scores} in score.json of `run`, None unless they are those of `iteration`."""
     path = run.directory / "score.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["iteration"] != iteration:
             return None
-        return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64))
+        return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64),
+                                 tuple(one["unscored"]), one["headline"] == HEADLINES[True])
                 for label, one in content["labels"].items()}
     except (OSError, ValueError, KeyError, TypeError):      # it is scored again
         return None

@@ -11,7 +11,7 @@ from tqdm import tqdm
 import nets
 import surgery
 from segdata.download import catalog
-from segdata.layer import read_list
+from segdata.lists import read_list
 from solvers import log, score
 from solvers.experiments import EXPERIMENTS
 from solvers.runs import RunError, replacing

@@ -1,5 +1,7 @@
 """The classes of the datasets, in the order of their labels."""
 
+from pathlib import Path
+
 VOID = 255      # the label value that neither trains nor scores
 
 VOC = (
@@ -30,9 +32,11 @@ PASCALCONTEXT = (
     "keyboard", "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road",
     "rock", "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck", "wall",
     "water", "window", "wood")
+# what the list of all labels calls otherwise than the list of the 59 classes
+PASCALCONTEXT_FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
 
 
-def read_class_names(path, count=None):
+def read_class_names(path: Path, count: int | None = None) -> list[str]:
     """The names of the classes in their order: UTF-8 text, one a line; blank lines do not count.
 
     ValueError if it is no such text, or if there are not `count` of them, where that is given.

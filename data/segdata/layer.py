@@ -18,7 +18,6 @@ import itertools
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import caffe
 import numpy as np
@@ -26,13 +25,8 @@ import numpy as np
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError
+from segdata.lists import Listing, latin1, read_list
 from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
-
-
-class Entry(NamedTuple):
-    """One line of a split list."""
-    name: str
-    source: str     # "LIST:LINE", for messages
 
 
 class SegDataLayer(caffe.Layer):
@@ -55,7 +49,7 @@ class SegDataLayer(caffe.Layer):
     Order, mirroring and jitter depend on seed and start only. reshape() loads the next sample and
     shapes the tops for it, forward() hands it over and moves on, as in the published layers. The
     sample after it is decoded in the background; what is wrong with it is raised when its turn
-    comes.
+    comes. That a file is missing is said at set-up.
     """
 
     # What a subclass defines anew.
@@ -81,7 +75,9 @@ class SegDataLayer(caffe.Layer):
         if "mean" in self.required:
             self.mean = self.read_mean(self.params["mean"])
         self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
-        self.entries = self.read_split(self.params["split"])
+        self.listing = Listing()
+        self.configure()
+        self.entries = self.find_files(self.read_split(self.params["split"]))
         self.training = "train" in self.params["split"]
         seed, start = self.params["seed"], self.params["start"]
         self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
@@ -137,6 +133,9 @@ class SegDataLayer(caffe.Layer):
 
     # What a subclass may define anew.
 
+    def configure(self):
+        """Act on `params` and `roots`, before the samples are looked for."""
+
     def decode_image(self, top, path):
         """The image of a top, float32 (channels, height, width), the mean subtracted."""
         return subtract_mean(self.read_image(path), self.mean)
@@ -171,6 +170,9 @@ class SegDataLayer(caffe.Layer):
         for key in ("split", *self.directory_keys):
             if not isinstance(params[key], str):
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected a string")
+        if not isinstance(params["seed"], (int, type(None))):
+            raise self.error(f"param_str key 'seed' is {params['seed']!r}, expected a whole number "
+                             "or None")
         for key, unit in (("start", "samples"), ("jitter", "pixels")):
             if not isinstance(params[key], int) or params[key] < 0:
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
@@ -188,6 +190,38 @@ class SegDataLayer(caffe.Layer):
         except DataError as error:
             raise self.error(error) from error
 
+    def find_files(self, entries):
+        """The entries, of which every file must be there; their names as the files have them."""
+        entries = [self.as_on_disk(entry) for entry in entries]
+        missing = [(kind, path, entry) for entry in entries
+                   for kind, path in self.missing_files(entry.name)]
+        if missing:
+            kind, path, entry = missing[0]
+            raise self.error(f"{kind} {latin1(str(path))} does not exist, {entry.source}"
+                             + self.advice(entry.name)
+                             + f"; so it is with {len(missing)} files" * (len(missing) > 1))
+        return entries
+
+    def missing_files(self, name):
+        """[("image" or "label", path)] of the files of a sample that are not there."""
+        paths = self.paths(name)
+        return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
+                if paths[top] not in self.listing and not paths[top].exists()]
+
+    def as_on_disk(self, entry):
+        """The entry, as Latin-1 where only so its files are found."""
+        other = latin1(entry.name)
+        if other != entry.name and self.missing_files(entry.name) and not self.missing_files(other):
+            return entry._replace(name=other)
+        return entry
+
+    def advice(self, name):
+        """Where the list has a suffix or a second column too many: what the name would be."""
+        for shorter in (Path(name).stem, name.split()[0]):
+            if shorter != name and not self.missing_files(shorter):
+                return f"; the name in the list should be '{shorter}' alone"
+        return ""
+
     def existing(self, path):
         if not path.exists():
             raise self.error(f"{path} does not exist (looked in {Path.cwd()})")
@@ -201,27 +235,13 @@ class SegDataLayer(caffe.Layer):
 def sample_order(count, seed=None):
     """An endless iterator of sample indices: 0, 1, ... in turn, or drawn with replacement.
 
-    For a given seed the draws are those of the published layers.
+    For a given seed the draws are those of the published layers, which ran on Python 2.7: its
+    randint scales random(), that of Python 3 draws bits.
     """
     if seed is None:
         return itertools.cycle(range(count))
     draws = random.Random(seed)
-    return (draws.randint(0, count - 1) for _ in itertools.count())
-
-
-def read_list(path):
-    """The entries of a split list, UTF-8 text with one name a line; blank lines do not count."""
-    if not path.exists():
-        raise DataError(f"split list {path} does not exist (looked in {Path.cwd()})")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()       # Windows writes a BOM
-    except UnicodeDecodeError as error:
-        raise DataError(f"split list {path} is not UTF-8 text: {error}") from None
-    entries = [Entry(line.strip(), f"{path}:{number}")
-               for number, line in enumerate(lines, 1) if line.strip()]
-    if not entries:
-        raise DataError(f"split list {path} is empty")
-    return entries
+    return (int(draws.random() * count) for _ in itertools.count())
 
 
 def read_file(reader, kind, path, source):

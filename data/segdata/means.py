@@ -1,8 +1,14 @@
-"""The means that are subtracted from images, in the order of their channels."""
+"""The means that are subtracted from images, in the order of their channels.
+
+The published layers hold those of their own in float32. That of ILSVRC stands in prototxts, from
+which it is read in double precision; the difference is taken in the precision of the mean.
+"""
+
+import numpy as np
 
 ILSVRC = (104.00699, 116.66877, 122.67892)          # B G R, of the classifiers' training images
-NYUD = (116.190, 97.203, 92.318)                    # B G R
-SIFTFLOW = (114.578, 115.294, 108.353)              # B G R
-PASCALCONTEXT = (104.007, 116.669, 122.679)         # B G R
-HHA = (132.431, 94.076, 118.477)                    # in the order of the file
-LOG_DEPTH = 7.844                                   # of the logarithm of depth in millimetres
+NYUD = np.float32([116.190, 97.203, 92.318])        # B G R
+SIFTFLOW = np.float32([114.578, 115.294, 108.353])  # B G R
+PASCALCONTEXT = np.float32([104.007, 116.669, 122.679])     # B G R
+HHA = np.float32([132.431, 94.076, 118.477])        # in the order of the file
+LOG_DEPTH = np.float32(7.844)                       # of the logarithm of depth in millimetres

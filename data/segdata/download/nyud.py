@@ -22,6 +22,7 @@ from tqdm import tqdm
 from segdata.download.splits import write_nyud
 from segdata.errors import MaterialError
 from segdata.hha import NYUD, hha
+from segdata.readers import read_mat
 
 FRAME = np.s_[45:470, 40:600]   # what is left of 480×640
 FIRST = 5001                    # the name of the first image
@@ -46,8 +47,7 @@ def prepare(labelled, splits, classes, root):
 
 def class_table(path):
     """uint8 (895,): the class 1..40 of every raw label, 0 for 0, out of classMapping40.mat."""
-    mapping = scipy.io.loadmat(path, variable_names=["mapClass"]).get("mapClass", np.zeros(0))
-    values = mapping.ravel()
+    values = variable(path, "mapClass").ravel()
     if len(values) != RAW_CLASSES or values.min() < 1 or values.max() != CLASSES:
         raise MaterialError(f"{path} is no mapping of {RAW_CLASSES} labels to {CLASSES} classes")
     return np.concatenate([[0], values]).astype(np.uint8)
@@ -55,9 +55,16 @@ def class_table(path):
 
 def read_splits(path):
     """The names of trainval and test out of splits.mat, in order."""
-    numbers = scipy.io.loadmat(path)
-    return [[str(FIRST - 1 + number) for number in sorted(numbers[key].ravel())]
+    return [[str(FIRST - 1 + number) for number in sorted(variable(path, key).ravel())]
             for key in ("trainNdxs", "testNdxs")]
+
+
+def variable(path, name):
+    """A variable of a MATLAB file. MaterialError, with the path, where there is none."""
+    try:
+        return read_mat(path, name)
+    except ValueError as error:
+        raise MaterialError(f"{path}: {error}") from None
 
 
 def save(root, file, index, table):

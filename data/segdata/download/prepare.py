@@ -51,9 +51,7 @@ def get_context(root):
 
 
 def get_siftflow(root):
-    folder = get_folder("siftflow", root)
-    if catalog.missing("siftflow", root):
-        write_siftflow(folder)
+    write_siftflow(get_folder("siftflow", root))
 
 
 def get_nyud(root):

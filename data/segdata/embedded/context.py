@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 import scipy.io
 
-from segdata.classes import PASCALCONTEXT
+from segdata.classes import PASCALCONTEXT, PASCALCONTEXT_FULL_NAMES
 from segdata.download.splits import write_list
 from segdata.embedded.voc import (
     OUTLINES,
@@ -38,8 +38,6 @@ from segdata.embedded.voc import (
 )
 
 CLASSES = PASCALCONTEXT[1:]
-# The task's file and the full list spell three names in two ways.
-FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
 
 LABELS = 459            # in the full list; every seventh is one of `CLASSES`
 SPACING = 7
@@ -104,7 +102,7 @@ def write_scenes(directory, seed, train, val):
         folder.mkdir(parents=True)
     names = [f"other{number}" for number in range(1, LABELS + 1)]
     for kind, name in enumerate(CLASSES):
-        names[full_label(kind) - 1] = FULL_NAMES.get(name, name)
+        names[full_label(kind) - 1] = PASCALCONTEXT_FULL_NAMES.get(name, name)
     for file, values in (("labels.txt", names), ("59_labels.txt", CLASSES)):
         write_list(context / file, [f"{number}: {name}" for number, name in enumerate(values, 1)])
     write_split(lists / "train.txt", (seed, 0), train, scene, partial(save, voc, context))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from segdata.embedded import context as embedded_context
 from segdata.embedded import voc as embedded_voc
-from segdata.embedded.context import CLASSES, FULL_NAMES, LABELS
+from segdata.embedded.context import CLASSES, PASCALCONTEXT_FULL_NAMES, LABELS
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_the_lists_of_labels_agree(made):
     task = read_list(made / "pascal-context/59_labels.txt")
     assert sorted(full.values()) == list(range(1, LABELS + 1)) and len(full) == LABELS == 459
     assert tuple(task) == CLASSES and list(task.values()) == list(range(1, 60))
-    assert {FULL_NAMES.get(name, name) for name in task} <= full.keys()
-    assert {"table", "bedclothes", "cloth"} == set(FULL_NAMES.values())
+    assert {PASCALCONTEXT_FULL_NAMES.get(name, name) for name in task} <= full.keys()
+    assert {"table", "bedclothes", "cloth"} == set(PASCALCONTEXT_FULL_NAMES.values())
 
 
 def test_every_kind_occurs_59_are_classes_and_one_is_background(made):
@@ -52,7 +52,7 @@ def test_every_kind_occurs_59_are_classes_and_one_is_background(made):
     assert len(counts) == 60 and counts.min() > 0
     assert 7 < counts[:6].sum() / counts[-6:].sum() < 14        # ten times as often
     full = read_list(made / "pascal-context/labels.txt")
-    task = {full[FULL_NAMES.get(name, name)] for name in CLASSES}
+    task = {full[PASCALCONTEXT_FULL_NAMES.get(name, name)] for name in CLASSES}
     kinds = set(embedded_context.full_label(np.arange(60)))
     assert task < kinds and len(kinds - task) == 1
     found = {value for label in label_maps(made, "train").values() for value in np.unique(label)}
