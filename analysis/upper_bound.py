@@ -18,6 +18,7 @@ from segdata.lists import Listing, read_list
 from segdata.paths import data_root
 from segdata.readers import read_label_image
 from solvers.metrics import Scores, confusion
+from solvers.text import columns
 
 FACTORS = (128, 64, 32, 16, 8, 4)
 PAPER = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))
@@ -28,11 +29,10 @@ SPLITS = ("seg11valid", "val")      # the first of them that a folder has
 def run(options):
     folder = options.data or (VOC if VOC.exists() else generated(options.directory))
     labels = list(read_labels(folder))
-    print(f"{folder}: {len(labels)} labels\n\n{'reduced by':>10}{'mean IU':>10}"
-          f"{'paper':>10}")
-    for factor in FACTORS:
-        print(f"{factor:>10}{100 * upper_bound(labels, factor).mean_iu:>10.1f}"
-              f"{PAPER[factor]:>10.1f}")
+    rows = [(factor, f"{100 * upper_bound(labels, factor).mean_iu:.1f}", PAPER[factor])
+            for factor in FACTORS]
+    print(f"{folder}: {len(labels)} labels\n")
+    print(columns([("reduced by", "mean IU", "paper"), *rows]))
     if folder != VOC:
         print("\nThe paper's figures are for a subset of PASCAL VOC 2011 val.")
 

@@ -24,6 +24,7 @@ from solvers.command import add_device, experiment_named, report_errors, seed, s
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
 from solvers.runs import BUILD, replacing
+from solvers.text import columns
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
 
@@ -54,15 +55,15 @@ def main():
 def table(trained):
     """The four metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
     predicting the most frequent class everywhere."""
-    lines = []
+    rows = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
             summary = {**one.summary(), "IU of majority": 100 * majority(one.matrix).mean_iu}
-            if not lines:
-                lines.append(f"{'percent':<28}" + "".join(f"{name:>16}" for name in summary))
-            name = f"  {label}" if i else experiment.name
-            lines.append(f"{name:<28}" + "".join(f"{value:16.1f}" for value in summary.values()))
-    return "\n".join(lines)
+            if not rows:
+                rows.append(("percent", *summary))
+            rows.append((f"  {label}" if i else experiment.name,
+                         *(f"{value:.1f}" for value in summary.values())))
+    return columns(rows)
 
 
 def majority(matrix):

@@ -66,7 +66,7 @@ class Scores:
         with np.errstate(divide="ignore", invalid="ignore"):
             accuracy = right / true
             iu = right / (true + predicted - right)
-        iu[list(unscored)] = np.nan
+        accuracy[list(unscored)] = iu[list(unscored)] = np.nan
         return cls(right.sum() / true.sum(), np.nanmean(accuracy), np.nanmean(iu),
                    iu[true > 0].mean(), (true * iu)[true > 0].sum() / true.sum(), accuracy, iu,
                    matrix, tuple(unscored), in_truth)

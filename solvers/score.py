@@ -8,12 +8,14 @@ RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the fo
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from solvers.metrics import Scores, confusion
 from solvers.runs import RunError, replacing
+from solvers.text import columns
 
 
 def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
@@ -32,8 +34,11 @@ def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
             truth, scores = net.blobs[label].data, net.blobs[name].data
             matrices[label] = matrices[label] + confusion(truth[:, 0], scores.argmax(1),
                                                           scores.shape[1])
-    scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
-              for i, (label, matrix) in enumerate(matrices.items())}
+    try:
+        scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
+                  for i, (label, matrix) in enumerate(matrices.items())}
+    except ValueError as error:
+        raise RunError(f"{samples} samples: {error}; their labels are void throughout") from None
     for label, one in scores.items():
         present = np.flatnonzero(one.matrix.sum(1))
         if len(present) == 1:
@@ -54,37 +59,30 @@ def score_blobs(net):
 
 
 HEADLINES = {True: "mean IU (in truth)", False: "mean IU"}
-MEANINGS = {"mean IU": "a class that is absent but predicted counts 0 (VOC, the authors' score.py)",
-            "mean IU (in truth)": "over the classes that occur in the labels"}
 
 
-def table(scores: Scores, class_names) -> str:
-    """Scores as text: the metrics, then accuracy and IU of each class, in percent."""
-    names = list(class_names)
-    lines = _metrics(scores)
+def table(scores: Scores, class_names: Sequence[str]) -> str:
+    """Scores as text: the metrics, then accuracy and IU of each class, in percent.
+
+    Where classes are unscored the metrics stand twice, without them and with them.
+    """
+    headers, kinds, notes = [], [scores], []
     if scores.unscored:
-        unscored = " and ".join(names[number] for number in scores.unscored)
-        count = len(names)
-        lines = [f"{count - len(scores.unscored)} classes, without pixels of {unscored} (the task)",
-                 *lines, "", f"all {count} classes, with {unscored} (the authors' score.py)",
-                 *_metrics(scores.with_all_classes())]
-    width = max(map(len, class_names), default=5) + 2
-    lines += ["", f"{'class':<{width}}{'accuracy':>9}{'IU':>7}"]
-    for name, accuracy, iu in zip(class_names, scores.accuracy, scores.iu):
-        values = f"{100 * accuracy:9.1f}{100 * iu:7.1f}" if np.isfinite(iu) else "        –      –"
-        lines.append(f"{name:<{width}}{values}")
-    return "\n".join(lines)
-
-
-def _metrics(scores):
-    lines = []
-    for name, value in scores.summary().items():
-        about = [MEANINGS[name]] if name in MEANINGS else []
-        if name == HEADLINES[scores.in_truth]:
-            about.append("the figure of this data set")
-        lines.append(f"{name:<20}{value:6.1f}" + "".join(f"   {text}" for text in
-                                                         ["; ".join(about)] if text))
-    return lines
+        names, count = ", ".join(class_names[i] for i in scores.unscored), len(class_names)
+        kinds.append(scores.with_all_classes())
+        headers = [("", f"without {names}", f"with {names}")]
+        notes.append(f"Without {names}: the {count - len(scores.unscored)} classes of the task. "
+                     f"With {names}: all {count}, as in the authors' score.py.")
+    metrics = [(name, *(f"{value:.1f}" for value in values)) for name, *values in zip(
+        scores.summary(), *(kind.summary().values() for kind in kinds))]
+    notes.append("mean IU: a class that is predicted but absent counts 0, as in VOC's evaluation "
+                 "and the\nauthors' score.py; (in truth): it is left out. This data set is scored "
+                 f"by {HEADLINES[scores.in_truth]}.")
+    classes = [("class", "accuracy", "IU")]
+    for name, *values in zip(class_names, scores.accuracy, scores.iu):
+        classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
+                                for value in values)))
+    return "\n\n".join([columns(headers + metrics), "\n".join(notes), columns(classes)])
 
 
 def tables(scores: dict[str, Scores], run) -> str:
