@@ -9,7 +9,8 @@ import time
 
 import caffe
 import numpy as np
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 
 import nets
 from analysis.geometry import places

@@ -1,6 +1,5 @@
 """The data layer for SIFT Flow (Liu et al., 2011): semantic and geometric classes together."""
 
-import numpy as np
 
 from segdata import means
 from segdata.download.splits import SIFTFLOW_CATEGORIES as SCENES

@@ -53,12 +53,12 @@ def main():
 
 
 def table(trained):
-    """The four metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
+    """The metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
     predicting the most frequent class everywhere."""
     rows = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
-            summary = {**one.summary(), "IU of majority": 100 * majority(one.matrix).mean_iu}
+            summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
             if not rows:
                 rows.append(("percent", *summary))
             rows.append((f"  {label}" if i else experiment.name,
@@ -66,12 +66,13 @@ def table(trained):
     return columns(rows)
 
 
-def majority(matrix):
-    """The Scores of predicting the most frequent class for every pixel of a confusion matrix."""
-    pixels = matrix.sum(1)
-    constant = np.zeros_like(matrix)
-    constant[:, pixels.argmax()] = pixels
-    return Scores.of(constant)
+def majority(scores):
+    """The Scores of predicting for every pixel the class that is most frequent in the labels."""
+    pixels, scored = scores.matrix.sum(1), scores.matrix.sum(1)
+    scored[list(scores.unscored)] = 0
+    constant = np.zeros_like(scores.matrix)
+    constant[:, scored.argmax()] = pixels
+    return Scores.of(constant, scores.unscored, scores.in_truth)
 
 
 def draw(trained, path, scenes=3):

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 import nets
-from nets.source import MEAN
+from nets.source import MEAN, SEED
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
@@ -133,7 +133,7 @@ def _solver_param(train, weights, lr, steps):
     prefix = str(weights).rpartition("_iter_")[0]
     return caffe_pb2.SolverParameter(
         train_net=str(train), base_lr=lr, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
-        max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=1337)
+        max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=SEED)
 
 
 def _solve(solver, trunk, seed):

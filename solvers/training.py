@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 import nets
 import surgery
+from nets.source import SEED
 from segdata.download import catalog
 from segdata.lists import read_list
 from solvers import log, score
@@ -89,7 +90,7 @@ def solver_param(experiment, paths):
         momentum=experiment.momentum, **rate,
         iter_size=experiment.iter_size, weight_decay=experiment.weight_decay,
         max_iter=experiment.iterations, display=0, snapshot=experiment.interval,
-        snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=1337)
+        snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=SEED)
 
 
 def _val_samples(experiment):
@@ -209,7 +210,7 @@ def _run(experiment, solver, lines):
 
 
 def _report(experiment, lines, bar, iteration, loss, smoothed, scores):
-    mean_iu = 100 * next(iter(scores.values())).mean_iu
+    mean_iu = 100 * next(iter(scores.values())).headline
     lines.write(iteration, loss, smoothed, mean_iu)
     log.draw(lines.path, experiment.directory / "curve.png", experiment.name)
     bar.write(f"{experiment.name}: iteration {iteration}, loss {smoothed:.4g}, "
@@ -269,6 +270,7 @@ def interrupts_deferred(message):
 
 def _score(experiment, solver):
     solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
-    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored)
+    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored,
+                             experiment.in_truth)
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

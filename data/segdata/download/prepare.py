@@ -61,14 +61,14 @@ def get_nyud(root):
             labelled, splits, classes, folder))
 
 
-DATASETS = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
+RECIPES = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
 WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 
 
 def get(what, root):
     """Download and prepare a dataset or weights, whatever of it is not there yet."""
-    if what in DATASETS:
-        DATASETS[what](root)
+    if what in RECIPES:
+        RECIPES[what](root)
     else:
         get_file(what, root)
