@@ -9,8 +9,7 @@ import time
 
 import caffe
 import numpy as np
-from caffe import layers as L
-from caffe import params as P
+from caffe import layers as L, params as P
 
 import nets
 from analysis.geometry import places

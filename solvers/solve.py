@@ -8,8 +8,10 @@ import argparse
 import sys
 
 import folder_layers
+
 from solvers.command import add_device, experiment_named, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, on_folder, with_options
+
 
 FOLDER_ONLY = ("head", "width", "name")
 
