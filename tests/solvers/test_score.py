@@ -51,7 +51,7 @@ def test_unscored_classes_are_printed_without_and_with():
     assert text.splitlines()[0].split("  ")[-2:] == ["without background", "with background"]
     assert figures(text)["mean IU"] == ["50.0", "51.4"]
     assert "Without background: the 3 classes of the task. With background: all 4" in text
-    assert "background         –      –" in text
+    assert "\nbackground         –     –\n" in text
 
 
 def test_the_file_has_all_figures_and_is_read_again(tmp_path):

@@ -209,7 +209,7 @@ def missing(name: str, root: Path | None = None) -> str | None:
             f"Get it with `make {item.target}`.")
 
 
-def main():
+def main() -> None:
     """PYTHONPATH=data python3 -m segdata.download.catalog NAME...: fail, saying what is missing."""
     problems = list(filter(None, map(missing, sys.argv[1:])))
     sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
