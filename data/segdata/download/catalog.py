@@ -206,7 +206,8 @@ def missing(name: str, root: Path | None = None) -> str | None:
     else:
         return None
     return (f"{problem}: {item.title}, a download of {item.about}. "
-            f"Get it with `make {item.target}`.")
+            f"Get it with `make {item.target}` or "
+            f"`python -m segdata.download {item.target.replace('data-', '')}`.")
 
 
 def main() -> None:
