@@ -17,7 +17,7 @@ from PIL import Image
 from segdata.classes import VOID, read_class_names
 from segdata.errors import DataError
 from segdata.layer import SegDataLayer, check_sizes, check_values, read_file
-from segdata.lists import Listing, read_list
+from segdata.lists import Entry, Listing, read_list
 from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -38,7 +38,7 @@ class FolderSegDataLayer(SegDataLayer):
     directory_keys = ("folder",)
     defaults = {**SegDataLayer.defaults, "classes": None}
 
-    def configure(self):
+    def configure(self) -> None:
         classes = self.params["classes"]
         if classes is not None and not (isinstance(classes, int) and 0 < classes <= VOID):
             raise self.error(f"param_str key 'classes' is {classes!r}, expected 1 to {VOID}")
@@ -48,13 +48,13 @@ class FolderSegDataLayer(SegDataLayer):
             raise self.error(error) from None
         self.classes = {"label": classes or names or VOID}
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return split_list(self.roots["folder"], split)
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         return sample_paths(self.roots["folder"], name, self.listing)
 
-    def read_image(self, path):
+    def read_image(self, path: Path) -> np.ndarray:
         """Camera files may be stored turned; labels are drawn on the upright picture."""
         return np.asarray(read_photograph(path))
 
@@ -130,7 +130,7 @@ def _summary(folder, splits, present):
                else ""))
 
 
-def inspect(folder, entry, classes, listing):
+def inspect(folder: Path, entry: Entry, classes: int, listing: Listing) -> set[int] | str:
     """The set of a sample's label values, or a sentence that says what is wrong with it."""
     image_path, label_path = sample_paths(folder, entry.name, listing).values()
     try:
@@ -143,7 +143,7 @@ def inspect(folder, entry, classes, listing):
         return str(error)
 
 
-def check_image(path):
+def check_image(path: Path) -> tuple[int, int]:
     """Read an image to its end; returns (height, width), upright."""
     with Image.open(path) as image:
         width, height = image.size
@@ -153,7 +153,7 @@ def check_image(path):
     return (width, height) if turned else (height, width)
 
 
-def read_splits(folder):
+def read_splits(folder: Path) -> dict[str, list[Entry]]:
     """{split: entries} of a folder in VOC layout; DataError where a part of it is missing."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -164,7 +164,7 @@ def read_splits(folder):
     return {split: read_list(path) for split, path in lists.items()}
 
 
-def split_list(folder, split):
+def split_list(folder: Path, split: str) -> Path:
     return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
@@ -174,13 +174,13 @@ def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
             "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES, listing)}
 
 
-def find(directory, name, suffixes, listing):
+def find(directory: Path, name: str, suffixes: tuple, listing: Listing) -> Path:
     """The file with the first suffix that there is; without any, that with the first suffix."""
     paths = [directory / (name + suffix) for suffix in suffixes]
     return next((path for path in paths if path in listing), paths[0])
 
 
-def class_names(folder, count=None):
+def class_names(folder: Path, count: int | None = None) -> list[str]:
     """The lines of classes.txt, `count` of them where it is given; none without the file."""
     path = folder / "classes.txt"
     try:
@@ -189,7 +189,7 @@ def class_names(folder, count=None):
         raise DataError(str(error)) from None
 
 
-def scan_classes(folder):
+def scan_classes(folder: Path) -> list[str]:
     """class0, class1, ... up to the largest value in the labels."""
     labels = sorted((folder / "SegmentationClass").glob("*.[pP][nN][gG]"))
     with ThreadPoolExecutor() as pool:
@@ -198,7 +198,7 @@ def scan_classes(folder):
     return [f"class{number}" for number in range(largest + 1)]
 
 
-def largest_class(path):
+def largest_class(path: Path) -> int:
     try:
         label = read_label_image(path)
     except (OSError, ValueError) as error:

@@ -1,5 +1,7 @@
 """The data layer for NYUDv2 (Silberman et al., 2012), as prepared by Gupta et al., 2013/2014."""
 
+from pathlib import Path
+
 import numpy as np
 
 from segdata import means
@@ -31,10 +33,10 @@ class NYUDSegDataLayer(SegDataLayer):
     void_values = (0,)
     mean = means.NYUD.reshape(3, 1, 1)
 
-    def configure(self):
+    def configure(self) -> None:
         self.tops = self.read_tops(self.params["tops"])
 
-    def read_tops(self, tops):
+    def read_tops(self, tops: object) -> tuple[str, ...]:
         known = self.paths("")
         if (not isinstance(tops, (list, tuple)) or not tops or not set(tops) <= set(known)
                 or len(set(tops)) < len(tops)):
@@ -42,33 +44,33 @@ class NYUDSegDataLayer(SegDataLayer):
                              f"{', '.join(known)}")
         return tuple(tops)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["nyud_dir"] / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["nyud_dir"]
         return {"color": root / "data" / "images" / f"img_{name}.png",
                 "depth": root / "data" / "depth" / f"img_{name}.png",
                 "hha": root / "data" / "hha" / f"img_{name}.png",
                 "label": root / "segmentation" / f"img_{name}.mat"}
 
-    def decode_image(self, top, path):
+    def decode_image(self, top: str, path: Path) -> np.ndarray:
         if top == "depth":
             return log_depth(read_depth(path))[None]
         if top == "hha":
             return subtract_hha_mean(read_hha(path))
         return super().decode_image(top, path)
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         return read_mat(path, "segmentation")
 
 
-def subtract_hha_mean(hha):
+def subtract_hha_mean(hha: np.ndarray) -> np.ndarray:
     """uint8 (height, width, 3) -> float32 (3, height, width), the channels in the same order."""
     return hha.transpose(2, 0, 1) - MEAN_HHA
 
 
-def log_depth(depth):
+def log_depth(depth: np.ndarray) -> np.ndarray:
     """The logarithm of depth in millimetres minus its mean; 0 where depth is missing."""
     logs = np.full(depth.shape, MEAN_LOG_DEPTH)
     return np.log(depth.astype(np.float32), out=logs, where=depth > 0) - MEAN_LOG_DEPTH

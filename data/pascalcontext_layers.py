@@ -1,5 +1,7 @@
 """The data layer for PASCAL-Context (Mottaghi et al., CVPR 2014), the task of 59 classes."""
 
+from pathlib import Path
+
 import numpy as np
 
 from segdata import means
@@ -25,7 +27,7 @@ class PASCALContextSegDataLayer(SegDataLayer):
     classes = {"label": 60}
     mean = means.PASCALCONTEXT.reshape(3, 1, 1)
 
-    def configure(self):
+    def configure(self) -> None:
         context = self.roots["context_dir"]
         try:
             self.table = class_table(self.existing(context / "labels.txt"),
@@ -33,14 +35,14 @@ class PASCALContextSegDataLayer(SegDataLayer):
         except ValueError as error:
             raise self.error(error) from None
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["voc_dir"] / "VOC2010" / "ImageSets" / "Main" / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         return {"data": self.roots["voc_dir"] / "VOC2010" / "JPEGImages" / f"{name}.jpg",
                 "label": self.roots["context_dir"] / "trainval" / f"{name}.mat"}
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         values = class_numbers(read_mat(path, "LabelMap"))
         if values.min() < 0 or values.max() >= len(self.table):
             raise ValueError(f"its values are {values.min()} to {values.max()}, labels.txt names "
@@ -48,7 +50,7 @@ class PASCALContextSegDataLayer(SegDataLayer):
         return self.table[values]
 
 
-def class_table(labels, chosen):
+def class_table(labels: Path, chosen: Path) -> np.ndarray:
     """uint8, the class of every value in LabelMap: its number in the list `chosen`, else 0."""
     values = read_labels(labels)
     table = np.zeros(max(values.values()) + 1, np.uint8)
@@ -60,7 +62,7 @@ def class_table(labels, chosen):
     return table
 
 
-def read_labels(path):
+def read_labels(path: Path) -> dict[str, int]:
     """{name: number} of the lines NUMBER: NAME, which count from 1 without a gap.
 
     Blanks do not count, for the files differ in them. Raises ValueError with the line.

@@ -1,5 +1,7 @@
 """The data layer for SIFT Flow (Liu et al., 2011): semantic and geometric classes together."""
 
+from pathlib import Path
+
 import numpy as np
 
 from segdata import means
@@ -24,14 +26,14 @@ class SIFTFlowSegDataLayer(SegDataLayer):
     void_values = (0, -1)
     mean = means.SIFTFLOW.reshape(3, 1, 1)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["siftflow_dir"] / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["siftflow_dir"]
         return {"data": root / "Images" / SCENES / f"{name}.jpg",
                 "sem": root / "SemanticLabels" / SCENES / f"{name}.mat",
                 "geo": root / "GeoLabels" / SCENES / f"{name}.mat"}
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         return read_mat(path, "S")

@@ -12,6 +12,7 @@ from segdata.means import ILSVRC as MEAN
 from segdata.paths import data_root
 
 ROOT = Path(__file__).resolve().parent.parent
+Dir = str | Path | None
 SEED = 1337                                 # that of the published nets
 
 
@@ -31,11 +32,11 @@ class Source:
     images: dict = field(default_factory=lambda: {"data": 3})
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """The classes of the (first) label."""
         return next(iter(self.labels.values()))
 
-    def tops(self, split, **params):
+    def tops(self, split: str, **params) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
         names = (*self.images, *self.labels)
@@ -43,7 +44,7 @@ class Source:
                                         param_str=str({**own, **params}))))
 
 
-def voc(data_dir=None, classes=21):
+def voc(data_dir: Dir = None, classes: int = 21) -> Source:
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""
     data_dir = _root(data_dir)
     voc_dir = data_dir / "pascal" / "VOC2011"
@@ -55,7 +56,7 @@ def voc(data_dir=None, classes=21):
         voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
 
 
-def folder(path, classes, mirror=False):
+def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:
     """Any folder in VOC layout, with the splits train and val."""
     path = Path(path).resolve()
     common = dict(folder=str(path), mean=MEAN, classes=classes)
@@ -66,7 +67,7 @@ def folder(path, classes, mirror=False):
         path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
 
 
-def nyud(inputs=("color",), data_dir=None, classes=40):
+def nyud(inputs: tuple = ("color",), data_dir: Dir = None, classes: int = 40) -> Source:
     """NYUDv2, trained on trainval, scored on test. The layer holds the means itself.
 
     `inputs` are some of 'color' and 'hha' (3 channels), 'depth' (its logarithm, 1 channel); a
@@ -81,7 +82,7 @@ def nyud(inputs=("color",), data_dir=None, classes=40):
         channels if len(channels) > 1 else {"data": channels[inputs[0]]})
 
 
-def siftflow(data_dir=None, classes=33, geometric=3):
+def siftflow(data_dir: Dir = None, classes: int = 33, geometric: int = 3) -> Source:
     """SIFT Flow, with semantic and geometric labels, trained on trainval, scored on test."""
     siftflow_dir = _root(data_dir) / "sift-flow"
     return Source(
@@ -90,7 +91,7 @@ def siftflow(data_dir=None, classes=33, geometric=3):
         siftflow_dir / "test.txt", {"sem": classes, "geo": geometric})
 
 
-def pascalcontext(data_dir=None, classes=60):
+def pascalcontext(data_dir: Dir = None, classes: int = 60) -> Source:
     """PASCAL-Context, 59 classes and background (0), trained and scored on VOC 2010's splits."""
     data_dir = _root(data_dir)
     return Source(

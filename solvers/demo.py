@@ -55,12 +55,12 @@ def main() -> None:
 
 
 def table(trained: list[tuple[Experiment, dict[str, Scores]]]) -> str:
-    """The four metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
+    """The metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
     predicting the most frequent class everywhere."""
     rows = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
-            summary = {**one.summary(), "IU of majority": 100 * majority(one.matrix).mean_iu}
+            summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
             if not rows:
                 rows.append(("percent", *summary))
             rows.append((f"  {label}" if i else experiment.name,
@@ -68,12 +68,13 @@ def table(trained: list[tuple[Experiment, dict[str, Scores]]]) -> str:
     return columns(rows)
 
 
-def majority(matrix: np.ndarray) -> Scores:
-    """The Scores of predicting the most frequent class for every pixel of a confusion matrix."""
-    pixels = matrix.sum(1)
-    constant = np.zeros_like(matrix)
-    constant[:, pixels.argmax()] = pixels
-    return Scores.of(constant)
+def majority(scores: Scores) -> Scores:
+    """The Scores of predicting for every pixel the class that is most frequent in the labels."""
+    pixels, scored = scores.matrix.sum(1), scores.matrix.sum(1)
+    scored[list(scores.unscored)] = 0
+    constant = np.zeros_like(scores.matrix)
+    constant[:, scored.argmax()] = pixels
+    return Scores.of(constant, scores.unscored, scores.in_truth)
 
 
 def draw(trained: list[tuple[Experiment, dict[str, Scores]]], path: Path, scenes: int = 3) -> Path:

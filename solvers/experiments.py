@@ -5,11 +5,10 @@ All are trained with a fixed rate, most on the loss summed over pixels, one imag
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import nets
 from nets.source import folder
-from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC, VOC
+from segdata.datasets import DATASETS
 from segdata.paths import build_root
 from solvers.runs import Run, RunError
 
@@ -34,6 +33,7 @@ class Experiment:
     head, source, net : of nets.fcn: the head, the nets.source.Source, further options
     class_names : {label: names of its classes, in order}
     unscored : classes of the (first) label that are trained but do not count in the scores
+    in_truth : whether mean IU is over the classes in the truth alone, see solvers.metrics
     needs : names in segdata.download.catalog without which it cannot start
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
@@ -53,6 +53,7 @@ class Experiment:
     interval: int = 4_000
     net: dict = field(default_factory=dict)
     unscored: tuple = ()
+    in_truth: bool = False
     needs: tuple = ()
     published: str = ""
     data: str = ""
@@ -69,22 +70,7 @@ class Experiment:
     def settings(self) -> dict:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
-                    unscored=self.unscored)
-
-
-class Dataset(NamedTuple):
-    """needs, class_names, unscored : as of Experiment."""
-    needs: tuple
-    class_names: dict
-    unscored: tuple = ()
-
-
-DATASETS = {
-    "voc": Dataset(("sbd", "voc2011"), {"label": VOC}),
-    "nyud": Dataset(("nyud",), {"label": NYUD}),
-    "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC}),
-    "pascalcontext": Dataset(("voc2010", "context", "context59"), {"label": PASCALCONTEXT}, (0,)),
-}
+                    unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}))
 
 
 def _row(name, base, lr, **options):
@@ -94,6 +80,7 @@ def _row(name, base, lr, **options):
     classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
     return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
                       net=net.options, unscored=dataset.unscored,
+                      in_truth=dataset.in_truth,
                       needs=classifiers + dataset.needs, **options)
 
 

@@ -147,8 +147,8 @@ def main():
         run = runs.find(args.run)
         weights = args.weights or run.newest_weights()
         set_device(args)
-        scores = score_net(load_net(run.prototxt("val"), weights),
-                           run.samples(), run.unscored())
+        scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
+                           run.settings().get("in_truth", False))
         print(f"{weights}\n\n{tables(scores, run)}")
 
 

@@ -278,6 +278,7 @@ def interrupts_deferred(message: str) -> Iterator[list[bool]]:
 
 def _score(experiment, solver):
     solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
-    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored)
+    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored,
+                             experiment.in_truth)
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

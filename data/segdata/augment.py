@@ -16,7 +16,7 @@ class Move(NamedTuple):
     right: int
 
 
-def draw_move(seed, position, mirror, jitter):
+def draw_move(seed: int, position: int, mirror: bool, jitter: int) -> Move:
     """The `Move` of the sample at a position of a run; it depends on the arguments alone.
 
     mirror: bool, mirror every second sample; jitter: int, the largest step in each direction.
@@ -26,7 +26,7 @@ def draw_move(seed, position, mirror, jitter):
     return Move(mirror and heads, draws.randint(-jitter, jitter), draws.randint(-jitter, jitter))
 
 
-def apply_move(array, move, fill):
+def apply_move(array: np.ndarray, move: Move, fill: float) -> np.ndarray:
     """The array (..., height, width) mirrored and moved; `fill` where nothing comes to lie."""
     if move.mirror:
         array = array[..., ::-1]
@@ -38,7 +38,7 @@ def apply_move(array, move, fill):
     return moved
 
 
-def overlap(step, size):
+def overlap(step: int, size: int) -> tuple[slice, slice]:
     """The slices of the old and the new place of what stays inside after a step along an axis."""
     step = max(-size, min(step, size))
     return slice(max(0, -step), size - max(0, step)), slice(max(0, step), size + min(0, step))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from segdata.lists import latin1, read_lines
+
 VOID = 255      # the label value that neither trains nor scores
 
 VOC = (
@@ -39,13 +41,16 @@ PASCALCONTEXT_FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "c
 def read_class_names(path: Path, count: int | None = None) -> list[str]:
     """The names of the classes in their order: UTF-8 text, one a line; blank lines do not count.
 
-    ValueError if it is no such text, or if there are not `count` of them, where that is given.
+    ValueError if it is no such text, is empty, or if there are not `count` names, where that is
+    given.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()       # Windows writes a BOM
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a list of class names: {error}") from None
-    names = [line.strip() for line in lines if line.strip()]
+    names = []
+    for number, name in read_lines(path):
+        if name != latin1(name):
+            raise ValueError(f"{path}:{number}: not UTF-8 text; save it anew in that encoding")
+        names.append(name)
+    if not names:
+        raise ValueError(f"{path} is empty, expected the names of the classes, one a line")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"{path}: two classes have one name: {', '.join(sorted(twice))}")

@@ -12,6 +12,7 @@ of the camera, in metres: x to the right, y down, z forward.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ NYUD = {(480, 640): Camera(518.85790, 519.46961, 325.58245 - 1, 253.73617 - 1),
         (425, 560): Camera(518.85790, 519.46961, 325.58245 - 41, 253.73617 - 46)}
 
 
-def hha(depth, camera, measured=True):
+def hha(depth: np.ndarray, camera: Camera, measured: np.ndarray | bool = True) -> np.ndarray:
     """uint8 (height, width, 3) from a depth (height, width) in metres.
 
     measured : bool (height, width), where the depth was measured and not filled in: planes are
@@ -70,19 +71,19 @@ def hha(depth, camera, measured=True):
     return np.clip(np.rint(complete), 0, 255).astype(np.uint8)
 
 
-def rays(shape, camera):
+def rays(shape: tuple, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """What points at depth 1 have as x and y: (height, 1) and (1, width) arrays, x first."""
     y, x = np.ogrid[:shape[0], :shape[1]]
     return (x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy
 
 
-def points(depth, camera):
+def points(depth: np.ndarray, camera: Camera) -> np.ndarray:
     """The points (height, width, 3) at a depth (height, width)."""
     x, y = rays(depth.shape, camera)
     return np.stack([x * depth, y * depth, depth], axis=-1)
 
 
-def normals(depth, camera, radius):
+def normals(depth: np.ndarray, camera: Camera, radius: int) -> np.ndarray:
     """Unit normals (height, width, 3) that point away from the camera; nan where no plane fits.
 
     A plane n·(X, Y, Z) = 1 has the inverse depth 1/Z = n·(x, y, 1) along the ray (x, y, 1). So n
@@ -102,7 +103,7 @@ def normals(depth, camera, radius):
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
-def window_mean(known, radius):
+def window_mean(known: np.ndarray, radius: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function: the mean of an array over the known pixels of the window around each pixel."""
     def total(array):
         return uniform_filter(array.astype(float), 2 * radius + 1, mode="constant")
@@ -111,7 +112,7 @@ def window_mean(known, radius):
     return lambda array: total(array) / share
 
 
-def gravity_direction(normal):
+def gravity_direction(normal: np.ndarray) -> np.ndarray:
     """The unit vector along which gravity acts, from normals (height, width, 3), nan unknown.
 
     It starts as the y axis of the camera. In each step, surfaces with normals within a threshold
@@ -124,7 +125,7 @@ def gravity_direction(normal):
     return gravity
 
 
-def refined(gravity, normal, threshold):
+def refined(gravity: np.ndarray, normal: np.ndarray, threshold: float) -> np.ndarray:
     """The g that is most along the floors' normals f and across the walls' normals w.
 
     That is the minimum of Σ (w·g)² − Σ (f·g)². What the surfaces leave open (a single wall leaves
@@ -137,14 +138,14 @@ def refined(gravity, normal, threshold):
     return vectors[:, 0] * np.copysign(1, vectors[:, 0] @ gravity)
 
 
-def height_above_ground(points, gravity):
+def height_above_ground(points: np.ndarray, gravity: np.ndarray) -> np.ndarray:
     """Metres above the lowest point, or above an assumed floor where none is in sight."""
     height = -points @ gravity
     lowest = np.nanmin(height)
     return height - (lowest if lowest <= -LEAST_DROP else -CAMERA_HEIGHT)
 
 
-def fill(array):
+def fill(array: np.ndarray) -> np.ndarray:
     """The array (height, width) with nan replaced by the value of the nearest pixel with one."""
     nearest = distance_transform_edt(np.isnan(array), return_distances=False, return_indices=True)
     return array[tuple(nearest)]
@@ -152,7 +153,7 @@ def fill(array):
 
 # The command.
 
-def convert(path, camera=None):
+def convert(path: Path, camera: Camera | None = None) -> np.ndarray:
     """The HHA, as of `hha`, of a depth image in millimetres, by default of NYUDv2's camera.
 
     Raises ValueError where that camera is not known, or the file is no such image.
@@ -165,14 +166,14 @@ def convert(path, camera=None):
     return hha(depth, camera)
 
 
-def write(array, target):
+def write(array: np.ndarray, target: Path) -> None:
     """Save as PNG, whole or not at all."""
     part = target.with_name(target.name + ".part")
     Image.fromarray(array).save(part, "PNG")
     part.replace(target)
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compute HHA images from depth images.")
     parser.add_argument("depth", nargs="+", type=Path, metavar="DEPTH.png",
                         help="16-bit, millimetres, 0 = missing")
@@ -188,7 +189,7 @@ def parse_arguments():
     return options
 
 
-def main():
+def main() -> None:
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
     options.directory.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,8 @@
 """What a net takes at inference, made of files as its data layer makes it in training."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -22,7 +25,8 @@ class Inputs:
         is given. Raises InputError unless the net takes what is given, and no more.
     """
 
-    def __init__(self, kinds, mean, files):
+    def __init__(self, kinds: Sequence[str], mean: Sequence[float],
+                 files: dict[str, Path | None]) -> None:
         self.kinds, self.mean = kinds, np.reshape(mean, (3, 1, 1))
         given = {option for option, path in files.items() if path}
         usable = {option for kind in kinds for option in FILES[kind]}
@@ -35,16 +39,16 @@ class Inputs:
                              f"{' and '.join(sorted(given - usable))}")
         self.files = files
 
-    def read(self, path, image):
+    def read(self, path: Path, image: Image.Image) -> list[np.ndarray]:
         """[float32 (channels, height, width)], one an input, of the photograph `image` (RGB) in
         the file `path`. Raises InputError naming the file, unless all have its size."""
         return [self.colour(image) if kind == "color" else self.beside(kind, path, image)
                 for kind in self.kinds]
 
-    def colour(self, image):
+    def colour(self, image: Image.Image) -> np.ndarray:
         return subtract_mean(np.asarray(image), self.mean)
 
-    def beside(self, kind, path, image):
+    def beside(self, kind: str, path: Path, image: Image.Image) -> np.ndarray:
         option = next(option for option in FILES[kind] if self.files[option])
         file = self.files[option]
         file = file / f"{path.stem}.png" if file.is_dir() else file

@@ -16,8 +16,10 @@ where they are not colour images and label images (`VOCSegDataLayer` is an examp
 import ast
 import itertools
 import random
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import caffe
 import numpy as np
@@ -25,8 +27,10 @@ import numpy as np
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError
-from segdata.lists import Listing, latin1, read_list
+from segdata.lists import Entry, Listing, latin1, read_list
 from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
+
+T = TypeVar("T")
 
 
 class SegDataLayer(caffe.Layer):
@@ -62,14 +66,14 @@ class SegDataLayer(caffe.Layer):
     void_values = ()                    # values that are stored for void, beside 255
     mean = None                         # (3, 1, 1): B, G, R, where it is not in param_str
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Sequence, top: Sequence) -> None:
         self.open()
         if len(bottom) != 0 or len(top) != len(self.tops):
             raise self.error(f"expected no bottoms and the tops {' and '.join(self.tops)}, got "
                              f"{len(bottom)} bottoms and {len(top)} tops")
         self.prefetch()
 
-    def open(self):
+    def open(self) -> None:
         """Read the parameters and the split list, and put the samples in order."""
         self.params = self.read_params()
         if "mean" in self.required:
@@ -86,24 +90,24 @@ class SegDataLayer(caffe.Layer):
         self.queue = enumerate(itertools.islice(order, start, None), start)
         self.worker = ThreadPoolExecutor(1)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.sample.result()):        # BVLC's `top` is no iterable
             top[i].reshape(1, *array.shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.sample.result()):
             top[i].data[...] = array
         self.prefetch()
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
         pass
 
-    def prefetch(self):
+    def prefetch(self) -> None:
         """Start to load the next sample."""
         position, index = next(self.queue)
         self.sample = self.worker.submit(self.load, self.entries[index], position)
 
-    def load(self, entry, position):
+    def load(self, entry: Entry, position: int) -> list[np.ndarray]:
         """The arrays (channels, height, width) of an entry, one a top.
 
         `position` counts the samples of this run, `start` included.
@@ -120,7 +124,7 @@ class SegDataLayer(caffe.Layer):
                       for top, array in arrays.items()}
         return list(arrays.values())
 
-    def read_top(self, top, path, source):
+    def read_top(self, top: str, path: Path, source: str) -> np.ndarray:
         """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
         if top not in self.classes:
             return read_file(lambda path: self.decode_image(top, path), "image", path, source)
@@ -128,29 +132,29 @@ class SegDataLayer(caffe.Layer):
         check_values(numbers, self.classes[top], path, source)
         return numbers[None].astype(np.uint8, copy=False)
 
-    def decode_label(self, path):
+    def decode_label(self, path: Path) -> np.ndarray:
         return class_numbers(self.read_label(path), self.first_class, self.void_values)
 
     # What a subclass may define anew.
 
-    def configure(self):
+    def configure(self) -> None:
         """Act on `params` and `roots`, before the samples are looked for."""
 
-    def decode_image(self, top, path):
+    def decode_image(self, top: str, path: Path) -> np.ndarray:
         """The image of a top, float32 (channels, height, width), the mean subtracted."""
         return subtract_mean(self.read_image(path), self.mean)
 
-    def read_image(self, path):
+    def read_image(self, path: Path) -> np.ndarray:
         """The image, uint8 (height, width, 3) in RGB order."""
         return read_rgb(path)
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         """The label as it is stored, (height, width)."""
         return read_label_image(path)
 
     # Parameters.
 
-    def read_params(self):
+    def read_params(self) -> dict:
         required = {*self.directory_keys, *self.required}
         allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
         try:
@@ -166,7 +170,7 @@ class SegDataLayer(caffe.Layer):
         self.check_kinds(params)
         return params
 
-    def check_kinds(self, params):
+    def check_kinds(self, params: dict) -> None:
         for key in ("split", *self.directory_keys):
             if not isinstance(params[key], str):
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected a string")
@@ -178,19 +182,19 @@ class SegDataLayer(caffe.Layer):
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
                                  f"{unit}")
 
-    def read_mean(self, mean):
+    def read_mean(self, mean: object) -> np.ndarray:
         if (not isinstance(mean, (tuple, list)) or len(mean) != 3
                 or not all(isinstance(value, (int, float)) for value in mean)):
             raise self.error(f"param_str key 'mean' is {mean!r}, expected three numbers B, G, R")
         return np.reshape(mean, (3, 1, 1))
 
-    def read_split(self, split):
+    def read_split(self, split: str) -> list[Entry]:
         try:
             return read_list(self.split_file(split))
         except DataError as error:
             raise self.error(error) from error
 
-    def find_files(self, entries):
+    def find_files(self, entries: list[Entry]) -> list[Entry]:
         """The entries, of which every file must be there; their names as the files have them."""
         entries = [self.as_on_disk(entry) for entry in entries]
         missing = [(kind, path, entry) for entry in entries
@@ -202,37 +206,37 @@ class SegDataLayer(caffe.Layer):
                              + f"; so it is with {len(missing)} files" * (len(missing) > 1))
         return entries
 
-    def missing_files(self, name):
+    def missing_files(self, name: str) -> list[tuple[str, Path]]:
         """[("image" or "label", path)] of the files of a sample that are not there."""
         paths = self.paths(name)
         return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
                 if paths[top] not in self.listing and not paths[top].exists()]
 
-    def as_on_disk(self, entry):
+    def as_on_disk(self, entry: Entry) -> Entry:
         """The entry, as Latin-1 where only so its files are found."""
         other = latin1(entry.name)
         if other != entry.name and self.missing_files(entry.name) and not self.missing_files(other):
             return entry._replace(name=other)
         return entry
 
-    def advice(self, name):
+    def advice(self, name: str) -> str:
         """Where the list has a suffix or a second column too many: what the name would be."""
         for shorter in (Path(name).stem, name.split()[0]):
             if shorter != name and not self.missing_files(shorter):
                 return f"; the name in the list should be '{shorter}' alone"
         return ""
 
-    def existing(self, path):
+    def existing(self, path: Path) -> Path:
         if not path.exists():
             raise self.error(f"{path} does not exist (looked in {Path.cwd()})")
         return path
 
-    def error(self, message):
+    def error(self, message: object) -> DataError:
         """A DataError that names this layer (BVLC's Python layers do not know their name)."""
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-def sample_order(count, seed=None):
+def sample_order(count: int, seed: int | None = None) -> Iterator[int]:
     """An endless iterator of sample indices: 0, 1, ... in turn, or drawn with replacement.
 
     For a given seed the draws are those of the published layers, which ran on Python 2.7: its
@@ -244,7 +248,7 @@ def sample_order(count, seed=None):
     return (int(draws.random() * count) for _ in itertools.count())
 
 
-def read_file(reader, kind, path, source):
+def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str) -> T:
     """reader(path), with errors that say which line of which list asked for the file."""
     try:
         return reader(path)
@@ -255,7 +259,7 @@ def read_file(reader, kind, path, source):
                         f"{source}") from error
 
 
-def check_sizes(shapes, source):
+def check_sizes(shapes: list[tuple[Path, tuple]], source: str) -> None:
     """Raise DataError unless all [(path, shape)] agree in height and width, the last two."""
     (first, expected), *others = shapes
     for path, shape in others:
@@ -264,7 +268,7 @@ def check_sizes(shapes, source):
                             f"(width x height), {source}")
 
 
-def check_values(numbers, classes, path, source):
+def check_values(numbers: np.ndarray, classes: int, path: Path, source: str) -> None:
     """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
     found = np.unique(numbers[(numbers < 0) | (numbers >= classes)])
     wrong = [str(number) for number in found if number != VOID]
@@ -273,9 +277,9 @@ def check_values(numbers, classes, path, source):
                         f"{classes - 1} and {VOID}, {source}")
 
 
-def size(shape):
+def size(shape: tuple) -> str:
     return f"{shape[-1]}x{shape[-2]}"
 
 
-def key_list(keys):
+def key_list(keys: set[str]) -> str:
     return f"key{'s' * (len(keys) > 1)} {', '.join(map(repr, sorted(keys)))}"

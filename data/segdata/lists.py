@@ -22,7 +22,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     """
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        content = content.decode("utf-16", errors="replace").encode()       # PowerShell's > writes it
+        content = content.decode("utf-16", "replace").encode()      # what PowerShell's > writes
     lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     texts = [line.decode("utf-8", "surrogateescape").strip() for line in lines]
     return [(number, text) for number, text in enumerate(texts, 1) if text]

@@ -1,28 +1,30 @@
 """Which classes an image shows: their shares, and the image under their colours."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from segdata.classes import VOID
 from segdata.palette import colour_map
 
 
-def shares(label):
+def shares(label: np.ndarray) -> list[tuple[int, float]]:
     """[(class, share of the pixels)] of the classes present in `label`, the largest first."""
     numbers, counts = np.unique(label, return_counts=True)
     return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts)]
 
 
-def percent(share):
+def percent(share: float) -> str:
     """A share of the pixels that are not none, in words: 12.3%, < 0.1%."""
     return f"{share:.1%}" if share >= 0.0005 else "< 0.1%"
 
 
-def overlay(image, label, names):
+def overlay(image: Image.Image, label: np.ndarray, names: Sequence[str]) -> Image.Image:
     """An RGB image under the colours of its classes, with a legend of their `names` below.
 
     Class 0 is black only where it is the background; elsewhere it takes the void's colour.
     """
-    from PIL import Image, ImageDraw, ImageFont
     colours = colour_map()
     if names[0] != "background":
         colours[0] = colours[VOID]

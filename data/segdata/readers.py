@@ -25,14 +25,14 @@ def read_photograph(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def eight_bits(image):
+def eight_bits(image: Image.Image) -> Image.Image:
     """An image of whole or floating-point numbers as one of bytes; any other as it is."""
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(to_bytes(np.asarray(image, np.float64)))
     return image
 
 
-def to_bytes(grey):
+def to_bytes(grey: np.ndarray) -> np.ndarray:
     """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
     low, high = 0, 65535
     if grey.min() < low or grey.max() > high or (grey % 1).any():
@@ -62,7 +62,7 @@ def read_label_image(path: Path) -> np.ndarray:
 GREY_STEPS = {2: 85, 4: 17, 8: 1}
 
 
-def png_bits(path):
+def png_bits(path: Path) -> int:
     """The bits of a sample of a PNG file: its byte 24, in the header after width and height."""
     with open(path, "rb") as file:
         return file.read(25)[24]

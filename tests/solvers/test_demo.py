@@ -77,12 +77,13 @@ def test_every_experiment_has_a_miniature_that_starts_from_its_bases(tmp_path, t
 
 def test_the_majority_s_scores():
     matrix = np.array([[3, 1, 0], [2, 5, 1], [0, 0, 0]])
-    constant = demo.majority(matrix)
+    constant = demo.majority(Scores.of(matrix))
     assert constant.pixel_accuracy == 8 / 12 and constant.mean_iu == (0 + 8 / 12) / 2
+    assert demo.majority(Scores.of(matrix, unscored=(1,))).pixel_accuracy == 1
 
 
 def test_the_table_shows_every_stage(tmp_path):
     experiment = miniature.miniature("voc-fcn32s", tmp_path)
     lines = demo.table([(experiment, {"label": Scores.of(np.diag([3, 1]))})]).splitlines()
     assert [line.split()[0] for line in lines] == ["percent", "voc-fcn32s-demo"]
-    assert lines[1].split()[1:] == ["100.0"] * 4 + ["37.5"]
+    assert lines[1].split()[1:] == ["100.0"] * 5 + ["37.5"]

@@ -13,7 +13,7 @@ data/store.
 import argparse
 import sys
 
-from segdata.download.prepare import DATASETS, WEIGHTS, get
+from segdata.download.prepare import RECIPES, WEIGHTS, get
 from segdata.errors import UserError
 from segdata.paths import data_root
 
@@ -21,7 +21,7 @@ from segdata.paths import data_root
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m segdata.download", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=(*DATASETS, *WEIGHTS))
+    parser.add_argument("what", choices=(*RECIPES, *WEIGHTS))
     what = parser.parse_args().what
     try:
         get(what, data_root())

@@ -6,9 +6,10 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
@@ -22,10 +23,10 @@ class Member(NamedTuple):
     name: str
     is_folder: bool
     is_file: bool
-    open: object
+    open: Callable[[], IO[bytes]]
 
 
-def extract(archive, inside, folder):
+def extract(archive: Path, inside: str, folder: Path) -> None:
     """Unpack the folder `inside` ("" for the whole) of an archive as `folder`, all or nothing.
 
     Only plain files are accepted there, and no name may lead out of the archive.
@@ -43,7 +44,7 @@ def extract(archive, inside, folder):
         os.replace(content / inside, folder)
 
 
-def members(archive):
+def members(archive: Path) -> Iterator[Member]:
     """The `Member`s of a zip or tar archive."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
@@ -57,7 +58,7 @@ def members(archive):
                              partial(file.extractfile, info))
 
 
-def unpack(archive, member, inside, content):
+def unpack(archive: Path, member: Member, inside: str, content: Path) -> None:
     """Write one member below `content` if it is a file in `inside`."""
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:

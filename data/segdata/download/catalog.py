@@ -206,10 +206,11 @@ def missing(name: str, root: Path | None = None) -> str | None:
     else:
         return None
     return (f"{problem}: {item.title}, a download of {item.about}. "
-            f"Get it with `make {item.target}`.")
+            f"Get it with `make {item.target}` or "
+            f"`python -m segdata.download {item.target.replace('data-', '')}`.")
 
 
-def main():
+def main() -> None:
     """PYTHONPATH=data python3 -m segdata.download.catalog NAME...: fail, saying what is missing."""
     problems = list(filter(None, map(missing, sys.argv[1:])))
     sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)

@@ -14,9 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
+from segdata.download.catalog import Item
 from segdata.errors import DownloadError
 
 ATTEMPTS = 5            # per URL
@@ -27,7 +29,7 @@ BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Tim
           ssl.SSLError)     # what another attempt may mend
 
 
-def fetch(item, path):
+def fetch(item: Item, path: Path) -> None:
     """Download an `Item` to `path`; the part that has arrived is kept in `path`.part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -45,7 +47,7 @@ def fetch(item, path):
     raise DownloadError(f"could not download {path.name}: {'; '.join(problems)}.{kept}")
 
 
-def transfer_patiently(url, part, item):
+def transfer_patiently(url: str, part: Path, item: Item) -> str:
     """`transfer`, tried again where the connection breaks or the server is busy."""
     for attempt in range(ATTEMPTS):
         try:
@@ -60,7 +62,7 @@ def transfer_patiently(url, part, item):
             time.sleep(pause)
 
 
-def transfer(url, part, item):
+def transfer(url: str, part: Path, item: Item) -> str:
     """Continue the file `part` from `url` to its end, and return its digest (hexadecimal)."""
     start = part.stat().st_size if part.exists() else 0
     response, total = request(url, start)
@@ -76,7 +78,7 @@ def transfer(url, part, item):
     return digest.hexdigest()
 
 
-def request(url, start):
+def request(url: str, start: int) -> tuple[http.client.HTTPResponse | None, int | None]:
     """Ask for the bytes from `start` on: the response and the total size of the file.
 
     The response is None if `start` is the end; the total is None if the server does not tell it.
@@ -95,13 +97,14 @@ def request(url, start):
     return response, None if response.length is None else skipped + response.length
 
 
-def update(digest, path):
+def update(digest: "hashlib._Hash", path: Path) -> None:
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
 
 
-def copy(response, file, digest, total):
+def copy(response: http.client.HTTPResponse, file: BinaryIO, digest: "hashlib._Hash",
+         total: int | None) -> None:
     """Append the response to `file` and `digest`; ConnectionError before `total` bytes."""
     with tqdm(desc=Path(file.name).stem, total=total, initial=file.tell(), unit="B",
               unit_scale=True) as bar:
@@ -113,11 +116,11 @@ def copy(response, file, digest, total):
         raise ConnectionError(f"the connection ended after {file.tell()} of {total} bytes")
 
 
-def algorithm(item):
+def algorithm(item: Item) -> str:
     return item.checksum.partition(":")[0] if item.checksum else "sha256"
 
 
-def verify(digest, part, path, item):
+def verify(digest: str, part: Path, path: Path, item: Item) -> None:
     if item.checksum is None:
         print(f"{path.name}: the project knows no checksum for it, so that it is not verified; "
               f"its {algorithm(item)} is {digest}", file=sys.stderr)

@@ -29,7 +29,7 @@ FIRST = 5001                    # the name of the first image
 RAW_CLASSES, CLASSES = 894, 40
 
 
-def prepare(labelled, splits, classes, root):
+def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
     """Write `root` from the paths of nyu_depth_v2_labeled.mat, splits.mat, classMapping40.mat."""
     table = class_table(classes)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def prepare(labelled, splits, classes, root):
         content.rename(root)
 
 
-def class_table(path):
+def class_table(path: Path) -> np.ndarray:
     """uint8 (895,): the class 1..40 of every raw label, 0 for 0, out of classMapping40.mat."""
     values = variable(path, "mapClass").ravel()
     if len(values) != RAW_CLASSES or values.min() < 1 or values.max() != CLASSES:
@@ -53,13 +53,13 @@ def class_table(path):
     return np.concatenate([[0], values]).astype(np.uint8)
 
 
-def read_splits(path):
+def read_splits(path: Path) -> list[list[str]]:
     """The names of trainval and test out of splits.mat, in order."""
     return [[str(FIRST - 1 + number) for number in sorted(variable(path, key).ravel())]
             for key in ("trainNdxs", "testNdxs")]
 
 
-def variable(path, name):
+def variable(path: Path, name: str) -> np.ndarray:
     """A variable of a MATLAB file. MaterialError, with the path, where there is none."""
     try:
         return read_mat(path, name)
@@ -67,7 +67,7 @@ def variable(path, name):
         raise MaterialError(f"{path}: {error}") from None
 
 
-def save(root, file, index, table):
+def save(root: Path, file: h5py.File, index: int, table: np.ndarray) -> None:
     """Write one image and what belongs to it; MATLAB's arrays come with their axes reversed."""
     name = f"img_{FIRST + index}"
     image, depth, raw, label = (file[key][index].T[FRAME]

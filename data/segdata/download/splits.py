@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from segdata.errors import DataError, MaterialError
@@ -13,7 +14,7 @@ SIFTFLOW_CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 NYUD_VAL = 414      # images of trainval that are not in train
 
 
-def expect(what, names, count, source):
+def expect(what: str, names: Collection[str], count: int, source: object) -> None:
     """MaterialError unless there are `count` names."""
     if len(names) != count:
         raise MaterialError(f"{what} has {len(names)} images, expected {count}: {source}")

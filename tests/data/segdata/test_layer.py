@@ -1,5 +1,6 @@
 """The base of the data layers, seen through VOCSegDataLayer: order, preprocessing, errors."""
 
+import itertools
 import random
 
 import numpy as np
@@ -9,14 +10,36 @@ from PIL import Image
 from data_samples import MEAN, labels, picture, sequence
 from segdata.augment import draw_move
 from segdata.errors import DataError
+from segdata.layer import sample_order
 from segdata.palette import label_image
 
 VOC = ("voc_layers", "VOCSegDataLayer")
 
 
-def published_order(seed, count, samples=5):
-    draws = random.Random(seed)
-    return [draws.randint(0, samples - 1) for _ in range(count)]
+# {(samples, seed): the first draws of random.randint(0, samples - 1) under Python 2.7.18}
+PYTHON_27 = {
+    (17, 1337): [10, 9, 6, 9, 2, 14, 6, 13, 15, 5, 16, 3],
+    (8498, 1337): [5249, 4531, 3108, 4978, 1408, 7005, 3260, 6710, 7832, 2614, 8432, 1741],
+    (2486, 1337): [1535, 1325, 909, 1456, 411, 2049, 953, 1962, 2291, 764, 2466, 509],
+    (795, 1337): [491, 423, 290, 465, 131, 655, 305, 627, 732, 244, 788, 162],
+    (4998, 1337): [3087, 2665, 1828, 2927, 828, 4120, 1917, 3946, 4606, 1537, 4959, 1024],
+    (5, 3): [1, 2, 1, 3, 3, 0, 0, 4, 1, 1, 4, 2],
+    (5, 5): [3, 3, 3, 4, 3, 4, 0, 2, 4, 3, 4, 0, 2, 1, 2, 2, 0, 1, 1, 4],
+    (5, 7): [1, 0, 3, 0, 2, 1, 0, 2, 0, 2],
+    (5, 1337): [3, 2, 1, 2, 0, 4, 1, 3, 4, 1, 4, 1, 3, 4, 0, 4, 1, 0, 3, 1],
+    (1000, 2 ** 40): [103, 670, 426, 387, 626, 77, 676, 688, 319, 751, 273, 988],
+    (17, -1337): [10, 9, 6, 9, 2, 14, 6, 13, 15, 5, 16, 3]}
+
+
+def published_order(seed, count):
+    """Of five samples."""
+    return PYTHON_27[5, seed][:count]
+
+
+@pytest.mark.parametrize("count, seed", PYTHON_27)
+def test_draws_are_those_of_the_python_that_the_release_ran_on(count, seed):
+    draws = PYTHON_27[count, seed]
+    assert list(itertools.islice(sample_order(count, seed), len(draws))) == draws
 
 
 def test_evaluation_runs_through_the_list_in_order(net, voc):
@@ -152,6 +175,36 @@ def test_wrong_number_of_tops(net, voc):
     assert "1 tops" in said and "data and label" in said
 
 
+@pytest.mark.parametrize("kind, path", [("image", "JPEGImages/b.jpg"),
+                                        ("label", "SegmentationClass/b.png")])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_missing_file_is_noticed_before_its_sample_is_drawn(net, voc, kind, path, split):
+    (voc / path).unlink()
+    said = message(net, *VOC, voc_dir=str(voc), split=split, seed=1)
+    assert f"{kind} {voc / path} does not exist" in said and f"{split}.txt:2" in said
+
+
+def test_many_missing_files_are_counted(net, voc):
+    for name in "bd":
+        (voc / f"JPEGImages/{name}.jpg").unlink()
+    said = message(net, *VOC, voc_dir=str(voc), split="val")
+    assert "JPEGImages/b.jpg does not exist" in said and said.endswith("with 2 files")
+
+
+@pytest.mark.parametrize("line", ["b 1", "b -1", "b.jpg", "b\t1"])
+def test_a_second_column_or_a_suffix_is_told(net, voc, line):
+    """VOC's lists of one class have 1 or -1 behind the name."""
+    (voc / "ImageSets/Segmentation/val.txt").write_text(f"a\n{line}\n")
+    said = message(net, *VOC, voc_dir=str(voc), split="val")
+    assert "val.txt:2; the name in the list should be 'b' alone" in said
+
+
+@pytest.mark.parametrize("seed", ["1337", 1.5, (1,)])
+def test_a_seed_that_is_no_whole_number(net, voc, seed):
+    assert f"'seed' is {seed!r}, expected a whole number" in message(
+        net, *VOC, voc_dir=str(voc), split="train", seed=seed)
+
+
 # Errors on load: they come with their sample, not with the one before it.
 
 def second_sample(net, voc):
@@ -160,13 +213,6 @@ def second_sample(net, voc):
     said = message(layer.forward)
     assert f"{voc / 'ImageSets/Segmentation/val.txt'}:2" in said
     return said
-
-
-@pytest.mark.parametrize("kind, path", [("image", "JPEGImages/b.jpg"),
-                                        ("label", "SegmentationClass/b.png")])
-def test_missing_file(net, voc, kind, path):
-    (voc / path).unlink()
-    assert f"{kind} {voc / path} does not exist" in second_sample(net, voc)
 
 
 @pytest.mark.parametrize("kind, path", [("image", "JPEGImages/b.jpg"),
@@ -195,13 +241,6 @@ def test_sizes_that_differ(net, voc):
 def test_colour_image_as_label(net, voc):
     picture(1, 10).save(voc / "SegmentationClass/b.png")
     assert "mode is RGB, expected a palette" in second_sample(net, voc)
-
-
-def test_split_list_that_is_no_utf8(net, voc):
-    path = voc / "ImageSets/Segmentation/val.txt"
-    path.write_text("a\nb\n", encoding="utf-16")      # PowerShell's > writes it
-    assert f"split list {path} is not UTF-8 text" in message(net, *VOC, voc_dir=str(voc),
-                                                             split="val")
 
 
 def test_names_with_spaces_and_a_byte_order_mark(net, voc):

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[4]
     ("googlenet", "ilsvrc/bvlc_googlenet.caffemodel", "54 MB", "make googlenet")])
 def test_missing_says_file_size_and_command(tmp_path, name, path, size, target):
     said = catalog.missing(name, tmp_path)
-    for part in (str(tmp_path / path), size, f"`{target}`"):
+    what = target.split()[1].removeprefix("data-")
+    for part in (str(tmp_path / path), size, f"`{target}` or `python -m segdata.download {what}`"):
         assert part in said
 
 

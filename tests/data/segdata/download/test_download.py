@@ -255,19 +255,19 @@ def test_get_siftflow(offer, tmp_path, monkeypatch):
              for folder, suffix in (("Images", "jpg"), ("SemanticLabels", "mat"),
                                     ("GeoLabels", "mat"))]
     offer("siftflow", zipped(*files, ("TestSet1.txt", f"{category}\\b.jpg\r\n".encode())))
-    monkeypatch.setattr(splits, "SIFTFLOW_IMAGES", 3)
-    monkeypatch.setattr(splits, "SIFTFLOW_TEST", 1)
+    monkeypatch.setattr(splits, "released", dict(siftflow_trainval=["c", "a"],
+                                                 siftflow_test=["b"]).get)
     prepare.get("siftflow", tmp_path)
     assert complete(tmp_path, "siftflow")
     assert (tmp_path / "sift-flow/test.txt").read_text() == "b\n"
-    assert (tmp_path / "sift-flow/trainval.txt").read_text() == "a\nc\n"
+    assert (tmp_path / "sift-flow/trainval.txt").read_text() == "c\na\n"
 
 
 def test_get_nyud(offer, tmp_path, monkeypatch, nyud_files):
     for name, path in nyud_files.items():
         offer(name, path.read_bytes())
-    monkeypatch.setattr(splits, "NYUD_TRAINVAL", 2)
-    monkeypatch.setattr(splits, "NYUD_TEST", 1)
+    monkeypatch.setattr(splits, "NYUD_VAL", 1)
+    monkeypatch.setattr(splits, "released", dict(nyud_train=["5003"], nyud_test=["5002"]).get)
     prepare.get("nyud", tmp_path / "data")
     assert complete(tmp_path / "data", "nyud")
     assert (tmp_path / "data/nyud/test.txt").read_text() == "5002\n"

@@ -13,8 +13,8 @@ from segdata.errors import MaterialError
 
 @pytest.fixture
 def prepared(nyud_files, tmp_path, monkeypatch):
-    monkeypatch.setattr(splits, "NYUD_TRAINVAL", 2)
-    monkeypatch.setattr(splits, "NYUD_TEST", 1)
+    monkeypatch.setattr(splits, "NYUD_VAL", 1)
+    monkeypatch.setattr(splits, "released", dict(nyud_train=["5003"], nyud_test=["5002"]).get)
     prepare_nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
     return tmp_path / "data" / "nyud"
 
@@ -58,17 +58,17 @@ def test_raw_label_0_stays_unlabelled(nyud_files):
 
 def test_the_splits_and_nothing_half_done(prepared):
     found = {path.stem: path.read_text().split() for path in prepared.glob("*.txt")}
-    assert found == {"train": ["5001", "5003"], "val": [], "trainval": ["5001", "5003"],
+    assert found == {"train": ["5003"], "val": ["5001"], "trainval": ["5001", "5003"],
                      "test": ["5002"]}
     assert [path.name for path in prepared.parent.iterdir()] == ["nyud"]
 
 
 def test_another_file_is_no_class_mapping(nyud_files, tmp_path):
-    with pytest.raises(MaterialError, match="nyud_splits is no mapping of 894 labels to 40 classe"):
+    with pytest.raises(MaterialError, match="nyud_splits: it has no variable 'mapClass', only"):
         prepare_nyud.class_table(nyud_files["nyud_splits"])
 
 
 def test_unexpected_counts_leave_nothing(nyud_files, tmp_path):
-    with pytest.raises(MaterialError, match="NYUDv2 trainval has 2 images, expected 795"):
+    with pytest.raises(MaterialError, match="splits.mat lacks images of NYUDv2's train"):
         prepare_nyud.prepare(*nyud_files.values(), tmp_path / "data" / "nyud")
     assert list((tmp_path / "data").iterdir()) == []

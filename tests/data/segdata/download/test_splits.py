@@ -42,29 +42,45 @@ def test_context_counts_annotated_images(tmp_path, monkeypatch):
     splits.check_context(tmp_path, tmp_path)
 
 
+def test_lists_of_windows_and_of_several_columns(voc):
+    folder, root = voc
+    (root / "train.txt").write_bytes(b"\xef\xbb\xbfb\r\nd\r\n")
+    assert splits.read_names(root / "train.txt") == ["b", "d"]
+    (root / "train.txt").write_text("b 1\nd -1\n")
+    with pytest.raises(MaterialError, match="train.txt: 'b 1' has 2 columns"):
+        splits.write_seg11valid(folder, root)
+    (root / "train.txt").unlink()
+    with pytest.raises(MaterialError, match="train.txt does not exist"):
+        splits.write_seg11valid(folder, root)
+
+
 @pytest.fixture
-def siftflow(tmp_path, monkeypatch):
+def released(monkeypatch):
+    """released(name=names, ...): the authors' lists are those."""
+    return lambda **lists: monkeypatch.setattr(splits, "released", lists.get)
+
+
+@pytest.fixture
+def siftflow(tmp_path, released):
     """Six images, of which b and d test and highway_bost181 has no annotation."""
     names = ["a", "b", "c", "d", "e", "highway_bost181"]
     for folder, suffix in (("Images", "jpg"), ("SemanticLabels", "mat"), ("GeoLabels", "mat")):
         (tmp_path / folder / splits.SIFTFLOW_CATEGORIES).mkdir(parents=True)
         for name in names if folder == "Images" else names[:-1]:
             (tmp_path / folder / splits.SIFTFLOW_CATEGORIES / f"{name}.{suffix}").touch()
-    (tmp_path / "TestSet1.txt").write_text("x\\d.jpg\nx\\b.jpg\n")
-    monkeypatch.setattr(splits, "SIFTFLOW_IMAGES", 6)
-    monkeypatch.setattr(splits, "SIFTFLOW_TEST", 2)
+    released(siftflow_trainval=["e", "a", "c"], siftflow_test=["d", "b"])
     return tmp_path
 
 
-def test_siftflow_tests_on_the_official_list_and_trains_on_the_annotated_rest(siftflow):
+def test_siftflow_is_in_the_order_of_the_release(siftflow):
     splits.write_siftflow(siftflow)
-    assert (siftflow / "test.txt").read_text().split() == ["d", "b"]
-    assert (siftflow / "trainval.txt").read_text().split() == ["a", "c", "e"]
+    assert (siftflow / "test.txt").read_text() == "d\nb\n"
+    assert (siftflow / "trainval.txt").read_text() == "e\na\nc\n"
 
 
 @pytest.mark.parametrize("remove, said", [
-    ("Images/*/a.jpg", "SIFT Flow has 5 images, expected 6"),
-    ("TestSet1.txt", "has 0 lists TestSet"),
+    ("Images/*/a.jpg", "SIFT Flow trainval has 2 images, expected 3"),
+    ("Images/*/b.jpg", "SIFT Flow test has 1 images, expected 2"),
     ("GeoLabels/*/c.mat", "GeoLabels has no label for c")])
 def test_siftflow_with_something_missing(siftflow, remove, said):
     next(siftflow.glob(remove)).unlink()
@@ -73,32 +89,32 @@ def test_siftflow_with_something_missing(siftflow, remove, said):
     assert not (siftflow / "trainval.txt").exists()
 
 
-def test_siftflow_tests_on_nothing_without_labels(siftflow, monkeypatch):
-    (siftflow / "TestSet1.txt").write_text("x\\d.jpg\nx\\highway_bost181.jpg\n")
-    splits.write_siftflow(siftflow)
-    assert (siftflow / "test.txt").read_text().split() == ["d"]
-    assert (siftflow / "trainval.txt").read_text().split() == ["a", "b", "c", "e"]
+@pytest.mark.parametrize("name, count, first, last", [
+    ("siftflow_trainval", 2486, "forest_for121", "opencountry_land202"),
+    ("siftflow_test", 200, "coast_natu975", "highway_gre141"),
+    ("nyud_train", 381, "5449", "6419"), ("nyud_test", 654, "5133", "5618")])
+def test_released_lists(name, count, first, last):
+    """As in shelhamer/fcn.berkeleyvision.org at 1305c73."""
+    names = splits.released(name)
+    assert len(names) == len(set(names)) == count
+    assert (names[0], names[-1]) == (first, last) and names != sorted(names)
 
 
-def test_siftflow_with_a_test_image_that_is_not_there(siftflow):
-    (siftflow / "TestSet1.txt").write_text("x\\d.jpg\nx\\z.jpg\n")
-    with pytest.raises(MaterialError, match="SIFT Flow test has 1 images, expected 2"):
-        splits.write_siftflow(siftflow)
+def test_released_lists_go_together():
+    trainval, test = splits.released("siftflow_trainval"), splits.released("siftflow_test")
+    assert not set(trainval) & set(test)
+    assert not {"highway_bost181", "street_urb506"} & {*trainval, *test}     # have no labels
+    assert not set(splits.released("nyud_train")) & set(splits.released("nyud_test"))
 
 
-def test_nyud_validates_on_414_of_its_795():
-    """The published sizes: 381 + 414 = 795."""
-    runs = [tuple(map(int, run.split("-"))) for run in splits.NYUD_VAL.split()]
-    assert sum(last - first + 1 for first, last in runs) == 414
-    assert all(first <= last < second for (first, last), (second, _) in zip(runs, runs[1:]))
-
-
-def test_nyud_trainval_is_train_and_val(tmp_path, monkeypatch):
-    monkeypatch.setattr(splits, "NYUD_TRAINVAL", 3)
-    monkeypatch.setattr(splits, "NYUD_TEST", 1)
-    splits.write_nyud(tmp_path, ["5003", "5010", "5020"], ["5001"])
+def test_nyud_trainval_is_train_and_val(tmp_path, monkeypatch, released):
+    monkeypatch.setattr(splits, "NYUD_VAL", 1)
+    released(nyud_train=["5020", "5003"], nyud_test=["5002", "5001"])
+    splits.write_nyud(tmp_path, ["5003", "5010", "5020"], ["5001", "5002"])
     found = {path.stem: path.read_text().split() for path in tmp_path.iterdir()}
-    assert found == {"train": ["5003", "5020"], "val": ["5010"], "test": ["5001"],
+    assert found == {"train": ["5020", "5003"], "val": ["5010"], "test": ["5002", "5001"],
                      "trainval": ["5003", "5010", "5020"]}
-    with pytest.raises(MaterialError, match="NYUDv2 test has 0 images, expected 1"):
-        splits.write_nyud(tmp_path, ["5001", "5002", "5003"], ["5001"])
+    with pytest.raises(MaterialError, match="splits.mat lacks images of NYUDv2's test"):
+        splits.write_nyud(tmp_path, ["5003", "5010", "5020"], ["5001"])
+    with pytest.raises(MaterialError, match="NYUDv2 trainval has 4 images, expected 3"):
+        splits.write_nyud(tmp_path, ["5003", "5010", "5011", "5020"], ["5001", "5002"])

@@ -7,7 +7,7 @@ from PIL import Image
 
 from segdata.embedded import context as embedded_context
 from segdata.embedded import voc as embedded_voc
-from segdata.embedded.context import CLASSES, PASCALCONTEXT_FULL_NAMES, LABELS
+from segdata.embedded.context import CLASSES, LABELS, PASCALCONTEXT_FULL_NAMES
 
 
 @pytest.fixture(scope="module")
