@@ -8,14 +8,10 @@ from pathlib import Path
 
 from caffe import layers as L
 
-from segdata import means
 from segdata.means import ILSVRC as MEAN
 from segdata.paths import data_root
 
 ROOT = Path(__file__).resolve().parent.parent
-# of colour images, by the module of the data layer; where param_str has a mean, that counts
-MEANS = {"voc_layers": means.ILSVRC, "folder_layers": means.ILSVRC, "nyud_layers": means.NYUD,
-         "siftflow_layers": means.SIFTFLOW, "pascalcontext_layers": means.PASCALCONTEXT}
 Dir = str | Path | None
 SEED = 1337                                 # that of the published nets
 

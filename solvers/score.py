@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
+from segdata.files import replacing
+from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores, confusion
-from solvers.runs import RunError, replacing
+from solvers.runs import RunError
 from solvers.text import columns
 
 
@@ -28,12 +30,12 @@ def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
     """
     pairs = score_blobs(net)
     matrices = dict.fromkeys(pairs, 0)
-    for _ in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
+    for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
         for label, name in pairs.items():
             truth, scores = net.blobs[label].data, net.blobs[name].data
-            matrices[label] = matrices[label] + confusion(truth[:, 0], scores.argmax(1),
-                                                          scores.shape[1])
+            said = predicted_classes(scores, f"sample {number + 1} of {samples}, blob '{name}'")
+            matrices[label] = matrices[label] + confusion(truth[:, 0], said, scores.shape[1])
     try:
         scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
                   for i, (label, matrix) in enumerate(matrices.items())}
@@ -134,7 +136,7 @@ def load(run, iteration: int) -> dict[str, Scores] | None:
 
 def main():
     from solvers import runs
-    from solvers.command import add_device, load_net, report_errors, set_device
+    from solvers.command import add_device, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")

@@ -5,8 +5,8 @@ Works on any pycaffe net: `net.params` maps layer names to blobs with NumPy `dat
 
 from .expansion import expand_image, expand_score
 from .interpolation import bilinear, interp
-from .parameters import SurgeryError
+from .parameters import SurgeryError, layer_parameters
 from .transplant import Step, transplant
 
 __all__ = ["Step", "SurgeryError", "bilinear", "expand_image", "expand_score", "interp",
-           "transplant"]
+           "layer_parameters", "transplant"]

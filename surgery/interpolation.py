@@ -1,11 +1,13 @@
 """Deconvolutions that interpolate bilinearly."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from .parameters import SurgeryError, layer_parameters
 
 
-def bilinear(size):
+def bilinear(size: int) -> np.ndarray:
     """The (size, size) kernel of bilinear upsampling by f = ⌊(size + 1) / 2⌋.
 
     w(i, j) = (1 − |i − c| / f)(1 − |j − c| / f), centre c = f − 1 for odd sizes, else f − ½.
@@ -16,7 +18,7 @@ def bilinear(size):
     return np.outer(line, line)
 
 
-def interp(net, layers):
+def interp(net, layers: Iterable[str]) -> None:
     """Make each of the named deconvolutions interpolate bilinearly, channel by channel.
 
     Kernels go to the diagonal channel pairs, the others become zero. Raises SurgeryError, before

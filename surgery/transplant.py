@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .parameters import SurgeryError
+from .parameters import SurgeryError, layer_parameters
 
 
 class Step(NamedTuple):
@@ -23,7 +23,7 @@ class Step(NamedTuple):
         return f"{self.kind} {self.name}{self.detail}"
 
 
-def transplant(new_net, net, suffix="", verbose=False):
+def transplant(new_net, net, suffix: str = "", verbose: bool = False) -> list[Step]:
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
@@ -37,9 +37,10 @@ def transplant(new_net, net, suffix="", verbose=False):
     Returns the report: a list of Steps. Raises SurgeryError for a misfit, or if no name matches.
     """
     copies, report = [], []
-    for name, blobs in net.params.items():
+    for name in net.params:
         if name + suffix in new_net.params:
-            pairs, steps = _match(name, blobs, name + suffix, new_net.params[name + suffix])
+            pairs, steps = _match(name, layer_parameters(net, name), name + suffix,
+                                  layer_parameters(new_net, name + suffix))
             copies += pairs
             report += steps
         else:

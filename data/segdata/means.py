@@ -12,3 +12,7 @@ SIFTFLOW = np.array([114.578, 115.294, 108.353], np.float32)  # B G R
 PASCALCONTEXT = np.array([104.007, 116.669, 122.679], np.float32)     # B G R
 HHA = np.array([132.431, 94.076, 118.477], np.float32)        # in the order of the file
 LOG_DEPTH = np.float32(7.844)                       # of the logarithm of depth in millimetres
+
+# of colour images, by the module of the data layer; where its param_str has a mean, that counts
+OF_LAYERS = {"voc_layers": ILSVRC, "folder_layers": ILSVRC, "nyud_layers": NYUD,
+             "siftflow_layers": SIFTFLOW, "pascalcontext_layers": PASCALCONTEXT}

@@ -77,6 +77,57 @@ def test_the_solver_s_prototxt_says_the_recipe(experiment):
     assert prototxt.read_solver(run.run.prototxt("solver")).lr_policy == "fixed"
 
 
+def losses_of(experiment, count):
+    """The losses of the first training samples with the weights as they are, one a pass."""
+    net = caffe.Net(str(experiment.run.prototxt("train")), str(experiment.run.newest_weights()),
+                    caffe.TRAIN)
+    return [float(net.forward()["loss"]) for _ in range(count)]
+
+
+def test_the_logged_loss_is_that_of_the_last_image_of_an_iteration(experiment, monkeypatch):
+    """Without a rate the weights stay, so that each loss can be computed again."""
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    run = replace(experiment, head="fcn32s", lr=0.0, weight_decay=0.0, iter_size=3, iterations=3,
+                  interval=3)
+    training.train(run)
+    found = rows(run)
+    expected = losses_of(run, 9)[2::3]
+    np.testing.assert_allclose([float(row["loss"]) for row in found], expected, rtol=1e-5)
+    smoothed = [expected[0]]
+    for loss in expected[1:]:
+        smoothed.append(0.9 * smoothed[-1] + 0.1 * loss)
+    np.testing.assert_allclose([float(row["smoothed_loss"]) for row in found], smoothed, rtol=1e-5)
+
+
+def test_score_json_has_what_the_blobs_say(experiment):
+    """Computed again from the net, by counting."""
+    run = replace(experiment, head="fcn32s")
+    training.train(run)
+    net = caffe.Net(str(run.run.prototxt("val")), str(run.run.newest_weights()), caffe.TEST)
+    matrix = np.zeros((7, 7), int)
+    for _ in range(2):
+        net.forward()
+        truth, said = net.blobs["label"].data[0, 0], net.blobs["score"].data[0].argmax(0)
+        np.add.at(matrix, (truth[truth != 255].astype(int), said[truth != 255]), 1)
+    record = json.loads((run.directory / "score.json").read_text())["labels"]["label"]
+    assert [list(map(int, row.split())) for row in record["confusion"]] == matrix.tolist()
+    assert record["pixel accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum(), abs=0.01)
+    union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+    for number, name in enumerate(embedded_voc.CLASSES):
+        iu = 100 * matrix[number, number] / union[number] if union[number] else None
+        assert record["class IU"][name] == (None if iu is None else pytest.approx(iu, abs=0.01))
+    assert float(rows(run)[-1]["mean_iu"]) == pytest.approx(record[record["headline"]], abs=0.01)
+
+
+def test_scores_that_are_not_finite_are_no_background(experiment):
+    run = replace(experiment, head="fcn32s", iterations=1)
+    training.train(run)
+    net = caffe.Net(str(run.run.prototxt("val")), str(run.run.newest_weights()), caffe.TEST)
+    net.params["score_fr"][1].data[1] = np.nan
+    with pytest.raises(RunError, match="sample 1 of 2, blob 'score': .* not finite"):
+        score.score_net(net, 2)
+
+
 def test_samples_go_on_behind_those_of_all_passes(experiment):
     training.train(replace(experiment, iterations=2, iter_size=3))
     training.train(replace(experiment, iter_size=3))

@@ -1,20 +1,22 @@
 """infer.py on every kind of image, as a command and in its parts."""
 
+import io
 import os
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import redirect_stderr, redirect_stdout
+from unittest.mock import patch
 
 import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
-import infer
 import nets
 from nets.source import ROOT, nyud, siftflow
 from segdata.inputs import Inputs
-from solvers import runs
+from solvers import infer, runs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
@@ -43,10 +45,26 @@ def model(tmp_path_factory):
     return ["--net", str(net), "--weights", str(folder / "w.caffemodel")]
 
 
+class Text(io.StringIO):
+    """What stands in for a stream of the process; any encoding will do."""
+
+    def reconfigure(self, **_):
+        pass
+
+
 def run(*args):
-    return subprocess.run([sys.executable, "infer.py", *map(str, args)], cwd=ROOT, text=True,
-                          capture_output=True,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    """infer.py in this process: its exit status, and what it prints."""
+    out, err, status = Text(), Text(), 0
+    with redirect_stdout(out), redirect_stderr(err), patch.object(
+            sys, "argv", ["infer.py", *map(str, args)]):
+        try:
+            status = infer.main()
+        except SystemExit as end:
+            status = end.code
+            if isinstance(status, str):
+                print(status, file=err)
+                status = 1
+    return Namespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def photograph(height=23, width=31):
@@ -80,7 +98,7 @@ def test_a_broken_image_does_not_stop_the_others(model, tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = ("import sys; sys.argv = ['infer.py', '--help']; import infer\n"
+    code = ("import sys; sys.argv = ['infer.py', '--help']; from solvers import infer\n"
             "try: infer.main()\nexcept SystemExit as end: assert end.code == 0\n"
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
@@ -120,13 +138,13 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     with pytest.raises(infer.InferError, match="make demo"):
         infer.choose_net(DEFAULT)
 
 
 def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     for age, name in enumerate(("old", "demo/new", "without-deploy")):
         snapshot = tmp_path / name / "snapshot" / "train_iter_1.caffemodel"
         snapshot.parent.mkdir(parents=True)
@@ -281,3 +299,122 @@ def test_class_names(tmp_path):
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(infer.InferError, match="classes.txt"):
         infer.class_names(deploy, 3)
+
+
+def scores_of(net, weights, image):
+    """The scores (classes, height, width) of a photograph, uint8 RGB, computed by hand."""
+    made = caffe.Net(str(net), str(weights), caffe.TEST)
+    bgr = image[..., ::-1].transpose(2, 0, 1) - np.reshape([104.00699, 116.66877, 122.67892],
+                                                           (3, 1, 1))
+    made.blobs["data"].reshape(1, *bgr.shape)
+    made.blobs["data"].data[...] = bgr
+    made.forward()
+    return made.blobs["score"].data[0].copy()
+
+
+@pytest.fixture
+def varied(tmp_path):
+    """A folder with a net that says three classes, by the colours of a pixel, and its weights."""
+    folder = tmp_path / "varied"
+    folder.mkdir()
+    (folder / "deploy.prototxt").write_text("""
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 4 kernel_size: 1 } }
+""")
+    net = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
+    net.params["conv"][0].data[...] = np.random.default_rng(1).normal(size=(4, 3, 1, 1))
+    net.params["conv"][1].data[...] = [0, 1, 2, -1e4]       # the last class never wins
+    net.save(str(folder / "w.caffemodel"))
+    (folder / "classes.txt").write_text("background\nleaf\nroot\nnever\n")
+    return folder
+
+
+def test_the_png_has_the_class_of_the_highest_score_and_the_shares_are_its_own(varied, tmp_path):
+    image = photograph()
+    Image.fromarray(image).save(tmp_path / "image.png")
+    result = run(tmp_path / "image.png", "--net", varied / "deploy.prototxt", "--weights",
+                 varied / "w.caffemodel", "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    expected = scores_of(varied / "deploy.prototxt", varied / "w.caffemodel", image).argmax(0)
+    assert set(np.unique(expected)) == {0, 1, 2}
+    with Image.open(tmp_path / "out" / "image.png") as label:
+        np.testing.assert_array_equal(np.asarray(label), expected)
+        palette = np.reshape(label.getpalette(), (-1, 3))
+    np.testing.assert_array_equal(palette[:4], [(0, 0, 0), (128, 0, 0), (0, 128, 0),
+                                                (128, 128, 0)])     # VOC's
+    printed = dict(line.split() for line in result.stdout.splitlines() if line.startswith("    "))
+    assert printed == {name: f"{(expected == number).mean():.1%}"
+                       for number, name in enumerate(("background", "leaf", "root"))}
+    blended = 0.45 * image + 0.55 * palette[expected]
+    with Image.open(tmp_path / "out" / "image_overlay.png") as overlaid:
+        np.testing.assert_allclose(np.asarray(overlaid)[:image.shape[0], :image.shape[1]], blended,
+                                   atol=1)
+
+
+def test_a_photograph_of_another_size_follows_at_its_own_size(varied, tmp_path):
+    for name, size in (("a", (23, 31)), ("b", (12, 40)), ("c", (23, 31))):
+        Image.fromarray(np.random.default_rng(ord(name)).integers(
+            0, 256, (*size, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    assert run(*(tmp_path / f"{name}.png" for name in "abc"), "--net", varied / "deploy.prototxt",
+               "--weights", varied / "w.caffemodel", "-o", tmp_path / "out").returncode == 0
+    for name in "abc":
+        with Image.open(tmp_path / f"{name}.png") as image:
+            expected = scores_of(varied / "deploy.prototxt", varied / "w.caffemodel",
+                                 np.asarray(image)).argmax(0)
+        with Image.open(tmp_path / "out" / f"{name}.png") as label:
+            np.testing.assert_array_equal(np.asarray(label), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_an_error_and_nothing_is_written(varied, tmp_path, value):
+    net = caffe.Net(str(varied / "deploy.prototxt"), str(varied / "w.caffemodel"), caffe.TEST)
+    net.params["conv"][1].data[1] = value
+    net.save(str(varied / "spoilt.caffemodel"))
+    Image.fromarray(photograph()).save(tmp_path / "image.png")
+    result = run(tmp_path / "image.png", "--net", varied / "deploy.prototxt", "--weights",
+                 varied / "spoilt.caffemodel", "-o", tmp_path / "out")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    for words in ("image.png", "deploy.prototxt", "spoilt.caffemodel", "not finite"):
+        assert words in result.stderr
+    assert not list((tmp_path / "out").iterdir()) and "->" not in result.stdout
+
+
+def test_layers_that_the_weights_leave_to_their_fillers_are_named(varied, tmp_path):
+    deploy = varied / "deploy.prototxt"
+    deploy.write_text(deploy.read_text().replace('top: "score"', 'top: "conv"') + """
+layer { name: "more" type: "Convolution" bottom: "conv" top: "score"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
+""")
+    Image.fromarray(photograph()).save(tmp_path / "image.png")
+    result = run(tmp_path / "image.png", "--net", deploy, "--weights", varied / "w.caffemodel",
+                 "-o", tmp_path / "out")
+    assert result.returncode == 0 and "warning: " in result.stderr
+    assert "fillers made them: more" in result.stderr
+    net = infer.load_net(deploy, varied / "w.caffemodel")
+    assert np.abs(net.params["more"][0].data).max() < 10    # the mark is gone
+
+
+def test_a_bug_keeps_its_traceback(varied, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug")
+    monkeypatch.setattr(infer, "process", fail)
+    monkeypatch.setattr(sys, "argv", ["infer", str(varied / "x.png"), "--net",
+                                      str(varied / "deploy.prototxt"), "--weights",
+                                      str(varied / "w.caffemodel"), "-o", str(tmp_path)])
+    Image.fromarray(photograph()).save(varied / "x.png")
+    with pytest.raises(RuntimeError, match="a bug"):
+        infer.main()
+
+
+def test_no_table_of_experiments_is_loaded_to_segment_an_image(varied, tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "image.png")
+    code = ("import sys; from solvers import infer; sys.argv = ['infer', *sys.argv[1:]]\n"
+            "infer.main()\n"
+            "loaded = {'solvers.experiments', 'nets', 'surgery', 'matplotlib'} & set(sys.modules)\n"
+            "assert not loaded, loaded")
+    subprocess.run([sys.executable, "-c", code, tmp_path / "image.png", "--net",
+                    varied / "deploy.prototxt", "--weights", varied / "w.caffemodel", "-o",
+                    tmp_path / "out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
