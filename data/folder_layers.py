@@ -84,7 +84,7 @@ def check(folder: str | Path) -> str:
     the labels values that classes.txt names, without it 0 to 254, or 255 for void, and each split
     two classes or more. Returns a line that says what the folder holds.
     """
-    folder, entries = Path(folder), {}
+    folder, entries = Path(folder), dict[str, Entry]()
     splits = read_splits(folder)
     for entry in itertools.chain(*splits.values()):
         entries.setdefault(entry.name, entry)       # names in both lists count once

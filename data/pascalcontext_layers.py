@@ -67,7 +67,7 @@ def read_labels(path: Path) -> dict[str, int]:
 
     Blanks do not count, for the files differ in them. Raises ValueError with the line.
     """
-    found = {}
+    found: dict[str, int] = {}
     for place, line in read_lines(path):
         number, colon, name = line.replace(" ", "").partition(":")
         if not (number.isdecimal() and name):

@@ -49,8 +49,8 @@ class Inputs:
         return subtract_mean(np.asarray(image), self.mean)
 
     def beside(self, kind: str, path: Path, image: Image.Image) -> np.ndarray:
-        option = next(option for option in FILES[kind] if self.files[option])
-        file = self.files[option]
+        option, file = next((option, file) for option in FILES[kind]
+                            if (file := self.files[option]))
         file = file / f"{path.stem}.png" if file.is_dir() else file
         try:
             array = READERS[kind, option](file)

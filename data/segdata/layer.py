@@ -57,14 +57,15 @@ class SegDataLayer(caffe.Layer):
     """
 
     # What a subclass defines anew.
-    directory_keys = ()
-    required = ("split", "mean")        # keys beside the directories
-    defaults = {"randomize": True, "seed": None, "start": 0, "mirror": False, "jitter": 0}
-    tops = ("data", "label")            # in order
+    directory_keys: tuple[str, ...] = ()
+    required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
+    defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
+                                   "jitter": 0}
+    tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
-    void_values = ()                    # values that are stored for void, beside 255
-    mean = None                         # (3, 1, 1): B, G, R, where it is not in param_str
+    void_values: tuple[int, ...] = ()   # values that are stored for void, beside 255
+    mean: np.ndarray                    # (3, 1, 1): B, G, R, where it is not in param_str
 
     def setup(self, bottom: Sequence, top: Sequence) -> None:
         self.open()
@@ -91,7 +92,7 @@ class SegDataLayer(caffe.Layer):
         self.worker = ThreadPoolExecutor(1)
 
     def reshape(self, bottom: Sequence, top: Sequence) -> None:
-        for i, array in enumerate(self.sample.result()):        # BVLC's `top` is no iterable
+        for i, array in enumerate(self.sample.result()):    # BVLC's vectors cannot be iterated
             top[i].reshape(1, *array.shape)
 
     def forward(self, bottom: Sequence, top: Sequence) -> None:

@@ -7,10 +7,10 @@ which it is read in double precision; the difference is taken in the precision o
 import numpy as np
 
 ILSVRC = (104.00699, 116.66877, 122.67892)          # B G R, of the classifiers' training images
-NYUD = np.float32([116.190, 97.203, 92.318])        # B G R
-SIFTFLOW = np.float32([114.578, 115.294, 108.353])  # B G R
-PASCALCONTEXT = np.float32([104.007, 116.669, 122.679])     # B G R
-HHA = np.float32([132.431, 94.076, 118.477])        # in the order of the file
+NYUD = np.array([116.190, 97.203, 92.318], np.float32)        # B G R
+SIFTFLOW = np.array([114.578, 115.294, 108.353], np.float32)  # B G R
+PASCALCONTEXT = np.array([104.007, 116.669, 122.679], np.float32)     # B G R
+HHA = np.array([132.431, 94.076, 118.477], np.float32)        # in the order of the file
 LOG_DEPTH = np.float32(7.844)                       # of the logarithm of depth in millimetres
 
 # of colour images, by the module of the data layer; where its param_str has a mean, that counts

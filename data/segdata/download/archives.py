@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -23,7 +23,7 @@ class Member(NamedTuple):
     name: str
     is_folder: bool
     is_file: bool
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Any]
 
 
 def extract(archive: Path, inside: str, folder: Path) -> None:
@@ -47,15 +47,15 @@ def extract(archive: Path, inside: str, folder: Path) -> None:
 def members(archive: Path) -> Iterator[Member]:
     """The `Member`s of a zip or tar archive."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
-            for info in file.infolist():
+        with zipfile.ZipFile(archive) as zipped:
+            for info in zipped.infolist():
                 yield Member(info.filename.replace("\\", "/"), info.is_dir(), not info.is_dir(),
-                             partial(file.open, info))
+                             partial(zipped.open, info))
     else:
-        with tarfile.open(archive) as file:
-            for info in file:
-                yield Member(info.name, info.isdir(), info.isfile(),
-                             partial(file.extractfile, info))
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                yield Member(entry.name, entry.isdir(), entry.isfile(),
+                             partial(tar.extractfile, entry))
 
 
 def unpack(archive: Path, member: Member, inside: str, content: Path) -> None:

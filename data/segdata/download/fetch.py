@@ -49,15 +49,17 @@ def fetch(item: Item, path: Path) -> None:
 
 def transfer_patiently(url: str, part: Path, item: Item) -> str:
     """`transfer`, tried again where the connection breaks or the server is busy."""
-    for attempt in range(ATTEMPTS):
+    attempt = 0
+    while True:
         try:
             return transfer(url, part, item)
         except BROKEN as error:
+            attempt += 1
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             unknown = isinstance(getattr(error, "reason", None), socket.gaierror)
-            if refused or unknown or attempt == ATTEMPTS - 1:
+            if refused or unknown or attempt == ATTEMPTS:
                 raise
-            pause = PAUSE * 2 ** attempt
+            pause = PAUSE * 2 ** (attempt - 1)
             print(f"{url}: {error}; again in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
 

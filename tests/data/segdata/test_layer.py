@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from segdata.augment import draw_move
 from segdata.errors import DataError
 from segdata.layer import sample_order
 from segdata.palette import label_image
+from voc_layers import VOCSegDataLayer
 
 VOC = ("voc_layers", "VOCSegDataLayer")
 
@@ -73,6 +75,37 @@ def test_start_continues_a_sequence(net, voc, split, start):
     whole = sequence(net(*VOC, voc_dir=str(voc), split=split, seed=3), 12)
     rest = sequence(net(*VOC, voc_dir=str(voc), split=split, seed=3, start=start), 12 - start)
     assert rest == whole[start:]
+
+
+class Vector:
+    """The tops as the original hands them over: they can be indexed and measured, no more."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, place):
+        if not 0 <= place < len(self.items):
+            raise RuntimeError("Index out of range")
+        return self.items[place]
+
+    __iter__ = None
+
+
+def test_the_original_s_vectors_suffice(voc):
+    tops = Vector(SimpleNamespace(), SimpleNamespace())
+    for top in tops.items:
+        top.reshape = lambda *shape, top=top: setattr(top, "data", np.zeros(shape, np.float32))
+    layer = VOCSegDataLayer.__new__(VOCSegDataLayer)
+    layer.param_str = str(dict(voc_dir=str(voc), split="val", mean=MEAN))
+    layer.setup(Vector(), tops)
+    for number in range(2):
+        layer.reshape(Vector(), tops)
+        layer.forward(Vector(), tops)
+        assert tops[0].data.shape == (1, 3, 7, 9 + number)
+        assert (tops[1].data == number).all()
 
 
 def test_reshape_alone_does_not_move_on(net, voc):
