@@ -5,11 +5,11 @@ import os
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from ..formats import prototxt
 from ..errors import PrototxtError, WeightsError
+from ..formats import prototxt, text
 from ..formats.atomic import replacing
-from ..proto import caffe_pb2
 from ..formats.upgrade import upgrade_net
+from ..proto import caffe_pb2
 from .flags import file, flag
 
 
@@ -67,7 +67,7 @@ def export(args):
 
 def _write_text(path, param):
     with replacing(path) as file:
-        file.write(text_format.MessageToString(param).encode())
+        file.write(text.encode(text_format.MessageToString(param, as_utf8=True)))
 
 
 def _in_out(parser):

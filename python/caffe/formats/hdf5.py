@@ -31,6 +31,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
     layers = {}
 
     def enter(name, node):
+        name = _name(name)
         if isinstance(node, h5py.Group):
             if not len(node):
                 layers.setdefault(name, {})
@@ -42,7 +43,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
 
     with reporting_errors_in(path, "caffemodel") as file:
         file["data"].visititems(enter)
-        return [(_name(layer), [arrays.get(i) for i in range(max(arrays, default=-1) + 1)])
+        return [(layer, [arrays.get(i) for i in range(max(arrays, default=-1) + 1)])
                 for layer, arrays in layers.items()]
 
 
@@ -60,10 +61,15 @@ def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: 
     _check_names(path, [name for name, layer in zip(names, layers) if layer.blobs])
     with replacing(path) as raw, h5py.File(raw, "w") as file:
         for kind in ("data", "diff") if diffs else ("data",):
+            root = file.create_group(kind)
+            made = set()
             for name, layer in zip(names, layers):
-                if not layer.blobs and not _is_one_name(name):
+                if not layer.blobs and ("/" in name or name in {"", ".", *made}):
                     continue        # nothing is lost
-                group = file.require_group(f"{kind}/".encode() + text.encode(name))
+                place = text.encode(name)       # h5py takes bytes as they are
+                group = root[place] if name in made else root.create_group(path_here)
+                parts = name.split("/")
+                made.update("/".join(parts[:end + 1]) for end in range(len(parts)))
                 for i, blob in enumerate(layer.blobs):
                     if blob not in shared:
                         group[str(i)] = getattr(blob, kind)
@@ -87,10 +93,6 @@ def _check_names(path, names):
         logger.warning("%s: the original Caffe does not read from HDF5 the layers with a slash in "
                        "their names, %d of them, such as '%s'; write a binary caffemodel for it",
                        path, len(nested), text.printable(nested[0]))
-
-
-def _is_one_name(name):
-    return name not in ("", ".") and "/" not in name
 
 
 def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]]:
@@ -119,9 +121,8 @@ def write_solverstate(path: str, state: caffe_pb2.SolverState,
 
 
 def _name(stored):
-    """A name as h5py gives it: bytes, or text with surrogates for what is not UTF-8."""
-    return text.decode(stored if isinstance(stored, bytes)
-                       else stored.encode("utf-8", "surrogateescape"))
+    """A name as h5py gives it: bytes where it is not UTF-8."""
+    return text.decode(stored) if isinstance(stored, bytes) else stored
 
 
 def _numbers(dataset):

@@ -53,7 +53,7 @@ def test_what_cannot_be_upgraded_leaves_no_file(folder, capsys):
     (folder / "bad").write_bytes(b"\x0a\xff")
     for command in ("upgrade_net_proto_binary", "upgrade_net_proto_text"):
         assert main([command, "bad", "new"]) == 1
-        assert "bad: " in capsys.readouterr().err
+        assert "bad:" in capsys.readouterr().err
     assert not (folder / "new").exists()
 
 
