@@ -204,6 +204,15 @@ def test_any_image_is_bgr(tmp_path, mode):
     np.testing.assert_array_equal(read_planes(str(path)), bgr(np.asarray(image.convert("RGB"))))
 
 
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "ppm", "tif"])
+def test_grey_is_opencv_s_to_the_bit(tmp_path, kind):
+    path = str(tmp_path / f"image.{kind}")
+    cv2.imwrite(path, RNG.integers(0, 256, (40, 50, 3)).astype(np.uint8))
+    for color, flag in ((False, cv2.IMREAD_GRAYSCALE), (True, cv2.IMREAD_COLOR)):
+        expected = cv2.imread(path, flag).reshape(40, 50, -1).transpose(2, 0, 1)
+        np.testing.assert_array_equal(read_planes(path, color), expected)
+
+
 def test_of_16_bits_the_upper_8_are_kept(tmp_path):
     array = RNG.integers(0, 65536, (6, 8)).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), array)

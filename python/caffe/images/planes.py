@@ -31,8 +31,21 @@ def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     if color is None:
         color = image.mode not in _GREY
     if not color:
-        return np.asarray(image.convert("L"))[None]
+        return _grey(image)[None]
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))
+
+
+def _grey(image):
+    """One channel, as OpenCV's readers make it of colours: libjpeg gives the luminance that the
+    file holds, libpng drops fractions, and for other formats they are rounded."""
+    if image.format == "JPEG":
+        image.draft("L", image.size)
+    if image.mode in (*_GREY, "LA", "La"):
+        return np.asarray(image.convert("L"))
+    red, green, blue = np.asarray(image.convert("RGB")).astype(np.int32).transpose(2, 0, 1)
+    if image.format == "PNG":
+        return (9798 * red + 19235 * green + 3735 * blue >> 15).astype(np.uint8)
+    return (4899 * red + 9617 * green + 1868 * blue + 8192 >> 14).astype(np.uint8)
 
 
 def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
