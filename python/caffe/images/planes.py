@@ -44,7 +44,7 @@ def _grey(image):
         return np.asarray(image.convert("L"))
     red, green, blue = np.asarray(image.convert("RGB")).astype(np.int32).transpose(2, 0, 1)
     if image.format == "PNG":
-        return (9798 * red + 19235 * green + 3735 * blue >> 15).astype(np.uint8)
+        return (9797 * red + 19234 * green + 3737 * blue >> 15).astype(np.uint8)
     return (4899 * red + 9617 * green + 1868 * blue + 8192 >> 14).astype(np.uint8)
 
 
