@@ -259,6 +259,7 @@ class Blob:
         if not all(isinstance(dim, (int, np.integer)) and dim >= 0 for dim in shape):
             raise LayerError(f"a blob cannot have the shape {shape}: expected whole numbers, "
                              "reshape(N, C, H, W)")
+        shape = tuple(map(int, shape))      # NumPy's integers become Python's
         if shape == self._shape:
             return
         self._shape = torch.Size(shape)
