@@ -4,6 +4,8 @@ import argparse
 import os
 import re
 
+from ..formats.text import read_text
+
 
 def flag(parser, name, **options):
     """A flag under --name and, as gflags allow, -name."""
@@ -48,6 +50,20 @@ def file(path):
     if not os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"{path}: no such file")
     return path
+
+
+def lines(path):
+    """The lines of a text file but for empty ones at its end."""
+    return read_text(file(path)).rstrip().splitlines()
+
+
+def numbers(text):
+    """The numbers of a comma-separated list."""
+    try:
+        return [float(name) for name in names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got "
+                                         f"'{text}'") from None
 
 
 def files(text):

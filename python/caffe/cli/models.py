@@ -10,7 +10,7 @@ from ..formats import prototxt, text
 from ..formats.atomic import replacing
 from ..formats.upgrade import upgrade_net
 from ..proto import caffe_pb2
-from .flags import file, flag
+from .flags import file, flag, lines, numbers
 
 
 def upgrade_net_proto_text(args):
@@ -55,11 +55,13 @@ def export(args):
     from .. import export as to
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed
-    writers = {".onnx": lambda: to.to_onnx(net, args.output),
+    writers = {".onnx": lambda: to.to_onnx(net, args.output, args.classes, args.mean),
                ".safetensors": lambda: to.save_safetensors(net, args.output),
                ".h5": lambda: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
+    if kind != ".onnx" and (args.classes or args.mean):
+        raise WeightsError(f"{args.output}: --classes and --mean are for a name in .onnx")
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     writers[kind]()
     print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB")
@@ -89,6 +91,10 @@ def _export_flags(parser):
     parser.add_argument("weights", type=file, help="caffemodel")
     parser.add_argument("-o", "--output", required=True,
                         help="NAME.onnx, NAME.safetensors or NAME.h5")
+    flag(parser, "classes", type=lines, metavar="FILE",
+         help="the classes' names, one on each line, to keep in the ONNX file")
+    flag(parser, "mean", type=numbers, metavar="B,G,R",
+         help="what is subtracted from each channel of an image, to keep in the ONNX file")
 
 
 COMMANDS = {upgrade_net_proto_text: _in_out, upgrade_net_proto_binary: _in_out,

@@ -67,7 +67,7 @@ def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: 
                 if not layer.blobs and ("/" in name or name in {"", ".", *made}):
                     continue        # nothing is lost
                 place = text.encode(name)       # h5py takes bytes as they are
-                group = root[place] if name in made else root.create_group(path_here)
+                group = root[place] if name in made else root.create_group(place)
                 parts = name.split("/")
                 made.update("/".join(parts[:end + 1]) for end in range(len(parts)))
                 for i, blob in enumerate(layer.blobs):

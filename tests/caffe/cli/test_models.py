@@ -1,5 +1,7 @@
 """caffe upgrade_*, draw_net and export."""
 
+import json
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -85,6 +87,18 @@ def test_export_as_onnx(model):
     session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
     x = np.ones((1, 2, 1, 1), np.float32)
     np.testing.assert_array_equal(session.run(["fc"], {"x": x})[0], [[3, 7]])
+
+
+def test_export_keeps_classes_and_mean(folder, model, capsys):
+    (folder / "classes.txt").write_bytes("\ufeffcat\r\nchaise longue\r\nécran\r\n\r\n".encode())
+    more = ["--classes", "classes.txt", "--mean", "104.5, 117,123"]
+    assert main(["export", *model, "-o", "net.onnx", *more]) == 0
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    found = session.get_modelmeta().custom_metadata_map
+    assert json.loads(found["classes"]) == ["cat", "chaise longue", "écran"]
+    assert json.loads(found["mean"]) == [104.5, 117, 123] and found["channels"] == "BGR"
+    assert main(["export", *model, "-o", "w.h5", *more]) == 1
+    assert "are for a name in .onnx" in capsys.readouterr().err
 
 
 def test_export_to_what_it_does_not_know(capsys):
