@@ -155,6 +155,22 @@ def test_the_tools(images, tmp_path, capsys):
     assert [decode(datum).item() for _, datum in datasets.records("labels")] == [10, 11, 12, 13]
 
 
+def test_extract_features_of_a_loss_and_of_many_axes(images, capsys, tmp_path):
+    (tmp_path / "net.prototxt").write_text("""
+        layer { name: "x" type: "DummyData" top: "x" top: "z" dummy_data_param { shape { dim: 2
+                dim: 1 dim: 1 dim: 1 dim: 1 } data_filler { value: 3 } } }
+        layer { name: "sum" type: "Reduction" bottom: "x" top: "sum" }""")
+    caffe.Net("net.prototxt", caffe.TEST).save("w.caffemodel")
+    command = ["extract_features", "w.caffemodel", "net.prototxt"]
+    assert main([*command, "sum", "db", "2", "lmdb"]) == 0
+    assert [decode(datum).tolist() for _, datum in datasets.records("db")] == [[[[6]]]] * 2
+    assert main([*command, "x", "more", "1", "lmdb"]) == 1
+    assert "the items of blob 'x' have more" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "sum", "more", "0", "lmdb"])
+    assert not (tmp_path / "more").exists()
+
+
 def test_extract_features_of_what_is_not_there(images, capsys, tmp_path):
     (tmp_path / "net.prototxt").write_text('layer { name: "x" type: "DummyData" top: "x" '
                                            'dummy_data_param { shape { dim: 1 } } }')

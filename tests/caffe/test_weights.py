@@ -179,6 +179,23 @@ def test_parameters_for_a_layer_that_has_none(net, tmp_path):
             net(relu).copy_from(file)
 
 
+def test_weights_in_a_prototxt_are_not_written_twice(net, tmp_path):
+    path = str(tmp_path / "w")
+    made = net(FC)
+    param = caffe_pb2.NetParameter(layer=made._param.layer)
+    param.layer[1].blobs.add(data=[1])
+    weights.write_caffemodel(path, param, made.layers)
+    assert [len(arrays) for _, arrays in weights.read_caffemodel(path)] == [0, 2]
+    assert len(param.layer[1].blobs) == 1
+
+
+def test_a_mean_without_values(tmp_path):
+    path = tmp_path / "mean.binaryproto"
+    path.write_bytes(caffe_pb2.NetParameter(state=dict(level=5)).SerializeToString())
+    with pytest.raises(WeightsError, match="mean.binaryproto: not a binaryproto.*no values"):
+        weights.read_blobproto(str(path))
+
+
 def test_sharing_with_a_net_of_fewer_parameters(net):
     one, two = net(FC), net(FC.replace("num_output: 2", "num_output: 2 bias_term: false"))
     with pytest.raises(WeightsError, match="'fc': .* has 1 of them, .* 2"):

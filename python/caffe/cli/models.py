@@ -1,5 +1,6 @@
 """Tools that read and write prototxts and models."""
 
+import argparse
 import os
 
 from google.protobuf import text_format
@@ -13,17 +14,17 @@ from ..proto import caffe_pb2
 from .flags import file, flag, lines, numbers
 
 
-def upgrade_net_proto_text(args):
+def upgrade_net_proto_text(args: argparse.Namespace) -> None:
     """Write a net's prototxt in the current form."""
     _write_text(args.output, prototxt.read_net(args.input))
 
 
-def upgrade_solver_proto_text(args):
+def upgrade_solver_proto_text(args: argparse.Namespace) -> None:
     """Write a solver's prototxt in the current form."""
     _write_text(args.output, prototxt.read_solver(args.input))
 
 
-def upgrade_net_proto_binary(args):
+def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
     """Write a caffemodel in the current form."""
     param = caffe_pb2.NetParameter()
     with open(args.input, "rb") as file:
@@ -32,6 +33,8 @@ def upgrade_net_proto_binary(args):
         except DecodeError as error:
             raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: "
                                f"{error}") from None
+    if not (param.layer or param.layers):
+        raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: it holds no layers")
     try:
         upgrade_net(param)
     except PrototxtError as error:
@@ -40,7 +43,7 @@ def upgrade_net_proto_binary(args):
         file.write(param.SerializeToString())
 
 
-def draw_net(args):
+def draw_net(args: argparse.Namespace) -> None:
     """Draw a net's prototxt as a graph: .dot, or what Graphviz writes (.png, .pdf, .svg)."""
     from .. import draw
     phase = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}[args.phase]
@@ -49,7 +52,7 @@ def draw_net(args):
     print(f"Drew the net to {args.output}")
 
 
-def export(args):
+def export(args: argparse.Namespace) -> None:
     """Write a net with its weights as ONNX (.onnx), or the weights as safetensors or HDF5 (.h5)."""
     import caffe
     from .. import export as to

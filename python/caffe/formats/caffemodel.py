@@ -47,7 +47,10 @@ def write_caffemodel(path: str, net_param: caffe_pb2.NetParameter, layers: Seque
     del header.layer[:]
     pieces = [header.SerializeToString()]
     for spec, layer in zip(net_param.layer, layers):
-        own = [spec.SerializeToString()]
+        head = caffe_pb2.LayerParameter()
+        head.CopyFrom(spec)
+        del head.blobs[:]
+        own = [head.SerializeToString()]
         for blob in layer.blobs:
             own += _message(_LAYER_BLOBS, _blob_pieces(blob.data, blob.diff if diffs else None))
         pieces += _message(_LAYER, own)
@@ -80,7 +83,10 @@ def write_solverstate(path: str, state: caffe_pb2.SolverState,
 def read_blobproto(path: str) -> np.ndarray:
     """The array in a binaryproto, as an image's mean is kept. Raises WeightsError."""
     with reporting_errors_in(path, "binaryproto"):
-        return _blob_array(_map(path))
+        array = _blob_array(_map(path))
+        if not array.size:
+            raise ValueError("it holds no values")
+        return array
 
 
 def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

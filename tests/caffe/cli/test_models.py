@@ -52,6 +52,9 @@ def test_upgrade_solver_proto_text(folder):
 
 
 def test_what_cannot_be_upgraded_leaves_no_file(folder, capsys):
+    (folder / "bad").write_bytes(b"")
+    assert main(["upgrade_net_proto_binary", "bad", "new"]) == 1
+    assert "bad: not a caffemodel, or a damaged one: it holds no layers" in capsys.readouterr().err
     (folder / "bad").write_bytes(b"\x0a\xff")
     for command in ("upgrade_net_proto_binary", "upgrade_net_proto_text"):
         assert main([command, "bad", "new"]) == 1
