@@ -54,7 +54,8 @@ def test_names_that_hdf5_cannot_keep(net, tmp_path, names, blamed):
 
 
 def test_every_other_name_comes_back(net, tmp_path):
-    path, names = str(tmp_path / "some.caffemodel.h5"), ["..", "a.b", "0", "a/b/c", "a/b", " ", "é"]
+    path = str(tmp_path / "some.caffemodel.h5")
+    names = ["..", "a.b", "0", "a/b/c", "a/b", " ", "é"]
     first, second = net(layers(*names)), net(layers(*names))
     first.save_hdf5(path)
     second.load_hdf5(path)
@@ -98,7 +99,8 @@ def test_missing_and_odd_datasets(net, tmp_path):
             (lambda data: data["a"].pop("1"), "parameter 1 of layer 'a' has no values"),
             (lambda data: data["a"].pop("0"), "parameter 0 of layer 'a' has no values"),
             (lambda data: [data["a"].pop(i) for i in "01"], "parameter 0 of .*'a' has no values"),
-            (lambda data: data["a"].create_dataset("2", (3,), "f4"), "has 3 parameters, in .* it has 2"),
+            (lambda data: data["a"].create_dataset("2", (3,), "f4"),
+             "has 3 parameters, in .* it has 2"),
             (lambda data: data.create_dataset("0", (3,), "f4"), "expected data/LAYER/NUMBER"),
             (lambda data: data["a"].create_dataset("w", (3,), "f4"), "expected data/LAYER/NUMBER"),
             (lambda data: (data["a"].pop("1"), data["a"].__setitem__("1", "text")), "no numbers")]:

@@ -154,7 +154,8 @@ def test_mean_files():
     (b"a.png 7\r", b"a.png", 7), (b"a.png 7 ", b"a.png 7", 0), (b"a.png 7 \r", b"a.png 7", 0),
     (b"a.png -1", b"a.png", -1), (b"a.png +3", b"a.png", 3), (b"a.png 3.9", b"a.png", 3),
     (b"a.png 12x", b"a.png", 12), (b"a.png \t4", b"a.png", 4), (b"a.png x", b"a.png", 0),
-    (b"a.png", b"a.png", 0), (b"12", b"12", 12), (b"a\x0cb\x1c\xc2\x85 2", b"a\x0cb\x1c\xc2\x85", 2),
+    (b"a.png", b"a.png", 0), (b"12", b"12", 12),
+    (b"a\x0cb\x1c\xc2\x85 2", b"a\x0cb\x1c\xc2\x85", 2),
     (b"a.png 4294967297", b"a.png", 1), (NAME + b" 3", NAME, 3),
     ("a.png \u0664".encode(), b"a.png", 0)])
 def test_a_line_of_a_list(line, path, label):

@@ -182,7 +182,7 @@ def test_parameters_for_a_layer_that_has_none(net, tmp_path):
 def test_weights_in_a_prototxt_are_not_written_twice(net, tmp_path):
     path = str(tmp_path / "w")
     made = net(FC)
-    param = caffe_pb2.NetParameter(layer=made._param.layer)
+    param = caffe_pb2.NetParameter(layer=made.program.param.layer)
     param.layer[1].blobs.add(data=[1])
     weights.write_caffemodel(path, param, made.layers)
     assert [len(arrays) for _, arrays in weights.read_caffemodel(path)] == [0, 2]

@@ -54,7 +54,7 @@ def test(args: argparse.Namespace) -> None:
     log(f"Running for {args.iterations} iterations.")
     sums, loss = {}, 0.0
     for i in range(args.iterations):
-        loss += float(net._forward(0, len(net.layers) - 1))
+        loss += float(net.run_forward())
         for name in net.outputs:
             values = net.blobs[name].data
             sums[name] = sums.get(name, 0.0) + values
@@ -81,18 +81,19 @@ def time(args: argparse.Namespace) -> None:
     total.start()
     for i in range(args.iterations):
         before = sum(map(sum, spent.values()))
-        for kind, numbers in (("forward", range(len(net.layers))),
-                              ("backward", reversed(range(len(net.layers))))):
+        for kind, run, numbers in (
+                ("forward", net.run_forward, range(len(net.layers))),
+                ("backward", net.run_backward, reversed(range(len(net.layers))))):
             for number in numbers:
                 timer.start()
-                getattr(net, f"_{kind}")(number, number)
+                run(number, number)
                 timer.stop()
                 spent[kind][number] += timer.ms
         passed = sum(map(sum, spent.values())) - before
         log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
     total.stop()
     log("Average time per layer: ")
-    for number, name in enumerate(net._layer_names):
+    for number, name in enumerate(step.name for step in net.program.steps):
         for kind, times in spent.items():
             log(f"{name:>10}\t{kind}: {times[number] / args.iterations:g} ms.")
     forward, backward = (sum(times) / args.iterations for times in spent.values())

@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from ..errors import CaffeError
+from ..errors import CaffeError, LayerError
 from ..log import log
 from .flags import boolean, file, flag, names, positive, use_device
 
@@ -39,9 +39,9 @@ def extract_features(args: argparse.Namespace) -> None:
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     for name in blobs:
         if name not in net.blobs:
-            raise CaffeError(f"{args.model}: no blob '{name}' in the net")
+            raise LayerError(f"{args.model}: no blob '{name}' in the net")
         if len(net.blobs[name].shape) > 4:
-            raise CaffeError(f"{args.model}: a record has three axes, the items of blob '{name}' "
+            raise LayerError(f"{args.model}: a record has three axes, the items of blob '{name}' "
                              f"have more: {net.blobs[name].shape}")
     with datasets.writing_features(outputs) as writers:
         for _ in range(args.num_mini_batches):

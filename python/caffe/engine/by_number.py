@@ -17,6 +17,10 @@ class ByNumber:
         return list(self.blobs)
 
     @property
+    def _layer_names(self):
+        return [step.name for step in self.program.steps]
+
+    @property
     def _inputs(self):
         return [self._blob_names.index(name) for name in self.inputs]
 
@@ -25,7 +29,7 @@ class ByNumber:
         return [self._blob_names.index(name) for name in self.outputs]
 
     def _top_ids(self, number):
-        return [self._blob_names.index(name) for name in self._param.layer[number].top]
+        return [self._blob_names.index(name) for name in self.program.steps[number].spec.top]
 
     def _bottom_ids(self, number):
-        return [self._blob_names.index(name) for name in self._param.layer[number].bottom]
+        return [self._blob_names.index(name) for name in self.program.steps[number].spec.bottom]

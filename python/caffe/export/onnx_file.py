@@ -61,9 +61,9 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
     """
     _check(net)
     graph = Graph(net)
-    for number, (spec, layer) in enumerate(zip(net._param.layer, net.layers)):
-        if spec.type != "Input":
-            graph.add_layer(number, spec, layer)
+    for step in net.program.steps:
+        if step.spec.type != "Input":
+            graph.add_layer(step.number, step.spec, step.layer)
     model = graph.model()
     metadata = {"classes": classes, "mean": mean, "channels": None if mean is None else "BGR"}
     helper.set_model_props(model, {
@@ -77,20 +77,21 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
 
 def _check(net):
     """Raises what to_onnx raises, before the work."""
-    if net._param.state.phase != TEST:
-        raise LayerError(f"{net._source}: ONNX holds nets in phase TEST, this one is in TRAIN")
-    layers = [spec for spec in net._param.layer if spec.type != "Input"]
+    program, source = net.program, net.program.source
+    if program.param.state.phase != TEST:
+        raise LayerError(f"{source}: ONNX holds nets in phase TEST, this one is in TRAIN")
+    layers = [spec for spec in program.param.layer if spec.type != "Input"]
     missing = [f"'{spec.name}' ({spec.type})" for spec in layers if spec.type not in _writers]
     if missing:
-        raise LayerError(f"{net._source}: no ONNX form for the layers {', '.join(missing)}")
+        raise LayerError(f"{source}: no ONNX form for the layers {', '.join(missing)}")
     both = sorted({top for spec in layers for top in spec.top} & set(net.inputs))
     if set(both) & set(net.outputs):
-        raise LayerError(f"{net._source}: ONNX has no blobs that are input and output: {both}")
+        raise LayerError(f"{source}: ONNX has no blobs that are input and output: {both}")
     if not _outputs(net):
-        raise LayerError(f"{net._source}: there is nothing to export: no layer has an output")
+        raise LayerError(f"{source}: there is nothing to export: no layer has an output")
     size = 4 * sum(blob.count for layer in net.layers for blob in layer.blobs)
     if size >= LIMIT:
-        raise WeightsError(f"{net._source}: an ONNX file holds less than 2 GB, the weights are "
+        raise WeightsError(f"{source}: an ONNX file holds less than 2 GB, the weights are "
                            f"{size / 1e9:.1f} GB; keep them as safetensors or HDF5")
 
 
@@ -111,7 +112,7 @@ class Graph:
         self._taken = {*net.blobs, *net.inputs}
         self._node_names = set()
         self._last = {}             # number of the layer after which a blob does not change
-        for number, spec in enumerate(net._param.layer):
+        for number, spec in enumerate(net.program.param.layer):
             if spec.type not in _PASSING:
                 self._last.update(dict.fromkeys(spec.top, number))
 
@@ -156,8 +157,8 @@ class Graph:
 
     def unsupported(self, what):
         """A LayerError to raise."""
-        return LayerError(f"{self.net._source}: layer '{self.spec.name}' ({self.spec.type}): "
-                          f"no ONNX form for {what}")
+        return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' "
+                          f"({self.spec.type}): no ONNX form for {what}")
 
     def __call__(self, operation, *inputs, outputs=1, **attributes):
         """Add an operation on named values, or arrays; returns the name of what it makes."""
@@ -182,16 +183,15 @@ class Graph:
     def scale_behind(self):
         """The Scale layer that is the next to read the current layer's top, of which it has the
         current layer do the work, if it has a scale for each channel of its own; else None."""
-        number, spec = next(((number, spec) for number, spec in enumerate(self.net._param.layer)
-                             if number > self.number and self.spec.top[0] in spec.bottom),
-                            (None, None))
-        if spec is None or spec.type != "Scale" or len(spec.bottom) > 1:
+        step = next((step for step in self.net.program.steps[self.number + 1:]
+                     if self.spec.top[0] in step.spec.bottom), None)
+        if step is None or step.spec.type != "Scale" or len(step.bottom) > 1:
             return None
-        layer = self.net.layers[number]
+        layer = step.layer
         if layer.axis % self.rank() != 1 or len(layer.blobs[0].shape) != 1:
             return None
-        self.number, self._blobs = number, list(spec.top)
-        self._done.add(number)
+        self.number, self._blobs = step.number, list(step.spec.top)
+        self._done.add(step.number)
         return layer
 
     def model(self):

@@ -89,6 +89,11 @@ def read_blobproto(path: str) -> np.ndarray:
         return array
 
 
+def blob_values(blob: caffe_pb2.BlobProto) -> np.ndarray:
+    """The array in a BlobProto message. Raises ValueError where values and shape do not fit."""
+    return _blob_array(memoryview(blob.SerializeToString()))
+
+
 def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Whether shapes agree: equal, or but for the leading ones of the 4 axes of old files.
 

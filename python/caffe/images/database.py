@@ -17,7 +17,8 @@ class Database:
     def __init__(self, path: str):
         self.path = path
         try:
-            self.environment = lmdb.open(os.fsencode(file_name(path)), readonly=True, lock=False, create=False)
+            self.environment = lmdb.open(os.fsencode(file_name(path)), readonly=True, lock=False,
+                                         create=False)
         except lmdb.Error as error:
             raise CaffeError(f"{path}: cannot be read as an LMDB: {error}") from None
 

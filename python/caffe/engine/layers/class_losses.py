@@ -114,6 +114,8 @@ class MultinomialLogisticLoss(OneForEach):
 class HingeLoss(OneForEach):
     """max(0, 1 - x) for the label and max(0, 1 + x) for all others, summed (L1) or squared (L2)."""
 
+    keeps_state = True      # the margins
+
     def losses(self, rows, index):
         sign = torch.ones_like(rows).scatter_(1, index, -1)
         margins = (1 + sign * rows).relu()

@@ -17,6 +17,7 @@ class EuclideanLoss(TensorLayer):
 
     bottoms = (2, 2)
     loss = True
+    keeps_state = True      # the difference
 
     def shapes(self, bottom):
         check_alike(self, bottom)
@@ -36,6 +37,7 @@ class ContrastiveLoss(TensorLayer):
 
     bottoms = (3, 3)
     loss = True
+    keeps_state = True      # the difference and the distance
     no_gradient = (2,)
 
     def shapes(self, bottom):
@@ -81,6 +83,7 @@ class SigmoidCrossEntropyLoss(Normalized):
 
     bottoms = (2, 2)
     no_gradient = (1,)
+    keeps_state = True      # the sigmoid
     default_normalization = LossParameter.BATCH_SIZE
 
     def shapes(self, bottom):

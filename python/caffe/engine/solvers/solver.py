@@ -12,9 +12,9 @@ from ...formats import prototxt
 from ...errors import CaffeError, WeightsError, nearest
 from ...log import logger
 from ...proto import caffe_pb2
-from ..runners import debug
 from ...formats import hdf5, caffemodel as binary
 from . import rates
+from .. import parameters
 from ..net import Net
 from ..precision import laid_out_as
 
@@ -83,7 +83,7 @@ class Solver:
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
-                        for blob, _ in self.net._learnable]
+                        for blob, _ in self.net.program.learnable]
 
     def check(self):
         """Raise CaffeError for parameters that the rule cannot use."""
@@ -145,7 +145,7 @@ class Solver:
         param.CopyFrom(source)
         param.state.MergeFrom(state)
         param.state.phase = phase
-        return Net._from_param(param, name)
+        return Net.from_param(param, name)
 
     def _path(self, name):
         """Paths are the working directory's, as in Caffe, or else the solver prototxt's."""
@@ -172,7 +172,7 @@ class Solver:
             logger.info("Optimization stopped early.")
             return
         if self._every(self.param.display):
-            self._record(self.net._forward(0, len(self.net.layers) - 1))
+            self._record(self.net.run_forward())
             logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss)
         if self._every(self.param.test_interval):
             self._test_all()
@@ -193,11 +193,11 @@ class Solver:
                 return
         for on_start, _ in self._callbacks:
             on_start()
-        self.net._debug = self._displays and self.param.debug_info
+        self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss = 0.0
         for _ in range(self.param.iter_size):
-            loss = loss + self.net._forward(0, len(self.net.layers) - 1)
-            self.net._backward(len(self.net.layers) - 1, 0)
+            loss = loss + self.net.run_forward()
+            self.net.run_backward()
         self._record(loss / self.param.iter_size)
         if self._displays:
             self._display()
@@ -276,7 +276,7 @@ class Solver:
                 self._stopped = True
                 logger.info("Test interrupted.")
                 return
-            loss = loss + net._forward(0, len(net.layers) - 1)
+            loss = loss + net.run_forward()
             for name in net.outputs:
                 sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
         if self.param.test_compute_loss:
@@ -308,29 +308,28 @@ class Solver:
         if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
-        datas = [blob.data_tensor for blob, _ in self.net._learnable] * self.histories
+        datas = [blob.data_tensor for blob, _ in self.net.program.learnable] * self.histories
         self.history = list(map(laid_out_as, self.history, datas))
         self.update_all(rate)
-        self.net._elision.updated()
+        self.net.weights_updated()
         self.iter += 1
 
     def update_all(self, rate):
         """Update every parameter, at a rate that is multiplied by its lr_mult."""
-        for number, (_, spec) in enumerate(self.net._learnable):
+        for number, (_, spec) in enumerate(self.net.program.learnable):
             for data, diff, *history in self._pieces(number):
                 if self.param.iter_size > 1:
                     diff.div_(self.param.iter_size)
                 self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
                 self.update(diff, rate * spec.lr_mult, *history)
-                if self.net._debug:
-                    debug.update(self.net, number)
+                self.net.debug_info.before_update(number)
                 data.sub_(diff)
 
     def _pieces(self, number):
         """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
-        blob, _ = self.net._learnable[number]
-        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net._learnable)]
-        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net._debug:
+        blob, _ = self.net.program.learnable[number]
+        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net.program.learnable)]
+        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net.debug_info.enabled:
             return [whole]
         rows = max(1, PIECE * blob.shape[0] // blob.count)
         return zip(*(array.split(rows) for array in whole))
@@ -344,7 +343,7 @@ class Solver:
         limit = self.param.clip_gradients
         if limit < 0:
             return
-        diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
+        diffs = [blob.diff_tensor for blob, _ in self.net.program.learnable]
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
         scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
         for diff in diffs:
@@ -368,7 +367,7 @@ class Solver:
                                else ("binary proto", binary, ""))
         model, state = (f"{prefix}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
         logger.info("Snapshotting to %s file %s", form, model)
-        self.net._save(files, model, self.param.snapshot_diff)
+        parameters.write_file(self.net.program, files, model, self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s file %s", form, state)
         drops = rates.drops(self.param, max(self.iter - 1, 0))
         files.write_solverstate(
