@@ -9,7 +9,7 @@ class CaffeError(RuntimeError):
     """Base of all errors of the engine. Bytes of names that are not UTF-8 are shown as \\xNN."""
 
     def __init__(self, message=""):
-        super().__init__(printable(message))
+        super().__init__(printable(str(message)))
 
 
 class PrototxtError(CaffeError):

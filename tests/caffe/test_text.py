@@ -105,6 +105,30 @@ def test_errors_are_printable():
         caffe.Net("net.prototxt", os.fsdecode(NAME), caffe.TEST)
 
 
+def test_names_on_the_command_line(capsys):
+    write(NAME + b".prototxt", NET)
+    caffe.Net(os.fsdecode(NAME + b".prototxt"), caffe.TEST).save(os.fsdecode(NAME))
+    given = [os.fsdecode(NAME + b".prototxt"), os.fsdecode(NAME)]
+    for ending in (b".onnx", b".safetensors", b".h5"):
+        assert main(["export", *given, "-o", os.fsdecode(NAME + ending)]) == 0
+        assert os.path.getsize(NAME + ending)
+        assert f"caf\\xe9{ending.decode()}: " in capsys.readouterr().out
+    assert main(["draw_net", given[0], os.fsdecode(NAME + b".dot")]) == 0
+    assert "caf\\xe9.dot" in capsys.readouterr().out
+
+
+def test_names_of_files_in_solvers():
+    write(NAME + b".prototxt", NET, b'layer { name: "loss" type: "Reduction" bottom: "y" top: "l" '
+                                    b'loss_weight: 1 }')
+    write("solver.prototxt", b'net: "' + NAME + b'.prototxt" base_lr: 0.1 lr_policy: "fixed" '
+                             b'snapshot_prefix: "' + NAME + b'" max_iter: 1')
+    solver = caffe.get_solver("solver.prototxt")
+    solver.solve()
+    assert os.path.exists(NAME + b"_iter_1.caffemodel")
+    solver.restore(os.fsdecode(NAME + b"_iter_1.solverstate"))
+    assert solver.iter == 1
+
+
 DATA = {
     "ImageData": b'top: "x" top: "t" image_data_param { source: "%s" batch_size: 1 }',
     "HDF5Data": b'top: "x" top: "t" hdf5_data_param { source: "%s" batch_size: 1 }',

@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+import caffe
+
 from caffe.formats import caffemodel as weights
 from caffe.errors import WeightsError
 from caffe.proto import caffe_pb2
@@ -134,6 +136,30 @@ def test_blobs_without_axes_come_back(net, tmp_path):
         for name, blobs in made.params.items():
             for mine, theirs in zip(blobs, other.params[name]):
                 assert theirs.shape == () and mine.data == theirs.data
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+def test_a_training_with_blobs_without_axes_goes_on(net, tmp_path, form):
+    """Also from a state as the original writes it, whose histories then have no shape."""
+    net(WITHOUT_AXES + 'layer { name: "loss" type: "Reduction" bottom: "y" top: "l" loss_weight: 1 }')
+    solver_file = tmp_path / "solver.prototxt"
+    solver_file.write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" '
+                           f'momentum: 0.9 snapshot_format: {form} snapshot_prefix: "{tmp_path}/s"')
+    first, second = (caffe.get_solver(str(solver_file)) for _ in range(2))
+    for solver in (first, second):
+        solver.net.blobs["x"].data[...] = [[1, -2, 3], [-4, 5, 6]]
+    first.step(2)
+    first.snapshot()
+    if form == "BINARYPROTO":
+        path = tmp_path / "s_iter_2.caffemodel"
+        path.write_bytes(without_shapes(caffe_pb2.NetParameter.FromString(path.read_bytes()))
+                         .SerializeToString())
+    second.restore(f"{tmp_path}/s_iter_2.solverstate" + (".h5" if form == "HDF5" else ""))
+    for solver in (first, second):
+        solver.step(2)
+    for name, blobs in first.net.params.items():
+        for mine, theirs in zip(blobs, second.net.params[name]):
+            np.testing.assert_array_equal(mine.data, theirs.data)
 
 
 def test_opencv_reads_blobs_without_axes(net, tmp_path):

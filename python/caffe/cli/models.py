@@ -49,7 +49,7 @@ def draw_net(args: argparse.Namespace) -> None:
     phase = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}[args.phase]
     draw.draw_net_to_file(prototxt.read_net(args.input), args.output, args.rankdir, phase,
                           args.display_lrm)
-    print(f"Drew the net to {args.output}")
+    print(f"Drew the net to {text.printable(args.output)}")
 
 
 def export(args: argparse.Namespace) -> None:
@@ -67,7 +67,7 @@ def export(args: argparse.Namespace) -> None:
         raise WeightsError(f"{args.output}: --classes and --mean are for a name in .onnx")
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     writers[kind]()
-    print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB")
+    print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 
 def _write_text(path, param):

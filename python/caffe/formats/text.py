@@ -24,7 +24,10 @@ def read_text(path: str | os.PathLike) -> str:
 
 def decode(content: bytes) -> str:
     """The text of bytes that should be UTF-8."""
-    return content.decode("utf-8", "surrogateescape").translate(_TO_PRIVATE)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "surrogateescape").translate(_TO_PRIVATE)
 
 
 def encode(text: str) -> bytes:
