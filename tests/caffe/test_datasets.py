@@ -41,6 +41,9 @@ def test_convert_imageset(images):
     assert [datum.label for _, datum in found] == list(range(10, 15))
     for (_, datum), array in zip(found, images):
         np.testing.assert_array_equal(decode(datum), bgr(array))
+        expected = caffe.proto.caffe_pb2.Datum(channels=3, height=6, width=8, label=datum.label,
+                                               data=bgr(array).tobytes(), encoded=False)
+        assert datum.SerializeToString() == expected.SerializeToString()    # as the original's
 
 
 def test_encoded_records_are_the_files(images, tmp_path):
@@ -48,6 +51,7 @@ def test_encoded_records_are_the_files(images, tmp_path):
     for number, (_, datum) in enumerate(datasets.records("db")):
         assert datum.encoded
         assert datum.data == (tmp_path / "root" / f"an image {number}.png").read_bytes()
+        assert not datum.HasField("channels")       # as in the original's
     datasets.convert_imageset("images.txt", "root/", "smaller", encoded=True, size=(3, 4))
     assert decode(next(datasets.records("smaller"))[1]).shape == (3, 3, 4)
 
@@ -59,7 +63,7 @@ def test_records_are_compressed_anew(images, tmp_path):
         datasets.convert_imageset("images.txt", "root/", f"db {kind}", encoded=True,
                                   encode_type=kind)
         (_, datum), = datasets.records(f"db {kind}")
-        assert (datum.channels, datum.height, datum.width, datum.label) == (3, 6, 8, 7)
+        assert decode(datum).shape == (3, 6, 8) and datum.label == 7
         expected = bgr(images[0]).transpose(1, 2, 0)
         if kind in ("jpg", "JPEG"):
             expected = cv2.imdecode(cv2.imencode(".jpg", expected)[1], cv2.IMREAD_COLOR)

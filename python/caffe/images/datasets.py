@@ -111,10 +111,12 @@ def convert_imageset(listfile: str, rootfolder: str, db_name: str, gray: bool = 
             if check_size and planes.shape != first:
                 raise CaffeError(f"{place}: {path} has the shape {planes.shape}, the first image "
                                  f"{first}")
-            datum = array_to_datum(planes, label)
             if encoded:
-                datum.encoded, datum.data = True, _compressed(
-                    rootfolder + path, planes, encode_type, bool(wanted) or gray)
+                datum = caffe_pb2.Datum(label=label, data=_compressed(
+                    rootfolder + path, planes, encode_type, bool(wanted) or gray))
+            else:
+                datum = array_to_datum(planes, label)
+            datum.encoded = encoded     # the original says so in each record
             write(f"{number:08d}_{path}", datum)
         if not count:
             raise CaffeError(f"{listfile}: none of its {len(entries)} images can be read")
