@@ -63,41 +63,41 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 	@.venv/bin/python benchmarks/bench.py --quick
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
-	@.venv/bin/python data/download.py voc
+	@.venv/bin/python -m segdata.download voc
 
 data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
-	@.venv/bin/python data/download.py nyud
+	@.venv/bin/python -m segdata.download nyud
 
 data-siftflow: .venv/done  ## download SIFT Flow (140 MB), write its splits
-	@.venv/bin/python data/download.py siftflow
+	@.venv/bin/python -m segdata.download siftflow
 
 data-context: .venv/done  ## download PASCAL-Context and PASCAL VOC 2010 (1.4 GB)
-	@.venv/bin/python data/download.py context
+	@.venv/bin/python -m segdata.download context
 
 vgg16: .venv/done  ## download the ILSVRC VGG-16 weights (553 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
 
 $(RELEASED:=-released): .venv/done
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an
 # experiment starts from. DEVICE="--gpu 0" or --cpu.
 $(EXPERIMENTS):
-	@$(PYTHON) data/catalog.py $(NEEDS)
+	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
 	@$(MAKE) --no-print-directory install
 	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
 
 # the classifier, unless a stage is trained that came after it
-BASE = $(if $(wildcard build/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
+BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
