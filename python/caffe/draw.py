@@ -5,6 +5,7 @@ import subprocess
 
 from .errors import CaffeError
 from .formats.atomic import replacing
+from .formats.text import encode
 from .proto import caffe_pb2
 
 # The pictures' colours, as those who know Caffe's drawings expect them.
@@ -35,7 +36,8 @@ def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
     Raises CaffeError where Graphviz's `dot` is missing; the formats "dot" and "raw", the
     graph's text, need none.
     """
-    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
+    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    text = encode(text)
     if ext in ("dot", "raw"):
         return text
     try:

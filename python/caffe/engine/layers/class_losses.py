@@ -94,9 +94,9 @@ class OneForEach(Labelled):
         return [()]
 
     def compute(self, scores, labels):
-        rows = scores.reshape(len(scores), math.prod(scores.shape[1:]))
+        rows = scores.reshape(scores.shape[0], math.prod(scores.shape[1:]))
         index, _ = self.indices(rows, labels)
-        return self.losses(rows, index).sum() / len(rows)
+        return self.losses(rows, index).sum() / rows.shape[0]
 
 
 @register("MultinomialLogisticLoss")
