@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from ..errors import CaffeError, LayerError
 from ..proto import caffe_pb2
-from . import graph
+from . import graph, in_place
 from .blob import Blob
 from .runners.cuda_graphs import Graphs
 from .elision import Elision
@@ -29,8 +29,8 @@ class Built:
             raise LayerError(f"{source}: {error}") from None
         self.name = param.name
         # the blob that the prototxt names, for each branch of a split
-        self._unsplit = {top: spec.bottom[0] for spec in self._param.layer if spec.type == "Split"
-                         for top in spec.top}
+        self._unsplit = {top: spec.bottom[0] for spec in self._param.layer
+                         if spec.type == "Split" and spec.bottom for top in spec.top}
         self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
         self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
         self._origins, self._looked_at = {}, {}     # of splits; of layers that look at values
@@ -62,20 +62,21 @@ class Built:
         bottom = [self.blobs[name] for name in spec.bottom]
         with self._located(spec, bottom):
             layer = create(spec)
-            if isinstance(layer, TensorLayer) and layer.loss and not spec.top:
+            if _is_loss(layer) and not spec.top:
                 spec.top.append(AUTOMATIC)
             top = [self._top_blob(name, spec) for name in spec.top]
             if isinstance(layer, TensorLayer):
                 _check_count(layer, "bottom", len(bottom), layer.bottoms)
                 _check_count(layer, "top", len(top), layer.tops)
             layer.setup(bottom, top)
+            in_place.check(spec, layer)
             layer.reshape(bottom, top)
             self.layers.append(layer)
             self._bottoms.append(bottom)
             self._tops.append(top)
             self._join_origins(layer, bottom, top)
             self._own_params(spec, layer)
-            self._loss_weights.append(_loss_weights(spec, layer))
+            self._loss_weights.append(graph.loss_weights(spec, _is_loss(layer)))
         for name, weight in zip(spec.top, self._loss_weights[number]):
             self.blob_loss_weights[name] = weight
         self._seed_loss(number)
@@ -118,6 +119,7 @@ class Built:
 
     def _plan_backward(self):
         try:
+            graph.check_names(self._param, self.layers)
             plan = graph.plan_backward(self._param, self.layers, self._loss_weights,
                                        self._param.force_backward)
         except LayerError as error:
@@ -125,7 +127,9 @@ class Built:
         self._backward_plan = [(runs, down) for runs, down, _ in plan]
         for layer, (runs, down, params) in zip(self.layers, plan):
             if isinstance(layer, TensorLayer) and runs:
-                layer.propagate_down, layer.param_propagate_down = down, params
+                layer.propagate_down = [wants and i not in layer.no_gradient
+                                        for i, wants in enumerate(down)]
+                layer.param_propagate_down = params
 
     def _seed_loss(self, number):
         """The gradient of the loss by a top with a loss weight is that weight."""
@@ -192,10 +196,5 @@ def _check_count(layer, kind, count, allowed):
         raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
 
 
-def _loss_weights(spec, layer):
-    if spec.loss_weight:
-        if len(spec.loss_weight) != len(spec.top):
-            raise LayerError(f"has {len(spec.top)} tops but {len(spec.loss_weight)} loss_weight")
-        return list(spec.loss_weight)
-    default = 1.0 if getattr(layer, "loss", False) else 0.0
-    return [default if i == 0 else 0.0 for i in range(len(spec.top))]
+def _is_loss(layer):
+    return isinstance(layer, TensorLayer) and layer.loss

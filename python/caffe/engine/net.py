@@ -7,6 +7,7 @@ import numpy as np
 from ..formats import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
+from . import graph
 from .runners import debug
 from .builder import Built
 from .by_number import ByNumber
@@ -191,6 +192,7 @@ class Net(Built, Weights, ByNumber):
             if runs:
                 bottom, top = self._bottoms[number], self._tops[number]
                 with self._located(self._param.layer[number], bottom):
+                    graph.check_gradients(self._param.layer[number], self.layers[number], down)
                     if not self._elision.backward(number, down):
                         self.layers[number].backward(top, down, bottom)
                 if self._debug:

@@ -8,6 +8,7 @@ from ...layer import Layer
 from .. import precision
 from ..blob import Blob
 from ..fillers import fill
+from ..in_place import check_shape
 
 _registry = {}
 
@@ -103,7 +104,9 @@ class TensorLayer(Layer):
     def reshape(self, bottom, top):
         shapes = [blob.shape for blob in bottom]
         if shapes != self._bottom_shapes:
-            for blob, shape in zip(top, self.shapes(shapes)):
+            tops = self.shapes(shapes)
+            check_shape(bottom, top, tops)
+            for blob, shape in zip(top, tops):
                 blob.reshape(*shape)
             self._bottom_shapes = shapes
 

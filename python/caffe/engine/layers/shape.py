@@ -11,7 +11,8 @@ from .base import TensorLayer, register
 
 @register("Crop")
 class Crop(TensorLayer):
-    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone.
+    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone, and may
+    have further axes.
 
     The window begins at `offset`: one for all these axes (default 0), or one for each.
     """
@@ -19,9 +20,9 @@ class Crop(TensorLayer):
     bottoms = (2, 2)
 
     def shapes(self, bottom):
-        shape, reference = bottom
+        shape, reference = bottom[0], bottom[1][:len(bottom[0])]
         if len(shape) != len(reference):
-            raise self.error(f"expected bottoms with the same number of axes, "
+            raise self.error("expected the second bottom to have at least the axes of the first, "
                              f"got {shape} and {reference}")
         start = canonical_axis(self, self.layer_param.crop_param.axis, shape)
         offsets = self._offsets(len(shape) - start)
@@ -39,7 +40,7 @@ class Crop(TensorLayer):
 
     def compute(self, x, reference):
         start = self.layer_param.crop_param.axis % x.dim()
-        sizes = reference.shape[start:]
+        sizes = reference.shape[start:x.dim()]
         window = (slice(offset, offset + size)
                   for offset, size in zip(self._offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
@@ -96,7 +97,7 @@ class Slice(TensorLayer):
             raise self.error(f"expected {count - 1} slice_point for {count} tops, "
                              f"got {len(points)}")
         sizes = [end - begin for begin, end in zip([0, *points], [*points, total])]
-        if any(size < 1 for size in sizes):
+        if min(sizes[:-1]) < 1 or sizes[-1] < 0 or count > total:     # the last may be empty
             raise self.error(f"expected increasing slice_point between 0 and {total}, got {points}")
         return sizes
 
@@ -145,20 +146,19 @@ class Reshape(TensorLayer):
 
 @register("Flatten")
 class Flatten(TensorLayer):
-    """The axes from `axis` to `end_axis` as one."""
+    """The axes from `axis` to `end_axis` as one; an end_axis just before `axis` adds an axis of 1."""
 
     shares = True
 
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.flatten_param
         start, end = (canonical_axis(self, axis, shape) for axis in (p.axis, p.end_axis))
-        if start > end:
+        if start > end + 1:
             raise self.error(f"expected axis up to end_axis, got {p.axis} and {p.end_axis}")
         return [shape[:start] + (math.prod(shape[start:end + 1]),) + shape[end + 1:]]
 
     def compute(self, x):
-        p = self.layer_param.flatten_param
-        return x.flatten(p.axis, p.end_axis)
+        return x.reshape(self.shapes([x.shape])[0])
 
 
 @register("Tile")
