@@ -1,6 +1,7 @@
 """caffe.Layer: the protocol that every layer follows, built in or written in Python."""
 
 from .errors import LayerError
+from .vectors import BlobVec
 
 
 class Layer:
@@ -16,12 +17,14 @@ class Layer:
     blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`
     """
 
+    blobs = ()      # of the class alone; each layer has its own
+
     def __init__(self, layer_param):
         self.layer_param = layer_param
         self.name = layer_param.name
         self.phase = layer_param.phase
         self.param_str = layer_param.python_param.param_str
-        self.blobs = BlobList()
+        self.blobs = BlobVec()
 
     @property
     def type(self):
@@ -41,13 +44,3 @@ class Layer:
     def backward(self, top, propagate_down, bottom):
         """Fill `bottom[i].diff` where `propagate_down[i]`, and add to the diffs of `blobs`."""
         raise LayerError(f"layer '{self.name}' ({type(self).__name__}) defines no backward()")
-
-
-class BlobList(list):
-    """A layer's parameters."""
-
-    def add_blob(self, *shape):
-        """Append a parameter of that shape, filled with zeros, and return it."""
-        from .engine.blob import Blob
-        self.append(Blob(shape))
-        return self[-1]

@@ -329,7 +329,7 @@ layer { name: "one" type: "DummyData" top: "one" loss_weight: 3 dummy_data_param
   shape { dim: 2 } data_filler { value: 1 } } }""")
     for _ in range(3):
         made.blobs["x"].data[...], made.blobs["t"].data[...] = 1, 2
-        loss = made._forward(0, len(made.layers) - 1)
+        loss = made.run_forward()
         assert float(loss) == pytest.approx(made.blobs["loss"].data + 6)
     assert len(replays) == 2
 

@@ -53,7 +53,7 @@ def test(args):
     log(f"Running for {args.iterations} iterations.")
     sums, loss = {}, 0.0
     for i in range(args.iterations):
-        loss += float(net._forward(0, len(net.layers) - 1))
+        loss += float(net.run_forward())
         for name in net.outputs:
             values = net.blobs[name].data
             sums[name] = sums.get(name, 0.0) + values

@@ -1,5 +1,6 @@
 """Net: runs its layers, forward and backward, in whole or in part."""
 
+import numbers
 import os
 
 import numpy as np
@@ -73,7 +74,7 @@ class Net(Built, Weights, ByNumber):
         last = self._index(end) if end is not None else len(self.layers) - 1
         names = self.top_names[end] if end is not None else self.outputs
         self._place(kwargs, self.inputs, "input", "data")
-        self._forward(first, last)
+        self.run_forward(first, last)
         return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
 
     def backward(self, diffs=None, start=None, end=None, **kwargs):
@@ -91,7 +92,7 @@ class Net(Built, Weights, ByNumber):
         first = self._index(end) if end is not None else 0
         names = self.bottom_names[end] if end is not None else self.inputs
         self._place(kwargs, self.outputs, "output", "diff")
-        self._backward(last, first)
+        self.run_backward(last, first)
         return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
 
     def forward_all(self, blobs=None, **kwargs):
@@ -129,12 +130,17 @@ class Net(Built, Weights, ByNumber):
                      if rest < size else part for name, part in batch.items()}
             for results, found in zip(whole, run(batch)):
                 for name, array in found.items():
+                    if not array.ndim:
+                        raise LayerError(f"{self._source}: the blob '{name}' is one number for a "
+                                         "whole batch, not one for each item: call forward() for "
+                                         "each batch, or leave it out of the net")
                     results.setdefault(name, []).extend(array[:rest].copy())
         return tuple({name: np.asarray(items) for name, items in results.items()}
                      for results in whole)
 
-    def _forward(self, first, last):
-        """Run layers first..last; returns the loss, a tensor on the current device."""
+    def run_forward(self, first=0, last=None):
+        """Run layers first..last (default: all); returns the loss, a tensor on the current device."""
+        last = len(self.layers) - 1 if last is None else last
         whole = (first, last) == (0, len(self.layers) - 1) and not self._is_watched
         if whole and self._graphs.wanted:
             return self._graphs.forward()
@@ -178,7 +184,9 @@ class Net(Built, Weights, ByNumber):
                 layer.release(bottom, top)
         self._elision.release()
 
-    def _backward(self, last, first):
+    def run_backward(self, last=None, first=0):
+        """Run the backward passes of layers last..first (default: all)."""
+        last = len(self.layers) - 1 if last is None else last
         if (first, last) == (0, len(self.layers) - 1) and not self._is_watched:
             self._graphs.backward()
         else:
@@ -269,4 +277,9 @@ def _net_arguments(file, args, kwargs):
     if given["phase"] not in (TRAIN, TEST):
         raise CaffeError(f"{file}: a net needs a phase, caffe.TRAIN or caffe.TEST, "
                          f"got {given['phase']!r}")
+    if not isinstance(given["level"], numbers.Integral):
+        raise CaffeError(f"{file}: a level is a whole number, got {given['level']!r}; weights are "
+                         "given by name, weights='...'")
+    if isinstance(given["stages"], str):
+        raise CaffeError(f"{file}: stages is a list, stages=['{given['stages']}'], not a text")
     return (int(given["phase"]), int(given["level"]), *map(given.get, ("stages", "weights")))

@@ -28,6 +28,7 @@ class SGDSolver(Solver):
         """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
         update is left in the history, and copied to the gradient if somebody asks for it."""
         if (self.net._debug or self.param.regularization_type != "L2" or self.param.momentum <= 0
+                or self.param.iter_size < 1
                 or any(history.dtype != torch.float32 for history in self.history)
                 or type(self).update is not SGDSolver.update):
             super().update_all(rate)
