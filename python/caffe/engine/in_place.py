@@ -11,8 +11,8 @@ from ..proto.caffe_pb2 import EltwiseParameter
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "BatchReindex", "Filter", "InnerProduct", "Crop", "LRN", "LSTM", "LSTMUnit",
-               "Pooling", "RNN", "SPP")
+OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN", "LSTM",
+               "LSTMUnit", "Pooling", "RNN", "SPP")
 
 
 def check(spec, layer):

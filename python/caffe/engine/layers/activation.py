@@ -134,8 +134,8 @@ class Dropout(TensorLayer):
 
     def setup(self, bottom, top):
         self.ratio = self.layer_param.dropout_param.dropout_ratio
-        if self.phase == TRAIN and not 0 <= self.ratio < 1:
+        if not 0 <= self.ratio <= 1 or self.ratio == 1 and self.phase == TRAIN:
             raise self.error(f"expected dropout_ratio in [0, 1), got {self.ratio}")
 
     def compute(self, x):
-        return F.dropout(x, self.ratio, training=True) if self.phase == TRAIN else x
+        return F.dropout(x, self.ratio, training=self.phase == TRAIN)

@@ -44,15 +44,14 @@ class ContrastiveLoss(TensorLayer):
         check_legacy_axes(self, *bottom)
         first, second, alike = bottom
         if math.prod(first[2:]) != 1 or math.prod(second[2:]) != 1 \
-                or math.prod(alike[1:]) != 1 or math.prod(alike) < first[0]:
+                or math.prod(alike) != first[0]:
             raise self.error(f"expected bottoms (N, channels), twice, and (N,), got {bottom}")
         return [()]
 
     def compute(self, a, b, alike):
         p = self.layer_param.contrastive_loss_param
         difference = (a - b.reshape(a.shape)).reshape(len(a), math.prod(a.shape[1:]))
-        alike = alike.reshape(-1, 1)[:len(a)]
-        return Contrast.apply(difference, alike.int() != 0, p.margin,
+        return Contrast.apply(difference, alike.reshape(len(a), 1).int() != 0, p.margin,
                               p.legacy_version)
 
 

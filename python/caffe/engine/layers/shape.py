@@ -97,7 +97,7 @@ class Slice(TensorLayer):
             raise self.error(f"expected {count - 1} slice_point for {count} tops, "
                              f"got {len(points)}")
         sizes = [end - begin for begin, end in zip([0, *points], [*points, total])]
-        if min(sizes[:-1]) < 1 or sizes[-1] < 0 or count > total:     # the last may be empty
+        if any(size < 1 for size in sizes):
             raise self.error(f"expected increasing slice_point between 0 and {total}, got {points}")
         return sizes
 
@@ -146,19 +146,20 @@ class Reshape(TensorLayer):
 
 @register("Flatten")
 class Flatten(TensorLayer):
-    """The axes from `axis` to `end_axis` as one; an end_axis just before `axis` adds an axis of 1."""
+    """The axes from `axis` to `end_axis` as one."""
 
     shares = True
 
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.flatten_param
         start, end = (canonical_axis(self, axis, shape) for axis in (p.axis, p.end_axis))
-        if start > end + 1:
+        if start > end:
             raise self.error(f"expected axis up to end_axis, got {p.axis} and {p.end_axis}")
         return [shape[:start] + (math.prod(shape[start:end + 1]),) + shape[end + 1:]]
 
     def compute(self, x):
-        return x.reshape(self.shapes([x.shape])[0])
+        p = self.layer_param.flatten_param
+        return x.flatten(p.axis, p.end_axis)
 
 
 @register("Tile")
