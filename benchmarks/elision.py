@@ -30,7 +30,7 @@ def main():
 def table(net):
     """The rows of each layer, and those of the maps that it computes instead."""
     lines = ["| layer | rows | computed |", "| --- | --- | --- |"]
-    for name, sizes in net._elision.computed().items():
+    for name, sizes in net.elided_layers.items():
         if net.layer_dict[name].type in ("Convolution", "Pooling"):
             height = net.blobs[net.top_names[name][0]].shape[2]
             lines.append(f"| {name} | {height} | {' + '.join(str(rows) for rows, _ in sizes)} |")

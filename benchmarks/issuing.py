@@ -34,9 +34,9 @@ class Nothing:
 
 def main():
     import torch
-    from caffe.engine.runners import cuda_graphs
+    from caffe.engine.runners import recorded
     torch.set_num_threads(1)
-    cuda_graphs.KINDS = {"cpu": Nothing}
+    recorded.KINDS = {"cpu": Nothing}
     SIZES["issuing"] = [(24, 24)]
     with tempfile.TemporaryDirectory() as folder:
         net, step = pycaffe_step("issuing", Path(folder), 1 / 64)

@@ -1,5 +1,7 @@
 """caffe.Layer: the protocol that every layer follows, built in or written in Python."""
 
+import copy
+
 from .errors import LayerError
 from .vectors import BlobVec
 
@@ -14,22 +16,35 @@ class Layer:
     layer_param : the LayerParameter of the prototxt
     param_str : str, a Python layer's own parameters; data, never evaluated by the engine
     phase : caffe.TRAIN or caffe.TEST
-    blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`
+    blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`; cannot be set
     """
-
-    blobs = ()      # of the class alone; each layer has its own
 
     def __init__(self, layer_param):
         self.layer_param = layer_param
         self.name = layer_param.name
         self.phase = layer_param.phase
         self.param_str = layer_param.python_param.param_str
-        self.blobs = BlobVec()
+        # Python layers may use any other name for their own purposes, so that what the engine
+        # needs of every layer is kept under names that no subclass can have by chance.
+        self.__type = layer_param.type
+        self.__blobs = BlobVec()
 
     @property
-    def type(self):
+    def type(self) -> str:
         """The layer's type in the prototxt, e.g. 'Convolution'."""
-        return self.layer_param.type
+        return self.__type
+
+    @property
+    def blobs(self) -> BlobVec:
+        """The layer's parameters."""
+        return self.__blobs
+
+    def copy_without_blobs(self) -> "Layer":
+        """A shallow copy of the layer, whose list of parameters is its own, and empty; it takes
+        anything."""
+        other = copy.copy(self)
+        other.__blobs = []
+        return other
 
     def setup(self, bottom, top):
         """Called once, before the first reshape: check parameters, create `blobs`."""

@@ -38,7 +38,8 @@ def far(tensors, form):
 def repeat(layer, inputs, weights, form):
     """Run a copy of `layer` forward and backward."""
     layer._inputs, layer.weights = far(inputs, form), far(weights, form)
-    layer.blobs = [SimpleNamespace(data_tensor=weight.detach()) for weight in layer.weights]
+    layer.blobs[:] = [SimpleNamespace(data_tensor=weight.detach(), data_to_read=weight.detach(),
+                                      shape=tuple(weight.shape)) for weight in layer.weights]
     kept = {name: value for name, value in vars(layer).items() if torch.is_tensor(value)}
     vars(layer).update(zip(kept, far(kept.values(), form)))
     leaves = [leaf for leaf in layer._inputs + layer.weights if leaf.requires_grad]
@@ -58,5 +59,5 @@ def afar(monkeypatch):
         forward(self, bottom, top)
         if self.recordable and all(leaf.device.type == "cpu" for leaf in self._inputs):
             for form in FORMATS:
-                repeat(copy.copy(before), self._inputs, self.weights, form)
+                repeat(before.copy_without_blobs(), self._inputs, self.weights, form)
     monkeypatch.setattr(base.TensorLayer, "forward", twice)

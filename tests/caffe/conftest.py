@@ -5,7 +5,7 @@ import torch
 
 import caffe
 from caffe import context
-from caffe.engine import blob
+from caffe.engine import memory
 
 
 @pytest.fixture
@@ -30,6 +30,6 @@ def far(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
     monkeypatch.setattr(torch, "_fused_sgd_", lambda *args, **kwargs: None)     # has no such form
-    for module in (context, blob):
+    for module in (context, memory):
         monkeypatch.setattr(module, "device", lambda: torch.device("meta"))
     return pinned

@@ -120,7 +120,7 @@ def test_what_was_written_in_cpu_mode_is_sent_anew(far, monkeypatch):
     blob.data[...] = 1
     blob.data_to_read
     with monkeypatch.context() as patch:
-        patch.setattr("caffe.engine.blob.device", lambda: torch.device("cpu"))
+        patch.setattr("caffe.engine.memory.device", lambda: torch.device("cpu"))
         blob.data_tensor.add_(1)
     blob.data_to_read
     assert far[-1].tolist() == [2, 2]

@@ -16,7 +16,7 @@ import torch
 
 import caffe
 import nets
-from caffe.engine.runners import cuda_graphs
+from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.loss import SoftmaxWithLoss
@@ -57,12 +57,12 @@ def where(request):
 def replays(where, monkeypatch):
     """Passes are recorded; a list with an entry for each replay."""
     if where == "tape":
-        monkeypatch.setattr(cuda_graphs, "KINDS", {"cpu": Tape})
+        monkeypatch.setattr(recorded, "KINDS", {"cpu": Tape})
         monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
     else:
         caffe.set_precision("fp32")
         caffe.set_mode_gpu()
-    kind, found = next(iter(cuda_graphs.KINDS.values())), []
+    kind, found = next(iter(recorded.KINDS.values())), []
     replay = kind.replay
     monkeypatch.setattr(kind, "replay", lambda self: (found.append(kind), replay(self)))
     yield found
@@ -161,7 +161,7 @@ def test_training_over_various_sizes(solver, replays, check, where, lines):
     recorded, plain = both
     passes = 8 * recorded.param.iter_size
     assert len(replays) == 2 * (passes - 3)     # all but the first of each of three sizes
-    assert recorded.net._elision.computed() and plain.net._elision.computed()
+    assert recorded.net.elided_layers and plain.net.elided_layers
     if where == "tape":
         assert recorded.smoothed_loss == plain.smoothed_loss
         check(recorded.net, plain.net)
@@ -302,12 +302,12 @@ def test_backward_again_after_values_were_written(net, replays, check):
         for each in both:
             each.forward(x=np.full((1, 1, 12, 12), number))
             each.backward()
-    assert both[0]._elision.computed() and len(replays) == 4
+    assert both[0].elided_layers and len(replays) == 4
     for each in both:
         each.blobs["a"].data[...] = 1
         each.backward()
         each.backward()
-        assert not each._elision.computed()
+        assert not each.elided_layers
     check(*both)
 
 
@@ -320,7 +320,7 @@ layer { name: "loss\""""), phase=caffe.TRAIN)
         made.forward()
         made.backward()
         made.blobs["b"].data
-    assert made._elision.computed() and len(replays) == 6
+    assert made.elided_layers and len(replays) == 6
 
 
 def test_a_loss_that_data_have(net, replays):
@@ -368,8 +368,8 @@ def test_labels_on_the_device_are_looked_at_before_a_pass_is_recorded(net, repla
     made, found, check = net(CHAIN.replace(
         'type: "Input" top: "t" input_param { shape { dim: 2 } }',
         'type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 } data_filler { value: 1 } }')
-    ), [], SoftmaxWithLoss.check
-    monkeypatch.setattr(SoftmaxWithLoss, "check",
+    ), [], SoftmaxWithLoss.validate
+    monkeypatch.setattr(SoftmaxWithLoss, "validate",
                         lambda self, bottom: (found.append(bottom), check(self, bottom)))
     for number in range(3):
         made.forward(x=np.full((2, 3), number))
@@ -406,7 +406,7 @@ layer { name: "loss" type: "HingeLoss" bottom: "y" bottom: "t" top: "loss" }""")
 def test_labels_are_looked_at_once_in_a_pass(net, replays, monkeypatch):
     """Not while it is recorded: those that a GPU made would be waited for."""
     made, looks = net(CHAIN), []
-    monkeypatch.setattr(made.layer_dict["loss"], "check", looks.append)
+    monkeypatch.setattr(made.layer_dict["loss"], "validate", looks.append)
     for _ in range(3):
         made.forward(x=np.ones((2, 3)), t=[0, 3])
     assert len(looks) == 3 and len(replays) == 2
@@ -497,7 +497,7 @@ def test_layers_of_others_say_whether_they_can_be_recorded(net, replays, monkeyp
 
 
 def test_without_room_passes_run_as_they_are(net, replays, monkeypatch):
-    kind = next(iter(cuda_graphs.KINDS.values()))
+    kind = next(iter(recorded.KINDS.values()))
     monkeypatch.setattr(kind, "has_room", lambda _: False)
     made = net(CHAIN)
     losses = [made.forward(x=np.ones((2, 3)), t=[0, 3])["loss"].item() for _ in range(3)]
@@ -513,6 +513,33 @@ def test_a_net_with_recorded_passes_goes_when_nobody_holds_it(net, replays):
     assert [reference() for reference in found] == [None, None]
 
 
+@pytest.mark.parametrize("kind", ["forward", "backward"])
+def test_a_replay_that_differs_from_the_pass_turns_graphs_off(net, replays, check, caplog,
+                                                              monkeypatch, kind):
+    """Say the recording of one kind of pass multiplies whatever it leaves."""
+    monkeypatch.setattr(logging.getLogger("caffe"), "propagate", True)
+    made, plain = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    replay = recording.Recording.replay
+
+    def spoilt(self):
+        loss = replay(self)
+        for tensor in self.made.values():
+            if (kind == "backward") == (tensor.shape == (4, 3)):
+                tensor.mul_(3)
+        return loss
+    monkeypatch.setattr(recording.Recording, "replay", spoilt)
+    for number in range(4):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.forward(x=np.full((2, 3), number), t=[1, number % 4])
+            each.backward()
+        check(made, plain)
+    assert len(replays) == (1 if kind == "forward" else 2)
+    assert "without CUDA graphs: a replay differed from the pass itself" in caplog.text
+
+
 @pytest.mark.parametrize("precision, phase, searched", [
     ("tf32", caffe.TRAIN, [True, True, False]), ("tf32", caffe.TEST, [False] * 3),
     ("fp32", caffe.TRAIN, [False] * 3)])
@@ -522,7 +549,7 @@ def test_cudnn_searches_for_the_first_sizes_of_a_net_that_learns(net, replays, m
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" loss_weight: 1
   convolution_param { num_output: 1 kernel_size: 2 } }""", phase=phase), [], Convolution.compute
-    monkeypatch.setattr(cuda_graphs, "SEARCHES", 2)
+    monkeypatch.setattr(recorded, "SEARCHES", 2)
 
     def look(self, x):
         found.append((tuple(x.shape[2:]), torch.backends.cudnn.benchmark))
@@ -533,8 +560,9 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" loss_weight: 1
         made.blobs["x"].reshape(1, 1, side, side)
         made.forward()
         made.backward()
+    # each of the last two is recorded, and held against the pass as it is
     assert found == [((side, side), wanted) for side, wanted in
-                     zip((4, 5, 6, 4, 5), [*searched, False, False])]
+                     zip((4, 5, 6, 4, 4, 5, 5), [*searched, *[False] * 4])]
     assert not torch.backends.cudnn.benchmark
 
 

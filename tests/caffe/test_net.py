@@ -291,7 +291,8 @@ def test_gradients_in_place_while_a_view_is_held(net):
     view = built.blobs["p"].data
     built.forward(x=X)
     np.testing.assert_array_equal(view, X ** 2)
-    np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X, rtol=1e-6)
+    # 2 x, of the value that is there by then, as in the original
+    np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X ** 2, rtol=1e-6)
 
 
 def test_what_others_read_is_not_written_in_place(net):
@@ -300,16 +301,30 @@ def test_what_others_read_is_not_written_in_place(net):
         net(INPUT + layer("p", "Power", "x", "p") + layer("r", "ReLU", "x", "x"))
 
 
-def test_backward_after_a_reshape_needs_a_forward(net):
+def test_after_a_reshape_layers_that_keep_state_need_a_forward_pass(net):
+    built = net("force_backward: true " + CHAIN
+                + layer("kept", "Eltwise", "b b", "c", "eltwise_param { operation: MAX }"))
+    built.forward()
+    built.blobs["x"].reshape(5, 3)
+    built.reshape()
+    with pytest.raises(LayerError, match=r"'kept' \(Eltwise\), bottoms 'b' \(5, 2\).*: a bottom was "
+                                         r"reshaped after the forward pass.*\(2, 2\)"):
+        built.backward(c=np.ones((5, 2)))
+    built.forward()
+    assert built.backward(c=np.ones((5, 2)))["x"].shape == (5, 3)
+
+
+def test_after_a_reshape_other_layers_take_what_is_there(net):
     built = net("force_backward: true " + CHAIN)
     built.forward()
     built.blobs["x"].reshape(5, 3)
     built.reshape()
-    with pytest.raises(LayerError, match=r"'b' \(InnerProduct\), bottoms 'a' \(5, 4\): a bottom "
-                                         r"was reshaped from \(2, 4\) after the forward pass"):
-        built.backward(b=np.ones((5, 2)))
-    built.forward()
-    assert built.backward(b=np.ones((5, 2)))["x"].shape == (5, 3)
+    built.blobs["x"].data[...] = built.blobs["a"].data[...] = 1
+    a, b = built.params["a"], built.params["b"]
+    dx = built.backward(b=np.ones((5, 2)))["x"]
+    np.testing.assert_allclose(dx, np.ones((5, 2)) @ b[0].data @ a[0].data, rtol=1e-5)
+    np.testing.assert_allclose(a[0].diff, (np.ones((5, 2)) @ b[0].data).T @ np.ones((5, 3)),
+                               rtol=1e-5)
 
 
 def test_backward_takes_what_a_blob_holds_by_then(net):
@@ -441,8 +456,8 @@ def test_parameters_of_one_name_have_one_multiplier(net):
     def built(first, second):
         return net(INPUT + fc("a", "x", 3, f'param {{ name: "w" {first} }}')
                    + fc("b", "a", 3, f'param {{ name: "w" {second} }}'))
-    assert built("", "lr_mult: 5")._learnable[0][1].lr_mult == 5
-    assert built("lr_mult: 5", "")._learnable[0][1].lr_mult == 5
+    assert built("", "lr_mult: 5").program.learnable[0][1].lr_mult == 5
+    assert built("lr_mult: 5", "").program.learnable[0][1].lr_mult == 5
     with pytest.raises(LayerError, match="'b'.*'w' lr_mult 5, its layer 'a' gives 2"):
         built("lr_mult: 2", "lr_mult: 5")
 

@@ -496,7 +496,7 @@ def test_momentum_goes_on_in_what_no_longer_learns(fit):
     """As in Caffe: a rate of 0 adds nothing to the history, which still moves the weights."""
     solver = fit()
     solver.step(1)
-    _, spec = solver.net._learnable[0]
+    _, spec = solver.net.program.learnable[0]
     spec.lr_mult = 0
     history, before = solver.history[0].numpy().copy(), solver.net.params["fit"][0].data.copy()
     solver.step(1)

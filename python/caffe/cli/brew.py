@@ -80,18 +80,19 @@ def time(args):
     total.start()
     for i in range(args.iterations):
         before = sum(map(sum, spent.values()))
-        for kind, numbers in (("forward", range(len(net.layers))),
-                              ("backward", reversed(range(len(net.layers))))):
+        for kind, run, numbers in (
+                ("forward", net.run_forward, range(len(net.layers))),
+                ("backward", net.run_backward, reversed(range(len(net.layers))))):
             for number in numbers:
                 timer.start()
-                getattr(net, f"_{kind}")(number, number)
+                run(number, number)
                 timer.stop()
                 spent[kind][number] += timer.ms
         passed = sum(map(sum, spent.values())) - before
         log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
     total.stop()
     log("Average time per layer: ")
-    for number, name in enumerate(net._layer_names):
+    for number, name in enumerate(step.name for step in net.program.steps):
         for kind, times in spent.items():
             log(f"{name:>10}\t{kind}: {times[number] / args.iterations:g} ms.")
     forward, backward = (sum(times) / args.iterations for times in spent.values())

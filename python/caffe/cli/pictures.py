@@ -1,6 +1,6 @@
 """Tools for databases of pictures and of what nets make of them."""
 
-from ..errors import CaffeError
+from ..errors import CaffeError, LayerError
 from ..log import log
 from .flags import boolean, file, flag, names, use_device
 
@@ -34,7 +34,8 @@ def extract_features(args):
     use_device(str(args.device_id) if args.mode == "GPU" else "")
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     for name in blobs:
-        net._blob(name)
+        if name not in net.blobs:
+            raise LayerError(f"{args.model}: no blob '{name}' in the net")
     with datasets.writing_features(outputs) as writers:
         for _ in range(args.num_mini_batches):
             net.forward()

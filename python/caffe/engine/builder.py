@@ -1,98 +1,96 @@
-"""Building: from a NetParameter to layers that run, with their blobs and parameters."""
+"""NetBuilder: from a NetParameter to the Program of a net."""
+
+from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager
 
-from ..errors import CaffeError, LayerError
+from ..errors import LayerError
+from ..formats.caffemodel import blob_values, same_shape
+from ..layer import Layer
 from ..proto import caffe_pb2
 from . import graph, in_place
 from .blob import Blob
-from .runners.cuda_graphs import Graphs
-from .elision import Elision
 from .layers import TensorLayer, create
 from .layers.shape import Split
+from .program import AUTOMATIC, Program, Step, locating_errors
 
-AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
 
+class NetBuilder:
+    """Makes the layers of a NetParameter whose state is set, and joins them.
 
-class Built:
-    """The layers of a net in the order of the prototxt, joined by their blobs and parameters."""
+    `source` names the file in errors. Raises LayerError naming file, layer and blobs.
+    """
 
-    def _build(self, param, source):
+    def __init__(self, param: caffe_pb2.NetParameter, source: str):
         self._source = source
-        self._debug = param.debug_info
-        self._callbacks = {kind: [] for kind in
-                           ("before_forward", "after_forward", "before_backward", "after_backward")}
+        self._phase = param.state.phase
         try:
             self._param = graph.insert_splits(graph.filter_layers(param))
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
-        self.name = param.name
-        # the blob that the prototxt names, for each branch of a split
-        self._unsplit = {top: spec.bottom[0] for spec in self._param.layer
-                         if spec.type == "Split" and spec.bottom for top in spec.top}
-        self.blobs, self.blob_loss_weights = OrderedDict(), OrderedDict()
-        self.layers, self._bottoms, self._tops, self._loss_weights = [], [], [], []
-        self._origins, self._looked_at = {}, {}     # of splits; of layers that look at values
-        self._owners = {}
-        self._learnable, self._borrowed = [], set()     # parameters, and those that others own
-        unread = set()
+        self._unsplit_names = {top: spec.bottom[0] for spec in self._param.layer
+                               if spec.type == "Split" and spec.bottom for top in spec.top}
+        self._blobs, self._blob_loss_weights = OrderedDict(), OrderedDict()
+        self._parts = []            # (layer, bottom, top, loss weights, validated bottoms)
+        self._before_split = {}     # the blob before the split, for each blob behind one
+        self._owners = {}           # of shared parameters, by name: (blob, ParamSpec, layer name)
+        self._learnable, self._borrowed = [], set()
+
+    def program(self) -> Program:
+        """The Program. A builder makes one."""
         for spec in self._param.layer:
             if not spec.HasField("phase"):
-                spec.phase = param.state.phase
+                spec.phase = self._phase
             self._add_layer(spec)
-            unread.difference_update(spec.bottom)
-            unread.update(set(spec.top) - {AUTOMATIC})
-        self.outputs = sorted(unread)       # as the original's set has them
-        self.inputs = [top for spec in self._param.layer if spec.type == "Input"
-                       for top in spec.top]
-        names = [spec.name for spec in self._param.layer]
-        self._layer_names = names
-        self.layer_dict = OrderedDict(zip(names, self.layers))
-        self.params = OrderedDict((name, layer.blobs) for name, layer in zip(names, self.layers)
-                                  if layer.blobs)
-        self.top_names = OrderedDict((s.name, list(s.top)) for s in self._param.layer)
-        self.bottom_names = OrderedDict((s.name, list(s.bottom)) for s in self._param.layer)
-        self._plan_backward()
-        self.elide_padding, self._elision = True, Elision(self)
-        self.cuda_graphs, self._graphs = True, Graphs(self)
+        plan = self._plan_backward()
+        steps = []
+        for number, (spec, part, (runs, down, params)) in enumerate(
+                zip(self._param.layer, self._parts, plan)):
+            layer, bottom, top, weights, validated = part
+            if isinstance(layer, TensorLayer) and runs:
+                layer.propagate_down = graph.possible_gradients(layer, down)
+                layer.param_propagate_down = params
+            steps.append(Step(number, spec, layer, bottom, top, weights, runs, tuple(down),
+                              validated))
+        return Program(self._source, self._param, tuple(steps), self._blobs,
+                       self._blob_loss_weights, self._unsplit_names, tuple(self._learnable),
+                       frozenset(self._borrowed))
 
     def _add_layer(self, spec):
-        number = len(self.layers)
-        bottom = [self.blobs[name] for name in spec.bottom]
-        with self._located(spec, bottom):
+        bottom = tuple(self._blobs[name] for name in spec.bottom)
+        with locating_errors(self._source, spec, bottom, self._unsplit_names):
             layer = create(spec)
-            if _is_loss(layer) and not spec.top:
+            built_in = isinstance(layer, TensorLayer)
+            if built_in and layer.loss and not spec.top:
                 spec.top.append(AUTOMATIC)
-            top = [self._top_blob(name, spec) for name in spec.top]
-            if isinstance(layer, TensorLayer):
+            top = tuple(self._top_blob(name, spec) for name in spec.top)
+            if built_in:
                 _check_count(layer, "bottom", len(bottom), layer.bottoms)
                 _check_count(layer, "top", len(top), layer.tops)
             layer.setup(bottom, top)
             in_place.check(spec, layer)
+            _take_weights_of_prototxt(layer, spec)
             layer.reshape(bottom, top)
-            self.layers.append(layer)
-            self._bottoms.append(bottom)
-            self._tops.append(top)
-            self._join_origins(layer, bottom, top)
             self._own_params(spec, layer)
-            self._loss_weights.append(graph.loss_weights(spec, _is_loss(layer)))
-        for name, weight in zip(spec.top, self._loss_weights[number]):
-            self.blob_loss_weights[name] = weight
-        self._seed_loss(number)
+            weights = graph.loss_weights(spec, built_in and layer.loss)
+        self._parts.append((layer, bottom, top, weights, self._validated(layer, bottom, top)))
+        for name, blob, weight in zip(spec.top, top, weights):
+            self._blob_loss_weights[name] = weight
+            if weight:      # the gradient of the loss by that top; read again in every pass
+                blob.diff_tensor.fill_(weight)
 
     def _top_blob(self, name, spec):
         if name not in spec.bottom:
-            self.blobs[name] = Blob()
-        return self.blobs[name]
+            self._blobs[name] = Blob()
+        return self._blobs[name]
 
-    def _join_origins(self, layer, bottom, top):
-        """Have a layer look at the blob behind a split, whose values may still be on the host."""
-        origins = [self._origins.get(blob, blob) for blob in bottom]
+    def _validated(self, layer, bottom, top):
+        """The bottoms that a layer validates, as they were before a split."""
+        before = [self._before_split.get(blob, blob) for blob in bottom]
         if isinstance(layer, Split):
-            self._origins.update(dict.fromkeys(top, origins[0]))
-        elif isinstance(layer, TensorLayer) and layer.looks_at is not None:
-            self._looked_at[len(self.layers) - 1] = origins
+            self._before_split.update(dict.fromkeys(top, before[0]))
+        validates = isinstance(layer, TensorLayer) and layer.validated_bottom is not None
+        return tuple(before) if validates else ()
 
     def _own_params(self, spec, layer):
         """Join parameters of equal name, and list those that a solver updates."""
@@ -119,62 +117,35 @@ class Built:
 
     def _plan_backward(self):
         try:
-            graph.check_names(self._param, self.layers)
-            plan = graph.plan_backward(self._param, self.layers, self._loss_weights,
+            graph.check_names(self._param, [part[0] for part in self._parts])
+            return graph.plan_backward(self._param, [part[0] for part in self._parts],
+                                       [part[3] for part in self._parts],
                                        self._param.force_backward)
         except LayerError as error:
             raise LayerError(f"{self._source}: {error}") from None
-        self._backward_plan = [(runs, down) for runs, down, _ in plan]
-        for layer, (runs, down, params) in zip(self.layers, plan):
-            if isinstance(layer, TensorLayer) and runs:
-                layer.propagate_down = [wants and i not in layer.no_gradient
-                                        for i, wants in enumerate(down)]
-                layer.param_propagate_down = params
 
-    def _seed_loss(self, number):
-        """The gradient of the loss by a top with a loss weight is that weight."""
-        for blob, weight in zip(self._tops[number], self._loss_weights[number]):
-            if weight:
-                blob.diff_tensor.fill_(weight)
 
-    @contextmanager
-    def _located(self, spec, bottom):
-        """Add file, layer and bottoms to what a layer complains about.
+def _take_weights_of_prototxt(layer: Layer, spec):
+    """Give a layer the parameters that stand in its prototxt entry as `blobs { ... }`.
 
-        A Python layer's own exceptions pass as they are.
-        """
-        kinds = CaffeError if spec.type == "Python" else (RuntimeError, ValueError, IndexError)
-        try:
-            yield
-        except kinds as error:
-            names = [self._unsplit.get(name, name) for name in spec.bottom]
-            blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
-            place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
-            raise LayerError(f"{self._source}: {place}: {error}") from error
-
-    def reshape(self):
-        """Give all blobs the shapes that follow from those of the inputs."""
-        self._reshape(range(len(self.layers)))
-
-    def _reshape(self, numbers):
-        for number in numbers:
-            with self._located(self._param.layer[number], self._bottoms[number]):
-                self.layers[number].reshape(self._bottoms[number], self._tops[number])
-
-    def clear_param_diffs(self):
-        """Set the gradients of all parameters to zero."""
-        for blob, _ in self._learnable:
-            blob.clear_diff()
-
-    def _index(self, layer):
-        if layer not in self.layer_dict:
-            raise LayerError(f"{self._source}: no layer '{layer}' in the net")
-        return self._layer_names.index(layer)
-
-    def _blob(self, name):
-        if name not in self.blobs:
-            raise LayerError(f"{self._source}: no blob '{name}' in the net")
-        return self.blobs[name]
+    They replace the fillers' values, and have to be as many, of the same shapes. A layer that
+    makes no parameters of its own gets them as they are, as in the original.
+    """
+    given = [blob_values(blob) for blob in spec.blobs]
+    del spec.blobs[:]
+    if not given:
+        return
+    if not layer.blobs:
+        for array in given:
+            layer.blobs.add_blob(*array.shape)
+    if len(given) != len(layer.blobs):
+        raise LayerError(f"has {len(layer.blobs)} parameters, but {len(given)} blobs in the "
+                         "prototxt")
+    for i, (blob, array) in enumerate(zip(layer.blobs, given)):
+        if not same_shape(array.shape, blob.shape):
+            raise LayerError(f"parameter {i} has the shape {blob.shape}, but {array.shape} in the "
+                             "prototxt's blobs")
+        blob.data[...] = array.reshape(blob.shape)
 
 
 def _merge_multipliers(param, owner, owner_name):
@@ -194,7 +165,3 @@ def _check_count(layer, kind, count, allowed):
     if count < low or (high is not None and count > high):
         wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
         raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
-
-
-def _is_loss(layer):
-    return isinstance(layer, TensorLayer) and layer.loss

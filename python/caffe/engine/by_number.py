@@ -22,6 +22,10 @@ class ByNumber:
         return list(self.blobs)
 
     @property
+    def _layer_names(self):
+        return [step.name for step in self.program.steps]
+
+    @property
     def _inputs(self):
         return self._numbers(self.inputs)
 
@@ -30,10 +34,10 @@ class ByNumber:
         return self._numbers(self.outputs)
 
     def _top_ids(self, number):
-        return self._numbers(self._param.layer[number].top)
+        return self._numbers(self.program.steps[number].spec.top)
 
     def _bottom_ids(self, number):
-        return self._numbers(self._param.layer[number].bottom)
+        return self._numbers(self.program.steps[number].spec.bottom)
 
     def _numbers(self, names):
         """The numbers of the blobs of these names."""

@@ -195,6 +195,11 @@ def check_gradients(spec, layer, down):
                          "is asked for; propagate_down: false for that bottom stops it there")
 
 
+def possible_gradients(layer, down):
+    """Of the bottoms to which a gradient is asked for, those to which the layer can give one."""
+    return [wants and i not in _without_gradient(layer) for i, wants in enumerate(down)]
+
+
 def _without_gradient(layer):
     """The indices of the bottoms to which a layer gives no gradient. A user's may have anything."""
     return layer.no_gradient if isinstance(layer, TensorLayer) else ()

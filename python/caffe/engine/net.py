@@ -1,22 +1,28 @@
-"""Net: runs its layers, forward and backward, in whole or in part."""
+"""Net: runs its layers, forward and backward, in whole or in part (pycaffe's `caffe.Net`)."""
+
+from __future__ import annotations
 
 import numbers
 import os
+from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
+import torch
 
-from ..formats import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
-from . import graph
-from .runners import debug
-from .builder import Built
+from ..formats import caffemodel, hdf5, prototxt
+from . import parameters
+from .builder import NetBuilder
 from .by_number import ByNumber
-from .layers import TensorLayer
-from .parameters import Weights
+from .runners.debug_info import DebugInfo
+from .runners.eliding import ElidingRunner
+from .runners.plain import Callbacks, Observers
+from .runners.recorded import RecordedRunner
 
 
-class Net(Built, Weights, ByNumber):
+class Net(ByNumber):
     """A net read from a prototxt: pycaffe's `caffe.Net`.
 
     Net(file, phase, level=0, stages=None, weights=None) or Net(file, weights, phase).
@@ -36,8 +42,8 @@ class Net(Built, Weights, ByNumber):
     inputs, outputs : names of the blobs of Input layers, and of those that nothing reads
     top_names, bottom_names : OrderedDict of blob names by layer name
     blob_loss_weights : OrderedDict of the loss weight of each blob
-    elide_padding : whether rows that a wide padding makes all alike are computed once (True)
-    cuda_graphs : whether passes over all layers are recorded on a GPU, and replayed (True)
+    program : the Program, what the net runs
+    debug_info : DebugInfo, which writes the means of all blobs to the log if it is `enabled`
 
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
@@ -52,11 +58,28 @@ class Net(Built, Weights, ByNumber):
             self.copy_from(weights)
 
     @classmethod
-    def _from_param(cls, param, source):
+    def from_param(cls, param, source: str) -> Net:
         """A net from a NetParameter whose state is set; `source` names it in errors."""
         net = cls.__new__(cls)
         net._build(param, source)
         return net
+
+    def _build(self, param, source):
+        self.program = program = NetBuilder(param, source).program()
+        steps = program.steps
+        self.name = param.name
+        self.layers = [step.layer for step in steps]
+        self.layer_dict = OrderedDict((step.name, step.layer) for step in steps)
+        self.blobs, self.blob_loss_weights = program.blobs, program.loss_weights
+        self.params = OrderedDict(parameters.by_layer(program))
+        self.top_names = OrderedDict((step.name, list(step.spec.top)) for step in steps)
+        self.bottom_names = OrderedDict((step.name, list(step.spec.bottom)) for step in steps)
+        self.inputs = [top for step in steps if step.spec.type == "Input" for top in step.spec.top]
+        self.outputs = program.outputs
+        self.debug_info, self._callbacks = DebugInfo(program, param.debug_info), Callbacks()
+        self._observer = Observers([self.debug_info, self._callbacks])
+        self._eliding = ElidingRunner(program)
+        self._runner = RecordedRunner(program, self._eliding)
 
     # running
 
@@ -118,7 +141,7 @@ class Net(Built, Weights, ByNumber):
         """What `run` returns for each batch of `arrays`, two dicts, put together."""
         counts = {name: len(array) for name, array in arrays.items()}
         if not self.inputs or len(set(counts.values())) != 1:
-            raise LayerError(f"{self._source}: expected as many items for each of the inputs "
+            raise LayerError(f"{self.program.source}: expected as many items for each of the inputs "
                              f"{self.inputs}, got {counts}")
         count, = set(counts.values())
         size = self.blobs[next(iter(self.inputs))].shape[0]
@@ -131,110 +154,109 @@ class Net(Built, Weights, ByNumber):
             for results, found in zip(whole, run(batch)):
                 for name, array in found.items():
                     if not array.ndim:
-                        raise LayerError(f"{self._source}: the blob '{name}' is one number for a "
+                        raise LayerError(f"{self.program.source}: the blob '{name}' is one number for a "
                                          "whole batch, not one for each item: call forward() for "
                                          "each batch, or leave it out of the net")
                     results.setdefault(name, []).extend(array[:rest].copy())
         return tuple({name: np.asarray(items) for name, items in results.items()}
                      for results in whole)
 
-    def run_forward(self, first=0, last=None):
-        """Run layers first..last (default: all); returns the loss, a tensor on the current device."""
+    def run_forward(self, first: int = 0, last: int | None = None) -> torch.Tensor | float:
+        """Run the layers with the numbers first..last (default: all); returns the loss, a tensor
+        on the current device, or 0.0 where none of them counts towards it."""
+        numbers = range(first, (len(self.layers) - 1 if last is None else last) + 1)
+        # observers may look at what the last pass has left
+        release = len(numbers) == len(self.layers) and not self._observer.watches
+        return self._runner.forward(numbers, self._observer, release)
+
+    def run_backward(self, last: int | None = None, first: int = 0) -> None:
+        """Run the backward passes of the layers with the numbers last..first (default: all)."""
         last = len(self.layers) - 1 if last is None else last
-        whole = (first, last) == (0, len(self.layers) - 1) and not self._is_watched
-        if whole and self._graphs.wanted:
-            return self._graphs.forward()
-        return self._run(range(first, last + 1), release=whole)
+        self._runner.backward(range(last, first - 1, -1), self._observer)
 
-    def _run(self, numbers, release=False, check=True):
-        """Run the layers with these numbers, in order, and return their loss; with `release` the
-        last pass goes before, but callbacks, and data layers, which may fail, still see it.
-        Without `check`, values that layers look at are known to be right."""
-        self._graphs.leave()
-        loss = 0.0
-        elide = self.elide_padding and not self._is_watched and self._elision.covers(numbers)
-        for number in numbers:
-            spec, layer = self._param.layer[number], self.layers[number]
-            bottom, top = self._bottoms[number], self._tops[number]
-            if release and bottom:
-                self._release()
-                release = False
-            self._call("before_forward", number)
-            with self._located(spec, bottom):
-                layer.reshape(bottom, top)
-                if check and number in self._looked_at:
-                    layer.check(self._looked_at[number])
-                if not self._elision.forward(number, elide):
-                    layer.forward(bottom, top)
-            for blob, weight in zip(top, self._loss_weights[number]):
-                if weight:
-                    if blob.diff_tensor.numel() > 1:
-                        self._seed_loss(number)
-                    loss = loss + weight * blob.data_tensor.sum()
-            if self._debug:
-                debug.forward(self, number)
-            self._call("after_forward", number)
-        return loss
+    def weights_updated(self) -> None:
+        """Know that a solver has subtracted from each parameter what its `diff` holds."""
+        self._runner.weights_updated()
 
-    def _release(self):
-        """Let go of the last pass, so that memory is handed out in the same order every time and
-        does not fall to pieces."""
-        for layer, bottom, top in zip(self.layers, self._bottoms, self._tops):
-            if isinstance(layer, TensorLayer) and bottom:
-                layer.release(bottom, top)
-        self._elision.release()
-
-    def run_backward(self, last=None, first=0):
-        """Run the backward passes of layers last..first (default: all)."""
-        last = len(self.layers) - 1 if last is None else last
-        if (first, last) == (0, len(self.layers) - 1) and not self._is_watched:
-            self._graphs.backward()
-        else:
-            self._run_back(last, first)
-
-    def _run_back(self, last, first):
-        self._elision.check(first, last, self._is_watched)
-        for number in range(last, first - 1, -1):
-            self._call("before_backward", number)
-            runs, down = self._backward_plan[number]
-            if runs:
-                bottom, top = self._bottoms[number], self._tops[number]
-                with self._located(self._param.layer[number], bottom):
-                    graph.check_gradients(self._param.layer[number], self.layers[number], down)
-                    if not self._elision.backward(number, down):
-                        self.layers[number].backward(top, down, bottom)
-                if self._debug:
-                    debug.backward(self, number)
-            self._call("after_backward", number)
-        if self._debug and first == 0:
-            debug.backward_total(self)
+    def reshape(self) -> None:
+        """Give all blobs the shapes that follow from those of the inputs."""
+        self.program.reshape(range(len(self.layers)))
 
     @property
-    def _is_watched(self):
-        """Whether somebody looks at, or changes, what each layer does."""
-        return self._debug or any(self._callbacks.values())
+    def elide_padding(self) -> bool:
+        """Whether rows that a wide padding makes all alike are computed once (True)."""
+        return self._eliding.enabled
+
+    @elide_padding.setter
+    def elide_padding(self, wanted: bool) -> None:
+        self._eliding.enabled = bool(wanted)
+
+    @property
+    def elided_layers(self) -> dict:
+        """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the
+        last pass computed instead of their tops: a smaller one, or a core and a frame."""
+        return self._eliding.computed()
+
+    @property
+    def cuda_graphs(self) -> bool:
+        """Whether passes over all layers are recorded on a GPU, and replayed (True)."""
+        return self._runner.enabled
+
+    @cuda_graphs.setter
+    def cuda_graphs(self, wanted: bool) -> None:
+        self._runner.enabled = bool(wanted)
 
     # callbacks: functions of the number of the layer
 
-    def before_forward(self, function):
+    def before_forward(self, function: Callable[[int], None]) -> None:
         """Call function(layer number) before each layer's forward."""
-        self._callbacks["before_forward"].append(function)
+        self._callbacks.functions["before_forward"].append(function)
 
-    def after_forward(self, function):
+    def after_forward(self, function: Callable[[int], None]) -> None:
         """Call function(layer number) after each layer's forward."""
-        self._callbacks["after_forward"].append(function)
+        self._callbacks.functions["after_forward"].append(function)
 
-    def before_backward(self, function):
+    def before_backward(self, function: Callable[[int], None]) -> None:
         """Call function(layer number) before each layer's backward, whether or not it runs."""
-        self._callbacks["before_backward"].append(function)
+        self._callbacks.functions["before_backward"].append(function)
 
-    def after_backward(self, function):
+    def after_backward(self, function: Callable[[int], None]) -> None:
         """Call function(layer number) after each layer's backward, whether or not it runs."""
-        self._callbacks["after_backward"].append(function)
+        self._callbacks.functions["after_backward"].append(function)
 
-    def _call(self, kind, number):
-        for function in self._callbacks[kind]:
-            function(number)
+    # parameters
+
+    def copy_from(self, weights) -> None:
+        """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
+
+        Layers that only one side has are left alone. Raises WeightsError if the file cannot be
+        read or a parameter does not fit; the net is then unchanged.
+        """
+        parameters.copy_from_file(self.program, weights)
+
+    load_hdf5 = copy_from       # the original's name for HDF5
+
+    def load_weights(self, paths) -> None:
+        """Take the parameters of several caffemodels, one after the other."""
+        for path in paths:
+            self.copy_from(path)
+
+    def share_with(self, other: Net) -> None:
+        """Use the parameters of `other` for layers of equal names, now and after updates."""
+        parameters.share_with(self.program, other.program)
+
+    def save(self, path) -> None:
+        """Write the net with its parameters to `path`, a binary caffemodel."""
+        parameters.write_file(self.program, caffemodel, path)
+
+    def save_hdf5(self, path) -> None:
+        """Write the parameters to `path`, a caffemodel in HDF5."""
+        parameters.write_file(self.program, hdf5, path)
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        for blob, _ in self.program.learnable:
+            blob.clear_diff()
 
     def set_input_arrays(self, data, labels):
         """Have the MemoryData layer that begins the net go through these arrays.
@@ -242,16 +264,26 @@ class Net(Built, Weights, ByNumber):
         data : float32 (N, channels, height, width); labels : float32 (N,) or (N, 1, 1, 1)
         """
         if self.layers[0].type != "MemoryData":
-            raise LayerError(f"{self._source}: set_input_arrays needs a net that begins with a "
-                             f"MemoryData layer, not with '{self._layer_names[0]}' "
+            raise LayerError(f"{self.program.source}: set_input_arrays needs a net that begins with a "
+                             f"MemoryData layer, not with '{self.program.steps[0].name}' "
                              f"({self.layers[0].type})")
-        with self._located(self._param.layer[0], []):
+        with self.program.locating_errors(self.program.steps[0]):
             self.layers[0].reset(data, labels)
+
+    def _index(self, layer):
+        if layer not in self.layer_dict:
+            raise LayerError(f"{self.program.source}: no layer '{layer}' in the net")
+        return next(step.number for step in self.program.steps if step.name == layer)
+
+    def _blob(self, name):
+        if name not in self.blobs:
+            raise LayerError(f"{self.program.source}: no blob '{name}' in the net")
+        return self.blobs[name]
 
     def _place(self, arrays, names, kind, field):
         """Fill `field` of the blobs `names`, all or none, from {name: array}."""
         if arrays and set(arrays) != set(names):
-            raise CaffeError(f"{self._source}: the {kind}s of the net are {names}, "
+            raise CaffeError(f"{self.program.source}: the {kind}s of the net are {names}, "
                              f"given were {list(arrays)}")
         for name, value in arrays.items():
             value, blob = np.asarray(value), self._blob(name)
@@ -260,7 +292,7 @@ class Net(Built, Weights, ByNumber):
                     raise ValueError
                 getattr(blob, field)[...] = value
             except ValueError:
-                raise LayerError(f"{self._source}: {kind} '{name}' has the shape {blob.shape}, "
+                raise LayerError(f"{self.program.source}: {kind} '{name}' has the shape {blob.shape}, "
                                  f"given was {value.shape}; reshape the blob first") from None
 
 

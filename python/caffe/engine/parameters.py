@@ -1,77 +1,76 @@
-"""A net's weights: taken from files and other nets, and written to files."""
+"""The parameters of a net: taken from files and other nets, and written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 from ..errors import WeightsError
+from ..formats import caffemodel, hdf5
 from ..log import logger
 from ..proto import caffe_pb2
-from ..formats import hdf5, caffemodel as binary
-from .builder import AUTOMATIC
+from .program import AUTOMATIC, Program
 
 
-class Weights:
-    """What a net does with the parameters that it was built with."""
+def copy_from_file(program: Program, path: str) -> None:
+    """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
 
-    def copy_from(self, weights):
-        """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
+    Layers that only one side has are left alone. Raises WeightsError if the file cannot be read
+    or a parameter does not fit; the parameters are then unchanged.
+    """
+    form = hdf5 if hdf5.is_hdf5(path) else caffemodel
+    params = by_layer(program)
+    names = {step.name for step in program.steps}
+    copies = []
+    for name, arrays in form.read_caffemodel(path):
+        if name not in names:
+            logger.info("Ignoring source layer %s", name)
+        if name not in params:
+            continue
+        blobs = params[name]
+        if len(arrays) != len(blobs):
+            raise WeightsError(f"{path}: layer '{name}' has {len(arrays)} parameters, in "
+                               f"{program.source} it has {len(blobs)}")
+        for i, (blob, array) in enumerate(zip(blobs, arrays)):
+            if array is None and blob in program.borrowed:
+                continue        # its owner has it
+            shape = "no values" if array is None else f"the shape {array.shape}"
+            if array is None or not caffemodel.same_shape(array.shape, blob.shape):
+                raise WeightsError(f"{path}: parameter {i} of layer '{name}' has {shape}, in "
+                                   f"{program.source} it has {blob.shape}")
+            copies.append((blob, array))
+    for blob, array in copies:
+        blob.data[...] = array.reshape(blob.shape)
 
-        Layers that only one side has are left alone. Raises WeightsError if the file cannot be
-        read or a parameter does not fit; the net is then unchanged.
-        """
-        files = hdf5 if hdf5.is_hdf5(weights) else binary
-        copies = []
-        for name, arrays in files.read_caffemodel(weights):
-            if name not in self.layer_dict:
-                logger.info("Ignoring source layer %s", name)
-            if name not in self.params:
-                continue
-            blobs = self.params[name]
-            if len(arrays) != len(blobs):
-                raise WeightsError(f"{weights}: layer '{name}' has {len(arrays)} parameters, in "
-                                   f"{self._source} it has {len(blobs)}")
-            for i, (blob, array) in enumerate(zip(blobs, arrays)):
-                if array is None and blob in self._borrowed:
-                    continue        # its owner has it
-                shape = "no values" if array is None else f"the shape {array.shape}"
-                if array is None or not binary.same_shape(array.shape, blob.shape):
-                    raise WeightsError(f"{weights}: parameter {i} of layer '{name}' has {shape}, "
-                                       f"in {self._source} it has {blob.shape}")
-                copies.append((blob, array))
-        for blob, array in copies:
-            blob.data[...] = array.reshape(blob.shape)
 
-    def share_with(self, other):
-        """Use the parameters of `other` for layers of equal names, now and after updates."""
-        for name, blobs in other.params.items():
-            for i, (mine, theirs) in enumerate(zip(self.params.get(name, ()), blobs)):
-                if mine.shape != theirs.shape:
-                    raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape "
-                                       f"is {mine.shape} in {self._source} and {theirs.shape} in "
-                                       f"{other._source}")
-                mine.share_data(theirs)
+def share_with(program: Program, other: Program) -> None:
+    """Have a program use the parameters of `other` for layers of equal names, now and after
+    updates. Raises WeightsError where shapes differ."""
+    mine = by_layer(program)
+    for name, blobs in by_layer(other).items():
+        for i, (own, theirs) in enumerate(zip(mine.get(name, ()), blobs)):
+            if own.shape != theirs.shape:
+                raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape is "
+                                   f"{own.shape} in {program.source} and {theirs.shape} in "
+                                   f"{other.source}")
+            own.share_data(theirs)
 
-    def load_weights(self, paths):
-        """Take the parameters of several caffemodels, one after the other."""
-        for path in paths:
-            self.copy_from(path)
 
-    def save(self, path):
-        """Write the net with its parameters to `path`, a binary caffemodel."""
-        self._save(binary, path)
+def write_file(program: Program, form, path: str, diffs: bool = False) -> None:
+    """Write a net with its parameters to `path`; `form` is the module caffemodel or hdf5. With
+    `diffs`, their gradients too."""
+    layers = [step.layer for step in program.steps]
+    if form is hdf5:
+        names = [step.name for step in program.steps]
+        hdf5.write_caffemodel(path, names, layers, program.borrowed, diffs)
+        return
+    param = caffe_pb2.NetParameter()
+    param.CopyFrom(program.param)
+    for spec in param.layer:
+        if AUTOMATIC in spec.top:
+            del spec.top[:]
+    caffemodel.write_caffemodel(path, param, layers, diffs)
 
-    def save_hdf5(self, path):
-        """Write the parameters to `path`, a caffemodel in HDF5."""
-        self._save(hdf5, path)
 
-    def load_hdf5(self, path):
-        """Take the parameters of layers of equal names from a caffemodel in HDF5."""
-        self.copy_from(path)
-
-    def _save(self, files, path, diffs=False):
-        if files is binary:
-            param = caffe_pb2.NetParameter()
-            param.CopyFrom(self._param)
-            for spec in param.layer:
-                if AUTOMATIC in spec.top:
-                    del spec.top[:]
-            binary.write_caffemodel(path, param, self.layers, diffs)
-        else:
-            hdf5.write_caffemodel(path, self._layer_names, self.layers, self._borrowed, diffs)
+def by_layer(program: Program) -> Mapping[str, list]:
+    """{layer name: list of its parameters}, of the layers that have any."""
+    return {step.name: step.layer.blobs for step in program.steps if step.layer.blobs}

@@ -47,7 +47,7 @@ def laid_out_as(tensor, other):
 
 
 @contextmanager
-def products(device):
+def autocast_products(device):
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
     if _chosen == "bf16":
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):

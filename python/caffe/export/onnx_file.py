@@ -42,17 +42,17 @@ def to_onnx(net, path):
     Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
     and for a net that computes an output in the place of an input.
     """
-    if net._param.state.phase != TEST:
-        raise LayerError(f"{net._source}: ONNX holds nets in phase TEST, this one is in TRAIN")
-    missing = [f"'{spec.name}' ({spec.type})" for spec in net._param.layer
+    if net.program.param.state.phase != TEST:
+        raise LayerError(f"{net.program.source}: ONNX holds nets in phase TEST, this one is in TRAIN")
+    missing = [f"'{spec.name}' ({spec.type})" for spec in net.program.param.layer
                if spec.type not in _writers and spec.type != "Input"]
     if missing:
-        raise LayerError(f"{net._source}: no ONNX form for the layers {', '.join(missing)}")
+        raise LayerError(f"{net.program.source}: no ONNX form for the layers {', '.join(missing)}")
     both = sorted(set(net.inputs) & set(net.outputs))
     if both:
-        raise LayerError(f"{net._source}: ONNX has no blobs that are input and output: {both}")
+        raise LayerError(f"{net.program.source}: ONNX has no blobs that are input and output: {both}")
     graph = Graph(net)
-    for spec, layer in zip(net._param.layer, net.layers):
+    for spec, layer in zip(net.program.param.layer, net.layers):
         if spec.type != "Input":
             graph.add_layer(spec, layer)
     model = graph.model().SerializeToString()
@@ -84,7 +84,7 @@ class Graph:
 
     def unsupported(self, what):
         """A LayerError to raise."""
-        return LayerError(f"{self.net._source}: layer '{self.spec.name}' ({self.spec.type}): "
+        return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' ({self.spec.type}): "
                           f"no ONNX form for {what}")
 
     def __call__(self, operation, *inputs, outputs=1, **attributes):

@@ -12,7 +12,7 @@ def save_safetensors(net, path):
     """Write the parameters of a net; those that layers share stand with their owner alone."""
     arrays = {f"{name}.{i}": np.asarray(blob.data, order="C")
               for name, blobs in net.params.items() for i, blob in enumerate(blobs)
-              if blob not in net._borrowed}
+              if blob not in net.program.borrowed}
     with replacing(path) as file:
         file.write(save(arrays, {"format": "caffe", "net": net.name}))
 
@@ -27,12 +27,12 @@ def load_safetensors(net, path):
     for name, arrays in _by_layer(path).items():
         blobs = dict(enumerate(net.params.get(name, ())))
         for i in sorted({*arrays, *blobs}) if blobs else ():
-            if i not in arrays and blobs[i] in net._borrowed:
+            if i not in arrays and blobs[i] in net.program.borrowed:
                 continue        # its owner has it
             found, wanted = (each[i].shape if i in each else None for each in (arrays, blobs))
             if found != wanted:
                 raise WeightsError(f"{path}: parameter {i} of layer '{name}' {_told(found)}, "
-                                   f"in {net._source} it {_told(wanted)}")
+                                   f"in {net.program.source} it {_told(wanted)}")
             copies.append((blobs[i], arrays[i]))
     for blob, array in copies:
         blob.data[...] = array

@@ -1,6 +1,5 @@
 """A net as a torch.nn.Module."""
 
-import copy
 from contextlib import contextmanager
 
 from torch import nn
@@ -29,19 +28,19 @@ class CaffeModule(nn.Module):
     def __init__(self, net):
         super().__init__()
         self.inputs, self.outputs = list(net.inputs), list(net.outputs)
-        self._source = net._source
+        self._source = net.program.source
         self.layers = nn.ModuleDict()
         parameters = {_place(blob): nn.Parameter(blob.data_tensor.clone(),
                                                  requires_grad=param.lr_mult != 0)
-                      for blob, param in net._learnable}
+                      for blob, param in net.program.learnable}
         self._steps = []
         for spec, layer in _functions(net):
             own = nn.ParameterList(parameters[_place(blob)] for blob in layer.blobs)
             if len(own):
                 self.layers[self._key(spec.name)] = own
-            names = [net._unsplit.get(name, name) for name in spec.bottom]
+            names = [net.program.unsplit_names.get(name, name) for name in spec.bottom]
             self._steps.append(_Step(spec, layer, own, names))
-        self.train(net._param.state.phase == TRAIN)
+        self.train(net.program.param.state.phase == TRAIN)
 
     def _key(self, name):
         """`name` as torch takes it, with _ behind where it is taken already."""
@@ -71,8 +70,8 @@ class _Step:
         self.name, self.type, self.names = spec.name, spec.type, names
         self.bottoms, self.tops = list(spec.bottom), list(spec.top)
         self.parameters, self.shapes = parameters, [blob.shape for blob in layer.blobs]
-        self.layer = copy.copy(layer)
-        self.layer.portable = True
+        self.layer = layer.copy_without_blobs()
+        self.layer.use_plain_torch_ops = True
         self._let_go()
 
     def run(self, blobs, phase):
@@ -81,7 +80,7 @@ class _Step:
         layer.phase = phase
         # with share_mode PERMISSIVE, those that share a parameter see it in shapes of their own
         layer.weights = [p.view(shape) for p, shape in zip(self.parameters, self.shapes)]
-        layer.blobs = [_Held(weight) for weight in layer.weights]
+        layer.blobs[:] = [_Held(weight) for weight in layer.weights]
         try:
             layer.shapes([tuple(tensor.shape) for tensor in given])
             made = layer.compute(*given)
@@ -91,7 +90,8 @@ class _Step:
 
     def _let_go(self):
         """Hold no tensors between runs, so that the module can be copied and pickled."""
-        self.layer.weights = self.layer.blobs = self.layer._inputs = self.layer._edges = ()
+        self.layer.forget_forward()
+        self.layer.blobs.clear()
 
     @contextmanager
     def located(self, source, blobs):
@@ -114,13 +114,13 @@ class _Held:
 
 def _functions(net):
     """(LayerParameter, layer) of all layers but the inputs, each a function of tensors."""
-    steps = [(spec, layer) for spec, layer in zip(net._param.layer, net.layers)
+    steps = [(spec, layer) for spec, layer in zip(net.program.param.layer, net.layers)
              if spec.type != "Input"]
     others = [f"'{spec.name}' ({spec.type})" for spec, layer in steps
-              if getattr(type(layer), "forward", None) is not TensorLayer.forward]
+              if not (isinstance(layer, TensorLayer) and layer.is_function)]
     if others:
-        raise LayerError(f"{net._source}: cannot be exported, being no functions of tensors: the "
-                         f"layers {', '.join(others)}")
+        raise LayerError(f"{net.program.source}: cannot be exported, being no functions of tensors: "
+                         f"the layers {', '.join(others)}")
     return steps
 
 

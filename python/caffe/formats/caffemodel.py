@@ -78,6 +78,11 @@ def read_blobproto(path):
         return _blob_array(_map(path))
 
 
+def blob_values(blob):
+    """The array in a BlobProto message. Raises ValueError where values and shape do not fit."""
+    return _blob_array(memoryview(blob.SerializeToString()))
+
+
 def same_shape(stored, wanted):
     """Whether shapes agree; 4-D ones of old files may have leading ones."""
     return stored == wanted or (len(stored) == 4 and len(wanted) < 4

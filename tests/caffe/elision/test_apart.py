@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from trunks import ALEXNET, INCEPTION, RESIDUAL, image
+from trunks import ALEXNET, INCEPTION, RESIDUAL, image, reader
 
 from caffe.engine.elision import apart, choice, plan, region
 from caffe.engine.elision.apart import Parts
@@ -55,7 +55,7 @@ class Apart:
     """The plan for a net on an image of `size` in which all that can runs apart."""
 
     def __init__(self, net, size):
-        self.region = region.find(net)
+        self.region = region.find(net.program)
         self.data = {self.region[0].number: size}
         self.survey = choice.Survey.of(self.region, self.data)
         _, tail, *_ = choice._tails(self.region, self.survey)
@@ -68,7 +68,7 @@ class Apart:
             apart.prove(self.below, survey or self.survey, frames or self.frames, self.data, axis)
 
 
-@pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL])
+@pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL + reader("b")])
 def planned(net, request):
     return Apart(net(image(40, 33) + request.param), (40, 33))
 
@@ -94,14 +94,14 @@ def test_a_frame_of_too_few_rows_breaks_the_proof(planned):
 
 @pytest.mark.parametrize("size", [(500, 500), (375, 500)])
 def test_vgg_saves_more_than_a_quarter_of_the_multiplications(vgg, size):
-    found = region.find(vgg)
+    found = region.find(vgg.program)
     steps = plan.plan(found, {found[0].number: size})
     vgg.blobs["data"].reshape(1, 3, *size)
     vgg.reshape()
     plain = done = 0
     for number, layer in enumerate(vgg.layers):
         if layer.type == "Convolution":
-            shape, work = vgg._tops[number][0].shape[2:], layer.blobs[0].count
+            shape, work = vgg.program.steps[number].top[0].shape[2:], layer.blobs[0].count
             plain += work * np.prod(shape)
             done += work * multiplied(steps.get(number), shape)
     assert done < 0.74 * plain

@@ -7,7 +7,8 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, fcn8s, image, layer, pool, random_trunk
+from trunks import (ALEXNET, INCEPTION, RESIDUAL, conv, fcn8s, image, layer, pool,
+                    random_trunk, reader)
 
 import caffe
 from caffe.errors import LayerError
@@ -78,7 +79,7 @@ def check_equal(actual, expected, tolerance=1e-12):
 
 def check_runs(net):
     """The layers that leave rows out, of a net that must give the same with them."""
-    elided, layers = run(net), set(net._elision.computed())
+    elided, layers = run(net), set(net.elided_layers)
     assert layers
     check_equal(elided, plainly(run, net))
     return layers
@@ -143,7 +144,7 @@ def test_two_trunks_that_meet(net):
                + conv("b", "other", 2, kernel_size=5, pad=41)
                + layer("sum", "Eltwise", "a b") + pool("p", "sum", kernel_size=2, stride=2)
                + pool("q", "b", kernel_size=2, stride=2) + layer("both", "Concat", "p q")
-               + conv("c", "both", 2, kernel_size=3, pad=1))
+               + conv("c", "both", 2, kernel_size=3, pad=1) + reader("c"))
     assert {"a", "b", "sum", "p", "q", "both", "c"} <= check_runs(made)
 
 
@@ -159,7 +160,7 @@ def test_gradients_of_blobs_after_a_solver_s_step(tmp_path):
         solver.net.elide_padding = elide
         fill(solver.net, 0)
         solver.step(2)
-        assert bool(solver.net._elision.computed()) == elide
+        assert bool(solver.net.elided_layers) == elide
         weights = {name: blobs[0].data.copy() for name, blobs in solver.net.params.items()}
         found.append({**diffs(solver.net), **param_diffs(solver.net)})
         for name, blobs in solver.net.params.items():
@@ -182,7 +183,7 @@ def test_solver_steps_agree(tmp_path):
             solver.step(1)
         finals.append({f"{name}/{i}": blob.data.copy() for name, blobs
                        in solver.net.params.items() for i, blob in enumerate(blobs)})
-        assert bool(solver.net._elision.computed()) == elide
+        assert bool(solver.net.elided_layers) == elide
     check_equal(*finals)
 
 
@@ -191,7 +192,7 @@ def test_solver_steps_agree(tmp_path):
 def test_blobs_inside_are_whole_when_somebody_reads_them(net):
     made = net(SIMPLE)
     run(made)
-    assert len(made._elision.computed()) >= 5
+    assert len(made.elided_layers) >= 5
     elided = datas(made)
     plainly(run, made)
     check_equal(elided, datas(made))
@@ -202,7 +203,7 @@ def test_views_show_every_pass(net):
     views = {name: made.blobs[name].data for name in made.blobs}
     for seed in (1, 2):
         run(made, seed)
-        assert made._elision.computed()
+        assert made.elided_layers
         shown = {name: view.copy() for name, view in views.items()}
         other = net(SIMPLE)
         other.share_with(made)
@@ -215,7 +216,7 @@ def test_reshaping_between_passes(net):
     for size in [(12, 15), (30, 7), (12, 15), (9, 9)]:
         made.blobs["data"].reshape(2, 2, *size)
         elided = run(made)
-        assert made._elision.computed()
+        assert made.elided_layers
         inside = datas(made)
         check_equal(elided, plainly(run, made))
         check_equal(inside, datas(made))
@@ -283,10 +284,10 @@ def test_a_pass_that_starts_at_the_first_convolution(net):
     made = net(SIMPLE)
     expected = plainly(run, made)["drop"]
     made.forward(start="conv1")
-    assert made._elision.computed()
+    assert made.elided_layers
     np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
     made.forward(start="relu_conv1")
-    assert not set(made._elision.computed()) - {"conv1"}
+    assert not set(made.elided_layers) - {"conv1"}
 
 
 def in_parts(net, name):
@@ -343,7 +344,7 @@ def test_gradients_by_blobs_are_computed_when_somebody_asks(net):
     made = net(SIMPLE)
     found = run(made)
     elided = diffs(made)
-    assert not made.elide_padding and not made._elision.computed()
+    assert not made.elide_padding and not made.elided_layers
     check_equal(param_diffs(made), {name: found[name] for name in param_diffs(made)})
     expected = plainly(run, made)
     check_equal(elided, diffs(made))
@@ -377,11 +378,12 @@ def test_whoever_watches_sees_whole_layers(net):
                  made.after_backward):
         hook(lambda number: None)
         check_equal(run(made), expected)
-        assert not made._elision.computed()
-        made._callbacks = {kind: [] for kind in made._callbacks}
-    made._debug = True
+        assert not made.elided_layers
+        for functions in made._callbacks.functions.values():
+            functions.clear()
+    made.debug_info.enabled = True
     check_equal(run(made), expected)
-    assert not made._elision.computed()
+    assert not made.elided_layers
 
 
 def test_a_hook_that_is_added_before_backward(net):
@@ -399,7 +401,7 @@ def test_a_hook_that_is_added_before_backward(net):
 def test_a_net_goes_with_its_last_holder(net):
     made = net(SIMPLE)
     run(made)
-    found = weakref.ref(made), weakref.ref(made.blobs["conv1"]), weakref.ref(made._elision)
+    found = weakref.ref(made), weakref.ref(made.blobs["conv1"]), weakref.ref(made._eliding)
     gc.disable()
     try:
         del made
@@ -415,7 +417,7 @@ def test_gradients_after_the_data_took_another_size(net):
     for size in [(12, 15), (20, 20), (8, 8)]:
         made.blobs["data"].reshape(1, 2, *size)
         run(made)
-    assert made._elision.computed()
+    assert made.elided_layers
     elided = diffs(made)
     plainly(run, made)
     check_equal(elided, diffs(made))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, layer, pool
+from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, layer, pool, reader
 
 from caffe.engine.elision import choice, plan, region
 from caffe.engine.elision.rows import spare
@@ -22,7 +22,7 @@ class Planned:
     """The plan for a net on an image of `size`."""
 
     def __init__(self, net, size):
-        self.region = region.find(net)
+        self.region = region.find(net.program)
         self.data = {self.region[0].number: size}
         self.survey = choice.Survey.of(self.region, self.data)
         _, self.left, _ = choice._option(self.region, self.survey, [])
@@ -91,8 +91,8 @@ def test_every_row_of_a_run_can_be_left_out_but_one(net):
 
 
 def test_rows_and_columns_are_counted_apart(net, cheap_copies):
-    planned = Planned(net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad_h=30, pad_w=1)),
-                      (20, 20))
+    planned = Planned(net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad_h=30, pad_w=1)
+                          + reader("a")), (20, 20))
     assert planned.left[1].tolist() == [27, 0]
 
 
@@ -100,7 +100,7 @@ def test_rows_and_columns_are_counted_apart(net, cheap_copies):
     conv("a", "data", 2, kernel_size=3, pad=3) + conv("b", "a", 2, kernel_size=3, pad=1),
     pool("a", "data", kernel_size=3, stride=2)])
 def test_small_paddings_are_left_alone(net, cheap_copies, text):
-    found = region.find(net(image(400, 400) + text))
+    found = region.find(net(image(400, 400) + text).program)
     assert not found or not plan.plan(found, {found[0].number: (400, 400)})
 
 
@@ -109,7 +109,7 @@ def test_what_sees_the_whole_image_ends_the_region(net):
                + 'layer { name: "m" type: "MVN" bottom: "a" top: "m" }'
                + 'layer { name: "d" type: "Dropout" bottom: "m" top: "d" }'
                + conv("b", "d", 2, kernel_size=3, pad=1))
-    assert [made._layer_names[node.number] for node in region.find(made)] == ["a", "relu_a"]
+    assert [made._layer_names[node.number] for node in region.find(made.program)] == ["a", "relu_a"]
 
 
 def test_a_layer_of_another_type_ends_the_region(net, monkeypatch):
@@ -119,12 +119,12 @@ def test_a_layer_of_another_type_ends_the_region(net, monkeypatch):
     monkeypatch.setitem(base._registry, "Shifted", Shifted)
     made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30)
                + layer("b", "Shifted", "a"))
-    assert [made._layer_names[node.number] for node in region.find(made)] == ["a", "relu_a"]
+    assert [made._layer_names[node.number] for node in region.find(made.program)] == ["a", "relu_a"]
 
 
 def test_without_a_proof_nothing_is_left_out(net, cheap_copies, monkeypatch):
-    made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30))
-    found = region.find(made)
+    made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30) + reader("a"))
+    found = region.find(made.program)
     assert plan.plan(found, {1: (20, 20)})
     monkeypatch.setattr(plan, "leave_out", lambda numbers, runs, count: numbers)
     assert not plan.plan(found, {1: (20, 20)})

@@ -24,6 +24,11 @@ def pool(name, bottom, **fields):
     return layer(name, "Pooling", bottom, pooling_param=p)
 
 
+def reader(name):
+    """A layer that reads a blob, which an in-place layer has written, so that it is no output."""
+    return layer("reader_" + name, "Power", name)
+
+
 def image(height, width, name="data"):
     """An Input of one image with two channels."""
     return (f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ '

@@ -9,9 +9,5 @@ parameters, so its values and gradients do, too.
 `region` finds the layers, `rows` numbers rows that must be equal, `choice` says how many each
 layer leaves out, `plan` proves that nothing else changes, `apart` that what depends on the image
 and the frame around it can be computed apart; `spread` replicates, `runs` runs a layer, and
-`execution` the net.
+`..runners.eliding` the net.
 """
-
-from .execution import Elision
-
-__all__ = ["Elision"]

@@ -43,33 +43,41 @@ class Node:
     work: int
 
 
-def find(net):
-    """The Nodes of a net, in order; none if it has no convolution with a wide padding.
+def find(program):
+    """The Nodes of a Program, in order; none if it has no convolution with a wide padding.
 
     The first of them begins the region, and the sizes of all that begin it are known by then.
     """
-    latest, inside, found = {}, {}, []
-    for number, spec in enumerate(net._param.layer):
-        slides, sources = _slides(net, number), [latest.get(name) for name in spec.bottom]
+    latest, inside, found, left_to_users = {}, {}, [], _outputs_in_place(program)
+    for number, step in enumerate(program.steps):
+        slides = None if left_to_users.intersection(step.spec.top) else _slides(step)
+        sources = [latest.get(name) for name in step.spec.bottom]
         if slides:
             begun = found[0][0] if found else number
             known = all(source is not None and source.layer < begun for source in sources)
             if all(source and source.layer in inside for source in sources):
                 found.append((number, slides, tuple(sources)))
                 inside[number] = True
-            elif known and _is_wide(net.layers[number], slides):
+            elif known and _is_wide(step.layer, slides):
                 found.append((number, slides, ()))
                 inside[number] = True
-        latest.update((name, Source(number, i)) for i, name in enumerate(spec.top))
+        latest.update((name, Source(number, i)) for i, name in enumerate(step.spec.top))
     readers = {source: number for number, _, sources in found for source in sources}
-    return [_node(net, number, slides, sources, readers) for number, slides, sources in found]
+    return [_node(program.steps[number], slides, sources, readers)
+            for number, slides, sources in found]
 
 
-def _node(net, number, slides, sources, readers):
-    bottom, top = net._bottoms[number], net._tops[number]
-    read = tuple(readers.get(Source(number, i)) for i in range(len(top)))
-    return Node(number, slides, sources, top[0] in bottom, read, top[0].shape[1],
-                _work(net.layers[number]))
+def _outputs_in_place(program):
+    """The names of the net's outputs that a layer writes in place: users set their gradients,
+    which that layer's backward pass replaces."""
+    return {name for step in program.steps for name in step.spec.top
+            if name in step.spec.bottom and name in program.outputs}
+
+
+def _node(step, slides, sources, readers):
+    read = tuple(readers.get(Source(step.number, i)) for i in range(len(step.top)))
+    return Node(step.number, slides, sources, step.top[0] in step.bottom, read,
+                step.top[0].shape[1], _work(step.layer))
 
 
 def _is_wide(layer, slides):
@@ -78,13 +86,13 @@ def _is_wide(layer, slides):
         slide.pad >= slide.extent + slide.stride for slide in slides)
 
 
-def _slides(net, number):
+def _slides(step):
     """The layer's Slide along rows and along columns, None if it must see all of them.
 
     Types are compared exactly: what a subclass computes is not known here.
     """
-    layer, bottom = net.layers[number], net._bottoms[number]
-    if any(net._loss_weights[number]) or any(len(blob.shape) != 4 for blob in bottom):
+    layer, bottom = step.layer, step.bottom
+    if any(step.loss_weights) or any(len(blob.shape) != 4 for blob in bottom):
         return None
     if type(layer) is convolution.Convolution:
         return _of_convolution(layer, bottom)
@@ -119,7 +127,7 @@ def _is_pointwise(layer, bottom):
     if type(layer) in (arithmetic.Scale, arithmetic.Bias):
         return len(bottom) == 1 and layer.axis % 4 + len(layer.blobs[0].shape) <= 2
     if type(layer) is shape.Concat:
-        return layer.axis == 1
+        return layer.axis == 1 and len(bottom) > 1
     return type(layer) in POINTWISE
 
 

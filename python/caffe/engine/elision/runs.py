@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..blob import Blob
+from ..layers.shape import Split
 from .spread import cut, gather, paste, spread, surround, unsurround
 
 
@@ -20,9 +21,10 @@ class Run:
         the layer reads that blob itself
     """
 
-    def __init__(self, net, node, step, below):
-        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
-        self._public_bottom, self._public = net._bottoms[node.number], net._tops[node.number]
+    def __init__(self, program_step, node, step, below):
+        self.layer, self._step, self._readers = program_step.layer, step, node.readers
+        self._public_bottom, self._public = program_step.bottom, program_step.top
+        self._shares = isinstance(self.layer, Split)
         self._spreads, self.bottom, self.derived = [], [], []
         for i, public in enumerate(self._public_bottom):
             small = below[i] if below else None
@@ -45,28 +47,40 @@ class Run:
         with _padded(self.layer, self._step.pad):
             self.layer.reshape(self.bottom, self.top)
             self.layer.forward(self.bottom, self.top)
+        if self._shares:
+            self.layer.forward(self._public_bottom, self._public)
         for blob, compute in self.whole():
-            blob.data_later(compute)
+            blob.set_data_lazily(compute)
 
     def release(self):
         """Let go of the values that the last forward pass left."""
         for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
             blob.clear_data()
 
-    def inner(self):
-        """The blobs that are not the net's own, or some more, and such layers."""
-        return [*self.top, *self.bottom, *(source for source, _, _ in self._spreads)], []
+    def inner_blobs(self):
+        """The blobs that are not the net's own, and perhaps some that are."""
+        return [*self.top, *self.bottom, *(source for source, _, _ in self._spreads)]
+
+    def inner_layers(self):
+        """The layers that are not the net's own."""
+        return []
+
+    def note_revisions(self):
+        """Know that what autograd recorded belongs to the present values."""
+        self.layer.note_revisions(self.bottom)
 
     def whole(self):
-        """(blob, function that computes its values) for each of the net's own tops."""
-        return [(blob, partial(_spread_data, small, self._step.top))
-                for blob, small in zip(self._public, self.top)]
+        """(blob, function that computes its values) for each of the net's own tops; none for a
+        Split, whose tops are the memory of a bottom that is filled already."""
+        return [] if self._shares else [(blob, partial(_spread_data, small, self._step.top))
+                                        for blob, small in zip(self._public, self.top)]
 
     def backward(self, down, ran):
         for blob, small, reader in zip(self._public, self.top, self._readers):
             if reader not in ran:
                 small.set_diff(gather(blob.diff_tensor, *self._step.top))
-        self.layer.backward(self.top, down, self.bottom)
+        with _padded(self.layer, self._step.pad):
+            self.layer.backward(self.top, down, self.bottom)
         for source, target, axes in self._spreads:
             source.set_diff(gather(target.diff_tensor, *axes))
             target.clear_diff()
@@ -80,10 +94,11 @@ Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of what is apar
 class RunApart:
     """One layer on the frame and on the core of its bottoms; attributes are those of Run."""
 
-    def __init__(self, net, node, step, below):
-        self.layer, self._step, self._readers = net.layers[node.number], step, node.readers
+    def __init__(self, program_step, node, step, below):
+        self.layer, self._step, self._readers = program_step.layer, step, node.readers
         self._other = copy.copy(self.layer)         # with the same parameters, for the frames
-        self._public, bottom = net._tops[node.number], net._bottoms[node.number]
+        self._public, bottom = program_step.top, program_step.bottom
+        self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
         self.derived = [public if small else None for small, public in zip(below, bottom)]
         self._bottoms = [Divided(small or public, spreads) if spreads
                          else Surrounded(small, step.reads, parts) for small, public, spreads, parts
@@ -103,8 +118,10 @@ class RunApart:
             for layer, bottom, top in self._twice():
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
+        if self._shares:
+            self.layer.forward(self._public_bottom, self._public)
         for blob, compute in self.whole():
-            blob.data_later(compute)
+            blob.set_data_lazily(compute)
 
     def release(self):
         for layer, bottom, top in self._twice():
@@ -113,13 +130,20 @@ class RunApart:
             for blob in bottom.pieces:
                 blob.clear_data()
 
-    def inner(self):
+    def inner_blobs(self):
         bottoms = [bottom.pieces for bottom in self._bottoms]
-        return [blob for pieces in (*self.top, *bottoms) for blob in pieces], [self._other]
+        return [blob for pieces in (*self.top, *bottoms) for blob in pieces]
+
+    def inner_layers(self):
+        return [self._other]
+
+    def note_revisions(self):
+        for layer, bottom, _ in self._twice():
+            layer.note_revisions(bottom)
 
     def whole(self):
-        return [(blob, partial(_paste_data, pieces, self._step))
-                for blob, pieces in zip(self._public, self.top)]
+        return [] if self._shares else [(blob, partial(_paste_data, pieces, self._step))
+                                        for blob, pieces in zip(self._public, self.top)]
 
     def backward(self, down, ran):
         for blob, pieces, reader in zip(self._public, self.top, self._readers):
@@ -127,8 +151,9 @@ class RunApart:
                 parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
                 for piece, diff in zip(pieces, parts):
                     piece.set_diff(diff)
-        for layer, bottom, top in self._twice():
-            layer.backward(top, down, bottom)
+        with _padded(self.layer, (0, 0)):
+            for layer, bottom, top in self._twice():
+                layer.backward(top, down, bottom)
         for bottom in self._bottoms:
             bottom.backward()
         if self.top[0] is not self._bottoms[0].pieces:

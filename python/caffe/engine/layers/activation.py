@@ -6,20 +6,22 @@ import torch.nn.functional as F
 from ...context import TRAIN
 from ...proto.caffe_pb2 import FillerParameter
 from .axes import check_legacy_axes
-from .base import TensorLayer, register
+from .base import FormulaLayer, TensorLayer, register
 
 
 @register("ReLU")
-class ReLU(TensorLayer):
+class ReLU(FormulaLayer):
     """max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is that of the negative side."""
-
-    @property
-    def overwrites(self):
-        return not self.layer_param.relu_param.negative_slope
 
     def compute(self, x):
         slope = self.layer_param.relu_param.negative_slope
         return F.leaky_relu(x, slope) if slope else F.relu(x)
+
+    def gradient(self, x, y, dy):
+        slope = self.layer_param.relu_param.negative_slope
+        if slope:
+            return torch.where(x > 0, dy, slope * dy)
+        return torch.ops.aten.threshold_backward(dy, x, 0)
 
 
 @register("PReLU")
@@ -29,6 +31,10 @@ class PReLU(TensorLayer):
 
     Slopes start at 0.25 where no filler is given.
     """
+
+    @property
+    def keeps_state(self):
+        return self.is_in_place     # its gradient needs the values that it has overwritten
 
     def setup(self, bottom, top):
         p, shape = self.layer_param.prelu_param, bottom[0].shape
@@ -52,11 +58,14 @@ class PReLU(TensorLayer):
 
 
 @register("ELU")
-class ELU(TensorLayer):
+class ELU(FormulaLayer):
     """x above 0, alpha * (exp(x) - 1) elsewhere; the gradient at 0 is alpha."""
 
     def compute(self, x):
         return F.elu(x, self.layer_param.elu_param.alpha)
+
+    def gradient(self, x, y, dy):
+        return torch.where(x > 0, dy, dy * (self.layer_param.elu_param.alpha + y))
 
 
 @register("AbsVal")
@@ -94,27 +103,35 @@ class Clip(TensorLayer):
 
 
 @register("Sigmoid")
-class Sigmoid(TensorLayer):
+class Sigmoid(FormulaLayer):
     """1 / (1 + exp(-x))."""
 
     def compute(self, x):
         return x.sigmoid()
+
+    def gradient(self, x, y, dy):
+        return torch.ops.aten.sigmoid_backward(dy, y)
 
 
 @register("Swish")
 class Swish(TensorLayer):
     """x / (1 + exp(-beta x))."""
 
+    keeps_state = True      # the sigmoid
+
     def compute(self, x):
         return x * torch.sigmoid(self.layer_param.swish_param.beta * x)
 
 
 @register("TanH")
-class TanH(TensorLayer):
+class TanH(FormulaLayer):
     """tanh(x)."""
 
     def compute(self, x):
         return x.tanh()
+
+    def gradient(self, x, y, dy):
+        return torch.ops.aten.tanh_backward(dy, y)
 
 
 @register("Threshold")
@@ -131,6 +148,10 @@ class Threshold(TensorLayer):
 class Dropout(TensorLayer):
     """In training, zero each value with probability dropout_ratio and divide the others by
     1 - dropout_ratio, so that testing passes values on as they are."""
+
+    @property
+    def keeps_state(self):
+        return self.phase == TRAIN      # which values it has zeroed
 
     def setup(self, bottom, top):
         self.ratio = self.layer_param.dropout_param.dropout_ratio

@@ -7,7 +7,7 @@ import torch
 
 from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
 from .axes import canonical_axis
-from .base import TensorLayer, register
+from .base import FormulaLayer, TensorLayer, register
 
 
 @register("Eltwise")
@@ -15,6 +15,11 @@ class Eltwise(TensorLayer):
     """Product, weighted sum or maximum of bottoms of one shape."""
 
     bottoms = (2, None)
+
+    @property
+    def keeps_state(self):
+        """The maximum keeps which bottom it came from."""
+        return self.layer_param.eltwise_param.operation == EltwiseParameter.MAX
 
     def setup(self, bottom, top):
         p = self.layer_param.eltwise_param
@@ -94,6 +99,10 @@ class Broadcast(TensorLayer):
 class Scale(Broadcast):
     """x * scale, plus a learned bias with bias_term. A learned scale starts at 1."""
 
+    @property
+    def keeps_state(self):
+        return self.is_in_place     # the scale's gradient needs the values that it has overwritten
+
     def setup(self, bottom, top):
         p = self.layer_param.scale_param
         self.axis, shape = p.axis, self.operand_shape(bottom, p)
@@ -125,10 +134,11 @@ class Bias(Broadcast):
 
 
 @register("Power")
-class Power(TensorLayer):
+class Power(FormulaLayer):
     """(shift + scale * x) ** power; constant, with no gradient, where scale or power is 0.
 
-    The gradient is the mathematical one: Caffe's, with shift 0, is 0/0 at x = 0.
+    The gradient is scale * power * y / (shift + scale * x), as in Caffe, but not its 0/0 where
+    that base is 0: there it is the mathematical one.
     """
 
     def compute(self, x):
@@ -138,8 +148,18 @@ class Power(TensorLayer):
         y = p.shift + p.scale * x
         return y if p.power == 1 else y.pow(p.power)
 
+    def gradient(self, x, y, dy):
+        p = self.layer_param.power_param
+        factor = p.scale * p.power
+        if factor == 0 or p.power == 1:
+            return dy * factor
+        base = p.shift + p.scale * x
+        if p.power == 2:
+            return dy * (factor * base)
+        return dy * factor * torch.where(base == 0, base.pow(p.power - 1), y / base)
 
-class Exponential(TensorLayer):
+
+class Exponential(FormulaLayer):
     """What Exp and Log share: a base, e where it is -1, and scale and shift of the exponent or
     the argument."""
 
@@ -164,6 +184,9 @@ class Exp(Exponential):
         y = torch.exp(self.log_base * p.scale * x)
         return y * math.exp(self.log_base * p.shift) if p.shift else y
 
+    def gradient(self, x, y, dy):
+        return dy * y * (self.log_base * self.layer_param.exp_param.scale)
+
 
 @register("Log")
 class Log(Exponential):
@@ -177,3 +200,7 @@ class Log(Exponential):
     def compute(self, x):
         p = self.layer_param.log_param
         return torch.log(p.shift + p.scale * x) / self.log_base
+
+    def gradient(self, x, y, dy):
+        p = self.layer_param.log_param
+        return dy * (p.scale / self.log_base) / (p.shift + p.scale * x)

@@ -1,5 +1,9 @@
 """The registry of layer types, and the base of layers that are said in torch operations."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
 import torch
 from torch.autograd.graph import get_gradient_edge
 
@@ -9,11 +13,12 @@ from .. import precision
 from ..blob import Blob
 from ..fillers import fill
 from ..in_place import check_shape
+from ..memory import DATA
 
 _registry = {}
 
 
-def register(layer_type):
+def register(layer_type: str) -> Callable[[type], type]:
     """Class decorator: prototxts reach the class by `type: "<layer_type>"`."""
     def enter(cls):
         _registry[layer_type] = cls
@@ -21,7 +26,7 @@ def register(layer_type):
     return enter
 
 
-def create(layer_param):
+def create(layer_param) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
         raise LayerError(f"unknown layer type '{layer_param.type}'"
@@ -29,7 +34,7 @@ def create(layer_param):
     return _registry[layer_param.type](layer_param)
 
 
-def layer_type_list():
+def layer_type_list() -> list[str]:
     """The names of all registered layer types, sorted."""
     return sorted(_registry)
 
@@ -41,65 +46,83 @@ class TensorLayer(Layer):
     from the bottoms') and `compute`. Where Caffe's gradient is not the mathematical one,
     `compute` calls a torch.autograd.Function.
 
+    As in Caffe, a backward pass uses the values that bottoms and parameters have when it runs.
+    What autograd kept of the last forward pass serves as long as these are unchanged; otherwise
+    the layer is computed again from the values that are there. A layer that keeps something from
+    its forward pass (`keeps_state`) cannot be computed again: its backward pass follows its last
+    forward pass, and there has to be one.
+
     Class attributes
     ----------------
     bottoms, tops : (min, max) number of blobs; max None is any
     no_gradient : indices of bottoms that never receive a gradient (labels)
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
-    products : whether it is a convolution or matrix product, which a lower precision is for
-    overwrites : in place, whether backward can do without the bottom's values
-    looks_at : the index of the bottom whose values `check` looks at, None if there is none
+    keeps_state : whether backward needs what the last forward pass kept, such as the places of
+        maxima or the values that dropout has dropped
+    autocast_products : whether it is a convolution or matrix product, which a lower precision is
+        for
+    validated_bottom : the index of the bottom whose values `validate` looks at, None if there is
+        none
     recordable : whether it does the same operations in each forward pass, keeps nothing in Python
         from one to the next, and waits for no GPU; who derives a layer has to say so
-    shares : whether a top may be the bottom's own memory, as in Caffe; else it is copied
-    portable : whether `compute` is to keep to torch's own operations, which can be traced, mapped
-        and differentiated in every way, where those of the engine are faster
+    is_function : whether `compute` alone says what the layer does, so that it can be taken out of
+        the net (caffe.to_torch); where a derived layer replaces `forward`, it has to say so
+    use_plain_torch_ops : whether `compute` is to keep to torch's own operations, which can be
+        traced, mapped and differentiated in every way, where those of the engine are faster
     """
 
-    bottoms, tops = (1, 1), (1, 1)
+    bottoms = tops = (1, 1)
     no_gradient = ()
     loss = False
-    products = False
-    overwrites = False
-    looks_at = None
+    keeps_state = False
+    autocast_products = False
+    validated_bottom = None
     recordable = True
-    shares = False
-    portable = False
+    is_function = True
+    use_plain_torch_ops = False
 
-    # set by the net once it knows what needs a gradient
+    # set by the builder once it knows what needs a gradient
     propagate_down = ()
     param_propagate_down = ()
 
     def __init_subclass__(cls):
         if "recordable" not in vars(cls) and not cls.__module__.startswith(__package__):
             cls.recordable = False
+        if "forward" in vars(cls) and "is_function" not in vars(cls) \
+                and not cls.__module__.startswith(__package__):
+            cls.is_function = False
 
     _bottom_shapes = None
-    weights = _inputs = _edges = ()
+    weights = _inputs = _edges = _revisions = ()
 
-    def add_param(self, shape, filler):
+    def add_param(self, shape: Sequence[int], filler) -> None:
         """Append a parameter of `shape`, with the values of a FillerParameter."""
         blob = Blob(shape)
         fill(blob.data_tensor, filler)
         blob.set_data(precision.laid_out(blob.data_tensor))
         self.blobs.append(blob)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: list[tuple]) -> list[tuple]:
         """The tops' shapes, given the list of the bottoms'. Default: a top each like bottom 0."""
         return [bottom[0]] * len(self.layer_param.top)
 
-    def check(self, bottom):
-        """Raises the layer's error for values that `compute` cannot use. Called before each,
-        where there is `looks_at`; the blobs are those before a Split."""
+    def validate(self, bottom: Sequence[Blob]) -> None:
+        """Raises the layer's error for values that `compute` cannot use. Called before each
+        forward pass, where there is a `validated_bottom`; the blobs are those before a Split."""
 
-    def compute(self, *bottom):
+    def compute(self, *bottom: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
         which it may change in place."""
         raise LayerError(f"layer type '{self.type}' defines no compute()")
 
-    def error(self, message):
+    def error(self, message: str) -> LayerError:
         """A LayerError to raise; the net adds the layer's name, type and bottoms."""
         return LayerError(message)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether a top is a bottom."""
+        return not set(self.layer_param.bottom).isdisjoint(self.layer_param.top)
 
     def reshape(self, bottom, top):
         shapes = [blob.shape for blob in bottom]
@@ -110,52 +133,82 @@ class TensorLayer(Layer):
                 blob.reshape(*shape)
             self._bottom_shapes = shapes
 
-    def forget_shapes(self):
+    def forget_shapes(self) -> None:
         """Have the next `reshape` reshape the tops, whatever the bottoms."""
         self._bottom_shapes = None
 
+    # forward
+
     def forward(self, bottom, top):
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
-        self._inputs = _leaves((blob.data_to_read.clone() if blob in top and blob.is_viewed
-                                else blob.data_to_read for blob in bottom), self.propagate_down)
-        self.weights = _leaves((blob.data_tensor for blob in self.blobs),
+        outputs = self._record([blob.data_to_read.clone() if blob in top and blob.is_viewed
+                                else blob.data_to_read for blob in bottom])
+        given = {_storage(tensor) for tensor in self._inputs}
+        if self.is_in_place and not self.keeps_state:
+            self._inputs = ()       # overwritten now, and nothing needs what was there
+        for blob, tensor in zip(top, outputs):
+            copied = _storage(tensor) in given and blob not in bottom
+            blob.set_data(tensor.detach().clone() if copied else tensor.data)
+        self.note_revisions(bottom)
+
+    def _record(self, inputs):
+        """The tops' tensors, for those of the bottoms; autograd records how they come about.
+
+        Of a layer in place that keeps no state nothing is recorded, for it has overwritten its
+        input, and in Caffe its gradient is that of the values that are there afterwards.
+        """
+        self._inputs = _leaves(inputs, self.propagate_down)
+        self.weights = _leaves((blob.data_to_read for blob in self.blobs),
                                self.param_propagate_down)
-        with torch.set_grad_enabled(any(t.requires_grad for t in self._inputs + self.weights)):
+        return self._compute()
+
+    def _compute(self):
+        records = (self.keeps_state or not self.is_in_place) and any(
+            tensor.requires_grad for tensor in self._inputs + self.weights)
+        with torch.set_grad_enabled(records):
             outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
         self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
                        for tensor in outputs]
-        given = set() if self.shares else {_storage(tensor) for tensor in self._inputs}
-        if self.overwrites:
-            for blob, leaf in zip(bottom, self._inputs):
-                if blob in top:
-                    leaf.data = leaf.new_empty(()).expand(leaf.shape)   # its memory goes
-        for blob, tensor in zip(top, outputs):
-            copied = _storage(tensor) in given and blob not in bottom
-            blob.set_data(tensor.detach().clone() if copied else tensor.data)
-
-    def release(self, bottom, top):
-        """Let go of what the last forward pass left, before the next one makes it anew."""
-        self._inputs = self._edges = self.weights = ()
-        for blob in top:
-            if blob not in bottom and not blob.is_viewed:
-                blob.clear_data()
+        return outputs
 
     def _outputs(self):
         """What `compute` gives, a tuple of float32 tensors."""
-        if not self.products:
+        if not self.autocast_products:
             outputs = self.compute(*self._inputs)
             return outputs if isinstance(outputs, tuple) else (outputs,)
-        with precision.products(self._inputs[0].device):
+        with precision.autocast_products(self._inputs[0].device):
             outputs = self.compute(*self._inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
 
+    def release(self, bottom, top) -> None:
+        """Let go of what the last forward pass left, before the next one makes it anew."""
+        self.forget_forward()
+        for blob in top:
+            if blob not in bottom and not blob.is_viewed:
+                blob.discard_data()
+
+    def forget_forward(self) -> None:
+        """Hold nothing of the last forward pass."""
+        self._inputs = self._edges = self.weights = self._revisions = ()
+
+    # backward
+
+    def note_revisions(self, bottom) -> None:
+        """Know that what autograd recorded belongs to the present values of these bottoms, and
+        of the parameters."""
+        self._revisions = _revisions([*bottom, *self.blobs])
+
+    def _is_recorded(self, bottom):
+        """Whether what autograd recorded belongs to the values that are there now. A NumPy view
+        that somebody holds may have been written to."""
+        blobs = [*bottom, *self.blobs]
+        return (self._revisions == _revisions(blobs)
+                and not any(blob.is_viewed for blob in blobs))
+
     def backward(self, top, propagate_down, bottom):
-        for blob, leaf in zip(bottom, self._inputs):
-            if blob.shape != leaf.shape and blob not in top:
-                raise self.error(f"a bottom was reshaped from {tuple(leaf.shape)} after the "
-                                 "forward pass; backward needs another one")
+        self._prepare_backward(top, bottom)
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants
                   in zip(bottom, self._inputs, propagate_down) if wants]
         wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)
@@ -169,7 +222,36 @@ class TensorLayer(Layer):
             taken.add(_storage(gradient))
             store(gradient)
 
-    def room(self):
+    def _prepare_backward(self, top, bottom):
+        """Have a record of the forward pass that the gradients are to be those of."""
+        if self.keeps_state:
+            if self._revisions == ():
+                raise self.error("backward needs a forward pass of this layer first: the gradient "
+                                 f"of {self.type} depends on what that pass keeps")
+            fits = all(blob.shape == leaf.shape or blob in top
+                       for blob, leaf in zip(bottom, self._inputs))
+        elif self.is_in_place or not self._is_recorded(bottom):
+            outputs = self._record_again(bottom)
+            fits = all(blob.shape == tensor.shape for blob, tensor in zip(top, outputs))
+        else:
+            return
+        if not fits:
+            shapes = " and ".join(str(tuple(leaf.shape)) for leaf in self._inputs)
+            raise self.error(f"a bottom was reshaped after the forward pass, in which they had the "
+                             f"shapes {shapes}; backward needs another forward pass")
+
+    def _record_again(self, bottom):
+        self._inputs = _leaves([blob.data_to_read for blob in bottom], self.propagate_down)
+        self.weights = _leaves((blob.data_to_read for blob in self.blobs),
+                               self.param_propagate_down)
+        with torch.enable_grad():
+            outputs = self._outputs()
+        self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
+                       for tensor in outputs]
+        self.note_revisions(bottom)
+        return outputs
+
+    def gradient_place(self) -> torch.Tensor | None:
         """Memory for the gradient of parameter 0; None if two gradients are to be added up."""
         return self.blobs[0].diff_room() if len(self.layer_param.bottom) == 1 else None
 
@@ -181,14 +263,40 @@ class TensorLayer(Layer):
         return torch.autograd.grad(edges, leaves, diffs, retain_graph=True, allow_unused=True)
 
 
-def _leaves(tensors, wants_gradient):
-    """`tensors` as new leaves of autograd.
+class FormulaLayer(TensorLayer):
+    """A layer of one bottom, one top and no parameters, whose gradient is a formula of the values
+    that both have when it runs backward, as in Caffe; autograd is not needed."""
 
-    `.data`, not `.detach()`: like Caffe, backward works with whatever the blob holds by then.
-    """
+    def gradient(self, x: torch.Tensor, y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+        """The gradient by the bottom: x is the bottom's value, y the top's, which in place are
+        the same, and dy the gradient by the top. It may change neither."""
+        raise LayerError(f"layer type '{self.type}' defines no gradient()")
+
+    def forward(self, bottom, top):
+        with torch.no_grad():
+            y = self.compute(bottom[0].data_to_read)
+            if top[0] is not bottom[0] and _storage(y) == _storage(bottom[0].data_to_read):
+                y = y.clone()
+        top[0].set_data(y)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            dy = top[0].diff_tensor
+            with torch.no_grad():
+                dx = self.gradient(bottom[0].data_to_read, top[0].data_to_read, dy)
+            bottom[0].set_diff(dx.clone() if _storage(dx) == _storage(dy) else dx)
+
+
+def _leaves(tensors, wants_gradient):
+    """`tensors` as new leaves of autograd."""
     tensors = list(tensors)
     wants = list(wants_gradient) or [False] * len(tensors)
     return [tensor.data.requires_grad_(w) for tensor, w in zip(tensors, wants)]
+
+
+def _revisions(blobs):
+    memories = [blob.memories[DATA] for blob in blobs]
+    return tuple((memory, memory.revision) for memory in memories)
 
 
 def _storage(tensor):

@@ -131,6 +131,8 @@ class HingeLoss(OneForEach):
         if math.prod(labels) < scores[0]:
             raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
 
+    keeps_state = True      # the margins
+
     def losses(self, rows, index):
         sign = torch.ones_like(rows).scatter_(1, index, -1)
         margins = (1 + sign * rows).relu()

@@ -79,7 +79,7 @@ class Sliding(Window):
     """
 
     bottoms, tops = (1, None), (1, None)
-    products = True
+    autocast_products = True
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -151,8 +151,8 @@ class Convolution(Sliding):
         batch, values, places = windows.shape
         rows = windows.movedim(0, 1).reshape(values, batch * places).t()
         weight = weight.flatten(1)
-        y = (F.linear(rows, weight, bias) if self.portable
-             else linear(rows, weight, bias, self.room)).t()
+        y = (F.linear(rows, weight, bias) if self.use_plain_torch_ops
+             else linear(rows, weight, bias, self.gradient_place)).t()
         return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
 
 
@@ -160,7 +160,7 @@ class Convolution(Sliding):
 class Deconvolution(Sliding):
     """The adjoint of Convolution; n becomes stride (n - 1) + dilation (k - 1) + 1 - 2 pad."""
 
-    products = False        # what it interpolates, scores, would lose more than time
+    autocast_products = False   # what it interpolates, scores, would lose more than time
     operations = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
     def kernel_planes(self):

@@ -18,6 +18,7 @@ class EuclideanLoss(TensorLayer):
 
     bottoms = (2, 2)
     loss = True
+    keeps_state = True      # the difference
 
     def shapes(self, bottom):
         check_alike(self, bottom)
@@ -38,6 +39,7 @@ class ContrastiveLoss(TensorLayer):
 
     bottoms = (3, 3)
     loss = True
+    keeps_state = True      # the difference and the distance
 
     def shapes(self, bottom):
         check_alike(self, bottom[:2])
@@ -84,6 +86,7 @@ class SigmoidCrossEntropyLoss(Normalized):
 
     bottoms = (2, 2)
     no_gradient = (1,)
+    keeps_state = True      # the sigmoid
     default_normalization = LossParameter.BATCH_SIZE
 
     def shapes(self, bottom):

@@ -16,7 +16,7 @@ class InnerProduct(TensorLayer):
     The weights are (num_output, inputs), or with `transpose` (inputs, num_output).
     """
 
-    products = True
+    autocast_products = True
 
     def setup(self, bottom, top):
         p = self.layer_param.inner_product_param
@@ -41,7 +41,9 @@ class InnerProduct(TensorLayer):
         x = x.reshape(x.shape[:self.axis] + (self.inputs,))
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
-        return F.linear(x, weight, bias) if self.portable else linear(x, weight, bias, self.room)
+        if self.use_plain_torch_ops:
+            return F.linear(x, weight, bias)
+        return linear(x, weight, bias, self.gradient_place)
 
 
 @register("Embed")
@@ -50,7 +52,7 @@ class Embed(TensorLayer):
     InnerProduct of a one-hot vector. The top has a last axis of num_output more."""
 
     no_gradient = (0,)
-    looks_at = 0
+    validated_bottom = 0
 
     def setup(self, bottom, top):
         p = self.layer_param.embed_param
@@ -64,7 +66,7 @@ class Embed(TensorLayer):
     def shapes(self, bottom):
         return [bottom[0] + (self.layer_param.embed_param.num_output,)]
 
-    def check(self, bottom):
+    def validate(self, bottom):
         check_indices(self, bottom[0], self.blobs[0].shape[0], "rows of the weights")
 
     def compute(self, x):

@@ -52,7 +52,7 @@ class Labelled(TensorLayer):
     those equal to `ignore` do not count."""
 
     bottoms, tops = (2, 2), (1, 2)
-    looks_at = 1
+    validated_bottom = 1
     ignore = None
 
     def check_labels(self, scores, labels, axis):
@@ -72,7 +72,7 @@ class Labelled(TensorLayer):
         """The number of classes, for scores of that shape."""
         return scores[self.axis]
 
-    def check(self, bottom):
+    def validate(self, bottom):
         """Raises the layer's error if a label is no class and does not equal `ignore`.
 
         A GPU is waited for only where the labels were computed on it.
@@ -107,6 +107,7 @@ class OverClasses(Normalized, Labelled):
     a gradient."""
 
     no_gradient = (1,)
+    keeps_state = True      # the probabilities
 
     def class_axis(self, scores):
         """The axis of the classes, for scores of that shape."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
 from .axes import LEGACY_AXES, canonical_axis, check_legacy_axes
-from .base import TensorLayer, register
+from .base import FormulaLayer, TensorLayer, register
 
 
 @register("LRN")
@@ -18,6 +18,8 @@ class LRN(TensorLayer):
     The neighbours are local_size channels at the same place, or with WITHIN_CHANNEL a square of
     that side (zeros beyond the image count); there Caffe takes k as 1.
     """
+
+    keeps_state = True      # the divisor
 
     def setup(self, bottom, top):
         size = self.layer_param.lrn_param.local_size
@@ -38,7 +40,7 @@ class LRN(TensorLayer):
 
 
 @register("Softmax")
-class Softmax(TensorLayer):
+class Softmax(FormulaLayer):
     """exp(x) divided by its sum over `axis`."""
 
     def shapes(self, bottom):
@@ -47,6 +49,10 @@ class Softmax(TensorLayer):
 
     def compute(self, x):
         return x.softmax(self.layer_param.softmax_param.axis)
+
+    def gradient(self, x, y, dy):
+        axis = self.layer_param.softmax_param.axis
+        return y * (dy - (dy * y).sum(axis, keepdim=True))
 
 
 @register("BatchNorm")
@@ -59,6 +65,8 @@ class BatchNorm(TensorLayer):
     a batch multiplies them by moving_average_fraction and adds its mean, its variance times
     m / (m - 1) (m values for each channel), and 1.
     """
+
+    keeps_state = True      # the normalised values and the deviation
 
     def setup(self, bottom, top):
         shape = bottom[0].shape
@@ -121,6 +129,10 @@ class MVN(TensorLayer):
     def shapes(self, bottom):
         check_legacy_axes(self, bottom[0])
         return [bottom[0] + (1,) * (LEGACY_AXES - len(bottom[0]))]
+
+    @property
+    def keeps_state(self):
+        return self.layer_param.mvn_param.normalize_variance        # the deviation
 
     def compute(self, x):
         p = self.layer_param.mvn_param

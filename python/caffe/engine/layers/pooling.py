@@ -92,6 +92,16 @@ class Windows:
 class Pool(TensorLayer):
     """What Pooling and SPP share: windows that fit, and a method."""
 
+    @property
+    def method(self):
+        """MAX, AVE or STOCHASTIC."""
+        return self.pool_param.pool
+
+    @property
+    def keeps_state(self):
+        """All but the average keep where each value came from."""
+        return self.method != AVE
+
     def places(self, windows, method, shape):
         """The numbers of windows on a bottom of `shape`. Raises the layer's error if they do not
         fit it, or the method."""
@@ -112,7 +122,7 @@ class Pool(TensorLayer):
     def pooled(self, windows, method, x):
         """One value for each window."""
         if method == MAX:
-            fast = not self.portable and suits(x, windows)
+            fast = not self.use_plain_torch_ops and suits(x, windows)
             return largest(x, windows) if fast else windows.maximum(x)[0]
         if method == AVE:
             return windows.average(x)
@@ -131,6 +141,10 @@ class Pooling(Pool):
     """
 
     tops = (1, 2)
+
+    @property
+    def pool_param(self):
+        return self.layer_param.pooling_param
 
     def setup(self, bottom, top):
         p = self.layer_param.pooling_param
@@ -186,6 +200,10 @@ class SPP(Pool):
     kernel of an axis of n in b windows is ceil(n / b), with a pad of half of what it is too
     long, rounded up; images too small for their windows are refused.
     """
+
+    @property
+    def pool_param(self):
+        return self.layer_param.spp_param
 
     def shapes(self, bottom):
         p, shape = self.layer_param.spp_param, bottom[0]

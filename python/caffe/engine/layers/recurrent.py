@@ -33,6 +33,7 @@ class Recurrent(TensorLayer):
 
     bottoms, tops = (2, None), (1, None)
     no_gradient = (1,)
+    keeps_state = True      # every step
     recordable = False
     states = 0          # how many arrays a step hands on
     gates = 1           # how many values per output the input is projected to
@@ -150,6 +151,7 @@ class LSTMUnit(TensorLayer):
 
     bottoms, tops = (3, 3), (2, 2)
     no_gradient = (2,)
+    keeps_state = True      # the gates
 
     def shapes(self, bottom):
         cell, gates, cont = bottom

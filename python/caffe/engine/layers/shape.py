@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from ..memory import DIFF
 from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
 
@@ -73,6 +74,23 @@ class Concat(TensorLayer):
     def compute(self, *bottoms):
         return torch.cat(bottoms, self.axis)
 
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        if len(bottom) == 1:
+            share_memory(bottom[0], top[0])
+
+    def forward(self, bottom, top):
+        if len(bottom) > 1:
+            super().forward(bottom, top)
+
+    def release(self, bottom, top):
+        if len(bottom) > 1:
+            super().release(bottom, top)
+
+    def backward(self, top, propagate_down, bottom):
+        if len(bottom) > 1:
+            super().backward(top, propagate_down, bottom)
+
 
 @register("Slice")
 class Slice(TensorLayer):
@@ -104,15 +122,58 @@ class Slice(TensorLayer):
     def compute(self, x):
         return x.split(self.sizes, self.axis)
 
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        if len(top) == 1:
+            share_memory(bottom[0], top[0])
 
-@register("Reshape")
-class Reshape(TensorLayer):
-    """The bottom in another shape, for `num_axes` axes from `axis` on (-1: all to the end).
+    def forward(self, bottom, top):
+        if len(top) > 1:
+            super().forward(bottom, top)
 
-    A dim of 0 copies the bottom's, and one dim of -1 takes what remains.
+    def backward(self, top, propagate_down, bottom):
+        if len(top) > 1:
+            super().backward(top, propagate_down, bottom)
+
+    def release(self, bottom, top):
+        if len(top) > 1:
+            super().release(bottom, top)
+
+
+class SharedMemoryLayer(TensorLayer):
+    """A layer whose tops are the memory of its bottom, as in Caffe: whoever writes to one of them
+    writes to all, also in a pass in which the layer itself does not run.
+
+    `compute` says what it does for those who take the layer out of the net (caffe.to_torch).
     """
 
-    shares = True
+    def release(self, bottom, top):
+        """The memory is the bottom's."""
+
+
+def share_memory(bottom, top):
+    """Have a top hold the values and the gradient of a bottom."""
+    top.share_data(bottom)
+    top.share_diff(bottom)
+
+
+@register("Reshape")
+class Reshape(SharedMemoryLayer):
+    """The bottom in another shape, for `num_axes` axes from `axis` on (-1: all to the end).
+
+    A dim of 0 copies the bottom's, and one dim of -1 takes what remains. Bottom and top share
+    values and gradient.
+    """
+
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        share_memory(bottom[0], top[0])
+
+    def forward(self, bottom, top):
+        """The values are there already."""
+
+    def backward(self, top, propagate_down, bottom):
+        """The gradient is there already."""
 
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.reshape_param
@@ -145,10 +206,15 @@ class Reshape(TensorLayer):
 
 
 @register("Flatten")
-class Flatten(TensorLayer):
-    """The axes from `axis` to `end_axis` as one."""
+class Flatten(SharedMemoryLayer):
+    """The axes from `axis` to `end_axis` as one. Bottom and top share their values from the first
+    forward pass on, their gradient from the first backward pass on."""
 
-    shares = True
+    def forward(self, bottom, top):
+        top[0].share_data(bottom[0])
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].share_diff(top[0])
 
     def shapes(self, bottom):
         shape, p = bottom[0], self.layer_param.flatten_param
@@ -186,6 +252,7 @@ class Filter(TensorLayer):
     """
 
     bottoms, tops = (2, None), (1, None)
+    keeps_state = True      # which items it has passed on
     recordable = False
     _counts = False     # whether the selector has values to count
 
@@ -223,7 +290,7 @@ class BatchReindex(TensorLayer):
 
     bottoms = (2, 2)
     no_gradient = (1,)
-    looks_at = 1
+    validated_bottom = 1
 
     def shapes(self, bottom):
         items, index = bottom
@@ -232,7 +299,7 @@ class BatchReindex(TensorLayer):
                              f"got {items} and {index}")
         return [index + items[1:]]
 
-    def check(self, bottom):
+    def validate(self, bottom):
         check_indices(self, bottom[1], bottom[0].shape[0], "items")
 
     def compute(self, x, index):
@@ -240,12 +307,27 @@ class BatchReindex(TensorLayer):
 
 
 @register("Split")
-class Split(TensorLayer):
-    """The bottom, for several users; their gradients add up."""
-
-    shares = True
+class Split(SharedMemoryLayer):
+    """The bottom, for several users; their gradients add up. All share the bottom's values from
+    the first forward pass on."""
 
     tops = (1, None)
+
+    def forward(self, bottom, top):
+        for blob in top:
+            blob.share_data(bottom[0])
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        given = [blob.diff_tensor for blob in top if not blob.memories[DIFF].is_clear]
+        if len(given) < 2:
+            bottom[0].set_diff(given[0].clone() if given else torch.zeros_like(top[0].diff_tensor))
+            return
+        total = given[0] + given[1]
+        for diff in given[2:]:
+            total += diff
+        bottom[0].set_diff(total)
 
     def compute(self, x):
         return (x,) * len(self.layer_param.top)

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from ...errors import CaffeError
-from ..blob import DIFF
+from ..memory import DIFF
 from ..precision import laid_out_as
 from .solver import Solver, register_solver
 
@@ -27,14 +27,14 @@ class SGDSolver(Solver):
     def update_all(self, rate):
         """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
         update is left in the history, and copied to the gradient if somebody asks for it."""
-        if (self.net._debug or self.param.regularization_type != "L2" or self.param.momentum <= 0
-                or self.param.iter_size < 1
+        if (self.net.debug_info.enabled or self.param.regularization_type != "L2"
+                or self.param.momentum <= 0 or self.param.iter_size < 1
                 or any(history.dtype != torch.float32 for history in self.history)
                 or type(self).update is not SGDSolver.update):
             super().update_all(rate)
             return
         alike = defaultdict(list)
-        for (blob, spec), history in zip(self.net._learnable, self.history):
+        for (blob, spec), history in zip(self.net.program.learnable, self.history):
             alike[spec.lr_mult, spec.decay_mult].append((blob, history))
         for (lr_mult, decay_mult), pairs in alike.items():
             local, histories = rate * lr_mult, [history for _, history in pairs]
@@ -48,7 +48,7 @@ class SGDSolver(Solver):
                 maximize=False, is_first_step=False, grad_scale=scale.reciprocal())
             for blob, history in pairs:
                 blob.clear_diff()
-                blob.memories[DIFF].later(partial(_take_copy, history))
+                blob.memories[DIFF].set_lazily(partial(_take_copy, history))
 
 
 def _take_copy(history, memory):

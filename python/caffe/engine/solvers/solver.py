@@ -12,9 +12,9 @@ from ...formats import prototxt
 from ...errors import CaffeError, WeightsError, nearest
 from ...log import logger
 from ...proto import caffe_pb2
-from ..runners import debug
 from ...formats import hdf5, caffemodel as binary
 from . import rates
+from .. import parameters
 from ..net import Net
 from ..precision import laid_out_as
 
@@ -89,7 +89,7 @@ class Solver:
         self.test_nets = self._build_test_nets()
         self._check_decay()
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
-                        for blob, _ in self.net._learnable]
+                        for blob, _ in self.net.program.learnable]
 
     def check(self):
         """Raise CaffeError for parameters that the rule cannot use."""
@@ -106,7 +106,7 @@ class Solver:
     def _check_decay(self):
         """Raise CaffeError for a regularization_type that is unknown, and used."""
         kinds, given = ("L1", "L2"), self.param.regularization_type
-        used = any(self.param.weight_decay * spec.decay_mult for _, spec in self.net._learnable)
+        used = any(self.param.weight_decay * spec.decay_mult for _, spec in self.net.program.learnable)
         if used and given not in kinds:
             raise CaffeError(f"{self._source}: unknown regularization_type '{given}'"
                              + nearest(given, kinds))
@@ -164,7 +164,7 @@ class Solver:
         for given in (param.state, state):      # a phase that is given counts, as in Caffe
             merged.MergeFrom(given)
         param.state.CopyFrom(merged)
-        return Net._from_param(param, name)
+        return Net.from_param(param, name)
 
     def _path(self, name):
         """Paths are the working directory's, as in Caffe, or else the solver prototxt's."""
@@ -214,7 +214,7 @@ class Solver:
                 return
         for on_start, _ in self._callbacks:
             on_start()
-        self.net._debug = self._displays and self.param.debug_info
+        self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
@@ -331,29 +331,28 @@ class Solver:
         if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         self._clip_gradients()
-        datas = [blob.data_tensor for blob, _ in self.net._learnable] * self.histories
+        datas = [blob.data_tensor for blob, _ in self.net.program.learnable] * self.histories
         self.history = list(map(laid_out_as, self.history, datas))
         self.update_all(rate)
-        self.net._elision.updated()
+        self.net.weights_updated()
         self.iter += 1
 
     def update_all(self, rate):
         """Update every parameter, at a rate that is multiplied by its lr_mult."""
-        for number, (_, spec) in enumerate(self.net._learnable):
+        for number, (_, spec) in enumerate(self.net.program.learnable):
             for data, diff, *history in self._pieces(number):
                 if self.param.iter_size != 1:
                     diff.div_(self.param.iter_size)
                 self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
                 self.update(diff, rate * spec.lr_mult, *history)
-                if self.net._debug:
-                    debug.update(self.net, number)
+                self.net.debug_info.before_update(number)
                 data.sub_(diff)
 
     def _pieces(self, number):
         """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
-        blob, _ = self.net._learnable[number]
-        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net._learnable)]
-        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net._debug:
+        blob, _ = self.net.program.learnable[number]
+        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net.program.learnable)]
+        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net.debug_info.enabled:
             return [whole]
         rows = max(1, PIECE * blob.shape[0] // blob.count)
         return zip(*(array.split(rows) for array in whole))
@@ -367,7 +366,7 @@ class Solver:
         limit = self.param.clip_gradients
         if limit < 0:
             return
-        diffs = [blob.diff_tensor for blob, _ in self.net._learnable]
+        diffs = [blob.diff_tensor for blob, _ in self.net.program.learnable]
         if not diffs:
             return
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
@@ -393,7 +392,7 @@ class Solver:
                                else ("binary proto", binary, ""))
         model, state = (f"{prefix}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
         logger.info("Snapshotting to %s file %s", form, model)
-        self.net._save(files, model, self.param.snapshot_diff)
+        parameters.write_file(self.net.program, files, model, self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s file %s", form, state)
         files.write_solverstate(
             state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=self._drops),

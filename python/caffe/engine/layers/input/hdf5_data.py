@@ -108,6 +108,7 @@ class HDF5Output(TensorLayer):
     """
 
     bottoms, tops = (2, 2), (0, 0)
+    is_function = False
 
     def setup(self, bottom, top):
         self.path = self.layer_param.hdf5_output_param.file_name

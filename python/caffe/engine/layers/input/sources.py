@@ -3,12 +3,14 @@
 from ....proto.caffe_pb2 import FillerParameter
 from ...fillers import fill
 from ..base import TensorLayer, register
+from ..shape import share_memory
 
 
 class Source(TensorLayer):
     """A layer without bottoms. Its tops get a shape once, and keep what users make of it."""
 
     bottoms, tops = (0, 0), (1, None)
+    is_function = False
 
     def each_top(self, what, values, top):
         """`values`, given once for all tops or once for each, as one for each."""
@@ -70,17 +72,27 @@ class DummyData(Source):
 class Parameter(TensorLayer):
     """A top that is itself a parameter, of the given shape and at first 0.
 
-    Its gradient adds up over several backward passes, as that of every parameter; in Caffe, the
-    last pass alone counts.
+    Both share values and gradient from the first forward pass on. As in Caffe, each backward pass
+    replaces that gradient: with iter_size the last pass alone counts.
     """
 
     bottoms = (0, 0)
 
     def setup(self, bottom, top):
         self.blobs.add_blob(*self.layer_param.parameter_param.shape.dim)
+        top[0].reshape(*self.blobs[0].shape)
 
-    def shapes(self, bottom):
-        return [self.blobs[0].shape]
+    def reshape(self, bottom, top):
+        """The shape is set already."""
+
+    def forward(self, bottom, top):
+        share_memory(self.blobs[0], top[0])
+
+    def backward(self, top, propagate_down, bottom):
+        """The gradient is there already."""
+
+    def release(self, bottom, top):
+        """The top is the parameter."""
 
     def compute(self):
         return self.weights[0]

@@ -9,10 +9,10 @@ LARGE = 1 << 26         # weights whose gradient is to have a place in memory of
 ROWS = 256              # of it that are computed at a time, and copied there
 
 
-def linear(x, weight, bias=None, room=lambda: None):
+def linear(x, weight, bias=None, gradient_place=lambda: None):
     """x (..., inputs) times weight (outputs, inputs), plus bias (outputs): (..., outputs).
 
-    `room` is asked for memory of as many values as `weight` has, for its gradient if that is large;
+    `gradient_place` is asked for memory of as many values as `weight` has, for its gradient if that is large;
     None if there is none. Freed and taken again, 411 MB (fc6) may not find the gap that they left.
 
     On a CPU large ones by oneDNN: torch's own comes from MKL, which keeps processors that are not
@@ -24,7 +24,7 @@ def linear(x, weight, bias=None, room=lambda: None):
            and not torch.is_autocast_enabled("cpu"))
     if not own:
         return F.linear(x, weight, bias)
-    y = _Product.apply(x.reshape(-1, shape[-1]), weight, bias, room)
+    y = _Product.apply(x.reshape(-1, shape[-1]), weight, bias, gradient_place)
     return y.view(*shape[:-1], len(weight))
 
 
@@ -35,9 +35,9 @@ def _multiply(x, weight, bias=None):
 class _Product(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, weight, bias, room):
+    def forward(ctx, x, weight, bias, gradient_place):
         ctx.save_for_backward(x, weight)
-        ctx.room = room
+        ctx.gradient_place = gradient_place
         return _multiply(x, weight, bias)
 
     @staticmethod
@@ -45,7 +45,7 @@ class _Product(torch.autograd.Function):
     def backward(ctx, gradient):
         x, weight = ctx.saved_tensors
         by_x, by_weight, by_bias, _ = ctx.needs_input_grad
-        place = ctx.room() if by_weight and weight.numel() >= LARGE else None
+        place = ctx.gradient_place() if by_weight and weight.numel() >= LARGE else None
         return (_multiply(gradient, weight.t()) if by_x else None,
                 _multiply_into(place, gradient.t(), x.t()) if by_weight else None,
                 gradient.sum(0) if by_bias else None, None)

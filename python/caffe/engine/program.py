@@ -1,0 +1,112 @@
+"""Program: what a net runs. It is made once, by the builder, and nobody changes it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..errors import CaffeError, LayerError
+from ..layer import Layer
+from ..proto import caffe_pb2
+from .blob import Blob
+
+AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One layer of a program, with all that it takes to run it.
+
+    Attributes
+    ----------
+    number : its place in the program, from 0
+    spec : LayerParameter of the prototxt, after splits were inserted
+    layer : the Layer itself
+    bottom, top : its blobs
+    loss_weights : the loss weight of each top, 0 where it does not count towards the loss
+    runs_backward : whether a backward pass runs it
+    propagate_down : for each bottom, whether it receives a gradient
+    validated_bottoms : the blobs whose values the layer validates before each forward pass; where
+        a bottom is the branch of a split, that is the blob before the split, whose values may
+        still be on the host; empty for a layer that validates nothing
+    """
+
+    number: int
+    spec: caffe_pb2.LayerParameter
+    layer: Layer
+    bottom: tuple[Blob, ...]
+    top: tuple[Blob, ...]
+    loss_weights: tuple[float, ...]
+    runs_backward: bool
+    propagate_down: tuple[bool, ...]
+    validated_bottoms: tuple[Blob, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The layers of a net in the order in which they run, joined by their blobs and parameters.
+
+    Attributes
+    ----------
+    source : the file that the net was read from, which errors name
+    param : NetParameter with the layers of this phase, and splits; its layers are those of steps
+    steps : the layers
+    blobs : every blob by name
+    loss_weights : the loss weight of every blob by name
+    unsplit_names : the name in the prototxt of each branch of a split
+    learnable : (parameter, ParamSpec with its multipliers) of each that a solver updates
+    borrowed : parameters whose values belong to another layer's parameter of the same name
+    """
+
+    source: str
+    param: caffe_pb2.NetParameter
+    steps: tuple[Step, ...]
+    blobs: Mapping[str, Blob]
+    loss_weights: Mapping[str, float]
+    unsplit_names: Mapping[str, str]
+    learnable: tuple[tuple[Blob, caffe_pb2.ParamSpec], ...]
+    borrowed: frozenset[Blob]
+
+    def reshape(self, numbers: range | list[int]) -> None:
+        """Have the layers with these numbers give their tops the shapes that follow from their
+        bottoms. Raises LayerError."""
+        for number in numbers:
+            step = self.steps[number]
+            with self.locating_errors(step):
+                step.layer.reshape(step.bottom, step.top)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the blobs that no layer reads, sorted as in the original."""
+        unread = set()
+        for step in self.steps:
+            unread.difference_update(step.spec.bottom)
+            unread.update(set(step.spec.top) - {AUTOMATIC})
+        return sorted(unread)
+
+    @contextmanager
+    def locating_errors(self, step: Step) -> Iterator[None]:
+        """Add file, layer and bottoms to what a layer complains about."""
+        with locating_errors(self.source, step.spec, step.bottom, self.unsplit_names):
+            yield
+
+
+@contextmanager
+def locating_errors(source, spec, bottom, unsplit_names) -> Iterator[None]:
+    """Add file, layer and bottoms to what a layer complains about.
+
+    A Python layer's own exceptions pass as they are.
+    """
+    kinds = CaffeError if spec.type == "Python" else (RuntimeError, ValueError, IndexError)
+    try:
+        yield
+    except kinds as error:
+        names = [unsplit_names.get(name, name) for name in spec.bottom]
+        blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
+        place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
+        raise LayerError(f"{source}: {place}: {error}") from error

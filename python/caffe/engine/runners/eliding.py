@@ -1,0 +1,245 @@
+"""ElidingRunner: leaves out rows that padding makes all alike, while all blobs look whole."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from ...errors import LayerError
+from ...log import logger
+from ..blob import Blob
+from ..elision import region
+from ..elision.apart import Apart
+from ..elision.plan import plan
+from ..elision.runs import Run, RunApart
+from ..layers import TensorLayer
+from ..program import Program, Step
+from .plain import NOBODY, Observer, PlainRunner
+
+KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
+TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
+
+
+class ElidingRunner(PlainRunner):
+    """Runs the layers of a program, those of its padded trunk without the rows that repeat.
+
+    After a layer ran without some rows, its tops are filled when somebody reads them. It keeps
+    its smaller blobs for its backward pass. Gradients by blobs cannot be had from the smaller
+    ones, in which they are sums: when somebody asks, before the next forward pass, the layers
+    run again as they are, and from then on nothing is left out. After the next forward pass these
+    gradients are gone, and reading them is an error.
+
+    Attributes
+    ----------
+    enabled : whether rows are left out (Net.elide_padding)
+    """
+
+    def __init__(self, program: Program):
+        super().__init__(program)
+        self.enabled = True
+        self._region = region.find(program)
+        self._begins = [node.number for node in self._region if not node.sources]
+        self._plans = {}
+        self._sizes, self._runs = None, {}      # a Run by the number of its layer
+        self._ran = {}          # of these, those whose layers ran so in their last forward pass
+        self._elides = False    # in the forward pass that goes on
+        self._is_updated = False        # parameters, by a solver, since the backward pass
+        self._promised = set()      # blobs whose gradients are computed if somebody asks
+
+    def computed(self) -> dict[str, list[tuple]]:
+        """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the
+        last pass computed instead of their tops: a smaller one, or a core and a frame."""
+        return {self.program.steps[number].name: run.sizes for number, run in self._ran.items()}
+
+    # forward
+
+    def forward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False,
+                validate: bool = True) -> torch.Tensor | float:
+        begins_before = bool(self._begins) and bool(numbers) and numbers[0] <= self._begins[0]
+        self._elides = self.enabled and begins_before and not observer.watches
+        return super().forward(numbers, observer, release, validate)
+
+    def forward_step(self, step: Step) -> None:
+        self._discard_gradients()
+        self._ran.pop(step.number, None)
+        if self._elides and step.number == self._begins[0]:
+            self._prepare()
+        if not self._elides or step.number not in self._runs:
+            super().forward_step(step)
+            return
+        self._ran[step.number] = self._runs[step.number]
+        self._ran[step.number].forward()
+
+    def release(self) -> None:
+        super().release()
+        for run in self._runs.values():
+            run.release()
+
+    def _prepare(self):
+        """Have a Run for each layer that leaves rows out, for the data's present sizes."""
+        sizes = tuple(self.program.steps[number].bottom[0].shape[2:] for number in self._begins)
+        if sizes == self._sizes:
+            return
+        if sizes not in self._plans:
+            if len(self._plans) == KEPT_PLANS:
+                self._plans.clear()
+            self._plans[sizes] = plan(self._region, dict(zip(self._begins, sizes)))
+        self._sizes, self._runs, self._ran = sizes, self._build(self._plans[sizes]), {}
+
+    def _build(self, plans):
+        nodes = {node.number: node for node in self._region}
+        runs = {}
+        for number, each in plans.items():
+            below = [runs[source.layer].top[source.top] if source.layer in runs else None
+                     for source in nodes[number].sources]
+            kind = RunApart if isinstance(each, Apart) else Run
+            runs[number] = kind(self.program.steps[number], nodes[number], each, below)
+        return runs
+
+    # passes that are recorded
+
+    def inner_blobs(self) -> list[Blob]:
+        """The blobs that it computes with and that are not the net's."""
+        return [blob for run in self._runs.values() for blob in run.inner_blobs()]
+
+    def inner_layers(self) -> list:
+        """The layers that it runs and that are not the program's."""
+        return [layer for run in self._runs.values() for layer in run.inner_layers()]
+
+    def note_revisions(self) -> None:
+        """Know that what autograd recorded in the last pass belongs to the present values."""
+        for step in self.program.steps:
+            run = self._ran.get(step.number)
+            if run:
+                run.note_revisions()
+            elif step.bottom and isinstance(step.layer, TensorLayer):
+                step.layer.note_revisions(step.bottom)
+
+    def snapshot(self) -> tuple:
+        """What the last pass left in Python, for `restore`."""
+        return self.enabled, self._sizes, self._runs, dict(self._ran), set(self._promised)
+
+    def restore(self, snapshot: tuple) -> None:
+        """Be as after the pass that left this."""
+        self._discard_gradients()
+        self.enabled, self._sizes, self._runs, ran, promised = snapshot
+        self._ran, self._promised = dict(ran), set(promised)
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether somebody had values that were left out, and may have written to them."""
+        return any(blob.data_was_seen for run in self._ran.values() for blob, _ in run.whole())
+
+    # backward
+
+    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
+        """Only a pass through all layers, which nobody watches, can do without the rows that were
+        left out, and only if nobody wrote into the blobs since. Who runs a part of them backward
+        looks into the net, and wants it whole."""
+        if self._ran and numbers:
+            whole = len(numbers) == len(self.program.steps)
+            if observer.watches or not whole or self._written():
+                if self._promised:
+                    self._fill_diffs()
+                else:
+                    self._run_plainly()
+        super().backward(numbers, observer)
+
+    def backward_step(self, step: Step) -> None:
+        run = self._ran.get(step.number)
+        if run is None:
+            super().backward_step(step)
+            return
+        run.backward(step.propagate_down, self._ran)
+        for blob, wanted in zip(run.derived, step.propagate_down):
+            if blob is not None and wanted:
+                self._promised.add(blob)
+                blob.set_diff_lazily(partial(_fill_diffs, weakref.ref(self)))
+
+    def weights_updated(self) -> None:
+        self._is_updated = True
+
+    # when somebody wants more
+
+    def _written(self):
+        """{blob: values} of the blobs that somebody wrote to after they were filled."""
+        found = {}
+        for run in self._ran.values():
+            for blob, compute in run.whole():
+                if blob.data_was_seen and not _same(blob.data_to_read, compute()):
+                    found[blob] = blob.data_to_read.clone()
+        return found
+
+    def _run_plainly(self):
+        """Run the layers again as they are, and leave nothing out any more; returns their
+        numbers. Raises LayerError if that gives something else."""
+        numbers, written = sorted(self._ran), self._written()
+        steps = self.program.steps
+        logger.info("%s: padding is no longer elided, layers are wanted whole",
+                    self.program.source)
+        whole = dict(pair for run in self._ran.values() for pair in run.whole())
+        self._ran, self.enabled = {}, False
+        for number in numbers:
+            steps[number].layer.reshape(steps[number].bottom, steps[number].top)
+            steps[number].layer.forward(steps[number].bottom, steps[number].top)
+        if not numbers or not all(_same(blob.data_to_read, compute(), TOLERANCE)
+                                  for blob, compute in whole.items()):
+            raise LayerError(f"{self.program.source}: data or weights have changed since the "
+                             "forward pass; set net.elide_padding = False before it to have "
+                             "gradients of all blobs")
+        for blob, values in written.items():
+            blob.data_tensor.copy_(values)
+        return numbers
+
+    def _fill_diffs(self):
+        """Compute the gradients by all blobs of the region, after a backward pass."""
+        steps = self.program.steps
+        params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
+                  for number in self._ran for blob in steps[number].layer.blobs}
+        try:
+            if self._is_updated:
+                for blob, (data, diff) in params.items():
+                    blob.data_tensor.copy_(data + diff)
+            numbers = self._run_plainly()
+            self._take_promises_back()
+            for number in reversed(numbers):
+                if steps[number].runs_backward:
+                    super().backward_step(steps[number])
+        finally:
+            for blob, (data, diff) in params.items():
+                blob.data_tensor.copy_(data)
+                blob.set_diff(diff)
+
+    def _take_promises_back(self):
+        self._is_updated = False
+        for blob in self._promised:
+            blob.set_diff_lazily(None)
+        self._promised.clear()
+
+    def _discard_gradients(self):
+        """Have an error where somebody reads gradients that can no longer be computed."""
+        self._is_updated = False
+        for blob in self._promised:
+            blob.set_diff_lazily(_raise_discarded)
+        self._promised.clear()
+
+
+def _fill_diffs(runner):
+    runner()._fill_diffs()
+
+
+def _raise_discarded():
+    raise LayerError("the gradient of this blob was left out with the padding of the net, and a "
+                     "forward pass has since discarded what it would be computed from; read it "
+                     "before the next forward pass, or set net.elide_padding = False before "
+                     "backward")
+
+
+def _same(values, others, tolerance=0.0):
+    """Whether tensors agree, up to a share of the largest value; NaN agrees with NaN."""
+    finite = others[others.isfinite()].abs()
+    limit = tolerance * float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(values, others, rtol=0, atol=limit, equal_nan=True)

@@ -1,0 +1,317 @@
+"""RecordedRunner: passes over a net are recorded once for each size of its data, and replayed.
+
+To issue the thousand small operations of a pass takes Python and PyTorch longer than a GPU to
+compute them. A CUDA graph issues them all at once, on the very memory for which they were recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from ... import context
+from ...context import TRAIN
+from ...log import logger
+from .. import precision
+from ..blob import Blob
+from ..layers import TensorLayer
+from ..memory import DATA, DIFF
+from ..program import Program
+from .cuda_graphs import CudaGraph
+from .eliding import ElidingRunner
+from .plain import NOBODY, Observer
+from .recording import recorded_backward, recorded_forward
+
+KINDS = {"cuda": CudaGraph}     # by the type of the device
+SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
+TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2}  # by which a replay may differ from the
+                                                        # pass itself, of the largest value
+
+
+class RecordedRunner:
+    """Has another runner run the passes, records them on a GPU, and replays what it has recorded.
+
+    A pass over data of a new size runs as it is, and so does the first backward pass: libraries
+    set themselves up. The next one of this size is recorded, and from then on replayed. What
+    layers do on the host is not recorded: data layers run before, and labels are validated.
+
+    The first replay of each size is held against the pass as it is. Where they differ, the log
+    says so, the results are those of the pass, and nothing is replayed any more.
+
+    Attributes
+    ----------
+    enabled : whether passes are recorded at all (Net.cuda_graphs)
+    """
+
+    def __init__(self, program: Program, inner: ElidingRunner):
+        self.enabled = True
+        self._program, self._inner = program, inner
+        steps = program.steps
+        self._sources = [step.number for step in steps if not step.bottom and not step.layer.blobs]
+        self._others = [step.number for step in steps if step.number not in self._sources]
+        self._inputs = [blob for number in self._sources for blob in steps[number].top]
+        self._is_able = bool(self._others) and all(
+            self._can_record(steps[number]) for number in self._others)
+        self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
+        self._now = None        # those of the last forward pass, if that was replayed
+        self._revisions = ()    # of what a backward pass reads, after that pass
+        self._searches = False  # whether the last forward pass was the first of its size
+        self._is_full = False   # whether memory sufficed for no more of them
+        self._has_run_back = False      # and libraries are set up in autograd's own threads
+
+    def _can_record(self, step):
+        layer = step.layer
+        return isinstance(layer, TensorLayer) and layer.recordable and (
+            not step.validated_bottoms
+            or self._is_given(step.validated_bottoms[layer.validated_bottom]))
+
+    def _is_given(self, blob):
+        """Whether what a layer sees in the blob is there before all that is recorded."""
+        return blob in self._inputs and not any(blob in self._program.steps[number].top
+                                                for number in self._others)
+
+    @property
+    def _is_wanted(self):
+        return self._is_able and self.enabled and context.device().type in KINDS
+
+    def weights_updated(self) -> None:
+        self._inner.weights_updated()
+
+    # forward
+
+    def forward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
+                ) -> torch.Tensor | float:
+        if not (release and self._is_wanted):
+            return self._run(numbers, observer, release)
+        return self._run(self._sources) + self._forward()
+
+    def _run(self, numbers, observer=NOBODY, release=False, validate=True):
+        """Run layers as they are."""
+        self._now, self._searches = None, False
+        return self._inner.forward(numbers, observer, release, validate)
+
+    def _forward(self):
+        """What follows on the sources."""
+        size = self._size
+        if size not in self._passes:
+            return self._first(size)
+        if any(blob.is_viewed for blob in self._inputs):    # and may be written at any time
+            return self._run(self._others, release=True)
+        passes = self._passes[size]
+        if "forward" in passes:
+            passes["forward"].reshape()
+        else:
+            self._inner.release()
+            self._program.reshape(self._others)
+        self._validate()
+        if "forward" in passes:
+            loss = passes["forward"].replay()
+        else:
+            loss = self._record_forward(passes)
+        if "forward" in passes:
+            self._now, self._revisions = passes, self._read_backward()
+        return loss
+
+    def _validate(self):
+        for step in self._program.steps:
+            if step.validated_bottoms:
+                with self._program.locating_errors(step):
+                    step.layer.validate(step.validated_bottoms)
+
+    @property
+    def _size(self):
+        """Of the data, and whatever else passes differ by."""
+        return (context.device(), precision.chosen(), self._inner.enabled,
+                *(blob.shape for blob in self._inputs))
+
+    def _first(self, size):
+        searches = self._program.param.state.phase == TRAIN and len(self._passes) < SEARCHES
+        with _search(searches):
+            loss = self._run(self._others, release=True)
+        self._passes[size], self._searches = {}, searches
+        return loss
+
+    def _record_forward(self, passes):
+        """Record a pass, and replay it for the first time, held against the pass itself."""
+        recorded = self._record(passes, "forward", lambda graph: recorded_forward(
+            self._program, self._inner, graph, self._inputs, self._others,
+            lambda: self._inner.forward(self._others, validate=False)))
+        if not recorded:
+            return self._run(self._others, validate=False)
+        before = _Repeatable(self._program)
+        loss = self._inner.forward(self._others, validate=False)
+        expected = [torch.as_tensor(loss).clone(), *self._outputs()]
+        before.restore()
+        loss = passes["forward"].replay()
+        if self._agrees([torch.as_tensor(loss), *self._outputs()], expected):
+            return loss
+        before.restore()
+        return self._run(self._others, validate=False)
+
+    def _outputs(self):
+        """The values of the tops that no layer reads."""
+        steps = self._program.steps
+        read = {blob for step in steps for blob in step.bottom}
+        return [blob.data_to_read.clone() for step in steps for blob in step.top
+                if blob not in read]
+
+    # backward
+
+    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
+        whole = len(numbers) == len(self._program.steps)
+        if whole and not observer.watches and self._has_run_back and self._follows \
+                and self._replay_back():
+            return
+        with _search(self._searches and whole):
+            self._inner.backward(numbers, observer)
+        self._has_run_back = self._has_run_back or whole and context.device().type in KINDS
+
+    @property
+    def _follows(self):
+        """Whether all is as the last forward pass, a replay, left it."""
+        return (self._now is not None and self._now is self._passes.get(self._size)
+                and not self._inner.was_seen and self._revisions == self._read_backward())
+
+    def _read_backward(self):
+        """What a backward pass reads, with its revisions; nothing equals it while somebody holds
+        a NumPy view, and may write to it at any time."""
+        steps = [self._program.steps[number] for number in self._others]
+        blobs = {blob for step in steps for blob in (*step.bottom, *step.layer.blobs)}
+        blobs.update(blob for step in steps for blob in step.top if step.bottom
+                     and not any(step.loss_weights))
+        if any(blob.is_viewed for blob in blobs):
+            return object()
+        return {(memory, memory.revision) for memory in (blob.memories[DATA] for blob in blobs)}
+
+    def _replay_back(self):
+        """Replay the backward pass, recorded if need be; returns whether that was possible."""
+        passes, steps = self._now, self._program.steps
+        diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
+        before = {diff: diff.settled for diff in diffs if not diff.is_clear}
+        expected = None
+        if "backward" not in passes and not any(diff.live_view() is not None for diff in diffs):
+            for diff in before:
+                diff.clear()        # it is recorded how gradients are set, not added
+            expected = self._record_backward(passes)
+            for diff in diffs:
+                diff.restore(before.get(diff))
+        if "backward" not in passes:
+            return False
+        self._accumulate(passes["backward"].made, before, passes["backward"].replay)
+        if expected is not None:
+            found = passes["backward"].made
+            if not self._agrees([found[diff] for diff in expected], list(expected.values())):
+                self._accumulate(expected, before, lambda: _restore(expected))
+        return True
+
+    def _record_backward(self, passes):
+        """Record a backward pass; returns the gradients of parameters that the pass itself gives,
+        {Memory: tensor}, None if it cannot be recorded."""
+        numbers = range(len(self._program.steps) - 1, -1, -1)
+        recorded = self._record(passes, "backward", lambda graph: recorded_backward(
+            self._program, self._inner, graph, self._others,
+            lambda: self._inner.backward(numbers)))
+        if not recorded:
+            return None
+        self._inner.backward(numbers)
+        params = {blob.memories[DIFF] for step in self._program.steps for blob in step.layer.blobs}
+        return {diff: diff.settled.reshape(tensor.shape).clone()
+                for diff, tensor in passes["backward"].made.items() if diff in params}
+
+    @staticmethod
+    def _accumulate(new, before, replay):
+        """Have replay() set the gradients of parameters to those in `new`, {Memory: tensor}, and
+        add those before."""
+        before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
+                  for diff, tensor in before.items() if diff in new}
+        replay()
+        for diff, tensor in before.items():
+            diff.restore(tensor.view(new[diff].shape).add_(new[diff]))
+
+    # recording
+
+    def _record(self, passes, kind, record):
+        """Have record(graph) record a pass, and return whether that was possible; the log tells if
+        it never is."""
+        device = context.device()
+        graph = KINDS[device.type]
+        self._is_full = self._is_full or not graph.has_room(device)
+        if self._is_full:
+            return False
+        try:
+            passes[kind] = record(graph(device))
+        except RuntimeError as error:
+            self._give_up(str(error))
+        return kind in passes
+
+    def _agrees(self, found, expected):
+        """Whether the tensors of a replay are those of the pass itself; if not, nothing is
+        replayed any more."""
+        worst = max((_difference(*pair) for pair in zip(found, expected)), default=0.0)
+        if worst <= TOLERANCE[precision.chosen()]:
+            return True
+        self._give_up(f"a replay differed from the pass itself by {worst:.1e} of the largest value")
+        return False
+
+    def _give_up(self, reason):
+        for passes in self._passes.values():
+            passes.pop("forward", None)
+        self._is_able, self._passes, self._now = False, {}, None
+        logger.warning("%s: without CUDA graphs: %s", self._program.source, reason)
+
+
+class _Repeatable:
+    """What a forward pass changes and the next one would not find again: the state of the random
+    generators, and parameters that no solver updates, such as running statistics."""
+
+    def __init__(self, program: Program):
+        self._generators = [(torch.get_rng_state, torch.set_rng_state)]
+        if context.device().type == "cuda":
+            self._generators.append((torch.cuda.get_rng_state, torch.cuda.set_rng_state))
+        self._states = [get() for get, _ in self._generators]
+        self._params = [(blob, blob.data_to_read.clone()) for blob in _not_learned(program)]
+
+    def restore(self) -> None:
+        for (_, set_state), state in zip(self._generators, self._states):
+            set_state(state)
+        for blob, values in self._params:
+            blob.data_tensor.copy_(values)
+
+
+def _restore(tensors):
+    for memory, tensor in tensors.items():
+        memory.restore(tensor)
+
+
+def _not_learned(program: Program) -> list[Blob]:
+    return [blob for blob, spec in program.learnable if spec.lr_mult == 0]
+
+
+def _difference(found, expected):
+    """The largest difference of two tensors, of the largest value; NaN equals NaN."""
+    if found.shape != expected.shape:
+        return float("inf")
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    differences = (found - expected).abs().masked_fill(same, 0)
+    finite = expected[expected.isfinite()].abs()
+    if not differences.isfinite().all():
+        return float("inf")
+    scale = float(finite.max()) if finite.numel() else 1.0
+    return float(differences.max()) / max(scale, 1e-30) if differences.numel() else 0.0
+
+
+@contextmanager
+def _search(wanted: bool) -> Iterator[None]:
+    """Where cuDNN tries all algorithms for a convolution that is new to it, and keeps the fastest.
+
+    What PyTorch takes for a size at first it keeps, searched for or not.
+    """
+    backend = torch.backends.cudnn
+    before = backend.benchmark
+    backend.benchmark = before or wanted and precision.chosen() != "fp32"
+    try:
+        yield
+    finally:
+        backend.benchmark = before
