@@ -145,7 +145,7 @@ def _slides(step):
 
 
 def _of_convolution(layer, bottom):
-    if len(bottom) != 1 or layer.axis != 1:
+    if len(bottom) != 1 or layer.axis != 1 or layer.is_in_place:
         return None
     return tuple(map(Slide, layer.kernel, layer.stride, layer.pad, layer.dilation))
 
@@ -161,8 +161,11 @@ def _of_pooling(layer):
 
 
 def _is_pointwise(layer, bottom):
-    """Whether a value of a top depends on those at the same place alone, everywhere alike."""
+    """Whether a value of a top depends on those at the same place alone, everywhere alike, and
+    its gradient on theirs."""
     p = layer.layer_param
+    if layer.is_in_place and type(layer) in (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise):
+        return False    # in place their gradient does not depend on that by the top
     if type(layer) is normalization.LRN:
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
     if type(layer) is normalization.BatchNorm:
