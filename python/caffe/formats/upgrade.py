@@ -53,6 +53,8 @@ def upgrade_solver(param: caffe_pb2.SolverParameter, path: str) -> None:
     elif os.path.isdir(param.snapshot_prefix):
         param.snapshot_prefix = os.path.join(param.snapshot_prefix, os.path.basename(stem))
     if param.HasField("solver_type"):
+        if param.HasField("type"):
+            raise PrototxtError(f"{path}: expected type or its older form solver_type, got both")
         name = caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)
         spelling = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad",
                     "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta", "ADAM": "Adam"}

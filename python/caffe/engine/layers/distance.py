@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ...proto.caffe_pb2 import LossParameter
+from .axes import check_legacy_axes
 from .base import TensorLayer, register
 from .loss import Normalized
 
@@ -21,6 +22,7 @@ class EuclideanLoss(TensorLayer):
 
     def shapes(self, bottom):
         check_alike(self, bottom)
+        check_legacy_axes(self, bottom[0])
         return [()]
 
     def compute(self, a, b):
@@ -38,12 +40,13 @@ class ContrastiveLoss(TensorLayer):
     bottoms = (3, 3)
     loss = True
     keeps_state = True      # the difference and the distance
-    no_gradient = (2,)
 
     def shapes(self, bottom):
         check_alike(self, bottom[:2])
-        first, _, alike = bottom
-        if math.prod(first[2:]) != 1 or math.prod(alike) != first[0]:
+        check_legacy_axes(self, *bottom)
+        first, second, alike = bottom
+        if math.prod(first[2:]) != 1 or math.prod(second[2:]) != 1 \
+                or math.prod(alike) != first[0]:
             raise self.error(f"expected bottoms (N, channels), twice, and (N,), got {bottom}")
         return [()]
 

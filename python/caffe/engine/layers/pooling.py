@@ -196,7 +196,8 @@ class Pooling(Pool):
         given = self.windows.kernel, self.windows.pad, self.windows.stride
         if not p.global_pooling and given[0] == (0, 0):
             raise self.error("expected kernel_size, or kernel_h and kernel_w")
-        if p.global_pooling and given != ((0, 0), (0, 0), (1, 1)):
+        sized = any(map(p.HasField, ("kernel_size", "kernel_h", "kernel_w")))
+        if p.global_pooling and (sized or given[1:] != ((0, 0), (1, 1))):
             raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
                              f"stride 1, got {given[0]}, {given[1]} and {given[2]}")
 
@@ -207,6 +208,8 @@ class Pooling(Pool):
         given = [p.HasField(name) for name in pair]
         if not any(given):
             return (getattr(p, field),) * 2
+        if field == "kernel_size" and p.HasField(field) and not all(given):
+            return (p.kernel_size,) * 2     # as in Caffe, one of the two alone does not count
         if not all(given) or p.HasField(field):
             raise self.error(f"expected either {field} or both {pair[0]} and {pair[1]}")
         return tuple(getattr(p, name) for name in pair)

@@ -12,7 +12,8 @@ from .base import TensorLayer, register
 
 @register("Crop")
 class Crop(TensorLayer):
-    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone.
+    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone, and may
+    have further axes.
 
     The window begins at `offset`: one for all these axes (default 0), or one for each.
     """
@@ -20,9 +21,9 @@ class Crop(TensorLayer):
     bottoms = (2, 2)
 
     def shapes(self, bottom):
-        shape, reference = bottom
+        shape, reference = bottom[0], bottom[1][:len(bottom[0])]
         if len(shape) != len(reference):
-            raise self.error(f"expected bottoms with the same number of axes, "
+            raise self.error("expected the second bottom to have at least the axes of the first, "
                              f"got {shape} and {reference}")
         start = canonical_axis(self, self.layer_param.crop_param.axis, shape)
         offsets = self._offsets(len(shape) - start)
@@ -40,7 +41,7 @@ class Crop(TensorLayer):
 
     def compute(self, x, reference):
         start = self.layer_param.crop_param.axis % x.dim()
-        sizes = reference.shape[start:]
+        sizes = reference.shape[start:x.dim()]
         window = (slice(offset, offset + size)
                   for offset, size in zip(self._offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
