@@ -5,9 +5,9 @@ import signal
 
 import numpy as np
 
-from ..formats import prototxt
 from ..context import TEST, TRAIN
 from ..errors import CaffeError
+from ..formats import prototxt
 from ..log import log
 from ..proto import caffe_pb2
 from .flags import file, files, flag, gpus, names, positive, use_device

@@ -55,6 +55,7 @@ def draw_net(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     """Write a net with its weights as ONNX (.onnx), or the weights as safetensors or HDF5 (.h5)."""
     import caffe
+
     from .. import export as to
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed

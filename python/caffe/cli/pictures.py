@@ -31,6 +31,7 @@ def compute_image_mean(args: argparse.Namespace) -> None:
 def extract_features(args: argparse.Namespace) -> None:
     """Run a net and write what its blobs hold, one LMDB of float data for each blob."""
     import caffe
+
     from ..images import datasets
     blobs, outputs = names(args.blobs), names(args.datasets)
     if len(blobs) != len(outputs):

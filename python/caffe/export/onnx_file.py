@@ -19,8 +19,7 @@ from ..context import TEST
 from ..engine.net import Net
 from ..errors import LayerError, WeightsError
 from ..formats.atomic import replacing
-from ..proto.caffe_pb2 import (EltwiseParameter, LRNParameter, PoolingParameter,
-                               ReductionParameter)
+from ..proto.caffe_pb2 import EltwiseParameter, LRNParameter, PoolingParameter, ReductionParameter
 
 OPSET = 18
 LOWEST = np.finfo(np.float32).min

@@ -19,7 +19,7 @@ from ..proto import caffe_pb2
 from .database import open_database
 from .datum import array_to_datum, decode
 from .lists import read_list
-from .planes import read_planes, resized
+from .planes import read_planes
 
 MAP_SIZE = 1 << 40      # bytes of address space, which is all that it takes
 COMMIT_EVERY = 1000     # records
