@@ -11,7 +11,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint coverage test tests test-slow fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -24,7 +24,7 @@ help:  ## list the targets
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch setuptools
 	@echo "Installing the project and what it needs besides"
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
 install: .venv/done  ## make .venv, and nothing else
@@ -35,6 +35,13 @@ demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes 
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
 	@.venv/bin/python solvers/demo.py --all
+
+lint: .venv/done  ## check style and types (ruff, mypy)
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+coverage: .venv/done  ## run the tests, and show the lines that none of them reaches
+	@.venv/bin/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage
 
 test: .venv/done  ## run the tests
 	@echo "Running the tests"

@@ -19,6 +19,7 @@ _LAZY = {
     "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",
     "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.solvers.rules",
     "AdamSolver": "engine.solvers.rules", "Timer": "engine.timer",
+    "SolverParameter": "proto.caffe_pb2", "LayerParameter": "proto.caffe_pb2",
     "layer_type_list": "engine.layers", "to_torch": "export",
     "Classifier": "classifier", "Detector": "detector",
 }

@@ -19,6 +19,7 @@ alike; a and b are arrays, one value for each spatial axis or one for all, or pl
 import numpy as np
 
 from .net_spec import layers as L
+from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
 PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU",
                        "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid",

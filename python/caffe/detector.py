@@ -7,6 +7,7 @@ from .classifier import transformer
 from .context import TEST
 from .engine.net import Net
 from .errors import CaffeError
+from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
 
 class Detector(Net):

@@ -5,13 +5,20 @@ import subprocess
 
 from .errors import CaffeError
 from .formats.atomic import replacing
+from .formats.text import encode
 from .proto import caffe_pb2
+from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
 # The pictures' colours, as those who know Caffe's drawings expect them.
 _COLORS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900",
            "InnerProduct": "#CC33FF"}
 _LAYER_COLOR, _IN_PLACE_COLOR, _BLOB_COLOR = "#6495ED", "#90EE90", "#E0E0E0"
 _NO_LABEL = '""'
+
+# the same under the original's names, with the shapes that it draws
+LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": _LAYER_COLOR, "style": "filled"}
+NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": _IN_PLACE_COLOR, "style": "filled"}
+BLOB_STYLE = {"shape": "octagon", "fillcolor": _BLOB_COLOR, "style": "filled"}
 
 
 def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=False):
@@ -35,7 +42,8 @@ def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
     Raises CaffeError where Graphviz's `dot` is missing; the formats "dot" and "raw", the
     graph's text, need none.
     """
-    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
+    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    text = encode(text)
     if ext in ("dot", "raw"):
         return text
     try:
@@ -96,10 +104,20 @@ def get_layer_label(layer, rankdir, display_lrm=False):
         lines[1] = f"(Pooling {kind})"
         lines += _geometry(layer.pooling_param)
     if display_lrm and layer.type in ("Convolution", "Deconvolution", "InnerProduct"):
-        rates = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
-        if any(rates[:2]):
+        rates = get_layer_lr_mult(layer)
+        if any(rates):
             lines.append("lr mult: {:.1f}, {:.1f}".format(*rates))
     return _quoted((" " if rankdir in ("TB", "BT") else "\n").join(lines))
+
+
+def get_layer_lr_mult(layer):
+    """The rate multipliers of the weights and the biases of a Convolution, Deconvolution or
+    InnerProduct layer, two floats. Raises ValueError for other layers."""
+    if layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
+        raise ValueError(f"the rate multipliers of a {layer.type} layer are not those of weights "
+                         "and biases")
+    weights, biases, *_ = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
+    return weights, biases
 
 
 def _geometry(param):

@@ -3,6 +3,7 @@
 import copy
 
 from .errors import LayerError
+from .vectors import BlobVec
 
 
 class Layer:
@@ -26,7 +27,7 @@ class Layer:
         # Python layers may use any other name for their own purposes, so that what the engine
         # needs of every layer is kept under names that no subclass can have by chance.
         self.__type = layer_param.type
-        self.__blobs = BlobList()
+        self.__blobs = BlobVec()
 
     @property
     def type(self) -> str:
@@ -34,14 +35,15 @@ class Layer:
         return self.__type
 
     @property
-    def blobs(self) -> "BlobList":
+    def blobs(self) -> BlobVec:
         """The layer's parameters."""
         return self.__blobs
 
     def copy_without_blobs(self) -> "Layer":
-        """A shallow copy of the layer, whose list of parameters is its own, and empty."""
+        """A shallow copy of the layer, whose list of parameters is its own, and empty; it takes
+        anything."""
         other = copy.copy(self)
-        other.__blobs = BlobList()
+        other.__blobs = []
         return other
 
     def setup(self, bottom, top):
@@ -57,13 +59,3 @@ class Layer:
     def backward(self, top, propagate_down, bottom):
         """Fill `bottom[i].diff` where `propagate_down[i]`, and add to the diffs of `blobs`."""
         raise LayerError(f"layer '{self.name}' ({type(self).__name__}) defines no backward()")
-
-
-class BlobList(list):
-    """A layer's parameters."""
-
-    def add_blob(self, *shape):
-        """Append a parameter of that shape, filled with zeros, and return it."""
-        from .engine.blob import Blob
-        self.append(Blob(shape))
-        return self[-1]

@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict
 
 from .errors import PrototxtError, nearest
 from .proto import caffe_pb2
+from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
 
 def param_name_dict():
@@ -36,9 +37,9 @@ class UnknownTopError(AttributeError, KeyError):
     __str__ = Exception.__str__    # KeyError's would quote the sentence
 
 
-_PARAM_NAMES = param_name_dict()
+_param_names = param_name_dict()
 # layers whose parameters are those of another type
-_PARAM_NAMES.update(Deconvolution="convolution", Im2col="convolution",
+_param_names.update(Deconvolution="convolution", Im2col="convolution",
                     LSTM="recurrent", RNN="recurrent")
 
 
@@ -71,6 +72,9 @@ def assign_proto(proto, name, value):
                 target.append(entry)
     elif fields[name].message_type:
         _assign_message(target, value)
+    elif isinstance(value, (dict, list, tuple)):
+        text = f"; text of it is {name}=str(...)" if isinstance(target, str) else ""
+        raise TypeError(f"{proto.DESCRIPTOR.name}.{name} is a single value, not {value!r}{text}")
     else:
         setattr(proto, name, value)
 
@@ -144,7 +148,7 @@ class Function:
 
     def _assign(self, layer):
         fields = layer.DESCRIPTOR.fields_by_name
-        own = _PARAM_NAMES.get(self.type_name)
+        own = _param_names.get(self.type_name)
         for key, value in self.params.items():
             if key in fields:
                 assign_proto(layer, key, value)

@@ -216,7 +216,7 @@ def test_accumulation_over_iter_size_is_the_mean_of_the_gradients(fit):
     ('lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 5',
      lambda i: 2 * 0.1 ** ((i >= 2) + (i >= 5))),
     ('lr_policy: "poly" power: 2', lambda i: 2 * (1 - i / 10) ** 2),
-    ('lr_policy: "sigmoid" gamma: -0.4 stepsize: 4', lambda i: 2 / (1 + np.exp(0.4 * (i - 4))))])
+    ('lr_policy: "sigmoid" gamma: 0.4 stepsize: 4', lambda i: 2 / (1 + np.exp(-0.4 * (i - 4))))])
 def test_rate(fit, lines, expected):
     solver = fit("base_lr: 2 " + lines)
     for solver.iter in range(8):
@@ -336,18 +336,160 @@ def test_a_solver_that_cannot_be_built(tmp_path, lines, complaint):
 
 @pytest.mark.parametrize("lines, complaint", [
     ('lr_policy: "fixd"', "unknown lr_policy 'fixd' .did you mean 'fixed'"),
-    ('lr_policy: "fixed" regularization_type: "L3"', "unknown regularization_type 'L3'"),
-    ('lr_policy: "step"', "'step' needs a stepsize of at least 1, got 0")])
+    ('lr_policy: "fixed" weight_decay: 1 regularization_type: "L3"',
+     "unknown regularization_type 'L3'"),
+    ('lr_policy: "step"', "'step' needs a stepsize of at least 1, got 0"),
+    ('lr_policy: "sigmoid" gamma: 1', "'sigmoid' needs a stepsize of at least 1, got 0"),
+    *[(f'lr_policy: "{policy}" stepsize: 2 gamma: -0.5', f"'{policy}' needs a gamma .*, got -0.5")
+      for policy in ("step", "exp", "inv", "multistep", "sigmoid")],
+    ('lr_policy: "fixed" average_loss: 0', "average_loss of at least 1, got 0"),
+    ('lr_policy: "fixed" average_loss: -2', "average_loss of at least 1, got -2"),
+    ('lr_policy: "fixed" test_iter: 1', "a test_interval of at least 1, got 0"),
+    ('lr_policy: "fixed" test_iter: 0 test_interval: 1', r"test_iter to be at least 1, got .0."),
+    ('lr_policy: "fixed" type: "SGD" solver_type: ADAM', "type or its older form solver_type")])
 def test_settings_are_checked_at_once(fit, lines, complaint):
     with pytest.raises(CaffeError, match=f"solver.prototxt: .*{complaint}"):
         fit("base_lr: 1 " + lines)
 
 
-def test_poly_ends_with_max_iter(fit):
-    solver = fit('base_lr: 0.01 lr_policy: "poly" power: 0.9')
+@pytest.mark.parametrize("lines, expected", [
+    ("power: 2", 2 * 0.1 ** 2), ("power: 0.5", np.nan), ("", 2), ("power: 3", -2 * 0.1 ** 3)])
+def test_poly_beyond_max_iter_is_what_the_formula_gives(fit, lines, expected):
+    """As in the original: another power, or not a number, and no error."""
+    solver = fit('base_lr: 2 lr_policy: "poly" ' + lines)
     solver.iter = 11
-    with pytest.raises(CaffeError, match="solver.prototxt: .*'poly'.* iteration 11.* max_iter 10"):
+    assert solver.lr == pytest.approx(expected, rel=1e-5, nan_ok=True)
+    solver.step(1)
+    assert np.isnan(solver.net.params["fit"][0].data).all() == np.isnan(expected)
+
+
+def test_poly_without_max_iter_is_no_number(fit):
+    solver = fit('base_lr: 2 lr_policy: "poly" power: 2')
+    solver.param.max_iter = 0
+    assert np.isnan(solver.lr)
+    solver.iter = 1
+    assert solver.lr == np.inf
+
+
+@pytest.mark.parametrize("values, expected", [
+    ("stepvalue: 2 stepvalue: 2 stepvalue: 2", [0, 0, 1, 2, 3, 3]),
+    ("stepvalue: 4 stepvalue: 2 stepvalue: 1", [0, 0, 0, 0, 1, 2, 3]),
+    ("stepvalue: 0", [1, 1])])
+def test_a_call_passes_one_stepvalue_at_most(fit, values, expected):
+    """As in the original, for values out of order or repeated."""
+    solver = fit('base_lr: 2 lr_policy: "multistep" gamma: 0.5 ' + values)
+    for drops in expected:
+        assert solver.lr == 2 * 0.5 ** drops
+        solver.iter += 1
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+def test_how_far_the_rate_has_dropped_is_saved_and_restored(fit, form, tmp_path):
+    lines = ('base_lr: 0.02 lr_policy: "multistep" gamma: 0.5 ' + 4 * "stepvalue: 1 "
+             + f"snapshot_format: {form}")
+    solver = fit(lines)
+    solver.step(3)
+    solver.snapshot()
+    suffix = ".h5" if form == "HDF5" else ""
+    other = fit(lines)
+    other.restore(str(tmp_path / f"solver_iter_3.solverstate{suffix}"))
+    assert other.iter == 3
+    assert [other.lr, other.lr] == pytest.approx([0.02 * 0.5 ** drops for drops in (3, 4)],
+                                                 rel=1e-6)
+
+
+def test_a_rate_that_never_drops_is_saved_as_such(fit, tmp_path):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" stepvalue: 1')
+    solver.step(3)
+    solver.snapshot()
+    path = tmp_path / "solver_iter_3.solverstate"
+    assert caffe_pb2.SolverState.FromString(path.read_bytes()).current_step == 0
+
+
+def test_an_unknown_regularization_without_decay(fit):
+    fit('base_lr: 0.02 lr_policy: "fixed" regularization_type: "L3"').step(1)
+
+
+def test_l1_decay_subtracts_the_sign(fit):
+    plain, decayed = (fit('base_lr: 0.02 lr_policy: "fixed" regularization_type: "L1" '
+                          f"weight_decay: {decay}") for decay in (0, 0.5))
+    for solver in (plain, decayed):
+        solver.net.params["fit"][0].data[...] = [[0.5, -2]]
+        solver.net.params["fit"][1].data[...] = 3
         solver.step(1)
+    difference = plain.net.params["fit"][0].data - decayed.net.params["fit"][0].data
+    np.testing.assert_allclose(difference, [[0.01, -0.01]], rtol=1e-4)      # 0.02 * 0.5 * sign
+    np.testing.assert_array_equal(plain.net.params["fit"][1].data,          # decay_mult: 0
+                                  decayed.net.params["fit"][1].data)
+
+
+def test_the_loss_of_an_iteration_is_the_mean_of_its_passes(fit, capsys):
+    solver = fit('base_lr: 0 lr_policy: "fixed" iter_size: 4 display: 1')
+    solver.net.blobs["y"].data[...] += 3
+    loss = 0.5 * float(solver.net.forward()["loss"].sum())
+    solver.step(1)
+    assert solver.smoothed_loss == pytest.approx(loss, rel=1e-5)
+    shown = re.search(r"iters\), loss = (\S+)", capsys.readouterr().err)[1]
+    assert float(shown) == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_smoothed_loss_is_the_mean_of_the_last_ones(fit):
+    solver = fit('base_lr: 0 lr_policy: "fixed" average_loss: 3')
+    losses = []
+    solver.add_callback(lambda: solver.net.blobs["y"].data.__iadd__(1),
+                        lambda: losses.append(0.5 * solver.net.blobs["loss"].data.sum()))
+    for count, used in ((2, 2), (5, 3)):
+        del losses[:]
+        solver.step(count)
+        assert len(losses) == count
+        assert solver.smoothed_loss == pytest.approx(np.mean(losses[-used:]), rel=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Nesterov", "Adam"])
+def test_gradients_are_clipped_where_nothing_learns(fit, rule):
+    text = """
+        layer { name: "x" type: "Input" top: "x" top: "y" input_param { shape { dim: 4 } } }
+        layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "y" top: "loss" }
+    """
+    solver = fit(f'base_lr: 1 lr_policy: "fixed" clip_gradients: 1 type: "{rule}"', net=text)
+    solver.step(2)
+    assert solver.iter == 2
+
+
+def test_without_a_pass_decay_alone_moves_the_weights(fit):
+    """An iter_size below 1 runs no pass, as in the original; 0 divides by zero there, too."""
+    solver = fit('base_lr: 0.1 lr_policy: "fixed" iter_size: -2 weight_decay: 0.5')
+    before = solver.net.params["fit"][0].data.copy()
+    solver.step(1)
+    np.testing.assert_allclose(solver.net.params["fit"][0].data, 0.95 * before, rtol=1e-5)
+    solver = fit('base_lr: 0.1 lr_policy: "fixed" iter_size: 0')
+    solver.step(1)
+    assert np.isnan(solver.net.params["fit"][0].data).all()
+
+
+def test_a_missing_folder_is_noticed_before_the_training(fit, tmp_path):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed"')
+    solver.param.snapshot_prefix = f"{tmp_path}/absent/s"
+    passes = []
+    solver.add_callback(lambda: passes.append(1), lambda: None)
+    with pytest.raises(WeightsError, match="solver.prototxt: snapshots .*absent"):
+        solver.solve()
+    assert not passes
+    solver.step(1)          # which takes no snapshot
+    solver.param.snapshot_after_train = False
+    solver.solve()
+    assert solver.iter == 10
+
+
+def test_the_phase_that_a_state_gives_counts(fit):
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" train_state { phase: TEST stage: "s" }')
+    assert {layer.phase for layer in solver.net.layers} == {caffe.TEST}
+
+
+def test_stages_are_a_list(fit, tmp_path):
+    fit()
+    with pytest.raises(CaffeError, match=r"stages is a list, stages=.'deploy'."):
+        caffe.get_solver(str(tmp_path / "solver.prototxt"), stages="deploy")
 
 
 def test_momentum_goes_on_in_what_no_longer_learns(fit):

@@ -13,7 +13,7 @@ from .flags import without_truth
 _FAMILIES = brew, models, pictures
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     args = _parser().parse_args(without_truth(sys.argv[1:] if arguments is None else arguments))
     try:

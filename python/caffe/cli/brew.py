@@ -1,5 +1,6 @@
 """train, test, time and device_query."""
 
+import argparse
 import signal
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..proto import caffe_pb2
 from .flags import file, files, flag, gpus, names, positive, use_device
 
 
-def train(args):
+def train(args: argparse.Namespace) -> None:
     """Train, or finetune, the net of a solver prototxt."""
     import caffe
     if args.snapshot and args.weights:
@@ -45,7 +46,7 @@ def _signals(effects):
     return request
 
 
-def test(args):
+def test(args: argparse.Namespace) -> None:
     """Score a model: the mean of each output over some iterations."""
     if not args.weights:
         raise CaffeError("need --weights to score")
@@ -67,7 +68,7 @@ def test(args):
             log(f"{name} = {value:g}{share}")
 
 
-def time(args):
+def time(args: argparse.Namespace) -> None:
     """Time a model, layer by layer, forward and backward."""
     from ..engine.timer import Timer
     net = _net(args, TEST if args.phase == "TEST" else TRAIN)
@@ -103,7 +104,7 @@ def time(args):
     log("*** Benchmark ends ***")
 
 
-def device_query(args):
+def device_query(args: argparse.Namespace) -> None:
     """Show the GPUs."""
     import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -8,7 +8,7 @@ from ..errors import LayerError
 from ..formats.caffemodel import blob_values, same_shape
 from ..layer import Layer
 from ..proto import caffe_pb2
-from . import graph
+from . import graph, in_place, process
 from .blob import Blob
 from .layers import TensorLayer, create
 from .layers.shape import Split
@@ -22,6 +22,7 @@ class NetBuilder:
     """
 
     def __init__(self, param: caffe_pb2.NetParameter, source: str):
+        process.prepare()
         self._source = source
         self._phase = param.state.phase
         try:
@@ -29,7 +30,7 @@ class NetBuilder:
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
         self._unsplit_names = {top: spec.bottom[0] for spec in self._param.layer
-                               if spec.type == "Split" for top in spec.top}
+                               if spec.type == "Split" and spec.bottom for top in spec.top}
         self._blobs, self._blob_loss_weights = OrderedDict(), OrderedDict()
         self._parts = []            # (layer, bottom, top, loss weights, validated bottoms)
         self._before_split = {}     # the blob before the split, for each blob behind one
@@ -48,7 +49,8 @@ class NetBuilder:
                 zip(self._param.layer, self._parts, plan)):
             layer, bottom, top, weights, validated = part
             if isinstance(layer, TensorLayer) and runs:
-                layer.propagate_down, layer.param_propagate_down = down, params
+                layer.propagate_down = graph.possible_gradients(layer, down)
+                layer.param_propagate_down = params
             steps.append(Step(number, spec, layer, bottom, top, weights, runs, tuple(down),
                               validated))
         return Program(self._source, self._param, tuple(steps), self._blobs,
@@ -67,10 +69,11 @@ class NetBuilder:
                 _check_count(layer, "bottom", len(bottom), layer.bottoms)
                 _check_count(layer, "top", len(top), layer.tops)
             layer.setup(bottom, top)
+            in_place.check(spec, layer)
             _take_weights_of_prototxt(layer, spec)
             layer.reshape(bottom, top)
             self._own_params(spec, layer)
-            weights = _loss_weights(spec, layer)
+            weights = graph.loss_weights(spec, built_in and layer.loss)
         self._parts.append((layer, bottom, top, weights, self._validated(layer, bottom, top)))
         for name, blob, weight in zip(spec.top, top, weights):
             self._blob_loss_weights[name] = weight
@@ -115,6 +118,7 @@ class NetBuilder:
 
     def _plan_backward(self):
         try:
+            graph.check_names(self._param, [part[0] for part in self._parts])
             return graph.plan_backward(self._param, [part[0] for part in self._parts],
                                        [part[3] for part in self._parts],
                                        self._param.force_backward)
@@ -162,12 +166,3 @@ def _check_count(layer, kind, count, allowed):
     if count < low or (high is not None and count > high):
         wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
         raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
-
-
-def _loss_weights(spec, layer):
-    if spec.loss_weight:
-        if len(spec.loss_weight) != len(spec.top):
-            raise LayerError(f"has {len(spec.top)} tops but {len(spec.loss_weight)} loss_weight")
-        return tuple(spec.loss_weight)
-    default = 1.0 if isinstance(layer, TensorLayer) and layer.loss else 0.0
-    return tuple(default if i == 0 else 0.0 for i in range(len(spec.top)))

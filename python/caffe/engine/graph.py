@@ -1,12 +1,10 @@
-"""From a NetParameter to the layers that run: rules of inclusion, splits, and what needs gradients.
-
-Everything here works on protobuf messages alone.
-"""
+"""From a NetParameter to the layers that run: rules of inclusion, splits, and what needs gradients."""
 
 from collections import Counter
 
 from ..errors import LayerError, nearest
 from ..proto import caffe_pb2
+from .layers import TensorLayer
 
 
 def filter_layers(net_param):
@@ -37,8 +35,9 @@ def _meets(state, rule):
 def insert_splits(net_param):
     """A copy of `net_param` in which a Split layer serves each blob with several readers.
 
-    A top with a loss weight counts the loss as one more reader, which takes the first branch.
-    Names are the original's: blob_layer_index_split and blob_layer_index_split_branch.
+    A top with a loss weight counts the loss as one more reader, which takes the first branch; as in
+    the original, the layer then has no loss weights of its own left, for none of its tops. Names
+    are the original's: blob_layer_index_split and blob_layer_index_split_branch.
     """
     sources, uses = _readers(net_param)
     split = caffe_pb2.NetParameter()
@@ -63,7 +62,7 @@ def insert_splits(net_param):
             if i < len(layer.loss_weight) and layer.loss_weight[i]:
                 branches.loss_weight.extend([layer.loss_weight[i]]
                                             + [0] * (uses[number, i] - 1))
-                new.loss_weight[i] = 0
+                del new.loss_weight[:]
                 taken[number, i] += 1
     return split
 
@@ -79,10 +78,9 @@ def _readers(net_param):
             sources[number, i] = latest[blob]
             uses[latest[blob]] += 1
         for i, blob in enumerate(layer.top):
-            if blob in latest and blob not in layer.bottom:
-                first = net_param.layer[latest[blob][0]].name
-                raise LayerError(f"layer '{layer.name}' ({layer.type}) produces the blob "
-                                 f"'{blob}', which layer '{first}' produces already")
+            if blob in latest and blob not in layer.bottom[i:i + 1]:
+                raise LayerError(f"layer '{layer.name}' ({layer.type}) "
+                                 + _produced_twice(net_param, layer, i, latest[blob][0]))
             latest[blob] = number, i
             if i < len(layer.loss_weight) and layer.loss_weight[i]:
                 uses[number, i] += 1
@@ -95,6 +93,16 @@ def _readers(net_param):
     return sources, uses
 
 
+def _produced_twice(net_param, layer, index, producer):
+    """What is wrong with a top that is a blob already, and not the bottom of the same index."""
+    blob = layer.top[index]
+    if blob in layer.bottom:
+        return (f"has the blob '{blob}' as top {index} and as bottom {list(layer.bottom).index(blob)}"
+                ": in place, both have the same index; reorder them, or name the top otherwise")
+    return (f"produces the blob '{blob}', which layer '{net_param.layer[producer].name}' produces "
+            "already")
+
+
 def _split_name(net_param, source):
     layer = net_param.layer[source[0]]
     return f"{layer.top[source[1]]}_{layer.name}_{source[1]}_split"
@@ -102,6 +110,39 @@ def _split_name(net_param, source):
 
 def _branch(net_param, source, branch):
     return f"{_split_name(net_param, source)}_{branch}"
+
+
+def check_names(net_param, layers):
+    """Raise LayerError if two layers with parameters have one name: a file of weights, in which
+    parameters go by the names of their layers, could not tell them apart."""
+    named = Counter(spec.name for spec, layer in zip(net_param.layer, layers) if layer.blobs)
+    for name, count in named.items():
+        if count > 1:
+            raise LayerError(f"{count} layers with parameters have the name '{name}': saved "
+                             "weights could not be told apart; give each its own name")
+
+
+def loss_weights(spec, is_loss):
+    """The loss weight of each top of a layer, a list of floats.
+
+    spec : LayerParameter, its tops complete
+    is_loss : whether the first top counts towards the loss where no loss_weight is given
+
+    Raises LayerError where there are as many loss_weight as tops neither given nor, for a loss of
+    several tops, left to the default, which is for one top alone.
+    """
+    given = list(spec.loss_weight) or ([1.0] if is_loss else [])
+    if given and len(given) != len(spec.top):
+        described = f"{len(given)} loss_weight" + ("" if spec.loss_weight else ", the default")
+        raise LayerError(f"has {len(spec.top)} tops but {described}; give one for each top, 0 "
+                         "where a top is no loss")
+    return given or [0.0] * len(spec.top)
+
+
+# bottoms to which force_backward asks for no gradient: labels, and where sequences begin
+NEVER_FORCED = {"ContrastiveLoss": 2, "HingeLoss": 1, "InfogainLoss": 1, "LSTM": 1,
+                "MultinomialLogisticLoss": 1, "RNN": 1, "SigmoidCrossEntropyLoss": 1,
+                "SoftmaxWithLoss": 1}
 
 
 def plan_backward(net_param, layers, loss_weights, force):
@@ -115,33 +156,53 @@ def plan_backward(net_param, layers, loss_weights, force):
     force : the net's force_backward
 
     Returns a list of (runs, propagate_down, param_propagate_down), one per layer. As in Caffe, a
-    layer runs backward where something below it learns and a loss lies above it; `force` asks
-    for every gradient that exists.
+    layer runs backward where something below it learns and a loss lies above it, and not where
+    nothing above passes a gradient down to it; `force` asks for every gradient that exists, but not
+    for those of labels. Where something that learns lies below a bottom without a gradient, the
+    plan still asks for it, and `check_gradients` refuses that when it is run.
     """
     wanted, plan = set(), []
     for spec, layer in zip(net_param.layer, layers):
-        forbidden = getattr(layer, "no_gradient", ())
         given = list(spec.propagate_down)
         if given and len(given) != len(spec.bottom):
             raise LayerError(f"layer '{spec.name}' has {len(spec.bottom)} bottoms but "
                              f"{len(given)} propagate_down")
-        down = given or [blob in wanted for blob in spec.bottom]
-        params = [_multiplier(spec, i) != 0 for i in range(len(layer.blobs))]
-        runs = any(down) or any(params)
-        wanted = (wanted | set(spec.top)) if runs else (wanted - set(spec.top))
-        plan.append([runs, down, params, forbidden])
+        below = [blob in wanted for blob in spec.bottom]
+        learns = [_multiplier(spec, layer, i) != 0 for i in range(len(layer.blobs))]
+        runs = any(below) or any(learns)
+        wanted |= set(spec.top) if runs else set()
+        plan.append([runs, given or below, learns])
     _drop_without_loss(net_param, plan, loss_weights)
     if force:
-        for step in plan:
+        for spec, layer, step in zip(net_param.layer, layers, plan):
+            kept = {NEVER_FORCED.get(spec.type), *_without_gradient(layer)}
             step[0] = True
-            step[1] = [i not in step[3] for i in range(len(step[1]))]
+            step[1] = [down or i not in kept for i, down in enumerate(step[1])]
             step[2] = [True] * len(step[2])
-    for spec, (runs, down, _, forbidden) in zip(net_param.layer, plan):
-        for i in forbidden:
-            if runs and i < len(down) and down[i]:
-                raise LayerError(f"layer '{spec.name}' ({spec.type}) cannot propagate a gradient "
-                                 f"to its bottom {i}, '{spec.bottom[i]}'")
-    return [step[:3] for step in plan]
+    return plan
+
+
+def check_gradients(spec, layer, down):
+    """Raise LayerError if the backward of a layer is to give a gradient that it cannot give.
+
+    spec, layer : the layer's LayerParameter and the layer itself
+    down : for each bottom, whether a gradient is asked for
+    """
+    refused = [i for i in _without_gradient(layer) if i < len(down) and down[i]]
+    if refused:
+        raise LayerError(f"cannot propagate a gradient to bottom {refused[0]}, "
+                         f"'{spec.bottom[refused[0]]}', below which something learns or a gradient "
+                         "is asked for; propagate_down: false for that bottom stops it there")
+
+
+def possible_gradients(layer, down):
+    """Of the bottoms to which a gradient is asked for, those to which the layer can give one."""
+    return [wants and i not in _without_gradient(layer) for i, wants in enumerate(down)]
+
+
+def _without_gradient(layer):
+    """The indices of the bottoms to which a layer gives no gradient. A user's may have anything."""
+    return layer.no_gradient if isinstance(layer, TensorLayer) else ()
 
 
 def _drop_without_loss(net_param, plan, loss_weights):
@@ -149,16 +210,16 @@ def _drop_without_loss(net_param, plan, loss_weights):
     under_loss, skipped = set(), set()
     for spec, step, weights in reversed(list(zip(net_param.layer, plan, loss_weights))):
         contributes = any(w or blob in under_loss for blob, w in zip(spec.top, weights))
-        if spec.top and all(blob in skipped for blob in spec.top):
+        if step[0] and all(blob in skipped for blob in spec.top):
             step[0], step[1] = False, [False] * len(spec.bottom)
-        if not contributes:
+        if contributes:
+            under_loss.update(spec.bottom)
+        else:
             step[0], step[1] = False, [False] * len(spec.bottom)
-        for blob, down in zip(spec.bottom, step[1]):
-            if contributes:
-                under_loss.add(blob)
-            if not down:
-                skipped.add(blob)
+        skipped.update(blob for blob, down in zip(spec.bottom, step[1]) if not down)
 
 
-def _multiplier(spec, index):
-    return spec.param[index].lr_mult if index < len(spec.param) else 1.0
+def _multiplier(spec, layer, index):
+    """The lr_mult that the prototxt gives a parameter, 1 where it gives none."""
+    count = layer.given_params if spec.type == "BatchNorm" else len(spec.param)
+    return spec.param[index].lr_mult if index < count else 1.0

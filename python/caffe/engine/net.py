@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -152,6 +153,10 @@ class Net(ByNumber):
                      if rest < size else part for name, part in batch.items()}
             for results, found in zip(whole, run(batch)):
                 for name, array in found.items():
+                    if not array.ndim:
+                        raise LayerError(f"{self.program.source}: the blob '{name}' is one number for a "
+                                         "whole batch, not one for each item: call forward() for "
+                                         "each batch, or leave it out of the net")
                     results.setdefault(name, []).extend(array[:rest].copy())
         return tuple({name: np.asarray(items) for name, items in results.items()}
                      for results in whole)
@@ -304,4 +309,9 @@ def _net_arguments(file, args, kwargs):
     if given["phase"] not in (TRAIN, TEST):
         raise CaffeError(f"{file}: a net needs a phase, caffe.TRAIN or caffe.TEST, "
                          f"got {given['phase']!r}")
+    if not isinstance(given["level"], numbers.Integral):
+        raise CaffeError(f"{file}: a level is a whole number, got {given['level']!r}; weights are "
+                         "given by name, weights='...'")
+    if isinstance(given["stages"], str):
+        raise CaffeError(f"{file}: stages is a list, stages=['{given['stages']}'], not a text")
     return (int(given["phase"]), int(given["level"]), *map(given.get, ("stages", "weights")))

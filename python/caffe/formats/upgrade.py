@@ -25,7 +25,7 @@ V1_TYPES = {
 """Layer type by the number of V1LayerParameter.LayerType."""
 
 
-def upgrade_net(param):
+def upgrade_net(param: caffe_pb2.NetParameter) -> None:
     """Bring a NetParameter to the current form, in place. PrototxtError if it mixes forms."""
     if param.layers:
         if param.layer:
@@ -41,7 +41,7 @@ def upgrade_net(param):
         _upgrade_batch_norm(layer)
 
 
-def upgrade_solver(param, path):
+def upgrade_solver(param: caffe_pb2.SolverParameter, path: str) -> None:
     """Bring the SolverParameter of the file `path` to the current form, in place.
 
     The legacy enum `solver_type` becomes `type`. Without a snapshot_prefix, or with a folder as
@@ -53,6 +53,8 @@ def upgrade_solver(param, path):
     elif os.path.isdir(param.snapshot_prefix):
         param.snapshot_prefix = os.path.join(param.snapshot_prefix, os.path.basename(stem))
     if param.HasField("solver_type"):
+        if param.HasField("type"):
+            raise PrototxtError(f"{path}: expected type or its older form solver_type, got both")
         name = caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)
         spelling = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad",
                     "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta", "ADAM": "Adam"}

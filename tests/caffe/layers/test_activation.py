@@ -128,11 +128,18 @@ def test_dropout_does_nothing_in_testing(build):
     np.testing.assert_array_equal(backward(net, y=normal(3, 4, seed=1))["x"], normal(3, 4, seed=1))
 
 
+def test_clip_to_less_than_its_least_is_its_least(build):
+    """As in the original, which takes the minimum before the maximum."""
+    net = build(f'type: "Clip" {X} clip_param {{ min: 1 max: -1 }}', x=POINTS)
+    np.testing.assert_array_equal(output(net), np.ones(len(POINTS)))
+    assert not backward(net, y=1)["x"].any()
+
+
 REFUSED = {
     "dropout": (f'type: "Dropout" {X} dropout_param {{ dropout_ratio: 2 }}', IMAGE,
                 ["dropout_ratio", "2.0"]),
     "prelu": (f'type: "PReLU" {X}', {"x": (3,)}, ["2 axes", "(3,)"]),
-    "clip": (f'type: "Clip" {X} clip_param {{ min: 2 max: 1 }}', IMAGE, ["min", "2.0", "1.0"]),
+    "prelu 5-D": (f'type: "PReLU" {X}', {"x": (2, 3, 1, 1, 1)}, ["4 axes", "(2, 3, 1, 1, 1)"]),
     "no clip": (f'type: "Clip" {X}', IMAGE, ["min", "max"]),
 }
 

@@ -30,8 +30,8 @@ def infogain(x, t, h, ignore=255):
 def test_infogain_loss(build, param, divisor):
     x, t = normal(2, 4, 5), RNG.integers(0, 4, (2, 5))
     t[0, :3] = 255
-    net = build(f'type: "InfogainLoss" {XTH} top: "p" loss_param {{ ignore_label: 255 {param} }}',
-                x=x, t=t, h=H)
+    net = build(f'type: "InfogainLoss" {XTH} top: "p" loss_weight: 1 loss_weight: 0 '
+                f'loss_param {{ ignore_label: 255 {param} }}', x=x, t=t, h=H)
     total, gradient = infogain(x, t, H)
     assert output(net) == pytest.approx(total / divisor, rel=1e-5)
     np.testing.assert_allclose(net.blobs["p"].data, softmax(x), rtol=1e-5)
@@ -116,7 +116,21 @@ def test_hinge_loss(build, norm, power):
     check_gradient(build, layer, {"x": (3, 4)}, fixed={"t": t})
 
 
+@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (3, 1, 1, 1, 1)])
+def test_of_more_labels_than_items_hinge_loss_takes_the_first(build, shape):
+    """As in the original, which asks for one batch size alone."""
+    x, t = normal(3, 4), np.resize([0, 3, 1, 2, 2, 2], shape)
+    net = build(f'type: "HingeLoss" {XT}', x=x, t=t)
+    first = build(f'type: "HingeLoss" {XT}', x=x, t=t.ravel()[:3])
+    assert output(net) == output(first)
+    np.testing.assert_array_equal(backward(net)["x"], backward(first)["x"])
+
+
 @pytest.mark.parametrize("layer, shapes, facts", [
+    (f'type: "HingeLoss" {XT}', {"x": (2, 3, 1, 1, 1), "t": (2,)}, ["4 axes", "(2, 3, 1, 1, 1)"]),
+    (f'type: "MultinomialLogisticLoss" {XT}', {"x": (2, 3), "t": (2, 1, 1, 1, 1)}, ["4 axes"]),
+    (f'type: "InfogainLoss" {XTH} loss_param {{ normalize: true }}',
+     {"x": (2, 3), "t": (2,), "h": (3, 3)}, ["normalize", "normalization"]),
     (f'type: "HingeLoss" {XT}', {"x": (2, 3), "t": (3,)}, ["one batch size", "(2, 3)", "(3,)"]),
     (f'type: "MultinomialLogisticLoss" {XT}', {"x": (2, 3), "t": (2, 2)},
      ["each of 2 items", "(2, 2)"]),

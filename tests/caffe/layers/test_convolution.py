@@ -228,6 +228,26 @@ def test_refused(build, layer, shapes, facts):
     check_refused(build, layer, shapes, facts)
 
 
+@pytest.mark.parametrize("kind", ["Im2col", "Convolution"])
+def test_a_window_too_large_by_less_than_its_stride_has_one_place(build, kind):
+    """As in the original, whose division rounds to zero; it finds zeros beyond the image."""
+    x = normal(1, 2, 3, 3)
+    param = "num_output: 1 weight_filler { value: 1 }" if kind == "Convolution" else ""
+    net = build(f'type: "{kind}" {X} convolution_param {{ kernel_size: 4 stride: 2 {param} }}', x=x)
+    padded = np.pad(x, [(0, 0), (0, 0), (0, 1), (0, 1)])
+    expected = padded.sum() if kind == "Convolution" else padded.ravel()
+    np.testing.assert_allclose(output(net).ravel(), expected, rtol=1e-5)
+    np.testing.assert_array_equal(backward(net, y=1)["x"], np.ones(x.shape))
+
+
+def test_im2col_may_have_no_places(build):
+    net = build(f'type: "Im2col" {X} convolution_param {{ kernel_size: 4 }}', x=normal(1, 2, 3, 5))
+    assert output(net).shape == (1, 32, 0, 2)
+    assert not backward(net)["x"].any()
+    net.blobs["x"].reshape(1, 2, 4, 5)
+    assert output(net).shape == (1, 32, 1, 2)
+
+
 def test_a_bottom_that_no_longer_fits_the_weights(build):
     net = build(f'type: "Convolution" {X} convolution_param {{ num_output: 2 kernel_size: 1 }}',
                 x=normal(1, 3, 5, 6))

@@ -88,3 +88,28 @@ def test_sigmoid_cross_entropy_of_large_scores_is_finite(build):
     (PAIR, {"x": (2, 3, 2), "z": (2, 3, 2), "s": (2,)}, ["(2, 3, 2)"])])
 def test_refused(build, layer, shapes, facts):
     check_refused(build, layer, shapes, facts)
+
+
+def test_contrastive_loss_leaves_what_learns_below_its_labels_alone(net):
+    text = "".join(f'layer {{ name: "{n}" type: "Input" top: "{n}" input_param {{ shape {{ dim: 2 '
+                   f'dim: {d} }} }} }}\n' for n, d in (("a", 3), ("b", 3), ("w", 1)))
+    built = net(text + """
+        layer { name: "label" type: "InnerProduct" bottom: "w" top: "label"
+                inner_product_param { num_output: 1 } }
+        layer { name: "loss" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "label"
+                top: "loss" }""")
+    built.forward()
+    built.backward()
+    assert not built.params["label"][0].diff.any()
+
+
+@pytest.mark.parametrize("shapes", [((2, 3, 1, 1, 1), (2, 3), (2,)), ((2, 3), (2, 3), (2, 1, 1, 1, 1)),
+                                    ((2, 3), (2, 3, 1, 1, 1), (2,))])
+def test_contrastive_loss_knows_four_axes(build, shapes):
+    check_refused(build, 'type: "ContrastiveLoss" bottom: "x" bottom: "z" bottom: "t" top: "y"',
+                  dict(zip("xzt", shapes)), ["4 axes"])
+
+
+def test_euclidean_loss_knows_four_axes(build):
+    check_refused(build, 'type: "EuclideanLoss" bottom: "x" bottom: "z" top: "y"',
+                  {"x": (2, 3, 1, 1, 1), "z": (2, 3)}, ["4 axes", "(2, 3, 1, 1, 1)"])

@@ -89,7 +89,8 @@ def test_softmax_loss_is_bounded_but_its_gradient_is_not(build):
 
 def test_softmax_loss_shows_its_probabilities(build):
     x = normal(2, 4, 3)
-    net = build(LOSS.replace('top: "loss"', 'top: "loss" top: "y"'), x=x, t=np.zeros((2, 1, 3)))
+    net = build(LOSS.replace('top: "loss"', 'top: "loss" top: "y" loss_weight: 1 loss_weight: 0'),
+                x=x, t=np.zeros((2, 1, 3)))
     np.testing.assert_allclose(output(net), softmax(x), rtol=1e-5)
     diff = backward(net, y=0)["x"]
     net.forward()

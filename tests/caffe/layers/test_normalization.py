@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
 from layer_checks import (IMAGE, X, backward, check_gradient, check_refused, normal, output,
                           softmax)
@@ -147,8 +148,19 @@ def test_mvn(build, param, axes):
     np.testing.assert_allclose(y, x - mean, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape, top", [((4,), (4, 1, 1, 1)), ((2, 3), (2, 3, 1, 1)),
+                                        ((2, 3, 4), (2, 3, 4, 1))])
+def test_the_top_of_mvn_has_four_axes(build, shape, top):
+    """As in the original, so that layers behind it have the same weights there and here."""
+    net = build(f'type: "MVN" {X} mvn_param {{ across_channels: true }}', x=normal(*shape))
+    assert output(net).shape == top
+    assert backward(net, y=1)["x"].shape == shape
+    with pytest.raises(LayerError, match=r"'layer'.*4 axes.*\(1, 2, 3, 4, 5\)"):
+        build(f'type: "MVN" {X}', x=normal(1, 2, 3, 4, 5))
+
+
 def test_the_gradient_of_mvn_takes_the_deviation_for_deviation_plus_eps(build):
-    x, diff = normal(1, 1, 6), normal(1, 1, 6, seed=1)
+    x, diff = normal(1, 1, 6, 1), normal(1, 1, 6, 1, seed=1)
     net = build(f'type: "MVN" {X} mvn_param {{ eps: 0.5 }}', x=x)
     y = output(net)
     expected = (diff - diff.mean() - y * (y * diff).mean()) / (x.std() + 0.5)
@@ -156,9 +168,9 @@ def test_the_gradient_of_mvn_takes_the_deviation_for_deviation_plus_eps(build):
 
 
 def test_the_gradient_of_mvn_is_finite_for_constants(build):
-    net = build(f'type: "MVN" {X} mvn_param {{ eps: 0.5 }}', x=np.full((1, 1, 4), 2))
-    np.testing.assert_array_equal(output(net), np.zeros((1, 1, 4)))
-    np.testing.assert_allclose(backward(net, y=[[[4, 0, 0, 0]]])["x"], [[[6, -2, -2, -2]]])
+    net = build(f'type: "MVN" {X} mvn_param {{ eps: 0.5 }}', x=np.full((1, 1, 1, 4), 2))
+    np.testing.assert_array_equal(output(net), np.zeros((1, 1, 1, 4)))
+    np.testing.assert_allclose(backward(net, y=[[[[4, 0, 0, 0]]]])["x"], [[[[6, -2, -2, -2]]]])
 
 
 REFUSED = {

@@ -74,8 +74,10 @@ def test_no_gradient_passes(net, kind):
                 inner_product_param { num_output: 3 } }
         layer { name: "layer" type: "%s" bottom: "fc" top: "y" loss_weight: 1 }
     """
+    built = net(text % kind)
+    built.forward()
     with pytest.raises(LayerError, match="'layer'.*gradient.*'fc'"):
-        net(text % kind)
+        built.backward()
 
 
 REFUSED = {

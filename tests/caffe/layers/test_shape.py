@@ -43,6 +43,14 @@ def test_crop(build, param, window):
     assert not diffs["r"].any()
 
 
+def test_what_crop_is_cut_to_may_have_further_axes(build):
+    x = normal(2, 3)
+    net = build('type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param { axis: 1 offset: 1 }',
+                x=x, r=normal(2, 2, 5))
+    np.testing.assert_array_equal(output(net), x[:, 1:])
+    assert backward(net, y=1)["r"].shape == (2, 2, 5)
+
+
 @pytest.mark.parametrize("param, axis", [("", 1), ("axis: 2", 2), ("concat_dim: 0", 0)])
 def test_slice_undoes_concat(build, param, axis):
     parts = np.split(normal(4, 6, 8), 2, axis)

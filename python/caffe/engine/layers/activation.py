@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from ...context import TRAIN
 from ...proto.caffe_pb2 import FillerParameter
+from .axes import check_legacy_axes
 from .base import FormulaLayer, TensorLayer, register
 
 
@@ -39,12 +40,14 @@ class PReLU(TensorLayer):
         p, shape = self.layer_param.prelu_param, bottom[0].shape
         if len(shape) < 2:
             raise self.error(f"expected a bottom of at least 2 axes, got {shape}")
+        check_legacy_axes(self, shape)
         quarter = FillerParameter(type="constant", value=0.25)
         self.add_param(() if p.channel_shared else shape[1:2],
                        p.filler if p.HasField("filler") else quarter)
 
     def shapes(self, bottom):
         slope = self.blobs[0].shape
+        check_legacy_axes(self, bottom[0])
         if slope and slope != bottom[0][1:2]:
             raise self.error(f"{slope[0]} slopes do not fit the channels of {bottom[0]}")
         return bottom
@@ -83,18 +86,20 @@ class BNLL(TensorLayer):
 
 @register("Clip")
 class Clip(TensorLayer):
-    """x, but at least min and at most max; the gradient at both ends is 1."""
+    """x, but at most max and then at least min; the gradient at both ends is 1.
+
+    With a min above max, as in Caffe, that is min everywhere, without a gradient.
+    """
 
     def setup(self, bottom, top):
         p = self.layer_param.clip_param
         missing = [name for name in ("min", "max") if not p.HasField(name)]
         if missing:
             raise self.error(f"expected clip_param with min and max, without {missing}")
-        if p.min > p.max:
-            raise self.error(f"expected clip_param with min <= max, got {p.min} and {p.max}")
 
     def compute(self, x):
-        return x.clamp(self.layer_param.clip_param.min, self.layer_param.clip_param.max)
+        p = self.layer_param.clip_param
+        return x.clamp(p.min, p.max) if p.min <= p.max else torch.full_like(x, p.min)
 
 
 @register("Sigmoid")

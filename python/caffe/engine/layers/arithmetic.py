@@ -10,6 +10,15 @@ from .axes import canonical_axis
 from .base import FormulaLayer, TensorLayer, register
 
 
+def passed_down(layer, slope, dy):
+    """The gradient by a bottom, of the slope there and the gradient by the top.
+
+    Caffe writes the slope to the bottom's gradient first. In place that is the top's as well, so
+    that the slope is multiplied with itself: the result does not depend on `dy`.
+    """
+    return slope * (slope if layer.is_in_place else dy)
+
+
 @register("Eltwise")
 class Eltwise(TensorLayer):
     """Product, weighted sum or maximum of bottoms of one shape."""
@@ -46,6 +55,25 @@ class Eltwise(TensorLayer):
         for x, coefficient in zip(bottoms[1:], others):
             total = torch.add(total, x, alpha=coefficient)
         return total
+
+    def backward(self, top, propagate_down, bottom):
+        if self.is_in_place:        # a product
+            self._backward_in_place(top[0], propagate_down, bottom)
+        else:
+            super().backward(top, propagate_down, bottom)
+
+    def _backward_in_place(self, top, propagate_down, bottom):
+        """As in Caffe, with the values that are there now; the first bottom's gradient takes the
+        place of the top's (see `passed_down`) before the others' are computed."""
+        stable = self.layer_param.eltwise_param.stable_prod_grad
+        values = [blob.data_to_read for blob in bottom]
+        with torch.no_grad():
+            for i, blob in enumerate(bottom):
+                if not propagate_down[i]:
+                    continue
+                slope = (reduce(torch.mul, values[:i] + values[i + 1:]) if stable
+                         else top.data_to_read / values[i])
+                blob.set_diff(slope * (slope if blob is top else top.diff_tensor))
 
     @staticmethod
     def _maximum(first, second, *others):
@@ -138,7 +166,7 @@ class Power(FormulaLayer):
     """(shift + scale * x) ** power; constant, with no gradient, where scale or power is 0.
 
     The gradient is scale * power * y / (shift + scale * x), as in Caffe, but not its 0/0 where
-    that base is 0: there it is the mathematical one.
+    that base is 0: there it is the mathematical one. In place it is Caffe's, too, see `passed_down`.
     """
 
     def compute(self, x):
@@ -151,12 +179,15 @@ class Power(FormulaLayer):
     def gradient(self, x, y, dy):
         p = self.layer_param.power_param
         factor = p.scale * p.power
-        if factor == 0 or p.power == 1:
-            return dy * factor
+        if factor == 0:
+            return torch.zeros_like(dy)
+        if p.power == 1:
+            return passed_down(self, torch.full_like(dy, factor), dy)
         base = p.shift + p.scale * x
         if p.power == 2:
-            return dy * (factor * base)
-        return dy * factor * torch.where(base == 0, base.pow(p.power - 1), y / base)
+            return passed_down(self, factor * base, dy)
+        slope = factor * torch.where(base == 0, base.pow(p.power - 1), y / base)
+        return passed_down(self, slope, dy)
 
 
 class Exponential(FormulaLayer):
@@ -203,4 +234,4 @@ class Log(Exponential):
 
     def gradient(self, x, y, dy):
         p = self.layer_param.log_param
-        return dy * (p.scale / self.log_base) / (p.shift + p.scale * x)
+        return passed_down(self, (p.scale / self.log_base) / (p.shift + p.scale * x), dy)

@@ -1,11 +1,21 @@
 """What the layers share about axes and indices."""
 
+LEGACY_AXES = 4     # num, channels, height, width: what the original's older layers know
+
 
 def canonical_axis(layer, axis, shape):
     """`axis` counted from the front. Raises the layer's error if `shape` has no such axis."""
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"axis {axis} does not exist in a blob of shape {tuple(shape)}")
     return axis % len(shape)
+
+
+def check_legacy_axes(layer, *shapes):
+    """Raises the layer's error for a shape of more than four axes: the original's layer has names
+    for four alone, and refuses more."""
+    for shape in shapes:
+        if len(shape) > LEGACY_AXES:
+            raise layer.error(f"expected at most {LEGACY_AXES} axes, got {tuple(shape)}")
 
 
 def check_indices(layer, blob, count, what):

@@ -12,6 +12,7 @@ from ...layer import Layer
 from .. import precision
 from ..blob import Blob
 from ..fillers import fill
+from ..in_place import check_shape
 from ..memory import DATA
 
 _registry = {}
@@ -126,7 +127,9 @@ class TensorLayer(Layer):
     def reshape(self, bottom, top):
         shapes = [blob.shape for blob in bottom]
         if shapes != self._bottom_shapes:
-            for blob, shape in zip(top, self.shapes(shapes)):
+            tops = self.shapes(shapes)
+            check_shape(bottom, top, tops)
+            for blob, shape in zip(top, tops):
                 blob.reshape(*shape)
             self._bottom_shapes = shapes
 

@@ -7,7 +7,7 @@ import torch
 
 from ...proto.caffe_pb2 import HingeLossParameter
 from ...formats.caffemodel import read_blobproto
-from .axes import canonical_axis
+from .axes import canonical_axis, check_legacy_axes
 from .base import register
 from .loss import Labelled, OverClasses
 
@@ -29,6 +29,9 @@ class InfogainLoss(OverClasses):
         return canonical_axis(self, self.layer_param.infogain_loss_param.axis, scores)
 
     def setup(self, bottom, top):
+        if self.layer_param.loss_param.HasField("normalize"):
+            raise self.error("normalize is not for this loss: expected normalization, VALID for "
+                             "normalize: true, BATCH_SIZE for false")
         source = self.layer_param.infogain_loss_param.source
         if len(bottom) == 2 and not source:
             raise self.error("expected infogain_loss_param with a source, or a third bottom")
@@ -89,14 +92,20 @@ class OneForEach(Labelled):
     def shapes(self, bottom):
         scores, labels = bottom
         self.check_batch(scores, labels)
-        if math.prod(labels) != scores[0]:
-            raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
+        check_legacy_axes(self, scores)
+        self.check_items(scores, labels)
         return [()]
 
+    def check_items(self, scores, labels):
+        """Raises the layer's error unless there is a label for each item."""
+        check_legacy_axes(self, labels)
+        if math.prod(labels) != scores[0]:
+            raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
+
     def compute(self, scores, labels):
-        rows = scores.reshape(len(scores), math.prod(scores.shape[1:]))
-        index, _ = self.indices(rows, labels)
-        return self.losses(rows, index).sum() / len(rows)
+        rows = scores.reshape(scores.shape[0], math.prod(scores.shape[1:]))
+        index, _ = self.indices(rows, labels.flatten()[:rows.shape[0]])
+        return self.losses(rows, index).sum() / rows.shape[0]
 
 
 @register("MultinomialLogisticLoss")
@@ -112,7 +121,15 @@ class MultinomialLogisticLoss(OneForEach):
 
 @register("HingeLoss")
 class HingeLoss(OneForEach):
-    """max(0, 1 - x) for the label and max(0, 1 + x) for all others, summed (L1) or squared (L2)."""
+    """max(0, 1 - x) for the label and max(0, 1 + x) for all others, summed (L1) or squared (L2).
+
+    As in Caffe there may be more labels than the N items, (N, k); the first N of them count.
+    """
+
+    def check_items(self, scores, labels):
+        """Raises the layer's error for fewer labels than items."""
+        if math.prod(labels) < scores[0]:
+            raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
 
     keeps_state = True      # the margins
 

@@ -13,6 +13,8 @@ from .kernels.product import linear
 class Window(TensorLayer):
     """A window that slides over the axes after `axis`, that of the channels."""
 
+    least_places = 1
+
     def setup(self, bottom, top):
         shape = bottom[0].shape
         self.axis = canonical_axis(self, self.layer_param.convolution_param.axis, shape)
@@ -45,14 +47,28 @@ class Window(TensorLayer):
                              f"{len(self.kernel)} axes after it, got {shape}")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
-        if any(size < 1 for size in sizes):
+        if any(size < self.least_places for size in sizes):
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
                              f"{self.dilation} does not fit into {shape}: top would be {sizes}")
         return sizes
 
     @staticmethod
     def size(n, kernel, stride, pad, dilation):
-        return (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+        """As in Caffe, whose division rounds to zero: a window too large by less than the stride
+        has one place still, and finds zeros beyond the image."""
+        room = n + 2 * pad - dilation * (kernel - 1) - 1
+        return (room // stride if room >= 0 else -(-room // stride)) + 1
+
+    def filled(self, x):
+        """`x` with zeros behind, where a window is larger than it."""
+        if torch.compiler.is_compiling():       # then sizes are free
+            return x
+        sizes = x.shape[self.axis + 1:]
+        missing = [max(0, d * (k - 1) + 1 - n - 2 * pad)
+                   for n, k, pad, d in zip(sizes, self.kernel, self.pad, self.dilation)]
+        if not any(missing):
+            return x
+        return F.pad(x, [side for more in reversed(missing) for side in (0, more)])
 
 
 class Sliding(Window):
@@ -114,6 +130,7 @@ class Convolution(Sliding):
         return self.outputs, self.channels // self.group
 
     def _slide(self, x):
+        x = self.filled(x)
         return self._multiply(x) if self._few_places(x) else super()._slide(x)
 
     def _few_places(self, x):
@@ -172,7 +189,10 @@ class Deconvolution(Sliding):
 @register("Im2col")
 class Im2col(Window):
     """What Convolution multiplies its weights with: for each place of the window the values in
-    it, (N, C, H, W) -> (N, C kh kw, places, places), and likewise over any number of axes."""
+    it, (N, C, H, W) -> (N, C kh kw, places, places), and likewise over any number of axes. There may
+    be no places."""
+
+    least_places = 0
 
     def shapes(self, bottom):
         shape = bottom[0]
@@ -182,7 +202,9 @@ class Im2col(Window):
         return [shape[:self.axis] + (values,) + self.places(shape)]
 
     def compute(self, x):
-        y = F.pad(x, [side for pad in reversed(self.pad) for side in (pad, pad)])
+        if not all(self.places(tuple(x.shape))):
+            return x.new_zeros(self.shapes([tuple(x.shape)])[0])
+        y = F.pad(self.filled(x), [side for pad in reversed(self.pad) for side in (pad, pad)])
         first, axes = self.axis + 1, len(self.kernel)
         for i, (k, s, d) in enumerate(zip(self.kernel, self.stride, self.dilation)):
             y = y.unfold(first + i, d * (k - 1) + 1, s)[..., ::d]

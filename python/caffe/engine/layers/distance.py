@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ...proto.caffe_pb2 import LossParameter
+from .axes import check_legacy_axes
 from .base import TensorLayer, register
 from .loss import Normalized
 
@@ -21,10 +22,11 @@ class EuclideanLoss(TensorLayer):
 
     def shapes(self, bottom):
         check_alike(self, bottom)
+        check_legacy_axes(self, bottom[0])
         return [()]
 
     def compute(self, a, b):
-        return (a - b.reshape(a.shape)).square().sum() / (2 * len(a))
+        return (a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])
 
 
 @register("ContrastiveLoss")
@@ -38,19 +40,20 @@ class ContrastiveLoss(TensorLayer):
     bottoms = (3, 3)
     loss = True
     keeps_state = True      # the difference and the distance
-    no_gradient = (2,)
 
     def shapes(self, bottom):
         check_alike(self, bottom[:2])
-        first, _, alike = bottom
-        if math.prod(first[2:]) != 1 or math.prod(alike) != first[0]:
+        check_legacy_axes(self, *bottom)
+        first, second, alike = bottom
+        if math.prod(first[2:]) != 1 or math.prod(second[2:]) != 1 \
+                or math.prod(alike) != first[0]:
             raise self.error(f"expected bottoms (N, channels), twice, and (N,), got {bottom}")
         return [()]
 
     def compute(self, a, b, alike):
         p = self.layer_param.contrastive_loss_param
-        difference = (a - b.reshape(a.shape)).reshape(len(a), math.prod(a.shape[1:]))
-        return Contrast.apply(difference, alike.reshape(len(a), 1).int() != 0, p.margin,
+        difference = (a - b.reshape(a.shape)).reshape(a.shape[0], math.prod(a.shape[1:]))
+        return Contrast.apply(difference, alike.reshape(a.shape[0], 1).int() != 0, p.margin,
                               p.legacy_version)
 
 
@@ -66,12 +69,12 @@ class Contrast(torch.autograd.Function):
         factor = torch.where(alike, 1.0, torch.where(missing > 0, pull, 0.0))
         ctx.save_for_backward(factor * difference)
         losses = torch.where(alike, squared, missing if legacy else missing.square())
-        return losses.sum() / (2 * len(difference))
+        return losses.sum() / (2 * difference.shape[0])
 
     @staticmethod
     def backward(ctx, gradient):
         pulled, = ctx.saved_tensors
-        return pulled * (gradient / len(pulled)), None, None, None
+        return pulled * (gradient / pulled.shape[0]), None, None, None
 
 
 @register("SigmoidCrossEntropyLoss")
@@ -96,7 +99,7 @@ class SigmoidCrossEntropyLoss(Normalized):
                   else targets.int() != self.ignore)
         losses = F.binary_cross_entropy_with_logits(
             x.masked_fill(~counts, 0), targets, reduction="none")
-        return losses.masked_fill(~counts, 0).sum() / self.divisor(len(x), counts)
+        return losses.masked_fill(~counts, 0).sum() / self.divisor(x.shape[0], counts)
 
 
 def check_alike(layer, bottom):

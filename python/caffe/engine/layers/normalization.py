@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
-from .axes import canonical_axis
+from .axes import LEGACY_AXES, canonical_axis, check_legacy_axes
 from .base import FormulaLayer, TensorLayer, register
 
 
@@ -76,6 +76,8 @@ class BatchNorm(TensorLayer):
         if any(spec.lr_mult for spec in self.layer_param.param):
             raise self.error("no solver may update statistics: expected lr_mult: 0 in each param, "
                              f"got {[spec.lr_mult for spec in self.layer_param.param]}")
+        # those that it adds are not known when the net asks what learns, in the original
+        self.given_params = len(self.layer_param.param)
         while len(self.layer_param.param) < len(self.blobs):
             self.layer_param.param.add(lr_mult=0)
 
@@ -120,8 +122,13 @@ class BatchNorm(TensorLayer):
 class MVN(TensorLayer):
     """x - mean, divided with normalize_variance by the standard deviation + eps.
 
-    Both are those of one channel of one image, or with across_channels of one image.
+    Both are those of one channel of one image, or with across_channels of one image. As in Caffe
+    the top has four axes, of which those that the bottom lacks are 1.
     """
+
+    def shapes(self, bottom):
+        check_legacy_axes(self, bottom[0])
+        return [bottom[0] + (1,) * (LEGACY_AXES - len(bottom[0]))]
 
     @property
     def keeps_state(self):
@@ -133,7 +140,7 @@ class MVN(TensorLayer):
         rows = x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
         y = (Standardize.apply(rows, p.eps) if p.normalize_variance
              else rows - rows.mean(1, keepdim=True))
-        return y.reshape(x.shape)
+        return y.reshape(x.shape + (1,) * (LEGACY_AXES - x.dim()))
 
 
 class Standardize(torch.autograd.Function):

@@ -12,7 +12,8 @@ from .base import TensorLayer, register
 
 @register("Crop")
 class Crop(TensorLayer):
-    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone.
+    """Bottom 0 cut, from `axis` on, to the size of bottom 1, which gives its shape alone, and may
+    have further axes.
 
     The window begins at `offset`: one for all these axes (default 0), or one for each.
     """
@@ -20,9 +21,9 @@ class Crop(TensorLayer):
     bottoms = (2, 2)
 
     def shapes(self, bottom):
-        shape, reference = bottom
+        shape, reference = bottom[0], bottom[1][:len(bottom[0])]
         if len(shape) != len(reference):
-            raise self.error(f"expected bottoms with the same number of axes, "
+            raise self.error("expected the second bottom to have at least the axes of the first, "
                              f"got {shape} and {reference}")
         start = canonical_axis(self, self.layer_param.crop_param.axis, shape)
         offsets = self._offsets(len(shape) - start)
@@ -40,7 +41,7 @@ class Crop(TensorLayer):
 
     def compute(self, x, reference):
         start = self.layer_param.crop_param.axis % x.dim()
-        sizes = reference.shape[start:]
+        sizes = reference.shape[start:x.dim()]
         window = (slice(offset, offset + size)
                   for offset, size in zip(self._offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
@@ -63,8 +64,8 @@ class Concat(TensorLayer):
 
     def shapes(self, bottom):
         axis = self.axis = _joint_axis(self, self.layer_param.concat_param, "concat_dim", bottom[0])
-        around = {shape[:axis] + shape[axis + 1:] for shape in bottom}
-        if len(around) > 1 or len({len(shape) for shape in bottom}) > 1:
+        first, *others = ((*shape[:axis], *shape[axis + 1:]) for shape in bottom)
+        if any(around != first for around in others):
             raise self.error(f"expected shapes that differ on axis {axis} alone, "
                              f"got {' and '.join(map(str, bottom))}")
         total = sum(shape[axis] for shape in bottom)
@@ -180,7 +181,10 @@ class Reshape(SharedMemoryLayer):
         end = len(shape) if p.num_axes == -1 else start + p.num_axes
         if not 0 <= start <= end <= len(shape):
             raise self.error(f"axis {p.axis} and num_axes {p.num_axes} do not fit shape {shape}")
-        dims = self._copied(list(p.shape.dim), shape[start:])
+        given = list(p.shape.dim)
+        if given.count(-1) > 1 or min(given, default=0) < -1:
+            raise self.error(f"expected dims of at least 0 and at most one -1, got {given}")
+        dims = self._copied(given, shape[start:])
         self.target = shape[:start] + self._inferred(dims, shape[start:end]) + shape[end:]
         return [self.target]
 
@@ -190,8 +194,6 @@ class Reshape(SharedMemoryLayer):
         return [source[i] if dim == 0 else dim for i, dim in enumerate(dims)]
 
     def _inferred(self, dims, source):
-        if dims.count(-1) > 1 or min(dims, default=0) < -1:
-            raise self.error(f"expected dims of at least 0 and at most one -1, got {dims}")
         known, total = [dim for dim in dims if dim != -1], source
         if 0 in known:     # an empty batch: what remains is what one of its items has
             known, total = filter(None, known), filter(None, source)

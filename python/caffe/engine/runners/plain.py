@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from ...log import logger
+from ..graph import check_gradients
 from ..layers import TensorLayer
 from ..program import Program, Step
 
@@ -92,6 +93,7 @@ class PlainRunner:
             observer.before_backward(step)
             if step.runs_backward:
                 with self.program.locating_errors(step):
+                    check_gradients(step.spec, step.layer, step.propagate_down)
                     self.backward_step(step)
             observer.after_backward(step)
 

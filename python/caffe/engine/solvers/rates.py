@@ -1,18 +1,26 @@
 """The learning rate of an iteration, for each lr_policy (caffe.proto gives the formulas)."""
 
-import math
+import numpy as np
 
 from ...errors import CaffeError, nearest
 
+ONE = np.float32(1)
+
+# base_lr is multiplied by what these give for a SolverParameter, an iteration and the number of
+# drops. Where the original computes in float32, so do they; a power that does not exist is nan.
 POLICIES = {
-    "fixed": lambda p, i: p.base_lr,
-    "step": lambda p, i: p.base_lr * p.gamma ** drops(p, i),
-    "multistep": lambda p, i: p.base_lr * p.gamma ** drops(p, i),
-    "exp": lambda p, i: p.base_lr * p.gamma ** i,
-    "inv": lambda p, i: p.base_lr * (1 + p.gamma * i) ** -p.power,
-    "poly": lambda p, i: p.base_lr * (1 - i / p.max_iter) ** p.power,
-    "sigmoid": lambda p, i: p.base_lr / (1 + math.exp(-p.gamma * (i - p.stepsize))),
+    "fixed": lambda p, i, drops: ONE,
+    "step": lambda p, i, drops: np.float64(p.gamma) ** drops,
+    "multistep": lambda p, i, drops: np.float64(p.gamma) ** drops,
+    "exp": lambda p, i, drops: np.float64(p.gamma) ** i,
+    "inv": lambda p, i, drops: (ONE + np.float32(p.gamma) * np.float32(i)) ** -np.float32(p.power),
+    "poly": lambda p, i, drops:
+        (ONE - np.float32(i) / np.float32(p.max_iter)) ** np.float32(p.power),
+    "sigmoid": lambda p, i, drops:
+        ONE / (ONE + np.exp(-np.float32(p.gamma) * (np.float32(i) - np.float32(p.stepsize)))),
 }
+NEED_STEPSIZE = "step", "sigmoid"
+NEED_GAMMA = "step", "exp", "inv", "multistep", "sigmoid"
 
 
 def check(param):
@@ -20,23 +28,28 @@ def check(param):
     policy = param.lr_policy
     if policy not in POLICIES:
         raise CaffeError(f"unknown lr_policy '{policy}'" + nearest(policy, POLICIES))
-    needed = {"step": "stepsize", "poly": "max_iter"}.get(policy)
-    if needed and getattr(param, needed) < 1:
-        raise CaffeError(f"lr_policy '{policy}' needs a {needed} of at least 1, "
-                         f"got {getattr(param, needed)}")
+    if policy in NEED_STEPSIZE and param.stepsize < 1:
+        raise CaffeError(f"lr_policy '{policy}' needs a stepsize of at least 1, "
+                         f"got {param.stepsize}")
+    if policy in NEED_GAMMA and param.gamma < 0:
+        raise CaffeError(f"lr_policy '{policy}' needs a gamma of at least 0, got {param.gamma:g}")
 
 
-def rate(param, iteration):
-    """The rate at an iteration, a float. Raises CaffeError, also for poly beyond max_iter."""
+def rate(param, iteration, drops):
+    """The rate at an iteration, a float, after so many drops; as in Caffe nan or infinite where
+    the policy has none, e.g. poly beyond max_iter. Raises CaffeError as `check` does."""
     check(param)
-    if param.lr_policy == "poly" and iteration > param.max_iter:
-        raise CaffeError(f"lr_policy 'poly' has no rate at iteration {iteration}, beyond max_iter "
-                         f"{param.max_iter}")
-    return float(POLICIES[param.lr_policy](param, iteration))
+    with np.errstate(all="ignore"):
+        factor = POLICIES[param.lr_policy](param, iteration, drops)
+        return float(np.float32(np.float32(param.base_lr) * factor))
 
 
-def drops(param, iteration):
-    """How often the rate has dropped in the policies step and multistep."""
+def count_drops(param, iteration, drops):
+    """How often the rate has dropped in the policies step and multistep, given `drops` at the last
+    call. As in Caffe a call gets past one stepvalue at most, and past none that is not yet due."""
     if param.lr_policy == "step":
         return iteration // param.stepsize
-    return sum(iteration >= value for value in param.stepvalue)
+    if param.lr_policy == "multistep" and drops < len(param.stepvalue) \
+            and iteration >= param.stepvalue[drops]:
+        return drops + 1
+    return drops

@@ -27,7 +27,8 @@ class SGDSolver(Solver):
     def update_all(self, rate):
         """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
         update is left in the history, and copied to the gradient if somebody asks for it."""
-        if (self.net.debug_info.enabled or self.param.regularization_type != "L2" or self.param.momentum <= 0
+        if (self.net.debug_info.enabled or self.param.regularization_type != "L2"
+                or self.param.momentum <= 0 or self.param.iter_size < 1
                 or any(history.dtype != torch.float32 for history in self.history)
                 or type(self).update is not SGDSolver.update):
             super().update_all(rate)

@@ -38,6 +38,8 @@ def get_solver(solver_file, level=0, stages=()):
     level, stages : added to the train_state, as the command line's --level and --stage
     """
     from . import rules      # noqa: F401  registers its classes
+    if isinstance(stages, str):
+        raise CaffeError(f"{solver_file}: stages is a list, stages=['{stages}'], not a text")
     solver_type = prototxt.read_solver(solver_file).type
     if solver_type not in _registry:
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
@@ -55,12 +57,14 @@ class Solver:
     test_nets : list of Net, in phase TEST, that use the weights of `net`
     iter : int, the updates done
     max_iter : int, the updates that `solve` goes on to
-    lr : float, the learning rate of the coming update
+    lr : float, the learning rate of the coming update; with lr_policy "multistep" asking for it
+        gets past one stepvalue that is due, as the update itself does
     requested_action : called after every iteration; what it returns is done: None, "snapshot", or
         "stop" (the command line's signals)
     """
 
     histories = 1       # how many arrays a rule keeps for each parameter
+    param = net = test_nets = iter = None       # of the class alone; each solver has its own
 
     def __init__(self, solver_file, level=0, stages=()):
         self.param = param = prototxt.read_solver(solver_file)
@@ -75,6 +79,7 @@ class Solver:
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed)
         self.iter = 0
+        self._drops = 0         # of the rate, as of the last time that it was asked for
         self.requested_action = lambda: None
         self._stopped = False
         self._losses = []
@@ -82,6 +87,7 @@ class Solver:
         self._displayed = 0, time.perf_counter()      # iteration and time of the last display
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
+        self._check_decay()
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                         for blob, _ in self.net.program.learnable]
 
@@ -93,12 +99,17 @@ class Solver:
         with self._located():
             if self.param.HasField("lr_policy"):
                 rates.check(self.param)
-            if self.param.iter_size < 1:
-                raise CaffeError(f"expected iter_size of at least 1, got {self.param.iter_size}")
-            kinds = "L1", "L2"
-            if self.param.regularization_type not in kinds:
-                raise CaffeError(f"unknown regularization_type '{self.param.regularization_type}'"
-                                 + nearest(self.param.regularization_type, kinds))
+            if self.param.average_loss < 1:
+                raise CaffeError("expected average_loss of at least 1, "
+                                 f"got {self.param.average_loss}")
+
+    def _check_decay(self):
+        """Raise CaffeError for a regularization_type that is unknown, and used."""
+        kinds, given = ("L1", "L2"), self.param.regularization_type
+        used = any(self.param.weight_decay * spec.decay_mult for _, spec in self.net.program.learnable)
+        if used and given not in kinds:
+            raise CaffeError(f"{self._source}: unknown regularization_type '{given}'"
+                             + nearest(given, kinds))
 
     @property
     def max_iter(self):
@@ -130,6 +141,12 @@ class Solver:
         if len(states) != len(sources):
             raise CaffeError(f"{self._source}: {len(sources)} test nets, but "
                              f"{len(states)} test_state")
+        if sources and param.test_interval < 1:
+            raise CaffeError(f"{self._source}: a test net needs a test_interval of at least 1, "
+                             f"got {param.test_interval}; without tests, leave test_iter out")
+        if sources and min(param.test_iter) < 1:
+            raise CaffeError(f"{self._source}: expected each test_iter to be at least 1, "
+                             f"got {list(param.test_iter)}")
         nets = [self._build_net(*pair) for pair in
                 zip(sources, [context.TEST] * len(sources), states)]
         for net in nets:
@@ -143,8 +160,10 @@ class Solver:
             source = prototxt.read_net(name)
         param = caffe_pb2.NetParameter()
         param.CopyFrom(source)
-        param.state.MergeFrom(state)
-        param.state.phase = phase
+        merged = caffe_pb2.NetState(phase=phase)
+        for given in (param.state, state):      # a phase that is given counts, as in Caffe
+            merged.MergeFrom(given)
+        param.state.CopyFrom(merged)
         return Net.from_param(param, name)
 
     def _path(self, name):
@@ -162,6 +181,8 @@ class Solver:
         """Train until max_iter, from the solverstate `resume` if given."""
         logger.info("Solving %s", self.net.name)
         logger.info("Learning Rate Policy: %s", self.param.lr_policy)
+        if self.param.snapshot_after_train:
+            self._check_snapshot_folder()
         if resume is not None:
             logger.info("Restoring previous solver status from %s", resume)
             self.restore(resume)
@@ -198,7 +219,7 @@ class Solver:
         for _ in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
             self.net.run_backward()
-        self._record(loss / self.param.iter_size)
+        self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
             self._display()
         for _, on_gradients in self._callbacks:
@@ -290,7 +311,9 @@ class Solver:
     def lr(self):
         """The rate that lr_policy gives the current iteration. Raises CaffeError."""
         with self._located():
-            return rates.rate(self.param, self.iter)
+            rates.check(self.param)
+            self._drops = rates.count_drops(self.param, self.iter, self._drops)
+            return rates.rate(self.param, self.iter, self._drops)
 
     @contextmanager
     def _located(self):
@@ -318,7 +341,7 @@ class Solver:
         """Update every parameter, at a rate that is multiplied by its lr_mult."""
         for number, (_, spec) in enumerate(self.net.program.learnable):
             for data, diff, *history in self._pieces(number):
-                if self.param.iter_size > 1:
+                if self.param.iter_size != 1:
                     diff.div_(self.param.iter_size)
                 self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
                 self.update(diff, rate * spec.lr_mult, *history)
@@ -344,6 +367,8 @@ class Solver:
         if limit < 0:
             return
         diffs = [blob.diff_tensor for blob, _ in self.net.program.learnable]
+        if not diffs:
+            return
         norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
         scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
         for diff in diffs:
@@ -369,15 +394,18 @@ class Solver:
         logger.info("Snapshotting to %s file %s", form, model)
         parameters.write_file(self.net.program, files, model, self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s file %s", form, state)
-        drops = rates.drops(self.param, max(self.iter - 1, 0))
         files.write_solverstate(
-            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=drops),
+            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=self._drops),
             [history.contiguous().cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):
         """Raise WeightsError before the training, not at its first snapshot."""
+        if self.param.snapshot:
+            self._check_snapshot_folder()
+
+    def _check_snapshot_folder(self):
         folder = os.path.dirname(os.path.abspath(self.param.snapshot_prefix))
-        if self.param.snapshot and not os.access(folder, os.W_OK):
+        if not os.access(folder, os.W_OK):
             raise WeightsError(f"{self._source}: snapshots cannot be written to {folder}: it is "
                                "not a folder, or not writable")
 
@@ -402,4 +430,4 @@ class Solver:
             self.net.copy_from(model if os.path.exists(model) else beside)
         self.history = [torch.from_numpy(np.array(theirs, np.float32).reshape(mine.shape))
                         for mine, theirs in zip(self.history, history)]
-        self.iter = state.iter
+        self.iter, self._drops = state.iter, state.current_step

@@ -1,0 +1,53 @@
+"""Which layers may have a bottom as their top.
+
+A layer works in place where its top is its bottom of the same index. The original refuses that for
+a few types; for others it overwrites values that it still needs, so that its results are an
+accident. Both are errors here.
+"""
+
+from ..errors import LayerError
+from ..proto.caffe_pb2 import EltwiseParameter
+
+# types that the original refuses in place
+REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
+# types that overwrite a bottom before they have read it, in forward or in backward
+OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN", "LSTM",
+               "LSTMUnit", "Pooling", "RNN", "SPP")
+
+
+def check(spec, layer):
+    """Raise LayerError if a layer is in place that cannot be.
+
+    spec, layer : its LayerParameter, and the layer after its set-up
+    """
+    for top, bottom in zip(spec.top, spec.bottom):
+        if top != bottom:
+            continue
+        if spec.type in REFUSED:
+            raise LayerError(f"does not work in place, on '{top}'; give the top another name")
+        if _overwrites(spec, layer):
+            raise LayerError(f"would overwrite '{top}' in place before it has read it; give the top "
+                             "another name")
+
+
+def check_shape(bottom, top, shapes):
+    """Raise LayerError if a layer in place would give its bottom another shape.
+
+    bottom, top : its blobs
+    shapes : those that its tops are to have
+    """
+    for blob, shape in zip(top, shapes):
+        if any(blob is other for other in bottom) and blob.shape != tuple(shape):
+            raise LayerError(f"in place, its top of shape {tuple(shape)} does not fit its bottom of "
+                             f"shape {blob.shape}; give the top another name")
+
+
+def _overwrites(spec, layer):
+    """Whether the layer overwrites values that it still needs."""
+    if spec.type == "Eltwise":
+        return spec.eltwise_param.operation != EltwiseParameter.PROD
+    if spec.type == "MVN":
+        return spec.mvn_param.normalize_variance
+    if spec.type in ("Convolution", "Deconvolution"):      # windows are copied, single values not
+        return not any(layer.pad) and set(layer.kernel + layer.stride) <= {1}
+    return spec.type in OVERWRITING or spec.type.endswith("Loss")

@@ -1,0 +1,106 @@
+"""The vectors of pycaffe: lists of one kind of thing, under the original's names in caffe._caffe."""
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+__all__ = ["BlobVec", "BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec",
+           "StringVec"]
+
+
+class Vector(list):
+    """A list that takes items of one kind alone, and raises TypeError for others."""
+
+    __instance_size__ = 0       # Boost.Python's vectors have such a number
+
+    def __init__(self, items: Iterable = ()):
+        super().__init__(map(self._taken, items))
+
+    def append(self, item):
+        super().append(self._taken(item))
+
+    def extend(self, items: Iterable):
+        super().extend([self._taken(item) for item in items])
+
+    def __setitem__(self, index, value):
+        several = isinstance(index, slice)
+        super().__setitem__(index, [self._taken(item) for item in value] if several
+                            else self._taken(value))
+
+    @classmethod
+    def _taken(cls, item):
+        if not isinstance(item, cls.kind()):
+            raise TypeError(f"{cls.__name__} does not take {item!r}")
+        return item
+
+    @staticmethod
+    def kind():
+        """The type, or the types, of its items."""
+        raise NotImplementedError
+
+
+class RawBlobVec(Vector):
+    """Blobs, as a layer's bottom and top are."""
+
+    @staticmethod
+    def kind():
+        from .engine.blob import Blob
+        return Blob
+
+
+class BlobVec(RawBlobVec):
+    """Blobs, as a layer's parameters are."""
+
+    def add_blob(self, *shape):
+        """Append a blob of that shape, filled with zeros, and return it."""
+        self.append(self.kind()(shape))
+        return self[-1]
+
+
+class LayerVec(Vector):
+    """Layers, as a net's are."""
+
+    @staticmethod
+    def kind():
+        from .layer import Layer
+        return Layer
+
+
+class NetVec(Vector):
+    """Nets, as a solver's test nets are."""
+
+    @staticmethod
+    def kind():
+        from .engine.net import Net
+        return Net
+
+
+class StringVec(Vector):
+    """Names."""
+
+    @staticmethod
+    def kind():
+        return str
+
+
+class BoolVec(Vector):
+    """Yes or no."""
+
+    @staticmethod
+    def kind():
+        return bool
+
+
+class IntVec(Vector):
+    """Whole numbers, as shapes are."""
+
+    @staticmethod
+    def kind():
+        return Integral
+
+
+class DtypeVec(Vector):
+    """Numbers, as loss weights are."""
+
+    @staticmethod
+    def kind():
+        return Real
