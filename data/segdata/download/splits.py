@@ -1,11 +1,11 @@
 """Split lists out of the official material, checked against the published counts."""
 
 import itertools
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from segdata.errors import DataError, MaterialError
+from segdata.files import replacing
 from segdata.lists import read_list
 
 SBD_TRAIN, SEG11VALID = 8498, 736
@@ -42,9 +42,8 @@ def released(name: str) -> list[str]:
 
 
 def write_list(path: Path, names: list[str]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def write_seg11valid(voc: Path, sbd: Path) -> None:
