@@ -97,7 +97,7 @@ $(EXPERIMENTS):
 	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
 
 # the classifier, unless a stage is trained that came after it
-BASE = $(if $(wildcard build/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
+BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011

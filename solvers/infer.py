@@ -161,6 +161,10 @@ class Segmenter:
         if classes > 256:
             raise InferError(f"{net}: {classes} classes, a palette image holds 256")
         self.names = class_names(net, classes)
+        if not net.with_name("classes.txt").exists():
+            print(f"class names are taken by their number, {classes}: '{self.names[0]}' to "
+                  f"'{self.names[-1]}'; {net.with_name('classes.txt')} would say them",
+                  file=sys.stderr)
 
     def __call__(self, arrays: Sequence[np.ndarray],
                  image: str | Path = "the image") -> np.ndarray:

@@ -4,7 +4,6 @@ tests/support/original has a caffe package with the names that were recorded fro
 with its vectors, which can be indexed and measured, but not iterated.
 """
 
-import json
 import os
 import subprocess
 import sys

@@ -4,16 +4,43 @@ import os
 import subprocess
 import sys
 
+import caffe
 import pytest
 
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
+from segdata.errors import UserError
+from solvers import training
+from solvers.command import report_errors
+from solvers.runs import RunError
+from surgery import SurgeryError
 
 
 def python(*arguments, **variables):
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True,
                           text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
                                           **variables})
+
+
+@pytest.mark.parametrize("error", [UserError("why"), RunError("why"), SurgeryError("why"),
+                                   training.LossError("why"), caffe.CaffeError("why"),
+                                   FileNotFoundError("why")])
+def test_what_a_user_can_mend_is_told_in_one_line(error):
+    with pytest.raises(SystemExit) as end, report_errors():
+        raise error
+    assert end.value.code == "error: why"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, FloatingPointError, TypeError])
+def test_all_else_is_a_bug_and_keeps_its_traceback(error):
+    with pytest.raises(error, match="why"), report_errors():
+        raise error("why")
+
+
+def test_ctrl_c_ends_with_130():
+    with pytest.raises(SystemExit) as end, report_errors():
+        raise KeyboardInterrupt
+    assert end.value.code == 130
 
 
 @pytest.mark.parametrize("flag, value", [("--iterations", "0"), ("--iterations", "-3"),

@@ -418,3 +418,12 @@ def test_no_table_of_experiments_is_loaded_to_segment_an_image(varied, tmp_path)
                     varied / "deploy.prototxt", "--weights", varied / "w.caffemodel", "-o",
                     tmp_path / "out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def test_that_class_names_are_a_guess_is_said(varied, tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "image.png")
+    arguments = (tmp_path / "image.png", "--net", varied / "deploy.prototxt", "--weights",
+                 varied / "w.caffemodel", "-o", tmp_path / "out")
+    assert "class names" not in run(*arguments).stderr
+    (varied / "classes.txt").unlink()
+    assert "by their number, 4: 'class0' to 'class3'" in run(*arguments).stderr

@@ -16,6 +16,7 @@ from ..elision.apart import Apart
 from ..elision.plan import plan
 from ..elision.runs import Run, RunApart
 from ..layers import TensorLayer
+from ..memory import DATA
 from ..program import Program, Step
 from .plain import NOBODY, Observer, PlainRunner
 
@@ -141,7 +142,7 @@ class ElidingRunner(PlainRunner):
         looks into the net, and wants it whole."""
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
-            if observer.watches or not whole or self._written():
+            if observer.watches or not whole or self._written(by_users=True):
                 if self._promised:
                     self._fill_diffs()
                 else:
@@ -164,12 +165,15 @@ class ElidingRunner(PlainRunner):
 
     # when somebody wants more
 
-    def _written(self):
-        """{blob: values} of the blobs that somebody wrote to after they were filled."""
+    def _written(self, by_users=False):
+        """{blob: values} of the blobs that somebody wrote to after they were filled: layers in
+        place, or users, or `by_users` alone."""
         found = {}
         for run in self._ran.values():
             for blob, compute in run.whole():
-                if blob.data_was_seen and not _same(blob.data_to_read, compute()):
+                touched = (blob.data_was_seen if by_users
+                           else not blob.memories[DATA].is_promised)
+                if touched and not _same(blob.data_to_read, compute()):
                     found[blob] = blob.data_to_read.clone()
         return found
 
