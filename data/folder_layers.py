@@ -8,6 +8,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from PIL import Image
 from segdata.classes import VOID, read_class_names
 from segdata.errors import DataError
 from segdata.layer import SegDataLayer, check_sizes, check_values, read_file
-from segdata.lists import Entry, Listing, read_list
+from segdata.lists import Entry, Listing, as_on_disk, read_list
 from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -85,11 +86,12 @@ def check(folder: str | Path) -> str:
     two classes or more. Returns a line that says what the folder holds.
     """
     folder, entries = Path(folder), dict[str, Entry]()
-    splits = read_splits(folder)
+    listing = Listing()
+    splits = {split: [as_on_disk(entry, partial(is_there, folder, listing)) for entry in listed]
+              for split, listed in read_splits(folder).items()}
     for entry in itertools.chain(*splits.values()):
         entries.setdefault(entry.name, entry)       # names in both lists count once
     classes = len(class_names(folder)) or VOID
-    listing = Listing()
     with ThreadPoolExecutor() as pool:
         found = dict(zip(entries, pool.map(lambda entry: inspect(folder, entry, classes, listing),
                                            entries.values())))
@@ -172,6 +174,11 @@ def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
     """{"data": path, "label": path} of a sample, by the suffixes of the files that there are."""
     return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES, listing),
             "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES, listing)}
+
+
+def is_there(folder: Path, listing: Listing, name: str) -> bool:
+    """Whether a sample has its image and its label."""
+    return all(path in listing for path in sample_paths(folder, name, listing).values())
 
 
 def find(directory: Path, name: str, suffixes: tuple, listing: Listing) -> Path:

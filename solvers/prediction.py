@@ -10,6 +10,10 @@ from solvers.runs import RunError
 UNFILLED = -2.9375e38       # marks parameters before a caffemodel is read; no weight has this value
 
 
+class ScoreError(RunError):
+    """Scores that say no class."""
+
+
 def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False):
     """The TEST net of a prototxt with the weights of a caffemodel.
 
@@ -52,13 +56,13 @@ def _restore(data, before):
 def predicted_classes(scores: np.ndarray, source: str) -> np.ndarray:
     """The class with the highest score: int64 (number, …) of scores (number, classes, …).
 
-    `source` says in the message where the scores come from. Raises RunError unless all scores are
+    `source` says in the message where the scores come from. Raises ScoreError unless all scores are
     finite: of others no class is the highest.
     """
     finite = np.isfinite(scores)
     if not finite.all():
         count = scores.size - np.count_nonzero(finite)
-        raise RunError(f"{source}: {count} of {scores.size} scores are not finite, so that there "
+        raise ScoreError(f"{source}: {count} of {scores.size} scores are not finite, so that there "
                        "is no prediction. Either the weights are damaged, or the training that "
                        "made them diverged (its rate was too high), or the image holds numbers "
                        "that are not finite")

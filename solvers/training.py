@@ -20,7 +20,7 @@ from segdata.lists import read_list
 from solvers import log, score
 from solvers.command import reported
 from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.prediction import load_net
+from solvers.prediction import ScoreError, load_net
 from solvers.metrics import Scores
 from solvers.runs import RunError
 
@@ -245,16 +245,19 @@ def _step(experiment, solver, start, count):
     if not np.isfinite(loss):
         spoilt = (f", or was too high before the snapshot of iteration {start}"
                   if start and solver.iter - start <= LOG_EVERY else "")
-        raise LossError(
-            f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
-            f"{experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh --lr "
-            f"{experiment.lr / 3:.1g}")
+        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; "
+                        f"{_rate_is_too_high(experiment, spoilt)}")
     if interrupted:
         solver.snapshot()
         print(f"interrupted: there is a snapshot of iteration {solver.iter}, from which the same "
               "command, without --fresh, continues", file=sys.stderr)
         raise KeyboardInterrupt
     return loss
+
+
+def _rate_is_too_high(experiment, spoilt=""):
+    return (f"the rate {experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh "
+            f"--lr {experiment.lr / 3:.1g}")
 
 
 @contextmanager
@@ -278,7 +281,11 @@ def interrupts_deferred(message: str) -> Iterator[list[bool]]:
 
 def _score(experiment, solver):
     solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
-    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored,
-                             experiment.in_truth)
+    try:
+        scores = score.score_net(solver.test_nets[0], experiment.run.samples(),
+                                 experiment.unscored, experiment.in_truth)
+    except ScoreError as error:
+        raise LossError(f"{experiment.name}, iteration {solver.iter}: {error}; "
+                        f"{_rate_is_too_high(experiment)}") from None
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

@@ -24,7 +24,7 @@ def run(name, *arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("path", EXAMPLES.glob("*.py"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_are_short_and_say_how_they_are_called(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 60 and f"python examples/{path.name}" in text

@@ -7,13 +7,18 @@ with its vectors, which can be indexed and measured, but not iterated.
 import os
 import subprocess
 import sys
+from argparse import Namespace
 
+import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
+from solvers import infer
+from solvers.command import set_device
+from solvers.runs import RunError
 
 FOLDERS = [ROOT / "tests" / "support" / "original", ROOT, ROOT / "data", ROOT / "tests" / "support"]
 
@@ -92,9 +97,18 @@ def test_score(trained, build):
     assert "mean IU" in python("solvers/score.py", "own", build=build)
 
 
-def test_infer(trained, build, folder, tmp_path):
-    python("infer.py", folder, "--experiment", "own", "-o", tmp_path, build=build)
-    assert len(list(tmp_path.glob("*_overlay.png"))) == 2
+def test_infer(trained, build, folder, tmp_path, monkeypatch):
+    """The surface computes with this project's engine, so outputs are the same as without it."""
+    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", build=build)
+    monkeypatch.setattr(sys, "argv", ["infer", str(folder), "--experiment", str(build / "own"),
+                                      "-o", str(tmp_path / "two")])
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    assert infer.main() == 0
+    found = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(found) == 4
+    for name in found:
+        with Image.open(tmp_path / "one" / name) as one, Image.open(tmp_path / "two" / name) as two:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
 
 
 def test_surgery(build, tmp_path):
@@ -133,18 +147,8 @@ __main__.main(["stitch", "sampling", "--seeds", "0"])
     assert "p = 1/4" in printed and "rarefied" in printed
 
 
-def test_precision_is_refused_with_the_reason(trained, build, folder, tmp_path):
-    with pytest.raises(AssertionError, match="error: --precision bf16: .*computes in fp32"):
-        python("infer.py", folder, "--experiment", "own", "-o", tmp_path, "--precision", "bf16",
-               build=build)
-
-
-def test_photographs_are_segmented_as_without_the_surface(trained, build, folder, tmp_path):
-    """The surface computes with this project's engine: outputs are the same, byte for byte."""
-    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", build=build)
-    environment = {**os.environ, "FCN_BUILD": str(build), "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "infer.py", folder, "--experiment", "own", "-o",
-                    tmp_path / "two"], cwd=ROOT, env=environment, check=True, capture_output=True)
-    for path in (tmp_path / "one").iterdir():
-        with Image.open(path) as one, Image.open(tmp_path / "two" / path.name) as two:
-            np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+def test_precision_is_refused_with_the_reason(monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.delattr(caffe, "set_precision")
+    with pytest.raises(RunError, match="--precision bf16: .*computes in fp32"):
+        set_device(Namespace(gpu=None, precision="bf16"))

@@ -21,6 +21,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 from tqdm import tqdm
 
+from segdata.files import replacing
 from segdata.readers import read_depth
 
 NORMAL_RADIUS, GRAVITY_RADIUS = 3, 10       # px, half the windows in which planes are fitted
@@ -168,9 +169,8 @@ def convert(path: Path, camera: Camera | None = None) -> np.ndarray:
 
 def write(array: np.ndarray, target: Path) -> None:
     """Save as PNG, whole or not at all."""
-    part = target.with_name(target.name + ".part")
-    Image.fromarray(array).save(part, "PNG")
-    part.replace(target)
+    with replacing(target) as part:
+        Image.fromarray(array).save(part, "PNG")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -27,7 +27,7 @@ import numpy as np
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError
-from segdata.lists import Entry, Listing, latin1, read_list
+from segdata.lists import Entry, Listing, as_on_disk, latin1, read_list
 from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
 
 T = TypeVar("T")
@@ -197,7 +197,8 @@ class SegDataLayer(caffe.Layer):
 
     def find_files(self, entries: list[Entry]) -> list[Entry]:
         """The entries, of which every file must be there; their names as the files have them."""
-        entries = [self.as_on_disk(entry) for entry in entries]
+        entries = [as_on_disk(entry, lambda name: not self.missing_files(name))
+                   for entry in entries]
         missing = [(kind, path, entry) for entry in entries
                    for kind, path in self.missing_files(entry.name)]
         if missing:
@@ -212,13 +213,6 @@ class SegDataLayer(caffe.Layer):
         paths = self.paths(name)
         return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
                 if paths[top] not in self.listing and not paths[top].exists()]
-
-    def as_on_disk(self, entry: Entry) -> Entry:
-        """The entry, as Latin-1 where only so its files are found."""
-        other = latin1(entry.name)
-        if other != entry.name and self.missing_files(entry.name) and not self.missing_files(other):
-            return entry._replace(name=other)
-        return entry
 
     def advice(self, name: str) -> str:
         """Where the list has a suffix or a second column too many: what the name would be."""
@@ -254,7 +248,7 @@ def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str) -
     try:
         return reader(path)
     except FileNotFoundError:
-        raise DataError(f"{kind} {path} does not exist, {source}") from None
+        raise DataError(f"{kind} {latin1(str(path))} does not exist, {source}") from None
     except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
         raise DataError(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
                         f"{source}") from error

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,14 @@ def read_list(path: Path) -> list[Entry]:
     if not lines:
         raise DataError(f"split list {path} is empty")
     return [Entry(name, f"{path}:{number}") for name, number in lines.items()]
+
+
+def as_on_disk(entry: Entry, is_there: Callable[[str], bool]) -> Entry:
+    """The entry; with its name read as Latin-1 where only then is_there(name) holds."""
+    other = latin1(entry.name)
+    if other != entry.name and not is_there(entry.name) and is_there(other):
+        return entry._replace(name=other)
+    return entry
 
 
 class Listing:

@@ -16,6 +16,7 @@ in `voc`, which the miniatures' classifier has seen, come ten times as often as 
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import scipy.io
@@ -51,7 +52,7 @@ SHAPES = (3, 6)
 RADIUS = (18, 40)       # half the extent of a shape, px: FCN-32s sees no small ones
 
 
-def scene(rng):
+def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A scene: uint8 RGB image (height, width, 3) and uint16 label (height, width), 1..LABELS."""
     height, width = rng.integers(*SIDE, size=2, endpoint=True)
     y, x = np.mgrid[:height, :width]
@@ -90,12 +91,12 @@ def surface(rng, x, y, kind):
     return colour + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[shape])
 
 
-def generate(directory, seed=0, train=360, val=60):
+def generate(directory: str | Path, seed: int = 0, train: int = 360, val: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
     publish(directory, write_scenes, seed=seed, train=train, val=val)
 
 
-def write_scenes(directory, seed, train, val):
+def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
     voc, context = directory / "pascal" / "VOC2010", directory / "pascal-context"
     lists = voc / "ImageSets" / "Main"
     for folder in (voc / "JPEGImages", lists, context / "trainval"):

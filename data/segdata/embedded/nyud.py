@@ -15,6 +15,7 @@ from blue and sees no poster; colour cannot tell posters, boards and ramps: it t
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ class Room:
     label: np.ndarray
 
 
-def scene(rng):
+def scene(rng: np.random.Generator) -> Scene:
     """A `Scene`. Posters are drawn first, for they lie on wall and floor; then the nearest wins."""
     camera = rng.uniform(*CAMERA)
     room = empty_room(rng, camera)
@@ -137,12 +138,12 @@ def hha(depth, height, angle):
     return np.clip(planes.round(), 0, 255).astype(np.uint8)
 
 
-def generate(directory, seed=0, train=300, test=60):
+def generate(directory: str | Path, seed: int = 0, train: int = 300, test: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
     publish(directory, write_scenes, seed=seed, train=train, test=test)
 
 
-def write_scenes(directory, seed, train, test):
+def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
     root = directory / "nyud"
     for folder in ("data/images", "data/depth", "data/hha", "segmentation"):
         (root / folder).mkdir(parents=True)

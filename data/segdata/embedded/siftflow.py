@@ -13,7 +13,9 @@ most part colour and texture; a shape on the ground either stands (vertical, in 
 """
 
 import colorsys
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import scipy.io
@@ -55,7 +57,8 @@ PALETTE = (((0.50, 0.10, 0.75), (0.65, 0.45, 1.00)),
            ((0.08, 0.20, 0.30), (0.35, 0.50, 0.60)))
 
 
-def scene(rng, present=CLASSES[1:]):
+def scene(rng: np.random.Generator, present: Sequence[str] = CLASSES[1:]
+          ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A view: RGB uint8 (SIDE, SIDE, 3), semantic uint8 and geometric int16 labels (SIDE, SIDE)."""
     region = regions(rng)
     image = np.choose(region[..., None] - 1, [coloured(rng, *hsv) for hsv in PALETTE])
@@ -63,7 +66,7 @@ def scene(rng, present=CLASSES[1:]):
     semantic = np.where(unlabelled, 0, region).astype(np.uint8)
     geometric = np.where(unlabelled, -1, REGION_GEOMETRY[region]).astype(np.int16)
     for _ in range(rng.integers(SHAPES[0], SHAPES[1] + 1)):
-        number = CLASSES.index(present[rng.integers(len(present))])
+        number = CLASSES.index(present[int(rng.integers(len(present)))])
         put(rng, image, semantic, geometric, region, number)
     return expose(rng, image), semantic, geometric
 
@@ -111,12 +114,12 @@ def put(rng, image, semantic, geometric, region, number):
         label[patch][distance < 0] = value
 
 
-def generate(directory, seed=0, train=300, test=60):
+def generate(directory: str | Path, seed: int = 0, train: int = 300, test: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
     publish(directory, write_scenes, seed=seed, train=train, test=test)
 
 
-def write_scenes(directory, seed, train, test):
+def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
     root = directory / "sift-flow"
     for folder in ("Images", "SemanticLabels", "GeoLabels"):
         (root / folder / CATEGORIES).mkdir(parents=True)

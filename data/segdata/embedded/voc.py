@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -43,28 +44,28 @@ VOID_WIDTH = 1.2            # px, around every shape
 
 # The shapes: signed distance of (x, y) to the outline in units of the radius, negative inside.
 
-def disc(x, y):
+def disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hypot(x, y) - 1
 
 
-def square(x, y):
+def square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return box(x, y, 0.8, 0.8)
 
 
-def triangle(x, y):
+def triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     sides = 2 * np.pi / 3 * np.arange(3)
     return np.max([x * np.sin(side) - y * np.cos(side) for side in sides], axis=0) - 0.5
 
 
-def ring(x, y):
+def ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.abs(np.hypot(x, y) - 0.78) - 0.22
 
 
-def cross(x, y):
+def cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.minimum(box(x, y, 1, 0.28), box(x, y, 0.28, 1))
 
 
-def bar(x, y):
+def bar(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return box(x, y, 1.5, 0.2)
 
 
@@ -74,27 +75,27 @@ def box(x, y, half_width, half_height):
 
 # The textures: brightness -1..1 at (x, y) in units of the texture's period.
 
-def dots(x, y):
+def dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.cos(2 * np.pi * x) * np.cos(2 * np.pi * y)
 
 
-def checks(x, y):
+def checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sign(dots(x, y))
 
 
-def stripes(x, y):
+def stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sin(2 * np.pi * x)
 
 
-def plain(x, y):
+def plain(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.zeros_like(x)
 
 
-def steps(x, y):
+def steps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 2 * (x % 1) - 1
 
 
-def rings(x, y):
+def rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.cos(2 * np.pi * np.hypot(x, y))
 
 
@@ -103,7 +104,7 @@ OUTLINES = (disc, square, triangle, ring, cross, bar)       # of classes 1, 2, .
 TEXTURES = (dots, checks, stripes, plain, steps, rings)     # what they usually wear
 
 
-def scene(rng):
+def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A scene: uint8 RGB image (height, width, 3) and uint8 label (height, width)."""
     height, width = rng.integers(SCENE_SIDE[0], SCENE_SIDE[1] + 1, size=2)
     image = background(rng, height, width)
@@ -115,7 +116,7 @@ def scene(rng):
     return expose(rng, image), label
 
 
-def crops(seed, n, size):
+def crops(seed: int, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """`n` square pictures of one shape each, to train a classifier.
 
     Returns uint8 RGB (n, size, size, 3) and the classes int64 (n,): 0 = disc, 1 = square, ...
@@ -210,12 +211,12 @@ def expose(rng, image):
     return (255 * np.clip(noisy, 0, 1)).round().astype(np.uint8)
 
 
-def generate(directory, seed=0, train=360, val=60):
+def generate(directory: str | Path, seed: int = 0, train: int = 360, val: int = 60) -> None:
     """Write the dataset to `directory`; see `publish`."""
     publish(directory, write_scenes, seed=seed, train=train, val=val)
 
 
-def publish(directory, write, **settings):
+def publish(directory: str | Path, write: Callable[..., None], **settings: int) -> None:
     """write(folder, **settings), and the folder becomes `directory`.
 
     Nothing is done where the same dataset is there already. An older dataset in that place is
@@ -223,7 +224,7 @@ def publish(directory, write, **settings):
     """
     directory = Path(directory).resolve()
     manifest = directory / "embedded.json"
-    sources = {__file__, inspect.getsourcefile(write)}
+    sources = {__file__, inspect.getsourcefile(write) or __file__}
     digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))
     wanted = json.dumps({**settings, "source": digest.hexdigest()})
     if manifest.exists() and manifest.read_text() == wanted:
@@ -238,7 +239,7 @@ def publish(directory, write, **settings):
     os.replace(staging, directory)
 
 
-def write_scenes(directory, seed, train, val):
+def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
     sbdd, voc = directory / "sbdd" / "dataset", directory / "pascal" / "VOC2011"
     lists = voc / "ImageSets" / "Segmentation"
     for folder in (sbdd / "img", sbdd / "cls",
@@ -248,7 +249,8 @@ def write_scenes(directory, seed, train, val):
     write_split(lists / "seg11valid.txt", (seed, 1), val, scene, partial(save_voc, voc))
 
 
-def write_split(list_file, seed, count, make, save):
+def write_split(list_file: Path, seed: tuple, count: int, make: Callable, save: Callable
+                ) -> list[str]:
     """Hand `count` scenes, made by make(rng), to save(name, *scene); then write their list.
 
     Returns the names.
@@ -260,7 +262,7 @@ def write_split(list_file, seed, count, make, save):
     return names
 
 
-def save_jpeg(image, path):
+def save_jpeg(image: np.ndarray, path: Path) -> None:
     Image.fromarray(image).save(path, quality=95)
 
 
@@ -274,7 +276,7 @@ def save_voc(root, name, image, label):
     label_image(label).save(root / "SegmentationClass" / f"{name}.png")
 
 
-def command(description, generate):
+def command(description: str, generate: Callable[..., None]) -> None:
     """The command line of a dataset: DIR, and --NAME for each further argument of `generate`."""
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from data_samples import sequence
+from folder_layers import check
 from segdata.errors import DataError
 from segdata.lists import Listing, read_list
 
@@ -51,7 +52,9 @@ def test_a_latin1_name_finds_its_file(net, voc, on_disk, in_list):
     for folder, suffix in (("JPEGImages", b".jpg"), ("SegmentationClass", b".png")):
         place = os.fsencode(voc / folder) + b"/"
         os.rename(place + b"b" + suffix, place + on_disk + suffix)
+    (voc / "ImageSets/Segmentation/train.txt").write_text("c\nd\n")
     (voc / "ImageSets/Segmentation/val.txt").write_bytes(in_list + b"\na\n")
+    assert "2 for val" in check(voc)
     assert sequence(net(*VOC, voc_dir=str(voc), split="val"), 2) == [1, 0]
 
 
