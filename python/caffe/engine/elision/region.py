@@ -164,7 +164,7 @@ def _is_pointwise(layer, bottom):
     """Whether a value of a top depends on those at the same place alone, everywhere alike, and
     its gradient on theirs."""
     p = layer.layer_param
-    if layer.is_in_place and type(layer) in (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise):
+    if type(layer) in (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise) and layer.is_in_place:
         return False    # in place their gradient does not depend on that by the top
     if type(layer) is normalization.LRN:
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
