@@ -8,7 +8,6 @@ for certain, and the background tells only that silhouette, as the hole that it 
 """
 
 import caffe
-
 import nets
 from analysis.filtered import filtered
 from analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of

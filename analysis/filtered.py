@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from caffe import layers as L
-
 from nets.source import Source
 
 

@@ -3,9 +3,9 @@
 import ast
 from functools import reduce
 
-import caffe
 import numpy as np
 
+import caffe
 from segdata.classes import VOID
 
 SILHOUETTE = 128        # in all channels, above the mean

@@ -7,13 +7,14 @@ outputs are the same but for rounding.
 
 import time
 
-import caffe
 import numpy as np
-from caffe import layers as L, params as P
 
+import caffe
 import nets
 from analysis.geometry import places
 from analysis.rarefaction import fitting_side, rarefy, shift_and_stitch
+from caffe import layers as L
+from caffe import params as P
 from solvers.text import columns
 
 WIDTH = 0.125

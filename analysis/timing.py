@@ -8,7 +8,6 @@ import statistics
 import time
 
 import caffe
-
 import nets
 from analysis.geometry import parameters, places
 from solvers.text import columns

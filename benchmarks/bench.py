@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from subjects import ROOT, SUBJECTS
 from tqdm import tqdm
+
+from subjects import ROOT, SUBJECTS
 
 TASKS = {
     "forward-500": "FCN-8s forward, one image of 500x500",

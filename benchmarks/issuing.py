@@ -34,6 +34,7 @@ class Nothing:
 
 def main():
     import torch
+
     from caffe.engine.runners import recorded
     torch.set_num_threads(1)
     recorded.KINDS = {"cpu": Nothing}

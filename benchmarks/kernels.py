@@ -6,11 +6,11 @@ Prints, as a Markdown table, the least milliseconds of five runs at the sizes of
 
 import torch
 import torch.nn.functional as F
-from subjects import least
 
 from caffe.engine.layers.kernels.max_pooling import largest
-from caffe.engine.layers.pooling import Windows
 from caffe.engine.layers.kernels.product import linear
+from caffe.engine.layers.pooling import Windows
+from subjects import least
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads

@@ -170,6 +170,7 @@ def _fill(net):
 
 def torch_eager(task, folder, form=None):
     import torch
+
     from torch_fcn8s import FCN8s
     form = form or torch.contiguous_format
     model = FCN8s().eval().to(memory_format=form)
@@ -189,6 +190,7 @@ def torch_channels_last(task, folder):
 
 def torch_compiled(task, folder):
     import torch
+
     from torch_fcn8s import FCN8s
     model = torch.compile(FCN8s().eval())
     image, = (torch.from_numpy(image) for image in images(task))
@@ -209,6 +211,7 @@ def _that_compiles(run):
 
 def torch_step(task, folder, form=None, wrap=lambda model: model):
     import torch
+
     from torch_fcn8s import FCN8s, loss
     form = form or torch.contiguous_format
     model = wrap(FCN8s().to(memory_format=form))
@@ -238,6 +241,7 @@ def torch_compiled_step(task, folder):
 
 def opencv(task, folder):
     import cv2
+
     import caffe
     path = _deploy(task, folder)
     net = caffe.Net(path, caffe.TEST)
@@ -306,6 +310,7 @@ def engines_gpu(made):
 
 def torch_gpu(task, folder, form=None):
     import torch
+
     from torch_fcn8s import FCN8s
     wait = _gpu()
     form = form or torch.contiguous_format
@@ -322,6 +327,7 @@ def torch_gpu(task, folder, form=None):
 def exported_gpu(task, folder):
     """The engine's net as a torch module, compiled into CUDA graphs."""
     import torch
+
     import caffe
     wait = _gpu()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -344,6 +350,7 @@ def compiled(module, image):
 
 def torch_gpu_step(task, folder, form=None):
     import torch
+
     from torch_fcn8s import FCN8s, loss
     wait = _gpu()
     form = form or torch.contiguous_format
@@ -425,8 +432,9 @@ def _data_net(folder):
 
 def _photographs(folder, sizes):
     """The source of JPEG photographs of these sizes with PNG labels, in VOC's layout."""
-    from nets.source import folder as source
     from PIL import Image
+
+    from nets.source import folder as source
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (folder / name).mkdir(parents=True)
     for i, (height, width) in enumerate(sizes):
@@ -456,6 +464,7 @@ def start_up(code):
 def floor(task, folder):
     """The net's multiplications at the machine's rate of a large matrix product."""
     import torch
+
     from caffe.engine.layers.kernels.product import linear
     matrix = torch.randn(2048, 2048)
     rate = 2 * 2048 ** 3 / least(lambda: linear(matrix, matrix))

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import caffe
-from caffe.proto import caffe_pb2
-
 import nets
 import surgery
+from caffe.proto import caffe_pb2
 from nets.source import folder
 
 ITERATIONS = 20

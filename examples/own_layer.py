@@ -9,8 +9,9 @@ must be on PYTHONPATH, and its class.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import caffe
 import numpy as np
+
+import caffe
 from caffe import layers as L
 
 

@@ -8,10 +8,10 @@ does the same with all the checks.
 
 import sys
 
-import caffe
 import numpy as np
 from PIL import Image
 
+import caffe
 from segdata.means import ILSVRC
 from segdata.palette import label_image
 

@@ -1,8 +1,19 @@
 """CaffeNet, which is AlexNet (Krizhevsky et al.) but pools before it normalises: the classifier,
 and its fully convolutional trunk."""
 
-from .layers import (FC, FIXED, PAD, Features, conv_relu, dropout, filled, inner_products, lrn,
-                     max_pool, scaled)
+from .layers import (
+    FC,
+    FIXED,
+    PAD,
+    Features,
+    conv_relu,
+    dropout,
+    filled,
+    inner_products,
+    lrn,
+    max_pool,
+    scaled,
+)
 
 SIZE = 227                                                   # of the classifier's image
 # channels, kernel, pad, stride, groups; None for the pad is that of the image

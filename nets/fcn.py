@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import caffe
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 
 from . import caffenet, googlenet, vgg16
 from .heads import HEADS, predict

@@ -1,7 +1,9 @@
 """GoogLeNet (Szegedy et al.) with the names of BVLC's: the classifier, without the auxiliary ones
 that help to train it, and its fully convolutional trunk."""
 
-from caffe import coord_map, layers as L, params as P
+from caffe import coord_map
+from caffe import layers as L
+from caffe import params as P
 
 from .layers import FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, lrn, max_pool, scaled
 

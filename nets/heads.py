@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from caffe import layers as L, params as P
+
+from caffe import layers as L
+from caffe import params as P
 from caffe.coord_map import coord_map_from_to, crop
 
 from .layers import Features, score, upsample

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 
 # weights and biases: rate and decay of the paper (biases learn twice as fast and do not decay)
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]

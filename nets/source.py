@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe import layers as L
-
 from segdata.means import ILSVRC as MEAN
 from segdata.paths import data_root
 

@@ -1,7 +1,18 @@
 """VGG-16 (Simonyan & Zisserman): the classifier, and its fully convolutional trunk."""
 
-from .layers import (FC, FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, inner_products,
-                     max_pool, scaled)
+from .layers import (
+    FC,
+    FIXED,
+    LEARN,
+    PAD,
+    Features,
+    conv_relu,
+    dropout,
+    filled,
+    inner_products,
+    max_pool,
+    scaled,
+)
 
 SIZE = 224                                                   # of the classifier's image
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))   # channels, convolutions

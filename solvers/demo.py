@@ -24,8 +24,8 @@ from segdata.paths import build_root
 from solvers import miniature, training
 from solvers.command import add_device, report_errors, seed, set_device
 from solvers.experiments import EXPERIMENTS, Experiment, experiment_named
-from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores
+from solvers.prediction import load_net, predicted_classes
 from solvers.text import columns
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")

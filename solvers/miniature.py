@@ -17,8 +17,8 @@ from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
 from solvers import training
 from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.prediction import load_net
 from solvers.metrics import Scores
+from solvers.prediction import load_net
 from solvers.runs import Run
 
 WIDTH = 0.125           # of the trunks

@@ -83,8 +83,9 @@ class Run:
 
     def _read(self, split, message):
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
-        from caffe.proto import caffe_pb2
         from google.protobuf import text_format
+
+        from caffe.proto import caffe_pb2
         path = self.prototxt(split)
         try:
             return text_format.Parse(path.read_text(encoding="utf-8"),

@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from segdata.files import replacing
-from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores, confusion
+from solvers.prediction import load_net, predicted_classes
 from solvers.runs import RunError
 from solvers.text import columns
 

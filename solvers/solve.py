@@ -8,10 +8,8 @@ import argparse
 import sys
 
 import folder_layers
-
 from solvers.command import add_device, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
-
 
 FOLDER_ONLY = ("head", "width", "name")
 

@@ -20,8 +20,8 @@ from segdata.lists import read_list
 from solvers import log, score
 from solvers.command import reported
 from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.prediction import ScoreError, load_net
 from solvers.metrics import Scores
+from solvers.prediction import ScoreError, load_net
 from solvers.runs import RunError
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU

@@ -2,6 +2,7 @@
 
 from segdata.errors import UserError
 
+
 class SurgeryError(UserError):
     """Parameters that do not fit where they are to go."""
 

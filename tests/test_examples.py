@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 import nets
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc

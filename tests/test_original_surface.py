@@ -9,11 +9,11 @@ import subprocess
 import sys
 from argparse import Namespace
 
-import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 from solvers import infer

@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import caffe
 import numpy as np
 
+import caffe
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError

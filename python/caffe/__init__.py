@@ -5,9 +5,22 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 
 from importlib import import_module
 
-from .context import (NCCL, TEST, TRAIN, has_nccl, set_device, set_mode_cpu, set_mode_gpu,
-                      set_multiprocess, set_precision, set_random_seed, set_solver_count,
-                      set_solver_rank, solver_count, solver_rank)
+from .context import (
+    NCCL,
+    TEST,
+    TRAIN,
+    has_nccl,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_precision,
+    set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
 from .layer import Layer
 from .log import init_log, log

@@ -6,8 +6,8 @@ import subprocess
 from .errors import CaffeError
 from .formats.atomic import replacing
 from .formats.text import encode
-from .proto import caffe_pb2
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
+from .proto import caffe_pb2
 
 # The pictures' colours, as those who know Caffe's drawings expect them.
 _COLORS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900",

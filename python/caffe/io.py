@@ -5,8 +5,8 @@ from PIL import Image
 from scipy import ndimage
 
 from .images.datum import array_to_datum, datum_to_array
-from .proto import caffe_pb2
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
+from .proto import caffe_pb2
 
 __all__ = ["Transformer", "array_to_blobproto", "array_to_datum",
            "arraylist_to_blobprotovector_str", "blobproto_to_array",

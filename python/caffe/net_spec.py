@@ -13,8 +13,8 @@ any other belongs to the type's own parameter (`num_output` to `convolution_para
 from collections import Counter, OrderedDict
 
 from .errors import PrototxtError, nearest
-from .proto import caffe_pb2
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
+from .proto import caffe_pb2
 
 
 def param_name_dict():

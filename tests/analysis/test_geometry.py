@@ -1,11 +1,11 @@
 """The trunks against the paper's table 1, worked out from the messages."""
 
 import pytest
-from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import nets
 from analysis.geometry import Window, parameters, places, window
+from caffe.proto import caffe_pb2
 
 
 @pytest.mark.parametrize("trunk, millions, field", [("vgg16", 134, 404), ("caffenet", 57, 355),

@@ -1,11 +1,11 @@
 """The Python layers of the analyses, in a net."""
 
-import caffe
 import numpy as np
 import pytest
-from caffe import layers as L
 
+import caffe
 import nets
+from caffe import layers as L
 
 LABEL = np.array([[0, 0, 1, 2], [0, 255, 1, 2], [0, 0, 2, 2]], np.float32)[None, None]
 

@@ -2,15 +2,16 @@
 
 import ast
 
-import caffe
 import numpy as np
 import pytest
-from caffe import layers as L, params as P
-from caffe.proto import caffe_pb2
 
+import caffe
 import nets
 from analysis.geometry import places
 from analysis.rarefaction import RarefactionError, fitting_side, rarefy, shift_and_stitch
+from caffe import layers as L
+from caffe import params as P
+from caffe.proto import caffe_pb2
 
 CONV = dict(num_output=3, weight_filler=dict(type="gaussian", std=0.5),
             bias_filler=dict(type="gaussian", std=0.5))

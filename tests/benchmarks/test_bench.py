@@ -5,19 +5,19 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+import torch
+
 import bench
+import caffe
 import issuing
 import kernels
 import layers
-import numpy as np
-import pytest
-import subjects
-import torch
-from torch_fcn8s import FCN8s
-
-import caffe
 import nets
+import subjects
 from caffe.engine.runners import cuda_graphs
+from torch_fcn8s import FCN8s
 
 
 def test_the_peer_is_the_same_net(tmp_path):

@@ -7,11 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from golden_runs import NETS, SOLVERS, load_solver, run_net, run_solver
 
 import caffe
 from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
-from golden_runs import NETS, SOLVERS, load_solver, run_net, run_solver
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 PLUMBING = {"Input", "Split"}     # in every net

@@ -9,7 +9,7 @@ from tape import Tape
 
 @pytest.fixture(autouse=True)
 def taped(monkeypatch):
-    from caffe.engine.runners import recorded
     from caffe.engine.layers.convolution import Deconvolution
+    from caffe.engine.runners import recorded
     monkeypatch.setattr(recorded, "KINDS", {"cpu": Tape})
     monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look

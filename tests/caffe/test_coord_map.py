@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import layers as L, params as P
-from caffe.coord_map import (AxisMismatchException, UndefinedMapException, compose, conv_params,
-                             coord_map, coord_map_from_to, crop, crop_params, inverse)
+from caffe import layers as L
+from caffe import params as P
+from caffe.coord_map import (
+    AxisMismatchException,
+    UndefinedMapException,
+    compose,
+    conv_params,
+    coord_map,
+    coord_map_from_to,
+    crop,
+    crop_params,
+    inverse,
+)
 
 
 def conv(bottom, kernel, stride=1, pad=0, **more):

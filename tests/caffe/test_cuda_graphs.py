@@ -13,17 +13,17 @@ from unittest.mock import MagicMock, call
 import numpy as np
 import pytest
 import torch
+from golden_runs import NETS, load_net
+from tape import Tape
 
 import caffe
 import nets
-from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.loss import SoftmaxWithLoss
+from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.errors import LayerError
-from golden_runs import NETS, load_net
 from nets.source import voc
-from tape import Tape
 
 SIZES = [(20, 28), (28, 20), (20, 28), (24, 24), (28, 20)]
 RATE = 'base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 '

@@ -7,12 +7,11 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe.images import datasets
 from caffe.cli import main
-from caffe.images.datum import decode
-from caffe.formats.caffemodel import read_blobproto
 from caffe.errors import CaffeError
-from caffe.images.lists import read_list
+from caffe.formats.caffemodel import read_blobproto
+from caffe.images import datasets
+from caffe.images.datum import decode
 from caffe.images.planes import read_planes, resized
 
 RNG = np.random.default_rng(11)

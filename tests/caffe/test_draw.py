@@ -8,8 +8,8 @@ import pytest
 
 import caffe
 import caffe.draw
-from caffe.formats import prototxt
 from caffe.errors import CaffeError
+from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 
 NET = prototxt.parse("""

@@ -4,6 +4,7 @@ import errno
 import os
 
 import pytest
+
 from caffe.errors import WeightsError
 from caffe.formats.atomic import replacing, write_whole
 

@@ -2,19 +2,19 @@
 
 import itertools
 
+import golden_runs
 import numpy as np
 import pytest
 import torch
+from golden_runs import GOLDEN, NETS, load_net, run_net
 
 import caffe
-import golden_runs
 from caffe.engine import precision
 from caffe.engine.elision import choice
-from caffe.engine.layers.kernels import max_pooling, product
 from caffe.engine.layers import pooling
 from caffe.engine.layers.convolution import Convolution, Deconvolution
+from caffe.engine.layers.kernels import max_pooling, product
 from caffe.engine.precision import laid_out
-from golden_runs import GOLDEN, NETS, load_net, run_net
 
 # Values that cancel out carry the rounding of the terms they are made of, of which the largest
 # value of the blob gives the measure.

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from caffe.formats import hdf5
 from caffe.errors import WeightsError
+from caffe.formats import hdf5
 
 TEXT = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }

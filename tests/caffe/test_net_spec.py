@@ -3,10 +3,11 @@
 import pytest
 
 import caffe
-from caffe import layers as L, params as P
+from caffe import layers as L
+from caffe import params as P
 from caffe.errors import PrototxtError
-from caffe.net_spec import assign_proto, param_name_dict, to_proto
 from caffe.formats.prototxt import parse
+from caffe.net_spec import assign_proto, param_name_dict, to_proto
 from caffe.proto import caffe_pb2
 
 

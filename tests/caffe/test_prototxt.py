@@ -2,8 +2,8 @@
 
 import pytest
 
-from caffe.formats import prototxt
 from caffe.errors import PrototxtError
+from caffe.formats import prototxt
 
 LAYER = 'layer {\n  name: "a"\n  type: "ReLU"\n'
 

@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver
 
 import caffe
 from caffe.engine import precision
 from caffe.engine.solvers.solver import Solver
 from caffe.errors import CaffeError, WeightsError
 from caffe.proto import caffe_pb2
-from golden_runs import GOLDEN, SOLVERS, load_solver, run_solver
 
 SNAPSHOT = GOLDEN / "snapshots" / "sgd_heavy_snap_iter_5.solverstate"
 

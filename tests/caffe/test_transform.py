@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.formats import prototxt
 from caffe.engine.layers.input.transform import Transform
 from caffe.errors import LayerError
+from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (3, 6, 8)).astype(np.uint8)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.formats import prototxt
 from caffe.errors import PrototxtError
-from caffe.proto import caffe_pb2
+from caffe.formats import prototxt
 from caffe.formats.upgrade import V1_TYPES, upgrade_net, upgrade_solver
+from caffe.proto import caffe_pb2
 
 V1 = Path(__file__).parents[1] / "golden" / "v1"
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import caffe
-
-from caffe.formats import caffemodel as weights
 from caffe.errors import WeightsError
+from caffe.formats import caffemodel as weights
 from caffe.proto import caffe_pb2
 
 VALUES = np.arange(6, dtype=np.float32)

@@ -1,11 +1,11 @@
 """Tiny data sets on disk, and nets that consist of one data layer."""
 
-import caffe
 import h5py
 import numpy as np
 import pytest
 import scipy.io
 
+import caffe
 from data_samples import MEAN, labels, picture
 from segdata.palette import label_image
 

@@ -1,9 +1,9 @@
 """The trunks against the paper's numbers (table 1), and in any combination with the heads."""
 
-import caffe
 import pytest
 from net_geometry import learned, places, window
 
+import caffe
 import nets
 
 TRUNKS = ("vgg16", "caffenet", "googlenet")

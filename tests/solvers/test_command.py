@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 
-import caffe
 import pytest
 
+import caffe
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 from segdata.errors import UserError

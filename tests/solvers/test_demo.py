@@ -1,11 +1,11 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
-import caffe
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import caffe
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc

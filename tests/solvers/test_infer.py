@@ -8,11 +8,11 @@ from argparse import Namespace
 from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
-import caffe
 import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 import nets
 from nets.source import ROOT, nyud, siftflow
 from segdata.inputs import Inputs

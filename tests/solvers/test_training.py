@@ -9,13 +9,13 @@ import time
 from dataclasses import replace
 from functools import partial
 
-import caffe
 import numpy as np
 import pytest
-from caffe.formats import prototxt
 
+import caffe
 import nets
 import surgery
+from caffe.formats import prototxt
 from nets.source import ROOT, voc
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc

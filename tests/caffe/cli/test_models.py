@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import caffe
-from caffe.formats import prototxt
 from caffe.cli import main
+from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 
 V1 = """name: "old"

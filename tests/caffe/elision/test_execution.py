@@ -7,8 +7,18 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from trunks import (ALEXNET, INCEPTION, RESIDUAL, conv, fcn8s, image, layer, pool,
-                    random_trunk, reader)
+from trunks import (
+    ALEXNET,
+    INCEPTION,
+    RESIDUAL,
+    conv,
+    fcn8s,
+    image,
+    layer,
+    pool,
+    random_trunk,
+    reader,
+)
 
 import caffe
 from caffe.errors import LayerError

@@ -51,7 +51,7 @@ LAYERS = {
                       'coeff: 0.5 }',
     "mean": f'type: "Reduction" {X} reduction_param {{ operation: MEAN axis: 2 }}',
     "asum": f'type: "Reduction" {X} reduction_param {{ operation: ASUM coeff: 2 }}',
-    "crop": f'type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param {{ axis: 2 offset: 1 '
+    "crop": 'type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param { axis: 2 offset: 1 '
             'offset: 2 }',
     "concat": f'type: "Concat" {Z}',
     "slice": f'type: "Slice" {X} top: "y2" slice_param {{ slice_point: 1 }}',

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 from golden_runs import NETS, load_net
+from google.protobuf import text_format
 from single_layers import FILL, FIXED, GAUSS, LAYERS, X, Z, build
 
 import caffe

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from layer_checks import IMAGE, X, backward, check_gradient, check_refused, normal, output
 
 import caffe
 from caffe.errors import LayerError
-from layer_checks import IMAGE, X, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     "relu": ('type: "ReLU" bottom: "x" top: "y"', {"x": (2, 3, 4)}),

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import X, Z, backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import X, Z, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     "product": ('type: "Eltwise" bottom: "x" bottom: "z" bottom: "w" top: "y" eltwise_param { '

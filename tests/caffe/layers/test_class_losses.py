@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from layer_checks import backward, check_gradient, check_refused, normal, output, softmax
 
 from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
-from layer_checks import backward, check_gradient, check_refused, normal, output, softmax
 
 RNG = np.random.default_rng(9)
 H = RNG.random((4, 4)).astype(np.float32)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     "conv": ('type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 4 '

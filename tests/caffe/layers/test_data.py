@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe.images import datasets
-from caffe.images.datum import array_to_datum
 from caffe.engine.layers.input.prefetch import Prefetch
 from caffe.errors import LayerError
+from caffe.images import datasets
+from caffe.images.datum import array_to_datum
 from caffe.proto import caffe_pb2
 
 RNG = np.random.default_rng(12)

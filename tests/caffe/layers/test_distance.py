@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from layer_checks import Z, backward, check_gradient, check_refused, normal, output
 
 RNG = np.random.default_rng(10)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import X, backward, output
 
 import caffe
-from layer_checks import X, backward, output
 
 LAYERS = {
     "AbsVal": "", "ArgMax": "", "BNLL": "", "BatchNorm": "", "Bias": "",

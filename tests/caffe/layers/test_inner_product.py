@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import IMAGE, X, backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import IMAGE, X, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     "inner product": ('type: "InnerProduct" bottom: "x" top: "y" inner_product_param { '

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from layer_checks import backward, check_refused, normal, output
 
 

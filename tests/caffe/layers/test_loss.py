@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from layer_checks import IMAGE, backward, check_refused, normal, output, softmax
 
 from caffe.errors import LayerError
-from layer_checks import IMAGE, backward, check_refused, normal, output, softmax
 
 FLT_MIN = np.finfo(np.float32).tiny
 

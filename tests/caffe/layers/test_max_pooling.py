@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from caffe.engine.layers.kernels import max_pooling
 from caffe.engine.layers.kernels.max_pooling import largest, suits
 from caffe.engine.layers.pooling import Windows

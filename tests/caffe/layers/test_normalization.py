@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from layer_checks import IMAGE, X, backward, check_gradient, check_refused, normal, output, softmax
 
 import caffe
 from caffe.errors import LayerError
 from caffe.proto import caffe_pb2
-from layer_checks import (IMAGE, X, backward, check_gradient, check_refused, normal, output,
-                          softmax)
 
 SMOOTH = {
     "lrn": ('type: "LRN" bottom: "x" top: "y" lrn_param { local_size: 3 alpha: 0.5 k: 2 }',

@@ -5,10 +5,18 @@ import math
 
 import numpy as np
 import pytest
+from layer_checks import (
+    IMAGE,
+    X,
+    backward,
+    check_gradient,
+    check_refused,
+    normal,
+    output,
+    spread_out,
+)
 
 import caffe
-from layer_checks import (IMAGE, X, backward, check_gradient, check_refused, normal, output,
-                          spread_out)
 
 FLT_MAX = np.finfo(np.float32).max
 

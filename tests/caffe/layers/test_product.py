@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from caffe.engine.layers.kernels import product
 from caffe.engine.layers.kernels.product import linear
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import backward, check_gradient, check_refused, normal, output
 
 T, N, D = 4, 3, 2
 PARAM = ('recurrent_param { num_output: 2 weight_filler { type: "gaussian" std: 0.5 } '

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import X, backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import X, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     operation: (f'type: "Reduction" {X} reduction_param {{ operation: {operation} axis: -2 '

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
 from caffe.errors import LayerError
-from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
 SMOOTH = {
     "crop": ('type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param { axis: -2 offset: 1 '

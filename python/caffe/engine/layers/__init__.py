@@ -1,8 +1,21 @@
 """The built-in layers, one file per family, found by their type through a registry."""
 
+from . import (
+               activation,
+               arithmetic,
+               class_losses,
+               convolution,
+               distance,
+               inner_product,
+               loss,
+               normalization,
+               pooling,
+               python,
+               recurrent,
+               reduction,
+               shape,
+)
 from .base import TensorLayer, create, layer_type_list, register
-from . import (activation, arithmetic, class_losses, convolution, distance, inner_product, loss,
-               normalization, pooling, python, recurrent, reduction, shape)
 from .input import data, hdf5_data, image_data, sources
 
 __all__ = ["TensorLayer", "create", "layer_type_list", "register"]

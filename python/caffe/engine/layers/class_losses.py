@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
-from ...proto.caffe_pb2 import HingeLossParameter
 from ...formats.caffemodel import read_blobproto
+from ...proto.caffe_pb2 import HingeLossParameter
 from .axes import canonical_axis, check_legacy_axes
 from .base import register
 from .loss import Labelled, OverClasses

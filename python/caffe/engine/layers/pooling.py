@@ -49,7 +49,7 @@ class Windows:
         padded = self._padded(x, LOWEST)
         y, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
         row, column = index // padded.shape[3] - self.pad[0], index % padded.shape[3] - self.pad[1]
-        inside = (0 <= row) & (row < x.shape[2]) & (0 <= column) & (column < x.shape[3])
+        inside = (row >= 0) & (row < x.shape[2]) & (column >= 0) & (column < x.shape[3])
         return y, (row * x.shape[3] + column).where(inside, -1)
 
     def average(self, x):

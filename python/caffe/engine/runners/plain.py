@@ -7,7 +7,6 @@ from typing import Protocol
 
 import torch
 
-from ...log import logger
 from ..graph import check_gradients
 from ..layers import TensorLayer
 from ..program import Program, Step

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from ... import context
-from ...formats import prototxt
 from ...errors import CaffeError, WeightsError, nearest
+from ...formats import caffemodel as binary
+from ...formats import hdf5, prototxt
 from ...log import logger
 from ...proto import caffe_pb2
-from ...formats import hdf5, caffemodel as binary
-from . import rates
 from .. import parameters
 from ..net import Net
 from ..precision import laid_out_as
+from . import rates
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
@@ -37,7 +37,7 @@ def get_solver(solver_file, level=0, stages=()):
 
     level, stages : added to the train_state, as the command line's --level and --stage
     """
-    from . import rules      # noqa: F401  registers its classes
+    from . import rules  # noqa: F401  registers its classes
     if isinstance(stages, str):
         raise CaffeError(f"{solver_file}: stages is a list, stages=['{stages}'], not a text")
     solver_type = prototxt.read_solver(solver_file).type
