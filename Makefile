@@ -54,7 +54,7 @@ test-slow: .venv/done  ## run the tests that train for minutes
 	@.venv/bin/python -m pytest -m slow
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
-	@PYTHONPATH=tests/caffe .venv/bin/python tests/caffe/fidelity.py
+	@.venv/bin/python tests/support/fidelity.py
 
 # one that trains: .venv/bin/python -m analysis cues (or sampling, balancing, ...)
 analysis: .venv/done  ## the paper's analyses that train nothing, about a minute

@@ -52,5 +52,5 @@ def log(message):
     logger.info("%s", message, stacklevel=2)
 
 
-_given = os.environ.get("GLOG_minloglevel", "")
+_given = os.environ.get("GLOG_minloglevel", "")     # noqa: SIM112, the name is glog's
 init_log(int(_given) if _given.isdigit() else 0)

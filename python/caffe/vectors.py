@@ -1,4 +1,4 @@
-"""The vectors of pycaffe: lists of one kind of thing, under the original's names in caffe._caffe."""
+"""The vectors of pycaffe: lists of one kind of thing, with the original's names in caffe._caffe."""
 
 from collections.abc import Iterable
 from numbers import Integral, Real

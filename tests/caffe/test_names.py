@@ -84,10 +84,10 @@ def test_vectors_take_items_of_one_kind(net):
         assert len(made) == 3 and item in made and list(made) == [item] * 3
         del made[0]
         assert len(made) == 2
-        for change in (lambda: made.append(other), lambda: made.extend([other]),
-                       lambda: made.__setitem__(0, other)):
+        for change, *arguments in ((made.append, other), (made.extend, [other]),
+                                   (made.__setitem__, 0, other)):
             with pytest.raises(TypeError, match=vector.__name__):
-                change()
+                change(*arguments)
         assert len(made) == 2
     parameters = built.layers[1].blobs
     assert isinstance(parameters, caffe._caffe.BlobVec)

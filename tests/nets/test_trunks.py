@@ -1,10 +1,10 @@
 """The trunks against the paper's numbers (table 1), and in any combination with the heads."""
 
 import pytest
-from net_geometry import learned, places, window
 
 import caffe
 import nets
+from net_geometry import learned, places, window
 
 TRUNKS = ("vgg16", "caffenet", "googlenet")
 HEADS = ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", "fcn32s-fixed")

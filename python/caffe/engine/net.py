@@ -141,8 +141,8 @@ class Net(ByNumber):
         """What `run` returns for each batch of `arrays`, two dicts, put together."""
         counts = {name: len(array) for name, array in arrays.items()}
         if not self.inputs or len(set(counts.values())) != 1:
-            raise LayerError(f"{self.program.source}: expected as many items for each of the inputs "
-                             f"{self.inputs}, got {counts}")
+            raise LayerError(f"{self.program.source}: expected as many items for each of the "
+                             f"inputs {self.inputs}, got {counts}")
         count, = set(counts.values())
         size = self.blobs[next(iter(self.inputs))].shape[0]
         whole = {}, {}
@@ -154,9 +154,9 @@ class Net(ByNumber):
             for results, found in zip(whole, run(batch)):
                 for name, array in found.items():
                     if not array.ndim:
-                        raise LayerError(f"{self.program.source}: the blob '{name}' is one number for a "
-                                         "whole batch, not one for each item: call forward() for "
-                                         "each batch, or leave it out of the net")
+                        raise LayerError(f"{self.program.source}: the blob '{name}' is one number "
+                                         "for a whole batch, not one for each item: call "
+                                         "forward() for each batch, or leave it out of the net")
                     results.setdefault(name, []).extend(array[:rest].copy())
         return tuple({name: np.asarray(items) for name, items in results.items()}
                      for results in whole)
@@ -264,9 +264,9 @@ class Net(ByNumber):
         data : float32 (N, channels, height, width); labels : float32 (N,) or (N, 1, 1, 1)
         """
         if self.layers[0].type != "MemoryData":
-            raise LayerError(f"{self.program.source}: set_input_arrays needs a net that begins with a "
-                             f"MemoryData layer, not with '{self.program.steps[0].name}' "
-                             f"({self.layers[0].type})")
+            raise LayerError(f"{self.program.source}: set_input_arrays needs a net that begins "
+                             "with a MemoryData layer, not with "
+                             f"'{self.program.steps[0].name}' ({self.layers[0].type})")
         with self.program.locating_errors(self.program.steps[0]):
             self.layers[0].reset(data, labels)
 
@@ -292,8 +292,9 @@ class Net(ByNumber):
                     raise ValueError
                 getattr(blob, field)[...] = value
             except ValueError:
-                raise LayerError(f"{self.program.source}: {kind} '{name}' has the shape {blob.shape}, "
-                                 f"given was {value.shape}; reshape the blob first") from None
+                raise LayerError(f"{self.program.source}: {kind} '{name}' has the shape "
+                                 f"{blob.shape}, given was {value.shape}; reshape the blob first"
+                                 ) from None
 
 
 def _net_arguments(file, args, kwargs):

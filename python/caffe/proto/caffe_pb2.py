@@ -7,9 +7,14 @@ Exports what a generated module would: messages, enums, enum values and DESCRIPT
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.internal import enum_type_wrapper
+
+if TYPE_CHECKING:
+    # mypy does not see what `globals()` gets below
+    def __getattr__(name: str) -> Any: ...
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _TOKEN = re.compile(r'//[^\n]*|\s+|("(?:[^"\\]|\\.)*"|[\w.+-]+|[{}\[\]=;,])')
@@ -69,7 +74,7 @@ class _Reader:
 
     def field(self, field):
         kind, field.name = self.next(), self.next()
-        if f"TYPE_{kind.upper()}" in _Field.Type.keys():
+        if f"TYPE_{kind.upper()}" in _Field.DESCRIPTOR.enum_types_by_name["Type"].values_by_name:
             field.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
         else:
             field.type_name = kind

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from single_layers import FILL, FIXED, LAYERS, X, Z, build
 
 import caffe
 import nets
 from caffe.errors import LayerError, WeightsError
 from caffe.export import onnx_file, to_onnx
+from single_layers import FILL, FIXED, LAYERS, X, Z, build
 
 
 def check(net, path, sizes, seed=0):

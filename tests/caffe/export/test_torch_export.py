@@ -5,14 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from golden_runs import NETS, load_net
 from google.protobuf import text_format
-from single_layers import FILL, FIXED, GAUSS, LAYERS, X, Z, build
 
 import caffe
 import nets
 from caffe.engine.layers import base
 from caffe.proto import caffe_pb2
+from golden_runs import NETS, load_net
+from single_layers import FILL, FIXED, GAUSS, LAYERS, X, Z, build
 
 POOLS = {
     f"{pool} {mode} {kernel} {stride} {pad}":

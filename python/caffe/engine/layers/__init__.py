@@ -1,19 +1,19 @@
 """The built-in layers, one file per family, found by their type through a registry."""
 
 from . import (
-               activation,
-               arithmetic,
-               class_losses,
-               convolution,
-               distance,
-               inner_product,
-               loss,
-               normalization,
-               pooling,
-               python,
-               recurrent,
-               reduction,
-               shape,
+    activation,
+    arithmetic,
+    class_losses,
+    convolution,
+    distance,
+    inner_product,
+    loss,
+    normalization,
+    pooling,
+    python,
+    recurrent,
+    reduction,
+    shape,
 )
 from .base import TensorLayer, create, layer_type_list, register
 from .input import data, hdf5_data, image_data, sources

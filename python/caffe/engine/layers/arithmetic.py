@@ -166,7 +166,8 @@ class Power(FormulaLayer):
     """(shift + scale * x) ** power; constant, with no gradient, where scale or power is 0.
 
     The gradient is scale * power * y / (shift + scale * x), as in Caffe, but not its 0/0 where
-    that base is 0: there it is the mathematical one. In place it is Caffe's, too, see `passed_down`.
+    that base is 0: there it is the mathematical one. In place it is Caffe's, too, see
+    `passed_down`.
     """
 
     def compute(self, x):

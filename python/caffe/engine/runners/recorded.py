@@ -106,10 +106,8 @@ class RecordedRunner:
             self._inner.release()
             self._program.reshape(self._others)
         self._validate()
-        if "forward" in passes:
-            loss = passes["forward"].replay()
-        else:
-            loss = self._record_forward(passes)
+        loss = (passes["forward"].replay() if "forward" in passes
+                else self._record_forward(passes))
         if "forward" in passes:
             self._now, self._revisions = passes, self._read_backward()
         return loss

@@ -351,9 +351,11 @@ class Solver:
 
     def _pieces(self, number):
         """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
-        blob, _ = self.net.program.learnable[number]
-        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(self.net.program.learnable)]
-        if blob.count <= PIECE or blob.data_tensor.device.type != "cpu" or self.net.debug_info.enabled:
+        learnable = self.net.program.learnable
+        blob, _ = learnable[number]
+        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(learnable)]
+        if (blob.count <= PIECE or blob.data_tensor.device.type != "cpu"
+                or self.net.debug_info.enabled):
             return [whole]
         rows = max(1, PIECE * blob.shape[0] // blob.count)
         return zip(*(array.split(rows) for array in whole))

@@ -14,6 +14,7 @@ from segdata.download import catalog, fetch, prepare, splits
 from segdata.errors import ArchiveError, DownloadError, MaterialError
 
 CONTENT = bytes(range(256)) * 400
+SIZE = len(CONTENT)
 CHECKSUM = "sha1:" + hashlib.sha1(CONTENT).hexdigest()
 
 
@@ -77,7 +78,7 @@ def server(monkeypatch):
     server.server_close()
 
 
-def item(*urls, size=len(CONTENT), checksum=CHECKSUM):
+def item(*urls, size=SIZE, checksum=CHECKSUM):
     return replace(catalog.ITEMS["vgg16"], urls=urls, size=size, checksum=checksum)
 
 

@@ -201,40 +201,52 @@ def read_windows(p):
     For each image: `# index`, path, channels, height, width, number of windows, and for each
     window `class overlap left top right bottom`.
     """
-    lines = enumerate(read_lines(p.source), 1)
+    lines = _NumberedLines(p.source)
     foreground, background, channels = [], [], None
-    number = 0
-
-    def following():
-        nonlocal number
-        number, line = next(lines)
-        return line.strip()
-
     try:
-        for number, line in lines:
-            if not line.strip():
+        for line in lines:
+            if not line:
                 continue
             if not line.startswith("#"):
                 raise ValueError(f"expected `# index`, got '{line}'")
-            path = p.root_folder + following()
-            channels, _, _, count = [int(following()) for _ in range(4)]
+            path = p.root_folder + next(lines)
+            channels, _, _, count = [int(next(lines)) for _ in range(4)]
             for _ in range(count):
-                label, overlap, box = _parsed(following())
-                window = Window(path, f"{p.source}:{number}", label, box)
+                label, overlap, box = _parsed(next(lines))
+                window = Window(path, f"{p.source}:{lines.number}", label, box)
                 if overlap >= np.float32(p.fg_threshold):
-                    if label <= 0:
-                        raise ValueError("expected the class of a foreground window above 0, "
-                                         f"got {label}")
-                    foreground.append(window)
+                    foreground.append(_of_a_class(window))
                 elif overlap < np.float32(p.bg_threshold):
                     window.label = 0
                     background.append(window)
     except (ValueError, StopIteration) as error:
         what = str(error) or "the file ends within an entry"
-        raise LayerError(f"{p.source}:{number}: {what}") from None
+        raise LayerError(f"{p.source}:{lines.number}: {what}") from None
     if channels is None:
         raise LayerError(f"{p.source}: it lists no images")
     return foreground, background, channels
+
+
+class _NumberedLines:
+    """The lines of a file without the blanks around them; `number` is that of the last one."""
+
+    def __init__(self, path):
+        self._lines = iter(read_lines(path))
+        self.number = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        line = next(self._lines)
+        self.number += 1
+        return line.strip()
+
+
+def _of_a_class(window):
+    if window.label <= 0:
+        raise ValueError(f"expected the class of a foreground window above 0, got {window.label}")
+    return window
 
 
 def _parsed(line):

@@ -12,8 +12,9 @@ ROWS = 256              # of it that are computed at a time, and copied there
 def linear(x, weight, bias=None, gradient_place=lambda: None):
     """x (..., inputs) times weight (outputs, inputs), plus bias (outputs): (..., outputs).
 
-    `gradient_place` is asked for memory of as many values as `weight` has, for its gradient if that is large;
-    None if there is none. Freed and taken again, 411 MB (fc6) may not find the gap that they left.
+    `gradient_place` is asked for memory of as many values as `weight` has, for its gradient if
+    that is large; None if there is none. Freed and taken again, 411 MB (fc6) may not find the gap
+    that they left.
 
     On a CPU large ones by oneDNN: torch's own comes from MKL, which keeps processors that are not
     Intel's to half their rate. One row is a matter of memory, and MKL's gradients are faster.

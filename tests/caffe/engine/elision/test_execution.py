@@ -1,0 +1,440 @@
+"""Nets with padding elision and without it, in double precision: they must agree in all."""
+
+import gc
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.errors import LayerError
+from trunks import (
+    ALEXNET,
+    INCEPTION,
+    RESIDUAL,
+    conv,
+    fcn8s,
+    image,
+    layer,
+    pool,
+    random_trunk,
+    reader,
+)
+
+pytestmark = pytest.mark.usefixtures("cheap_copies", "double")
+BACKWARD = "force_backward: true\n"
+SIMPLE = (BACKWARD + image(12, 15) + conv("conv1", "data", 3, kernel_size=3, pad=30)
+          + conv("conv2", "conv1", 3, kernel_size=3, pad=1)
+          + pool("pool", "conv2", kernel_size=2, stride=2)
+          + conv("conv3", "pool", 2, kernel_size=3, pad=1)
+          + layer("drop", "Dropout", "conv3", dropout_param="dropout_ratio: 0.5"))
+
+LOSS = ('layer { name: "loss" type: "Reduction" bottom: "conv3" top: "loss" loss_weight: 1 '
+        'reduction_param { operation: SUMSQ coeff: 0.01 } }')
+
+
+def fill(net, seed):
+    rng = np.random.default_rng(seed)
+    for name in net.inputs:
+        net.blobs[name].data[...] = rng.normal(size=net.blobs[name].shape)
+
+
+def give_gradients(net, seed):
+    rng = np.random.default_rng(seed)
+    for name in net.outputs:
+        net.blobs[name].diff[...] = rng.normal(size=net.blobs[name].shape)
+
+
+def run(net, seed=0):
+    """What a pass forward and backward leaves: {name: array}, without the blobs inside."""
+    fill(net, seed)
+    net.clear_param_diffs()
+    net.forward()
+    found = {name: net.blobs[name].data.copy() for name in net.outputs}
+    give_gradients(net, seed + 1)
+    net.backward()
+    found.update({name + "/diff": net.blobs[name].diff.copy() for name in net.inputs})
+    return {**found, **param_diffs(net)}
+
+
+def param_diffs(net):
+    return {f"{name}/{i}": blob.diff.copy() for name, blobs in net.params.items()
+            for i, blob in enumerate(blobs)}
+
+
+def datas(net):
+    return {name: blob.data.copy() for name, blob in net.blobs.items()}
+
+
+def diffs(net):
+    return {name: blob.diff.copy() for name, blob in net.blobs.items()}
+
+
+def plainly(function, net, *args):
+    """What a function of a net gives without elision."""
+    net.elide_padding = False
+    found = function(net, *args)
+    net.elide_padding = True
+    return found
+
+
+def check_equal(actual, expected, tolerance=1e-12):
+    assert actual.keys() == expected.keys()
+    for name, values in expected.items():
+        limit = tolerance * max(1, np.abs(values).max(initial=0))
+        np.testing.assert_allclose(actual[name], values, rtol=0, atol=limit, err_msg=name)
+
+
+def check_runs(net):
+    """The layers that leave rows out, of a net that must give the same with them."""
+    elided, layers = run(net), set(net.elided_layers)
+    assert layers
+    check_equal(elided, plainly(run, net))
+    return layers
+
+
+# values and gradients
+
+@pytest.mark.parametrize("trunk", [ALEXNET, INCEPTION, RESIDUAL])
+@pytest.mark.parametrize("size", [(9, 14), (30, 23), (57, 64)])
+def test_trunks(net, trunk, size):
+    check_runs(net(BACKWARD + image(*size) + trunk))
+
+
+@pytest.mark.parametrize("size", [(33, 50), (64, 41)])
+def test_fcn8s(net, size):
+    check_runs(net(fcn8s(*size)))
+
+
+def test_a_size_whose_blobs_are_as_large_as_the_smaller_ones_before(net):
+    """conv4_2 keeps 41 of 45 rows of the first image, and has 41 for the second."""
+    made, plain = net(fcn8s(160, 160)), net(fcn8s(160, 160))
+    plain.elide_padding = False
+    plain.share_with(made)
+    for size in [(160, 160), (128, 129), (160, 129)]:
+        for each in (made, plain):
+            each.blobs["data"].reshape(1, 3, *size)
+            fill(each, 0)
+            each.forward()
+        check_equal(datas(made), datas(plain))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_trunks(net, seed):
+    try:
+        made = net(BACKWARD + random_trunk(np.random.default_rng(seed)))
+    except LayerError:
+        pytest.skip("its windows do not fit")
+    check_equal(run(made), plainly(run, made))
+
+
+def test_in_single_precision(net):
+    torch.set_default_dtype(torch.float32)
+    made = net(fcn8s(40, 40))
+    elided, plain = run(made), plainly(run, made)
+    check_equal(elided, plain, 1e-5)
+
+
+@pytest.mark.parametrize("size", [(15, 1), (1, 1), (60, 1)])
+def test_strides_that_step_over_the_whole_image(net, size):
+    check_runs_or_not(net(BACKWARD + image(*size) + conv("a", "data", 64, kernel_size=1, pad=101,
+                                                         stride=2)
+                          + conv("b", "a", 64, kernel_size=1) + conv("c", "b", 2, kernel_size=1)))
+
+
+def check_runs_or_not(net):
+    check_equal(run(net), plainly(run, net))
+
+
+def test_two_trunks_that_meet(net):
+    made = net(BACKWARD + image(20, 31) + image(20, 31, "other")
+               + conv("a", "data", 2, kernel_size=3, pad=40)
+               + conv("b", "other", 2, kernel_size=5, pad=41)
+               + layer("sum", "Eltwise", "a b") + pool("p", "sum", kernel_size=2, stride=2)
+               + pool("q", "b", kernel_size=2, stride=2) + layer("both", "Concat", "p q")
+               + conv("c", "both", 2, kernel_size=3, pad=1) + reader("c"))
+    assert {"a", "b", "sum", "p", "q", "both", "c"} <= check_runs(made)
+
+
+def test_gradients_of_blobs_after_a_solver_s_step(tmp_path):
+    """The step has changed the weights; the gradients are those before it."""
+    found = []
+    (tmp_path / "net.prototxt").write_text(image(12, 15) + ALEXNET + LOSS)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 '
+        f'snapshot_prefix: "{tmp_path}/s" random_seed: 3')
+    for elide in (True, False):
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        solver.net.elide_padding = elide
+        fill(solver.net, 0)
+        solver.step(2)
+        assert bool(solver.net.elided_layers) == elide
+        weights = {name: blobs[0].data.copy() for name, blobs in solver.net.params.items()}
+        found.append({**diffs(solver.net), **param_diffs(solver.net)})
+        for name, blobs in solver.net.params.items():
+            np.testing.assert_array_equal(blobs[0].data, weights[name])
+    check_equal(*found, 1e-9)
+
+
+def test_solver_steps_agree(tmp_path):
+    finals = []
+    for elide in (True, False):
+        (tmp_path / "net.prototxt").write_text(
+            image(12, 15) + ALEXNET + LOSS)
+        (tmp_path / "solver.prototxt").write_text(
+            f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 '
+            'weight_decay: 0.01 random_seed: 3 iter_size: 2')
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        solver.net.elide_padding = elide
+        for step in range(3):
+            fill(solver.net, step)
+            solver.step(1)
+        finals.append({f"{name}/{i}": blob.data.copy() for name, blobs
+                       in solver.net.params.items() for i, blob in enumerate(blobs)})
+        assert bool(solver.net.elided_layers) == elide
+    check_equal(*finals)
+
+
+# blobs look whole
+
+def test_blobs_inside_are_whole_when_somebody_reads_them(net):
+    made = net(SIMPLE)
+    run(made)
+    assert len(made.elided_layers) >= 5
+    elided = datas(made)
+    plainly(run, made)
+    check_equal(elided, datas(made))
+
+
+def test_views_show_every_pass(net):
+    made = net(SIMPLE)
+    views = {name: made.blobs[name].data for name in made.blobs}
+    for seed in (1, 2):
+        run(made, seed)
+        assert made.elided_layers
+        shown = {name: view.copy() for name, view in views.items()}
+        other = net(SIMPLE)
+        other.share_with(made)
+        plainly(run, other, seed)
+        check_equal(shown, datas(other))
+
+
+def test_reshaping_between_passes(net):
+    made = net(SIMPLE)
+    for size in [(12, 15), (30, 7), (12, 15), (9, 9)]:
+        made.blobs["data"].reshape(2, 2, *size)
+        elided = run(made)
+        assert made.elided_layers
+        inside = datas(made)
+        check_equal(elided, plainly(run, made))
+        check_equal(inside, datas(made))
+
+
+def test_values_survive_a_reshape_that_nobody_computed_for(net):
+    made, other = net(SIMPLE), net(SIMPLE)
+    other.share_with(made)
+    found = []
+    for each, elide in ((made, True), (other, False)):
+        each.elide_padding = elide
+        run(each)
+        each.blobs["data"].reshape(1, 2, 8, 8)
+        each.reshape()
+        found.append(datas(each))
+    check_equal(*found)
+
+
+def test_share_with(net):
+    made, other = net(SIMPLE), net(SIMPLE)
+    other.share_with(made)
+    check_equal(run(made), run(other))
+    made.params["conv2"][0].data[...] *= 2
+    check_equal(run(other), plainly(run, made))
+
+
+class Twice(caffe.Layer):
+    """y = 2 x, and remembers x."""
+
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self.seen = bottom[0].data.copy()
+        top[0].data[...] = 2 * bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = 2 * top[0].diff
+
+
+def test_a_python_layer_reads_a_blob_inside(net, monkeypatch):
+    monkeypatch.setitem(sys.modules, "some_layers", sys.modules[__name__])
+    made = net(SIMPLE + layer("twice", "Python", "conv2",
+                              python_param='module: "some_layers" layer: "Twice"'))
+    check_runs(made)
+    assert made.layer_dict["twice"].seen.shape == made.blobs["conv2"].shape
+
+
+# passes in part
+
+def test_forward_in_parts(net):
+    made = net(SIMPLE)
+    expected = plainly(run, made)["drop"]
+    for name in ("conv1", "relu_conv1", "conv2", "pool", "conv3"):
+        following = made._layer_names[made._index(name) + 1]
+        made.forward(end=name)
+        made.forward(start=following)
+        np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+
+
+def test_a_pass_that_starts_at_the_first_convolution(net):
+    made = net(SIMPLE)
+    expected = plainly(run, made)["drop"]
+    made.forward(start="conv1")
+    assert made.elided_layers
+    np.testing.assert_allclose(made.blobs["drop"].data, expected, rtol=0, atol=1e-12)
+    made.forward(start="relu_conv1")
+    assert not set(made.elided_layers) - {"conv1"}
+
+
+def in_parts(net, name):
+    """Gradients of a pass whose backward is cut below a layer."""
+    fill(net, 0)
+    net.clear_param_diffs()
+    net.forward()
+    give_gradients(net, 1)
+    net.backward(end=name)
+    net.backward(start=net._layer_names[net._index(name) - 1])
+    return {**param_diffs(net), **diffs(net)}
+
+
+@pytest.mark.parametrize("name", ["conv1", "relu_conv1", "conv2", "pool", "conv3", "drop"])
+def test_backward_in_parts(net, name):
+    made = net(SIMPLE)
+    check_equal(in_parts(made, name), plainly(in_parts, made, name))
+
+
+def written(net, name):
+    """A pass in which somebody sets values of a blob halfway."""
+    fill(net, 0)
+    net.forward()
+    net.blobs[name].data[:, :, ::3] = 0.5
+    net.forward(start=net._layer_names[net._index("relu_" + name) + 1])
+    return datas(net)
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3"])
+def test_who_writes_into_a_blob_finds_it_used(net, name):
+    made = net(SIMPLE)
+    check_equal(written(made, name), plainly(written, made, name))
+
+
+def written_before_backward(net, name):
+    fill(net, 0)
+    net.clear_param_diffs()
+    net.forward()
+    net.blobs[name].data[:, :, ::3] = 0.5
+    give_gradients(net, 1)
+    net.backward()
+    return {**param_diffs(net), **datas(net), **diffs(net)}
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "pool", "conv3"])
+def test_who_writes_before_backward_finds_it_used(net, name):
+    made = net(SIMPLE)
+    check_equal(written_before_backward(made, name), plainly(written_before_backward, made, name))
+
+
+# gradients by blobs
+
+def test_gradients_by_blobs_are_computed_when_somebody_asks(net):
+    made = net(SIMPLE)
+    found = run(made)
+    elided = diffs(made)
+    assert not made.elide_padding and not made.elided_layers
+    check_equal(param_diffs(made), {name: found[name] for name in param_diffs(made)})
+    expected = plainly(run, made)
+    check_equal(elided, diffs(made))
+    check_equal(run(made), expected)
+
+
+def test_a_held_view_of_a_gradient_shows_every_pass(net):
+    made = net(SIMPLE)
+    view = made.blobs["conv2"].diff
+    for seed in (1, 2):
+        elided = run(made, seed)
+        shown = view.copy()
+        check_equal(elided, plainly(run, made, seed))
+        check_equal({"conv2": shown}, {"conv2": made.blobs["conv2"].diff})
+
+
+def test_gradients_of_other_weights_are_refused(net):
+    made = net(SIMPLE)
+    run(made)
+    made.params["conv1"][0].data[...] += 1
+    for _ in range(2):
+        with pytest.raises(LayerError, match="elide_padding = False"):
+            made.blobs["conv1"].diff
+    check_equal(run(made), plainly(run, made))
+
+
+def test_whoever_watches_sees_whole_layers(net):
+    made = net(SIMPLE)
+    expected = plainly(run, made)
+    for hook in (made.before_forward, made.after_forward, made.before_backward,
+                 made.after_backward):
+        hook(lambda number: None)
+        check_equal(run(made), expected)
+        assert not made.elided_layers
+        for functions in made._callbacks.functions.values():
+            functions.clear()
+    made.debug_info.enabled = True
+    check_equal(run(made), expected)
+    assert not made.elided_layers
+
+
+def test_a_hook_that_is_added_before_backward(net):
+    made = net(SIMPLE)
+    seen = []
+    fill(made, 0)
+    made.forward()
+    give_gradients(made, 1)
+    made.after_backward(lambda number: seen.append(made.blobs["conv2"].diff.copy()))
+    made.backward()
+    plainly(run, made)
+    np.testing.assert_allclose(seen[-1], made.blobs["conv2"].diff, rtol=0, atol=1e-12)
+
+
+def test_a_net_goes_with_its_last_holder(net):
+    made = net(SIMPLE)
+    run(made)
+    found = weakref.ref(made), weakref.ref(made.blobs["conv1"]), weakref.ref(made._eliding)
+    gc.disable()
+    try:
+        del made
+        assert [reference() for reference in found] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_gradients_after_the_data_took_another_size(net):
+    made = net(SIMPLE)
+    plainly(run, made)
+    diffs(made)
+    for size in [(12, 15), (20, 20), (8, 8)]:
+        made.blobs["data"].reshape(1, 2, *size)
+        run(made)
+    assert made.elided_layers
+    elided = diffs(made)
+    plainly(run, made)
+    check_equal(elided, diffs(made))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 12, 15), (3, 2, 1, 1)])
+def test_batches_of_other_sizes(net, shape):
+    made = net(SIMPLE)
+    made.blobs["data"].reshape(*shape)
+    check_runs(made)
