@@ -45,11 +45,11 @@ class Source:
 
 def voc(data_dir: Dir = None, classes: int = 21) -> Source:
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""
-    data_dir = _root(data_dir)
-    voc_dir = data_dir / "pascal" / "VOC2011"
+    root = _root(data_dir)
+    voc_dir = root / "pascal" / "VOC2011"
     return Source(
         ("voc_layers", "SBDDSegDataLayer",
-         dict(sbdd_dir=str(data_dir / "sbdd" / "dataset"), split="train", mean=MEAN, seed=SEED)),
+         dict(sbdd_dir=str(root / "sbdd" / "dataset"), split="train", mean=MEAN, seed=SEED)),
         ("voc_layers", "VOCSegDataLayer",
          dict(voc_dir=str(voc_dir), split="seg11valid", mean=MEAN, seed=SEED)),
         voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
@@ -92,17 +92,18 @@ def siftflow(data_dir: Dir = None, classes: int = 33, geometric: int = 3) -> Sou
 
 def pascalcontext(data_dir: Dir = None, classes: int = 60) -> Source:
     """PASCAL-Context, 59 classes and background (0), trained and scored on VOC 2010's splits."""
-    data_dir = _root(data_dir)
+    root = _root(data_dir)
     return Source(
         *_splits("pascalcontext_layers", "PASCALContextSegDataLayer", ("train", "val"),
-                 dict(voc_dir=str(data_dir / "pascal"),
-                      context_dir=str(data_dir / "pascal-context"))),
-        data_dir / "pascal" / "VOC2010" / "ImageSets" / "Main" / "val.txt", {"label": classes})
+                 dict(voc_dir=str(root / "pascal"),
+                      context_dir=str(root / "pascal-context"))),
+        root / "pascal" / "VOC2010" / "ImageSets" / "Main" / "val.txt", {"label": classes})
 
 
-def _root(data_dir):
+def _root(data_dir: Dir) -> Path:
     return Path(data_dir).resolve() if data_dir else data_root()
 
 
-def _splits(module, layer, splits, params):
-    return [(module, layer, dict(params, split=split, seed=SEED)) for split in splits]
+def _splits(module: str, layer: str, splits: tuple[str, str], params: dict) -> tuple[tuple, tuple]:
+    train, val = ((module, layer, dict(params, split=split, seed=SEED)) for split in splits)
+    return train, val

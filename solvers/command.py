@@ -1,6 +1,7 @@
 """What the command lines have in common."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -85,7 +86,8 @@ def report_errors() -> Iterator[None]:
     All others are bugs. Ctrl-C ends with exit status 130.
     """
     for stream in (sys.stdout, sys.stderr):     # class names are of any script
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except reported() as error:

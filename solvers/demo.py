@@ -10,7 +10,7 @@ scenes, beside what predicting the most frequent class would score.
 """
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ def main() -> None:
 def table(trained: list[tuple[Experiment, dict[str, Scores]]]) -> str:
     """The metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
     predicting the most frequent class everywhere."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
             summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
@@ -79,13 +79,13 @@ def majority(scores: Scores) -> Scores:
 
 def draw(trained: list[tuple[Experiment, dict[str, Scores]]], path: Path, scenes: int = 3) -> Path:
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
-    columns = {}
+    pictures: dict[str, Sequence[np.ndarray]] = {}
     for experiment, scores in trained:
         images, labels, predictions = _segment(experiment, scenes)
-        columns = columns or {"input": images, "truth": labels}
-        columns[f"{experiment.head}, mean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
+        pictures = pictures or {"input": images, "truth": labels}
+        pictures[f"{experiment.head}, mean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
     with replacing(path) as temporary:
-        _grid(columns, experiment.class_names["label"]).save(temporary, format="PNG")
+        _grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
 
 
@@ -134,4 +134,4 @@ def _coloured(label):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,7 @@ All are trained with a fixed rate, most on the loss summed over pixels, one imag
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import nets
 from nets.source import folder
@@ -14,7 +15,7 @@ from solvers.runs import Run, RunError
 
 # The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
 # accumulation; heavy momentum fades it by as much image by image: 0.9^(1/20) ≈ 0.99.
-HEAVY = dict(momentum=0.99, iter_size=1)
+HEAVY: dict[str, Any] = dict(momentum=0.99, iter_size=1)
 ONLINE = dict(momentum=0.9, iter_size=1)
 ACCUMULATED = dict(momentum=0.9, iter_size=20)
 

@@ -3,8 +3,11 @@
 A narrow classifier, trained on crops of single shapes, stands in for ILSVRC's.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -32,7 +35,7 @@ CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
                "googlenet": (None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
-DATASETS = {
+DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
     "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
@@ -120,7 +123,8 @@ def train_classifier(trunk: str, directory: Path, seed: int):
     """Train a classifier on crops of single shapes, unless it is there; returns its net."""
     import caffe
     _, lr, steps = CLASSIFIERS[trunk]
-    options = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH, scale=SCALE)
+    options: dict[str, Any] = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH,
+                                   scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     weights = directory / f"train_iter_{steps}.caffemodel"
     if not weights.exists():

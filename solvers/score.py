@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -29,7 +30,7 @@ def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
     of `Scores`. A truth that shows one class alone is warned of.
     """
     pairs = score_blobs(net)
-    matrices = dict.fromkeys(pairs, 0)
+    matrices: dict[str, Any] = dict.fromkeys(pairs, 0)
     for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
         for label, name in pairs.items():
@@ -80,7 +81,7 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
     notes.append("mean IU: a class that is predicted but absent counts 0, as in VOC's evaluation "
                  "and the\nauthors' score.py; (in truth): it is left out. This data set is scored "
                  f"by {HEADLINES[scores.in_truth]}.")
-    classes = [("class", "accuracy", "IU")]
+    classes: list[tuple[str, ...]] = [("class", "accuracy", "IU")]
     for name, *values in zip(class_names, scores.accuracy, scores.iu):
         classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
                                 for value in values)))

@@ -5,7 +5,6 @@
 """
 
 import argparse
-import sys
 
 import folder_layers
 from solvers.command import add_device, positive, report_errors, set_device
@@ -74,4 +73,4 @@ def parse():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -103,6 +103,14 @@ class SegDataLayer(caffe.Layer):
     def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
         pass
 
+    def split_file(self, split: str) -> Path:
+        """The list of a split's samples; a subclass says which."""
+        raise NotImplementedError
+
+    def paths(self, name: str) -> dict[str, Path]:
+        """{top: file} of a sample; a subclass says which."""
+        raise NotImplementedError
+
     def prefetch(self) -> None:
         """Start to load the next sample."""
         position, index = next(self.queue)

@@ -52,7 +52,8 @@ def test(args: argparse.Namespace) -> None:
         raise CaffeError("need --weights to score")
     net = _net(args, TEST)
     log(f"Running for {args.iterations} iterations.")
-    sums, loss = {}, 0.0
+    sums: dict[str, np.ndarray] = {}
+    loss = 0.0
     for i in range(args.iterations):
         loss += float(net.run_forward())
         for name in net.outputs:

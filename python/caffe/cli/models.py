@@ -59,15 +59,14 @@ def export(args: argparse.Namespace) -> None:
     from .. import export as to
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed
-    writers = {".onnx": lambda: to.to_onnx(net, args.output, args.classes, args.mean),
-               ".safetensors": lambda: to.save_safetensors(net, args.output),
-               ".h5": lambda: net.save_hdf5(args.output)}
+    writers = {".onnx": lambda net: to.to_onnx(net, args.output, args.classes, args.mean),
+               ".safetensors": lambda net: to.save_safetensors(net, args.output),
+               ".h5": lambda net: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
     if kind != ".onnx" and (args.classes or args.mean):
         raise WeightsError(f"{args.output}: --classes and --mean are for a name in .onnx")
-    net = caffe.Net(args.model, args.weights, caffe.TEST)
-    writers[kind]()
+    writers[kind](caffe.Net(args.model, args.weights, caffe.TEST))
     print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 

@@ -131,7 +131,7 @@ class Blob:
 
     def set_diff_lazily(self, compute: Callable[[], None] | None) -> None:
         """Have compute() set `diff`, by `set_diff`, when it is wanted; None takes that back."""
-        self._diff.set_lazily(compute and (lambda _: compute()))
+        self._diff.set_lazily(None if compute is None else lambda _: compute())
 
     def set_data(self, tensor: torch.Tensor) -> None:
         """Take the values of `tensor`, whose shape becomes the blob's."""

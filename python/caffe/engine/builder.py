@@ -31,11 +31,16 @@ class NetBuilder:
             raise LayerError(f"{source}: {error}") from None
         self._unsplit_names = {top: spec.bottom[0] for spec in self._param.layer
                                if spec.type == "Split" and spec.bottom for top in spec.top}
-        self._blobs, self._blob_loss_weights = OrderedDict(), OrderedDict()
-        self._parts = []            # (layer, bottom, top, loss weights, validated bottoms)
-        self._before_split = {}     # the blob before the split, for each blob behind one
-        self._owners = {}           # of shared parameters, by name: (blob, ParamSpec, layer name)
-        self._learnable, self._borrowed = [], set()
+        self._blobs: OrderedDict[str, Blob] = OrderedDict()
+        self._blob_loss_weights: OrderedDict[str, float] = OrderedDict()
+        # (layer, bottom, top, loss weights, validated bottoms)
+        self._parts: list[tuple] = []
+        # the blob before the split, for each blob behind one
+        self._before_split: dict[Blob, Blob] = {}
+        # of shared parameters, by name: (blob, ParamSpec, layer name)
+        self._owners: dict[str, tuple[Blob, caffe_pb2.ParamSpec, str]] = {}
+        self._learnable: list[tuple[Blob, caffe_pb2.ParamSpec]] = []
+        self._borrowed: set[Blob] = set()
 
     def program(self) -> Program:
         """The Program. A builder makes one."""

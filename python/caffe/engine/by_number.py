@@ -1,6 +1,11 @@
 """pycaffe's private names, under which old scripts look up blobs by number, and run layers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
+import torch
 
 from ..errors import CaffeError
 from ..vectors import BlobVec, DtypeVec, IntVec
@@ -8,6 +13,9 @@ from ..vectors import BlobVec, DtypeVec, IntVec
 
 class ByNumber:
     """What a net adds to its public names for such scripts."""
+
+    run_forward: Callable[..., torch.Tensor | float]        # of the net
+    run_backward: Callable[..., None]
 
     @property
     def _blobs(self):

@@ -83,7 +83,7 @@ class Program:
     @property
     def outputs(self) -> list[str]:
         """The names of the blobs that no layer reads, sorted as in the original."""
-        unread = set()
+        unread: set[str] = set()
         for step in self.steps:
             unread.difference_update(step.spec.bottom)
             unread.update(set(step.spec.top) - {AUTOMATIC})

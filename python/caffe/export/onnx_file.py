@@ -7,7 +7,7 @@ computed in the graph.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, count
 
 import numpy as np
@@ -27,7 +27,7 @@ END = np.iinfo(np.int64).max
 LIMIT = (1 << 31) - (1 << 24)   # bytes of weights: protobuf takes 2 GB, some go to the rest
 _PASSING = "Dropout", "Split", "Silence"    # whose tops are their bottoms' values as they are
 
-_writers = {}
+_writers: dict[str, Callable] = {}      # by the type of the layer
 
 
 def writes(*types):

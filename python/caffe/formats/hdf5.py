@@ -4,7 +4,7 @@ A caffemodel holds `data/LAYER/I`, and with gradients `diff/LAYER/I`; a solverst
 `current_step`, `learned_net` and `history/I`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 
 import h5py
@@ -28,7 +28,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
     An array is None where the layer uses another's parameter; several at the end of a list are
     left out. Raises WeightsError.
     """
-    layers = {}
+    layers: dict[str, dict[int, np.ndarray]] = {}
 
     def enter(name, node):
         name = _name(name)
@@ -47,7 +47,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
                 for layer, arrays in layers.items()]
 
 
-def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: set,
+def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: Set,
                      diffs: bool = False) -> None:
     """Write the parameters of `layers`, of those `names`, to `path`.
 
@@ -62,7 +62,7 @@ def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: 
     with replacing(path) as raw, h5py.File(raw, "w") as file:
         for kind in ("data", "diff") if diffs else ("data",):
             root = file.create_group(kind)
-            made = set()
+            made: set[str] = set()
             for name, layer in zip(names, layers):
                 if not layer.blobs and ("/" in name or name in {"", ".", *made}):
                     continue        # nothing is lost

@@ -1,5 +1,7 @@
 """LMDBs that are read: one environment for each in a process, however many readers it has."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 
@@ -8,7 +10,7 @@ import lmdb
 from ..errors import CaffeError
 from ..formats.text import decode, file_name
 
-_open = {}       # by device and inode
+_open: dict[tuple[int, int], Database] = {}       # by device and inode
 
 
 class Database:

@@ -33,7 +33,7 @@ def writing_lmdb(path: str) -> Iterator[Callable[[str, caffe_pb2.Datum], None]]:
     """
     with creating_folder(path) as temporary, \
             lmdb.open(os.fsencode(temporary), map_size=MAP_SIZE, sync=False) as environment:
-        batch = []
+        batch: list[tuple[str, bytes]] = []
 
         def flush():
             try:
@@ -146,19 +146,21 @@ def compute_image_mean(path: str, output: str | None = None) -> list[float]:
     Returns the list of the means of the channels. Raises CaffeError for images of different
     shapes, naming the key.
     """
-    total, count = None, 0
+    total: np.ndarray | None = None
+    count = 0
     for key, datum in records(path):
         try:
             array = decode(datum)
         except CaffeError as error:
             raise CaffeError(f"{path}, key {key}: {error}") from None
-        total = np.zeros(array.shape) if total is None else total
+        if total is None:
+            total = np.zeros(array.shape)
         if array.shape != total.shape:
             raise CaffeError(f"{path}, key {key}: expected the shape {total.shape} of the first "
                              f"image, got {array.shape}; resize them to compute a mean")
         total += array
         count += 1
-    if not count:
+    if total is None:
         raise CaffeError(f"{path}: it holds no records")
     mean = total / count
     if output:

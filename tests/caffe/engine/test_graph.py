@@ -1,4 +1,4 @@
-"""Which layers run backward, what they are asked for, loss weights and names, as in the original."""
+"""Which layers run backward, what they are asked for, loss weights, names, as in the original."""
 
 import numpy as np
 import pytest

@@ -141,7 +141,7 @@ class Scale(Broadcast):
             self.add_param(shape, p.bias_filler)
 
     def compute(self, x, *given):
-        scale, *bias = [*given, *self.weights]
+        scale, *bias = list(given) + list(self.weights)
         y = x * self.spread(scale, x)
         return y + self.spread(bias[0], x) if bias else y
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch.autograd.graph import get_gradient_edge
@@ -15,10 +16,11 @@ from ..fillers import fill
 from ..in_place import check_shape
 from ..memory import DATA
 
-_registry = {}
+LayerMaker = TypeVar("LayerMaker", bound=Callable[..., Layer])
+_registry: dict[str, Callable[..., Layer]] = {}
 
 
-def register(layer_type: str) -> Callable[[type], type]:
+def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
     """Class decorator: prototxts reach the class by `type: "<layer_type>"`."""
     def enter(cls):
         _registry[layer_type] = cls
@@ -71,19 +73,19 @@ class TensorLayer(Layer):
         traced, mapped and differentiated in every way, where those of the engine are faster
     """
 
-    bottoms = tops = (1, 1)
-    no_gradient = ()
+    bottoms: tuple[int, int | None] = (1, 1)
+    tops: tuple[int, int | None] = (1, 1)
+    no_gradient: tuple[int, ...] = ()
     loss = False
-    keeps_state = False
     autocast_products = False
-    validated_bottom = None
+    validated_bottom: int | None = None
     recordable = True
     is_function = True
     use_plain_torch_ops = False
 
     # set by the builder once it knows what needs a gradient
-    propagate_down = ()
-    param_propagate_down = ()
+    propagate_down: Sequence[bool] = ()
+    param_propagate_down: Sequence[bool] = ()
 
     def __init_subclass__(cls):
         if "recordable" not in vars(cls) and not cls.__module__.startswith(__package__):
@@ -93,7 +95,12 @@ class TensorLayer(Layer):
             cls.is_function = False
 
     _bottom_shapes = None
-    weights = _inputs = _edges = _revisions = ()
+    weights: Sequence[torch.Tensor] = ()
+    _inputs = _edges = _revisions = ()
+
+    @property
+    def keeps_state(self) -> bool:
+        return False
 
     def add_param(self, shape: Sequence[int], filler) -> None:
         """Append a parameter of `shape`, with the values of a FillerParameter."""

@@ -24,7 +24,7 @@ class Normalized(TensorLayer):
     default_normalization = LossParameter.VALID
 
     @cached_property
-    def ignore(self):
+    def ignore(self) -> int | None:
         """ignore_label, None if there is none."""
         p = self.layer_param.loss_param
         return p.ignore_label if p.HasField("ignore_label") else None
@@ -54,7 +54,11 @@ class Labelled(TensorLayer):
 
     bottoms, tops = (2, 2), (1, 2)
     validated_bottom = 1
-    ignore = None
+
+    @property
+    def ignore(self) -> int | None:
+        """The label that does not count, None if all do."""
+        return None
 
     def check_labels(self, scores, labels, axis):
         """Raises the layer's error unless there is one label for each position."""
@@ -107,7 +111,7 @@ class OverClasses(Normalized, Labelled):
     """A loss that takes a softmax over the classes; its second top is the probabilities, without
     a gradient."""
 
-    no_gradient = (1,)
+    no_gradient: tuple[int, ...] = (1,)
     keeps_state = True      # the probabilities
 
     def class_axis(self, scores):
@@ -168,9 +172,10 @@ class Accuracy(Labelled):
 
     no_gradient = (0, 1)
 
-    def setup(self, bottom, top):
+    @property
+    def ignore(self) -> int | None:
         p = self.layer_param.accuracy_param
-        self.ignore = p.ignore_label if p.HasField("ignore_label") else None
+        return p.ignore_label if p.HasField("ignore_label") else None
 
     def shapes(self, bottom):
         scores, labels = bottom

@@ -43,12 +43,14 @@ class ElidingRunner(PlainRunner):
         self.enabled = True
         self._region = region.find(program)
         self._begins = [node.number for node in self._region if not node.sources]
-        self._plans = {}
-        self._sizes, self._runs = None, {}      # a Run by the number of its layer
-        self._ran = {}          # of these, those whose layers ran so in their last forward pass
+        self._plans: dict = {}      # by the sizes of the data
+        self._sizes = None
+        self._runs: dict[int, Run | RunApart] = {}      # by the number of the layer
+        # of these, those whose layers ran so in their last forward pass
+        self._ran: dict[int, Run | RunApart] = {}
         self._elides = False    # in the forward pass that goes on
         self._is_updated = False        # parameters, by a solver, since the backward pass
-        self._promised = set()      # blobs whose gradients are computed if somebody asks
+        self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
 
     def computed(self) -> dict[str, list[tuple]]:
         """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the

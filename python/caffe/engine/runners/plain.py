@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 
@@ -40,7 +40,9 @@ class Observer:
     so that runners take no liberties.
     """
 
-    watches = False
+    @property
+    def watches(self) -> bool:
+        return False
 
     def before_forward(self, step: Step) -> None:
         """Called before a layer runs forward."""
@@ -80,7 +82,7 @@ class PlainRunner:
             with self.program.locating_errors(step):
                 step.layer.reshape(step.bottom, step.top)
                 if validate and step.validated_bottoms:
-                    step.layer.validate(step.validated_bottoms)
+                    cast(TensorLayer, step.layer).validate(step.validated_bottoms)
                 self.forward_step(step)
             loss = loss + _loss(step)
             observer.after_forward(step)

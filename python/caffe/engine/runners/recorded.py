@@ -22,7 +22,7 @@ from ..program import Program
 from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
 from .plain import NOBODY, Observer
-from .recording import recorded_backward, recorded_forward
+from .recording import Recording, recorded_backward, recorded_forward
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
@@ -54,7 +54,8 @@ class RecordedRunner:
         self._inputs = [blob for number in self._sources for blob in steps[number].top]
         self._is_able = bool(self._others) and all(
             self._can_record(steps[number]) for number in self._others)
-        self._passes = {}       # by the size of the data, {"forward": Recording, "backward": ...}
+        # by the size of the data, {"forward": Recording, "backward": ...}
+        self._passes: dict[tuple, dict[str, Recording]] = {}
         self._now = None        # those of the last forward pass, if that was replayed
         self._revisions = ()    # of what a backward pass reads, after that pass
         self._searches = False  # whether the last forward pass was the first of its size

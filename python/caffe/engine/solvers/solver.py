@@ -1,5 +1,7 @@
 """Solver: Caffe's training loop. Its subclasses are the rules in update_rules.py."""
 
+from __future__ import annotations
+
 import os
 import time
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from . import rates
 HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
 
-_registry = {}
+_registry: dict[str, type[Solver]] = {}
 
 
 def register_solver(solver_type):

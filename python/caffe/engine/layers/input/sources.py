@@ -9,7 +9,8 @@ from ..shape import share_memory
 class Source(TensorLayer):
     """A layer without bottoms. Its tops get a shape once, and keep what users make of it."""
 
-    bottoms, tops = (0, 0), (1, None)
+    bottoms = (0, 0)
+    tops: tuple[int, int | None] = (1, None)
     is_function = False
 
     def each_top(self, what, values, top):
