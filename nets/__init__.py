@@ -3,7 +3,10 @@
     nets.write("voc-fcn8s", "build/voc-fcn8s")      # train, val and deploy prototxt
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 from segdata.files import replacing
 
@@ -15,7 +18,7 @@ __all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "write", "write_prot
 NAMES = (*TRUNKS, *TABLE)
 
 
-def write(name: str, directory: str | Path, **options) -> dict[str, Path]:
+def write(name: str, directory: str | Path, **options: Any) -> dict[str, Path]:
     """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
 
     `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
@@ -34,8 +37,8 @@ def write(name: str, directory: str | Path, **options) -> dict[str, Path]:
             for split, net in nets.items()}
 
 
-def write_prototxt(path: str | Path, message,
-                   origin: str = "the scripts of this project") -> Path:
+def write_prototxt(path: str | Path, message: Any, origin: str = "the scripts of this project"
+                   ) -> Path:
     """Write a protobuf message as text, whole or not at all, and return the path.
 
     A comment at the head of the file says that `origin` generated it.

@@ -1,6 +1,10 @@
 """CaffeNet, which is AlexNet (Krizhevsky et al.) but pools before it normalises: the classifier,
 and its fully convolutional trunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .layers import (
     FC,
     FIXED,
@@ -15,13 +19,17 @@ from .layers import (
     scaled,
 )
 
+if TYPE_CHECKING:
+    from caffe.net_spec import NetSpec, Top
+
 SIZE = 227                                                   # of the classifier's image
 # channels, kernel, pad, stride, groups; None for the pad is that of the image
 CONVOLUTIONS = ((96, 11, None, 4, 1), (256, 5, 2, 1, 2), (384, 3, 1, 1, 1), (384, 3, 1, 1, 2),
                 (256, 3, 1, 1, 2))
 
 
-def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
+def body(n: NetSpec, bottom: Top, pad: int, width: float, params: dict, suffix: str = "",
+         first_conv_suffix: str = "") -> Top:
     """conv1 … pool5; returns pool5.
 
     `pad` and `first_conv_suffix`, which goes to its name, are for conv1.
@@ -38,8 +46,9 @@ def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
     return bottom
 
 
-def trunk(n, image, width: float = 1.0, filler: str | None = None, fc6_kernel: int = 6,
-          suffix: str = "", first_conv_suffix: str = "", fixed: bool = False) -> Features:
+def trunk(n: NetSpec, image: Top, width: float = 1.0, filler: str | None = None,
+          fc6_kernel: int = 6, suffix: str = "", first_conv_suffix: str = "", fixed: bool = False
+          ) -> Features:
     """The Features of the fully convolutional trunk: fc6 and fc7 are convolutions.
 
     The options are those of VGG-16's. As published, biases learn and decay as weights do.
@@ -55,8 +64,8 @@ def trunk(n, image, width: float = 1.0, filler: str | None = None, fc6_kernel: i
     return Features(image, bottom, skips, odd=True)
 
 
-def classifier(n, image, classes: int = 1000, width: float = 1.0, filler: str | None = None,
-               size: int = SIZE):
+def classifier(n: NetSpec, image: Top, classes: int = 1000, width: float = 1.0,
+               filler: str | None = None, size: int = SIZE) -> Top:
     """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
     params = filled(filler)
     return inner_products(n, body(n, image, 0, width, params), width, classes, params)

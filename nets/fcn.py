@@ -1,6 +1,9 @@
 """An FCN: data, trunk, head and loss, for training, validation and deployment."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import caffe
 from caffe import layers as L
@@ -11,13 +14,17 @@ from .heads import HEADS, predict
 from .layers import score
 from .source import Source, voc
 
+if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
+
 SPLITS = ("train", "val", "deploy")
 TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
 
 
 def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16",
         fusion: str | None = None, normalize: bool = False, learned: bool = False,
-        scale: float | None = None, skip_scales: tuple | None = None, start: int = 0, **options):
+        scale: float | None = None, skip_scales: tuple | None = None, start: int = 0,
+        **options: Any) -> caffe_pb2.NetParameter:
     """The NetParameter of an FCN.
 
     Parameters
@@ -118,7 +125,8 @@ def _scaled(n, image, scale, suffix=""):
 
 
 def classifier(trunk: str = "vgg16", size: int | None = None, batch: int | None = None,
-               classes: int = 1000, scale: float | None = None, **options):
+               classes: int = 1000, scale: float | None = None, **options: Any
+               ) -> caffe_pb2.NetParameter:
     """The NetParameter of a trunk's ILSVRC classifier, of images of `size` × `size`.
 
     `size` is by default the published one. `options` are width and filler, as of `fcn`. With

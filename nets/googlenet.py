@@ -1,11 +1,18 @@
 """GoogLeNet (Szegedy et al.) with the names of BVLC's: the classifier, without the auxiliary ones
 that help to train it, and its fully convolutional trunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from caffe import coord_map
 from caffe import layers as L
 from caffe import params as P
 
 from .layers import FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, lrn, max_pool, scaled
+
+if TYPE_CHECKING:
+    from caffe.net_spec import NetSpec, Top
 
 SIZE = 224                                                   # of the classifier's image
 # channels of the branches 1x1 | 3x3_reduce, 3x3 | 5x5_reduce, 5x5 | pool_proj
@@ -16,7 +23,8 @@ MODULES = {"3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
            "5b": (384, 192, 384, 48, 128, 128)}
 
 
-def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
+def body(n: NetSpec, bottom: Top, pad: int, width: float, params: dict, suffix: str = "",
+         first_conv_suffix: str = "") -> Top:
     """conv1/7x7_s2 … inception_5b/output; returns the last.
 
     `pad` and `first_conv_suffix`, which goes to its name, are for the first convolution.
@@ -55,7 +63,7 @@ def _inception(n, stage, bottom, channels, conv, suffix):
     return n[f"{stage}/output{suffix}"]
 
 
-def trunk(n, image, width: float = 1.0, filler: str | None = None, suffix: str = "",
+def trunk(n: NetSpec, image: Top, width: float = 1.0, filler: str | None = None, suffix: str = "",
           first_conv_suffix: str = "", fixed: bool = False) -> Features:
     """The Features of the fully convolutional trunk: the average pooling is dropped.
 
@@ -72,8 +80,8 @@ def trunk(n, image, width: float = 1.0, filler: str | None = None, suffix: str =
     return Features(image, last, skips, odd=True)
 
 
-def classifier(n, image, classes: int = 1000, width: float = 1.0, filler: str | None = None,
-               size: int = SIZE):
+def classifier(n: NetSpec, image: Top, classes: int = 1000, width: float = 1.0,
+               filler: str | None = None, size: int = SIZE) -> Top:
     """The ILSVRC classifier of images of `size` × `size`, at least 31; returns loss3/classifier."""
     side = (size + 1) // 32         # of inception_5b
     params = dict(param=LEARN, **filled(filler))

@@ -1,6 +1,9 @@
 """From the trunk to per-pixel scores: the heads of the paper (section 4.2, figure 3)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from caffe import params as P
 from caffe.coord_map import coord_map_from_to, crop
 
 from .layers import Features, score, upsample
+
+if TYPE_CHECKING:
+    from caffe.net_spec import NetSpec
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ HEADS = {"fcn32s": Head(), "fcn16s": Head(1), "fcn8s": Head(2),
          "fcn8s-atonce": Head(2, scales=(0.01, 0.0001)), "fcn32s-fixed": Head(fixed=True)}
 
 
-def predict(n, features: Features, head: Head, classes: int, task: str = "",
+def predict(n: NetSpec, features: Features, head: Head, classes: int, task: str = "",
             learned: bool = False) -> None:
     """Set `n.score`, aligned with the image: scores at stride 32, fused with those of the skips.
 

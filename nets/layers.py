@@ -1,10 +1,16 @@
 """What all nets share: a few layer idioms, and what a trunk hands to a head."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from caffe import layers as L
 from caffe import params as P
+
+if TYPE_CHECKING:
+    from caffe.net_spec import NetSpec, Top
 
 # weights and biases: rate and decay of the paper (biases learn twice as fast and do not decay)
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
@@ -27,8 +33,8 @@ class Features:
         the odd size 2f − 1, or between them: 2f
     scores : of trunks fused late, {'fr': scores in place of `top`, skip: scores in place of it}
     """
-    image: object
-    top: object
+    image: Top
+    top: Top
     skips: dict
     odd: bool
     scores: dict = field(default_factory=dict)
@@ -49,38 +55,40 @@ def filled(filler: str | None) -> dict:
     return dict(weight_filler=dict(type=filler)) if filler else {}
 
 
-def conv_relu(bottom, channels: int, kernel: int = 3, pad: int = 1, stride: int = 1, **params):
+def conv_relu(bottom: Top, channels: int, kernel: int = 3, pad: int = 1, stride: int = 1,
+              **params: Any) -> tuple[Top, Top]:
     """(convolution, in-place ReLU)."""
     layer = L.Convolution(bottom, kernel_size=kernel, stride=stride, num_output=channels, pad=pad,
                           **params)
     return layer, L.ReLU(layer, in_place=True)
 
 
-def max_pool(bottom, kernel: int = 2, stride: int = 2, **params):
+def max_pool(bottom: Top, kernel: int = 2, stride: int = 2, **params: Any) -> Top:
     return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel, stride=stride, **params)
 
 
-def lrn(bottom):
+def lrn(bottom: Top) -> Top:
     """Local response normalisation across 5 channels (Krizhevsky et al.)."""
     return L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
 
 
-def dropout(bottom, ratio: float = 0.5):
+def dropout(bottom: Top, ratio: float = 0.5) -> Top:
     return L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
 
 
-def score(bottom, classes: int):
+def score(bottom: Top, classes: int) -> Top:
     """1×1 convolution to class scores; it starts at zero (no filler)."""
     return L.Convolution(bottom, kernel_size=1, num_output=classes, pad=0, param=LEARN)
 
 
-def upsample(bottom, classes: int, factor: int, odd: bool = False, learned: bool = False):
+def upsample(bottom: Top, classes: int, factor: int, odd: bool = False, learned: bool = False
+             ) -> Top:
     """Deconvolution by `factor`, to be filled by surgery.interp; fixed unless `learned`."""
     return L.Deconvolution(bottom, param=[dict(lr_mult=int(learned))], convolution_param=dict(
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
 
 
-def inner_products(n, bottom, width: float, classes: int, params: dict):
+def inner_products(n: NetSpec, bottom: Top, width: float, classes: int, params: dict) -> Top:
     """fc6, fc7 and fc8 of a classifier; returns fc8."""
     for name in "67":
         n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)

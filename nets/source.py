@@ -3,8 +3,11 @@
 `data_dir` is the folder of the downloaded datasets, by default `segdata.paths.data_root()`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from caffe import layers as L
 from segdata.means import ILSVRC as MEAN
@@ -35,7 +38,7 @@ class Source:
         """The classes of the (first) label."""
         return next(iter(self.labels.values()))
 
-    def tops(self, split: str, **params) -> dict[str, object]:
+    def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
         names = (*self.images, *self.labels)

@@ -1,5 +1,9 @@
 """VGG-16 (Simonyan & Zisserman): the classifier, and its fully convolutional trunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .layers import (
     FC,
     FIXED,
@@ -14,11 +18,15 @@ from .layers import (
     scaled,
 )
 
+if TYPE_CHECKING:
+    from caffe.net_spec import NetSpec, Top
+
 SIZE = 224                                                   # of the classifier's image
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))   # channels, convolutions
 
 
-def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
+def body(n: NetSpec, bottom: Top, pad: int, width: float, params: dict, suffix: str = "",
+         first_conv_suffix: str = "") -> Top:
     """conv1_1 … pool5; returns pool5.
 
     `pad` and `first_conv_suffix`, which goes to its name, are for conv1_1.
@@ -33,8 +41,9 @@ def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
     return bottom
 
 
-def trunk(n, image, width: float = 1.0, filler: str | None = None, fc6_kernel: int = 7,
-          suffix: str = "", first_conv_suffix: str = "", fixed: bool = False) -> Features:
+def trunk(n: NetSpec, image: Top, width: float = 1.0, filler: str | None = None,
+          fc6_kernel: int = 7, suffix: str = "", first_conv_suffix: str = "", fixed: bool = False
+          ) -> Features:
     """The Features of the fully convolutional trunk: fc6 and fc7 are convolutions.
 
     `fc6_kernel` is the side of pool5 in the classifier that the weights come from. `suffix` goes
@@ -52,8 +61,8 @@ def trunk(n, image, width: float = 1.0, filler: str | None = None, fc6_kernel: i
     return Features(image, bottom, skips, odd=False)
 
 
-def classifier(n, image, classes: int = 1000, width: float = 1.0, filler: str | None = None,
-               size: int = SIZE):
+def classifier(n: NetSpec, image: Top, classes: int = 1000, width: float = 1.0,
+               filler: str | None = None, size: int = SIZE) -> Top:
     """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
     params = dict(param=LEARN, **filled(filler))
     return inner_products(n, body(n, image, 1, width, params), width, classes, params)

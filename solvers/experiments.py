@@ -149,7 +149,7 @@ def on_folder(path: str | Path, name: str | None = None, head: str = "fcn8s", wi
         net=dict(width=width, filler="msra", scale=1 / 58))
 
 
-def with_options(experiment: Experiment, **options) -> Experiment:
+def with_options(experiment: Experiment, **options: Any) -> Experiment:
     """The experiment with the given values changed; None keeps its own."""
     return replace(experiment, **{k: v for k, v in options.items() if v is not None})
 

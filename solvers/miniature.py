@@ -3,11 +3,13 @@
 A narrow classifier, trained on crops of single shapes, stands in for ILSVRC's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +25,9 @@ from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.metrics import Scores
 from solvers.prediction import load_net
 from solvers.runs import Run
+
+if TYPE_CHECKING:
+    import caffe
 
 WIDTH = 0.125           # of the trunks
 CROP = 64               # side of the single-shape crops
@@ -119,7 +124,7 @@ def _trunk(experiment):
 
 # the classifiers
 
-def train_classifier(trunk: str, directory: Path, seed: int):
+def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     """Train a classifier on crops of single shapes, unless it is there; returns its net."""
     import caffe
     _, lr, steps = CLASSIFIERS[trunk]

@@ -1,11 +1,17 @@
 """A trained net: its weights loaded and checked, and the classes that its scores say."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from solvers.runs import RunError
+
+if TYPE_CHECKING:
+    import caffe
 
 UNFILLED = -2.9375e38       # marks parameters before a caffemodel is read; no weight has this value
 
@@ -14,7 +20,7 @@ class ScoreError(RunError):
     """Scores that say no class."""
 
 
-def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False):
+def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) -> caffe.Net:
     """The TEST net of a prototxt with the weights of a caffemodel.
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero

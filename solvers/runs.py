@@ -116,7 +116,7 @@ class Run:
         except ValueError as error:
             raise RunError(f"{path}: damaged: {error}") from None
 
-    def check(self, **settings) -> None:
+    def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
         before, settings = self.settings(), json.loads(json.dumps(settings))
         changed = [f"{key} {reprlib.repr(before.get(key))}, now asked for is "
@@ -126,7 +126,7 @@ class Run:
             raise RunError(f"{self.directory} holds a run with {'; '.join(changed)}. Start anew "
                            "(--fresh), or take another folder (--name)")
 
-    def record_settings(self, **settings) -> None:
+    def record_settings(self, **settings: object) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""
         self.check(**settings)
         self.directory.mkdir(parents=True, exist_ok=True)

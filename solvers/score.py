@@ -5,11 +5,13 @@
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,8 +22,12 @@ from solvers.prediction import load_net, predicted_classes
 from solvers.runs import RunError
 from solvers.text import columns
 
+if TYPE_CHECKING:
+    import caffe
+    from solvers.runs import Run
 
-def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
+
+def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False
               ) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
@@ -50,7 +56,7 @@ def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
     return scores
 
 
-def score_blobs(net):
+def score_blobs(net: caffe.Net) -> dict[str, str]:
     """{label: blob of its scores}. Raises RunError if the net has none."""
     if "score" in net.blobs and "label" in net.blobs:
         return {"label": "score"}
@@ -88,14 +94,14 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
     return "\n\n".join([columns(headers + metrics), "\n".join(notes), columns(classes)])
 
 
-def tables(scores: dict[str, Scores], run) -> str:
+def tables(scores: dict[str, Scores], run: Run) -> str:
     """One table for each label of `scores`, {label: Scores}."""
     return "\n\n".join(f"{label}\n" * (len(scores) > 1)
                        + table(one, run.class_names(label, len(one.iu)))
                        for label, one in scores.items())
 
 
-def save(scores: dict[str, Scores], run, class_names: dict, iteration: int) -> None:
+def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
 
     Classes that do not occur, or are not scored, have null. Where classes are unscored, "all
@@ -121,7 +127,7 @@ def _content(scores, class_names):
             "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
 
 
-def load(run, iteration: int) -> dict[str, Scores] | None:
+def load(run: Run, iteration: int) -> dict[str, Scores] | None:
     """The {label: Scores} in score.json of `run`, None unless they are those of `iteration`."""
     path = run.directory / "score.json"
     try:
@@ -135,7 +141,7 @@ def load(run, iteration: int) -> dict[str, Scores] | None:
         return None
 
 
-def main():
+def main() -> None:
     from solvers import runs
     from solvers.command import add_device, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
@@ -154,4 +160,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,11 +4,17 @@
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
 """
 
+from __future__ import annotations
+
 import argparse
+from typing import TYPE_CHECKING
 
 import folder_layers
 from solvers.command import add_device, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
+
+if TYPE_CHECKING:
+    from solvers.experiments import Experiment
 
 FOLDER_ONLY = ("head", "width", "name")
 
@@ -37,14 +43,14 @@ def main() -> None:
         print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
 
 
-def choose(args):
+def choose(args: argparse.Namespace) -> Experiment:
     if args.data is None:
         return experiment_named(args.experiment)
     folder = {key: value for key in FOLDER_ONLY if (value := getattr(args, key)) is not None}
     return on_folder(args.data, **folder)
 
 
-def parse():
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)

@@ -1,11 +1,14 @@
 """Training one experiment: its files, its first weights, the loop."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +26,10 @@ from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.metrics import Scores
 from solvers.prediction import ScoreError, load_net
 from solvers.runs import RunError
+
+if TYPE_CHECKING:
+    import caffe
+    from caffe.proto import caffe_pb2
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
 PATIENCE = 2.0          # seconds of iterations that Ctrl-C may have to wait for
@@ -88,7 +95,7 @@ def write_files(experiment: Experiment, start: int) -> Path:
     return nets.write_prototxt(run.prototxt("solver"), solver_param(experiment, paths))
 
 
-def solver_param(experiment: Experiment, paths: dict[str, Path]):
+def solver_param(experiment: Experiment, paths: dict[str, Path]) -> caffe_pb2.SolverParameter:
     """The SolverParameter of an experiment: plain momentum and, as in the paper, a fixed rate."""
     from caffe.proto import caffe_pb2
     rate = dict(base_lr=experiment.lr, lr_policy="fixed")
@@ -111,7 +118,7 @@ def _val_samples(experiment):
 
 # weights
 
-def start_weights(experiment: Experiment, net, base_nets: dict | None = None) -> None:
+def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None = None) -> None:
     """Fill a new net: from its bases by transplant, and bilinear interpolation throughout."""
     for suffix, base in (base_nets or _base_nets(experiment)).items():
         surgery.transplant(net, base, suffix)
@@ -131,7 +138,7 @@ def _classifier(build, trunk):
     return load_net(deploy, catalog.path(trunk), complete=True)
 
 
-def trained_net(experiment: Experiment):
+def trained_net(experiment: Experiment) -> caffe.Net:
     """The net of an experiment's deploy prototxt with its final weights."""
     return load_net(experiment.run.prototxt("deploy"), final_weights(experiment), complete=True)
 

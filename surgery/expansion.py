@@ -1,9 +1,16 @@
 """Layers that grow: scores of more classes, first convolutions of more channels."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .parameters import SurgeryError, layer_parameters
 
+if TYPE_CHECKING:
+    import caffe
 
-def expand_score(new_net, new_layer: str, net, layer: str) -> None:
+
+def expand_score(new_net: caffe.Net, new_layer: str, net: caffe.Net, layer: str) -> None:
     """Copy a score layer into one with more classes: the old classes come first.
 
     The parameters of the new classes stay as they are. Raises SurgeryError, before anything is
@@ -21,7 +28,7 @@ def expand_score(new_net, new_layer: str, net, layer: str) -> None:
         new.data[:old.data.shape[0]] = old.data
 
 
-def expand_image(new_net, new_layer: str, net, layer: str) -> None:
+def expand_image(new_net: caffe.Net, new_layer: str, net: caffe.Net, layer: str) -> None:
     """Copy the first convolution into one that sees more channels: those of old come first.
 
     The planes of the new channels are the mean of the old ones (the paper's four-channel RGB-D

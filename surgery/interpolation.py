@@ -1,10 +1,16 @@
 """Deconvolutions that interpolate bilinearly."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .parameters import SurgeryError, layer_parameters
+
+if TYPE_CHECKING:
+    import caffe
 
 
 def bilinear(size: int) -> np.ndarray:
@@ -18,7 +24,7 @@ def bilinear(size: int) -> np.ndarray:
     return np.outer(line, line)
 
 
-def interp(net, layers: Iterable[str]) -> None:
+def interp(net: caffe.Net, layers: Iterable[str]) -> None:
     """Make each of the named deconvolutions interpolate bilinearly, channel by channel.
 
     Kernels go to the diagonal channel pairs, the others become zero. Raises SurgeryError, before

@@ -1,10 +1,15 @@
 """Weights from one net into the layers of another that have the same names."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .parameters import SurgeryError, layer_parameters
+
+if TYPE_CHECKING:
+    import caffe
 
 
 class Step(NamedTuple):
@@ -23,7 +28,8 @@ class Step(NamedTuple):
         return f"{self.kind} {self.name}{self.detail}"
 
 
-def transplant(new_net, net, suffix: str = "", verbose: bool = False) -> list[Step]:
+def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bool = False
+               ) -> list[Step]:
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element

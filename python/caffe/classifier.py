@@ -1,11 +1,19 @@
 """Classifier: a net that says what is in images."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from . import io
 from .context import TEST
 from .engine.net import Net
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
+
+if TYPE_CHECKING:
+    from .io import Transformer
 
 
 class Classifier(Net):
@@ -19,15 +27,17 @@ class Classifier(Net):
     mean, input_scale, raw_scale, channel_swap : of caffe.io.Transformer
     """
 
-    def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None,
-                 raw_scale=None, channel_swap=None):
+    def __init__(self, model_file: str, pretrained_file: str,
+                 image_dims: Sequence[int] | None = None, mean: np.ndarray | None = None,
+                 input_scale: float | None = None, raw_scale: float | None = None,
+                 channel_swap: Sequence[int] | None = None):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer(self, mean, input_scale, raw_scale, channel_swap)
         name = self.inputs[0]
         self.crop_dims = np.array(self.blobs[name].data.shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else image_dims
 
-    def predict(self, inputs, oversample=True):
+    def predict(self, inputs: Sequence[np.ndarray], oversample: bool = True) -> np.ndarray:
         """The net's scores (images, classes) for images (height, width, channels).
 
         With `oversample`, each is the mean over the corners, the centre and their mirror images;
@@ -39,7 +49,7 @@ class Classifier(Net):
         crops = io.oversample(images, self.crop_dims) if oversample else self._centres(images)
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        scores = self.forward_all(**{name: data})[self.outputs[0]]
+        scores = self.forward_all(None, **{name: data})[self.outputs[0]]
         if oversample:
             scores = scores.reshape(len(images), 10, -1).mean(1)
         return scores
@@ -50,13 +60,16 @@ class Classifier(Net):
         return images[:, top:top + height, left:left + width]
 
 
-def transformer(net, mean, input_scale, raw_scale, channel_swap):
+def transformer(net: Net, mean: np.ndarray | None, input_scale: float | None,
+                raw_scale: float | None, channel_swap: Sequence[int] | None) -> Transformer:
     """The Transformer of a net's first input that puts channels first; None leaves a step out."""
     name = net.inputs[0]
     made = io.Transformer({name: net.blobs[name].shape})
     made.set_transpose(name, (2, 0, 1))
-    for value, setter in ((mean, made.set_mean), (input_scale, made.set_input_scale),
-                          (raw_scale, made.set_raw_scale), (channel_swap, made.set_channel_swap)):
+    steps: list[tuple[Any, Callable]] = [
+        (mean, made.set_mean), (input_scale, made.set_input_scale),
+        (raw_scale, made.set_raw_scale), (channel_swap, made.set_channel_swap)]
+    for value, setter in steps:
         if value is not None:
             setter(name, value)
     return made

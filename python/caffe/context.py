@@ -1,6 +1,13 @@
 """Where the engine runs: mode, device and random seed, one setting per process as in Caffe."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
 
 TRAIN, TEST = 0, 1
 
@@ -9,13 +16,13 @@ _solvers = {"count": 1, "rank": 0, "multiprocess": False}
 _gpu_chosen = 0      # what set_device chose, used from the next set_mode_gpu on
 
 
-def set_mode_cpu():
+def set_mode_cpu() -> None:
     """Run on the CPU from now on (the default)."""
     global _gpu
     _gpu = None
 
 
-def set_mode_gpu():
+def set_mode_gpu() -> None:
     """Run on the GPU that `set_device` chose (default 0).
 
     Raises DeviceError where there is no such GPU.
@@ -25,7 +32,7 @@ def set_mode_gpu():
     _gpu = _gpu_chosen
 
 
-def set_device(device_id):
+def set_device(device_id: int) -> None:
     """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
     there."""
     global _gpu, _gpu_chosen
@@ -35,13 +42,13 @@ def set_device(device_id):
     _gpu_chosen = device_id
 
 
-def set_random_seed(seed):
+def set_random_seed(seed: int) -> None:
     """Seed fillers, dropout and every other random choice of the engine."""
     import torch
     torch.manual_seed(seed)
 
 
-def set_precision(name):
+def set_precision(name: str) -> None:
     """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
 
@@ -51,38 +58,38 @@ def set_precision(name):
     precision.choose(name)
 
 
-def device():
+def device() -> torch.device:
     """The torch.device of the current mode."""
     import torch
     return torch.device("cpu") if _gpu is None else torch.device("cuda", _gpu)
 
 
-def solver_count():
+def solver_count() -> int:
     """The number of solvers that train together, 1 unless set (pycaffe's multi-GPU training)."""
     return _solvers["count"]
 
 
-def set_solver_count(count):
+def set_solver_count(count: int) -> None:
     """Say that `count` solvers train together; data layers then share out the samples."""
     _solvers["count"] = int(count)
 
 
-def solver_rank():
+def solver_rank() -> int:
     """The number of this process's solver among those that train together, from 0."""
     return _solvers["rank"]
 
 
-def set_solver_rank(rank):
+def set_solver_rank(rank: int) -> None:
     """Say which of the solvers that train together this process has; only 0 logs and snapshots."""
     _solvers["rank"] = int(rank)
 
 
-def set_multiprocess(multiprocess):
+def set_multiprocess(multiprocess: bool) -> None:
     """Say whether the solvers that train together are processes."""
     _solvers["multiprocess"] = bool(multiprocess)
 
 
-def has_nccl():
+def has_nccl() -> bool:
     """Whether gradients can be exchanged over NCCL: never, each process trains alone."""
     return False
 
@@ -90,11 +97,11 @@ def has_nccl():
 class NCCL:
     """pycaffe's exchange of gradients between processes. Raises DeviceError: there is none."""
 
-    def __init__(self, solver, uid=None):
+    def __init__(self, solver: Any, uid: Any = None):
         raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
 
     @staticmethod
-    def new_uid():
+    def new_uid() -> Any:
         """Raises DeviceError."""
         raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
 

@@ -16,10 +16,17 @@ A map is a tuple (axis, a, b): `axis` is the one before the first spatial axis, 
 alike; a and b are arrays, one value for each spatial axis or one for all, or plain numbers.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .net_spec import layers as L
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
+
+if TYPE_CHECKING:
+    from .net_spec import Function, Top
 
 PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU",
                        "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid",
@@ -39,12 +46,12 @@ class MisalignedException(ValueError, AssertionError):
     """A Crop cannot align two blobs. (pycaffe asserts here.)"""
 
 
-def conv_params(fn):
+def conv_params(fn: Function) -> tuple:
     """(axis, stride, kernel, pad) of a convolution, deconvolution or pooling; all but axis arrays.
 
     The kernel is the extent that a dilated one covers.
     """
-    params = fn.params.get("convolution_param", fn.params.get("pooling_param", fn.params))
+    params: Any = fn.params.get("convolution_param", fn.params.get("pooling_param", fn.params))
     if params.get("global_pooling"):
         raise UndefinedMapException("global pooling has no coordinate map")
     if not {"kernel_size", "kernel_h", "kernel_w"} & set(params):
@@ -61,13 +68,13 @@ def _spatial(params, prefix, name, default):
     return np.array(params.get(name, default), ndmin=1)
 
 
-def crop_params(fn):
+def crop_params(fn: Function) -> tuple:
     """(axis, offsets) of a Crop; the offsets an array."""
     params = fn.params.get("crop_param", fn.params)
     return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
-def coord_map(fn):
+def coord_map(fn: Function) -> tuple:
     """The map (axis, a, b) from a layer's first bottom to its top. Raises UndefinedMapException."""
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
         axis, stride, kernel, pad = conv_params(fn)
@@ -83,13 +90,13 @@ def coord_map(fn):
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
 
 
-def inverse(mapping):
+def inverse(mapping: tuple) -> tuple:
     """The inverse of a map."""
     axis, scales, shifts = mapping
     return axis, 1 / scales, -shifts / scales
 
 
-def compose(outer, inner):
+def compose(outer: tuple, inner: tuple) -> tuple:
     """The map x → outer(inner(x)). Raises AxisMismatchException."""
     (axis_o, a_o, b_o), (axis_i, a_i, b_i) = outer, inner
     if axis_o is not None and axis_i is not None and axis_o != axis_i:
@@ -120,7 +127,7 @@ def _ancestors(top):
     return maps, blocked
 
 
-def coord_map_from_to(top_from, top_to):
+def coord_map_from_to(top_from: Top, top_to: Top) -> tuple:
     """The map (axis, a, b) from the coordinates of `top_from` to those of `top_to`.
 
     The two need a common ancestor. Raises UndefinedMapException or AxisMismatchException.
@@ -135,7 +142,7 @@ def coord_map_from_to(top_from, top_to):
                                 + "".join(f"; {reason}" for reason in sorted(reasons)))
 
 
-def crop(top_from, top_to):
+def crop(top_from: Top, top_to: Top) -> Top:
     """A Crop layer that cuts `top_from` to the extent of `top_to`, aligned with it.
 
     The map from `top_from` to `top_to` must have scale 1 and a whole, non-positive shift (the

@@ -1,5 +1,9 @@
 """Detector: a net that says what is in windows of images (R-CNN, Girshick et al. 2014)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from . import io
@@ -21,13 +25,14 @@ class Detector(Net):
         image is the mean; default: none. The input is taken to be square
     """
 
-    def __init__(self, model_file, pretrained_file, mean=None, input_scale=None, raw_scale=None,
-                 channel_swap=None, context_pad=None):
+    def __init__(self, model_file: str, pretrained_file: str, mean: np.ndarray | None = None,
+                 input_scale: float | None = None, raw_scale: float | None = None,
+                 channel_swap: Sequence[int] | None = None, context_pad: int | None = None):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
-    def detect_windows(self, images_windows):
+    def detect_windows(self, images_windows: Iterable[tuple]) -> list[dict]:
         """Score windows.
 
         images_windows : iterable of (image file name, array of windows (ymin, xmin, ymax, xmax))
@@ -49,16 +54,16 @@ class Detector(Net):
                 data.append(self.transformer.preprocess(name, crop))
         if not data:
             return []
-        scores = self.forward_all(**{name: np.stack(data)})[self.outputs[0]]
+        scores = self.forward_all(None, **{name: np.stack(data)})[self.outputs[0]]
         return [{"window": window, "prediction": score, "filename": filename}
                 for (window, filename), score in zip(places, scores)]
 
-    def detect_selective_search(self, image_fnames):
+    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict]:
         """Not available: the original calls MATLAB for its proposals."""
         raise CaffeError("selective search needs MATLAB code that is not part of this project; "
                          "give windows of your own to detect_windows")
 
-    def crop(self, im, window):
+    def crop(self, im: np.ndarray, window: Sequence[float]) -> np.ndarray:
         """The window (ymin, xmin, ymax, xmax) of an image, with its surroundings if context_pad.
 
         Raises CaffeError for a window without a pixel of the image.
@@ -89,7 +94,7 @@ class Detector(Net):
         crop[place] = io.resize_image(pixels, extent)
         return crop
 
-    def configure_crop(self, context_pad):
+    def configure_crop(self, context_pad: int | None) -> None:
         """Take `context_pad` pixels of surroundings around windows from now on."""
         name = self.inputs[0]
         shape = self.blobs[name].data.shape[1:]

@@ -1,7 +1,10 @@
 """Pictures of nets: a NetParameter as a graph, drawn by Graphviz."""
 
+from __future__ import annotations
+
 import os
 import subprocess
+from typing import Any
 
 from .errors import CaffeError
 from .formats.atomic import replacing
@@ -21,7 +24,8 @@ NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": _IN_PLACE_COLOR, "style": 
 BLOB_STYLE = {"shape": "octagon", "fillcolor": _BLOB_COLOR, "style": "filled"}
 
 
-def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=False):
+def draw_net_to_file(caffe_net: caffe_pb2.NetParameter, filename: str, rankdir: str = "LR",
+                     phase: int | None = None, display_lrm: bool = False) -> None:
     """Draw a NetParameter into a file, whose ending names the format (.png, .pdf, .svg, .dot, ...).
 
     Parameters
@@ -36,14 +40,14 @@ def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=
         file.write(picture)
 
 
-def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
+def draw_net(caffe_net: caffe_pb2.NetParameter, rankdir: str, ext: str = "png",
+             phase: int | None = None, display_lrm: bool = False) -> bytes:
     """The bytes of a picture of a NetParameter, in the format `ext`; see draw_net_to_file.
 
     Raises CaffeError where Graphviz's `dot` is missing; the formats "dot" and "raw", the
     graph's text, need none.
     """
-    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
-    text = encode(text)
+    text = encode(dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm))
     if ext in ("dot", "raw"):
         return text
     try:
@@ -56,7 +60,8 @@ def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
         raise CaffeError(f"Graphviz failed: {error.stderr.decode().strip()}") from None
 
 
-def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lrm=False):
+def get_pydot_graph(caffe_net: caffe_pb2.NetParameter, rankdir: str, label_edges: bool = True,
+                    phase: int | None = None, display_lrm: bool = False) -> Any:
     """The graph as a pydot.Dot. Raises CaffeError where the package pydot is missing."""
     try:
         import pydot
@@ -65,7 +70,8 @@ def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lr
     return pydot.graph_from_dot_data(dot(caffe_net, rankdir, label_edges, phase, display_lrm))[0]
 
 
-def dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=False):
+def dot(caffe_net: caffe_pb2.NetParameter, rankdir: str = "LR", label_edges: bool = True,
+        phase: int | None = None, display_lrm: bool = False) -> str:
     """The graph in Graphviz's language: a box for each layer, an octagon for each blob; layers in
     place stand beside their blob."""
     lines = [f"digraph {_quoted(caffe_net.name or 'Net')} {{", f"rankdir={rankdir};"]
@@ -88,12 +94,13 @@ def dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=False
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def get_pooling_types_dict():
+def get_pooling_types_dict() -> dict[int, str]:
     """{number: name} of the methods of pooling."""
     return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
 
 
-def get_layer_label(layer, rankdir, display_lrm=False):
+def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str, display_lrm: bool = False
+                    ) -> str:
     """What a layer's box says, in Graphviz's quotes: name, type, the geometry of those that slide,
     and, if display_lrm, the rate multipliers of weights and biases."""
     lines = [layer.name, f"({layer.type})"]
@@ -110,7 +117,7 @@ def get_layer_label(layer, rankdir, display_lrm=False):
     return _quoted((" " if rankdir in ("TB", "BT") else "\n").join(lines))
 
 
-def get_layer_lr_mult(layer):
+def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> Any:
     """The rate multipliers of the weights and the biases of a Convolution, Deconvolution or
     InnerProduct layer, two floats. Raises ValueError for other layers."""
     if layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
@@ -138,7 +145,7 @@ def _geometry(param):
     return lines
 
 
-def get_edge_label(layer):
+def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
     """What stands at the arrow from a layer to its top: the number of its outputs, or '""'."""
     if layer.type in ("Convolution", "Deconvolution"):
         return str(layer.convolution_param.num_output)
@@ -149,7 +156,7 @@ def get_edge_label(layer):
     return _NO_LABEL
 
 
-def choose_color_by_layertype(layertype):
+def choose_color_by_layertype(layertype: str) -> str:
     """The colour of a layer's box."""
     return _COLORS.get(layertype, _LAYER_COLOR)
 

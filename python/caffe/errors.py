@@ -1,5 +1,8 @@
 """The exceptions that the engine raises. The original ended the interpreter instead."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from .formats.text import printable
@@ -8,7 +11,7 @@ from .formats.text import printable
 class CaffeError(RuntimeError):
     """Base of all errors of the engine. Bytes of names that are not UTF-8 are shown as \\xNN."""
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = ""):
         super().__init__(printable(str(message)))
 
 
@@ -28,7 +31,7 @@ class DeviceError(CaffeError):
     """A device that is not there."""
 
 
-def nearest(name, known):
+def nearest(name: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
     folded = {entry.lower(): entry for entry in known}
     match = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)

@@ -1,5 +1,9 @@
 """caffe.io: images into nets and out of them, and arrays into Caffe's messages."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -17,7 +21,7 @@ __all__ = ["Transformer", "array_to_blobproto", "array_to_datum",
 # messages
 
 
-def blobproto_to_array(blob, return_diff=False):
+def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> np.ndarray:
     """The values of a BlobProto, or its gradients, as an array of its shape."""
     data = np.array(blob.diff if return_diff else blob.data)
     legacy = any(blob.HasField(name) for name in ("num", "channels", "height", "width"))
@@ -26,7 +30,7 @@ def blobproto_to_array(blob, return_diff=False):
     return data.reshape(blob.shape.dim)
 
 
-def array_to_blobproto(arr, diff=None):
+def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> caffe_pb2.BlobProto:
     """A BlobProto of an array of any shape, and of its gradient if given."""
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(arr.shape)
@@ -36,13 +40,13 @@ def array_to_blobproto(arr, diff=None):
     return blob
 
 
-def arraylist_to_blobprotovector_str(arraylist):
+def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
     """A serialised BlobProtoVector of a list of arrays."""
     return caffe_pb2.BlobProtoVector(
         blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
 
 
-def blobprotovector_str_to_arraylist(serialized):
+def blobprotovector_str_to_arraylist(serialized: bytes) -> list[np.ndarray]:
     """The arrays of a serialised BlobProtoVector."""
     return [blobproto_to_array(blob)
             for blob in caffe_pb2.BlobProtoVector.FromString(serialized).blobs]
@@ -62,12 +66,15 @@ class Transformer:
     inputs : {name of an input blob: its shape, the batch first}
     """
 
-    def __init__(self, inputs):
+    def __init__(self, inputs: dict):
         self.inputs = inputs
-        self.transpose, self.channel_swap, self.raw_scale = {}, {}, {}
-        self.mean, self.input_scale = {}, {}
+        self.transpose: dict[str, Sequence[int]] = {}
+        self.channel_swap: dict[str, Sequence[int]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, np.ndarray] = {}
+        self.input_scale: dict[str, float] = {}
 
-    def preprocess(self, in_, data):
+    def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """The image `data` as what the input blob `in_` takes, float32.
 
         The image itself stays as it is. (Caffe's may scale a float32 image in place.)
@@ -89,7 +96,7 @@ class Transformer:
             out *= self.input_scale[in_]
         return out
 
-    def deprocess(self, in_, data):
+    def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """What preprocess made of an image, back as an image, but for its size; data's own dtype.
 
         As in Caffe, axes of length 1 go first, so that one channel does not transpose: ValueError.
@@ -108,7 +115,7 @@ class Transformer:
             out = out.transpose(np.argsort(self.transpose[in_]))
         return out
 
-    def set_transpose(self, in_, order):
+    def set_transpose(self, in_: str, order: Sequence[int]) -> None:
         """Reorder the image's axes; (2, 0, 1) puts the channels first."""
         self.__check_input(in_)
         if len(order) != len(self.inputs[in_]) - 1:
@@ -116,7 +123,7 @@ class Transformer:
                             f"input: {len(self.inputs[in_]) - 1}, not {len(order)}")
         self.transpose[in_] = order
 
-    def set_channel_swap(self, in_, order):
+    def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
         """Reorder the channels; (2, 1, 0) makes BGR of RGB."""
         self.__check_input(in_)
         if len(order) != self.inputs[in_][1]:
@@ -124,12 +131,12 @@ class Transformer:
                             f"input channels: {self.inputs[in_][1]}, not {len(order)}")
         self.channel_swap[in_] = order
 
-    def set_raw_scale(self, in_, scale):
+    def set_raw_scale(self, in_: str, scale: float) -> None:
         """Scale values before the mean is subtracted; 255 for images in [0, 1]."""
         self.__check_input(in_)
         self.raw_scale[in_] = scale
 
-    def set_mean(self, in_, mean):
+    def set_mean(self, in_: str, mean: np.ndarray) -> None:
         """Subtract a mean: (channels,), or an image (channels or 1, height, width) or (height,
         width), which is resized to the input's size."""
         self.__check_input(in_)
@@ -148,7 +155,7 @@ class Transformer:
             mean = resize_image(mean.transpose(1, 2, 0), size).transpose(2, 0, 1)
         self.mean[in_] = mean
 
-    def set_input_scale(self, in_, scale):
+    def set_input_scale(self, in_: str, scale: float) -> None:
         """Scale values after the mean was subtracted."""
         self.__check_input(in_)
         self.input_scale[in_] = scale
@@ -158,11 +165,12 @@ class Transformer:
             raise Exception(f"{in_} is not one of the net inputs: {self.inputs}")
 
 
-def load_image(filename, color=True):
+def load_image(filename: str, color: bool = True) -> np.ndarray:
     """An image as float32 in [0, 1], (height, width, 3) R G B, or (height, width, 1) if not color.
 
     A grey image is repeated over three channels if color; an alpha channel is dropped.
     """
+    array: np.ndarray
     with Image.open(filename) as image:
         if image.mode == "I" or image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.float32)[:, :, None] / 65535
@@ -175,11 +183,12 @@ def load_image(filename, color=True):
     if color and array.shape[2] == 1:
         return np.tile(array, (1, 1, 3))
     if not color and array.shape[2] == 3:
-        return (array @ np.float32([0.2125, 0.7154, 0.0721]))[:, :, None]
+        return (array @ np.array([0.2125, 0.7154, 0.0721], np.float32))[:, :, None]
     return array
 
 
-def resize_image(im, new_dims, interp_order=1):
+def resize_image(im: np.ndarray, new_dims: Sequence[int] | np.ndarray, interp_order: int = 1
+                 ) -> np.ndarray:
     """An image (height, width, channels) in another size, by a spline of `interp_order`; float32.
 
     new_dims : (height, width)
@@ -199,7 +208,8 @@ def resize_image(im, new_dims, interp_order=1):
     return out.clip(low, high)
 
 
-def oversample(images, crop_dims):
+def oversample(images: Iterable[np.ndarray], crop_dims: Sequence[int] | np.ndarray
+               ) -> np.ndarray:
     """The four corners and the centre of each image, and their mirror images.
 
     images : iterable of arrays (height, width, channels) of one shape
@@ -208,14 +218,14 @@ def oversample(images, crop_dims):
     Returns float32 (10 * images, height, width, channels): for each image the five crops, then
     the five mirrored. Raises ValueError where the crops are larger than the images.
     """
-    images = np.asarray(list(images))
-    size, crop = np.array(images.shape[1:3]), np.array(crop_dims, int)
+    stack = np.asarray(list(images))
+    size, crop = np.array(stack.shape[1:3]), np.array(crop_dims, int)
     if (crop > size).any():
         raise ValueError(f"crops of {tuple(crop.tolist())} do not fit into images of "
                          f"{tuple(size.tolist())}")
     top, left = size - crop
     centre = (size - crop) // 2
     corners = [(0, 0), (0, left), (top, 0), (top, left), tuple(centre)]
-    crops = np.stack([images[:, y:y + crop[0], x:x + crop[1]] for y, x in corners], 1)
+    crops = np.stack([stack[:, y:y + crop[0], x:x + crop[1]] for y, x in corners], 1)
     both = np.concatenate([crops, crops[:, :, :, ::-1]], 1)
     return both.reshape(-1, *both.shape[2:]).astype(np.float32)

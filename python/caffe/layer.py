@@ -1,9 +1,15 @@
 """caffe.Layer: the protocol that every layer follows, built in or written in Python."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, Any
 
 from .errors import LayerError
 from .vectors import BlobVec
+
+if TYPE_CHECKING:
+    from .proto import caffe_pb2
 
 
 class Layer:
@@ -19,7 +25,7 @@ class Layer:
     blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`; cannot be set
     """
 
-    def __init__(self, layer_param):
+    def __init__(self, layer_param: caffe_pb2.LayerParameter):
         self.layer_param = layer_param
         self.name = layer_param.name
         self.phase = layer_param.phase
@@ -27,7 +33,7 @@ class Layer:
         # Python layers may use any other name for their own purposes, so that what the engine
         # needs of every layer is kept under names that no subclass can have by chance.
         self.__type = layer_param.type
-        self.__blobs = BlobVec()
+        self.__blobs: Any = BlobVec()
 
     @property
     def type(self) -> str:
@@ -39,7 +45,7 @@ class Layer:
         """The layer's parameters."""
         return self.__blobs
 
-    def copy_without_blobs(self) -> "Layer":
+    def copy_without_blobs(self) -> Layer:
         """A shallow copy of the layer, whose list of parameters is its own, and empty; it takes
         anything."""
         other = copy.copy(self)

@@ -38,7 +38,7 @@ logger.propagate = False
 logger.addHandler(_StandardError())
 
 
-def init_log(level=0, stderr=True):
+def init_log(level: int = 0, stderr: bool = True) -> None:
     """Log what is at least of `level`: 0 everything, 1 warnings, 2 errors, 3 fatal errors.
 
     `stderr` is accepted for the original's sake, which else wrote files: here the log always
@@ -47,7 +47,7 @@ def init_log(level=0, stderr=True):
     logger.setLevel(_LEVELS[min(max(int(level), 0), 3)])
 
 
-def log(message):
+def log(message: str) -> None:
     """Write a line to the log, as information."""
     logger.info("%s", message, stacklevel=2)
 

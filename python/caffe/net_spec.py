@@ -10,14 +10,18 @@ A keyword of a layer that LayerParameter has is set there (`param`, `loss_param`
 any other belongs to the type's own parameter (`num_output` to `convolution_param`).
 """
 
+from __future__ import annotations
+
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 from .errors import PrototxtError, nearest
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 from .proto import caffe_pb2
 
 
-def param_name_dict():
+def param_name_dict() -> dict[str, str]:
     """{layer type: name of its parameter field}, e.g. {'Convolution': 'convolution'}.
 
     The message type gives the layer's name: convolution_param is a ConvolutionParameter.
@@ -43,9 +47,11 @@ _param_names.update(Deconvolution="convolution", Im2col="convolution",
                     LSTM="recurrent", RNN="recurrent")
 
 
-def to_proto(*tops):
+def to_proto(*tops: Top) -> caffe_pb2.NetParameter:
     """The NetParameter of all layers that `tops` depend on, automatically named."""
-    layers, names, counts = OrderedDict(), {}, Counter()
+    layers: OrderedDict = OrderedDict()
+    names: dict[Top, str] = {}
+    counts: Counter = Counter()
     for top in tops:
         top.fn._to_proto(layers, names, counts)
     net = caffe_pb2.NetParameter()
@@ -53,7 +59,7 @@ def to_proto(*tops):
     return net
 
 
-def assign_proto(proto, name, value):
+def assign_proto(proto: Any, name: str, value: Any) -> None:
     """Set a field from Python: dicts are messages, lists repeated fields, str names an enum.
 
     A repeated field also takes a single value, and messages as they are. Raises
@@ -89,11 +95,11 @@ def _assign_message(message, value):
 class Top:
     """Output number `n` of the layer `fn`."""
 
-    def __init__(self, fn, n):
+    def __init__(self, fn: Function, n: int):
         self.fn = fn
         self.n = n
 
-    def to_proto(self):
+    def to_proto(self) -> caffe_pb2.NetParameter:
         """The NetParameter of all layers that this top depends on."""
         return to_proto(self)
 
@@ -107,7 +113,7 @@ class Top:
 class Function:
     """A layer: its type, its bottoms, its keywords, and the tops that it makes."""
 
-    def __init__(self, type_name, inputs, params):
+    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict):
         self.type_name = type_name
         for index, top in enumerate(inputs):
             if not isinstance(top, Top):
@@ -187,22 +193,23 @@ class NetSpec:
     def __delitem__(self, name):
         del self.tops[name]
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """The names of the tops, in the order in which they were assigned."""
         return list(self.tops)
 
-    def vals(self):
+    def vals(self) -> list[Top]:
         """The tops, in the order of keys."""
         return list(self.tops.values())
 
-    def update(self, name, params):
+    def update(self, name: str, params: dict) -> None:
         """Set further keywords of the layer that makes the top `name`, from a dict."""
         self.tops[name]._update(params)
 
-    def to_proto(self):
+    def to_proto(self) -> caffe_pb2.NetParameter:
         """The NetParameter of the net, layers named after their (first) tops."""
         names = {top: name for name, top in self.tops.items()}
-        layers, counts = OrderedDict(), Counter()
+        layers: OrderedDict = OrderedDict()
+        counts: Counter = Counter()
         for top in self.tops.values():
             top._to_proto(layers, names, counts)
         net = caffe_pb2.NetParameter()

@@ -1,7 +1,13 @@
 """The vectors of pycaffe: lists of one kind of thing, with the original's names in caffe._caffe."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.blob import Blob
 
 __all__ = ["BlobVec", "BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec",
            "StringVec"]
@@ -15,10 +21,10 @@ class Vector(list):
     def __init__(self, items: Iterable = ()):
         super().__init__(map(self._taken, items))
 
-    def append(self, item):
+    def append(self, item: Any) -> None:
         super().append(self._taken(item))
 
-    def extend(self, items: Iterable):
+    def extend(self, items: Iterable) -> None:
         super().extend([self._taken(item) for item in items])
 
     def __setitem__(self, index, value):
@@ -33,7 +39,7 @@ class Vector(list):
         return item
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         """The type, or the types, of its items."""
         raise NotImplementedError
 
@@ -42,7 +48,7 @@ class RawBlobVec(Vector):
     """Blobs, as a layer's bottom and top are."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         from .engine.blob import Blob
         return Blob
 
@@ -50,7 +56,7 @@ class RawBlobVec(Vector):
 class BlobVec(RawBlobVec):
     """Blobs, as a layer's parameters are."""
 
-    def add_blob(self, *shape):
+    def add_blob(self, *shape: int) -> Blob:
         """Append a blob of that shape, filled with zeros, and return it."""
         self.append(self.kind()(shape))
         return self[-1]
@@ -60,7 +66,7 @@ class LayerVec(Vector):
     """Layers, as a net's are."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         from .layer import Layer
         return Layer
 
@@ -69,7 +75,7 @@ class NetVec(Vector):
     """Nets, as a solver's test nets are."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         from .engine.net import Net
         return Net
 
@@ -78,7 +84,7 @@ class StringVec(Vector):
     """Names."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         return str
 
 
@@ -86,7 +92,7 @@ class BoolVec(Vector):
     """Yes or no."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         return bool
 
 
@@ -94,7 +100,7 @@ class IntVec(Vector):
     """Whole numbers, as shapes are."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         return Integral
 
 
@@ -102,5 +108,5 @@ class DtypeVec(Vector):
     """Numbers, as loss weights are."""
 
     @staticmethod
-    def kind():
+    def kind() -> Any:
         return Real

@@ -66,17 +66,17 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return expose(rng, image), label
 
 
-def random_kinds(rng, count):
+def random_kinds(rng: np.random.Generator, count: int | np.integer) -> np.ndarray:
     """`count` kinds, drawn by frequency: numbers 0..58 are classes, 59 is background."""
     return rng.choice(KINDS, count, p=FREQUENCY / FREQUENCY.sum())
 
 
-def full_label(kind):
+def full_label(kind: int | np.ndarray) -> np.ndarray:
     """The label of a kind in the full list: 7, 14, ... for 0, 1, ..."""
     return (SPACING * (np.asarray(kind) + 1)).astype(np.uint16)
 
 
-def put(rng, image, label, kind):
+def put(rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: int) -> None:
     """Draw a shape of that kind into image and label, in place."""
     patch, x, y, distance = place(rng, OUTLINES[kind % len(OUTLINES)],
                                   rng.uniform(0, label.shape[::-1]), label.shape, radius=RADIUS)
@@ -84,7 +84,7 @@ def put(rng, image, label, kind):
     label[patch][distance < 0] = full_label(kind)
 
 
-def surface(rng, x, y, kind):
+def surface(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, kind: int):
     """The colours (height, width, 3), in 0..1, of a kind."""
     hue, shape = divmod(kind, len(OUTLINES))
     colour = vivid(rng, shape / len(OUTLINES) + hue / HUES + rng.normal(0, HUE_SPREAD))
@@ -110,7 +110,7 @@ def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
     write_split(lists / "val.txt", (seed, 1), val, scene, partial(save, voc, context))
 
 
-def save(voc, context, name, image, label):
+def save(voc: Path, context: Path, name: str, image: np.ndarray, label: np.ndarray):
     save_jpeg(image, voc / "JPEGImages" / f"{name}.jpg")
     scipy.io.savemat(context / "trainval" / f"{name}.mat", {"LabelMap": label})
 

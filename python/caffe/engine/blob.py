@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ class Blob:
     Images are batches of shape (number, channels, height, width).
     """
 
-    def __init__(self, shape=(0,)):
+    def __init__(self, shape: Sequence[int] = (0,)):
         self._shape = torch.Size(shape)
         self._data, self._diff = Memory(), Memory()
-        self._room = None
+        self._room: torch.Tensor | None = None
 
     # what users of pycaffe see
 

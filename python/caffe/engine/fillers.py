@@ -1,14 +1,20 @@
 """Fillers: the values that a parameter starts with."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import LayerError, nearest
 from ..proto.caffe_pb2 import FillerParameter
 
+if TYPE_CHECKING:
+    from ..proto import caffe_pb2
 
-def fill(tensor, filler):
+
+def fill(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Fill `tensor` in place as the FillerParameter `filler` says.
 
     Random values come from torch's global generator, which `caffe.set_random_seed` seeds.
@@ -24,17 +30,17 @@ def fill(tensor, filler):
         FILLERS[filler.type](tensor, filler)
 
 
-def constant(tensor, filler):
+def constant(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Everywhere `value`."""
     tensor.fill_(filler.value)
 
 
-def uniform(tensor, filler):
+def uniform(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Uniform between `min` and `max`."""
     tensor.uniform_(filler.min, filler.max)
 
 
-def gaussian(tensor, filler):
+def gaussian(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Normal with `mean` and `std`; with `sparse`, that many inputs per output on average."""
     tensor.normal_(filler.mean, filler.std)
     if filler.sparse >= 0:
@@ -45,24 +51,24 @@ def gaussian(tensor, filler):
         tensor.mul_(torch.empty_like(tensor).bernoulli_(filler.sparse / outputs))
 
 
-def positive_unitball(tensor, filler):
+def positive_unitball(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Positive, and of sum 1 over each output."""
     rows = tensor.uniform_().view(_axis(tensor, 0), -1)
     rows.div_(rows.sum(1, keepdim=True))
 
 
-def xavier(tensor, filler):
+def xavier(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Uniform of variance 1/n (Glorot and Bengio 2010), n as `variance_norm` says."""
     limit = math.sqrt(3 / _fan(tensor, filler.variance_norm))
     tensor.uniform_(-limit, limit)
 
 
-def msra(tensor, filler):
+def msra(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """Normal of variance 2/n (He et al. 2015), n as `variance_norm` says."""
     tensor.normal_(0, math.sqrt(2 / _fan(tensor, filler.variance_norm)))
 
 
-def bilinear(tensor, filler):
+def bilinear(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """The kernel of bilinear interpolation, on every pair of channels.
 
     For size k: w(i, j) = (1 - |i - c|/f) (1 - |j - c|/f), f = ceil(k/2), c = (k - 1)/2.

@@ -1,13 +1,20 @@
 """From a NetParameter to the layers that run: inclusion, splits, and what needs gradients."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import LayerError, nearest
 from ..proto import caffe_pb2
 from .layers import TensorLayer
 
+if TYPE_CHECKING:
+    from ..layer import Layer
 
-def filter_layers(net_param):
+
+def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A copy of `net_param` with the layers that its state (phase, level, stages) includes."""
     filtered = caffe_pb2.NetParameter()
     filtered.CopyFrom(net_param)
@@ -32,7 +39,7 @@ def _meets(state, rule):
             and not any(stage in state.stage for stage in rule.not_stage))
 
 
-def insert_splits(net_param):
+def insert_splits(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A copy of `net_param` in which a Split layer serves each blob with several readers.
 
     A top with a loss weight counts the loss as one more reader, which takes the first branch; as in
@@ -43,7 +50,7 @@ def insert_splits(net_param):
     split = caffe_pb2.NetParameter()
     split.CopyFrom(net_param)
     del split.layer[:]
-    taken = Counter()
+    taken: Counter = Counter()
     for number, layer in enumerate(net_param.layer):
         new = split.layer.add()
         new.CopyFrom(layer)
@@ -113,7 +120,7 @@ def _branch(net_param, source, branch):
     return f"{_split_name(net_param, source)}_{branch}"
 
 
-def check_names(net_param, layers):
+def check_names(net_param: caffe_pb2.NetParameter, layers: Sequence[Layer]) -> None:
     """Raise LayerError if two layers with parameters have one name: a file of weights, in which
     parameters go by the names of their layers, could not tell them apart."""
     named = Counter(spec.name for spec, layer in zip(net_param.layer, layers) if layer.blobs)
@@ -123,7 +130,7 @@ def check_names(net_param, layers):
                              "weights could not be told apart; give each its own name")
 
 
-def loss_weights(spec, is_loss):
+def loss_weights(spec: caffe_pb2.LayerParameter, is_loss: bool) -> list[float]:
     """The loss weight of each top of a layer, a list of floats.
 
     spec : LayerParameter, its tops complete
@@ -146,7 +153,8 @@ NEVER_FORCED = {"ContrastiveLoss": 2, "HingeLoss": 1, "InfogainLoss": 1, "LSTM":
                 "SoftmaxWithLoss": 1}
 
 
-def plan_backward(net_param, layers, loss_weights, force):
+def plan_backward(net_param: caffe_pb2.NetParameter, layers: Sequence[Layer],
+                  loss_weights: Sequence[Sequence[float]], force: bool) -> list[list]:
     """Which layers run backward, to which bottoms and parameters.
 
     Parameters
@@ -156,13 +164,14 @@ def plan_backward(net_param, layers, loss_weights, force):
     loss_weights : per layer, the loss weight of each top
     force : the net's force_backward
 
-    Returns a list of (runs, propagate_down, param_propagate_down), one per layer. As in Caffe, a
+    Returns a list of [runs, propagate_down, param_propagate_down], one per layer. As in Caffe, a
     layer runs backward where something below it learns and a loss lies above it, and not where
     nothing above passes a gradient down to it; `force` asks for every gradient that exists, but not
     for those of labels. Where something that learns lies below a bottom without a gradient, the
     plan still asks for it, and `check_gradients` refuses that when it is run.
     """
-    wanted, plan = set(), []
+    wanted: set[str] = set()
+    plan: list[list] = []
     for spec, layer in zip(net_param.layer, layers):
         given = list(spec.propagate_down)
         if given and len(given) != len(spec.bottom):
@@ -183,7 +192,7 @@ def plan_backward(net_param, layers, loss_weights, force):
     return plan
 
 
-def check_gradients(spec, layer, down):
+def check_gradients(spec: caffe_pb2.LayerParameter, layer: Layer, down: Sequence[bool]) -> None:
     """Raise LayerError if the backward of a layer is to give a gradient that it cannot give.
 
     spec, layer : the layer's LayerParameter and the layer itself
@@ -196,7 +205,7 @@ def check_gradients(spec, layer, down):
                          "is asked for; propagate_down: false for that bottom stops it there")
 
 
-def possible_gradients(layer, down):
+def possible_gradients(layer: Layer, down: Sequence[bool]) -> list[bool]:
     """Of the bottoms to which a gradient is asked for, those to which the layer can give one."""
     return [wants and i not in _without_gradient(layer) for i, wants in enumerate(down)]
 

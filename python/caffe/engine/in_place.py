@@ -5,8 +5,18 @@ a few types; for others it overwrites values that it still needs, so that its re
 accident. Both are errors here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from ..errors import LayerError
 from ..proto.caffe_pb2 import EltwiseParameter
+
+if TYPE_CHECKING:
+    from ..layer import Layer
+    from ..proto import caffe_pb2
+    from .blob import Blob
 
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
@@ -15,7 +25,7 @@ OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerPro
                "LSTM", "LSTMUnit", "Pooling", "RNN", "SPP")
 
 
-def check(spec, layer):
+def check(spec: caffe_pb2.LayerParameter, layer: Layer) -> None:
     """Raise LayerError if a layer is in place that cannot be.
 
     spec, layer : its LayerParameter, and the layer after its set-up
@@ -30,7 +40,7 @@ def check(spec, layer):
                              "top another name")
 
 
-def check_shape(bottom, top, shapes):
+def check_shape(bottom: Sequence[Blob], top: Sequence[Blob], shapes: Sequence[tuple]) -> None:
     """Raise LayerError if a layer in place would give its bottom another shape.
 
     bottom, top : its blobs

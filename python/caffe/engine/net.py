@@ -5,7 +5,8 @@ from __future__ import annotations
 import numbers
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from .runners.debug_info import DebugInfo
 from .runners.eliding import ElidingRunner
 from .runners.plain import Callbacks, Observers
 from .runners.recorded import RecordedRunner
+
+if TYPE_CHECKING:
+    from ..proto import caffe_pb2
 
 
 class Net(ByNumber):
@@ -48,7 +52,7 @@ class Net(ByNumber):
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
     """
 
-    def __init__(self, network_file, *args, **kwargs):
+    def __init__(self, network_file: str, *args: Any, **kwargs: Any):
         phase, level, stages, weights = _net_arguments(network_file, args, kwargs)
         param = prototxt.read_net(network_file)
         param.state.phase, param.state.level = phase, level
@@ -58,7 +62,7 @@ class Net(ByNumber):
             self.copy_from(weights)
 
     @classmethod
-    def from_param(cls, param, source: str) -> Net:
+    def from_param(cls, param: caffe_pb2.NetParameter, source: str) -> Net:
         """A net from a NetParameter whose state is set; `source` names it in errors."""
         net = cls.__new__(cls)
         net._build(param, source)
@@ -118,7 +122,8 @@ class Net(ByNumber):
         self.run_backward(last, first)
         return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
 
-    def forward_all(self, blobs=None, **kwargs):
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any
+                    ) -> dict[str, np.ndarray]:
         """Run forward over inputs of any number, in batches of the net's size.
 
         Parameters are those of `forward`; returns {blob name: array}, an item for each input.
@@ -126,7 +131,9 @@ class Net(ByNumber):
         outputs, _ = self._in_batches(kwargs, lambda batch: (self.forward(blobs, **batch), {}))
         return outputs
 
-    def forward_backward_all(self, blobs=None, diffs=None, **kwargs):
+    def forward_backward_all(self, blobs: Sequence[str] | None = None,
+                             diffs: Sequence[str] | None = None, **kwargs: Any
+                             ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Run forward and backward over inputs, and gradients of outputs, of any number.
 
         Returns ({blob name: array}, {blob name: gradient}), an item for each input.
@@ -245,11 +252,11 @@ class Net(ByNumber):
         """Use the parameters of `other` for layers of equal names, now and after updates."""
         parameters.share_with(self.program, other.program)
 
-    def save(self, path) -> None:
+    def save(self, path: str) -> None:
         """Write the net with its parameters to `path`, a binary caffemodel."""
         parameters.write_file(self.program, caffemodel, path)
 
-    def save_hdf5(self, path) -> None:
+    def save_hdf5(self, path: str) -> None:
         """Write the parameters to `path`, a caffemodel in HDF5."""
         parameters.write_file(self.program, hdf5, path)
 
@@ -258,7 +265,7 @@ class Net(ByNumber):
         for blob, _ in self.program.learnable:
             blob.clear_diff()
 
-    def set_input_arrays(self, data, labels):
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Have the MemoryData layer that begins the net go through these arrays.
 
         data : float32 (N, channels, height, width); labels : float32 (N,) or (N, 1, 1, 1)

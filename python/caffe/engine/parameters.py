@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 
 from ..errors import WeightsError
 from ..formats import caffemodel, hdf5
@@ -67,7 +68,7 @@ def share_with(program: Program, other: Program) -> None:
         own.share_data(source)
 
 
-def write_file(program: Program, form, path: str, diffs: bool = False) -> None:
+def write_file(program: Program, form: ModuleType, path: str, diffs: bool = False) -> None:
     """Write a net with its parameters to `path`; `form` is the module caffemodel or hdf5. With
     `diffs`, their gradients too."""
     layers = [step.layer for step in program.steps]

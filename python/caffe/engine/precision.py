@@ -3,7 +3,10 @@
 Weights, blobs, sums, losses and updates are float32 in any case.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -14,7 +17,7 @@ CHANNELS_LAST = {"cuda"}    # the devices
 _chosen = NAMES[1]
 
 
-def choose(name):
+def choose(name: str) -> None:
     """'fp32'; 'tf32': factors of 10 bits, on GPUs that have it, elsewhere as fp32; 'bf16': factors
     and results of 8 bits. Raises CaffeError for another name."""
     global _chosen
@@ -24,11 +27,11 @@ def choose(name):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
 
 
-def chosen():
+def chosen() -> str:
     return _chosen
 
 
-def laid_out(tensor):
+def laid_out(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor as it is best laid out where it is: images and kernels on a GPU with their
     channels last, as its tensor cores, which all but 'fp32' is for, read them."""
     last = tensor.dim() == 4 and tensor.device.type in CHANNELS_LAST and _chosen != "fp32"
@@ -36,7 +39,7 @@ def laid_out(tensor):
         memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def laid_out_as(tensor, other):
+def laid_out_as(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The tensor where `other`, of its shape, is, and laid out in memory as that is."""
     if tensor.device == other.device:
         if tensor.stride() == other.stride():
@@ -47,7 +50,7 @@ def laid_out_as(tensor, other):
 
 
 @contextmanager
-def autocast_products(device):
+def autocast_products(device: torch.device) -> Any:
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
     if _chosen == "bf16":
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):

@@ -13,16 +13,16 @@ class Timer:
     def __init__(self):
         self._start = self._stop = None
 
-    def start(self):
+    def start(self) -> None:
         """Begin, or begin anew."""
         self._start, self._stop = _now(), None
 
-    def stop(self):
+    def stop(self) -> None:
         """End."""
         self._stop = _now()
 
     @property
-    def ms(self):
+    def ms(self) -> float:
         """Milliseconds from start() to stop(), or to now; 0 before start()."""
         if self._start is None:
             return 0.0

@@ -5,10 +5,13 @@ dynamic: what Caffe computes from the sizes of blobs (crops, the last windows of
 computed in the graph.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain, count
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -21,6 +24,9 @@ from ..errors import LayerError, WeightsError
 from ..formats.atomic import replacing
 from ..proto.caffe_pb2 import EltwiseParameter, LRNParameter, PoolingParameter, ReductionParameter
 
+if TYPE_CHECKING:
+    from ..proto import caffe_pb2
+
 OPSET = 18
 LOWEST = np.finfo(np.float32).min
 END = np.iinfo(np.int64).max
@@ -30,7 +36,7 @@ _PASSING = "Dropout", "Split", "Silence"    # whose tops are their bottoms' valu
 _writers: dict[str, Callable] = {}      # by the type of the layer
 
 
-def writes(*types):
+def writes(*types: str) -> Callable:
     """Function decorator: writes layers of these types.
 
     The function gets the Graph, the layer and the names of its bottoms, and returns the name of
@@ -102,20 +108,21 @@ def _outputs(net):
 class Graph:
     """An ONNX graph as it grows."""
 
-    def __init__(self, net):
+    def __init__(self, net: Net):
         self.net = net
-        self.nodes, self.constants = [], []
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
         self.ranks = {name: len(blob.shape) for name, blob in net.blobs.items()}
         self.values = {name: name for name in net.inputs}       # of blobs, as they are by now
-        self._done = set()          # numbers of layers that one before them has done, too
+        self._done: set[int] = set()        # numbers of layers that one before them has done, too
         self._taken = {*net.blobs, *net.inputs}
-        self._node_names = set()
-        self._last = {}             # number of the layer after which a blob does not change
+        self._node_names: set[str] = set()
+        self._last: dict[str, int] = {}     # number of the layer after which a blob does not change
         for number, spec in enumerate(net.program.param.layer):
             if spec.type not in _PASSING:
                 self._last.update(dict.fromkeys(spec.top, number))
 
-    def add_layer(self, number, spec, layer):
+    def add_layer(self, number: int, spec: caffe_pb2.LayerParameter, layer: Any) -> None:
         """Add the operations of a layer."""
         if number in self._done:
             self.values[spec.top[0]] = self.values[spec.bottom[0]]
@@ -150,11 +157,11 @@ class Graph:
         taken.add(free)
         return free
 
-    def rank(self, index=0):
+    def rank(self, index: int = 0) -> int:
         """The number of axes of a bottom of the current layer."""
         return self.ranks[self.spec.bottom[index]]
 
-    def unsupported(self, what):
+    def unsupported(self, what: str) -> LayerError:
         """A LayerError to raise."""
         return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' "
                           f"({self.spec.type}): no ONNX form for {what}")
@@ -166,14 +173,14 @@ class Graph:
         self.nodes.append(helper.make_node(operation, names, made, **attributes))
         return made[0] if outputs == 1 else made
 
-    def constant(self, value, name=None):
+    def constant(self, value: np.ndarray, name: str | None = None) -> str:
         """The name of an array, to be `name`; Python numbers are float32."""
         kind = value.dtype if isinstance(value, np.ndarray) else np.float32
         name = self._free(name or f"{self.spec.name}/constant", self._taken)
         self.constants.append(numpy_helper.from_array(np.asarray(value, kind, order="C"), name))
         return name
 
-    def parameter(self, number, array, layer=None):
+    def parameter(self, number, array, layer: Any = None):
         """The name of the values of parameter `number` of the current layer, or of `layer`, in the
         form of `array`."""
         name = self.spec.name if layer is None else layer.layer_param.name
@@ -193,7 +200,7 @@ class Graph:
         self._done.add(step.number)
         return layer
 
-    def model(self):
+    def model(self) -> onnx.ModelProto:
         """The finished model, whose outputs have the names of the net's."""
         for name in _outputs(self.net):
             if self.values[name] != name:
@@ -222,12 +229,12 @@ def _dynamic(name, shape):
     return [f"{name}_batch", *fixed] if shape else []
 
 
-def integers(*values):
+def integers(*values: Any) -> np.ndarray:
     """A constant of int64."""
     return np.array(values, np.int64)
 
 
-def weights(layer):
+def weights(layer: Any) -> list[np.ndarray]:
     """The arrays of a layer's parameters."""
     return [blob.data for blob in layer.blobs]
 
@@ -235,7 +242,7 @@ def weights(layer):
 # what slides
 
 @writes("Convolution", "Deconvolution")
-def convolution(g, layer, *bottoms):
+def convolution(g: Graph, layer: Any, *bottoms: str) -> list[str]:
     if layer.axis != 1 or not layer.kernel:
         raise g.unsupported("this axis, or no spatial axes")
     operation = "Conv" if layer.type == "Convolution" else "ConvTranspose"
@@ -246,7 +253,7 @@ def convolution(g, layer, *bottoms):
 
 
 @writes("Pooling")
-def pooling(g, layer, x):
+def pooling(g: Graph, layer: Any, x: str) -> Any:
     p, w = layer.layer_param.pooling_param, layer.windows
     if p.pool == PoolingParameter.STOCHASTIC or len(g.spec.top) > 1:
         raise g.unsupported("stochastic pooling, and for the indices of maxima")
@@ -300,46 +307,46 @@ def _sizes(g, x, start, end=END):
 # each value alone
 
 @writes("ReLU")
-def relu(g, layer, x):
+def relu(g: Graph, layer: Any, x: str) -> str:
     slope = layer.layer_param.relu_param.negative_slope
     return g("LeakyRelu", x, alpha=slope) if slope else g("Relu", x)
 
 
 @writes("PReLU")
-def prelu(g, layer, x):
+def prelu(g: Graph, layer: Any, x: str) -> str:
     slope, = weights(layer)
     return g("PRelu", x, g.parameter(0, slope.reshape(slope.shape + (1,) * (g.rank() - 2))))
 
 
 @writes("ELU")
-def elu(g, layer, x):
+def elu(g: Graph, layer: Any, x: str) -> str:
     return g("Elu", x, alpha=layer.layer_param.elu_param.alpha)
 
 
 @writes("AbsVal", "BNLL", "Sigmoid", "TanH")
-def plain(g, layer, x):
+def plain(g: Graph, layer: Any, x: str) -> str:
     return g({"AbsVal": "Abs", "BNLL": "Softplus", "TanH": "Tanh"}.get(layer.type, layer.type), x)
 
 
 @writes("Swish")
-def swish(g, layer, x):
+def swish(g: Graph, layer: Any, x: str) -> str:
     return g("Mul", x, g("Sigmoid", g("Mul", x, layer.layer_param.swish_param.beta)))
 
 
 @writes("Clip")
-def clip(g, layer, x):
+def clip(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.clip_param
     return g("Clip", x, p.min, p.max)
 
 
 @writes("Threshold")
-def threshold(g, layer, x):
+def threshold(g: Graph, layer: Any, x: str) -> str:
     above = g("Greater", x, layer.layer_param.threshold_param.threshold)
     return g("Cast", above, to=TensorProto.FLOAT)
 
 
 @writes("Power")
-def power(g, layer, x):
+def power(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.power_param
     if p.scale * p.power == 0:
         return g("Expand", np.float32(p.shift) ** np.float32(p.power), g("Shape", x))
@@ -348,14 +355,14 @@ def power(g, layer, x):
 
 
 @writes("Exp")
-def exp(g, layer, x):
+def exp(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.exp_param
     log_base = 1 if p.base == -1 else math.log(p.base)
     return g("Exp", _affine(g, x, p.scale * log_base, p.shift * log_base))
 
 
 @writes("Log")
-def log(g, layer, x):
+def log(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.log_param
     log_base = 1 if p.base == -1 else math.log(p.base)
     return _affine(g, g("Log", _affine(g, x, p.scale, p.shift)), 1 / log_base, 0)
@@ -367,19 +374,19 @@ def _affine(g, x, scale, shift):
 
 
 @writes("Dropout", "Split")
-def same(g, layer, x):
+def same(g: Graph, layer: Any, x: str) -> list[str]:
     return [x] * len(g.spec.top)
 
 
 @writes("Silence")
-def silence(g, layer, *bottoms):
+def silence(g: Graph, layer: Any, *bottoms: str) -> list[str]:
     return []
 
 
 # arithmetic
 
 @writes("Eltwise")
-def eltwise(g, layer, *bottoms):
+def eltwise(g: Graph, layer: Any, *bottoms: str) -> str:
     p = layer.layer_param.eltwise_param
     if p.operation == EltwiseParameter.SUM:
         return g("Sum", *(_affine(g, x, scale, 0)
@@ -393,8 +400,8 @@ def eltwise(g, layer, *bottoms):
 
 
 @writes("Scale", "Bias")
-def broadcast(g, layer, x, *given):
-    operands = [*given, *weights(layer)]
+def broadcast(g: Graph, layer: Any, x: str, *given: str) -> str:
+    operands: list[Any] = [*given, *weights(layer)]
     operations = ["Mul", "Add"] if layer.type == "Scale" else ["Add"]
     for i, (operation, operand) in enumerate(zip(operations, operands)):
         rank = g.rank(1) if isinstance(operand, str) else operand.ndim
@@ -408,7 +415,7 @@ def broadcast(g, layer, x, *given):
 
 
 @writes("InnerProduct")
-def inner_product(g, layer, x):
+def inner_product(g: Graph, layer: Any, x: str) -> str:
     matrix, *bias = weights(layer)
     if not layer.layer_param.inner_product_param.transpose:
         matrix = matrix.T
@@ -418,11 +425,11 @@ def inner_product(g, layer, x):
 
 
 @writes("BatchNorm")
-def batch_norm(g, layer, x):
+def batch_norm(g: Graph, layer: Any, x: str) -> str:
     if not layer.use_global_stats:
         raise g.unsupported("statistics of the batch")
-    mean, variance, factor = weights(layer)
-    factor = 0 if factor[0] == 0 else 1 / factor[0]
+    mean, variance, count = weights(layer)
+    factor = 0 if count[0] == 0 else 1 / count[0]
     eps = layer.layer_param.batch_norm_param.eps
     if g.rank() < 2:        # one channel, and ONNX takes axis 1 for the channels
         return g("Div", g("Sub", x, mean * factor), np.sqrt(variance * factor + eps))
@@ -435,7 +442,7 @@ def batch_norm(g, layer, x):
 
 
 @writes("LRN")
-def lrn(g, layer, x):
+def lrn(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.lrn_param
     if p.norm_region == LRNParameter.ACROSS_CHANNELS:
         return g("LRN", x, size=p.local_size, alpha=p.alpha, beta=p.beta, bias=p.k)
@@ -445,12 +452,12 @@ def lrn(g, layer, x):
 
 
 @writes("Softmax")
-def softmax(g, layer, x):
+def softmax(g: Graph, layer: Any, x: str) -> str:
     return g("Softmax", x, axis=layer.layer_param.softmax_param.axis)
 
 
 @writes("MVN")
-def mvn(g, layer, x):
+def mvn(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.mvn_param
     rows = g("Reshape", x, integers(*[0] * (1 if p.across_channels else 2), -1))
     y = g("Sub", rows, g("ReduceMean", rows, integers(-1)))
@@ -462,7 +469,7 @@ def mvn(g, layer, x):
 
 
 @writes("ArgMax")
-def argmax(g, layer, x):
+def argmax(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.argmax_param
     if p.top_k != 1:
         raise g.unsupported("top_k above 1")
@@ -480,7 +487,7 @@ def argmax(g, layer, x):
 
 
 @writes("Reduction")
-def reduction(g, layer, x):
+def reduction(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.reduction_param
     operation = {ReductionParameter.SUM: "ReduceSum", ReductionParameter.ASUM: "ReduceL1",
                  ReductionParameter.SUMSQ: "ReduceSumSquare", ReductionParameter.MEAN: "ReduceMean"}
@@ -491,7 +498,7 @@ def reduction(g, layer, x):
 # values that move
 
 @writes("Crop")
-def crop(g, layer, x, reference):
+def crop(g: Graph, layer: Any, x: str, reference: str) -> str:
     axis = layer.layer_param.crop_param.axis % g.rank()
     offsets = integers(*layer._offsets(g.rank() - axis))
     ends = g("Add", _sizes(g, reference, axis), offsets)
@@ -499,12 +506,12 @@ def crop(g, layer, x, reference):
 
 
 @writes("Concat")
-def concat(g, layer, *bottoms):
+def concat(g: Graph, layer: Any, *bottoms: str) -> str:
     return g("Concat", *bottoms, axis=layer.axis)
 
 
 @writes("Slice")
-def slices(g, layer, x):
+def slices(g: Graph, layer: Any, x: str) -> Any:
     points, count = list(layer.layer_param.slice_param.slice_point), len(layer.sizes)
     if points or count == 1:
         return [g("Slice", x, integers(begin), integers(end), integers(layer.axis))
@@ -513,7 +520,7 @@ def slices(g, layer, x):
 
 
 @writes("Tile")
-def tile(g, layer, x):
+def tile(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.tile_param
     repeats = [1] * g.rank()
     repeats[p.axis % g.rank()] = p.tiles
@@ -521,7 +528,7 @@ def tile(g, layer, x):
 
 
 @writes("Reshape")
-def reshape(g, layer, x):
+def reshape(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.reshape_param
     start = p.axis if p.axis >= 0 else g.rank() + 1 + p.axis
     dims = integers(*[0] * start, *p.shape.dim)
@@ -531,7 +538,7 @@ def reshape(g, layer, x):
 
 
 @writes("Flatten")
-def flatten(g, layer, x):
+def flatten(g: Graph, layer: Any, x: str) -> str:
     p = layer.layer_param.flatten_param
     start, end = p.axis % g.rank(), p.end_axis % g.rank()
     dims = integers(*[0] * start, -1)

@@ -26,7 +26,7 @@ def to_torch(net: Net) -> "CaffeModule":
 class CaffeModule(nn.Module):
     """See to_torch."""
 
-    def __init__(self, net):
+    def __init__(self, net: Net):
         super().__init__()
         self.inputs, self.outputs = list(net.inputs), list(net.outputs)
         self._source = net.program.source

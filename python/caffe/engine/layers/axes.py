@@ -1,16 +1,24 @@
 """What the layers share about axes and indices."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import TensorLayer
+
 LEGACY_AXES = 4     # num, channels, height, width: what the original's older layers know
 
 
-def canonical_axis(layer, axis, shape):
+def canonical_axis(layer: TensorLayer, axis: int, shape: Sequence[int]) -> int:
     """`axis` counted from the front. Raises the layer's error if `shape` has no such axis."""
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"axis {axis} does not exist in a blob of shape {tuple(shape)}")
     return axis % len(shape)
 
 
-def check_legacy_axes(layer, *shapes):
+def check_legacy_axes(layer: TensorLayer, *shapes: Sequence[int]) -> None:
     """Raises the layer's error for a shape of more than four axes: the original's layer has names
     for four alone, and refuses more."""
     for shape in shapes:
@@ -18,7 +26,7 @@ def check_legacy_axes(layer, *shapes):
             raise layer.error(f"expected at most {LEGACY_AXES} axes, got {tuple(shape)}")
 
 
-def check_indices(layer, blob, count, what):
+def check_indices(layer: TensorLayer, blob, count, what):
     """Raises the layer's error for a value of `blob` that is none of `count` `what`. Waits for a
     GPU only if they were computed on it."""
     index = blob.data_nearby.long()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.autograd.graph import get_gradient_edge
@@ -15,6 +15,9 @@ from ..blob import Blob
 from ..fillers import fill
 from ..in_place import check_shape
 from ..memory import DATA
+
+if TYPE_CHECKING:
+    from ...proto import caffe_pb2
 
 LayerMaker = TypeVar("LayerMaker", bound=Callable[..., Layer])
 _registry: dict[str, Callable[..., Layer]] = {}
@@ -28,7 +31,7 @@ def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
     return enter
 
 
-def create(layer_param) -> Layer:
+def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
         raise LayerError(f"unknown layer type '{layer_param.type}'"
@@ -102,7 +105,7 @@ class TensorLayer(Layer):
     def keeps_state(self) -> bool:
         return False
 
-    def add_param(self, shape: Sequence[int], filler) -> None:
+    def add_param(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> None:
         """Append a parameter of `shape`, with the values of a FillerParameter."""
         blob = Blob(shape)
         fill(blob.data_tensor, filler)
@@ -202,7 +205,7 @@ class TensorLayer(Layer):
 
     # backward
 
-    def note_revisions(self, bottom) -> None:
+    def note_revisions(self, bottom: Sequence[Blob]) -> None:
         """Know that what autograd recorded belongs to the present values of these bottoms, and
         of the parameters."""
         self._revisions = _revisions([*bottom, *self.blobs])

@@ -1,14 +1,20 @@
 """Python: a layer that the user wrote, a subclass of caffe.Layer in a module of theirs."""
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 from ...errors import LayerError, nearest
 from ...layer import Layer
 from .base import register
 
+if TYPE_CHECKING:
+    from ...proto import caffe_pb2
+
 
 @register("Python")
-def python_layer(layer_param):
+def python_layer(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """An instance of the class that `python_param { module layer }` names."""
     param = layer_param.python_param
     if not (param.module and param.layer):

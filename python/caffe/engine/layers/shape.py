@@ -1,13 +1,19 @@
 """Crop, Concat, Slice, Reshape, Flatten, Tile, Filter, BatchReindex, Split and Silence: values
 that move, or go nowhere."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..memory import DIFF
 from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
+
+if TYPE_CHECKING:
+    from ..blob import Blob
 
 
 @register("Crop")
@@ -151,7 +157,7 @@ class SharedMemoryLayer(TensorLayer):
         """The memory is the bottom's."""
 
 
-def share_memory(bottom, top):
+def share_memory(bottom: Blob, top: Blob) -> None:
     """Have a top hold the values and the gradient of a bottom."""
     top.share_data(bottom)
     top.share_diff(bottom)

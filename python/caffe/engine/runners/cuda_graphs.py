@@ -1,6 +1,9 @@
 """CudaGraph: operations on a GPU that are recorded, and issued together."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -12,11 +15,11 @@ ROOM = 0.5          # of a GPU's memory that has to be free to record one more p
 class CudaGraph:
     """Operations on a GPU, recorded to be issued together."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device):
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     @contextmanager
-    def recording(self):
+    def recording(self) -> Iterator[None]:
         """What is issued meanwhile is recorded, not computed. Raises RuntimeError for what cannot
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
@@ -28,12 +31,12 @@ class CudaGraph:
             finally:
                 self._graph.capture_end()
 
-    def replay(self):
+    def replay(self) -> None:
         with torch.cuda.device(self._device):
             self._graph.replay()
 
     @staticmethod
-    def has_room(device):
+    def has_room(device: torch.device) -> bool:
         """Whether there is memory for one more; what PyTorch keeps, but does not use, is freed."""
         torch.cuda.empty_cache()
         free, total = torch.cuda.mem_get_info(device)

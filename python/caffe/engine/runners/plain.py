@@ -140,19 +140,19 @@ class Observers(Observer):
     def watches(self) -> bool:
         return any(observer.watches for observer in self._observers)
 
-    def before_forward(self, step):
+    def before_forward(self, step: Step) -> None:
         for observer in self._observers:
             observer.before_forward(step)
 
-    def after_forward(self, step):
+    def after_forward(self, step: Step) -> None:
         for observer in self._observers:
             observer.after_forward(step)
 
-    def before_backward(self, step):
+    def before_backward(self, step: Step) -> None:
         for observer in self._observers:
             observer.before_backward(step)
 
-    def after_backward(self, step):
+    def after_backward(self, step: Step) -> None:
         for observer in self._observers:
             observer.after_backward(step)
 
@@ -169,16 +169,16 @@ class Callbacks(Observer):
     def watches(self) -> bool:
         return any(self.functions.values())
 
-    def before_forward(self, step):
+    def before_forward(self, step: Step) -> None:
         self._call("before_forward", step)
 
-    def after_forward(self, step):
+    def after_forward(self, step: Step) -> None:
         self._call("after_forward", step)
 
-    def before_backward(self, step):
+    def before_backward(self, step: Step) -> None:
         self._call("before_backward", step)
 
-    def after_backward(self, step):
+    def after_backward(self, step: Step) -> None:
         self._call("after_backward", step)
 
     def _call(self, kind, step):

@@ -1,8 +1,15 @@
 """The learning rate of an iteration, for each lr_policy (caffe.proto gives the formulas)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...errors import CaffeError, nearest
+
+if TYPE_CHECKING:
+    from ...proto import caffe_pb2
 
 ONE = np.float32(1)
 
@@ -23,7 +30,7 @@ NEED_STEPSIZE = "step", "sigmoid"
 NEED_GAMMA = "step", "exp", "inv", "multistep", "sigmoid"
 
 
-def check(param):
+def check(param: caffe_pb2.SolverParameter) -> None:
     """Raise CaffeError unless the SolverParameter's policy is known and has what it needs."""
     policy = param.lr_policy
     if policy not in POLICIES:
@@ -35,7 +42,7 @@ def check(param):
         raise CaffeError(f"lr_policy '{policy}' needs a gamma of at least 0, got {param.gamma:g}")
 
 
-def rate(param, iteration, drops):
+def rate(param: caffe_pb2.SolverParameter, iteration: int, drops: int) -> float:
     """The rate at an iteration, a float, after so many drops; as in Caffe nan or infinite where
     the policy has none, e.g. poly beyond max_iter. Raises CaffeError as `check` does."""
     check(param)
@@ -44,7 +51,7 @@ def rate(param, iteration, drops):
         return float(np.float32(np.float32(param.base_lr) * factor))
 
 
-def count_drops(param, iteration, drops):
+def count_drops(param: caffe_pb2.SolverParameter, iteration: int, drops: int) -> int:
     """How often the rate has dropped in the policies step and multistep, given `drops` at the last
     call. As in Caffe a call gets past one stepvalue at most, and past none that is not yet due."""
     if param.lr_policy == "step":

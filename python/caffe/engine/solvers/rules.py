@@ -24,7 +24,7 @@ class SGDSolver(Solver):
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
         diff.copy_(history)
 
-    def update_all(self, rate):
+    def update_all(self, rate: float) -> None:
         """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
         update is left in the history, and copied to the gradient if somebody asks for it."""
         if (self.net.debug_info.enabled or self.param.regularization_type != "L2"
@@ -69,7 +69,7 @@ class NesterovSolver(Solver):
 class WithoutMomentum(Solver):
     """A rule that scales the rate itself."""
 
-    def check(self):
+    def check(self) -> None:
         if self.param.momentum:
             raise CaffeError(f"{self._source}: momentum {self.param.momentum:g} cannot be used "
                              f"with the solver type {type(self).__name__.removesuffix('Solver')}")
@@ -88,7 +88,7 @@ class AdaGradSolver(WithoutMomentum):
 class RMSPropSolver(WithoutMomentum):
     """H <- d H + (1 - d) g^2; w <- w - lr g / (sqrt(H) + delta), d the rms_decay."""
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if not 0 <= self.param.rms_decay < 1:
             raise CaffeError(f"{self._source}: expected rms_decay in [0, 1), "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ PIECE = 1 << 17     # values of an array that are updated before the next ones
 _registry: dict[str, type[Solver]] = {}
 
 
-def register_solver(solver_type):
+def register_solver(solver_type: str) -> Callable[[type[Solver]], type[Solver]]:
     """Class decorator: solver prototxts reach the class by `type: "<solver_type>"`."""
     def enter(cls):
         _registry[solver_type] = cls
@@ -34,7 +36,7 @@ def register_solver(solver_type):
     return enter
 
 
-def get_solver(solver_file, level=0, stages=()):
+def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> Solver:
     """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`).
 
     level, stages : added to the train_state, as the command line's --level and --stage
@@ -66,9 +68,13 @@ class Solver:
     """
 
     histories = 1       # how many arrays a rule keeps for each parameter
-    param = net = test_nets = iter = None       # of the class alone; each solver has its own
+    # None of the class alone; each solver has its own
+    param: Any = None
+    net: Any = None
+    test_nets: Any = None
+    iter: Any = None
 
-    def __init__(self, solver_file, level=0, stages=()):
+    def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()):
         self.param = param = prototxt.read_solver(solver_file)
         if level:
             param.train_state.level = level
@@ -84,8 +90,8 @@ class Solver:
         self._drops = 0         # of the rate, as of the last time that it was asked for
         self.requested_action = lambda: None
         self._stopped = False
-        self._losses = []
-        self._callbacks = []
+        self._losses: list = []
+        self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
         self._displayed = 0, time.perf_counter()      # iteration and time of the last display
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
@@ -93,7 +99,7 @@ class Solver:
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                         for blob, _ in self.net.program.learnable]
 
-    def check(self):
+    def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
 
     def _check_settings(self):
@@ -115,7 +121,7 @@ class Solver:
                              + nearest(given, kinds))
 
     @property
-    def max_iter(self):
+    def max_iter(self) -> int:
         return self.param.max_iter
 
     # nets
@@ -174,13 +180,13 @@ class Solver:
         beside = os.path.join(self._folder, name)
         return beside if not os.path.exists(name) and os.path.exists(beside) else name
 
-    def share_weights(self, net):
+    def share_weights(self, net: Net) -> None:
         """Have `net` use the weights of the net that learns."""
         net.share_with(self.net)
 
     # training
 
-    def solve(self, resume=None):
+    def solve(self, resume: str | None = None) -> None:
         """Train until max_iter, from the solverstate `resume` if given."""
         logger.info("Solving %s", self.net.name)
         logger.info("Learning Rate Policy: %s", self.param.lr_policy)
@@ -202,7 +208,7 @@ class Solver:
             self._test_all()
         logger.info("Optimization Done.")
 
-    def step(self, iterations):
+    def step(self, iterations: int) -> None:
         """Run that many iterations of forward, backward and update."""
         self._losses, self._stopped = [], False
         last = self.iter + iterations
@@ -233,12 +239,12 @@ class Solver:
             self.snapshot()
         self._stopped = action == "stop"
 
-    def add_callback(self, on_start, on_gradients):
+    def add_callback(self, on_start: Callable[[], Any], on_gradients: Callable[[], Any]) -> None:
         """Call `on_start()` before every iteration, `on_gradients()` before every update."""
         self._callbacks.append((on_start, on_gradients))
 
     @property
-    def smoothed_loss(self):
+    def smoothed_loss(self) -> float:
         """The mean loss of the last `average_loss` iterations of this step()."""
         return float(sum(self._losses) / len(self._losses)) if self._losses else float("nan")
 
@@ -311,7 +317,7 @@ class Solver:
     # updates
 
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The rate that lr_policy gives the current iteration. Raises CaffeError."""
         with self._located():
             rates.check(self.param)
@@ -327,7 +333,7 @@ class Solver:
             raise CaffeError(f"{self._source}: {error}") from None
 
     @torch.no_grad()
-    def apply_update(self):
+    def apply_update(self) -> None:
         """Update the weights from the gradients in `net.params`, which become the updates, and
         count the iteration."""
         rate = self.lr
@@ -340,7 +346,7 @@ class Solver:
         self.net.weights_updated()
         self.iter += 1
 
-    def update_all(self, rate):
+    def update_all(self, rate: float) -> None:
         """Update every parameter, at a rate that is multiplied by its lr_mult."""
         for number, (_, spec) in enumerate(self.net.program.learnable):
             for data, diff, *history in self._pieces(number):
@@ -382,14 +388,14 @@ class Solver:
             logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
                         "factor %g", norm, limit, scale)
 
-    def update(self, diff, rate, *history):
+    def update(self, diff: torch.Tensor, rate: float, *history: torch.Tensor) -> None:
         """Turn the gradient `diff` into what is subtracted, and its histories into those of the
         next update, all in place. Elements do not depend on one another."""
         raise CaffeError(f"solver type '{self.param.type}' defines no update()")
 
     # snapshots
 
-    def snapshot(self):
+    def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
         HDF5 .caffemodel.h5 and .solverstate.h5."""
         prefix = f"{self.param.snapshot_prefix}_iter_{self.iter}"
@@ -415,7 +421,7 @@ class Solver:
             raise WeightsError(f"{self._source}: snapshots cannot be written to {folder}: it is "
                                "not a folder, or not writable")
 
-    def restore(self, path):
+    def restore(self, path: str) -> None:
         """Continue from a solverstate, binary or HDF5 (.h5), and the caffemodel that it names.
 
         The caffemodel is looked for where the state says, and then beside the state. Raises

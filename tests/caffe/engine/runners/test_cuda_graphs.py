@@ -570,7 +570,8 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" loss_weight: 1
 def test_all_tests_of_the_engine_pass_with_recorded_passes():
     tests = Path(__file__).parents[3]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "taped", "-m", "not slow", str(tests / "caffe"),
+        [sys.executable, "-m", "pytest", "-q", "-p", "taped", "-m", "not slow",
+         str(tests / "caffe"),
          "-k", "not fixed_deconvolutions and not place_of_their_own"],       # of CPUs alone
         env={**os.environ, "PYTHONPATH": str(tests / "support")}, capture_output=True, text=True)
     assert not run.returncode, run.stdout

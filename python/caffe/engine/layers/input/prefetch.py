@@ -1,8 +1,12 @@
 """Prefetch: the next batches are made while the net computes."""
 
+from __future__ import annotations
+
 import queue
 import threading
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 
 class Prefetch:
@@ -12,13 +16,14 @@ class Prefetch:
     Prefetch is no longer used, and does not keep the interpreter alive.
     """
 
-    def __init__(self, iterator, depth):
-        self._items, self._error = queue.Queue(depth), None
+    def __init__(self, iterator: Iterator, depth: int):
+        self._items: queue.Queue = queue.Queue(depth)
+        self._error: Exception | None = None
         stopped = threading.Event()
         weakref.finalize(self, stopped.set)
         threading.Thread(target=_fill, args=(iterator, self._items, stopped), daemon=True).start()
 
-    def next(self):
+    def next(self) -> Any:
         """The next item; what the iterator raised is raised here from then on."""
         if self._error is None:
             item, self._error = self._items.get()
