@@ -7,7 +7,7 @@ import torch
 
 from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
 from .axes import canonical_axis
-from .base import FormulaLayer, TensorLayer, register
+from .base import FormulaLayer, KeepingLayer, TensorLayer, register
 
 
 @register("Eltwise")
@@ -46,6 +46,16 @@ class Eltwise(TensorLayer):
         for x, coefficient in zip(bottoms[1:], others):
             total = torch.add(total, x, alpha=coefficient)
         return total
+
+    def backward(self, top, propagate_down, bottom):
+        p = self.layer_param.eltwise_param
+        if p.operation != EltwiseParameter.PROD or p.stable_prod_grad:
+            super().backward(top, propagate_down, bottom)
+            return
+        y, dy = top[0].data_to_read, top[0].diff_tensor
+        for blob, wants in zip(bottom, propagate_down):
+            if wants:
+                blob.set_diff(y / blob.data_to_read * dy)
 
     @staticmethod
     def _maximum(first, second, *others):
@@ -96,7 +106,7 @@ class Broadcast(TensorLayer):
 
 
 @register("Scale")
-class Scale(Broadcast):
+class Scale(Broadcast, KeepingLayer):
     """x * scale, plus a learned bias with bias_term. A learned scale starts at 1."""
 
     @property
@@ -117,6 +127,27 @@ class Scale(Broadcast):
         y = x * self.spread(scale, x)
         return y + self.spread(bias[0], x) if bias else y
 
+    def run(self, x, *given):
+        return (self.compute(x, *given),), x if self.is_in_place else None
+
+    def gradients(self, bottom, top, diffs, wanted):
+        x, (dy,) = self.kept if self.is_in_place else bottom[0], diffs
+        scale, *bias = [*bottom[1:], *self.weights]
+        spread = self.spread(scale, x)
+        by_x = by_scale = by_bias = None
+        if wanted[1]:
+            product = dy * x
+            by_scale = product.sum_to_size(spread.shape).reshape(scale.shape)
+            # as in Caffe, the product is left where there was room for it
+            if self.is_in_place and scale.numel() < x.numel():
+                self.kept = product
+            elif scale.numel() < x.numel():
+                by_x = product
+        if bias and wanted[-1]:
+            by_bias = dy.sum_to_size(spread.shape).reshape(scale.shape)
+        if wanted[0]:
+            by_x = dy * spread
+        return [by_x, by_scale, by_bias]
 
 @register("Bias")
 class Bias(Broadcast):
@@ -149,6 +180,7 @@ class Power(FormulaLayer):
         return y if p.power == 1 else y.pow(p.power)
 
     def gradient(self, x, y, dy):
+        refuse_in_place(self)
         p = self.layer_param.power_param
         factor = p.scale * p.power
         if factor == 0 or p.power == 1:
@@ -202,5 +234,14 @@ class Log(Exponential):
         return torch.log(p.shift + p.scale * x) / self.log_base
 
     def gradient(self, x, y, dy):
+        refuse_in_place(self)
         p = self.layer_param.log_param
         return dy * (p.scale / self.log_base) / (p.shift + p.scale * x)
+
+
+def refuse_in_place(layer):
+    """Raise the layer's error if it works in place: in the original, it would then overwrite the
+    top's gradient before it has read it."""
+    if layer.is_in_place:
+        raise layer.error(f"{layer.type} has no gradient in place, because it would overwrite what "
+                          "it needs; give the top another name")
