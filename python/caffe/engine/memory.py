@@ -104,7 +104,9 @@ class Memory:
         """Take the values of `tensor`, whose storage may become this array's own."""
         self.revision += 1
         self._promise = self._copy = None
-        self._most, self._capacity = max(self._most, tensor.numel()), 0
+        self._capacity = 0
+        if self.tensor is not None:
+            self._most = max(self._most, self.tensor.numel())
         if self.live_view() is not None and self._is_on_host \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
@@ -137,6 +139,8 @@ class Memory:
         self._copy = None
         if self._promise:
             self._promise = partial(_keep_and_resize, self._promise, count)
+        if self.tensor is not None:
+            self._most = max(self._most, self.tensor.numel())
         if count > self._most:
             self.tensor = None
         elif self.tensor is not None and self._room() >= count:

@@ -49,6 +49,7 @@ class Eltwise(TensorLayer):
 
     def backward(self, top, propagate_down, bottom):
         p = self.layer_param.eltwise_param
+        refuse_in_place(self)
         if p.operation != EltwiseParameter.PROD or p.stable_prod_grad:
             super().backward(top, propagate_down, bottom)
             return
@@ -148,6 +149,16 @@ class Scale(Broadcast, KeepingLayer):
         if wanted[0]:
             by_x = dy * spread
         return [by_x, by_scale, by_bias]
+
+    def backward(self, top, propagate_down, bottom):
+        """As in Caffe, the gradient of a scale is that of the last backward pass alone where
+        nothing is before its axes, be it a batch of 1; elsewhere it adds up."""
+        if len(bottom) == 1 and any(self.param_propagate_down[:1]):
+            x, scale = bottom[0].shape, self.blobs[0]
+            before = math.prod(x[:self._start(x, scale.shape)])
+            if before == 1 and (scale.count > 1 or bottom[0].count == 1):
+                scale.clear_diff()
+        super().backward(top, propagate_down, bottom)
 
 @register("Bias")
 class Bias(Broadcast):

@@ -54,7 +54,8 @@ class LRN(KeepingLayer):
         size = self.layer_param.lrn_param.local_size
         if not self._crosses_channels:
             return F.avg_pool2d(values, size, stride=1, padding=size // 2)
-        mean = F.avg_pool2d(values.flatten(2), (size, 1), stride=1, padding=(size // 2, 0))
+        planes = values.flatten(2).unsqueeze(1)
+        mean = F.avg_pool2d(planes, (size, 1), stride=1, padding=(size // 2, 0))
         return mean.reshape(values.shape)
 
 
@@ -75,7 +76,7 @@ class Softmax(FormulaLayer):
 
 
 @register("BatchNorm")
-class BatchNorm(TensorLayer):
+class BatchNorm(KeepingLayer):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1; a bottom of 1 axis is one).
 
     In training the statistics are those of the batch, over all other axes. With use_global_stats
@@ -84,8 +85,6 @@ class BatchNorm(TensorLayer):
     a batch multiplies them by moving_average_fraction and adds its mean, its variance times
     m / (m - 1) (m values for each channel), and 1.
     """
-
-    keeps_state = True      # the normalised values and the deviation
 
     def setup(self, bottom, top):
         shape = bottom[0].shape
@@ -113,14 +112,32 @@ class BatchNorm(TensorLayer):
         return bottom
 
     def compute(self, x):
+        return self.run(x)[0][0]
+
+    def run(self, x):
+        """Keeps the values less their mean, with stored statistics not even these, and the
+        deviation."""
         if not x.numel():
-            return x     # there is nothing to remember
-        planes = x if x.dim() > 1 else x.reshape(-1, 1)
+            return (x,), (None, x.new_ones(()))     # there is nothing to remember
+        planes = self._planes(x)
         mean, variance = self._stored() if self.use_global_stats else self._measured(planes)
         spread = self.channels, *(1,) * (planes.dim() - 2)
-        deviation = (variance + self.layer_param.batch_norm_param.eps).sqrt()
-        y = (planes - mean.reshape(spread)) / deviation.reshape(spread)
-        return y.reshape(x.shape)
+        deviation = (variance + self.layer_param.batch_norm_param.eps).sqrt().reshape(spread)
+        centred = planes - mean.reshape(spread)
+        y = (centred / deviation).reshape(x.shape)
+        return (y,), (None if self.use_global_stats else centred, deviation)
+
+    def gradients(self, bottom, top, diffs, wanted):
+        """As in Caffe, that by the bottom also where the net does not ask for it."""
+        (centred, deviation), dy = self.kept, self._planes(diffs[0])
+        if centred is not None:
+            y, axes = centred / deviation, [0, *range(2, dy.dim())]
+            dy = dy - dy.mean(axes, keepdim=True) - y * (dy * y).mean(axes, keepdim=True)
+        return [(dy / deviation).reshape(diffs[0].shape)]
+
+    @staticmethod
+    def _planes(x):
+        return x if x.dim() > 1 else x.reshape(-1, 1)
 
     def _stored(self):
         mean, variance, weight = (blob.data_tensor for blob in self.blobs)

@@ -99,6 +99,26 @@ class Recurrent(TensorLayer):
         self._carried = final
         return (torch.stack(tops), *(state[None] for state in final[:self.exposed]))
 
+    def forward(self, bottom, top):
+        """As in Caffe, a backward pass gives the gradients by the sequence, the static input and
+        all parameters, whether or not the net asks for them."""
+        if self.propagate_down:
+            self.propagate_down = self._takes_gradient
+            self.param_propagate_down = (True,) * len(self.blobs)
+        super().forward(bottom, top)
+
+    def backward(self, top, propagate_down, bottom):
+        for blob, leaf in zip((bottom[0], *bottom[2:]), (self._inputs[:1] + self._inputs[2:])):
+            if blob.data_to_read.data_ptr() != leaf.data_ptr():
+                raise self.error("a bottom was computed anew after the forward pass; backward "
+                                 "needs another forward pass")
+        super().backward(top, self._takes_gradient, bottom)
+
+    @property
+    def _takes_gradient(self):
+        count = len(self.layer_param.bottom)
+        return tuple(i == 0 or i == 2 and self.has_static for i in range(count))
+
     def _last(self, x):
         """The states after the forward before; zeros at first, or if those were fewer streams."""
         streams = x.shape[1]
