@@ -63,7 +63,8 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape.
 
-        Values survive where the memory has had as many before, in any shape; else all are zeros.
+        If the blob has had as many values before, in any shape, the first ones survive, and those
+        behind them are zeros unless their memory is still there; else all are zeros.
 
         Raises LayerError for dimensions that are no whole numbers of at least 0.
         """

@@ -36,11 +36,12 @@ class Memory:
         them in a form that can be written to; equal revisions mean equal values
     """
 
-    __slots__ = ("tensor", "revision", "_capacity", "_copy", "_view", "_promise")
+    __slots__ = ("tensor", "revision", "_most", "_capacity", "_copy", "_view", "_promise")
 
     def __init__(self):
         self.tensor = None
         self.revision = 0
+        self._most = 0          # how many values there ever were
         self._capacity = 0      # how many values the tensor had before it was made smaller
         self._copy = None       # on the device, of a tensor on the host
         self._view = None
@@ -104,6 +105,8 @@ class Memory:
         self.revision += 1
         self._promise = self._copy = None
         self._capacity = 0
+        if self.tensor is not None:
+            self._most = max(self._most, self.tensor.numel())
         if self.live_view() is not None and self._is_on_host \
                 and self.tensor.device == tensor.device \
                 and self.tensor.numel() == tensor.numel():
@@ -130,19 +133,30 @@ class Memory:
             self.tensor.zero_()
 
     def resize(self, count: int) -> None:
-        """Have `count` values: the first ones of the same memory where that has room for them,
-        otherwise zeros."""
+        """Have `count` values. If there were ever as many, the first ones stay what they are, and
+        those behind them are 0 where the memory has been given up; else all are 0."""
         self.revision += 1
         self._copy = None
         if self._promise:
             self._promise = partial(_keep_and_resize, self._promise, count)
-        if self.tensor is None:
-            return
+        if self.tensor is not None:
+            self._most = max(self._most, self.tensor.numel())
+        if count > self._most:
+            self.tensor = None
+        elif self.tensor is not None and self._room() >= count:
+            self._cut(count)    # where there is no room, whoever reads the values makes it
+        self._most = max(self._most, count)
+
+    def _room(self):
+        """How many values fit where the tensor is."""
+        storage = self.tensor.untyped_storage().nbytes() // self.tensor.element_size()
+        return min(max(self._capacity, self.tensor.numel()),
+                   storage - self.tensor.storage_offset())
+
+    def _cut(self, count):
         flat = self.tensor.contiguous().view(-1)
         self._capacity = max(self._capacity, len(flat))
-        stored = flat.untyped_storage().nbytes() // flat.element_size() - flat.storage_offset()
-        fits = count <= min(self._capacity, stored)
-        self.tensor = flat.as_strided((count,), (1,)) if fits else None
+        self.tensor = flat.as_strided((count,), (1,))
 
     # values that are computed when somebody wants them
 
@@ -171,6 +185,7 @@ class Memory:
     def move_into(self, place: torch.Tensor) -> None:
         """Have the values live in `place`, a tensor on the device of the current mode."""
         self._keep_promise()
+        self._fit(place.shape)
         self.revision += 1
         if self.tensor is None:
             place.zero_()
@@ -181,6 +196,7 @@ class Memory:
     def copy_into(self, place: torch.Tensor) -> None:
         """Have `place` hold the values for `to_read`; they stay on the host if they are there."""
         self._keep_promise()
+        self._fit(place.shape)
         if self._is_on_host and place.device.type != "cpu":
             self._copy = place.copy_(self._pinned(place.shape, place.device))
         else:
@@ -218,8 +234,13 @@ class Memory:
     def _fit(self, shape):
         """Hold as many values as a blob of that shape has; another one may have had more, or fewer,
         since."""
-        if self.tensor is not None and self.tensor.numel() != math.prod(shape):
-            self.resize(math.prod(shape))
+        count = math.prod(shape)
+        if self.tensor is None or self.tensor.numel() == count:
+            return
+        self.resize(count)
+        if self.tensor is not None and self.tensor.numel() != count:
+            flat = self.tensor.contiguous().view(-1)
+            self.tensor = torch.cat([flat, flat.new_zeros(count - len(flat))])
 
     def _moved(self, shape):
         self._keep_promise()

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from ...context import TRAIN
 from ...proto.caffe_pb2 import FillerParameter
 from .axes import check_legacy_axes
-from .base import FormulaLayer, TensorLayer, register
+from .base import FormulaLayer, KeepingLayer, TensorLayer, register
 
 
 @register("ReLU")
@@ -25,7 +25,7 @@ class ReLU(FormulaLayer):
 
 
 @register("PReLU")
-class PReLU(TensorLayer):
+class PReLU(KeepingLayer):
     """max(x, 0) + slope * min(x, 0), with a learned slope for each channel, or with
     channel_shared a single one of shape (); the gradient at 0 is that of the negative side.
 
@@ -55,6 +55,17 @@ class PReLU(TensorLayer):
     def compute(self, x):
         slope, = self.weights
         return F.prelu(x, slope)
+
+    def run(self, x):
+        return (self.compute(x),), x if self.is_in_place else None
+
+    def gradients(self, bottom, top, diffs, wanted):
+        x, (dy,), (slope,) = self.kept if self.is_in_place else bottom[0], diffs, self.weights
+        spread = slope.reshape(slope.shape + (1,) * (x.dim() - 2)) if slope.dim() else slope
+        by_slope = None
+        if wanted[1]:
+            by_slope = (dy * x.clamp(max=0)).sum_to_size(spread.shape).reshape(slope.shape)
+        return [torch.where(x > 0, dy, spread * dy) if wanted[0] else None, by_slope]
 
 
 @register("ELU")
@@ -114,13 +125,22 @@ class Sigmoid(FormulaLayer):
 
 
 @register("Swish")
-class Swish(TensorLayer):
-    """x / (1 + exp(-beta x))."""
-
-    keeps_state = True      # the sigmoid
+class Swish(KeepingLayer):
+    """x / (1 + exp(-beta x)); it keeps the sigmoid."""
 
     def compute(self, x):
-        return x * torch.sigmoid(self.layer_param.swish_param.beta * x)
+        return x * self._sigmoid(x)
+
+    def _sigmoid(self, x):
+        return torch.sigmoid(self.layer_param.swish_param.beta * x)
+
+    def run(self, x):
+        sigmoid = self._sigmoid(x)
+        return (x * sigmoid,), sigmoid
+
+    def gradients(self, bottom, top, diffs, wanted):
+        y = self.layer_param.swish_param.beta * top[0]
+        return [diffs[0] * (y + self.kept * (1 - y)) if wanted[0] else None]
 
 
 @register("TanH")

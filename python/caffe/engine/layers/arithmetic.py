@@ -7,7 +7,7 @@ import torch
 
 from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
 from .axes import canonical_axis
-from .base import FormulaLayer, TensorLayer, register
+from .base import FormulaLayer, KeepingLayer, TensorLayer, register
 
 
 def passed_down(layer, slope, dy):
@@ -57,10 +57,16 @@ class Eltwise(TensorLayer):
         return total
 
     def backward(self, top, propagate_down, bottom):
+        p = self.layer_param.eltwise_param
         if self.is_in_place:        # a product
             self._backward_in_place(top[0], propagate_down, bottom)
-        else:
+        elif p.operation != EltwiseParameter.PROD or p.stable_prod_grad:
             super().backward(top, propagate_down, bottom)
+        else:
+            y, dy = top[0].data_to_read, top[0].diff_tensor
+            for blob, wants in zip(bottom, propagate_down):
+                if wants:
+                    blob.set_diff(y / blob.data_to_read * dy)
 
     def _backward_in_place(self, top, propagate_down, bottom):
         """As in Caffe, with the values that are there now; the first bottom's gradient takes the
@@ -124,7 +130,7 @@ class Broadcast(TensorLayer):
 
 
 @register("Scale")
-class Scale(Broadcast):
+class Scale(Broadcast, KeepingLayer):
     """x * scale, plus a learned bias with bias_term. A learned scale starts at 1."""
 
     @property
@@ -145,6 +151,37 @@ class Scale(Broadcast):
         y = x * self.spread(scale, x)
         return y + self.spread(bias[0], x) if bias else y
 
+    def run(self, x, *given):
+        return (self.compute(x, *given),), x if self.is_in_place else None
+
+    def gradients(self, bottom, top, diffs, wanted):
+        x, (dy,) = self.kept if self.is_in_place else bottom[0], diffs
+        scale, *bias = list(bottom[1:]) + list(self.weights)
+        spread = self.spread(scale, x)
+        by_x = by_scale = by_bias = None
+        if wanted[1]:
+            product = dy * x
+            by_scale = product.sum_to_size(spread.shape).reshape(scale.shape)
+            # as in Caffe, the product is left where there was room for it
+            if self.is_in_place and scale.numel() < x.numel():
+                self.kept = product
+            elif scale.numel() < x.numel():
+                by_x = product
+        if bias and wanted[-1]:
+            by_bias = dy.sum_to_size(spread.shape).reshape(scale.shape)
+        if wanted[0]:
+            by_x = dy * spread
+        return [by_x, by_scale, by_bias]
+
+    def backward(self, top, propagate_down, bottom):
+        """As in Caffe, the gradient of a scale is that of the last backward pass alone where
+        nothing is before its axes, be it a batch of 1; elsewhere it adds up."""
+        if len(bottom) == 1 and any(self.param_propagate_down[:1]):
+            x, scale = bottom[0].shape, self.blobs[0]
+            before = math.prod(x[:self._start(x, scale.shape)])
+            if before == 1 and (scale.count > 1 or bottom[0].count == 1):
+                scale.clear_diff()
+        super().backward(top, propagate_down, bottom)
 
 @register("Bias")
 class Bias(Broadcast):

@@ -297,6 +297,82 @@ class FormulaLayer(TensorLayer):
             bottom[0].set_diff(dx.clone() if _storage(dx) == _storage(dy) else dx)
 
 
+class KeepingLayer(TensorLayer):
+    """A layer whose gradient is a formula, as in Caffe: of what its forward pass kept, and of the
+    values that bottoms, tops and parameters have when it runs backward.
+
+    Where `keeps_state` is False, the gradient needs no forward pass.
+    """
+
+    keeps_state = True
+    kept = _kept_shapes = _kept_revision = None
+
+    def run(self, *bottom: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], object]:
+        """The tops, and what to keep for `gradients`, which may share memory with neither bottoms
+        nor tops; with parameters in `self.weights`."""
+        raise LayerError(f"layer type '{self.type}' defines no run()")
+
+    def gradients(self, bottom: list[torch.Tensor], top: list[torch.Tensor],
+                  diffs: list[torch.Tensor], wanted: tuple[bool, ...]) -> list:
+        """The gradients by the bottoms and then by the parameters, None for those to be left as
+        they are, given the values of bottoms and tops, the tops' gradients, and which are wanted.
+
+        `self.kept` is what `run` kept, `self.weights` are the parameters. It may change none of
+        these tensors."""
+        raise LayerError(f"layer type '{self.type}' defines no gradients()")
+
+    def forward(self, bottom, top):
+        inputs = [blob.data_to_read.clone() if blob in top and blob.is_viewed
+                  else blob.data_to_read for blob in bottom]
+        with torch.no_grad():
+            self.weights = tuple(blob.data_to_read for blob in self.blobs)
+            outputs, self.kept = self.run(*inputs)
+        self.weights = ()
+        self._kept_shapes = [blob.shape for blob in bottom]
+        self._kept_revision = self._validated_revision(bottom)
+        taken = {_storage(tensor) for tensor in inputs}
+        for blob, tensor in zip(top, outputs):
+            blob.set_data(tensor.clone() if _storage(tensor) in taken else tensor)
+            taken.add(_storage(tensor))
+
+    def backward(self, top, propagate_down, bottom):
+        self._check_kept(bottom)
+        wanted = tuple(propagate_down) + tuple(self.param_propagate_down)
+        diffs = [blob.diff_tensor for blob in top]
+        with torch.no_grad():
+            self.weights = tuple(blob.data_to_read for blob in self.blobs)
+            found = self.gradients([blob.data_to_read for blob in bottom],
+                                   [blob.data_to_read for blob in top], diffs, wanted)
+        self.weights = ()
+        taken = {_storage(diff) for diff in diffs}
+        stores = [blob.set_diff for blob in bottom] + [blob.add_diff for blob in self.blobs]
+        for store, gradient in zip(stores, found):
+            if gradient is not None:
+                store(gradient.clone() if _storage(gradient) in taken else gradient)
+                taken.add(_storage(gradient))
+
+    def _check_kept(self, bottom):
+        shapes = [blob.shape for blob in bottom]
+        if self.keeps_state and self._kept_shapes is None:
+            raise self.error("backward needs a forward pass of this layer first: the gradient "
+                             f"of {self.type} depends on what that pass keeps")
+        if self.keeps_state and shapes != self._kept_shapes:
+            given = " and ".join(map(str, self._kept_shapes))
+            raise self.error(f"a bottom was reshaped after the forward pass, in which they had the "
+                             f"shapes {given}; backward needs another forward pass")
+        if self.validated_bottom is not None \
+                and self._kept_revision != self._validated_revision(bottom):
+            self.validate(bottom)
+
+    def _validated_revision(self, bottom):
+        return None if self.validated_bottom is None else _revisions(
+            [bottom[self.validated_bottom]])
+
+    def forget_forward(self):
+        super().forget_forward()
+        self.kept = self._kept_shapes = self._kept_revision = None
+
+
 def _leaves(tensors, wants_gradient):
     """`tensors` as new leaves of autograd."""
     tensors = list(tensors)

@@ -46,15 +46,31 @@ class InfogainLoss(OverClasses):
             raise self.error(f"expected an infogain matrix of {classes} x {classes}, got {matrix}")
         return tops
 
-    def compute(self, scores, labels, *given):
+    def losses(self, *bottom):
+        scores = bottom[0]
+        return Infogain.apply(scores, *self._chosen(*bottom))
+
+    def gradients(self, bottom, top, diffs, wanted):
+        rows, counts, axis, divisor = self._chosen(*bottom)
+        return [infogain_gradient(self.probability(top), rows, counts, axis, diffs[0] / divisor)
+                if wanted[0] else None]
+
+    def _chosen(self, scores, labels, *given):
+        """For each position the label's row of H, on the axis of the classes, and whether it
+        counts; that axis, and the number to divide by."""
         if not given:
             self.file = self.file.to(scores.device)
         matrix, = given or (self.file,)
         index, counts = self.indices(scores, labels)
         rows = matrix.reshape((scores.shape[self.axis],) * 2)[index.squeeze(self.axis)]
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
-        return self.with_probability(
-            *Infogain.apply(scores, rows.movedim(-1, self.axis), counts, self.axis, divisor))
+        return rows.movedim(-1, self.axis), counts, self.axis, divisor
+
+
+def infogain_gradient(probability, rows, counts, axis, factor):
+    """`factor` times the gradient of InfogainLoss before it is divided."""
+    difference = probability * rows.sum(axis, keepdim=True) - rows
+    return difference.masked_fill_(~counts, 0).mul_(factor)
 
 
 class Infogain(torch.autograd.Function):
@@ -72,10 +88,8 @@ class Infogain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient, _):
-        probability, rows, counts = ctx.saved_tensors
-        difference = probability * rows.sum(ctx.axis, keepdim=True) - rows
-        scores = difference.masked_fill_(~counts, 0).mul_(gradient / ctx.divisor)
-        return scores, None, None, None, None
+        factor = gradient / ctx.divisor
+        return infogain_gradient(*ctx.saved_tensors, ctx.axis, factor), None, None, None, None
 
 
 class OneForEach(Labelled):
@@ -131,10 +145,37 @@ class HingeLoss(OneForEach):
         if math.prod(labels) < scores[0]:
             raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
 
-    keeps_state = True      # the margins
+    recordable = False
 
     def losses(self, rows, index):
-        sign = torch.ones_like(rows).scatter_(1, index, -1)
-        margins = (1 + sign * rows).relu()
-        squared = self.layer_param.hinge_loss_param.norm == HingeLossParameter.L2
-        return margins.square() if squared else margins
+        margins = (1 + self._signs(rows, index) * rows).relu()
+        return margins.square() if self._is_squared else margins
+
+    def forward(self, bottom, top):
+        """As in Caffe, the margins are left in the gradient of the scores, where backward finds
+        them."""
+        super().forward(bottom, top)
+        scores, signs = self._scores(bottom)
+        bottom[0].set_diff((1 + signs * scores).relu())
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            scores, signs = self._scores(bottom)
+            margins = bottom[0].diff_tensor * signs
+            gradient = 2 * margins if self._is_squared else margins.sign()
+            bottom[0].set_diff(gradient * (top[0].diff_tensor / len(scores)))
+
+    def _scores(self, bottom):
+        """The scores, and -1 for the label and 1 for all others."""
+        scores, labels = (blob.data_to_read for blob in bottom)
+        rows = scores.reshape(len(scores), math.prod(scores.shape[1:]))
+        index, _ = self.indices(rows, labels.flatten()[:len(rows)])
+        return scores, self._signs(rows, index).reshape(scores.shape)
+
+    @staticmethod
+    def _signs(rows, index):
+        return torch.ones_like(rows).scatter_(1, index, -1)
+
+    @property
+    def _is_squared(self):
+        return self.layer_param.hinge_loss_param.norm == HingeLossParameter.L2

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import check_legacy_axes
-from .base import TensorLayer, register
+from .base import KeepingLayer, TensorLayer, register
 from .loss import Normalized
 
 
@@ -30,16 +30,16 @@ class EuclideanLoss(TensorLayer):
 
 
 @register("ContrastiveLoss")
-class ContrastiveLoss(TensorLayer):
+class ContrastiveLoss(KeepingLayer):
     """Pairs (a, b), N of them, that are alike (bottom 2 is not 0) or not, at the distance d:
     the sum of d^2 over those alike and of max(margin - d, 0)^2 over the others, over 2 N.
 
-    With legacy_version it is max(margin - d^2, 0) over the others (Hadsell et al. 2006).
+    With legacy_version it is max(margin - d^2, 0) over the others (Hadsell et al. 2006). It keeps
+    a - b.
     """
 
     bottoms = (3, 3)
     loss = True
-    keeps_state = True      # the difference and the distance
 
     def shapes(self, bottom):
         check_alike(self, bottom[:2])
@@ -52,22 +52,46 @@ class ContrastiveLoss(TensorLayer):
 
     def compute(self, a, b, alike):
         p = self.layer_param.contrastive_loss_param
-        difference = (a - b.reshape(a.shape)).reshape(a.shape[0], math.prod(a.shape[1:]))
-        return Contrast.apply(difference, alike.reshape(a.shape[0], 1).int() != 0, p.margin,
+        return Contrast.apply(self._difference(a, b), self._alike(alike), p.margin,
                               p.legacy_version)
+
+    def run(self, a, b, alike):
+        return (self.compute(a, b, alike),), self._difference(a, b)
+
+    def gradients(self, bottom, top, diffs, wanted):
+        p, (a, b, alike) = self.layer_param.contrastive_loss_param, bottom
+        by_a = contrast_pull(self.kept, self._alike(alike), p.margin, p.legacy_version)
+        by_a *= diffs[0] / len(a)
+        return [by_a.reshape(a.shape) if wanted[0] else None,
+                -by_a.reshape(b.shape) if wanted[1] else None]
+
+    @staticmethod
+    def _difference(a, b):
+        return (a - b.reshape(a.shape)).reshape(a.shape[0], math.prod(a.shape[1:]))
+
+    @staticmethod
+    def _alike(alike):
+        return alike.reshape(-1, 1).int() != 0
+
+
+def contrast_pull(difference, alike, margin, legacy):
+    """The gradient by `difference` of the sum over N pairs, times N. As in Caffe, it divides by
+    d + 1e-4, which keeps it finite at d = 0."""
+    squared = difference.square().sum(1, keepdim=True)
+    distance = squared.sqrt()
+    missing = margin - (squared if legacy else distance)
+    pull = -torch.ones_like(missing) if legacy else -missing / (distance + 1e-4)
+    return torch.where(alike, 1.0, torch.where(missing > 0, pull, 0.0)) * difference
 
 
 class Contrast(torch.autograd.Function):
-    """As in Caffe, the gradient divides by d + 1e-4, which keeps it finite at d = 0."""
+    """ContrastiveLoss with its gradient."""
 
     @staticmethod
     def forward(ctx, difference, alike, margin, legacy):
+        ctx.save_for_backward(contrast_pull(difference, alike, margin, legacy))
         squared = difference.square().sum(1, keepdim=True)
-        distance = squared.sqrt()
-        missing = (margin - (squared if legacy else distance)).clamp(min=0)
-        pull = -torch.ones_like(missing) if legacy else -missing / (distance + 1e-4)
-        factor = torch.where(alike, 1.0, torch.where(missing > 0, pull, 0.0))
-        ctx.save_for_backward(factor * difference)
+        missing = (margin - (squared if legacy else squared.sqrt())).clamp(min=0)
         losses = torch.where(alike, squared, missing if legacy else missing.square())
         return losses.sum() / (2 * difference.shape[0])
 
@@ -78,15 +102,14 @@ class Contrast(torch.autograd.Function):
 
 
 @register("SigmoidCrossEntropyLoss")
-class SigmoidCrossEntropyLoss(Normalized):
+class SigmoidCrossEntropyLoss(Normalized, KeepingLayer):
     """-(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid, summed; by default over the batch size.
 
-    Targets equal to ignore_label do not count.
+    Targets equal to ignore_label do not count. It keeps the sigmoid, and what it divided by.
     """
 
     bottoms = (2, 2)
     no_gradient = (1,)
-    keeps_state = True      # the sigmoid
     default_normalization = LossParameter.BATCH_SIZE
 
     def shapes(self, bottom):
@@ -95,11 +118,25 @@ class SigmoidCrossEntropyLoss(Normalized):
 
     def compute(self, x, targets):
         targets = targets.reshape(x.shape)
-        counts = (torch.ones_like(x, dtype=torch.bool) if self.ignore is None
-                  else targets.int() != self.ignore)
+        counts = self._counts(targets)
         losses = F.binary_cross_entropy_with_logits(
             x.masked_fill(~counts, 0), targets, reduction="none")
         return losses.masked_fill(~counts, 0).sum() / self.divisor(x.shape[0], counts)
+
+    def run(self, x, targets):
+        divisor = self.divisor(len(x), self._counts(targets))
+        return (self.compute(x, targets),), (x.sigmoid(), divisor)
+
+    def gradients(self, bottom, top, diffs, wanted):
+        sigmoid, divisor = self.kept
+        targets = bottom[1].reshape(sigmoid.shape)
+        difference = (sigmoid - targets).masked_fill_(~self._counts(targets), 0)
+        return [difference.mul_(diffs[0] / divisor) if wanted[0] else None]
+
+    def _counts(self, targets):
+        if self.ignore is None:
+            return torch.ones_like(targets, dtype=torch.bool)
+        return targets.int() != self.ignore
 
 
 def check_alike(layer, bottom):

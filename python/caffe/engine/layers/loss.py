@@ -7,7 +7,7 @@ import torch
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import canonical_axis
-from .base import TensorLayer, register
+from .base import KeepingLayer, TensorLayer, register
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -107,12 +107,11 @@ class Labelled(TensorLayer):
         return index.masked_fill(~counts, 0), counts
 
 
-class OverClasses(Normalized, Labelled):
+class OverClasses(Normalized, Labelled, KeepingLayer):
     """A loss that takes a softmax over the classes; its second top is the probabilities, without
-    a gradient."""
+    a gradient. It keeps these; of a second top it takes what is there, as in Caffe."""
 
     no_gradient: tuple[int, ...] = (1,)
-    keeps_state = True      # the probabilities
 
     def class_axis(self, scores):
         """The axis of the classes, for scores of that shape."""
@@ -125,20 +124,47 @@ class OverClasses(Normalized, Labelled):
         self.check_batch(scores, labels)
         return [(), scores][:len(self.layer_param.top)]
 
-    def with_probability(self, loss, probability):
-        """The tops."""
-        return (loss, probability) if len(self.layer_param.top) == 2 else loss
+    def losses(self, *bottom):
+        """The loss and the probabilities."""
+        raise self.error(f"layer type '{self.type}' defines no losses()")
+
+    def compute(self, *bottom):
+        tops = self.losses(*bottom)
+        return tops if len(self.layer_param.top) == 2 else tops[0]
+
+    def run(self, *bottom):
+        loss, probability = self.losses(*bottom)
+        if len(self.layer_param.top) == 2:
+            return (loss, probability), None
+        return (loss,), probability
+
+    def probability(self, top):
+        """The probabilities, given the values of the tops."""
+        return top[1] if len(top) == 2 else self.kept
 
 
 @register("SoftmaxWithLoss")
 class SoftmaxWithLoss(OverClasses):
     """-log(probability of the label) after a softmax over the classes."""
 
-    def compute(self, scores, labels):
+    def losses(self, scores, labels):
         index, counts = self.indices(scores, labels)
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
-        return self.with_probability(
-            *SoftmaxLoss.apply(scores, index, counts, self.axis, divisor))
+        return SoftmaxLoss.apply(scores, index, counts, self.axis, divisor)
+
+    def gradients(self, bottom, top, diffs, wanted):
+        scores, labels = bottom
+        index, counts = self.indices(scores, labels)
+        divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
+        return [softmax_gradient(self.probability(top), index, counts, self.axis,
+                                 diffs[0] / divisor) if wanted[0] else None]
+
+
+def softmax_gradient(probability, index, counts, axis, factor):
+    """`factor` times the gradient of SoftmaxWithLoss before it is divided."""
+    at_label = torch.full_like(index, -1, dtype=probability.dtype)
+    difference = probability.scatter_add(axis, index, at_label)
+    return difference.masked_fill_(~counts, 0).mul_(factor)
 
 
 class SoftmaxLoss(torch.autograd.Function):
@@ -156,11 +182,8 @@ class SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient, _):
-        probability, index, counts = ctx.saved_tensors
-        at_label = torch.full_like(index, -1, dtype=probability.dtype)
-        difference = probability.scatter_add(ctx.axis, index, at_label)
-        scores = difference.masked_fill_(~counts, 0).mul_(gradient / ctx.divisor)
-        return scores, None, None, None, None
+        factor = gradient / ctx.divisor
+        return softmax_gradient(*ctx.saved_tensors, ctx.axis, factor), None, None, None, None
 
 
 @register("Accuracy")

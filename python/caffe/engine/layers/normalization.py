@@ -8,18 +8,16 @@ import torch.nn.functional as F
 from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
 from .axes import LEGACY_AXES, canonical_axis, check_legacy_axes
-from .base import FormulaLayer, TensorLayer, register
+from .base import FormulaLayer, KeepingLayer, register
 
 
 @register("LRN")
-class LRN(TensorLayer):
+class LRN(KeepingLayer):
     """Local response normalisation, x / (k + alpha * mean of the neighbours' squares) ** beta.
 
     The neighbours are local_size channels at the same place, or with WITHIN_CHANNEL a square of
-    that side (zeros beyond the image count); there Caffe takes k as 1.
+    that side (zeros beyond the image count); there Caffe takes k as 1. It keeps k + alpha * mean.
     """
-
-    keeps_state = True      # the divisor
 
     def setup(self, bottom, top):
         size = self.layer_param.lrn_param.local_size
@@ -32,11 +30,33 @@ class LRN(TensorLayer):
         return bottom
 
     def compute(self, x):
+        return self.run(x)[0][0]
+
+    def run(self, x):
         p = self.layer_param.lrn_param
-        if p.norm_region == LRNParameter.ACROSS_CHANNELS:
-            return F.local_response_norm(x, p.local_size, p.alpha, p.beta, p.k)
-        mean = F.avg_pool2d(x.square(), p.local_size, stride=1, padding=p.local_size // 2)
-        return x * (1 + p.alpha * mean).pow(-p.beta)
+        k = p.k if self._crosses_channels else 1
+        scale = k + p.alpha * self._mean(x.square())
+        return (x * scale.pow(-p.beta),), scale
+
+    def gradients(self, bottom, top, diffs, wanted):
+        (x,), (y,), (dy,), p, scale = bottom, top, diffs, self.layer_param.lrn_param, self.kept
+        power = scale.pow(-p.beta)
+        # Caffe takes the top across channels, and the bottom within one
+        by_power = dy * y if self._crosses_channels else dy * x * power
+        return [dy * power - 2 * p.alpha * p.beta * x * self._mean(by_power / scale)]
+
+    @property
+    def _crosses_channels(self):
+        return self.layer_param.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
+
+    def _mean(self, values):
+        """The mean over the neighbours of each of these values."""
+        size = self.layer_param.lrn_param.local_size
+        if not self._crosses_channels:
+            return F.avg_pool2d(values, size, stride=1, padding=size // 2)
+        planes = values.flatten(2).unsqueeze(1)
+        mean = F.avg_pool2d(planes, (size, 1), stride=1, padding=(size // 2, 0))
+        return mean.reshape(values.shape)
 
 
 @register("Softmax")
@@ -56,7 +76,7 @@ class Softmax(FormulaLayer):
 
 
 @register("BatchNorm")
-class BatchNorm(TensorLayer):
+class BatchNorm(KeepingLayer):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1; a bottom of 1 axis is one).
 
     In training the statistics are those of the batch, over all other axes. With use_global_stats
@@ -65,8 +85,6 @@ class BatchNorm(TensorLayer):
     a batch multiplies them by moving_average_fraction and adds its mean, its variance times
     m / (m - 1) (m values for each channel), and 1.
     """
-
-    keeps_state = True      # the normalised values and the deviation
 
     def setup(self, bottom, top):
         shape = bottom[0].shape
@@ -94,14 +112,32 @@ class BatchNorm(TensorLayer):
         return bottom
 
     def compute(self, x):
+        return self.run(x)[0][0]
+
+    def run(self, x):
+        """Keeps the values less their mean, with stored statistics not even these, and the
+        deviation."""
         if not x.numel():
-            return x     # there is nothing to remember
-        planes = x if x.dim() > 1 else x.reshape(-1, 1)
+            return (x,), (None, x.new_ones(()))     # there is nothing to remember
+        planes = self._planes(x)
         mean, variance = self._stored() if self.use_global_stats else self._measured(planes)
         spread = self.channels, *(1,) * (planes.dim() - 2)
-        deviation = (variance + self.layer_param.batch_norm_param.eps).sqrt()
-        y = (planes - mean.reshape(spread)) / deviation.reshape(spread)
-        return y.reshape(x.shape)
+        deviation = (variance + self.layer_param.batch_norm_param.eps).sqrt().reshape(spread)
+        centred = planes - mean.reshape(spread)
+        y = (centred / deviation).reshape(x.shape)
+        return (y,), (None if self.use_global_stats else centred, deviation)
+
+    def gradients(self, bottom, top, diffs, wanted):
+        """As in Caffe, that by the bottom also where the net does not ask for it."""
+        (centred, deviation), dy = self.kept, self._planes(diffs[0])
+        if centred is not None:
+            y, axes = centred / deviation, [0, *range(2, dy.dim())]
+            dy = dy - dy.mean(axes, keepdim=True) - y * (dy * y).mean(axes, keepdim=True)
+        return [(dy / deviation).reshape(diffs[0].shape)]
+
+    @staticmethod
+    def _planes(x):
+        return x if x.dim() > 1 else x.reshape(-1, 1)
 
     def _stored(self):
         mean, variance, weight = (blob.data_tensor for blob in self.blobs)
@@ -119,7 +155,7 @@ class BatchNorm(TensorLayer):
 
 
 @register("MVN")
-class MVN(TensorLayer):
+class MVN(KeepingLayer):
     """x - mean, divided with normalize_variance by the standard deviation + eps.
 
     Both are those of one channel of one image, or with across_channels of one image. As in Caffe
@@ -135,17 +171,36 @@ class MVN(TensorLayer):
         return self.layer_param.mvn_param.normalize_variance        # the deviation
 
     def compute(self, x):
-        p = self.layer_param.mvn_param
-        kept = 1 if p.across_channels else 2
-        rows = x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
-        y = (Standardize.apply(rows, p.eps) if p.normalize_variance
-             else rows - rows.mean(1, keepdim=True))
-        return y.reshape(x.shape + (1,) * (LEGACY_AXES - x.dim()))
+        if not self.keeps_state:
+            return self.run(x)[0][0]
+        rows = Standardize.apply(self._rows(x), self.layer_param.mvn_param.eps)
+        return rows.reshape(self.shapes([x.shape])[0])
+
+    def run(self, x):
+        rows = self._rows(x)
+        centred, divisor = rows - rows.mean(1, keepdim=True), None
+        if self.keeps_state:
+            divisor = centred.square().mean(1, keepdim=True).sqrt()
+            divisor = divisor + self.layer_param.mvn_param.eps
+            centred = centred / divisor
+        return (centred.reshape(self.shapes([x.shape])[0]),), divisor
+
+    def gradients(self, bottom, top, diffs, wanted):
+        """As in Caffe, the deviation is taken for deviation + eps, which keeps the gradient finite
+        for constant rows."""
+        y, dy = self._rows(top[0]), self._rows(diffs[0])
+        dx = dy - dy.mean(1, keepdim=True)
+        if self.keeps_state:
+            dx = (dx - y * (y * dy).mean(1, keepdim=True)) / self.kept
+        return [dx.reshape(bottom[0].shape)]
+
+    def _rows(self, x):
+        kept = 1 if self.layer_param.mvn_param.across_channels else 2
+        return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
 
 
 class Standardize(torch.autograd.Function):
-    """Each row less its mean, over its deviation + eps. As in Caffe, the gradient takes the
-    deviation for deviation + eps, which keeps it finite for constant rows."""
+    """Each row less its mean, over its deviation + eps, with the gradient of MVN."""
 
     @staticmethod
     def forward(ctx, rows, eps):

@@ -231,6 +231,27 @@ class Pooling(Pool):
         y, index = windows.maximum(x)
         return y, index.to(x.dtype)
 
+    @property
+    def keeps_state(self):
+        """A second top holds where each value came from."""
+        return super().keeps_state and len(self.layer_param.top) == 1
+
+    def backward(self, top, propagate_down, bottom):
+        if len(top) == 1:
+            super().backward(top, propagate_down, bottom)
+        elif propagate_down[0]:
+            bottom[0].set_diff(self._by_index(bottom[0], top))
+
+    def _by_index(self, bottom, top):
+        """The gradient by the bottom, from the indices that the second top holds now."""
+        index, dy = top[1].data_to_read.long().flatten(2), top[0].diff_tensor.flatten(2)
+        dx = torch.zeros(bottom.shape, device=dy.device)
+        size = dx.shape[2] * dx.shape[3]
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:
+            raise self.error(f"expected indices from 0 to {size - 1} in the second top, got "
+                             f"{int(index.min())} to {int(index.max())}")
+        return dx.flatten(2).scatter_add_(2, index, dy).view(dx.shape)
+
 
 @register("SPP")
 class SPP(Pool):

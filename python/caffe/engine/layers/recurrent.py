@@ -9,7 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .base import TensorLayer, register
+from .base import KeepingLayer, TensorLayer, register
 
 
 def lstm_step(gates, cell, cont):
@@ -92,13 +92,33 @@ class Recurrent(TensorLayer):
             projected = projected + F.linear(rest[0].flatten(1), weights.pop(0))
         states = [state[0].detach() for state in rest[self.has_static:]] or self._last(x)
         tops = []
-        for inputs, step_cont in zip(projected, cont[..., None]):
+        for inputs, step_cont in zip(projected, cont[..., None].clone()):
             top, states = self.step(inputs, step_cont, states, *weights)
             tops.append(top)
         final = [state.detach() for state in states]
         if not torch.compiler.is_compiling():       # a trace keeps nothing
             self._carried = final
         return (torch.stack(tops), *(state[None] for state in final[:self.exposed]))
+
+    def forward(self, bottom, top):
+        """As in Caffe, a backward pass gives the gradients by the sequence, the static input and
+        all parameters, whether or not the net asks for them."""
+        if self.propagate_down:
+            self.propagate_down = self._takes_gradient
+            self.param_propagate_down = (True,) * len(self.blobs)
+        super().forward(bottom, top)
+
+    def backward(self, top, propagate_down, bottom):
+        for blob, leaf in zip((bottom[0], *bottom[2:]), (self._inputs[:1] + self._inputs[2:])):
+            if blob.data_to_read.data_ptr() != leaf.data_ptr():
+                raise self.error("a bottom was computed anew after the forward pass; backward "
+                                 "needs another forward pass")
+        super().backward(top, self._takes_gradient, bottom)
+
+    @property
+    def _takes_gradient(self):
+        count = len(self.layer_param.bottom)
+        return tuple(i == 0 or i == 2 and self.has_static for i in range(count))
 
     def _last(self, x):
         """The states after the forward before; zeros at first, or if those were fewer streams, or
@@ -149,12 +169,12 @@ class LSTM(Recurrent):
 
 
 @register("LSTMUnit")
-class LSTMUnit(TensorLayer):
+class LSTMUnit(KeepingLayer):
     """One step of an LSTM: (c (1, N, D), gates (1, N, 4 D), indicators (1, N)) -> (c', h')."""
 
     bottoms, tops = (3, 3), (2, 2)
     no_gradient = (2,)
-    keeps_state = True      # the gates
+    keeps_state = False
 
     def shapes(self, bottom):
         cell, gates, cont = bottom
@@ -165,3 +185,18 @@ class LSTMUnit(TensorLayer):
 
     def compute(self, cell, gates, cont):
         return lstm_step(gates, cell, cont[..., None])
+
+    def run(self, *bottom):
+        return self.compute(*bottom), None
+
+    def gradients(self, bottom, top, diffs, wanted):
+        cell, gates, cont = bottom
+        by_cell, by_hidden = diffs
+        i, f, o, g = gates.chunk(4, -1)
+        i, f, o, g = i.sigmoid(), cont[..., None] * f.sigmoid(), o.sigmoid(), g.tanh()
+        squashed = top[0].tanh()
+        through = by_cell + by_hidden * o * (1 - squashed.square())
+        by_gates = through * g * i * (1 - i), through * cell * f * (1 - f), \
+            by_hidden * squashed * o * (1 - o), through * i * (1 - g.square())
+        return [through * f if wanted[0] else None,
+                torch.cat(by_gates, -1) if wanted[1] else None]

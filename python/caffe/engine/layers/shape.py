@@ -52,6 +52,10 @@ class Crop(TensorLayer):
                   for offset, size in zip(self._offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
 
+    def backward(self, top, propagate_down, bottom):
+        """The gradient of bottom 1, which gives its shape alone, is left as it is."""
+        super().backward(top, (propagate_down[0], False), bottom)
+
 
 def _joint_axis(layer, p, legacy, shape):
     """`axis`, or under its older name concat_dim or slice_dim, counted from the front."""

@@ -12,9 +12,9 @@ from ...errors import LayerError
 from ...log import logger
 from ..blob import Blob
 from ..elision import region
-from ..elision.apart import Apart
+from ..elision.core_frame import CoreFrameStep
 from ..elision.plan import plan
-from ..elision.runs import Run, RunApart
+from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
 from ..memory import DATA
 from ..program import Program, Step
@@ -45,9 +45,9 @@ class ElidingRunner(PlainRunner):
         self._begins = [node.number for node in self._region if not node.sources]
         self._plans: dict = {}      # by the sizes of the data
         self._sizes = None
-        self._runs: dict[int, Run | RunApart] = {}      # by the number of the layer
+        self._runs: dict[int, ReducedLayer | ReducedCoreFrame] = {}     # by layer number
         # of these, those whose layers ran so in their last forward pass
-        self._ran: dict[int, Run | RunApart] = {}
+        self._ran: dict[int, ReducedLayer | ReducedCoreFrame] = {}
         self._elides = False    # in the forward pass that goes on
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
@@ -82,7 +82,7 @@ class ElidingRunner(PlainRunner):
             run.release()
 
     def _prepare(self):
-        """Have a Run for each layer that leaves rows out, for the data's present sizes."""
+        """Have a ReducedLayer for each layer that leaves rows out, for the data's present sizes."""
         sizes = tuple(self.program.steps[number].bottom[0].shape[2:] for number in self._begins)
         if sizes == self._sizes:
             return
@@ -98,7 +98,7 @@ class ElidingRunner(PlainRunner):
         for number, each in plans.items():
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
-            kind = RunApart if isinstance(each, Apart) else Run
+            kind = ReducedCoreFrame if isinstance(each, CoreFrameStep) else ReducedLayer
             runs[number] = kind(self.program.steps[number], nodes[number], each, below)
         return runs
 
@@ -180,7 +180,7 @@ class ElidingRunner(PlainRunner):
         return found
 
     def _run_plainly(self):
-        """Run the layers again as they are, and leave nothing out any more; returns their
+        """ReducedLayer the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else."""
         numbers, written = sorted(self._ran), self._written()
         steps = self.program.steps

@@ -393,7 +393,7 @@ def test_a_label_is_held_against_the_classes_of_the_data(net, replays):
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
 layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }
 layer { name: "y" type: "AbsVal" bottom: "x" top: "y" }
-layer { name: "loss" type: "HingeLoss" bottom: "y" bottom: "t" top: "loss" }""")
+layer { name: "loss" type: "MultinomialLogisticLoss" bottom: "y" bottom: "t" top: "loss" }""")
     for classes in (3, 5, 3, 5, 3, 5):
         made.blobs["x"].reshape(2, classes)
         made.forward(x=np.ones((2, classes)), t=[0, classes - 1])

@@ -11,7 +11,7 @@ from ..layers.shape import Split
 from .spread import cut, gather, paste, spread, surround, unsurround
 
 
-class Run:
+class ReducedLayer:
     """One layer that leaves rows out of its runs.
 
     Attributes
@@ -88,11 +88,11 @@ class Run:
             _free(self.top)
 
 
-Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of what is apart
+Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of a map that is divided
 
 
-class RunApart:
-    """One layer on the frame and on the core of its bottoms; attributes are those of Run."""
+class ReducedCoreFrame:
+    """One layer on the frame and on the core of its bottoms; attributes are ReducedLayer's."""
 
     def __init__(self, program_step, node, step, below):
         self.layer, self._step, self._readers = program_step.layer, step, node.readers
@@ -168,7 +168,7 @@ class RunApart:
 
 
 class Divided:
-    """The `pieces` that a layer reads of a bottom that is not apart."""
+    """The `pieces` that a layer reads of a bottom that is not divided."""
 
     def __init__(self, blob, spreads):
         self._blob, self._spreads = blob, spreads
@@ -186,12 +186,12 @@ class Divided:
 
 
 class Surrounded:
-    """The `pieces` that a layer reads of a bottom that is apart: its frame, and its core with as
+    """The `pieces` that a layer reads of a bottom that is divided: its frame, and its core with as
     much around it as the windows see.
 
     below : the Pieces of the bottom
     reads : pair of (start, stop), what the windows see
-    parts : pair of the bottom's Parts
+    parts : pair of the bottom's AxisPartition
     """
 
     def __init__(self, below, reads, parts):

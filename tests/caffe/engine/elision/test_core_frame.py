@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from caffe.engine.elision import apart, choice, plan, region
-from caffe.engine.elision.apart import Parts
+from caffe.engine.elision import choice, core_frame, plan, region
+from caffe.engine.elision.core_frame import AxisPartition
 from caffe.engine.elision.rows import Slide, Unproven
 from caffe.engine.elision.spread import Spread, cut, paste, surround, unsurround
 from trunks import ALEXNET, INCEPTION, RESIDUAL, image, reader
@@ -44,14 +44,14 @@ def test_a_core_is_surrounded_by_one_value_of_the_frame():
 
 
 def test_parts_of_an_axis():
-    part = Parts.of(10, ((1, 3), (6, 9)))
+    part = AxisPartition.of(10, ((1, 3), (6, 9)))
     assert part.core == (3, 6)
     assert part.frame(np.arange(10), 5).tolist() == [0, 1, 1, 1, 9]
     assert part.reads(Slide(3, 1, 1)) == (2, 7)
     assert part.reads(Slide(2, 2)) == (6, 12)
 
 
-class Apart:
+class CoreFrameStep:
     """The plan for a net on an image of `size` in which all that can runs apart."""
 
     def __init__(self, net, size):
@@ -65,12 +65,13 @@ class Apart:
 
     def prove(self, survey=None, frames=None):
         for axis in (0, 1):
-            apart.prove(self.below, survey or self.survey, frames or self.frames, self.data, axis)
+            core_frame.prove(self.below, survey or self.survey, frames or self.frames, self.data,
+                             axis)
 
 
 @pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL + reader("b")])
 def planned(net, request):
-    return Apart(net(image(40, 33) + request.param), (40, 33))
+    return CoreFrameStep(net(image(40, 33) + request.param), (40, 33))
 
 
 def test_a_core_of_one_row_less_breaks_the_proof(planned):
@@ -86,7 +87,7 @@ def test_a_core_of_one_row_less_breaks_the_proof(planned):
 def test_a_frame_of_too_few_rows_breaks_the_proof(planned):
     for node in planned.above:
         if any(slide.extent > 1 for slide in node.slides):
-            part, _ = apart.parts(planned.survey, node.number)
+            part, _ = core_frame.parts(planned.survey, node.number)
             count = np.array([part.last - part.first, planned.frames[node.number][1]])
             with pytest.raises(Unproven):
                 planned.prove(frames={**planned.frames, node.number: count})
@@ -106,7 +107,7 @@ def test_vgg_saves_more_than_a_quarter_of_the_multiplications(vgg, size):
             done += work * multiplied(steps.get(number), shape)
     assert done < 0.74 * plain
     apart_from = [vgg._layer_names[number] for number, step in steps.items()
-                  if isinstance(step, apart.Apart)]
+                  if isinstance(step, core_frame.CoreFrameStep)]
     assert apart_from[0] == "conv3_1" and "conv4_3" in apart_from
 
 

@@ -1,4 +1,4 @@
-"""Computing apart what depends on the image, and the frame around it.
+"""Computing separately what depends on the image, and the frame around it.
 
 A row outside the core, that is, one that no row of the image reaches, is the same as in a net
 without an image; there, all columns between the outer edges are equal, also those of the core.
@@ -17,7 +17,7 @@ from .spread import Spread
 
 
 @dataclass(frozen=True)
-class Parts:
+class AxisPartition:
     """The parts of n rows: [0, first) and [last, n) are the outer edges, [start, stop) is the
     core, and all between are equal."""
 
@@ -48,14 +48,14 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """How a layer runs that computes core and frame apart; a pair is for rows and columns.
+class CoreFrameStep:
+    """How a layer runs that computes core and frame separately; a pair is for rows and columns.
 
     core : pair of (start, stop), the core of the top
     reads : pair of (start, stop), what its windows see of the bottoms
-    bottoms : for each bottom, if it is apart, too, None, else two pairs of Spread that make of it
-        the frame, and what the core reads
-    below : for each bottom the pair of its Parts
+    bottoms : for each bottom, None if it is divided so, too; otherwise two pairs of Spread that
+        make of it the frame, and what the core reads
+    below : for each bottom the pair of its AxisPartition
     frame : pair of Spread from the frame of the top to the whole
     """
 
@@ -67,8 +67,8 @@ class Apart:
 
 
 def parts(survey, number):
-    """The pair of Parts of a layer's top."""
-    return tuple(map(Parts.of, survey.sizes[number], survey.runs[number]))
+    """The pair of AxisPartition of a layer's top."""
+    return tuple(map(AxisPartition.of, survey.sizes[number], survey.runs[number]))
 
 
 def can_be(node, survey):
@@ -124,7 +124,7 @@ def prove(region, survey, left, data, axis):
         below = below or [(np.arange(n), np.full(n, PAD))]
         stacks = [[slide.windows(rows) for rows in side] for side in zip(*below)]
         if node.number in left:
-            stacks += _apart(node, survey, left[node.number][axis], below, axis)
+            stacks += _separate_windows(node, survey, left[node.number][axis], below, axis)
         stacks = [np.hstack(windows) for windows in stacks]
         numbers = np.split(numbered(np.concatenate(stacks)),
                            np.cumsum([len(windows) for windows in stacks])[:-1])
@@ -137,7 +137,7 @@ def prove(region, survey, left, data, axis):
     return {number: free for number, (_, free) in traced.items()}
 
 
-def _apart(node, survey, count, below, axis):
+def _separate_windows(node, survey, count, below, axis):
     """The windows that a layer puts over the frames, and those over what the core reads."""
     slide = node.slides[axis]
     start, stop = parts(survey, node.number)[axis].reads(slide)
@@ -165,10 +165,10 @@ def _check(proven):
 
 
 def step(node, survey, left, kept, free):
-    """The Apart of a layer.
+    """The CoreFrameStep of a layer.
 
     left : {number: [rows, columns]} that the frames leave out
-    kept : for each axis {number: Traced} of the layers below that are not apart
+    kept : for each axis {number: Traced} of the layers below that are not divided so
     free : for each axis what `prove` gives
     """
     own, count = parts(survey, node.number), left[node.number]
@@ -187,4 +187,4 @@ def step(node, survey, left, kept, free):
                                    for r, wanted in zip(rows, both)) for both in (frames, cores)))
     frame = tuple(Spread.between(part.frame(axis[node.number], c), axis[node.number])
                   for part, axis, c in zip(own, free, count))
-    return Apart(tuple(part.core for part in own), reads, tuple(bottoms), below, frame)
+    return CoreFrameStep(tuple(part.core for part in own), reads, tuple(bottoms), below, frame)
