@@ -84,7 +84,7 @@ def put(rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: in
     label[patch][distance < 0] = full_label(kind)
 
 
-def surface(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, kind: int):
+def surface(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, kind: int) -> np.ndarray:
     """The colours (height, width, 3), in 0..1, of a kind."""
     hue, shape = divmod(kind, len(OUTLINES))
     colour = vivid(rng, shape / len(OUTLINES) + hue / HUES + rng.normal(0, HUE_SPREAD))
@@ -110,7 +110,7 @@ def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
     write_split(lists / "val.txt", (seed, 1), val, scene, partial(save, voc, context))
 
 
-def save(voc: Path, context: Path, name: str, image: np.ndarray, label: np.ndarray):
+def save(voc: Path, context: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
     save_jpeg(image, voc / "JPEGImages" / f"{name}.jpg")
     scipy.io.savemat(context / "trainval" / f"{name}.mat", {"LabelMap": label})
 

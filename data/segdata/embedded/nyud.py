@@ -86,7 +86,7 @@ def scene(rng: np.random.Generator) -> Scene:
     return Scene(expose(rng, room.image), noisy, hha(room.depth, height, room.angle), room.label)
 
 
-def empty_room(rng, camera):
+def empty_room(rng: np.random.Generator, camera):
     """A wall that is turned a little, and the floor, `camera` m below the eye."""
     height, width = SIDE
     v, u = np.mgrid[:height, :width]
@@ -100,7 +100,7 @@ def empty_room(rng, camera):
                 np.where(below, 2, 1).astype(np.uint8))
 
 
-def put(rng, room, number):
+def put(rng: np.random.Generator, room, number):
     """Draw a shape of class `number` into the room, where nothing nearer hides it."""
     outline = OUTLINES[rng.integers(len(OUTLINES))]
     patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE,
@@ -119,7 +119,8 @@ def put(rng, room, number):
     room.label[patch][distance < 0] = number
 
 
-def plane(rng, y, behind, lean):
+def plane(rng: np.random.Generator, y: np.ndarray, behind: float | np.ndarray, lean: float
+          ) -> np.ndarray:
     """The depth (m) of a plane that leans back by `lean` and lies in front of `behind` (m).
 
     Its points P have n·P constant with n = (0, sin lean, cos lean), so that along the ray
@@ -129,7 +130,7 @@ def plane(rng, y, behind, lean):
     return rng.uniform(*BEFORE) * (behind / slope).min() * slope
 
 
-def hha(depth, height, angle):
+def hha(depth: np.ndarray, height: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Disparity, height over the floor and angle with gravity, uint8 (height, width, 3).
 
     Scaled as by Gupta et al. (ECCV 2014): 31000 over the depth in cm, cm, degrees + 38.
@@ -153,7 +154,8 @@ def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
     write_split(root / "test.txt", (seed, 1), test, scene, partial(save, root))
 
 
-def save(root, name, image, depth, hha, label):
+def save(root: Path, name: str, image: np.ndarray, depth: np.ndarray, hha: np.ndarray,
+         label: np.ndarray) -> None:
     millimetres = (1000 * depth).round().astype(np.uint16)
     for folder, picture in (("images", image), ("depth", millimetres), ("hha", hha)):
         Image.fromarray(picture).save(root / "data" / folder / f"img_{name}.png")

@@ -71,7 +71,7 @@ def scene(rng: np.random.Generator, present: Sequence[str] = CLASSES[1:]
     return expose(rng, image), semantic, geometric
 
 
-def regions(rng):
+def regions(rng: np.random.Generator) -> np.ndarray:
     """1 = sky, 2 = house, 3 = ground (SIDE, SIDE): houses of any width along the horizon."""
     y, x = np.mgrid[:SIDE, :SIDE]
     horizon = SIDE * rng.uniform(*HORIZON)
@@ -81,7 +81,7 @@ def regions(rng):
     return np.where(y >= horizon, 3, np.where(y >= roof, 2, 1))
 
 
-def coloured(rng, low, high):
+def coloured(rng: np.random.Generator, low: tuple, high: tuple) -> np.ndarray:
     """A surface of one colour between two (hue, saturation, value), under a texture."""
     y, x = np.mgrid[:SIDE, :SIDE]
     texture = TEXTURES[rng.integers(len(TEXTURES))]
@@ -89,7 +89,7 @@ def coloured(rng, low, high):
             + rng.uniform(0, BACKGROUND_CONTRAST) * weave(rng, x, y, texture))
 
 
-def border(region):
+def border(region: np.ndarray) -> np.ndarray:
     """True on both sides of every edge between regions."""
     edge = np.zeros(region.shape, bool)
     for axis in (0, 1):
@@ -98,7 +98,8 @@ def border(region):
     return edge
 
 
-def put(rng, image, semantic, geometric, region, number):
+def put(rng: np.random.Generator, image: np.ndarray, semantic: np.ndarray, geometric: np.ndarray,
+        region: np.ndarray, number: int) -> None:
     """Draw the shape of class `number` (of `CLASSES`) into image and labels, in place."""
     centre = rng.uniform(0, SIDE, 2)
     geometry = REGION_GEOMETRY[region[tuple(centre[::-1].astype(int))]]
@@ -129,7 +130,8 @@ def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
                 partial(save, root))
 
 
-def save(root, name, image, semantic, geometric):
+def save(root: Path, name: str, image: np.ndarray, semantic: np.ndarray, geometric: np.ndarray
+        ) -> None:
     save_jpeg(image, root / "Images" / CATEGORIES / f"{name}.jpg")
     for folder, label in (("SemanticLabels", semantic), ("GeoLabels", geometric)):
         scipy.io.savemat(root / folder / CATEGORIES / f"{name}.mat", {"S": label})

@@ -9,6 +9,8 @@ VOC layout to DIR/pascal/VOC2011 (split seg11valid), where the real data lie und
 `crops` gives single shapes with their class, for a classifier.
 """
 
+from __future__ import annotations
+
 import argparse
 import colorsys
 import hashlib
@@ -69,7 +71,7 @@ def bar(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return box(x, y, 1.5, 0.2)
 
 
-def box(x, y, half_width, half_height):
+def box(x: np.ndarray, y: np.ndarray, half_width: float, half_height: float) -> np.ndarray:
     return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
 
 
@@ -133,7 +135,8 @@ def crops(seed: int, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def paint(rng, image, label, number, centre):
+def paint(rng: np.random.Generator, image: np.ndarray, label: np.ndarray,
+          number: int | np.integer, centre: np.ndarray) -> None:
     """Draw a shape of class `number` at `centre` (x, y) into image and label, in place."""
     patch, x, y, distance = place(rng, OUTLINES[number - 1], centre, label.shape)
     cover(image[patch], distance, surface(rng, x, y, number))
@@ -141,25 +144,26 @@ def paint(rng, image, label, number, centre):
     label[patch][distance < 0] = number
 
 
-def place(rng, outline, centre, bounds, flat=1.0, radius=RADIUS):
+def place(rng: np.random.Generator, outline: Callable, centre: np.ndarray, bounds: tuple,
+          flat: float = 1.0, radius: tuple = RADIUS) -> tuple:
     """A shape of random size and direction: the slices of the image in which it lies, x and y
     there from its centre, and the distance to its outline in px, negative inside.
 
     `flat` is the height of the shape as a share of its width, for one seen from the side; `radius`
     are the least and the greatest half of its extent, px.
     """
-    radius = np.exp(rng.uniform(*np.log(radius)))
-    patch, x, y = patch_around(centre, 1.6 * radius + 2, bounds)
-    return patch, x, y, flat * radius * outline(*(turn(rng, x, y / flat) / radius))
+    scale = np.exp(rng.uniform(*np.log(radius)))
+    patch, x, y = patch_around(centre, 1.6 * scale + 2, bounds)
+    return patch, x, y, flat * scale * outline(*(turn(rng, x, y / flat) / scale))
 
 
-def cover(image, distance, colours):
+def cover(image: np.ndarray, distance: np.ndarray, colours: np.ndarray) -> None:
     """Lay `colours` over `image`, in place, where `distance` (px) is negative; edges are soft."""
     share = np.clip(0.5 - distance, 0, 1)[..., None]
     image += share * (colours - image)
 
 
-def patch_around(centre, reach, bounds):
+def patch_around(centre: np.ndarray, reach: float, bounds: tuple) -> tuple:
     """The part of an image within `reach` of `centre`: its slices, and x, y from the centre."""
     (left, top), (height, width) = (np.maximum(np.floor(centre - reach), 0).astype(int), bounds)
     right, bottom = np.ceil(centre + reach).astype(int)
@@ -167,7 +171,8 @@ def patch_around(centre, reach, bounds):
     return np.s_[top:bottom, left:right], x - centre[0], y - centre[1]
 
 
-def surface(rng, x, y, number):
+def surface(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, number: int | np.integer
+            ) -> np.ndarray:
     """The colours (height, width, 3), in 0..1, of a shape of class `number`."""
     hue = (number - 1) / len(OUTLINES) + rng.normal(0, HUE_SPREAD)
     colour = vivid(rng, hue)
@@ -176,36 +181,37 @@ def surface(rng, x, y, number):
     return colour + TEXTURE_CONTRAST * weave(rng, x, y, texture)
 
 
-def vivid(rng, hue):
+def vivid(rng: np.random.Generator, hue: float) -> tuple[float, float, float]:
     """A colour of that hue, (3,) in 0..1."""
     return colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.45, 0.9), rng.uniform(0.45, 0.9))
 
 
-def weave(rng, x, y, texture):
+def weave(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, texture: Callable) -> np.ndarray:
     """A texture of random period and direction, (height, width, 1) in -1..1."""
     period = rng.uniform(*TEXTURE_PERIOD)
     return texture(*(turn(rng, x, y) / period))[..., None]
 
 
-def background(rng, height, width):
+def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Two muted colours in soft patches, under a texture: float (height, width, 3), 0..1."""
     y, x = np.mgrid[:height, :width]
     first, second = (np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.35),
                                                   rng.uniform(0.25, 0.85))) for _ in range(2))
-    patches = Image.fromarray(rng.random((5, 5), np.float32)).resize((width, height), Image.BICUBIC)
+    patches = Image.fromarray(rng.random((5, 5), np.float32)).resize(
+        (width, height), Image.Resampling.BICUBIC)
     texture = TEXTURES[rng.integers(len(TEXTURES))]
     weave = texture(*(turn(rng, x, y) / rng.uniform(*TEXTURE_PERIOD)))
     return (first + (second - first) * np.asarray(patches)[..., None]
             + rng.uniform(0, BACKGROUND_CONTRAST) * weave[..., None])
 
 
-def turn(rng, x, y):
+def turn(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x and y in a system turned at random: (2, height, width)."""
     angle = rng.uniform(0, 2 * np.pi)
     return np.stack([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)])
 
 
-def expose(rng, image):
+def expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Add noise and round: float 0..1 -> uint8."""
     noisy = image + NOISE * rng.standard_normal(image.shape, np.float32)
     return (255 * np.clip(noisy, 0, 1)).round().astype(np.uint8)
@@ -266,12 +272,12 @@ def save_jpeg(image: np.ndarray, path: Path) -> None:
     Image.fromarray(image).save(path, quality=95)
 
 
-def save_sbd(root, name, image, label):
+def save_sbd(root: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
     save_jpeg(image, root / "img" / f"{name}.jpg")
     scipy.io.savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": label}})
 
 
-def save_voc(root, name, image, label):
+def save_voc(root: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
     save_jpeg(image, root / "JPEGImages" / f"{name}.jpg")
     label_image(label).save(root / "SegmentationClass" / f"{name}.png")
 

@@ -1,5 +1,8 @@
 """Replicating the rows that were left out, and summing the gradients of replicas."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +21,7 @@ class Spread:
     pieces: tuple
 
     @classmethod
-    def between(cls, there, wanted):
+    def between(cls, there: np.ndarray, wanted: np.ndarray) -> Spread:
         """From rows with the numbers `there` to such with the numbers `wanted`, a subset."""
         known, first = np.unique(there, return_index=True)
         source = first[np.searchsorted(known, wanted)]
@@ -38,7 +41,7 @@ def _pieces(source):
                slice(int(begin[first]), int(begin[last] + count[last])))
 
 
-def spread(x, rows, columns):
+def spread(x: torch.Tensor, rows: Spread, columns: Spread) -> torch.Tensor:
     """`x`, (N, C, H, W), with its rows and columns spread."""
     y = _empty(x, rows.sizes[1], columns.sizes[1])
     for below, above in rows.pieces:
@@ -47,7 +50,7 @@ def spread(x, rows, columns):
     return y
 
 
-def gather(gradient, rows, columns):
+def gather(gradient: torch.Tensor, rows: Spread, columns: Spread) -> torch.Tensor:
     """The gradient by x of `spread`, given that by its result: replicas add up."""
     x = _empty(gradient, rows.sizes[0], columns.sizes[0]).zero_()
     for below, above in rows.pieces:
@@ -57,21 +60,24 @@ def gather(gradient, rows, columns):
     return x
 
 
-def paste(frame, core, spreads, place):
+def paste(frame: torch.Tensor, core: torch.Tensor, spreads: Sequence[Spread], place: Sequence[tuple]
+         ) -> torch.Tensor:
     """The whole of a frame, spread, and a core at `place`, (start, stop) of rows and columns."""
     whole = spread(frame, *spreads)
     whole[_at(place)] = core
     return whole
 
 
-def cut(gradient, spreads, place):
+def cut(gradient: torch.Tensor, spreads: Sequence[Spread], place: Sequence[tuple]
+       ) -> tuple[torch.Tensor, torch.Tensor]:
     """The gradients by frame and core of `paste`, given that by its result."""
     core, rest = gradient[_at(place)].clone(), gradient.clone()
     rest[_at(place)] = 0
     return gather(rest, *spreads), core
 
 
-def surround(core, frame, between, place, size):
+def surround(core: torch.Tensor, frame: torch.Tensor, between: tuple[int, int],
+             place: Sequence[tuple], size: tuple[int, int]) -> torch.Tensor:
     """A map of `size`, (height, width), with the core at `place`, and else what the frame has at
     `between`, a row and a column."""
     row, column = between
@@ -81,7 +87,7 @@ def surround(core, frame, between, place, size):
     return y
 
 
-def unsurround(gradient, place):
+def unsurround(gradient: torch.Tensor, place: Sequence[tuple]) -> tuple[torch.Tensor, torch.Tensor]:
     """The gradients by the core and by the value around it, of `surround`."""
     rest = gradient.clone()
     rest[_at(place)] = 0

@@ -368,7 +368,7 @@ class KeepingLayer(TensorLayer):
         return None if self.validated_bottom is None else _revisions(
             [bottom[self.validated_bottom]])
 
-    def forget_forward(self):
+    def forget_forward(self) -> None:
         super().forget_forward()
         self.kept = self._kept_shapes = self._kept_revision = None
 
