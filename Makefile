@@ -11,7 +11,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint coverage test tests test-slow fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -24,7 +24,7 @@ help:  ## list the targets
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch setuptools
 	@echo "Installing the project and what it needs besides"
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
 install: .venv/done  ## make .venv, and nothing else
@@ -35,6 +35,13 @@ demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes 
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
 	@.venv/bin/python solvers/demo.py --all
+
+lint: .venv/done  ## check style and types (ruff, mypy)
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+coverage: .venv/done  ## run the tests, and show the lines that none of them reaches
+	@.venv/bin/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage
 
 test: .venv/done  ## run the tests
 	@echo "Running the tests"
@@ -63,41 +70,41 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 	@.venv/bin/python benchmarks/bench.py --quick
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
-	@.venv/bin/python data/download.py voc
+	@.venv/bin/python -m segdata.download voc
 
 data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
-	@.venv/bin/python data/download.py nyud
+	@.venv/bin/python -m segdata.download nyud
 
 data-siftflow: .venv/done  ## download SIFT Flow (140 MB), write its splits
-	@.venv/bin/python data/download.py siftflow
+	@.venv/bin/python -m segdata.download siftflow
 
 data-context: .venv/done  ## download PASCAL-Context and PASCAL VOC 2010 (1.4 GB)
-	@.venv/bin/python data/download.py context
+	@.venv/bin/python -m segdata.download context
 
 vgg16: .venv/done  ## download the ILSVRC VGG-16 weights (553 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
 
 $(RELEASED:=-released): .venv/done
-	@.venv/bin/python data/download.py $@
+	@.venv/bin/python -m segdata.download $@
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an
 # experiment starts from. DEVICE="--gpu 0" or --cpu.
 $(EXPERIMENTS):
-	@$(PYTHON) data/catalog.py $(NEEDS)
+	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
 	@$(MAKE) --no-print-directory install
 	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
 
 # the classifier, unless a stage is trained that came after it
-BASE = $(if $(wildcard build/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
+BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011

@@ -10,8 +10,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+from segdata.paths import build_root
 from solvers.command import add_device, positive, report_errors, seed, set_device
-from solvers.runs import BUILD
 
 QUICK = ("upper-bound", "stitch", "timing")
 TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing")
@@ -35,7 +35,7 @@ def parse(arguments):
                         help=f"{', '.join(QUICK)}; those that train: {', '.join(TRAINING)}")
     parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="SEED",
                         help="of the data, of those that train (default 0 1 2)")
-    parser.add_argument("-o", "--output", type=Path, default=BUILD / "analysis",
+    parser.add_argument("-o", "--output", type=Path, default=build_root() / "analysis",
                         help="default build/analysis")
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="upper-bound: labels in VOC layout (default PASCAL VOC 2011, if it "

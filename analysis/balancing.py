@@ -6,11 +6,11 @@ count.
 """
 
 import numpy as np
-from seg_files import read_mat
 
 from analysis.filtered import filtered
 from analysis.variants import Variant, compare, one_stage, ordered, trained
-from palette import VOID
+from segdata.classes import VOID
+from segdata.readers import read_mat
 
 SEED = 1
 

@@ -6,7 +6,7 @@ from functools import reduce
 import caffe
 import numpy as np
 
-from palette import VOID
+from segdata.classes import VOID
 
 SILHOUETTE = 128        # in all channels, above the mean
 
@@ -57,11 +57,11 @@ class Filter(caffe.Layer):
         self.position = self.params["start"]
 
     def reshape(self, bottom, top):
-        for source, target in zip(bottom, top):
-            target.reshape(*source.data.shape)
+        for i in range(len(top)):       # BVLC's vectors cannot be iterated
+            top[i].reshape(*bottom[i].data.shape)
 
     def forward(self, bottom, top):
-        image, label = self.filter(*(blob.data for blob in bottom))
+        image, label = self.filter(bottom[0].data, bottom[1].data)
         top[0].data[...], top[1].data[...] = image, label
         self.position += 1
 

@@ -14,6 +14,7 @@ from caffe import layers as L, params as P
 import nets
 from analysis.geometry import places
 from analysis.rarefaction import fitting_side, rarefy, shift_and_stitch
+from solvers.text import columns
 
 WIDTH = 0.125
 CELLS = 4       # coarse samples along a side
@@ -21,14 +22,14 @@ CELLS = 4       # coarse samples along a side
 
 def run(options):
     trunks = {f"{name}, width {WIDTH:g}": (trunk(name), 8) for name in ("vgg16", "caffenet")}
-    print(f"{'':<24}{'stride':>9}{'passes':>8}{'stitched, s':>13}{'rarefied, s':>13}"
-          f"{'largest output':>16}{'difference':>12}")
+    rows = [("", "stride", "passes", "stitched, s", "rarefied, s", "largest output", "difference")]
     for name, (message, step) in {"three blocks": (small(), 1), **trunks}.items():
         stride = list(places(message).values())[-1].stride
         stitched, rarefied, seconds = compare(message, step, options.directory / "stitch")
-        print(f"{name:<24}{f'{stride} to {step}':>9}{(stride // step) ** 2:>8}{seconds[0]:>13.2f}"
-              f"{seconds[1]:>13.2f}{np.abs(rarefied).max():>16.4g}"
-              f"{np.abs(stitched - rarefied).max():>12.1e}")
+        rows.append((name, f"{stride} to {step}", (stride // step) ** 2,
+                     *(f"{each:.2f}" for each in seconds), f"{np.abs(rarefied).max():.4g}",
+                     f"{np.abs(stitched - rarefied).max():.1e}"))
+    print(columns(rows))
 
 
 def compare(message, step, directory):

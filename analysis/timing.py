@@ -11,6 +11,7 @@ import caffe
 
 import nets
 from analysis.geometry import parameters, places
+from solvers.text import columns
 
 TIMES = 3
 # {trunk: (name, mean IU, forward ms, parameters, receptive field)}, strides are 32
@@ -20,15 +21,15 @@ PAPER = {"caffenet": ("FCN-AlexNet", 39.8, 50, "57M", 355),
 
 
 def run(options):
-    print(f"{'':<16}{'forward, ms':>14}{'paper':>7}{'parameters':>13}{'paper':>7}{'field':>7}"
-          f"{'paper':>7}{'stride':>8}{'paper':>7}{'mean IU, paper':>16}")
+    rows = [("", "forward, ms", "paper", "parameters", "paper", "field", "paper", "stride", "paper",
+             "mean IU, paper")]
     for trunk, (name, mean_iu, milliseconds, millions, field) in PAPER.items():
         net = nets.fcn("fcn32s", "deploy", trunk=trunk)
         place = places(net)["score_fr"]
         seconds = forward_seconds(trunk, options.width, options.directory / "timing")
-        print(f"{name:<16}{1000 * seconds:>14.0f}{milliseconds:>7}"
-              f"{f'{parameters(net) / 1e6:.1f}M':>13}{millions:>7}{place.field:>7}{field:>7}"
-              f"{place.stride:>8}{32:>7}{mean_iu:>16.1f}")
+        rows.append((name, f"{1000 * seconds:.0f}", milliseconds, f"{parameters(net) / 1e6:.1f}M",
+                     millions, place.field, field, place.stride, 32, mean_iu))
+    print(columns(rows))
     pooled = places(nets.classifier("googlenet"))["pool5/7x7_s1"]
     print(f"\nGoogLeNet's receptive field is {pooled.field} with the classifier's average pooling, "
           "which its FCN drops.\nThe paper's times are of the GPU of its day.")

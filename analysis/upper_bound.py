@@ -8,31 +8,31 @@ the nearest pixel that has one, because a net always predicts some class; they a
 from pathlib import Path
 
 import numpy as np
-from folder_layers import sample_paths
 from scipy.ndimage import distance_transform_edt
-from seg_data import read_list
-from seg_files import read_label_image
 from tqdm import tqdm
 
-import embedded
-from nets.source import ROOT
-from palette import VOID
+from folder_layers import sample_paths
+from segdata.classes import VOID
+from segdata.embedded import voc as embedded_voc
+from segdata.lists import Listing, read_list
+from segdata.paths import data_root
+from segdata.readers import read_label_image
 from solvers.metrics import Scores, confusion
+from solvers.text import columns
 
 FACTORS = (128, 64, 32, 16, 8, 4)
 PAPER = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))
-VOC = ROOT / "data" / "pascal" / "VOC2011"
+VOC = data_root() / "pascal" / "VOC2011"
 SPLITS = ("seg11valid", "val")      # the first of them that a folder has
 
 
 def run(options):
     folder = options.data or (VOC if VOC.exists() else generated(options.directory))
     labels = list(read_labels(folder))
-    print(f"{folder}: {len(labels)} labels\n\n{'reduced by':>10}{'mean IU':>10}"
-          f"{'paper':>10}")
-    for factor in FACTORS:
-        print(f"{factor:>10}{100 * upper_bound(labels, factor).mean_iu:>10.1f}"
-              f"{PAPER[factor]:>10.1f}")
+    rows = [(factor, f"{100 * upper_bound(labels, factor).mean_iu:.1f}", PAPER[factor])
+            for factor in FACTORS]
+    print(f"{folder}: {len(labels)} labels\n")
+    print(columns([("reduced by", "mean IU", "paper"), *rows]))
     if folder != VOC:
         print("\nThe paper's figures are for a subset of PASCAL VOC 2011 val.")
 
@@ -40,7 +40,7 @@ def run(options):
 def generated(directory):
     """The VOC folder of the embedded dataset, that of the analyses that train on seed 0."""
     data = directory / "seed-0" / "data-voc"
-    embedded.generate(data, seed=0)
+    embedded_voc.generate(data, seed=0)
     return data / "pascal" / "VOC2011"
 
 
@@ -48,8 +48,9 @@ def read_labels(folder):
     """The labels of a folder in VOC layout, uint8 (height, width), of its validation split."""
     lists = [Path(folder) / "ImageSets" / "Segmentation" / f"{split}.txt" for split in SPLITS]
     names = read_list(next((path for path in lists if path.exists()), lists[-1]))
+    listing = Listing()
     for entry in tqdm(names, desc="labels", unit="label", leave=False, disable=None):
-        yield read_label_image(sample_paths(Path(folder), entry.name)["label"])
+        yield read_label_image(sample_paths(Path(folder), entry.name, listing)["label"])
 
 
 def upper_bound(labels, factor):

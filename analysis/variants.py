@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from solvers import miniature
+from solvers.text import columns
 
 ONE_STAGE = 1_000       # iterations
 
@@ -46,20 +47,13 @@ def table(variants, claims, found):
     """Of {seed: {variant: mean IU}}: a line each, the mean, the paper's if known, the claims."""
     means = {name: sum(row[name] for row in found.values()) / len(found) for name in variants}
     rows = {**{f"seed {seed}": row for seed, row in found.items()}, "mean": means}
-    texts = {title: {name: f"{value:.1f}" for name, value in row.items()}
-             for title, row in rows.items()}
+    cells = [("mean IU, %", *variants)]
+    cells += [(title, *(f"{row[name]:.1f}" for name in variants)) for title, row in rows.items()]
     if any(variant.paper for variant in variants.values()):
-        texts["paper"] = {name: variant.paper for name, variant in variants.items()}
-    widths = {name: 2 + max(len(row[name]) for row in (*texts.values(), {name: name}))
-              for name in variants}
-    lines = [f"{'mean IU, %':<12}" + "".join(f"{name:>{widths[name]}}" for name in variants)]
-    lines += [f"{title:<12}" + "".join(f"{row[name]:>{widths[name]}}" for name in variants)
-              for title, row in texts.items()]
-    for text, holds in claims:
-        answers = ", ".join(f"{title} {'yes' if holds(row) else 'no'}"
-                            for title, row in rows.items())
-        lines.append(f"\n{text}: {answers}")
-    return "\n".join(lines).rstrip()
+        cells.append(("paper", *(variant.paper for variant in variants.values())))
+    answers = [f"{text}: " + ", ".join(f"{title} {'yes' if holds(row) else 'no'}"
+                                       for title, row in rows.items()) for text, holds in claims]
+    return "\n\n".join([columns(cells), *answers])
 
 
 def trained(name, variant="", change=lambda experiment: {}):

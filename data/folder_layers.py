@@ -8,14 +8,18 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from palette import VOID, read_class_names
 from PIL import Image
-from seg_data import DataError, SegDataLayer, check_sizes, check_values, read_file, read_list
-from seg_files import read_label_image, read_photograph
+
+from segdata.classes import VOID, read_class_names
+from segdata.errors import DataError
+from segdata.layer import SegDataLayer, check_sizes, check_values, read_file
+from segdata.lists import Entry, Listing, as_on_disk, read_list
+from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 LABEL_SUFFIXES = (".png", ".PNG")
@@ -35,8 +39,7 @@ class FolderSegDataLayer(SegDataLayer):
     directory_keys = ("folder",)
     defaults = {**SegDataLayer.defaults, "classes": None}
 
-    def open(self):
-        super().open()
+    def configure(self) -> None:
         classes = self.params["classes"]
         if classes is not None and not (isinstance(classes, int) and 0 < classes <= VOID):
             raise self.error(f"param_str key 'classes' is {classes!r}, expected 1 to {VOID}")
@@ -46,13 +49,13 @@ class FolderSegDataLayer(SegDataLayer):
             raise self.error(error) from None
         self.classes = {"label": classes or names or VOID}
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return split_list(self.roots["folder"], split)
 
-    def paths(self, name):
-        return sample_paths(self.roots["folder"], name)
+    def paths(self, name: str) -> dict[str, Path]:
+        return sample_paths(self.roots["folder"], name, self.listing)
 
-    def read_image(self, path):
+    def read_image(self, path: Path) -> np.ndarray:
         """Camera files may be stored turned; labels are drawn on the upright picture."""
         return np.asarray(read_photograph(path))
 
@@ -63,7 +66,7 @@ class Description(NamedTuple):
     splits: dict
 
 
-def describe(folder):
+def describe(folder: str | Path) -> Description:
     """The `Description` of a folder in VOC layout.
 
     The class names come from classes.txt; without it every label is read, and the classes
@@ -75,20 +78,22 @@ def describe(folder):
     return Description(class_names(folder) or scan_classes(folder), splits)
 
 
-def check(folder):
+def check(folder: str | Path) -> str:
     """Raise DataError, with the first few problems, unless training can use all of a folder.
 
     Every image and label in the lists is opened and decoded: they must have equal sizes, and
-    the labels values that classes.txt names, without it 0 to 254, or 255 for void. Returns a
-    line that says what the folder holds.
+    the labels values that classes.txt names, without it 0 to 254, or 255 for void, and each split
+    two classes or more. Returns a line that says what the folder holds.
     """
-    folder, entries = Path(folder), {}
-    splits = read_splits(folder)
+    folder, entries = Path(folder), dict[str, Entry]()
+    listing = Listing()
+    splits = {split: [as_on_disk(entry, partial(is_there, folder, listing)) for entry in listed]
+              for split, listed in read_splits(folder).items()}
     for entry in itertools.chain(*splits.values()):
         entries.setdefault(entry.name, entry)       # names in both lists count once
     classes = len(class_names(folder)) or VOID
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(entries, pool.map(lambda entry: inspect(folder, entry, classes),
+        found = dict(zip(entries, pool.map(lambda entry: inspect(folder, entry, classes, listing),
                                            entries.values())))
     problems = [result for result in found.values() if isinstance(result, str)]
     if problems:
@@ -96,23 +101,40 @@ def check(folder):
         raise DataError("\n  ".join([f"{folder}: {len(problems)} of {len(entries)} samples cannot "
                                      "be used:", *problems[:SHOWN]])
                         + (f"\n  and {more} more" if more > 0 else ""))
-    if not set().union(*(found[entry.name] for entry in splits["val"])) - {VOID}:
-        raise DataError(f"{folder}: no pixel of the split val has a label other than void")
-    return _summary(folder, splits, set().union(*found.values()) - {VOID})
+    values = {split: set().union(*(found[entry.name] for entry in split_entries)) - {VOID}
+              for split, split_entries in splits.items()}
+    for split, present in values.items():
+        check_learnable(f"{folder}: the labels of the split {split}", present)
+    return _summary(folder, splits, set().union(*values.values()))
+
+
+def check_learnable(labels: str, present: set) -> None:
+    """Raise DataError unless labels, named by that text, show two classes beside void.
+
+    With one class alone, whatever a net answers is right.
+    """
+    if len(present) < 2:
+        shown = f"class {min(present)} alone" if present else "no class"
+        raise DataError(f"{labels} show {shown}, beside {VOID} for void; there must be two classes "
+                        "or more. In masks of 0 and 255 store 1 in place of 255")
 
 
 def _summary(folder, splits, present):
     classes = len(class_names(folder)) or max(present) + 1
     absent = sorted(set(range(classes)) - present)
     counts = " and ".join(f"{len(entries)} for {split}" for split, entries in splits.items())
+    shared = len(set.intersection(*({entry.name for entry in entries}
+                                    for entries in splits.values())))
     return (f"{folder}: {counts}, {classes} classes"
             + (f", of which no label has {', '.join(map(str, absent[:10]))}"
-               + ", ..." * (len(absent) > 10) if absent else ""))
+               + ", ..." * (len(absent) > 10) if absent else "")
+            + (f"; {shared} samples are in both lists, so that the scores flatter" if shared
+               else ""))
 
 
-def inspect(folder, entry, classes):
+def inspect(folder: Path, entry: Entry, classes: int, listing: Listing) -> set[int] | str:
     """The set of a sample's label values, or a sentence that says what is wrong with it."""
-    image_path, label_path = sample_paths(folder, entry.name).values()
+    image_path, label_path = sample_paths(folder, entry.name, listing).values()
     try:
         image_shape = read_file(check_image, "image", image_path, entry.source)
         label = read_file(read_label_image, "label", label_path, entry.source)
@@ -123,7 +145,7 @@ def inspect(folder, entry, classes):
         return str(error)
 
 
-def check_image(path):
+def check_image(path: Path) -> tuple[int, int]:
     """Read an image to its end; returns (height, width), upright."""
     with Image.open(path) as image:
         width, height = image.size
@@ -133,7 +155,7 @@ def check_image(path):
     return (width, height) if turned else (height, width)
 
 
-def read_splits(folder):
+def read_splits(folder: Path) -> dict[str, list[Entry]]:
     """{split: entries} of a folder in VOC layout; DataError where a part of it is missing."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -144,22 +166,28 @@ def read_splits(folder):
     return {split: read_list(path) for split, path in lists.items()}
 
 
-def split_list(folder, split):
+def split_list(folder: Path, split: str) -> Path:
     return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
-def sample_paths(folder, name):
-    return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES),
-            "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES)}
+def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
+    """{"data": path, "label": path} of a sample, by the suffixes of the files that there are."""
+    return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES, listing),
+            "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES, listing)}
 
 
-def find(directory, name, suffixes):
+def is_there(folder: Path, listing: Listing, name: str) -> bool:
+    """Whether a sample has its image and its label."""
+    return all(path in listing for path in sample_paths(folder, name, listing).values())
+
+
+def find(directory: Path, name: str, suffixes: tuple, listing: Listing) -> Path:
     """The file with the first suffix that there is; without any, that with the first suffix."""
     paths = [directory / (name + suffix) for suffix in suffixes]
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if path in listing), paths[0])
 
 
-def class_names(folder, count=None):
+def class_names(folder: Path, count: int | None = None) -> list[str]:
     """The lines of classes.txt, `count` of them where it is given; none without the file."""
     path = folder / "classes.txt"
     try:
@@ -168,17 +196,16 @@ def class_names(folder, count=None):
         raise DataError(str(error)) from None
 
 
-def scan_classes(folder):
+def scan_classes(folder: Path) -> list[str]:
     """class0, class1, ... up to the largest value in the labels."""
     labels = sorted((folder / "SegmentationClass").glob("*.[pP][nN][gG]"))
     with ThreadPoolExecutor() as pool:
         largest = max(pool.map(largest_class, labels), default=0)
-    if largest == 0:
-        raise DataError(f"the labels in {folder / 'SegmentationClass'} show fewer than two classes")
+    check_learnable(f"the labels in {folder / 'SegmentationClass'}", set(range(largest + 1)))
     return [f"class{number}" for number in range(largest + 1)]
 
 
-def largest_class(path):
+def largest_class(path: Path) -> int:
     try:
         label = read_label_image(path)
     except (OSError, ValueError) as error:

@@ -1,11 +1,15 @@
 """The data layer for NYUDv2 (Silberman et al., 2012), as prepared by Gupta et al., 2013/2014."""
 
-import numpy as np
-from seg_data import SegDataLayer
-from seg_files import read_depth, read_hha, read_mat
+from pathlib import Path
 
-MEAN_HHA = np.float32([132.431, 94.076, 118.477]).reshape(3, 1, 1)     # in the order of the file
-MEAN_LOG_DEPTH = np.float32(7.844)                                     # of depth in millimetres
+import numpy as np
+
+from segdata import means
+from segdata.layer import SegDataLayer
+from segdata.readers import read_depth, read_hha, read_mat
+
+MEAN_HHA = means.HHA.reshape(3, 1, 1)
+MEAN_LOG_DEPTH = means.LOG_DEPTH
 
 
 class NYUDSegDataLayer(SegDataLayer):
@@ -27,13 +31,12 @@ class NYUDSegDataLayer(SegDataLayer):
     classes = {"label": 40}
     first_class = 1
     void_values = (0,)
-    mean = np.float32([116.190, 97.203, 92.318]).reshape(3, 1, 1)
+    mean = means.NYUD.reshape(3, 1, 1)
 
-    def open(self):
-        super().open()
+    def configure(self) -> None:
         self.tops = self.read_tops(self.params["tops"])
 
-    def read_tops(self, tops):
+    def read_tops(self, tops: object) -> tuple[str, ...]:
         known = self.paths("")
         if (not isinstance(tops, (list, tuple)) or not tops or not set(tops) <= set(known)
                 or len(set(tops)) < len(tops)):
@@ -41,33 +44,33 @@ class NYUDSegDataLayer(SegDataLayer):
                              f"{', '.join(known)}")
         return tuple(tops)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["nyud_dir"] / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["nyud_dir"]
         return {"color": root / "data" / "images" / f"img_{name}.png",
                 "depth": root / "data" / "depth" / f"img_{name}.png",
                 "hha": root / "data" / "hha" / f"img_{name}.png",
                 "label": root / "segmentation" / f"img_{name}.mat"}
 
-    def decode_image(self, top, path):
+    def decode_image(self, top: str, path: Path) -> np.ndarray:
         if top == "depth":
             return log_depth(read_depth(path))[None]
         if top == "hha":
             return subtract_hha_mean(read_hha(path))
         return super().decode_image(top, path)
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         return read_mat(path, "segmentation")
 
 
-def subtract_hha_mean(hha):
+def subtract_hha_mean(hha: np.ndarray) -> np.ndarray:
     """uint8 (height, width, 3) -> float32 (3, height, width), the channels in the same order."""
     return hha.transpose(2, 0, 1) - MEAN_HHA
 
 
-def log_depth(depth):
+def log_depth(depth: np.ndarray) -> np.ndarray:
     """The logarithm of depth in millimetres minus its mean; 0 where depth is missing."""
     logs = np.full(depth.shape, MEAN_LOG_DEPTH)
     return np.log(depth.astype(np.float32), out=logs, where=depth > 0) - MEAN_LOG_DEPTH

@@ -1,11 +1,14 @@
 """The data layer for PASCAL-Context (Mottaghi et al., CVPR 2014), the task of 59 classes."""
 
-import numpy as np
-from seg_data import SegDataLayer
-from seg_files import class_numbers, read_mat
+from pathlib import Path
 
-# What the list of the 59 classes calls otherwise than the list of all.
-FULL_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
+import numpy as np
+
+from segdata import means
+from segdata.classes import PASCALCONTEXT_FULL_NAMES
+from segdata.layer import SegDataLayer
+from segdata.lists import latin1, read_lines
+from segdata.readers import class_numbers, read_mat
 
 
 class PASCALContextSegDataLayer(SegDataLayer):
@@ -22,10 +25,9 @@ class PASCALContextSegDataLayer(SegDataLayer):
     directory_keys = ("voc_dir", "context_dir")
     required = ("split",)
     classes = {"label": 60}
-    mean = np.float32([104.007, 116.669, 122.679]).reshape(3, 1, 1)
+    mean = means.PASCALCONTEXT.reshape(3, 1, 1)
 
-    def open(self):
-        super().open()
+    def configure(self) -> None:
         context = self.roots["context_dir"]
         try:
             self.table = class_table(self.existing(context / "labels.txt"),
@@ -33,14 +35,14 @@ class PASCALContextSegDataLayer(SegDataLayer):
         except ValueError as error:
             raise self.error(error) from None
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["voc_dir"] / "VOC2010" / "ImageSets" / "Main" / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         return {"data": self.roots["voc_dir"] / "VOC2010" / "JPEGImages" / f"{name}.jpg",
                 "label": self.roots["context_dir"] / "trainval" / f"{name}.mat"}
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         values = class_numbers(read_mat(path, "LabelMap"))
         if values.min() < 0 or values.max() >= len(self.table):
             raise ValueError(f"its values are {values.min()} to {values.max()}, labels.txt names "
@@ -48,25 +50,35 @@ class PASCALContextSegDataLayer(SegDataLayer):
         return self.table[values]
 
 
-def class_table(labels, chosen):
-    """uint8, the class of every value in LabelMap: its place in the list `chosen`, else 0."""
-    values = {name: value for value, name in read_labels(labels)}
+def class_table(labels: Path, chosen: Path) -> np.ndarray:
+    """uint8, the class of every value in LabelMap: its number in the list `chosen`, else 0."""
+    values = read_labels(labels)
     table = np.zeros(max(values.values()) + 1, np.uint8)
-    for number, (_, name) in enumerate(read_labels(chosen), 1):
-        name = FULL_NAMES.get(name, name)
+    for name, number in read_labels(chosen).items():
+        name = PASCALCONTEXT_FULL_NAMES.get(name, name)
         if name not in values:
             raise ValueError(f"{chosen}: '{name}' is not in {labels}")
         table[values[name]] = number
     return table
 
 
-def read_labels(path):
-    """[(number, name)] of the lines NUMBER: NAME; blanks do not count, files differ in them."""
-    found = []
-    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+def read_labels(path: Path) -> dict[str, int]:
+    """{name: number} of the lines NUMBER: NAME, which count from 1 without a gap.
+
+    Blanks do not count, for the files differ in them. Raises ValueError with the line.
+    """
+    found: dict[str, int] = {}
+    for place, line in read_lines(path):
         number, colon, name = line.replace(" ", "").partition(":")
-        if line.strip():
-            if not (number.isdecimal() and name):
-                raise ValueError(f"{path}:{place}: '{line}' is not a line NUMBER: NAME")
-            found.append((int(number), name))
+        if not (number.isdecimal() and name):
+            raise ValueError(f"{path}:{place}: '{latin1(line)}' is not a line NUMBER: NAME")
+        if int(number) != len(found) + 1:
+            raise ValueError(f"{path}:{place}: '{latin1(line)}' has the number {number}, expected "
+                             f"is {len(found) + 1}: numbers count from 1 without a gap")
+        name = latin1(name)
+        if name in found:
+            raise ValueError(f"{path}:{place}: '{name}' has the number {found[name]} already")
+        found[name] = int(number)
+    if not found:
+        raise ValueError(f"{path} is empty, expected lines NUMBER: NAME")
     return found

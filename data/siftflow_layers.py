@@ -1,9 +1,13 @@
 """The data layer for SIFT Flow (Liu et al., 2011): semantic and geometric classes together."""
 
+from pathlib import Path
+
 import numpy as np
-from seg_data import SegDataLayer
-from seg_files import read_mat
-from splits import SIFTFLOW_CATEGORIES as SCENES
+
+from segdata import means
+from segdata.download.splits import SIFTFLOW_CATEGORIES as SCENES
+from segdata.layer import SegDataLayer
+from segdata.readers import read_mat
 
 
 class SIFTFlowSegDataLayer(SegDataLayer):
@@ -20,16 +24,16 @@ class SIFTFlowSegDataLayer(SegDataLayer):
     classes = {"sem": 33, "geo": 3}
     first_class = 1
     void_values = (0, -1)
-    mean = np.float32([114.578, 115.294, 108.353]).reshape(3, 1, 1)
+    mean = means.SIFTFLOW.reshape(3, 1, 1)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["siftflow_dir"] / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["siftflow_dir"]
         return {"data": root / "Images" / SCENES / f"{name}.jpg",
                 "sem": root / "SemanticLabels" / SCENES / f"{name}.mat",
                 "geo": root / "GeoLabels" / SCENES / f"{name}.mat"}
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         return read_mat(path, "S")

@@ -1,7 +1,11 @@
 """Data layers for PASCAL VOC and for SBD, its extension (Hariharan et al., ICCV 2011)."""
 
-from seg_data import SegDataLayer
-from seg_files import read_mat
+from pathlib import Path
+
+import numpy as np
+
+from segdata.layer import SegDataLayer
+from segdata.readers import read_mat
 
 
 class SBDDSegDataLayer(SegDataLayer):
@@ -13,16 +17,16 @@ class SBDDSegDataLayer(SegDataLayer):
 
     directory_keys = ("sbdd_dir",)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["sbdd_dir"] / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["sbdd_dir"]
         converted = root / "cls" / f"{name}.png"
         return {"data": root / "img" / f"{name}.jpg",
-                "label": converted if converted.exists() else root / "cls" / f"{name}.mat"}
+                "label": converted if converted in self.listing else root / "cls" / f"{name}.mat"}
 
-    def read_label(self, path):
+    def read_label(self, path: Path) -> np.ndarray:
         if path.suffix == ".png":
             return super().read_label(path)
         return read_mat(path, "GTcls")["Segmentation"][0, 0]
@@ -37,10 +41,10 @@ class VOCSegDataLayer(SegDataLayer):
 
     directory_keys = ("voc_dir",)
 
-    def split_file(self, split):
+    def split_file(self, split: str) -> Path:
         return self.roots["voc_dir"] / "ImageSets" / "Segmentation" / f"{split}.txt"
 
-    def paths(self, name):
+    def paths(self, name: str) -> dict[str, Path]:
         root = self.roots["voc_dir"]
         return {"data": root / "JPEGImages" / f"{name}.jpg",
                 "label": root / "SegmentationClass" / f"{name}.png"}

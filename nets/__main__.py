@@ -1,19 +1,22 @@
-"""python -m nets NAME [-o DIR]: write the prototxts of a net."""
+"""python -m nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
 
 import argparse
 from pathlib import Path
 
+from segdata.paths import build_root
+
 from . import NAMES, write
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("-o", "--output", type=Path, help="default: build/NAME")
+    parser.add_argument("-o", "--output", type=Path,
+                        help="default: build/NAME, or NAME in $FCN_BUILD")
     parser.add_argument("--width", type=float, default=1.0,
                         help="fraction of the trunk's channels (default 1)")
     args = parser.parse_args()
-    output = args.output or Path("build") / args.name
+    output = args.output or build_root() / args.name
     if (output / "snapshot").exists():
         parser.error(f"{output} holds a run and its prototxts; choose another folder with -o")
     try:

@@ -10,13 +10,16 @@ CONVOLUTIONS = ((96, 11, None, 4, 1), (256, 5, 2, 1, 2), (384, 3, 1, 1, 1), (384
                 (256, 3, 1, 1, 2))
 
 
-def body(n, bottom, pad, width, params, suffix="", mark=""):
-    """conv1 … pool5; returns pool5. `pad` and `mark`, after its name, are for conv1."""
+def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
+    """conv1 … pool5; returns pool5.
+
+    `pad` and `first_conv_suffix`, which goes to its name, are for conv1.
+    """
     for i, (channels, kernel, own_pad, stride, group) in enumerate(CONVOLUTIONS, 1):
-        n[f"conv{i}{mark}{suffix}"], n[f"relu{i}{suffix}"] = conv_relu(
+        n[f"conv{i}{first_conv_suffix}{suffix}"], n[f"relu{i}{suffix}"] = conv_relu(
             bottom, scaled(channels, width, 2), kernel, pad if own_pad is None else own_pad,
             stride, group=group, **params)
-        bottom, mark = n[f"relu{i}{suffix}"], ""
+        bottom, first_conv_suffix = n[f"relu{i}{suffix}"], ""
         if i in (1, 2, 5):
             n[f"pool{i}{suffix}"] = bottom = max_pool(bottom, kernel=3)
         if i in (1, 2):
@@ -24,13 +27,14 @@ def body(n, bottom, pad, width, params, suffix="", mark=""):
     return bottom
 
 
-def trunk(n, image, width=1.0, filler=None, fc6_kernel=6, suffix="", mark="", fixed=False):
+def trunk(n, image, width: float = 1.0, filler: str | None = None, fc6_kernel: int = 6,
+          suffix: str = "", first_conv_suffix: str = "", fixed: bool = False) -> Features:
     """The Features of the fully convolutional trunk: fc6 and fc7 are convolutions.
 
     The options are those of VGG-16's. As published, biases learn and decay as weights do.
     """
     params = filled(filler) | (dict(param=FIXED) if fixed else {})
-    bottom = body(n, image, PAD, width, params, suffix, mark)
+    bottom = body(n, image, PAD, width, params, suffix, first_conv_suffix)
     for name, kernel in (("6", fc6_kernel), ("7", 1)):
         name += suffix
         n["fc" + name], n["relu" + name] = conv_relu(
@@ -40,7 +44,8 @@ def trunk(n, image, width=1.0, filler=None, fc6_kernel=6, suffix="", mark="", fi
     return Features(image, bottom, skips, odd=True)
 
 
-def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
+def classifier(n, image, classes: int = 1000, width: float = 1.0, filler: str | None = None,
+               size: int = SIZE):
     """The ILSVRC classifier with InnerProduct layers; returns fc8. Any `size` will do."""
     params = filled(filler)
     return inner_products(n, body(n, image, 0, width, params), width, classes, params)

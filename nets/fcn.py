@@ -8,14 +8,15 @@ from caffe import layers as L, params as P
 from . import caffenet, googlenet, vgg16
 from .heads import HEADS, predict
 from .layers import score
-from .source import voc
+from .source import Source, voc
 
 SPLITS = ("train", "val", "deploy")
 TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
 
 
-def fcn(head, split, source=None, trunk="vgg16", fusion=None, normalize=False, learned=False,
-        scale=None, skip_scales=None, start=0, **options):
+def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16",
+        fusion: str | None = None, normalize: bool = False, learned: bool = False,
+        scale: float | None = None, skip_scales: tuple | None = None, start: int = 0, **options):
     """The NetParameter of an FCN.
 
     Parameters
@@ -89,7 +90,7 @@ def _features(n, source, head, trunk, fusion, scale, options):
         return _late(n, images, trunk, source.classes, head.skips, scale, options)
     if fusion == "early":
         n.data = L.Concat(*images.values())
-        return trunk(n, _scaled(n, n.data, scale), mark="_bgrd", **options)
+        return trunk(n, _scaled(n, n.data, scale), first_conv_suffix="_bgrd", **options)
     return trunk(n, _scaled(n, *images.values(), scale), **options)
 
 
@@ -115,7 +116,8 @@ def _scaled(n, image, scale, suffix=""):
     return n["scaled" + suffix]
 
 
-def classifier(trunk="vgg16", size=None, batch=None, classes=1000, scale=None, **options):
+def classifier(trunk: str = "vgg16", size: int | None = None, batch: int | None = None,
+               classes: int = 1000, scale: float | None = None, **options):
     """The NetParameter of a trunk's ILSVRC classifier, of images of `size` × `size`.
 
     `size` is by default the published one. `options` are width and filler, as of `fcn`. With

@@ -13,20 +13,19 @@ MODULES = {"3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
            "4e": (256, 160, 320, 32, 128, 128), "5a": (256, 160, 320, 32, 128, 128),
            "5b": (384, 192, 384, 48, 128, 128)}
 
-# The branches of a module meet at equal coordinates; pycaffe's list does not know that.
-if "Concat" not in coord_map.PASS_THROUGH_LAYERS:
-    coord_map.PASS_THROUGH_LAYERS.append("Concat")
 
+def body(n, bottom, pad, width, params, suffix="", first_conv_suffix=""):
+    """conv1/7x7_s2 … inception_5b/output; returns the last.
 
-def body(n, bottom, pad, width, params, suffix="", mark=""):
-    """conv1/7x7_s2 … inception_5b/output; returns the last. `pad` and `mark` are for the first."""
-    def conv(stage, kind, bottom, channels, kernel, mark="", **more):
+    `pad` and `first_conv_suffix`, which goes to its name, are for the first convolution.
+    """
+    def conv(stage, kind, bottom, channels, kernel, first_conv_suffix="", **more):
         name = f"{stage}/relu_{kind.removesuffix('_s2')}{suffix}"
-        n[f"{stage}/{kind}{mark}{suffix}"], n[name] = conv_relu(
+        n[f"{stage}/{kind}{first_conv_suffix}{suffix}"], n[name] = conv_relu(
             bottom, scaled(channels, width), kernel, **more, **params)
         return n[name]
 
-    bottom = conv("conv1", "7x7_s2", bottom, 64, 7, mark, pad=pad, stride=2)
+    bottom = conv("conv1", "7x7_s2", bottom, 64, 7, first_conv_suffix, pad=pad, stride=2)
     n[f"pool1/3x3_s2{suffix}"] = bottom = max_pool(bottom, 3)
     n[f"pool1/norm1{suffix}"] = bottom = lrn(bottom)
     bottom = conv("conv2", "3x3_reduce", bottom, 64, 1, pad=0)
@@ -54,20 +53,25 @@ def _inception(n, stage, bottom, channels, conv, suffix):
     return n[f"{stage}/output{suffix}"]
 
 
-def trunk(n, image, width=1.0, filler=None, suffix="", mark="", fixed=False):
+def trunk(n, image, width: float = 1.0, filler: str | None = None, suffix: str = "",
+          first_conv_suffix: str = "", fixed: bool = False) -> Features:
     """The Features of the fully convolutional trunk: the average pooling is dropped.
 
     The options are those of VGG-16's. Padding by 100 is what the published trunks have; the
     paper's own GoogLeNet was never published.
     """
+    # The branches of a module meet at equal coordinates; pycaffe's list does not know that.
+    if "Concat" not in coord_map.PASS_THROUGH_LAYERS:
+        coord_map.PASS_THROUGH_LAYERS.append("Concat")
     params = dict(param=FIXED if fixed else LEARN, **filled(filler))
-    last = body(n, image, PAD, width, params, suffix, mark)
+    last = body(n, image, PAD, width, params, suffix, first_conv_suffix)
     n[f"pool5/drop_7x7_s1{suffix}"] = last = dropout(last, 0.4)
     skips = {name: n[f"{name}/3x3_s2{suffix}"] for name in ("pool3", "pool2")}
     return Features(image, last, skips, odd=True)
 
 
-def classifier(n, image, classes=1000, width=1.0, filler=None, size=SIZE):
+def classifier(n, image, classes: int = 1000, width: float = 1.0, filler: str | None = None,
+               size: int = SIZE):
     """The ILSVRC classifier of images of `size` × `size`, at least 31; returns loss3/classifier."""
     side = (size + 1) // 32         # of inception_5b
     params = dict(param=LEARN, **filled(filler))

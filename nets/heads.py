@@ -6,7 +6,7 @@ import numpy as np
 from caffe import layers as L, params as P
 from caffe.coord_map import coord_map_from_to, crop
 
-from .layers import score, upsample
+from .layers import Features, score, upsample
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ HEADS = {"fcn32s": Head(), "fcn16s": Head(1), "fcn8s": Head(2),
          "fcn8s-atonce": Head(2, scales=(0.01, 0.0001)), "fcn32s-fixed": Head(fixed=True)}
 
 
-def predict(n, features, head, classes, task="", learned=False):
+def predict(n, features: Features, head: Head, classes: int, task: str = "",
+            learned: bool = False) -> None:
     """Set `n.score`, aligned with the image: scores at stride 32, fused with those of the skips.
 
     The offsets of the crops follow from the coordinate map. `task` goes to every name. With

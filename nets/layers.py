@@ -33,7 +33,7 @@ class Features:
     scores: dict = field(default_factory=dict)
 
 
-def scaled(channels, width, multiple=1):
+def scaled(channels: int, width: float, multiple: int = 1) -> int:
     """`channels` at a fraction `width`, rounded to a whole `multiple` (of groups), at least one.
 
     Raises ValueError unless `width` is positive.
@@ -43,19 +43,19 @@ def scaled(channels, width, multiple=1):
     return max(1, round(channels * width / multiple)) * multiple
 
 
-def filled(filler):
+def filled(filler: str | None) -> dict:
     """Weights start as `filler` says; without one they are zero, to be copied from a model."""
     return dict(weight_filler=dict(type=filler)) if filler else {}
 
 
-def conv_relu(bottom, channels, kernel=3, pad=1, stride=1, **params):
+def conv_relu(bottom, channels: int, kernel: int = 3, pad: int = 1, stride: int = 1, **params):
     """(convolution, in-place ReLU)."""
     layer = L.Convolution(bottom, kernel_size=kernel, stride=stride, num_output=channels, pad=pad,
                           **params)
     return layer, L.ReLU(layer, in_place=True)
 
 
-def max_pool(bottom, kernel=2, stride=2, **params):
+def max_pool(bottom, kernel: int = 2, stride: int = 2, **params):
     return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel, stride=stride, **params)
 
 
@@ -64,22 +64,22 @@ def lrn(bottom):
     return L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
 
 
-def dropout(bottom, ratio=0.5):
+def dropout(bottom, ratio: float = 0.5):
     return L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
 
 
-def score(bottom, classes):
+def score(bottom, classes: int):
     """1×1 convolution to class scores; it starts at zero (no filler)."""
     return L.Convolution(bottom, kernel_size=1, num_output=classes, pad=0, param=LEARN)
 
 
-def upsample(bottom, classes, factor, odd=False, learned=False):
+def upsample(bottom, classes: int, factor: int, odd: bool = False, learned: bool = False):
     """Deconvolution by `factor`, to be filled by surgery.interp; fixed unless `learned`."""
     return L.Deconvolution(bottom, param=[dict(lr_mult=int(learned))], convolution_param=dict(
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
 
 
-def inner_products(n, bottom, width, classes, params):
+def inner_products(n, bottom, width: float, classes: int, params: dict):
     """fc6, fc7 and fc8 of a classifier; returns fc8."""
     for name in "67":
         n["fc" + name] = L.InnerProduct(bottom, num_output=scaled(FC, width), **params)

@@ -1,16 +1,18 @@
-"""Where a net's images and labels come from: the Python data layers of data/."""
+"""Where a net's images and labels come from: the Python data layers of data/.
+
+`data_dir` is the folder of the downloaded datasets, by default `segdata.paths.data_root()`.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe import layers as L
 
+from segdata.means import ILSVRC as MEAN
+from segdata.paths import data_root
+
 ROOT = Path(__file__).resolve().parent.parent
-MEAN = (104.00699, 116.66877, 122.67892)    # ILSVRC, B G R
-# of colour images, by the module of the data layer; where param_str has a mean, that counts
-MEANS = {"voc_layers": MEAN, "folder_layers": MEAN,
-         "nyud_layers": (116.190, 97.203, 92.318), "siftflow_layers": (114.578, 115.294, 108.353),
-         "pascalcontext_layers": (104.007, 116.669, 122.679)}
+Dir = str | Path | None
 SEED = 1337                                 # that of the published nets
 
 
@@ -30,11 +32,11 @@ class Source:
     images: dict = field(default_factory=lambda: {"data": 3})
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """The classes of the (first) label."""
         return next(iter(self.labels.values()))
 
-    def tops(self, split, **params):
+    def tops(self, split: str, **params) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
         names = (*self.images, *self.labels)
@@ -42,9 +44,9 @@ class Source:
                                         param_str=str({**own, **params}))))
 
 
-def voc(data_dir=ROOT / "data", classes=21):
+def voc(data_dir: Dir = None, classes: int = 21) -> Source:
     """PASCAL VOC: trained on SBD, scored on VOC 2011 val without SBD's training images."""
-    data_dir = Path(data_dir).resolve()
+    data_dir = _root(data_dir)
     voc_dir = data_dir / "pascal" / "VOC2011"
     return Source(
         ("voc_layers", "SBDDSegDataLayer",
@@ -54,7 +56,7 @@ def voc(data_dir=ROOT / "data", classes=21):
         voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
 
 
-def folder(path, classes, mirror=False):
+def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:
     """Any folder in VOC layout, with the splits train and val."""
     path = Path(path).resolve()
     common = dict(folder=str(path), mean=MEAN, classes=classes)
@@ -65,13 +67,13 @@ def folder(path, classes, mirror=False):
         path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
 
 
-def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
+def nyud(inputs: tuple = ("color",), data_dir: Dir = None, classes: int = 40) -> Source:
     """NYUDv2, trained on trainval, scored on test. The layer holds the means itself.
 
     `inputs` are some of 'color' and 'hha' (3 channels), 'depth' (its logarithm, 1 channel); a
     single one becomes the blob data.
     """
-    nyud_dir = Path(data_dir).resolve() / "nyud"
+    nyud_dir = _root(data_dir) / "nyud"
     channels = {name: 1 if name == "depth" else 3 for name in inputs}
     return Source(
         *_splits("nyud_layers", "NYUDSegDataLayer", ("trainval", "test"),
@@ -80,23 +82,27 @@ def nyud(inputs=("color",), data_dir=ROOT / "data", classes=40):
         channels if len(channels) > 1 else {"data": channels[inputs[0]]})
 
 
-def siftflow(data_dir=ROOT / "data", classes=33, geometric=3):
+def siftflow(data_dir: Dir = None, classes: int = 33, geometric: int = 3) -> Source:
     """SIFT Flow, with semantic and geometric labels, trained on trainval, scored on test."""
-    siftflow_dir = Path(data_dir).resolve() / "sift-flow"
+    siftflow_dir = _root(data_dir) / "sift-flow"
     return Source(
         *_splits("siftflow_layers", "SIFTFlowSegDataLayer", ("trainval", "test"),
                  dict(siftflow_dir=str(siftflow_dir))),
         siftflow_dir / "test.txt", {"sem": classes, "geo": geometric})
 
 
-def pascalcontext(data_dir=ROOT / "data", classes=60):
+def pascalcontext(data_dir: Dir = None, classes: int = 60) -> Source:
     """PASCAL-Context, 59 classes and background (0), trained and scored on VOC 2010's splits."""
-    data_dir = Path(data_dir).resolve()
+    data_dir = _root(data_dir)
     return Source(
         *_splits("pascalcontext_layers", "PASCALContextSegDataLayer", ("train", "val"),
                  dict(voc_dir=str(data_dir / "pascal"),
                       context_dir=str(data_dir / "pascal-context"))),
         data_dir / "pascal" / "VOC2010" / "ImageSets" / "Main" / "val.txt", {"label": classes})
+
+
+def _root(data_dir):
+    return Path(data_dir).resolve() if data_dir else data_root()
 
 
 def _splits(module, layer, splits, params):

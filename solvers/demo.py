@@ -17,17 +17,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nets.source import MEAN
-from palette import VOID, colour_map
+from segdata.classes import VOID
+from segdata.files import replacing
+from segdata.palette import colour_map
+from segdata.paths import build_root
 from solvers import miniature, training
-from solvers.command import add_device, experiment_named, report_errors, seed, set_device
-from solvers.experiments import EXPERIMENTS
+from solvers.command import add_device, report_errors, seed, set_device
+from solvers.experiments import EXPERIMENTS, Experiment, experiment_named
+from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores
-from solvers.runs import BUILD, replacing
+from solvers.text import columns
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME",
@@ -39,7 +43,7 @@ def main():
     add_device(parser)
     args = parser.parse_args()
     names = EXPERIMENTS if args.all else args.names or STAGES
-    directory = args.output or BUILD / (f"demo-{args.seed}" if args.seed else "demo")
+    directory = args.output or build_root() / (f"demo-{args.seed}" if args.seed else "demo")
     with report_errors():
         for name in names:
             experiment_named(name)
@@ -50,29 +54,30 @@ def main():
             print(f"\n{draw(trained, directory / 'scenes.png')}")
 
 
-def table(trained):
-    """The four metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
+def table(trained: list[tuple[Experiment, dict[str, Scores]]]) -> str:
+    """The metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
     predicting the most frequent class everywhere."""
-    lines = []
+    rows = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
-            summary = {**one.summary(), "IU of majority": 100 * majority(one.matrix).mean_iu}
-            if not lines:
-                lines.append(f"{'percent':<28}" + "".join(f"{name:>16}" for name in summary))
-            name = f"  {label}" if i else experiment.name
-            lines.append(f"{name:<28}" + "".join(f"{value:16.1f}" for value in summary.values()))
-    return "\n".join(lines)
+            summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
+            if not rows:
+                rows.append(("percent", *summary))
+            rows.append((f"  {label}" if i else experiment.name,
+                         *(f"{value:.1f}" for value in summary.values())))
+    return columns(rows)
 
 
-def majority(matrix):
-    """The Scores of predicting the most frequent class for every pixel of a confusion matrix."""
-    pixels = matrix.sum(1)
-    constant = np.zeros_like(matrix)
-    constant[:, pixels.argmax()] = pixels
-    return Scores.of(constant)
+def majority(scores: Scores) -> Scores:
+    """The Scores of predicting for every pixel the class that is most frequent in the labels."""
+    pixels, scored = scores.matrix.sum(1), scores.matrix.sum(1)
+    scored[list(scores.unscored)] = 0
+    constant = np.zeros_like(scores.matrix)
+    constant[:, scored.argmax()] = pixels
+    return Scores.of(constant, scores.unscored, scores.in_truth)
 
 
-def draw(trained, path, scenes=3):
+def draw(trained: list[tuple[Experiment, dict[str, Scores]]], path: Path, scenes: int = 3) -> Path:
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
     columns = {}
     for experiment, scores in trained:
@@ -86,14 +91,14 @@ def draw(trained, path, scenes=3):
 
 def _segment(experiment, scenes):
     """(input, truth, prediction) of the first validation scenes, three lists of pictures."""
-    import caffe
-    net = caffe.Net(str(experiment.run.prototxt("val")), str(training.final_weights(experiment)),
-                    caffe.TEST)
+    weights = training.final_weights(experiment)
+    net = load_net(experiment.run.prototxt("val"), weights)
     pictures = []
-    for _ in range(scenes):
+    for number in range(scenes):
         net.forward()
-        data, label, score = (net.blobs[name].data[0] for name in ("data", "label", "score"))
-        pictures.append((_photograph(data), _coloured(label[0]), _coloured(score.argmax(0))))
+        data, label, score = (net.blobs[name].data for name in ("data", "label", "score"))
+        said = predicted_classes(score, f"{weights}, scene {number + 1}")
+        pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(said[0])))
     return zip(*pictures)
 
 

@@ -5,13 +5,12 @@ All are trained with a fixed rate, most on the loss summed over pixels, one imag
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import nets
-from class_names import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC
 from nets.source import folder
-from palette import VOC_CLASSES
-from solvers.runs import BUILD, Run, RunError
+from segdata.datasets import DATASETS
+from segdata.paths import build_root
+from solvers.runs import Run, RunError
 
 # The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
 # accumulation; heavy momentum fades it by as much image by image: 0.9^(1/20) ≈ 0.99.
@@ -34,7 +33,8 @@ class Experiment:
     head, source, net : of nets.fcn: the head, the nets.source.Source, further options
     class_names : {label: names of its classes, in order}
     unscored : classes of the (first) label that are trained but do not count in the scores
-    needs : names in data/catalog.py without which it cannot start
+    in_truth : whether mean IU is over the classes in the truth alone, see solvers.metrics
+    needs : names in segdata.download.catalog without which it cannot start
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
@@ -53,38 +53,24 @@ class Experiment:
     interval: int = 4_000
     net: dict = field(default_factory=dict)
     unscored: tuple = ()
+    in_truth: bool = False
     needs: tuple = ()
     published: str = ""
     data: str = ""
-    build: Path = BUILD
+    build: Path = field(default_factory=build_root)
 
     @property
-    def directory(self):
+    def directory(self) -> Path:
         return self.build / self.name
 
     @property
-    def run(self):
+    def run(self) -> Run:
         return Run(self.directory)
 
-    def settings(self):
+    def settings(self) -> dict:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
-                    unscored=self.unscored)
-
-
-class Dataset(NamedTuple):
-    """needs, class_names, unscored : as of Experiment."""
-    needs: tuple
-    class_names: dict
-    unscored: tuple = ()
-
-
-DATASETS = {
-    "voc": Dataset(("sbd", "voc2011"), {"label": VOC_CLASSES}),
-    "nyud": Dataset(("nyud",), {"label": NYUD}),
-    "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC}),
-    "pascalcontext": Dataset(("voc2010", "context", "context59"), {"label": PASCALCONTEXT}, (0,)),
-}
+                    unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}))
 
 
 def _row(name, base, lr, **options):
@@ -94,6 +80,7 @@ def _row(name, base, lr, **options):
     classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
     return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
                       net=net.options, unscored=dataset.unscored,
+                      in_truth=dataset.in_truth,
                       needs=classifiers + dataset.needs, **options)
 
 
@@ -136,8 +123,8 @@ EXPERIMENTS = {row.name: row for row in (
 )}
 
 
-def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6e-9,
-              interval=800):
+def on_folder(path: str | Path, name: str | None = None, head: str = "fcn8s", width: float = 0.125,
+              iterations: int = 2_400, lr: float = 6e-9, interval: int = 800) -> Experiment:
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 
     `name` is that of the folder under build/, default FOLDER-HEAD.
@@ -151,8 +138,8 @@ def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6
     name = name or f"{path.name}-{head}"
     taken = {*nets.NAMES, "analysis", "infer"}
     if Path(name).name != name or name.startswith((".", "demo")) or name in taken:
-        raise RunError(f"{path}: the run cannot have the name '{name}', of a folder under {BUILD} "
-                       "that is another's; choose another --name")
+        raise RunError(f"{path}: the run cannot have the name '{name}', of a folder under "
+                       f"{build_root()} that is another's; choose another --name")
     if len(names) > 255:
         raise RunError(f"{path}: {len(names)} classes; there can be 255, for 255 is void")
     return Experiment(
@@ -161,6 +148,13 @@ def on_folder(path, name=None, head="fcn8s", width=0.125, iterations=2_400, lr=6
         net=dict(width=width, filler="msra", scale=1 / 58))
 
 
-def with_options(experiment, **options):
+def with_options(experiment: Experiment, **options) -> Experiment:
     """The experiment with the given values changed; None keeps its own."""
     return replace(experiment, **{k: v for k, v in options.items() if v is not None})
+
+
+def experiment_named(name: str) -> Experiment:
+    """A row of the table. Raises RunError, with the known names, for another name."""
+    if name not in EXPERIMENTS:
+        raise RunError(f"unknown experiment '{name}'; known are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

@@ -2,68 +2,102 @@
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
-from solvers.runs import replacing
+from segdata.files import replacing
+
+SMOOTHING = 0.9         # of the logged losses, from one to the next
+
+
+class Row(NamedTuple):
+    """A line of log.csv.
+
+    iteration : int, the updates done
+    loss : of the last image that the iteration saw (with iter_size 20, the twentieth); None where
+        it is not known: the run was interrupted, and went on with the scores of its snapshot
+    smoothed_loss : 0.9 of that of the line before plus 0.1 of loss; the first is the loss
+    mean_iu : in percent, of the first label; None where the net was not scored
+    """
+    iteration: int
+    loss: float | None = None
+    smoothed_loss: float | None = None
+    mean_iu: float | None = None
 
 
 class Log:
-    """log.csv: iteration, its loss, a running mean of the losses logged so far, mean IU in percent
-    where it was scored.
+    """log.csv of a run, open for more lines.
 
-    Continuing from `iteration` drops the lines after it, which an interrupted run left.
+    Continuing from `iteration` drops the lines after it, which an interrupted run left, and goes
+    on smoothing where they end.
     """
 
-    COLUMNS = ("iteration", "loss", "smoothed_loss", "mean_iu")
-
-    def __init__(self, directory, iteration):
+    def __init__(self, directory: str | Path, iteration: int):
         self.path = Path(directory) / "log.csv"
-        kept = [row for row in read(self.path) if row[0] <= iteration]
+        self.rows = [row for row in read(self.path) if row.iteration <= iteration]
+        self._rewrite()
+
+    def write(self, iteration: int, loss: float | None = None, mean_iu: float | None = None) -> Row:
+        """Append a line and return it; one of the same iteration is replaced, its losses kept."""
+        again = bool(self.rows) and self.rows[-1].iteration == iteration
+        if again and loss is None:
+            row = self.rows[-1]._replace(mean_iu=mean_iu)
+        else:
+            row = Row(iteration, loss, self._smoothed(loss), mean_iu)
+        if again:
+            self.rows[-1] = row
+            self._rewrite()
+        else:
+            self.rows.append(row)
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow(_cells(row))
+        return row
+
+    def _smoothed(self, loss):
+        before = next((row.smoothed_loss for row in reversed(self.rows)
+                       if row.smoothed_loss is not None), loss)
+        return None if loss is None else SMOOTHING * before + (1 - SMOOTHING) * loss
+
+    def _rewrite(self):
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([self.COLUMNS, *map(_line, kept)])
-        self.file = self.path.open("a", newline="")
-
-    def write(self, *values):
-        csv.writer(self.file).writerow(_line(values))
-        self.file.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
+            csv.writer(file).writerows([Row._fields, *map(_cells, self.rows)])
 
 
-def _line(values):
-    return [f"{value:.7g}" if isinstance(value, float) else value for value in values
-            if value is not None]
+def _cells(row):
+    return ["" if value is None else f"{value:.7g}" if isinstance(value, float) else value
+            for value in row]
 
 
-def read(path):
-    """[(iteration, loss, smoothed loss, mean IU or None)] of a log.csv, without damaged lines."""
+def read(path: Path) -> list[Row]:
+    """The lines of a log.csv, without damaged ones; none where there is no file."""
     rows = []
     if path.exists():
         with path.open(newline="", errors="replace") as file:
-            for row in csv.reader(file):
+            for cells in csv.reader(file):
                 try:
-                    numbers = [float(value) for value in row]
-                    rows.append((int(row[0]), *numbers[1:3], numbers[3] if row[3:] else None))
-                except (ValueError, IndexError):
+                    iteration, *values = cells
+                    rows.append(Row(int(iteration), *(float(value) if value else None
+                                                      for value in values)))
+                except (ValueError, TypeError):
                     continue
-    return [row for row in rows if len(row) == 4]
+    return [row for row in rows if (row.loss is None) == (row.smoothed_loss is None)
+            and (row.loss, row.mean_iu) != (None, None)]
 
 
-def draw(log, path, title):
+def draw(log: Path, path: Path, title: str) -> None:
     """Draw loss (left axis, logarithmic) and mean IU (right axis) over the iterations, as PNG."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    iterations, losses, smoothed, _ = zip(*(rows := read(log)))
+    rows = read(log)
     figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    axis.semilogy(iterations, losses, ".-", color="#9bb7d4", linewidth=0.7, markersize=2,
-                  label="loss")
-    axis.semilogy(iterations, smoothed, color="#1f4e79", label="smoothed loss")
+    learned = [(row.iteration, row.loss, row.smoothed_loss) for row in rows if row.loss is not None]
+    if learned:
+        iterations, losses, smoothed = zip(*learned)
+        axis.semilogy(iterations, losses, ".-", color="#9bb7d4", linewidth=0.7, markersize=2,
+                      label="loss")
+        axis.semilogy(iterations, smoothed, color="#1f4e79", label="smoothed loss")
     axis.set(xlabel="iteration", ylabel="loss", title=title)
-    scored = [(row[0], row[3]) for row in rows if row[3] is not None]
+    scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
     if scored:
         right = axis.twinx()
         right.plot(*zip(*scored), "o-", color="#c0504d", label="mean IU")

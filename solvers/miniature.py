@@ -4,18 +4,21 @@ A narrow classifier, trained on crops of single shapes, stands in for ILSVRC's.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-import embedded
-import embedded_context
-import embedded_nyud
-import embedded_siftflow
 import nets
-from nets.source import MEAN
+from nets.source import MEAN, SEED
+from segdata.embedded import context as embedded_context
+from segdata.embedded import nyud as embedded_nyud
+from segdata.embedded import siftflow as embedded_siftflow
+from segdata.embedded import voc as embedded_voc
 from solvers import training
-from solvers.experiments import EXPERIMENTS
+from solvers.experiments import EXPERIMENTS, Experiment
+from solvers.prediction import load_net
+from solvers.metrics import Scores
 from solvers.runs import Run
 
 WIDTH = 0.125           # of the trunks
@@ -30,7 +33,7 @@ CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
 
 # {dataset: (what generates it, class names)}
 DATASETS = {
-    "voc": (embedded, {"label": embedded.CLASSES}),
+    "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
@@ -58,7 +61,7 @@ ACCUMULATED = 5
 OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2))}
 
 
-def miniature(name, directory, seed=0):
+def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     """The Experiment NAME-demo under `directory`; nothing is generated or trained yet."""
     paper, row = EXPERIMENTS[name], nets.TABLE[name]
     lr, iterations = SCHEDULE[name]
@@ -75,7 +78,7 @@ def miniature(name, directory, seed=0):
                  **OPTIONS.get(name, {})))
 
 
-def train(name, directory, seed=0):
+def train(name: str, directory: Path, seed: int = 0) -> tuple[Experiment, dict[str, Scores]]:
     """Train NAME in miniature under `directory`, after what it starts from.
 
     What is trained already is taken as it is. Returns (experiment, {label: Scores}). Raises
@@ -85,13 +88,13 @@ def train(name, directory, seed=0):
     return experiment, run(experiment, seed)
 
 
-def run(experiment, seed):
+def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
     """Train a miniature, or a variant of one under a name that begins like its; see `train`.
 
     Returns {label: Scores}.
     """
     directory, bases = experiment.build, {}
-    Run(directory).settle(seed=seed)
+    Run(directory).record_settings(seed=seed)
     generate(experiment.name, directory, seed)
     for suffix, base in experiment.bases.items():
         if base in nets.TRUNKS:
@@ -101,7 +104,7 @@ def run(experiment, seed):
     return training.train(experiment, bases)
 
 
-def generate(name, directory, seed):
+def generate(name: str, directory: Path, seed: int) -> None:
     """Write the data of an experiment, unless they are there."""
     dataset = name.partition("-")[0]
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
@@ -113,19 +116,20 @@ def _trunk(experiment):
 
 # the classifiers
 
-def train_classifier(trunk, directory, seed):
+def train_classifier(trunk: str, directory: Path, seed: int):
     """Train a classifier on crops of single shapes, unless it is there; returns its net."""
     import caffe
     _, lr, steps = CLASSIFIERS[trunk]
-    options = dict(size=SIDE, classes=len(embedded.OUTLINES), width=WIDTH, scale=SCALE)
+    options = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH, scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     weights = directory / f"train_iter_{steps}.caffemodel"
     if not weights.exists():
         train = nets.write_prototxt(directory / "train.prototxt", nets.classifier(
             trunk, batch=BATCH, filler="msra", **options))
         _solve(caffe.get_solver(str(nets.write_prototxt(
-            directory / "solver.prototxt", _solver_param(train, weights, lr, steps)))), trunk, seed)
-    return caffe.Net(str(deploy), str(weights), caffe.TEST)
+            directory / "solver.prototxt", _solver_param(train, weights, lr, steps)))), trunk,
+               steps, seed)
+    return load_net(deploy, weights, complete=True)
 
 
 def _solver_param(train, weights, lr, steps):
@@ -133,24 +137,24 @@ def _solver_param(train, weights, lr, steps):
     prefix = str(weights).rpartition("_iter_")[0]
     return caffe_pb2.SolverParameter(
         train_net=str(train), base_lr=lr, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
-        max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=1337)
+        max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=SEED)
 
 
-def _solve(solver, trunk, seed):
-    images, labels = embedded.crops(seed, CROPS, CROP)
+def _solve(solver, trunk, steps, seed):
+    images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
     inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
     accuracy = 0.0
-    with tqdm(total=solver.max_iter, desc=trunk, unit="it", disable=None) as bar:
-        while solver.iter < solver.max_iter:
+    with tqdm(total=steps, desc=trunk, unit="it", disable=None) as bar:
+        while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
             label.data[...] = labels[chosen]
             solver.step(1)
             loss = float(solver.net.blobs["loss"].data)
             if not np.isfinite(loss):
-                raise FloatingPointError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
+                raise training.LossError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
                                          "the rate in CLASSIFIERS is too high")
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
             bar.update()
@@ -160,6 +164,6 @@ def _solve(solver, trunk, seed):
     print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
 
 
-def preprocess(images):
+def preprocess(images: np.ndarray) -> np.ndarray:
     """RGB uint8 (…, height, width, 3) → BGR float32 (…, 3, height, width), mean subtracted."""
     return np.moveaxis(images[..., ::-1] - np.array(MEAN, np.float32), -1, -3)

@@ -2,58 +2,60 @@
 
 import ast
 import difflib
-import fcntl
 import json
-import os
 import re
 import reprlib
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from nets.source import MEAN, MEANS, ROOT
-from palette import read_class_names
+from filelock import FileLock, Timeout
 
-BUILD = ROOT / "build"
+from segdata.classes import read_class_names
+from segdata.errors import UserError
+from segdata.files import replacing
+from segdata.means import ILSVRC, OF_LAYERS
+from segdata.paths import build_root
 
 
-class RunError(RuntimeError):
+class RunError(UserError):
     """A run that is not there, or not what was asked for."""
 
 
 class Images(NamedTuple):
     """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR."""
     kinds: tuple = ("color",)
-    mean: tuple = MEAN
+    mean: tuple = ILSVRC
 
 
 class Run:
     """What a run leaves in its folder; the folder alone suffices to score it and to infer."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         self.directory = Path(directory)
 
-    def prototxt(self, split):
+    def prototxt(self, split: str) -> Path:
         return self.directory / f"{split}.prototxt"
 
-    def snapshots(self):
+    def snapshots(self) -> list[tuple[int, Path]]:
         """[(iteration, solverstate path)] from which training can continue, in order."""
         return [(iteration, path.with_suffix(".solverstate"))
                 for iteration, path in self.caffemodels()
                 if path.with_suffix(".solverstate").exists()]
 
-    def caffemodels(self):
+    def caffemodels(self) -> list[tuple[int, Path]]:
         """[(iteration, caffemodel path)], in order."""
         found = (self.directory / "snapshot").glob("train_iter_*.caffemodel")
         numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in found)
         return sorted((int(match[1]), path) for match, path in numbered if match)
 
-    def weights(self, iteration):
+    def weights(self, iteration: int) -> Path:
         """The caffemodel of an iteration, whether or not it is there."""
         return self.directory / "snapshot" / f"train_iter_{iteration}.caffemodel"
 
-    def newest_weights(self):
+    def newest_weights(self) -> Path:
         """The newest caffemodel. Raises RunError if there is none."""
         found = self.caffemodels()
         if not found:
@@ -61,19 +63,19 @@ class Run:
                            "there yet")
         return found[-1][1]
 
-    def samples(self):
+    def samples(self) -> int:
         """The number of validation samples, which solver.prototxt has as test_iter."""
         solver = self._read("solver", "SolverParameter")
         if not solver.test_iter:
             raise RunError(f"{self.prototxt('solver')} has no test_iter")
         return solver.test_iter[0]
 
-    def images(self):
+    def images(self) -> Images:
         """The Images that its net takes, as the project's data layer in val.prototxt has them;
         without such a file or layer, a colour image with ILSVRC's mean."""
         path = self.prototxt("val")
         layers = self._read("val", "NetParameter").layer if path.exists() else ()
-        found = (layer.python_param for layer in layers if layer.python_param.module in MEANS)
+        found = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
         try:
             return next(map(_images, found), Images())
         except (ValueError, SyntaxError, TypeError) as error:
@@ -90,7 +92,7 @@ class Run:
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise RunError(f"{path}: damaged: {error}") from None
 
-    def class_names(self, label="label", count=None):
+    def class_names(self, label: str = "label", count: int | None = None) -> list[str]:
         """The names of a label's classes; those of the first label are in classes.txt.
 
         Raises RunError if there are not `count` of them, where that is given.
@@ -101,11 +103,11 @@ class Run:
         except ValueError as error:
             raise RunError(error) from None
 
-    def unscored(self):
+    def unscored(self) -> tuple:
         """The classes that do not count in the scores."""
-        return self.settings().get("unscored", ())
+        return tuple(self.settings().get("unscored", ()))
 
-    def settings(self):
+    def settings(self) -> dict:
         """What the run began as, {} if that is not recorded."""
         path = self.directory / "settings.json"
         try:
@@ -113,7 +115,7 @@ class Run:
         except ValueError as error:
             raise RunError(f"{path}: damaged: {error}") from None
 
-    def check(self, **settings):
+    def check(self, **settings) -> None:
         """Raise RunError if the run began with other settings."""
         before, settings = self.settings(), json.loads(json.dumps(settings))
         changed = [f"{key} {reprlib.repr(before.get(key))}, now asked for is "
@@ -123,69 +125,66 @@ class Run:
             raise RunError(f"{self.directory} holds a run with {'; '.join(changed)}. Start anew "
                            "(--fresh), or take another folder (--name)")
 
-    def settle(self, **settings):
+    def record_settings(self, **settings) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""
         self.check(**settings)
         self.directory.mkdir(parents=True, exist_ok=True)
         with replacing(self.directory / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
-    def remove(self):
-        """Remove the folder. Raises RunError if it is there and holds something else."""
+    def remove(self) -> None:
+        """Remove the folder, if it is there.
+
+        Raises RunError if it holds something else, or another process is training in it.
+        """
         if self.directory.exists():
             others = {path.name for path in self.directory.iterdir()} - {".lock"}
             if others and "solver.prototxt" not in others:
                 raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
+            with self.locked():
+                pass
             shutil.rmtree(self.directory)
 
     @contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[None]:
         """Keep other processes out. Raises RunError while another one is in."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"another process is training in {self.directory}") from None
+        lock = FileLock(self.directory / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(f"another process is training in {self.directory}") from None
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _images(param):
     """The Images of a data layer's PythonParameter."""
     params = dict(ast.literal_eval(param.param_str))
     kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")
-    return Images(kinds, params.get("mean", MEANS[param.module]))
+    return Images(kinds, params.get("mean", OF_LAYERS[param.module]))
 
 
-def find(name):
+def find(name: str | Path) -> Run:
     """The Run of an experiment's name, of a stage of the demo, or in a folder of that path.
 
     Raises RunError where none is.
     """
-    for directory in (BUILD / name, BUILD / "demo" / name, Path(name)):
+    build = build_root()
+    for directory in (build / name, build / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
             return Run(directory)
     known = [run.directory.name for run in trained()]
     near = difflib.get_close_matches(str(name), known, 1, 0.75)
-    raise RunError(f"no run '{name}': there is no deploy.prototxt in {BUILD / name}"
+    raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
                    + (f" (did you mean '{near[0]}'?)" if near else "")
                    + f". Trained are: {', '.join(known) or 'none'}")
 
 
-def trained():
+def trained() -> list[Run]:
     """All runs under build/ that have a net and weights."""
     runs = [Run(path.parent) for pattern in ("*", "demo*/*")
-            for path in sorted(BUILD.glob(f"{pattern}/deploy.prototxt"))]
+            for path in sorted(build_root().glob(f"{pattern}/deploy.prototxt"))]
     return [run for run in runs if run.caffemodels()]
-
-
-@contextmanager
-def replacing(path):
-    """Yield a temporary path that takes the place of `path` if no error comes."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

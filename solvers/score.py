@@ -8,31 +8,45 @@ RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the fo
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from segdata.files import replacing
+from solvers.prediction import load_net, predicted_classes
 from solvers.metrics import Scores, confusion
-from solvers.runs import RunError, replacing
+from solvers.runs import RunError
+from solvers.text import columns
 
 
-def score_net(net, samples, unscored=()):
+def score_net(net, samples: int, unscored: tuple = (), in_truth: bool = False
+              ) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
-    sem and so on. Pixels of the classes `unscored` of the (first) label do not count.
+    sem and so on. Pixels of the classes `unscored` of the (first) label do not count; in_truth: as
+    of `Scores`. A truth that shows one class alone is warned of.
     """
     pairs = score_blobs(net)
     matrices = dict.fromkeys(pairs, 0)
-    for _ in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
+    for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
         for label, name in pairs.items():
             truth, scores = net.blobs[label].data, net.blobs[name].data
-            matrices[label] = matrices[label] + confusion(truth[:, 0], scores.argmax(1),
-                                                          scores.shape[1])
-    first = next(iter(pairs))
-    matrices[first][list(unscored)] = 0
-    return {label: Scores.of(matrix) for label, matrix in matrices.items()}
+            said = predicted_classes(scores, f"sample {number + 1} of {samples}, blob '{name}'")
+            matrices[label] = matrices[label] + confusion(truth[:, 0], said, scores.shape[1])
+    try:
+        scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
+                  for i, (label, matrix) in enumerate(matrices.items())}
+    except ValueError as error:
+        raise RunError(f"{samples} samples: {error}; their labels are void throughout") from None
+    for label, one in scores.items():
+        present = np.flatnonzero(one.matrix.sum(1))
+        if len(present) == 1:
+            print(f"warning: blob '{label}' shows class {present[0]} alone, beside void, in all "
+                  f"{samples} samples: the scores say nothing", file=sys.stderr)
+    return scores
 
 
 def score_blobs(net):
@@ -46,28 +60,45 @@ def score_blobs(net):
     return pairs
 
 
-def table(scores, class_names):
-    """Scores as text: the four metrics, then accuracy and IU of each class, in percent."""
-    lines = [f"{name:<16}{value:6.1f}" for name, value in scores.summary().items()]
-    width = max(map(len, class_names), default=5) + 2
-    lines += ["", f"{'class':<{width}}{'accuracy':>9}{'IU':>7}"]
-    for name, accuracy, iu in zip(class_names, scores.accuracy, scores.iu):
-        values = f"{100 * accuracy:9.1f}{100 * iu:7.1f}" if np.isfinite(iu) else "        –      –"
-        lines.append(f"{name:<{width}}{values}")
-    return "\n".join(lines)
+HEADLINES = {True: "mean IU (in truth)", False: "mean IU"}
 
 
-def tables(scores, run):
+def table(scores: Scores, class_names: Sequence[str]) -> str:
+    """Scores as text: the metrics, then accuracy and IU of each class, in percent.
+
+    Where classes are unscored the metrics stand twice, without them and with them.
+    """
+    headers, kinds, notes = [], [scores], []
+    if scores.unscored:
+        names, count = ", ".join(class_names[i] for i in scores.unscored), len(class_names)
+        kinds.append(scores.with_all_classes())
+        headers = [("", f"without {names}", f"with {names}")]
+        notes.append(f"Without {names}: the {count - len(scores.unscored)} classes of the task. "
+                     f"With {names}: all {count}, as in the authors' score.py.")
+    metrics = [(name, *(f"{value:.1f}" for value in values)) for name, *values in zip(
+        scores.summary(), *(kind.summary().values() for kind in kinds))]
+    notes.append("mean IU: a class that is predicted but absent counts 0, as in VOC's evaluation "
+                 "and the\nauthors' score.py; (in truth): it is left out. This data set is scored "
+                 f"by {HEADLINES[scores.in_truth]}.")
+    classes = [("class", "accuracy", "IU")]
+    for name, *values in zip(class_names, scores.accuracy, scores.iu):
+        classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
+                                for value in values)))
+    return "\n\n".join([columns(headers + metrics), "\n".join(notes), columns(classes)])
+
+
+def tables(scores: dict[str, Scores], run) -> str:
     """One table for each label of `scores`, {label: Scores}."""
     return "\n\n".join(f"{label}\n" * (len(scores) > 1)
                        + table(one, run.class_names(label, len(one.iu)))
                        for label, one in scores.items())
 
 
-def save(scores, run, class_names, iteration):
+def save(scores: dict[str, Scores], run, class_names: dict, iteration: int) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
 
-    Classes that do not occur have null.
+    Classes that do not occur, or are not scored, have null. Where classes are unscored, "all
+    classes" has the metrics with them.
     """
     content = {label: _content(one, class_names[label]) for label, one in scores.items()}
     with replacing(run.directory / "score.json") as temporary:
@@ -79,19 +110,25 @@ def _content(scores, class_names):
     def percent(values):
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    return {**{name: round(float(value), 2) for name, value in scores.summary().items()},
+    def summary(scores):
+        return {name: round(float(value), 2) for name, value in scores.summary().items()}
+
+    every = {"all classes": summary(scores.with_all_classes())} if scores.unscored else {}
+    return {**summary(scores), "headline": HEADLINES[scores.in_truth],
+            "unscored": list(scores.unscored), **every,
             "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu),
             "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
 
 
-def load(run, iteration):
+def load(run, iteration: int) -> dict[str, Scores] | None:
     """The {label: Scores} in score.json of `run`, None unless they are those of `iteration`."""
     path = run.directory / "score.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["iteration"] != iteration:
             return None
-        return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64))
+        return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64),
+                                 tuple(one["unscored"]), one["headline"] == HEADLINES[True])
                 for label, one in content["labels"].items()}
     except (OSError, ValueError, KeyError, TypeError):      # it is scored again
         return None
@@ -99,7 +136,7 @@ def load(run, iteration):
 
 def main():
     from solvers import runs
-    from solvers.command import add_device, load_net, report_errors, set_device
+    from solvers.command import add_device, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
@@ -110,8 +147,8 @@ def main():
         run = runs.find(args.run)
         weights = args.weights or run.newest_weights()
         set_device(args)
-        scores = score_net(load_net(run.prototxt("val"), weights),
-                           run.samples(), run.unscored())
+        scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
+                           run.settings().get("in_truth", False))
         print(f"{weights}\n\n{tables(scores, run)}")
 
 

@@ -9,14 +9,14 @@ import sys
 
 import folder_layers
 
-from solvers.command import add_device, experiment_named, positive, report_errors, set_device
-from solvers.experiments import EXPERIMENTS, on_folder, with_options
+from solvers.command import add_device, positive, report_errors, set_device
+from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
 
 
 FOLDER_ONLY = ("head", "width", "name")
 
 
-def main():
+def main() -> None:
     args = parse()
     with report_errors():
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,

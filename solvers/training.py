@@ -3,29 +3,40 @@
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-import catalog
 import nets
 import surgery
-from seg_data import read_list
+from nets.source import SEED
+from segdata.download import catalog
+from segdata.errors import UserError
+from segdata.files import replacing
+from segdata.lists import read_list
 from solvers import log, score
-from solvers.experiments import EXPERIMENTS
-from solvers.runs import RunError, replacing
+from solvers.command import reported
+from solvers.experiments import EXPERIMENTS, Experiment
+from solvers.prediction import ScoreError, load_net
+from solvers.metrics import Scores
+from solvers.runs import RunError
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
-SMOOTHING = 0.9         # of the logged losses, from one to the next
 PATIENCE = 2.0          # seconds of iterations that Ctrl-C may have to wait for
 
 
-class MissingError(RuntimeError):
+class MissingError(UserError):
     """Data or weights that an experiment needs and that are not there."""
 
 
-def unfinished_bases(experiment):
+class LossError(UserError, FloatingPointError):
+    """A loss that is not finite."""
+
+
+def unfinished_bases(experiment: Experiment) -> list[Experiment]:
     """The experiments that have to be trained before this one, in order."""
     chain = []
     for base in experiment.bases.values():
@@ -34,7 +45,7 @@ def unfinished_bases(experiment):
     return chain
 
 
-def check(experiment, trained=()):
+def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
     """Raise MissingError unless all that the experiment starts from is there.
 
     `trained` are experiments that will have been trained by then.
@@ -49,17 +60,19 @@ def check(experiment, trained=()):
                                       catalog.WITHOUT]))
 
 
-def final_weights(experiment):
+def final_weights(experiment: Experiment) -> Path:
+    """The caffemodel of the last iteration, whether or not it is there."""
     return experiment.run.weights(experiment.iterations)
 
 
-def finished(experiment):
+def finished(experiment: Experiment) -> bool:
+    """Whether the last iteration is done."""
     return final_weights(experiment).exists()
 
 
 # files
 
-def write_files(experiment, start):
+def write_files(experiment: Experiment, start: int) -> Path:
     """Write class names and prototxts, the data from sample `start`; returns the solver's."""
     run = experiment.run
     (run.directory / "snapshot").mkdir(parents=True, exist_ok=True)
@@ -75,7 +88,7 @@ def write_files(experiment, start):
     return nets.write_prototxt(run.prototxt("solver"), solver_param(experiment, paths))
 
 
-def solver_param(experiment, paths):
+def solver_param(experiment: Experiment, paths: dict[str, Path]):
     """The SolverParameter of an experiment: plain momentum and, as in the paper, a fixed rate."""
     from caffe.proto import caffe_pb2
     rate = dict(base_lr=experiment.lr, lr_policy="fixed")
@@ -89,7 +102,7 @@ def solver_param(experiment, paths):
         momentum=experiment.momentum, **rate,
         iter_size=experiment.iter_size, weight_decay=experiment.weight_decay,
         max_iter=experiment.iterations, display=0, snapshot=experiment.interval,
-        snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=1337)
+        snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=SEED)
 
 
 def _val_samples(experiment):
@@ -98,7 +111,7 @@ def _val_samples(experiment):
 
 # weights
 
-def start_weights(experiment, net, base_nets=None):
+def start_weights(experiment: Experiment, net, base_nets: dict | None = None) -> None:
     """Fill a new net: from its bases by transplant, and bilinear interpolation throughout."""
     for suffix, base in (base_nets or _base_nets(experiment)).items():
         surgery.transplant(net, base, suffix)
@@ -114,16 +127,13 @@ def _base_nets(experiment):
 
 
 def _classifier(build, trunk):
-    import caffe
     deploy = nets.write_prototxt(build / trunk / "deploy.prototxt", nets.classifier(trunk))
-    return caffe.Net(str(deploy), str(catalog.path(trunk)), caffe.TEST)
+    return load_net(deploy, catalog.path(trunk), complete=True)
 
 
-def trained_net(experiment):
+def trained_net(experiment: Experiment):
     """The net of an experiment's deploy prototxt with its final weights."""
-    import caffe
-    return caffe.Net(str(experiment.run.prototxt("deploy")), str(final_weights(experiment)),
-                     caffe.TEST)
+    return load_net(experiment.run.prototxt("deploy"), final_weights(experiment), complete=True)
 
 
 def _restore(solver, state):
@@ -131,17 +141,18 @@ def _restore(solver, state):
     again = f"remove {state} to continue from the snapshot before, or start anew with --fresh"
     try:
         solver.restore(str(state))
-    except (RuntimeError, OSError) as error:
+    except reported() as error:
         raise RunError(f"cannot continue: {error}; {again}") from error
-    for name, blobs in solver.net.params.items():
-        if not all(np.isfinite(blob.data).all() for blob in blobs):
+    for name in solver.net.params:
+        if not all(np.isfinite(blob.data).all()
+                   for blob in surgery.layer_parameters(solver.net, name)):
             raise RunError(f"cannot continue from {state}: the weights of layer '{name}' are not "
                            f"finite; the rate was too high. Take a lower --lr, and {again}")
 
 
 # the loop
 
-def train(experiment, base_nets=None):
+def train(experiment: Experiment, base_nets: dict | None = None) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Returns
@@ -171,21 +182,19 @@ def _train(experiment, base_nets):
     else:
         print(f"training {experiment.name}")
         start_weights(experiment, solver.net, base_nets)
-    run.settle(**experiment.settings())
-    with log.Log(run.directory, iteration) as lines:
-        return _run(experiment, solver, lines)
+    run.record_settings(**experiment.settings())
+    return _run(experiment, solver, log.Log(run.directory, iteration))
 
 
 def _run(experiment, solver, lines):
     """Iterate to the end, scoring every interval; returns the last {label: Scores}."""
-    start, smoothed, scores = solver.iter, None, None
+    start, scores = solver.iter, None
     bar = tqdm(total=experiment.iterations, initial=start, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
     with bar:
         if start and score.load(experiment.run, start) is None:     # interrupted while it scored
             scores = _score(experiment, solver)
-            _, *losses, _ = (log.read(lines.path) or [(0, 0.0, 0.0, None)])[-1]
-            _report(experiment, lines, bar, start, *losses, scores)
+            _report(experiment, lines, bar, start, None, scores)
         seconds = PATIENCE
         while solver.iter < experiment.iterations:
             count, begin = _next_iterations(experiment, solver.iter, seconds), time.perf_counter()
@@ -196,24 +205,24 @@ def _run(experiment, solver, lines):
             scored = last or solver.iter % experiment.interval == 0
             if not scored and solver.iter % LOG_EVERY:
                 continue
-            smoothed = loss if smoothed is None else SMOOTHING * smoothed + (1 - SMOOTHING) * loss
-            bar.set_postfix(loss=f"{smoothed:.4g}")
             if last and solver.iter % experiment.interval:
                 solver.snapshot()
             if scored:
                 scores = _score(experiment, solver)
-                _report(experiment, lines, bar, solver.iter, loss, smoothed, scores)
+                row = _report(experiment, lines, bar, solver.iter, loss, scores)
             else:
-                lines.write(solver.iter, loss, smoothed)
+                row = lines.write(solver.iter, loss)
+            bar.set_postfix(loss=f"{row.smoothed_loss:.4g}")
     return scores
 
 
-def _report(experiment, lines, bar, iteration, loss, smoothed, scores):
-    mean_iu = 100 * next(iter(scores.values())).mean_iu
-    lines.write(iteration, loss, smoothed, mean_iu)
+def _report(experiment, lines, bar, iteration, loss, scores):
+    """Log an iteration that was scored, draw the curve, print a line; returns the log's row."""
+    row = lines.write(iteration, loss, 100 * next(iter(scores.values())).headline)
     log.draw(lines.path, experiment.directory / "curve.png", experiment.name)
-    bar.write(f"{experiment.name}: iteration {iteration}, loss {smoothed:.4g}, "
-              f"mean IU {mean_iu:.1f}%")
+    learned = "" if row.smoothed_loss is None else f"loss {row.smoothed_loss:.4g}, "
+    bar.write(f"{experiment.name}: iteration {iteration}, {learned}mean IU {row.mean_iu:.1f}%")
+    return row
 
 
 def _next_iterations(experiment, iteration, seconds):
@@ -236,10 +245,8 @@ def _step(experiment, solver, start, count):
     if not np.isfinite(loss):
         spoilt = (f", or was too high before the snapshot of iteration {start}"
                   if start and solver.iter - start <= LOG_EVERY else "")
-        raise FloatingPointError(
-            f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; the rate "
-            f"{experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh --lr "
-            f"{experiment.lr / 3:.1g}")
+        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; "
+                        f"{_rate_is_too_high(experiment, spoilt)}")
     if interrupted:
         solver.snapshot()
         print(f"interrupted: there is a snapshot of iteration {solver.iter}, from which the same "
@@ -248,8 +255,13 @@ def _step(experiment, solver, start, count):
     return loss
 
 
+def _rate_is_too_high(experiment, spoilt=""):
+    return (f"the rate {experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh "
+            f"--lr {experiment.lr / 3:.1g}")
+
+
 @contextmanager
-def interrupts_deferred(message):
+def interrupts_deferred(message: str) -> Iterator[list[bool]]:
     """Ctrl-C prints `message`, and is told by the list yielded, which then is not empty; a second
     one raises KeyboardInterrupt at once. Where the caller ignores SIGINT it stays ignored."""
     caught, before = [], signal.getsignal(signal.SIGINT)
@@ -269,6 +281,11 @@ def interrupts_deferred(message):
 
 def _score(experiment, solver):
     solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
-    scores = score.score_net(solver.test_nets[0], experiment.run.samples(), experiment.unscored)
+    try:
+        scores = score.score_net(solver.test_nets[0], experiment.run.samples(),
+                                 experiment.unscored, experiment.in_truth)
+    except ScoreError as error:
+        raise LossError(f"{experiment.name}, iteration {solver.iter}: {error}; "
+                        f"{_rate_is_too_high(experiment)}") from None
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 
-import catalog
 import pytest
 
 from nets.source import ROOT
+from segdata.download import catalog
 from solvers.experiments import EXPERIMENTS
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="no make")

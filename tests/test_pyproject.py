@@ -15,7 +15,8 @@ def test_every_module_in_data_is_installed():
 
 
 def test_every_package_is_installed():
-    packages = [path.parent.relative_to(ROOT) for top in ("python", "nets", "surgery", "solvers",
-                "analysis") for path in (ROOT / top).rglob("__init__.py")]
-    assert listed("packages") == sorted(".".join(path.parts).removeprefix("python.")
-                                        for path in packages)
+    packages = [path.parent.relative_to(ROOT) for top in (
+        "python", "data", "nets", "surgery", "solvers", "analysis")
+        for path in (ROOT / top).rglob("__init__.py")]
+    assert listed("packages") == sorted(
+        ".".join(path.parts).removeprefix("python.").removeprefix("data.") for path in packages)

@@ -5,6 +5,7 @@ import subprocess
 
 from .errors import CaffeError
 from .formats.atomic import replacing
+from .formats.text import encode
 from .proto import caffe_pb2
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
@@ -41,7 +42,8 @@ def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):
     Raises CaffeError where Graphviz's `dot` is missing; the formats "dot" and "raw", the
     graph's text, need none.
     """
-    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
+    text = dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    text = encode(text)
     if ext in ("dot", "raw"):
         return text
     try:

@@ -2,9 +2,14 @@
 
 from difflib import get_close_matches
 
+from .formats.text import printable
+
 
 class CaffeError(RuntimeError):
-    """Base of all errors of the engine."""
+    """Base of all errors of the engine. Bytes of names that are not UTF-8 are shown as \\xNN."""
+
+    def __init__(self, message=""):
+        super().__init__(printable(str(message)))
 
 
 class PrototxtError(CaffeError):

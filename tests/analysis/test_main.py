@@ -72,12 +72,12 @@ def test_balanced_classes_count_alike_and_the_loss_is_no_smaller():
 
 
 def test_class_shares_are_those_of_the_labels(tmp_path):
-    import embedded
+    from segdata.embedded import voc as embedded_voc
     label = np.array([[0, 0, 0, 1], [2, 2, 255, 255]], np.uint8)
     (tmp_path / "img").mkdir()
     (tmp_path / "cls").mkdir()
     for name in "ab":
-        embedded.save_sbd(tmp_path, name, np.zeros((2, 4, 3), np.uint8), label)
+        embedded_voc.save_sbd(tmp_path, name, np.zeros((2, 4, 3), np.uint8), label)
     np.testing.assert_allclose(balancing.class_shares(tmp_path / "cls", 3), [3 / 6, 1 / 6, 2 / 6])
 
 

@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
-import embedded
 import pytest
 
 from analysis import balancing, cues, interpolation, recipes, sampling, stages
+from segdata.embedded import voc as embedded_voc
 from solvers import miniature
 from solvers.experiments import EXPERIMENTS
 
@@ -26,7 +26,7 @@ def planned(monkeypatch, tmp_path):
                 for name, experiment in found.items()}
 
     monkeypatch.setattr(miniature, "run", record)
-    monkeypatch.setattr(embedded.generate, "__defaults__", (0, 2, 1))
+    monkeypatch.setattr(embedded_voc.generate, "__defaults__", (0, 2, 1))
     return run
 
 

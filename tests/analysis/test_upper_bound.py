@@ -1,10 +1,10 @@
 """Upper bounds against closed forms."""
 
-import embedded
 import numpy as np
 import pytest
 
 from analysis.upper_bound import FACTORS, read_labels, restored, upper_bound, without_void
+from segdata.embedded import voc as embedded_voc
 
 
 def checkerboard(side, square, size=64):
@@ -52,7 +52,7 @@ def test_void_is_not_scored_and_takes_the_nearest_class():
 
 
 def test_finer_predictions_are_better_on_scenes(tmp_path):
-    embedded.generate(tmp_path / "data", train=1, val=4)
+    embedded_voc.generate(tmp_path / "data", train=1, val=4)
     labels = list(read_labels(tmp_path / "data" / "pascal" / "VOC2011"))
     assert len(labels) == 4
     bounds = [upper_bound(labels, factor).mean_iu for factor in FACTORS]

@@ -106,19 +106,6 @@ def test_max_pooling_follows_the_indices_in_its_second_top(build):
         net.backward()
 
 
-@pytest.mark.parametrize("bottoms, layer", [
-    (1, 'type: "Power" power_param { scale: 2 }'),
-    (1, 'type: "Log"'),
-    (2, 'type: "Eltwise" eltwise_param { operation: PROD }')])
-def test_what_would_overwrite_its_gradient_in_place_has_none(build, bottoms, layer):
-    names = ["x", "t"][:bottoms]
-    net = build(dict.fromkeys(names, (1, 2)),
-                'name: "l" top: "x" ' + layer + "".join(f' bottom: "{name}"' for name in names))
-    net.forward()
-    with pytest.raises(LayerError, match="has no gradient in place.*give the top another name"):
-        net.backward()
-
-
 def test_a_prelu_in_place_keeps_its_bottom_and_takes_the_slope_of_now(build):
     net = build({"x": (1, 1)}, 'name: "l" type: "PReLU" bottom: "x" top: "x"')
     net.blobs["x"].data[...] = -2

@@ -12,6 +12,7 @@ from caffe.cli import main
 from caffe.images.datum import decode
 from caffe.formats.caffemodel import read_blobproto
 from caffe.errors import CaffeError
+from caffe.images.lists import read_list
 from caffe.images.planes import read_planes, resized
 
 RNG = np.random.default_rng(11)
@@ -40,6 +41,9 @@ def test_convert_imageset(images):
     assert [datum.label for _, datum in found] == list(range(10, 15))
     for (_, datum), array in zip(found, images):
         np.testing.assert_array_equal(decode(datum), bgr(array))
+        expected = caffe.proto.caffe_pb2.Datum(channels=3, height=6, width=8, label=datum.label,
+                                               data=bgr(array).tobytes(), encoded=False)
+        assert datum.SerializeToString() == expected.SerializeToString()    # as the original's
 
 
 def test_encoded_records_are_the_files(images, tmp_path):
@@ -47,6 +51,7 @@ def test_encoded_records_are_the_files(images, tmp_path):
     for number, (_, datum) in enumerate(datasets.records("db")):
         assert datum.encoded
         assert datum.data == (tmp_path / "root" / f"an image {number}.png").read_bytes()
+        assert not datum.HasField("channels")       # as in the original's
     datasets.convert_imageset("images.txt", "root/", "smaller", encoded=True, size=(3, 4))
     assert decode(next(datasets.records("smaller"))[1]).shape == (3, 3, 4)
 
@@ -58,7 +63,7 @@ def test_records_are_compressed_anew(images, tmp_path):
         datasets.convert_imageset("images.txt", "root/", f"db {kind}", encoded=True,
                                   encode_type=kind)
         (_, datum), = datasets.records(f"db {kind}")
-        assert (datum.channels, datum.height, datum.width, datum.label) == (3, 6, 8, 7)
+        assert decode(datum).shape == (3, 6, 8) and datum.label == 7
         expected = bgr(images[0]).transpose(1, 2, 0)
         if kind in ("jpg", "JPEG"):
             expected = cv2.imdecode(cv2.imencode(".jpg", expected)[1], cv2.IMREAD_COLOR)
@@ -69,23 +74,20 @@ def test_records_are_compressed_anew(images, tmp_path):
 
 
 def test_gray_resized_shuffled(images):
-    datasets.convert_imageset("images.txt", "root/", "db", gray=True, size=(3, 0), shuffle=True)
+    datasets.convert_imageset("images.txt", "root/", "db", gray=True, size=(3, 5), shuffle=True)
     found = [datum for _, datum in datasets.records("db")]
-    assert {(d.channels, d.height, d.width) for d in found} == {(1, 3, 8)}
+    assert {(d.channels, d.height, d.width) for d in found} == {(1, 3, 5)}
     labels = [datum.label for datum in found]
     assert sorted(labels) == list(range(10, 15)) != labels
 
 
 def test_what_convert_imageset_refuses_leaves_nothing(images, tmp_path):
-    (tmp_path / "bad.txt").write_text("an image 0.png 1\nabsent.png 2\n")
-    with pytest.raises(CaffeError, match="bad.txt:2: root/absent.png: cannot be read"):
-        datasets.convert_imageset("bad.txt", "root/", "db")
     Image.new("RGB", (3, 3)).save(tmp_path / "root" / "small.png")
     (tmp_path / "bad.txt").write_text("an image 0.png 1\nsmall.png 2\n")
     with pytest.raises(CaffeError, match=r"bad.txt:2: .*small.png has the shape \(3, 3, 3\)"):
         datasets.convert_imageset("bad.txt", "root/", "db", check_size=True)
-    (tmp_path / "bad.txt").write_text("an image 0.png one\n")
-    with pytest.raises(CaffeError, match="bad.txt:1: expected `path label`"):
+    (tmp_path / "bad.txt").write_text("\n\n")
+    with pytest.raises(CaffeError, match="bad.txt: it lists no images"):
         datasets.convert_imageset("bad.txt", "root/", "db")
     assert not list(tmp_path.glob("db*"))
     (tmp_path / "db").mkdir()
@@ -157,6 +159,22 @@ def test_the_tools(images, tmp_path, capsys):
     assert [decode(datum).item() for _, datum in datasets.records("labels")] == [10, 11, 12, 13]
 
 
+def test_extract_features_of_a_loss_and_of_many_axes(images, capsys, tmp_path):
+    (tmp_path / "net.prototxt").write_text("""
+        layer { name: "x" type: "DummyData" top: "x" top: "z" dummy_data_param { shape { dim: 2
+                dim: 1 dim: 1 dim: 1 dim: 1 } data_filler { value: 3 } } }
+        layer { name: "sum" type: "Reduction" bottom: "x" top: "sum" }""")
+    caffe.Net("net.prototxt", caffe.TEST).save("w.caffemodel")
+    command = ["extract_features", "w.caffemodel", "net.prototxt"]
+    assert main([*command, "sum", "db", "2", "lmdb"]) == 0
+    assert [decode(datum).tolist() for _, datum in datasets.records("db")] == [[[[6]]]] * 2
+    assert main([*command, "x", "more", "1", "lmdb"]) == 1
+    assert "the items of blob 'x' have more" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "sum", "more", "0", "lmdb"])
+    assert not (tmp_path / "more").exists()
+
+
 def test_extract_features_of_what_is_not_there(images, capsys, tmp_path):
     (tmp_path / "net.prototxt").write_text('layer { name: "x" type: "DummyData" top: "x" '
                                            'dummy_data_param { shape { dim: 1 } } }')
@@ -165,12 +183,37 @@ def test_extract_features_of_what_is_not_there(images, capsys, tmp_path):
     assert "no blob 'y'" in capsys.readouterr().err and not (tmp_path / "db").exists()
 
 
-@pytest.mark.parametrize("size", [(3, 4), (12, 16), (5, 13), (6, 8)])
-def test_resizing_is_opencv_s(tmp_path, size):
-    array = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
-    expected = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
-    made = resized(array.transpose(2, 0, 1), *size)
-    assert made.dtype == np.uint8 and np.abs(made.astype(int) - expected).max() <= 1
+def opencv_s(array, height, width):
+    made = cv2.resize(np.ascontiguousarray(array.transpose(1, 2, 0)), (width, height),
+                      interpolation=cv2.INTER_LINEAR)
+    return made.reshape(height, width, len(array)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resizing_is_opencv_s_to_the_bit(channels):
+    """Also to and from a single row, to whole multiples, and to halves of one or both sides."""
+    rng = np.random.default_rng(channels)
+    shapes = [(*rng.integers(1, 70, 2), *rng.integers(1, 70, 2)) for _ in range(300)]
+    for height, width, *factors in [(*rng.integers(1, 40, 2), *rng.integers(1, 5, 2))
+                                    for _ in range(200)]:
+        large = height * factors[0], width * factors[1]
+        shapes += [(*large, height, width), (height, width, *large)]
+    shapes += [(375, 500, 227, 227), (256, 256, 255, 300), (500, 333, 1000, 666)]
+    for old_height, old_width, height, width in shapes:
+        array = rng.integers(0, 256, (channels, old_height, old_width)).astype(np.uint8)
+        made = resized(array, int(height), int(width))
+        assert made.dtype == np.uint8
+        np.testing.assert_array_equal(made, opencv_s(array, int(height), int(width)))
+
+
+def test_windows_are_resized_without_a_copy():
+    array = RNG.integers(0, 256, (3, 40, 50)).astype(np.uint8)[:, 3:30, 5:44]
+    np.testing.assert_array_equal(resized(array, 20, 20), opencv_s(array, 20, 20))
+
+
+def test_no_size_is_no_size():
+    with pytest.raises(CaffeError, match="cannot be resized to 0 x 5"):
+        resized(np.zeros((3, 4, 4), np.uint8), 0, 5)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
@@ -179,6 +222,15 @@ def test_any_image_is_bgr(tmp_path, mode):
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     image.save(path)
     np.testing.assert_array_equal(read_planes(str(path)), bgr(np.asarray(image.convert("RGB"))))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "ppm", "tif"])
+def test_grey_is_opencv_s_to_the_bit(tmp_path, kind):
+    path = str(tmp_path / f"image.{kind}")
+    cv2.imwrite(path, RNG.integers(0, 256, (40, 50, 3)).astype(np.uint8))
+    for color, flag in ((False, cv2.IMREAD_GRAYSCALE), (True, cv2.IMREAD_COLOR)):
+        expected = cv2.imread(path, flag).reshape(40, 50, -1).transpose(2, 0, 1)
+        np.testing.assert_array_equal(read_planes(path, color), expected)
 
 
 def test_of_16_bits_the_upper_8_are_kept(tmp_path):

@@ -1,5 +1,7 @@
 """HDF5 caffemodels and solverstates."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -29,6 +31,84 @@ def test_round_trip(net, tmp_path):
         for name, blobs in first.params.items():
             for mine, theirs in zip(blobs, second.params[name]):
                 np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+def layers(*names):
+    """The text of a net of InnerProduct layers one above the other."""
+    blobs = ["x", *(f"y{i}" for i in range(len(names)))]
+    return TEXT.partition('layer { name: "in/a"')[0] + "".join(
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" '
+        'inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }\n'
+        for name, bottom, top in zip(names, blobs, blobs[1:]))
+
+
+@pytest.mark.parametrize("names, blamed", [
+    (["."], "'.'"), (["/x/"], "'/x/'"), (["a//b"], "'a//b'"), (["x", "./x"], "'./x'"),
+    ([""], "''"), (["a/"], "'a/'"), (["a", "a/0"], "'a' and 'a/0'"),
+    (["a/1/b", "a"], "'a' and 'a/1/b'")])
+def test_names_that_hdf5_cannot_keep(net, tmp_path, names, blamed):
+    path = tmp_path / "some.caffemodel.h5"
+    with pytest.raises(WeightsError, match=f"some.caffemodel.h5: .*{re.escape(blamed)}.*binary"):
+        net(layers(*names)).save_hdf5(str(path))
+    assert not path.exists()
+
+
+def test_every_other_name_comes_back(net, tmp_path):
+    path = str(tmp_path / "some.caffemodel.h5")
+    names = ["..", "a.b", "0", "a/b/c", "a/b", " ", "é"]
+    first, second = net(layers(*names)), net(layers(*names))
+    first.save_hdf5(path)
+    second.load_hdf5(path)
+    for name in names:
+        for mine, theirs in zip(first.params[name], second.params[name]):
+            np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+def test_a_slash_is_warned_of(net, tmp_path, capsys, log_as_it_is):
+    path = str(tmp_path / "some.caffemodel.h5")
+    net(layers("conv", "in/a", "in/b")).save_hdf5(path)
+    line, = capsys.readouterr().err.splitlines()
+    assert "original Caffe does not read" in line and "2 of them, such as 'in/a'" in line
+    net(layers("conv")).save_hdf5(path)
+    assert not capsys.readouterr().err
+
+
+def test_names_of_layers_without_parameters_do_not_matter(net, tmp_path):
+    path = str(tmp_path / "some.caffemodel.h5")
+    text = layers("fc") + "".join(
+        f'layer {{ name: "{name}" type: "ReLU" bottom: "y0" top: "y0" }}\n'
+        for name in ("", ".", "/x/", "fc/0", "a/b"))
+    net(text).save_hdf5(path)
+    assert [name for name, arrays in hdf5.read_caffemodel(path) if arrays] == ["fc"]
+
+
+def test_a_parameter_shared_with_the_last_place(net, tmp_path):
+    """The file has no `b/1`; the original reads it."""
+    text = layers("a", "b").replace('top: "y', 'param { } param { name: "bias" } top: "y')
+    path, first, second = str(tmp_path / "some.caffemodel.h5"), net(text), net(text)
+    first.save_hdf5(path)
+    with h5py.File(path) as file:
+        assert list(file["data/b"]) == ["0"]
+    second.load_hdf5(path)
+    np.testing.assert_array_equal(second.params["b"][0].data, first.params["b"][0].data)
+
+
+def test_missing_and_odd_datasets(net, tmp_path):
+    path, made = str(tmp_path / "some.caffemodel.h5"), net(layers("a"))
+    for change, complaint in [
+            (lambda data: data["a"].pop("1"), "parameter 1 of layer 'a' has no values"),
+            (lambda data: data["a"].pop("0"), "parameter 0 of layer 'a' has no values"),
+            (lambda data: [data["a"].pop(i) for i in "01"], "parameter 0 of .*'a' has no values"),
+            (lambda data: data["a"].create_dataset("2", (3,), "f4"),
+             "has 3 parameters, in .* it has 2"),
+            (lambda data: data.create_dataset("0", (3,), "f4"), "expected data/LAYER/NUMBER"),
+            (lambda data: data["a"].create_dataset("w", (3,), "f4"), "expected data/LAYER/NUMBER"),
+            (lambda data: (data["a"].pop("1"), data["a"].__setitem__("1", "text")), "no numbers")]:
+        made.save_hdf5(path)
+        with h5py.File(path, "r+") as file:
+            change(file["data"])
+        with pytest.raises(WeightsError, match=f"some.caffemodel.h5.*{complaint}"):
+            made.load_hdf5(path)
 
 
 def test_what_does_not_fit(net, tmp_path):

@@ -150,3 +150,36 @@ def test_a_python_layer_may_do_what_it_likes_in_place(net, monkeypatch):
     built = net(inputs(x=(2, 3)) + layer("Python", "x", "x",
                                          "python_param { module: 'shrinking' layer: 'Shrink' }"))
     assert built.blobs["x"].shape == (2, 2)
+
+
+DIFF = np.random.default_rng(4).uniform(-1, 1, (2, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind, more, slope", [
+    ("Power", "power_param { scale: 2 shift: 1 }", lambda y: np.full_like(y, 2)),
+    ("Power", "power_param { power: 2 scale: 3 shift: 1 }", lambda y: 6 * (1 + 3 * y)),
+    ("Power", "power_param { power: 3 scale: 0.5 shift: 4 }", lambda y: 1.5 * y / (4 + 0.5 * y)),
+    ("Power", "power_param { power: 0 }", np.zeros_like),
+    ("Log", "log_param { shift: 5 }", lambda y: 1 / (5 + y))])
+def test_some_gradients_in_place_are_the_slope_squared(net, kind, more, slope):
+    """As the original has it, in which the slope takes the place of the gradient from above."""
+    built = net("force_backward: true " + inputs(x=(2, 3)) + layer(kind, "x", "x", more))
+    built.forward(x=np.random.default_rng(5).uniform(0.5, 2, (2, 3)))
+    built.blobs["x"].diff[...] = DIFF
+    built.backward()
+    np.testing.assert_allclose(built.blobs["x"].diff, slope(built.blobs["x"].data) ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stable", [True, False])
+def test_the_gradients_of_a_product_in_place(net, stable):
+    more = f"eltwise_param {{ operation: PROD stable_prod_grad: {str(stable).lower()} }}"
+    built = net("force_backward: true " + inputs(x=(2, 3), z=(2, 3))
+                + layer("Eltwise", "x z", "x", more))
+    z = np.random.default_rng(6).uniform(0.5, 2, (2, 3))
+    built.forward(x=np.random.default_rng(5).uniform(0.5, 2, (2, 3)), z=z)
+    y = built.blobs["x"].data.copy()
+    built.blobs["x"].diff[...] = DIFF
+    built.backward()
+    of_x = z ** 2 if stable else np.ones_like(z)
+    np.testing.assert_allclose(built.blobs["x"].diff, of_x, rtol=1e-4)
+    np.testing.assert_allclose(built.blobs["z"].diff, (y if stable else y / z) * of_x, rtol=1e-4)

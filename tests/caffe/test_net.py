@@ -291,8 +291,8 @@ def test_gradients_in_place_while_a_view_is_held(net):
     view = built.blobs["p"].data
     built.forward(x=X)
     np.testing.assert_array_equal(view, X ** 2)
-    # 2 x, of the value that is there by then, as in the original
-    np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 2 * X ** 2, rtol=1e-6)
+    # the square of 2 x, of the value that is there by then, as in the original
+    np.testing.assert_allclose(built.backward(p=np.ones_like(X))["x"], 4 * X ** 4, rtol=1e-6)
 
 
 def test_what_others_read_is_not_written_in_place(net):

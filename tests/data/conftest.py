@@ -5,8 +5,9 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+
 from data_samples import MEAN, labels, picture
-from palette import label_image
+from segdata.palette import label_image
 
 
 @pytest.fixture

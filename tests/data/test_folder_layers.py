@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from data_samples import labels, picture, sequence
 from folder_layers import check, describe
-from palette import label_image
-from PIL import Image
-from seg_data import DataError
+from segdata.errors import DataError
+from segdata.palette import label_image
 
 FOLDER = ("folder_layers", "FolderSegDataLayer")
 
@@ -85,7 +86,7 @@ def test_describe_refuses_an_empty_split(voc):
 def test_describe_refuses_masks_of_one_class(voc):
     for name in "abcde":
         label_image(labels(255)).save(voc / f"SegmentationClass/{name}.png")
-    with pytest.raises(DataError, match="fewer than two classes"):
+    with pytest.raises(DataError, match="show class 0 alone, beside 255 for void"):
         describe(voc)
 
 
@@ -96,6 +97,37 @@ def test_describe_names_an_unreadable_label(voc):
 
 
 # check
+
+@pytest.mark.parametrize("split", ["train", "val", "both"])
+def test_check_refuses_masks_of_0_and_255(voc, split):
+    """Each 255 is void, so that whatever a net answers is right: mean IU 100."""
+    (voc / "classes.txt").write_text("ground\nroad\n")
+    (voc / "ImageSets/Segmentation/train.txt").write_text("a\nb\n")
+    (voc / "ImageSets/Segmentation/val.txt").write_text("c\nd\n")
+    for number, name in enumerate("abcd"):
+        mask = labels(0, 9 + number)
+        mask[2:] = 255 if split == "both" or (split == "train") == (name in "ab") else 1
+        Image.fromarray(mask).save(voc / f"SegmentationClass/{name}.png")
+    named = "train" if split == "both" else split
+    with pytest.raises(DataError, match=f"labels of the split {named} show class 0 alone.*255 for v"
+                                        "oid; there must be two.* of 0 and 255 store 1"):
+        check(voc)
+
+
+def test_check_tells_of_samples_in_both_lists(voc):
+    assert "5 samples are in both lists" in check(voc)
+    (voc / "ImageSets/Segmentation/train.txt").write_text("a\nb\nc\n")
+    (voc / "ImageSets/Segmentation/val.txt").write_text("d\ne\n")
+    assert "both" not in check(voc)
+
+
+def test_binary_masks_of_one_bit_are_0_and_1(voc):
+    for name in "abcde":
+        Image.fromarray(np.eye(7, 9 + "abcde".index(name), dtype=bool)).save(
+            voc / f"SegmentationClass/{name}.png")
+    assert describe(voc).classes == ["class0", "class1"]
+    assert "2 classes" in check(voc)
+
 
 def test_check_accepts_what_trains(voc):
     (voc / "classes.txt").write_text("a\nb\nc\nd\ne\n")

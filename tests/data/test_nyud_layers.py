@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.io
-from data_samples import picture
 from PIL import Image
-from seg_data import DataError
+
+from data_samples import picture
+from segdata.errors import DataError
 
 NYUD = ("nyud_layers", "NYUDSegDataLayer")
 STORED = (np.arange(63) % 41).reshape(7, 9).astype(np.uint16)      # labels 0 to 40

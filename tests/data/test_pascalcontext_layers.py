@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.io
+
 from data_samples import picture
-from seg_data import DataError
+from segdata.errors import DataError
 
 CONTEXT = ("pascalcontext_layers", "PASCALContextSegDataLayer")
 ALL = ("accordion", "aeroplane", "bedclothes", "cloth", "potted plant", "table")    # 1, 2, ...
@@ -51,12 +52,28 @@ def test_values_without_a_name(net, context, value):
 
 @pytest.mark.parametrize("text, said", [
     ("1: aeroplane\n2 bicycle\n", "59_labels.txt:2: '2 bicycle' is not a line NUMBER: NAME"),
-    ("1: aeroplane\n2: zebra\n", "59_labels.txt: 'zebra' is not in .*labels.txt")])
+    ("1: aeroplane\n2: zebra\n", "59_labels.txt: 'zebra' is not in .*labels.txt"),
+    ("1: aeroplane\n3: table\n", "59_labels.txt:2: '3: table' has the number 3, expected is 2"),
+    ("0: aeroplane\n", "59_labels.txt:1: '0: aeroplane' has the number 0, expected is 1"),
+    ("1: table\n2: table\n", "59_labels.txt:2: 'table' has the number 1 already"),
+    ("", "59_labels.txt is empty")])
 def test_broken_lists_of_names(net, context, text, said):
     params, root = context
     (root / "59_labels.txt").write_text(text)
     with pytest.raises(DataError, match=f"'input'.*{said}"):
         net(*CONTEXT, **params)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+def test_lists_of_names_of_any_encoding(net, context, encoding):
+    params, root = context
+    for file in ("labels.txt", "59_labels.txt"):
+        text = (root / file).read_text().replace("aeroplane", "caf\xe9")
+        (root / file).write_text(text, encoding=encoding)
+    layer = net(*CONTEXT, **params)
+    layer.forward()
+    expected = np.array(CLASS_OF)[np.arange(63) % 7].reshape(7, 9)
+    np.testing.assert_array_equal(layer.blobs["label"].data[0, 0], expected)
 
 
 def test_missing_list_of_names(net, context):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.io
+
 from data_samples import picture
-from seg_data import DataError
+from segdata.errors import DataError
 
 SIFTFLOW = ("siftflow_layers", "SIFTFlowSegDataLayer")
 TOPS = ("data", "sem", "geo")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.io
+
 from data_samples import labels, sequence
-from palette import label_image
-from seg_data import DataError
+from segdata.errors import DataError
+from segdata.palette import label_image
 
 SBD = ("voc_layers", "SBDDSegDataLayer")
 

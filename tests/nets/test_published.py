@@ -1,44 +1,30 @@
 """Every net of the paper against the published prototxts of shelhamer/fcn.berkeleyvision.org.
 
-Whole messages are compared by their length, which any difference but a swap of equals changes.
+tests/golden/published_prototxts.sha256 has the checksums of the thirty published ones for training
+and validation, at its commit 1305c73.
 """
 
 import ast
+import hashlib
 
 import pytest
 
 import nets
+from nets.source import ROOT
 
-MEAN = (104.00699, 116.66877, 122.67892)
-SBD, VOC = dict(sbdd_dir="../data/sbdd/dataset", mean=MEAN), dict(
-    voc_dir="../data/pascal/VOC2011", mean=MEAN)
-NYUD, SIFT = dict(nyud_dir="../../data/nyud"), dict(siftflow_dir="../../data/sift-flow")
-CONTEXT = dict(voc_dir="../../data/pascal", context_dir="../../data/pascal-context")
-
-# name, split of ours, its param_str, length of the published file
-PUBLISHED = [
-    ("voc-fcn32s", "train", dict(SBD, split="train"), 7254),            # at 6c59617
-    ("voc-fcn32s", "val", dict(VOC, split="seg11valid"), 7259),
-    ("voc-fcn16s", "train", dict(SBD, sbdd_dir="../../data/sbdd/dataset", split="train"), 8063),
-    ("voc-fcn16s", "val", dict(VOC, voc_dir="../../data/pascal/VOC2011", split="seg11valid"), 8068),
-    ("voc-fcn8s", "train", dict(SBD, split="train"), 8876),
-    ("voc-fcn8s-atonce", "train", dict(SBD, split="train"), 9282),
-    ("voc-fcn8s-atonce", "val", dict(VOC, split="seg11valid"), 9287),
-    ("voc-fcn-alexnet", "train", dict(SBD, split="train"), 3812),
-    ("voc-fcn-alexnet", "val", dict(VOC, split="seg11valid"), 3817),
-    ("nyud-fcn32s-color", "val", dict(NYUD, nyud_dir="../data/nyud", tops=["color", "label"],
-                                      split="test"), 7235),             # at e7ec2be
-    ("nyud-fcn32s-hha", "val", dict(NYUD, tops=["hha", "label"], split="test"), 7236),  # 3f83b8d
-    ("nyud-fcn32s-color-d", "train", dict(NYUD, tops=["color", "depth", "label"],
-                                          split="trainval"), 7387),
-    ("nyud-fcn32s-color-hha", "train", dict(NYUD, tops=["color", "hha", "label"],
-                                            split="trainval"), 14810),
-    ("siftflow-fcn32s", "val", dict(SIFT, split="test"), 8082),         # at 11a101c
-    ("siftflow-fcn16s", "train", dict(SIFT, split="trainval"), 9800),
-    ("siftflow-fcn8s", "train", dict(SIFT, split="trainval"), 11534),
-    ("pascalcontext-fcn32s", "train", dict(CONTEXT, split="train"), 7272),      # at 98d4b38
-    ("pascalcontext-fcn16s", "train", dict(CONTEXT, split="train"), 8078),
-    ("pascalcontext-fcn8s", "val", dict(CONTEXT, split="val"), 8892)]
+CHECKSUMS = {path: digest for digest, path in map(
+    str.split, (ROOT / "tests" / "golden" / "published_prototxts.sha256").read_text().splitlines())}
+# the keys of the data layer's param_str in the order in which they were published, and the
+# directories that they name
+PARAMS = {"voc": {"sbdd_dir": "sbdd/dataset", "voc_dir": "pascal/VOC2011", "seed": None,
+                  "split": None, "mean": None},
+          "nyud": {"tops": None, "seed": None, "nyud_dir": "nyud", "split": None},
+          "siftflow": {"siftflow_dir": "sift-flow", "seed": None, "split": None},
+          "pascalcontext": {"context_dir": "pascal-context", "seed": None, "split": None,
+                            "voc_dir": "pascal"}}
+TWO_FOLDERS_UP = ("voc-fcn16s", "pascalcontext-fcn32s", "pascalcontext-fcn16s",
+                  "pascalcontext-fcn8s")
+SPLITS = {"trainval": "train", "test": "val"}       # what the published call otherwise
 
 
 def net(name, split="train", **options):
@@ -54,21 +40,33 @@ def learning(layer):
     return [(param.lr_mult, param.decay_mult) for param in layer.param]
 
 
-@pytest.mark.parametrize("name, split, params, length", PUBLISHED)
-def test_prototxts_are_as_long_as_the_published(name, split, params, length):
-    message = net(name, split)
+def as_published(name, param_str):
+    """The param_str of a data layer with the published directories, in the published order."""
+    own = ast.literal_eval(param_str)
+    data = "../../data" if name in TWO_FOLDERS_UP else "../data"
+    directories = PARAMS[name.partition("-")[0]]
+    assert own.keys() <= directories.keys()
+    return str({key: f"{data}/{folder}" if folder else own[key]
+                for key, folder in directories.items() if key in own})
+
+
+@pytest.mark.parametrize("path", CHECKSUMS)
+def test_prototxts_equal_the_published_byte_for_byte(path):
+    name, split = path.removesuffix(".prototxt").split("/")
+    message = net(name, SPLITS.get(split, split))
     python = message.layer[0].python_param
-    own = ast.literal_eval(python.param_str)
-    assert {**own, **params, "seed": 1337}.keys() == own.keys()
-    assert own["split"] == params["split"] and own.get("tops") == params.get("tops")
-    python.param_str = str(dict(params, seed=1337))
-    assert len(str(message)) == length
+    python.param_str = as_published(name, python.param_str)
+    assert hashlib.sha256(str(message).encode()).hexdigest() == CHECKSUMS[path]
 
 
-def test_the_deploy_prototxt_is_as_long_as_the_published():
-    """At c779f6c; 127 of its characters are a comment and a blank line, and its shape stands on
-    one line of 46, ours on six of 74 in all."""
-    assert len(str(net("voc-fcn8s", "deploy"))) == 8438 - 127 - 46 + 74
+def test_there_are_thirty_published_ones():
+    assert len(CHECKSUMS) == 30 and {path.split("/")[0] for path in CHECKSUMS} < set(nets.TABLE)
+
+
+def test_the_deploy_prototxt_equals_the_published_but_for_its_comment_and_line_breaks():
+    text = str(net("voc-fcn8s", "deploy"))
+    assert hashlib.sha256(text.encode()).hexdigest() == \
+        "702ca009956ed2c00050d136b6d8b89c2b2250d66949f03d00bb808765d81149"
 
 
 SEM_AND_GEO = {

@@ -9,7 +9,7 @@ import pytest
 import nets
 from nets.source import ROOT, folder, nyud, pascalcontext, siftflow, voc
 
-DATA = ROOT / "data"
+DATA = ROOT / "data" / "store"
 KEYS = {    # name: module, class, directories, splits
     "voc-fcn32s": ("voc_layers", ("SBDDSegDataLayer", "VOCSegDataLayer"),
                    ({"sbdd_dir": DATA / "sbdd/dataset"}, {"voc_dir": DATA / "pascal/VOC2011"}),

@@ -1,20 +1,46 @@
 """solve.py, score.py and infer.py, run as commands."""
 
 import os
-import shutil
 import subprocess
 import sys
 
-import embedded
+import caffe
 import pytest
 
 from nets.source import ROOT
-from solvers.runs import BUILD
+from segdata.embedded import voc as embedded_voc
+from segdata.errors import UserError
+from solvers import training
+from solvers.command import report_errors
+from solvers.runs import RunError
+from surgery import SurgeryError
 
 
-def python(*arguments):
+def python(*arguments, **variables):
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True,
-                          text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+                          text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
+                                          **variables})
+
+
+@pytest.mark.parametrize("error", [UserError("why"), RunError("why"), SurgeryError("why"),
+                                   training.LossError("why"), caffe.CaffeError("why"),
+                                   FileNotFoundError("why")])
+def test_what_a_user_can_mend_is_told_in_one_line(error):
+    with pytest.raises(SystemExit) as end, report_errors():
+        raise error
+    assert end.value.code == "error: why"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, FloatingPointError, TypeError])
+def test_all_else_is_a_bug_and_keeps_its_traceback(error):
+    with pytest.raises(error, match="why"), report_errors():
+        raise error("why")
+
+
+def test_ctrl_c_ends_with_130():
+    with pytest.raises(SystemExit) as end, report_errors():
+        raise KeyboardInterrupt
+    assert end.value.code == 130
 
 
 @pytest.mark.parametrize("flag, value", [("--iterations", "0"), ("--iterations", "-3"),
@@ -30,14 +56,14 @@ def test_what_goes_with_data_is_refused_without(flag):
     assert run.returncode == 2 and "goes with --data" in run.stderr
 
 
-def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, request):
-    embedded.generate(tmp_path / "data", seed=5, train=1, val=2)
+def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "runs"))
+    embedded_voc.generate(tmp_path / "data", seed=5, train=1, val=2)
     folder = tmp_path / "data" / "pascal" / "VOC2011"
     lists = folder / "ImageSets" / "Segmentation"
     for split in ("train", "val"):
         (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
-    name = f"test-{os.getpid()}"
-    request.addfinalizer(lambda: shutil.rmtree(BUILD / name, ignore_errors=True))
+    name = "own"
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn32s", "--width", "0.02",
              "--name", name, "--interval", "2")
     trained = python(*solve, "--iterations", "3")
@@ -45,7 +71,7 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, request):
     assert "iteration 2, loss" in trained.stdout and "mean IU" in trained.stdout
     assert f"{folder}: 2 for train and 2 for val, " in trained.stdout
     assert "Snapshotting" not in trained.stderr         # the bars say what Caffe's log says
-    assert f"build/{name}/snapshot/train_iter_3.caffemodel" in trained.stdout
+    assert f"{tmp_path}/runs/{name}/snapshot/train_iter_3.caffemodel" in trained.stdout
     further = python(*solve, "--iterations", "4")
     assert further.returncode == 0 and "train_iter_3.solverstate" in further.stdout
     for again, words in ((("--iterations", "4", "--width", "0.04"), "width 0.02"),

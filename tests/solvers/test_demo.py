@@ -1,14 +1,14 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
-import embedded
-import embedded_nyud
-import embedded_siftflow
+import caffe
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import caffe
+from segdata.embedded import nyud as embedded_nyud
+from segdata.embedded import siftflow as embedded_siftflow
+from segdata.embedded import voc as embedded_voc
 from solvers import demo, miniature
 from solvers.experiments import EXPERIMENTS
 from solvers.metrics import Scores
@@ -52,7 +52,7 @@ def test_preprocessing_is_bgr_minus_the_mean():
 def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):
     trained = [miniature.train(name, tmp_path, 3) for name in demo.STAGES[:2]]
     path = demo.draw(trained, tmp_path / "scenes.png", scenes=2)
-    side = min(embedded.SCENE_SIDE)
+    side = min(embedded_voc.SCENE_SIDE)
     with Image.open(path) as picture:
         assert picture.width > 4 * 2 * side and picture.height > 2 * 2 * side
     with pytest.raises(RunError, match="seed 3, now asked for is 4"):
@@ -77,12 +77,13 @@ def test_every_experiment_has_a_miniature_that_starts_from_its_bases(tmp_path, t
 
 def test_the_majority_s_scores():
     matrix = np.array([[3, 1, 0], [2, 5, 1], [0, 0, 0]])
-    constant = demo.majority(matrix)
+    constant = demo.majority(Scores.of(matrix))
     assert constant.pixel_accuracy == 8 / 12 and constant.mean_iu == (0 + 8 / 12) / 2
+    assert demo.majority(Scores.of(matrix, unscored=(1,))).pixel_accuracy == 1
 
 
 def test_the_table_shows_every_stage(tmp_path):
     experiment = miniature.miniature("voc-fcn32s", tmp_path)
     lines = demo.table([(experiment, {"label": Scores.of(np.diag([3, 1]))})]).splitlines()
     assert [line.split()[0] for line in lines] == ["percent", "voc-fcn32s-demo"]
-    assert lines[1].split()[1:] == ["100.0"] * 4 + ["37.5"]
+    assert lines[1].split()[1:] == ["100.0"] * 5 + ["37.5"]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import nets
+from segdata.files import replacing
+from segdata.means import OF_LAYERS
 from solvers import runs
 from solvers.runs import Run, RunError
 
@@ -40,11 +42,11 @@ def test_a_run_without_snapshot_says_so(tmp_path):
 
 def test_a_run_keeps_what_it_began_as(tmp_path):
     run = Run(tmp_path / "run")
-    run.settle(width=0.5, classes=("a", "b"))
-    run.settle(width=0.5, classes=("a", "b"))
+    run.record_settings(width=0.5, classes=("a", "b"))
+    run.record_settings(width=0.5, classes=("a", "b"))
     with pytest.raises(RunError, match="run with width 0.5, now asked for is 0.25"):
-        run.settle(width=0.25, classes=("a", "b"))
-    run.settle(width=0.5, classes=("a", "b"))
+        run.record_settings(width=0.25, classes=("a", "b"))
+    run.record_settings(width=0.5, classes=("a", "b"))
 
 
 def test_damaged_records_are_named(tmp_path):
@@ -72,7 +74,7 @@ def test_the_means_are_those_of_the_layers():
                           ("siftflow_layers", "SIFTFlowSegDataLayer"),
                           ("pascalcontext_layers", "PASCALContextSegDataLayer")):
         own = getattr(importlib.import_module(module), layer).mean
-        np.testing.assert_allclose(runs.MEANS[module], own.ravel(), rtol=1e-6)
+        np.testing.assert_allclose(OF_LAYERS[module], own.ravel(), rtol=1e-6)
 
 
 def test_without_a_data_layer_of_the_project_a_net_takes_a_photograph(tmp_path):
@@ -118,7 +120,7 @@ def test_a_run_is_trained_by_one_process(tmp_path):
 
 
 def test_runs_are_found_by_name_by_stage_and_by_path(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     leave(tmp_path / "voc-fcn8s", 1)
     leave(tmp_path / "demo" / "demo-fcn8s", 1)
     leave(tmp_path / "untrained")
@@ -132,7 +134,7 @@ def test_runs_are_found_by_name_by_stage_and_by_path(tmp_path, monkeypatch):
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(ValueError), runs.replacing(path) as temporary:
+    with pytest.raises(ValueError), replacing(path) as temporary:
         temporary.write_text("half")
         raise ValueError
     assert [p.name for p in tmp_path.iterdir()] == ["file"] and path.read_text() == "old"

@@ -9,16 +9,16 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import caffe
 import numpy as np
 import pytest
+from caffe.formats import prototxt
 
-import caffe
-import catalog
-import embedded
 import nets
 import surgery
-from caffe.formats import prototxt
 from nets.source import ROOT, voc
+from segdata.download import catalog
+from segdata.embedded import voc as embedded_voc
 from solvers import score, training
 from solvers.experiments import EXPERIMENTS, Experiment, on_folder
 from solvers.runs import RunError
@@ -27,14 +27,14 @@ from solvers.runs import RunError
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     directory = tmp_path_factory.mktemp("embedded") / "data"
-    embedded.generate(directory, seed=5, train=4, val=2)
+    embedded_voc.generate(directory, seed=5, train=4, val=2)
     return directory
 
 
 @pytest.fixture
 def experiment(data, tmp_path):
-    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded.CLASSES)),
-                      {"label": embedded.CLASSES}, iterations=4, interval=2, build=tmp_path,
+    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded_voc.CLASSES)),
+                      {"label": embedded_voc.CLASSES}, iterations=4, interval=2, build=tmp_path,
                       net=dict(width=1 / 64, filler="msra"))
 
 
@@ -59,8 +59,8 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
     assert record["iteration"] == 4
     assert record["labels"]["label"]["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
     assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
-    text = score.table(scores, embedded.CLASSES)
-    assert all(name in text for name in embedded.CLASSES)
+    text = score.table(scores, embedded_voc.CLASSES)
+    assert all(name in text for name in embedded_voc.CLASSES)
 
 
 def test_the_solver_s_prototxt_says_the_recipe(experiment):
@@ -75,6 +75,57 @@ def test_the_solver_s_prototxt_says_the_recipe(experiment):
     assert "'start': 6" in param_str(run)
     training.write_files(replace(run, drop=1.0), 0)
     assert prototxt.read_solver(run.run.prototxt("solver")).lr_policy == "fixed"
+
+
+def losses_of(experiment, count):
+    """The losses of the first training samples with the weights as they are, one a pass."""
+    net = caffe.Net(str(experiment.run.prototxt("train")), str(experiment.run.newest_weights()),
+                    caffe.TRAIN)
+    return [float(net.forward()["loss"]) for _ in range(count)]
+
+
+def test_the_logged_loss_is_that_of_the_last_image_of_an_iteration(experiment, monkeypatch):
+    """Without a rate the weights stay, so that each loss can be computed again."""
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    run = replace(experiment, head="fcn32s", lr=0.0, weight_decay=0.0, iter_size=3, iterations=3,
+                  interval=3)
+    training.train(run)
+    found = rows(run)
+    expected = losses_of(run, 9)[2::3]
+    np.testing.assert_allclose([float(row["loss"]) for row in found], expected, rtol=1e-5)
+    smoothed = [expected[0]]
+    for loss in expected[1:]:
+        smoothed.append(0.9 * smoothed[-1] + 0.1 * loss)
+    np.testing.assert_allclose([float(row["smoothed_loss"]) for row in found], smoothed, rtol=1e-5)
+
+
+def test_score_json_has_what_the_blobs_say(experiment):
+    """Computed again from the net, by counting."""
+    run = replace(experiment, head="fcn32s")
+    training.train(run)
+    net = caffe.Net(str(run.run.prototxt("val")), str(run.run.newest_weights()), caffe.TEST)
+    matrix = np.zeros((7, 7), int)
+    for _ in range(2):
+        net.forward()
+        truth, said = net.blobs["label"].data[0, 0], net.blobs["score"].data[0].argmax(0)
+        np.add.at(matrix, (truth[truth != 255].astype(int), said[truth != 255]), 1)
+    record = json.loads((run.directory / "score.json").read_text())["labels"]["label"]
+    assert [list(map(int, row.split())) for row in record["confusion"]] == matrix.tolist()
+    assert record["pixel accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum(), abs=0.01)
+    union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+    for number, name in enumerate(embedded_voc.CLASSES):
+        iu = 100 * matrix[number, number] / union[number] if union[number] else None
+        assert record["class IU"][name] == (None if iu is None else pytest.approx(iu, abs=0.01))
+    assert float(rows(run)[-1]["mean_iu"]) == pytest.approx(record[record["headline"]], abs=0.01)
+
+
+def test_scores_that_are_not_finite_are_no_background(experiment):
+    run = replace(experiment, head="fcn32s", iterations=1)
+    training.train(run)
+    net = caffe.Net(str(run.run.prototxt("val")), str(run.run.newest_weights()), caffe.TEST)
+    net.params["score_fr"][1].data[1] = np.nan
+    with pytest.raises(RunError, match="sample 1 of 2, blob 'score': .* not finite"):
+        score.score_net(net, 2)
 
 
 def test_samples_go_on_behind_those_of_all_passes(experiment):
@@ -97,9 +148,9 @@ def test_scores_are_those_of_the_blobs(experiment, tmp_path):
     matrix = score.score_net(net, 2)["label"].matrix        # the layer goes round
     np.testing.assert_array_equal(matrix, expected)
     assert matrix.sum() > matrix.trace() > 0
-    without = score.score_net(net, 2, unscored=(0,))["label"].matrix
-    np.testing.assert_array_equal(without[1:], expected[1:])
-    assert not without[0].any()
+    without = score.score_net(net, 2, unscored=(0,))["label"]
+    np.testing.assert_array_equal(without.matrix, expected)
+    assert without.pixel_accuracy == expected.diagonal()[1:].sum() / expected[1:].sum()
 
 
 def test_a_log_goes_on_where_its_snapshot_is(experiment, monkeypatch):
@@ -297,7 +348,7 @@ def test_what_is_missing_is_said_with_size_and_command(tmp_path):
         assert words in str(caught.value)
 
 
-@pytest.mark.skipif((ROOT / "data" / "sbdd").exists(), reason="the VOC data are there")
+@pytest.mark.skipif(catalog.path("sbd").exists(), reason="the VOC data are there")
 def test_solve_without_data_fails_at_once_without_a_traceback():
     begin = time.perf_counter()
     result = subprocess.run([sys.executable, "solvers/solve.py", "voc-fcn32s", "--cpu"],
@@ -352,15 +403,15 @@ def folder(data, tmp_path):
     names = (source / "ImageSets" / "Segmentation" / "seg11valid.txt").read_text()
     for split in ("train", "val"):
         (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(names)
-    (folder / "classes.txt").write_text("\n".join(embedded.CLASSES))
+    (folder / "classes.txt").write_text("\n".join(embedded_voc.CLASSES))
     return folder
 
 
 def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     experiment = replace(on_folder(folder, width=1 / 64, iterations=2), build=tmp_path)
-    assert experiment.class_names == {"label": embedded.CLASSES}
+    assert experiment.class_names == {"label": embedded_voc.CLASSES}
     training.train(experiment)
-    assert experiment.run.class_names() == list(embedded.CLASSES)
+    assert experiment.run.class_names() == list(embedded_voc.CLASSES)
     assert "filler" in experiment.run.prototxt("train").read_text()
     assert "filler" not in experiment.run.prototxt("deploy").read_text()
 

@@ -7,13 +7,13 @@ import argparse
 import sys
 
 from ..errors import CaffeError
-from . import brew, models, pictures
+from . import models, pictures, train_test
 from .flags import without_truth
 
-_FAMILIES = brew, models, pictures
+_FAMILIES = train_test, models, pictures
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     args = _parser().parse_args(without_truth(sys.argv[1:] if arguments is None else arguments))
     try:

@@ -1,29 +1,30 @@
 """Tools that read and write prototxts and models."""
 
+import argparse
 import os
 
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from ..formats import prototxt
 from ..errors import PrototxtError, WeightsError
+from ..formats import prototxt, text
 from ..formats.atomic import replacing
-from ..proto import caffe_pb2
 from ..formats.upgrade import upgrade_net
-from .flags import file, flag
+from ..proto import caffe_pb2
+from .flags import file, flag, lines, numbers
 
 
-def upgrade_net_proto_text(args):
+def upgrade_net_proto_text(args: argparse.Namespace) -> None:
     """Write a net's prototxt in the current form."""
     _write_text(args.output, prototxt.read_net(args.input))
 
 
-def upgrade_solver_proto_text(args):
+def upgrade_solver_proto_text(args: argparse.Namespace) -> None:
     """Write a solver's prototxt in the current form."""
     _write_text(args.output, prototxt.read_solver(args.input))
 
 
-def upgrade_net_proto_binary(args):
+def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
     """Write a caffemodel in the current form."""
     param = caffe_pb2.NetParameter()
     with open(args.input, "rb") as file:
@@ -32,6 +33,8 @@ def upgrade_net_proto_binary(args):
         except DecodeError as error:
             raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: "
                                f"{error}") from None
+    if not (param.layer or param.layers):
+        raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: it holds no layers")
     try:
         upgrade_net(param)
     except PrototxtError as error:
@@ -40,34 +43,37 @@ def upgrade_net_proto_binary(args):
         file.write(param.SerializeToString())
 
 
-def draw_net(args):
+def draw_net(args: argparse.Namespace) -> None:
     """Draw a net's prototxt as a graph: .dot, or what Graphviz writes (.png, .pdf, .svg)."""
     from .. import draw
     phase = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}[args.phase]
     draw.draw_net_to_file(prototxt.read_net(args.input), args.output, args.rankdir, phase,
                           args.display_lrm)
-    print(f"Drew the net to {args.output}")
+    print(f"Drew the net to {text.printable(args.output)}")
 
 
-def export(args):
+def export(args: argparse.Namespace) -> None:
     """Write a net with its weights as ONNX (.onnx), or the weights as safetensors or HDF5 (.h5)."""
     import caffe
+
     from .. import export as to
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed
-    writers = {".onnx": lambda: to.to_onnx(net, args.output),
+    writers = {".onnx": lambda: to.to_onnx(net, args.output, args.classes, args.mean),
                ".safetensors": lambda: to.save_safetensors(net, args.output),
                ".h5": lambda: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
+    if kind != ".onnx" and (args.classes or args.mean):
+        raise WeightsError(f"{args.output}: --classes and --mean are for a name in .onnx")
     net = caffe.Net(args.model, args.weights, caffe.TEST)
     writers[kind]()
-    print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB")
+    print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 
 def _write_text(path, param):
     with replacing(path) as file:
-        file.write(text_format.MessageToString(param).encode())
+        file.write(text.encode(text_format.MessageToString(param, as_utf8=True)))
 
 
 def _in_out(parser):
@@ -89,6 +95,10 @@ def _export_flags(parser):
     parser.add_argument("weights", type=file, help="caffemodel")
     parser.add_argument("-o", "--output", required=True,
                         help="NAME.onnx, NAME.safetensors or NAME.h5")
+    flag(parser, "classes", type=lines, metavar="FILE",
+         help="the classes' names, one on each line, to keep in the ONNX file")
+    flag(parser, "mean", type=numbers, metavar="B,G,R",
+         help="what is subtracted from each channel of an image, to keep in the ONNX file")
 
 
 COMMANDS = {upgrade_net_proto_text: _in_out, upgrade_net_proto_binary: _in_out,

@@ -1,11 +1,15 @@
 """Tools for databases of pictures and of what nets make of them."""
 
+import argparse
+
+import numpy as np
+
 from ..errors import CaffeError, LayerError
 from ..log import log
-from .flags import boolean, file, flag, names, use_device
+from .flags import boolean, file, flag, names, positive, use_device
 
 
-def convert_imageset(args):
+def convert_imageset(args: argparse.Namespace) -> None:
     """Write the images of a list, `path label` on each line, into an LMDB."""
     from ..images import datasets
     count = datasets.convert_imageset(
@@ -15,7 +19,7 @@ def convert_imageset(args):
     log(f"Processed {count} files.")
 
 
-def compute_image_mean(args):
+def compute_image_mean(args: argparse.Namespace) -> None:
     """Write the mean image of an LMDB as a binaryproto, and show the mean of each channel."""
     from ..images import datasets
     means = datasets.compute_image_mean(args.input_db, args.output_file)
@@ -24,9 +28,10 @@ def compute_image_mean(args):
         log(f"mean_value channel [{channel}]: {mean:g}")
 
 
-def extract_features(args):
+def extract_features(args: argparse.Namespace) -> None:
     """Run a net and write what its blobs hold, one LMDB of float data for each blob."""
     import caffe
+
     from ..images import datasets
     blobs, outputs = names(args.blobs), names(args.datasets)
     if len(blobs) != len(outputs):
@@ -36,11 +41,14 @@ def extract_features(args):
     for name in blobs:
         if name not in net.blobs:
             raise LayerError(f"{args.model}: no blob '{name}' in the net")
+        if len(net.blobs[name].shape) > 4:
+            raise LayerError(f"{args.model}: a record has three axes, the items of blob '{name}' "
+                             f"have more: {net.blobs[name].shape}")
     with datasets.writing_features(outputs) as writers:
         for _ in range(args.num_mini_batches):
             net.forward()
             for name, write in zip(blobs, writers):
-                for features in net.blobs[name].data:
+                for features in np.atleast_1d(net.blobs[name].data):
                     write(features)
     log("Successfully extracted the features!")
 
@@ -74,7 +82,7 @@ def _feature_flags(parser):
     parser.add_argument("model", type=file, help="prototxt with a data layer")
     parser.add_argument("blobs", help="NAME[,NAME]")
     parser.add_argument("datasets", help="LMDB[,LMDB], one for each blob")
-    parser.add_argument("num_mini_batches", type=int)
+    parser.add_argument("num_mini_batches", type=positive)
     parser.add_argument("db_type", choices=("lmdb",))
     parser.add_argument("mode", nargs="?", default="CPU", choices=("CPU", "GPU"))
     parser.add_argument("device_id", nargs="?", type=int, default=0)

@@ -8,7 +8,7 @@ from ..errors import LayerError
 from ..formats.caffemodel import blob_values, same_shape
 from ..layer import Layer
 from ..proto import caffe_pb2
-from . import graph, in_place
+from . import graph, in_place, process
 from .blob import Blob
 from .layers import TensorLayer, create
 from .layers.shape import Split
@@ -22,6 +22,7 @@ class NetBuilder:
     """
 
     def __init__(self, param: caffe_pb2.NetParameter, source: str):
+        process.prepare()
         self._source = source
         self._phase = param.state.phase
         try:

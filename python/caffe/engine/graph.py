@@ -1,4 +1,4 @@
-"""From a NetParameter to the layers that run: rules of inclusion, splits, and what needs gradients."""
+"""From a NetParameter to the layers that run: inclusion, splits, and what needs gradients."""
 
 from collections import Counter
 
@@ -97,8 +97,9 @@ def _produced_twice(net_param, layer, index, producer):
     """What is wrong with a top that is a blob already, and not the bottom of the same index."""
     blob = layer.top[index]
     if blob in layer.bottom:
-        return (f"has the blob '{blob}' as top {index} and as bottom {list(layer.bottom).index(blob)}"
-                ": in place, both have the same index; reorder them, or name the top otherwise")
+        bottom = list(layer.bottom).index(blob)
+        return (f"has the blob '{blob}' as top {index} and as bottom {bottom}: in place, both have "
+                "the same index; reorder them, or name the top otherwise")
     return (f"produces the blob '{blob}', which layer '{net_param.layer[producer].name}' produces "
             "already")
 

@@ -11,8 +11,8 @@ from ..proto.caffe_pb2 import EltwiseParameter
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN", "LSTM",
-               "LSTMUnit", "Pooling", "RNN", "SPP")
+OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN",
+               "LSTM", "LSTMUnit", "Pooling", "RNN", "SPP")
 
 
 def check(spec, layer):
@@ -26,8 +26,8 @@ def check(spec, layer):
         if spec.type in REFUSED:
             raise LayerError(f"does not work in place, on '{top}'; give the top another name")
         if _overwrites(spec, layer):
-            raise LayerError(f"would overwrite '{top}' in place before it has read it; give the top "
-                             "another name")
+            raise LayerError(f"would overwrite '{top}' in place before it has read it; give the "
+                             "top another name")
 
 
 def check_shape(bottom, top, shapes):
@@ -38,8 +38,8 @@ def check_shape(bottom, top, shapes):
     """
     for blob, shape in zip(top, shapes):
         if any(blob is other for other in bottom) and blob.shape != tuple(shape):
-            raise LayerError(f"in place, its top of shape {tuple(shape)} does not fit its bottom of "
-                             f"shape {blob.shape}; give the top another name")
+            raise LayerError(f"in place, its top of shape {tuple(shape)} does not fit its bottom "
+                             f"of shape {blob.shape}; give the top another name")
 
 
 def _overwrites(spec, layer):

@@ -171,6 +171,11 @@ class Memory:
             self._view = None
 
     @property
+    def is_promised(self) -> bool:
+        """Whether the values are still to be computed."""
+        return self._promise is not None
+
+    @property
     def was_seen(self) -> bool:
         """Whether `numpy` gave out a view since the values were promised."""
         return self._view is not None

@@ -24,9 +24,10 @@ def copy_from_file(program: Program, path: str) -> None:
     for name, arrays in form.read_caffemodel(path):
         if name not in names:
             logger.info("Ignoring source layer %s", name)
-        if name not in params:
             continue
-        blobs = params[name]
+        blobs = params.get(name, ())
+        if form is hdf5:        # which leaves out what belongs to other layers
+            arrays += [None] * (len(blobs) - len(arrays))
         if len(arrays) != len(blobs):
             raise WeightsError(f"{path}: layer '{name}' has {len(arrays)} parameters, in "
                                f"{program.source} it has {len(blobs)}")
@@ -44,15 +45,26 @@ def copy_from_file(program: Program, path: str) -> None:
 
 def share_with(program: Program, other: Program) -> None:
     """Have a program use the parameters of `other` for layers of equal names, now and after
-    updates. Raises WeightsError where shapes differ."""
-    mine = by_layer(program)
-    for name, blobs in by_layer(other).items():
-        for i, (own, theirs) in enumerate(zip(mine.get(name, ()), blobs)):
-            if own.shape != theirs.shape:
+    updates.
+
+    Raises WeightsError where they do not fit in number or shape; nothing is shared then.
+    """
+    params = by_layer(program)
+    names = {step.name for step in program.steps}
+    pairs = []
+    for name, theirs in by_layer(other).items():
+        mine = params.get(name, ())
+        if name in names and len(mine) != len(theirs):
+            raise WeightsError(f"cannot share the parameters of layer '{name}': {program.source} "
+                               f"has {len(mine)} of them, {other.source} {len(theirs)}")
+        for i, (own, source) in enumerate(zip(mine, theirs)):
+            if own.shape != source.shape:
                 raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape is "
-                                   f"{own.shape} in {program.source} and {theirs.shape} in "
+                                   f"{own.shape} in {program.source} and {source.shape} in "
                                    f"{other.source}")
-            own.share_data(theirs)
+            pairs.append((own, source))
+    for own, source in pairs:
+        own.share_data(source)
 
 
 def write_file(program: Program, form, path: str, diffs: bool = False) -> None:

@@ -55,5 +55,3 @@ def autocast_products(device):
     else:
         yield
 
-
-choose(_chosen)

@@ -5,21 +5,27 @@ dynamic: what Caffe computes from the sizes of blobs (crops, the last windows of
 computed in the graph.
 """
 
+import json
 import math
+from collections.abc import Sequence
+from itertools import chain, count
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .. import __version__
 from ..context import TEST
-from ..errors import LayerError
+from ..engine.net import Net
+from ..errors import LayerError, WeightsError
 from ..formats.atomic import replacing
-from ..proto.caffe_pb2 import (EltwiseParameter, LRNParameter, PoolingParameter,
-                               ReductionParameter)
+from ..proto.caffe_pb2 import EltwiseParameter, LRNParameter, PoolingParameter, ReductionParameter
 
 OPSET = 18
 LOWEST = np.finfo(np.float32).min
 END = np.iinfo(np.int64).max
+LIMIT = (1 << 31) - (1 << 24)   # bytes of weights: protobuf takes 2 GB, some go to the rest
+_PASSING = "Dropout", "Split", "Silence"    # whose tops are their bottoms' values as they are
 
 _writers = {}
 
@@ -36,29 +42,61 @@ def writes(*types):
     return enter
 
 
-def to_onnx(net, path):
+def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
+            mean: Sequence[float] | None = None) -> None:
     """Write a caffe.Net in phase TEST, with its weights, to an ONNX file.
 
+    Nodes have the names of layers, values those of blobs, and parameters are `<layer>.<number>`.
+    A layer of several nodes has `<layer>/<operation>` for all but its last, and a blob that layers
+    in place change is named as it is after the last of them, `<blob>/<layer>` before.
+
+    classes : the names of the classes, kept as metadata `classes`, a list in JSON
+    mean : what is subtracted from each channel of an image, in the net's order, B G R; kept as
+        metadata `mean`, a list in JSON, with `channels`: "BGR"
+
     Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
-    and for a net that computes an output in the place of an input.
+    for one without layers or outputs, and for one that computes an output in the place of an
+    input; and WeightsError for 2 GB of weights or more, which no ONNX file holds.
     """
-    if net.program.param.state.phase != TEST:
-        raise LayerError(f"{net.program.source}: ONNX holds nets in phase TEST, this one is in TRAIN")
-    missing = [f"'{spec.name}' ({spec.type})" for spec in net.program.param.layer
-               if spec.type not in _writers and spec.type != "Input"]
-    if missing:
-        raise LayerError(f"{net.program.source}: no ONNX form for the layers {', '.join(missing)}")
-    both = sorted(set(net.inputs) & set(net.outputs))
-    if both:
-        raise LayerError(f"{net.program.source}: ONNX has no blobs that are input and output: {both}")
+    _check(net)
     graph = Graph(net)
-    for spec, layer in zip(net.program.param.layer, net.layers):
-        if spec.type != "Input":
-            graph.add_layer(spec, layer)
-    model = graph.model().SerializeToString()
-    onnx.checker.check_model(model, full_check=True)
+    for step in net.program.steps:
+        if step.spec.type != "Input":
+            graph.add_layer(step.number, step.spec, step.layer)
+    model = graph.model()
+    metadata = {"classes": classes, "mean": mean, "channels": None if mean is None else "BGR"}
+    helper.set_model_props(model, {
+        name: value if isinstance(value, str) else json.dumps(list(value), ensure_ascii=False)
+        for name, value in metadata.items() if value is not None})
+    content = model.SerializeToString()
+    onnx.checker.check_model(content, full_check=True)
     with replacing(path) as file:
-        file.write(model)
+        file.write(content)
+
+
+def _check(net):
+    """Raises what to_onnx raises, before the work."""
+    program, source = net.program, net.program.source
+    if program.param.state.phase != TEST:
+        raise LayerError(f"{source}: ONNX holds nets in phase TEST, this one is in TRAIN")
+    layers = [spec for spec in program.param.layer if spec.type != "Input"]
+    missing = [f"'{spec.name}' ({spec.type})" for spec in layers if spec.type not in _writers]
+    if missing:
+        raise LayerError(f"{source}: no ONNX form for the layers {', '.join(missing)}")
+    both = sorted({top for spec in layers for top in spec.top} & set(net.inputs))
+    if set(both) & set(net.outputs):
+        raise LayerError(f"{source}: ONNX has no blobs that are input and output: {both}")
+    if not _outputs(net):
+        raise LayerError(f"{source}: there is nothing to export: no layer has an output")
+    size = 4 * sum(blob.count for layer in net.layers for blob in layer.blobs)
+    if size >= LIMIT:
+        raise WeightsError(f"{source}: an ONNX file holds less than 2 GB, the weights are "
+                           f"{size / 1e9:.1f} GB; keep them as safetensors or HDF5")
+
+
+def _outputs(net):
+    """The net's outputs but for inputs that nobody reads."""
+    return [name for name in net.outputs if name not in net.inputs]
 
 
 class Graph:
@@ -68,15 +106,49 @@ class Graph:
         self.net = net
         self.nodes, self.constants = [], []
         self.ranks = {name: len(blob.shape) for name, blob in net.blobs.items()}
-        self.names = {name: name for name in net.inputs}     # what a blob is called by now
-        self.count = 0
+        self.values = {name: name for name in net.inputs}       # of blobs, as they are by now
+        self._done = set()          # numbers of layers that one before them has done, too
+        self._taken = {*net.blobs, *net.inputs}
+        self._node_names = set()
+        self._last = {}             # number of the layer after which a blob does not change
+        for number, spec in enumerate(net.program.param.layer):
+            if spec.type not in _PASSING:
+                self._last.update(dict.fromkeys(spec.top, number))
 
-    def add_layer(self, spec, layer):
+    def add_layer(self, number, spec, layer):
         """Add the operations of a layer."""
-        self.spec = spec
-        tops = _writers[spec.type](self, layer, *(self.names[name] for name in spec.bottom))
-        for blob, name in zip(spec.top, [tops] if isinstance(tops, str) else tops or []):
-            self.names[blob] = name
+        if number in self._done:
+            self.values[spec.top[0]] = self.values[spec.bottom[0]]
+            return
+        self.number, self.spec, self._blobs = number, spec, list(spec.top)
+        begin = len(self.nodes)
+        tops = _writers[spec.type](self, layer, *(self.values[name] for name in spec.bottom))
+        tops = [tops] if isinstance(tops, str) else tops or []
+        self._name(self.nodes[begin:], tops)
+        self.values.update(zip(spec.top, tops))
+
+    def _name(self, nodes, tops):
+        """Give the layer's nodes names, and `tops`, values in a list, those of its blobs."""
+        made = {value for node in nodes for value in node.output}
+        new = {}
+        for i, (blob, value) in enumerate(zip(self._blobs, tops)):
+            if value in made and value not in new:
+                done = self._last[blob] == self.number and blob not in self.net.inputs
+                new[value] = blob if done else self._free(f"{blob}/{self.spec.name}", self._taken)
+            tops[i] = new.get(value, value)
+        for node in nodes:
+            for values in (node.input, node.output):
+                values[:] = [new.get(value, value) for value in values]
+            name = self.spec.name if node is nodes[-1] else f"{self.spec.name}/{node.op_type}"
+            node.name = self._free(name, self._node_names)
+
+    @staticmethod
+    def _free(name, taken):
+        """`name`, with a number behind it if it is in the set `taken`, to which it is added."""
+        free = next(each for each in chain([name], (f"{name}_{i}" for i in count(2)))
+                    if each not in taken)
+        taken.add(free)
+        return free
 
     def rank(self, index=0):
         """The number of axes of a bottom of the current layer."""
@@ -84,42 +156,59 @@ class Graph:
 
     def unsupported(self, what):
         """A LayerError to raise."""
-        return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' ({self.spec.type}): "
-                          f"no ONNX form for {what}")
+        return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' "
+                          f"({self.spec.type}): no ONNX form for {what}")
 
     def __call__(self, operation, *inputs, outputs=1, **attributes):
-        """Add an operation on named tensors, or arrays; returns the name of what it makes."""
+        """Add an operation on named values, or arrays; returns the name of what it makes."""
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
-        made = [self._new_name() for _ in range(outputs)]
+        made = [self._free(f"{self.spec.name}/{operation}", self._taken) for _ in range(outputs)]
         self.nodes.append(helper.make_node(operation, names, made, **attributes))
         return made[0] if outputs == 1 else made
 
-    def constant(self, value):
-        """The name of an array; Python numbers are float32."""
+    def constant(self, value, name=None):
+        """The name of an array, to be `name`; Python numbers are float32."""
         kind = value.dtype if isinstance(value, np.ndarray) else np.float32
-        name = self._new_name()
+        name = self._free(name or f"{self.spec.name}/constant", self._taken)
         self.constants.append(numpy_helper.from_array(np.asarray(value, kind, order="C"), name))
         return name
 
-    def _new_name(self):
-        """<layer>/<number>, which no blob has for its name."""
-        self.count += 1
-        name = f"{self.spec.name}/{self.count}"
-        return name if name not in self.net.blobs else self._new_name()
+    def parameter(self, number, array, layer=None):
+        """The name of the values of parameter `number` of the current layer, or of `layer`, in the
+        form of `array`."""
+        name = self.spec.name if layer is None else layer.layer_param.name
+        return self.constant(np.asarray(array, np.float32), f"{name}.{number}")
+
+    def scale_behind(self):
+        """The Scale layer that is the next to read the current layer's top, of which it has the
+        current layer do the work, if it has a scale for each channel of its own; else None."""
+        step = next((step for step in self.net.program.steps[self.number + 1:]
+                     if self.spec.top[0] in step.spec.bottom), None)
+        if step is None or step.spec.type != "Scale" or len(step.bottom) > 1:
+            return None
+        layer = step.layer
+        if layer.axis % self.rank() != 1 or len(layer.blobs[0].shape) != 1:
+            return None
+        self.number, self._blobs = step.number, list(step.spec.top)
+        self._done.add(step.number)
+        return layer
 
     def model(self):
         """The finished model, whose outputs have the names of the net's."""
-        for name in self.net.outputs:
-            self.nodes.append(helper.make_node("Identity", [self.names[name]], [name]))
+        for name in _outputs(self.net):
+            if self.values[name] != name:
+                self.nodes.append(helper.make_node("Identity", [self.values[name]], [name],
+                                                   self._free(name, self._node_names)))
         inputs = [helper.make_tensor_value_info(
             name, TensorProto.FLOAT, _dynamic(name, self.net.blobs[name].shape))
             for name in self.net.inputs]
         outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * self.ranks[name])
-                   for name in self.net.outputs]
+                   for name in _outputs(self.net)]
         graph = helper.make_graph(self.nodes, self.net.name or "net", inputs, outputs,
                                   self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)],
-                                 ir_version=8, producer_name="fcn-caffe")
+                                 ir_version=8, producer_name="fcn-caffe",
+                                 producer_version=__version__)
 
 
 def _dynamic(name, shape):
@@ -150,7 +239,7 @@ def convolution(g, layer, *bottoms):
     if layer.axis != 1 or not layer.kernel:
         raise g.unsupported("this axis, or no spatial axes")
     operation = "Conv" if layer.type == "Convolution" else "ConvTranspose"
-    names = [g.constant(array) for array in weights(layer)]
+    names = [g.parameter(i, array) for i, array in enumerate(weights(layer))]
     return [g(operation, x, *names, strides=layer.stride, pads=layer.pad * 2,
               dilations=layer.dilation, group=layer.group, kernel_shape=layer.kernel)
             for x in bottoms]
@@ -219,7 +308,7 @@ def relu(g, layer, x):
 @writes("PReLU")
 def prelu(g, layer, x):
     slope, = weights(layer)
-    return g("PRelu", x, slope.reshape(slope.shape + (1,) * (g.rank() - 2)))
+    return g("PRelu", x, g.parameter(0, slope.reshape(slope.shape + (1,) * (g.rank() - 2))))
 
 
 @writes("ELU")
@@ -252,6 +341,8 @@ def threshold(g, layer, x):
 @writes("Power")
 def power(g, layer, x):
     p = layer.layer_param.power_param
+    if p.scale * p.power == 0:
+        return g("Expand", np.float32(p.shift) ** np.float32(p.power), g("Shape", x))
     y = _affine(g, x, p.scale, p.shift)
     return y if p.power == 1 else g("Pow", y, p.power)
 
@@ -305,11 +396,11 @@ def eltwise(g, layer, *bottoms):
 def broadcast(g, layer, x, *given):
     operands = [*given, *weights(layer)]
     operations = ["Mul", "Add"] if layer.type == "Scale" else ["Add"]
-    for operation, operand in zip(operations, operands):
+    for i, (operation, operand) in enumerate(zip(operations, operands)):
         rank = g.rank(1) if isinstance(operand, str) else operand.ndim
         behind = g.rank() - (layer.axis % g.rank() if rank else g.rank()) - rank
         if not isinstance(operand, str):
-            operand = operand.reshape(operand.shape + (1,) * behind)
+            operand = g.parameter(i - len(given), operand.reshape(operand.shape + (1,) * behind))
         elif behind:
             operand = g("Unsqueeze", operand, integers(*range(rank, rank + behind)))
         x = g(operation, x, operand)
@@ -322,8 +413,8 @@ def inner_product(g, layer, x):
     if not layer.layer_param.inner_product_param.transpose:
         matrix = matrix.T
     rows = g("Reshape", x, integers(*[0] * layer.axis, layer.inputs))
-    y = g("MatMul", rows, matrix)
-    return g("Add", y, bias[0]) if bias else y
+    y = g("MatMul", rows, g.parameter(0, matrix))
+    return g("Add", y, g.parameter(1, bias[0])) if bias else y
 
 
 @writes("BatchNorm")
@@ -332,10 +423,15 @@ def batch_norm(g, layer, x):
         raise g.unsupported("statistics of the batch")
     mean, variance, factor = weights(layer)
     factor = 0 if factor[0] == 0 else 1 / factor[0]
-    shape = (-1,) + (1,) * (g.rank() - 2)
-    scale = 1 / np.sqrt(variance * factor + layer.layer_param.batch_norm_param.eps)
-    return g("Mul", g("Sub", x, (mean * factor).reshape(shape).astype(np.float32)),
-             scale.reshape(shape).astype(np.float32))
+    eps = layer.layer_param.batch_norm_param.eps
+    if g.rank() < 2:        # one channel, and ONNX takes axis 1 for the channels
+        return g("Div", g("Sub", x, mean * factor), np.sqrt(variance * factor + eps))
+    behind = g.scale_behind()
+    given = [g.parameter(i, array, behind) for i, array in enumerate(weights(behind))] \
+        if behind else []
+    scale, bias = given + [np.ones_like(mean), np.zeros_like(mean)][len(given):]
+    return g("BatchNormalization", x, scale, bias, g.parameter(0, mean * factor),
+             g.parameter(1, variance * factor), epsilon=eps)
 
 
 @writes("LRN")
@@ -361,7 +457,8 @@ def mvn(g, layer, x):
     if p.normalize_variance:
         variance = g("ReduceMean", g("Mul", y, y), integers(-1))
         y = g("Div", y, g("Add", g("Sqrt", variance), p.eps))
-    return g("Reshape", y, g("Shape", x))
+    shape, more = g("Shape", x), g.ranks[g.spec.top[0]] - g.rank()
+    return g("Reshape", y, g("Concat", shape, integers(*[1] * more), axis=0) if more else shape)
 
 
 @writes("ArgMax")

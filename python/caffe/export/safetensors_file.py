@@ -2,13 +2,17 @@
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
+from safetensors.torch import load_file
 
+from ..engine.net import Net
 from ..errors import WeightsError
 from ..formats.atomic import replacing
+from ..formats.text import file_name
+from ..log import logger
 
 
-def save_safetensors(net, path):
+def save_safetensors(net: Net, path: str) -> None:
     """Write the parameters of a net; those that layers share stand with their owner alone."""
     arrays = {f"{name}.{i}": np.asarray(blob.data, order="C")
               for name, blobs in net.params.items() for i, blob in enumerate(blobs)
@@ -17,14 +21,17 @@ def save_safetensors(net, path):
         file.write(save(arrays, {"format": "caffe", "net": net.name}))
 
 
-def load_safetensors(net, path):
+def load_safetensors(net: Net, path: str) -> None:
     """Take the parameters of layers of equal names.
 
     Layers that only one side has are left alone. Raises WeightsError if the file cannot be read,
-    or the parameters of a layer do not fit in number or shape; the net is then unchanged.
+    or has nothing for this net, or the parameters of a layer do not fit in number or shape; the net
+    is then unchanged.
     """
     copies = []
     for name, arrays in _by_layer(path).items():
+        if name not in net.params:
+            logger.info("Ignoring source layer %s", name)
         blobs = dict(enumerate(net.params.get(name, ())))
         for i in sorted({*arrays, *blobs}) if blobs else ():
             if i not in arrays and blobs[i] in net.program.borrowed:
@@ -34,6 +41,9 @@ def load_safetensors(net, path):
                 raise WeightsError(f"{path}: parameter {i} of layer '{name}' {_told(found)}, "
                                    f"in {net.program.source} it {_told(wanted)}")
             copies.append((blobs[i], arrays[i]))
+    if not copies:
+        raise WeightsError(f"{path}: it has no parameter of a layer of {net.program.source}; "
+                           "they are named <layer>.<number>")
     for blob, array in copies:
         blob.data[...] = array
 
@@ -41,14 +51,14 @@ def load_safetensors(net, path):
 def _by_layer(path):
     """{layer name: {number: array}} of a file; what has no number belongs to no layer."""
     try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
+        arrays = load_file(file_name(path))
+    except (OSError, SafetensorError, KeyError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors: {error}") from None
     layers = {}
     for name, array in arrays.items():
         layer, _, number = name.rpartition(".")
         if number.isdecimal():
-            layers.setdefault(layer, {})[int(number)] = array
+            layers.setdefault(layer, {})[int(number)] = array.float().numpy()
     return layers
 
 

@@ -2,14 +2,15 @@
 
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..context import TEST, TRAIN
 from ..engine.layers import TensorLayer
+from ..engine.net import Net
 from ..errors import LayerError
 
 
-def to_torch(net):
+def to_torch(net: Net) -> "CaffeModule":
     """An nn.Module that computes what a caffe.Net computes, with a copy of its weights.
 
     Its inputs are those of the net, in order or by name, of any size; it returns the net's one
@@ -49,7 +50,7 @@ class CaffeModule(nn.Module):
             key += "_"
         return key
 
-    def forward(self, *inputs, **named):
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
         """The output, or {name: tensor} of several, from tensors of the net's inputs."""
         blobs = {**dict(zip(self.inputs, inputs)), **named}
         if set(blobs) != set(self.inputs) or len(inputs) + len(named) != len(self.inputs):
@@ -119,8 +120,8 @@ def _functions(net):
     others = [f"'{spec.name}' ({spec.type})" for spec, layer in steps
               if not (isinstance(layer, TensorLayer) and layer.is_function)]
     if others:
-        raise LayerError(f"{net.program.source}: cannot be exported, being no functions of tensors: "
-                         f"the layers {', '.join(others)}")
+        raise LayerError(f"{net.program.source}: cannot be exported, being no functions of "
+                         f"tensors: the layers {', '.join(others)}")
     return steps
 
 

@@ -7,25 +7,28 @@ around them go through protobuf: a walker finds the blobs in the memory-mapped f
 import math
 import mmap
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from ..errors import WeightsError
-from .atomic import write_whole
 from ..proto import caffe_pb2
+from . import text
+from .atomic import write_whole
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def read_caffemodel(path):
+def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray]]]:
     """The parameters in a caffemodel, of the current, the V1 or the V0 format.
 
-    Returns a list of (layer name, list of float32 arrays), the arrays views of the mapped file.
-    Raises WeightsError for a file that is missing, empty, truncated or not a caffemodel.
+    Returns a list of (layer name, list of float32 or float64 arrays), the arrays views of the
+    mapped file. Raises WeightsError for a file that is missing, empty, truncated or not a
+    caffemodel.
     """
-    with _complaining_about(path, "caffemodel"):
+    with reporting_errors_in(path, "caffemodel"):
         layers = [_layer(body, *_NAME_AND_BLOBS[field]) for field, _, body in _fields(_map(path))
                   if field in _NAME_AND_BLOBS]
         if not layers:
@@ -33,7 +36,8 @@ def read_caffemodel(path):
         return layers
 
 
-def write_caffemodel(path, net_param, layers, diffs=False):
+def write_caffemodel(path: str, net_param: caffe_pb2.NetParameter, layers: Sequence,
+                     diffs: bool = False) -> None:
     """Write a NetParameter, with the parameters of `layers` in place of its own, to `path`.
 
     With `diffs`, their gradients too (a solver's snapshot_diff).
@@ -43,16 +47,19 @@ def write_caffemodel(path, net_param, layers, diffs=False):
     del header.layer[:]
     pieces = [header.SerializeToString()]
     for spec, layer in zip(net_param.layer, layers):
-        own = [spec.SerializeToString()]
+        head = caffe_pb2.LayerParameter()
+        head.CopyFrom(spec)
+        del head.blobs[:]
+        own = [head.SerializeToString()]
         for blob in layer.blobs:
             own += _message(_LAYER_BLOBS, _blob_pieces(blob.data, blob.diff if diffs else None))
         pieces += _message(_LAYER, own)
     write_whole(path, pieces)
 
 
-def read_solverstate(path):
-    """A solverstate: (SolverState without history, list of history arrays)."""
-    with _complaining_about(path, "solverstate"):
+def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]]:
+    """A solverstate: (SolverState without history, list of history arrays). Raises WeightsError."""
+    with reporting_errors_in(path, "solverstate"):
         state, history = caffe_pb2.SolverState(), []
         for field, start, body in _fields(_map(path)):
             if field == _STATE_HISTORY:
@@ -64,7 +71,8 @@ def read_solverstate(path):
         return state, history
 
 
-def write_solverstate(path, state, history):
+def write_solverstate(path: str, state: caffe_pb2.SolverState,
+                      history: Sequence[np.ndarray]) -> None:
     """Write a SolverState with `history`, a list of arrays, to `path`."""
     pieces = [state.SerializeToString()]
     for array in history:
@@ -72,21 +80,28 @@ def write_solverstate(path, state, history):
     write_whole(path, pieces)
 
 
-def read_blobproto(path):
+def read_blobproto(path: str) -> np.ndarray:
     """The array in a binaryproto, as an image's mean is kept. Raises WeightsError."""
-    with _complaining_about(path, "binaryproto"):
-        return _blob_array(_map(path))
+    with reporting_errors_in(path, "binaryproto"):
+        array = _blob_array(_map(path))
+        if not array.size:
+            raise ValueError("it holds no values")
+        return array
 
 
-def blob_values(blob):
+def blob_values(blob: caffe_pb2.BlobProto) -> np.ndarray:
     """The array in a BlobProto message. Raises ValueError where values and shape do not fit."""
     return _blob_array(memoryview(blob.SerializeToString()))
 
 
-def same_shape(stored, wanted):
-    """Whether shapes agree; 4-D ones of old files may have leading ones."""
+def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether shapes agree: equal, or but for the leading ones of the 4 axes of old files.
+
+    One value stored without a shape has none of its own, and fits any blob of one value.
+    """
     return stored == wanted or (len(stored) == 4 and len(wanted) < 4
-                                and stored == (1,) * (4 - len(wanted)) + tuple(wanted))
+                                and stored == (1,) * (4 - len(wanted)) + tuple(wanted)) \
+        or (stored == () and math.prod(wanted) == 1)
 
 
 # the wire format
@@ -110,14 +125,16 @@ _LEGACY_DIMS = tuple(_number(caffe_pb2.BlobProto, n)
 
 
 def _map(path):
-    with open(path, "rb") as file:
+    with open(text.file_name(path), "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError("it is empty")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 @contextmanager
-def _complaining_about(path, kind):
+def reporting_errors_in(path: str, kind: str) -> Iterator[None]:
+    """Turn what goes wrong while reading the file `path` into a WeightsError that names it, and
+    the `kind` of file that was expected."""
     try:
         yield
     except FileNotFoundError:
@@ -167,7 +184,7 @@ def _layer(body, name_field, blobs_field):
     name, blobs = "", []
     for number, _, payload in _fields(_typed(memoryview, body)):
         if number == name_field:
-            name = bytes(_typed(memoryview, payload)).decode()
+            name = text.decode(bytes(_typed(memoryview, payload)))
         elif number == blobs_field:
             try:
                 blobs.append(_blob_array(_typed(memoryview, payload)))
@@ -187,26 +204,38 @@ def _typed(kind, payload):
 
 def _blob_array(body):
     shape, legacy, parts = None, {}, {_DATA: [], _DOUBLES: []}
-    for number, _, payload in _fields(body):
+    for number, field, payload in _fields(body):
         if number == _SHAPE:
             shape = caffe_pb2.BlobShape.FromString(bytes(_typed(memoryview, payload))).dim
         elif number in parts:
             # one packed run; in old files a field for each value
-            parts[number].append(_typed(memoryview, payload))
+            if field[0] & 7 not in (_BYTES, _FIXED32 if number == _DATA else _FIXED64):
+                raise ValueError("its values have the wire type of another field")
+            parts[number].append(payload)
         elif number in _LEGACY_DIMS:
             legacy[number] = _typed(int, payload)
-    if shape is None and legacy:   # as in the published VGG-16
-        shape = [legacy.get(number, 0) for number in _LEGACY_DIMS]
-    pieces, kind = (parts[_DOUBLES], "<f8") if parts[_DOUBLES] else (parts[_DATA], "<f4")
+    pieces, kind = (parts[_DOUBLES], "<f8") if any(parts[_DOUBLES]) else (parts[_DATA], "<f4")
     array = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), kind)
-    shape = array.shape if shape is None else tuple(shape)
+    if legacy:      # as in the published VGG-16; beside a shape they count, in the original too
+        shape = [_int32(legacy.get(number, 0)) for number in _LEGACY_DIMS]
+    elif shape is None:     # what has no axes has no shape
+        shape = () if array.size == 1 else array.shape
+    shape = tuple(shape)
     if array.size != math.prod(shape) or min(shape, default=0) < 0:
         raise ValueError(f"a blob of shape {shape} holds {array.size} values")
     return array.reshape(shape)
 
 
+def _int32(value):
+    """A varint as protobuf's int32: negative numbers are 64-bit two's complements."""
+    return (value + 2 ** 31) % 2 ** 32 - 2 ** 31
+
+
 def _blob_pieces(array, diff=None):
-    shape = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=array.shape))
+    """A BlobProto; like the original's it has no shape where there are no axes."""
+    shape = caffe_pb2.BlobProto()
+    if array.ndim:
+        shape.shape.dim.extend(array.shape)
     pieces = [shape.SerializeToString(), *_packed(_DATA, array)]
     return pieces if diff is None else [*pieces, *_packed(_DIFF, diff)]
 

@@ -3,19 +3,22 @@
 import re
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from ..errors import PrototxtError, nearest
 from ..proto import caffe_pb2
+from . import text as texts
 from .upgrade import upgrade_net, upgrade_solver
 
 _UNKNOWN_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named (\w+)')
 _UNKNOWN_FIELD = re.compile(r'Message type "(?:caffe\.)?(\w+)" has no field named "(\w+)"')
 
 
-def read_net(path):
+def read_net(path: str) -> caffe_pb2.NetParameter:
     """The NetParameter in a prototxt, older formats upgraded.
 
-    Raises PrototxtError naming file, line and column, or the nearest known field or value.
+    Bytes that are not UTF-8 are kept, see formats.text. Raises PrototxtError naming file, line and
+    column, or the nearest known field or value.
     """
     param = parse(_text(path), caffe_pb2.NetParameter(), path)
     if not param.ListFields():
@@ -27,14 +30,14 @@ def read_net(path):
     return param
 
 
-def read_solver(path):
+def read_solver(path: str) -> caffe_pb2.SolverParameter:
     """The SolverParameter in a prototxt, older formats upgraded. Raises PrototxtError."""
     param = parse(_text(path), caffe_pb2.SolverParameter(), path)
     upgrade_solver(param, str(path))
     return param
 
 
-def parse(text, message, source="<string>"):
+def parse(text: str, message: Message, source: str = "<string>") -> Message:
     """Fill `message` from prototxt `text` and return it; `source` names the text in errors."""
     try:
         return text_format.Parse(text, message)
@@ -44,11 +47,10 @@ def parse(text, message, source="<string>"):
 
 def _text(path):
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return texts.read_text(path)
     except FileNotFoundError:
         raise PrototxtError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise PrototxtError(f"{path}: cannot be read as text: {error}") from None
 
 

@@ -25,7 +25,7 @@ V1_TYPES = {
 """Layer type by the number of V1LayerParameter.LayerType."""
 
 
-def upgrade_net(param):
+def upgrade_net(param: caffe_pb2.NetParameter) -> None:
     """Bring a NetParameter to the current form, in place. PrototxtError if it mixes forms."""
     if param.layers:
         if param.layer:
@@ -41,7 +41,7 @@ def upgrade_net(param):
         _upgrade_batch_norm(layer)
 
 
-def upgrade_solver(param, path):
+def upgrade_solver(param: caffe_pb2.SolverParameter, path: str) -> None:
     """Bring the SolverParameter of the file `path` to the current form, in place.
 
     The legacy enum `solver_type` becomes `type`. Without a snapshot_prefix, or with a folder as

@@ -43,7 +43,7 @@ _TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size"
               "mirror": "mirror"}
 
 
-def upgrade_v0(param):
+def upgrade_v0(param: caffe_pb2.NetParameter) -> None:
     """Bring the V0 layers of a NetParameter to V1, in place.
 
     A padding layer goes, and its pad becomes that of the convolution or pooling above it. Raises

@@ -3,8 +3,7 @@
 import io
 import os
 import random
-import shutil
-import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import lmdb
@@ -12,59 +11,51 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from ..errors import CaffeError
+from ..formats.atomic import creating_folder, replacing
+from ..formats.text import encode, file_name
+from ..log import logger
+from ..proto import caffe_pb2
 from .database import open_database
 from .datum import array_to_datum, decode
-from ..errors import CaffeError
-from ..formats.atomic import replacing
-from .planes import read_list, read_planes, resized
-from ..proto import caffe_pb2
+from .lists import read_list
+from .planes import read_planes
 
 MAP_SIZE = 1 << 40      # bytes of address space, which is all that it takes
 COMMIT_EVERY = 1000     # records
 
 
 @contextmanager
-def writing_lmdb(path):
+def writing_lmdb(path: str) -> Iterator[Callable[[str, caffe_pb2.Datum], None]]:
     """A function write(key, datum) that fills an LMDB, which is at `path` once it is complete.
 
     Raises CaffeError if something is there already.
     """
-    if os.path.exists(path):
-        raise CaffeError(f"{path}: is there already")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise CaffeError(f"{path}: there is no folder {folder}")
-    temporary = tempfile.mkdtemp(dir=folder, prefix=os.path.basename(path) + ".")
-    try:
-        with lmdb.open(temporary, map_size=MAP_SIZE, sync=False) as environment:
-            batch = []
+    with creating_folder(path) as temporary, \
+            lmdb.open(os.fsencode(temporary), map_size=MAP_SIZE, sync=False) as environment:
+        batch = []
 
-            def flush():
-                try:
-                    with environment.begin(write=True) as transaction:
-                        for key, value in batch:
-                            transaction.put(key.encode(), value)
-                except lmdb.Error as error:
-                    raise CaffeError(f"{path}: cannot be written, key {key}: {error}") from None
-                batch.clear()
+        def flush():
+            try:
+                with environment.begin(write=True) as transaction:
+                    for key, value in batch:
+                        transaction.put(encode(key), value)
+            except lmdb.Error as error:
+                raise CaffeError(f"{path}: cannot be written, key {key}: {error}") from None
+            batch.clear()
 
-            def write(key, datum):
-                batch.append((key, datum.SerializeToString()))
-                if len(batch) == COMMIT_EVERY:
-                    flush()
+        def write(key, datum):
+            batch.append((key, datum.SerializeToString()))
+            if len(batch) == COMMIT_EVERY:
+                flush()
 
-            yield write
-            flush()
-            environment.sync(True)
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        yield write
+        flush()
+        environment.sync(True)
 
 
 @contextmanager
-def writing_features(paths):
+def writing_features(paths: Sequence[str]) -> Iterator[list[Callable[[np.ndarray], None]]]:
     """For each path a function write(array) that adds a record of floats to an LMDB there."""
     with ExitStack() as stack:
         yield [_numbered(stack.enter_context(writing_lmdb(path))) for path in paths]
@@ -82,43 +73,54 @@ def _numbered(write):
     return add
 
 
-def convert_imageset(listfile, rootfolder, db_name, gray=False, shuffle=False, size=(0, 0),
-                     check_size=False, encoded=False, encode_type=""):
+def convert_imageset(listfile: str, rootfolder: str, db_name: str, gray: bool = False,
+                     shuffle: bool = False, size: tuple[int, int] = (0, 0),
+                     check_size: bool = False, encoded: bool = False,
+                     encode_type: str = "") -> int:
     """Write the images of a list, `path label` on each line, into an LMDB; returns their number.
+
+    As in Caffe, an image that cannot be read is left out, of which the log tells; the keys are the
+    numbers of the lines, from 0, and the paths.
 
     Parameters
     ----------
     rootfolder : what stands before each path
     gray : one channel
     shuffle : in random order, the same each time
-    size : (height, width) to resize to; 0 keeps what an image has
+    size : (height, width) to resize to; where one of them is not above 0, images keep their size
     check_size : refuse images of different sizes
     encoded : keep the compression of the files, if nothing else changes
     encode_type : the format to compress to, such as "png"; default: the file's
 
-    Raises CaffeError naming the line.
+    Raises CaffeError naming the line, and where no image can be read.
     """
     entries = read_list(listfile)
     if shuffle:
         random.Random(0).shuffle(entries)
-    first = None
+    wanted = size if min(size) > 0 else None
+    first, count = None, 0
     with writing_lmdb(db_name) as write:
         for number, (path, label, place) in enumerate(entries):
             try:
-                planes = read_planes(rootfolder + path, not gray)
+                planes = read_planes(rootfolder + path, not gray, wanted)
             except CaffeError as error:
-                raise CaffeError(f"{place}: {error}") from None
-            planes = resized(planes, size[0] or planes.shape[1], size[1] or planes.shape[2])
+                logger.error("%s: left out: %s", place, error)
+                continue
+            count += 1
             first = first or planes.shape
             if check_size and planes.shape != first:
                 raise CaffeError(f"{place}: {path} has the shape {planes.shape}, the first image "
                                  f"{first}")
-            datum = array_to_datum(planes, label)
             if encoded:
-                datum.encoded, datum.data = True, _compressed(
-                    rootfolder + path, planes, encode_type, any(size) or gray)
+                datum = caffe_pb2.Datum(label=label, data=_compressed(
+                    rootfolder + path, planes, encode_type, bool(wanted) or gray))
+            else:
+                datum = array_to_datum(planes, label)
+            datum.encoded = encoded     # the original says so in each record
             write(f"{number:08d}_{path}", datum)
-    return len(entries)
+        if not count:
+            raise CaffeError(f"{listfile}: none of its {len(entries)} images can be read")
+    return count
 
 
 def _compressed(path, planes, kind, changed):
@@ -127,7 +129,7 @@ def _compressed(path, planes, kind, changed):
     own = formats.get(os.path.splitext(path)[1].lower())
     wanted = formats.get(f".{kind.lower()}", kind) if kind else own
     if not changed and wanted == own:
-        with open(path, "rb") as file:
+        with open(file_name(path), "rb") as file:
             return file.read()
     if wanted not in Image.SAVE:
         raise CaffeError(f"{path}: cannot be compressed as '{kind or own}', expected an "
@@ -138,7 +140,7 @@ def _compressed(path, planes, kind, changed):
     return stream.getvalue()
 
 
-def compute_image_mean(path, output=None):
+def compute_image_mean(path: str, output: str | None = None) -> list[float]:
     """The mean of the images in an LMDB, written to `output`, a binaryproto, if given.
 
     Returns the list of the means of the channels. Raises CaffeError for images of different
@@ -168,7 +170,7 @@ def compute_image_mean(path, output=None):
     return mean.mean((1, 2)).tolist()
 
 
-def records(path):
+def records(path: str) -> Iterator[tuple[str, caffe_pb2.Datum]]:
     """The (key, Datum) of an LMDB, in order. Raises CaffeError."""
     for key, value in open_database(path):
         try:

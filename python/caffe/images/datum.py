@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CaffeError
-from .planes import planes
 from ..proto import caffe_pb2
+from .planes import planes
 
 
-def array_to_datum(array, label=None):
+def array_to_datum(array: np.ndarray, label: int | None = None) -> caffe_pb2.Datum:
     """A Datum of `array` (channels, height, width): uint8 as bytes, everything else as floats.
 
     Raises ValueError for another number of axes.
@@ -29,7 +29,7 @@ def array_to_datum(array, label=None):
     return datum
 
 
-def datum_to_array(datum):
+def datum_to_array(datum: caffe_pb2.Datum) -> np.ndarray:
     """The array (channels, height, width) in a Datum that is not encoded, uint8 or float.
 
     A length that is not the shape's is a ValueError.
@@ -41,7 +41,7 @@ def datum_to_array(datum):
     return flat.reshape(datum.channels, datum.height, datum.width)
 
 
-def decode(datum, color=None):
+def decode(datum: caffe_pb2.Datum, color: bool | None = None) -> np.ndarray:
     """The array of any Datum; an encoded image becomes uint8 (channels, height, width), B G R.
 
     color : True for three channels, False for one, None for what the image has; for what is not

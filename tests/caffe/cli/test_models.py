@@ -1,5 +1,7 @@
 """caffe upgrade_*, draw_net and export."""
 
+import json
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -50,10 +52,13 @@ def test_upgrade_solver_proto_text(folder):
 
 
 def test_what_cannot_be_upgraded_leaves_no_file(folder, capsys):
+    (folder / "bad").write_bytes(b"")
+    assert main(["upgrade_net_proto_binary", "bad", "new"]) == 1
+    assert "bad: not a caffemodel, or a damaged one: it holds no layers" in capsys.readouterr().err
     (folder / "bad").write_bytes(b"\x0a\xff")
     for command in ("upgrade_net_proto_binary", "upgrade_net_proto_text"):
         assert main([command, "bad", "new"]) == 1
-        assert "bad: " in capsys.readouterr().err
+        assert "bad:" in capsys.readouterr().err
     assert not (folder / "new").exists()
 
 
@@ -85,6 +90,18 @@ def test_export_as_onnx(model):
     session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
     x = np.ones((1, 2, 1, 1), np.float32)
     np.testing.assert_array_equal(session.run(["fc"], {"x": x})[0], [[3, 7]])
+
+
+def test_export_keeps_classes_and_mean(folder, model, capsys):
+    (folder / "classes.txt").write_bytes("\ufeffcat\r\nchaise longue\r\nécran\r\n\r\n".encode())
+    more = ["--classes", "classes.txt", "--mean", "104.5, 117,123"]
+    assert main(["export", *model, "-o", "net.onnx", *more]) == 0
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    found = session.get_modelmeta().custom_metadata_map
+    assert json.loads(found["classes"]) == ["cat", "chaise longue", "écran"]
+    assert json.loads(found["mean"]) == [104.5, 117, 123] and found["channels"] == "BGR"
+    assert main(["export", *model, "-o", "w.h5", *more]) == 1
+    assert "are for a name in .onnx" in capsys.readouterr().err
 
 
 def test_export_to_what_it_does_not_know(capsys):

@@ -3,81 +3,15 @@
 import itertools
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 import caffe
 import nets
-from caffe.errors import LayerError
-from caffe.export import to_onnx
-
-Z = 'bottom: "x" bottom: "z" top: "y"'
-X = 'bottom: "x" top: "y"'
-FILL = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" }'
-GAUSS = 'filler { type: "gaussian" }'
-
-LAYERS = {
-    "conv": f'type: "Convolution" {X} convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 '
-            f'group: 2 {FILL} }}',
-    "conv rect": f'type: "Convolution" {X} convolution_param {{ num_output: 3 kernel_h: 3 '
-                 f'kernel_w: 2 stride: 2 pad: 2 dilation: 2 {FILL} }}',
-    "deconv": f'type: "Deconvolution" {X} convolution_param {{ num_output: 4 kernel_size: 4 '
-              f'stride: 2 pad: 1 group: 2 {FILL} }}',
-    "relu": f'type: "ReLU" {X}', "leaky": f'type: "ReLU" {X} relu_param {{ negative_slope: 0.1 }}',
-    "prelu": f'type: "PReLU" {X} prelu_param {{ {GAUSS} }}',
-    "prelu shared": f'type: "PReLU" {X} prelu_param {{ channel_shared: true }}',
-    "elu": f'type: "ELU" {X} elu_param {{ alpha: 0.5 }}',
-    "sigmoid": f'type: "Sigmoid" {X}', "tanh": f'type: "TanH" {X}', "abs": f'type: "AbsVal" {X}',
-    "bnll": f'type: "BNLL" {X}', "swish": f'type: "Swish" {X} swish_param {{ beta: 2 }}',
-    "clip": f'type: "Clip" {X} clip_param {{ min: -0.5 max: 1 }}',
-    "threshold": f'type: "Threshold" {X} threshold_param {{ threshold: 0.2 }}',
-    "power": f'type: "Power" {X} power_param {{ power: 2 scale: 3 shift: 1 }}',
-    "exp": f'type: "Exp" {X} exp_param {{ base: 2 scale: 0.5 shift: 1 }}',
-    "exp e": f'type: "Exp" {X}',
-    "log": f'type: "Log" {X} log_param {{ base: 10 scale: 0.1 shift: 3 }}',
-    "dropout": f'type: "Dropout" {X}',
-    "sum": f'type: "Eltwise" {Z} eltwise_param {{ coeff: 2 coeff: -1 }}',
-    "product": f'type: "Eltwise" {Z} eltwise_param {{ operation: PROD }}',
-    "maximum": f'type: "Eltwise" {Z} eltwise_param {{ operation: MAX }}',
-    "scale": f'type: "Scale" {X} scale_param {{ bias_term: true {GAUSS} bias_{GAUSS} }}',
-    "scale scalar": f'type: "Scale" {X} scale_param {{ num_axes: 0 {GAUSS} }}',
-    "bias": f'type: "Bias" {X} bias_param {{ {GAUSS} }}',
-    "scale given": f'type: "Scale" {Z} scale_param {{ axis: 0 }}',
-    "fc axis": f'type: "InnerProduct" {X} inner_product_param {{ num_output: 3 axis: 1 {FILL} }}',
-    "fc transposed": f'type: "InnerProduct" {X} inner_product_param {{ num_output: 3 axis: -1 '
-                     f'transpose: true bias_term: false {FILL} }}',
-    "batch norm": f'type: "BatchNorm" {X}',
-    "lrn": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 local_size: 5 k: 2 }}',
-    "lrn within": f'type: "LRN" {X} lrn_param {{ alpha: 0.5 norm_region: WITHIN_CHANNEL }}',
-    "softmax": f'type: "Softmax" {X}',
-    "mvn": f'type: "MVN" {X}',
-    "mvn across": f'type: "MVN" {X} mvn_param {{ across_channels: true '
-                  'normalize_variance: false }',
-    "argmax": f'type: "ArgMax" {X} argmax_param {{ axis: 1 }}',
-    "argmax values": f'type: "ArgMax" {X} argmax_param {{ axis: 1 out_max_val: true }}',
-    "argmax all": f'type: "ArgMax" {X} argmax_param {{ out_max_val: true }}',
-    "sum of squares": f'type: "Reduction" {X} reduction_param {{ operation: SUMSQ axis: 1 '
-                      'coeff: 0.5 }',
-    "mean": f'type: "Reduction" {X} reduction_param {{ operation: MEAN axis: 2 }}',
-    "asum": f'type: "Reduction" {X} reduction_param {{ operation: ASUM coeff: 2 }}',
-    "crop": f'type: "Crop" bottom: "x" bottom: "r" top: "y" crop_param {{ axis: 2 offset: 1 '
-            'offset: 2 }',
-    "concat": f'type: "Concat" {Z}',
-    "slice": f'type: "Slice" {X} top: "y2" slice_param {{ slice_point: 1 }}',
-    "slice height": f'type: "Slice" {X} top: "y2" top: "y3" slice_param {{ axis: 2 slice_point: 1 '
-                    'slice_point: 3 }',
-    "slice equally": f'type: "Slice" {X} top: "y2" slice_param {{ axis: 3 }}',
-    "tile": f'type: "Tile" {X} tile_param {{ axis: 1 tiles: 2 }}',
-    "reshape": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 0 dim: -1 dim: 2 }} }}',
-    "reshape middle": f'type: "Reshape" {X} reshape_param {{ shape {{ dim: 2 dim: 2 }} axis: 1 '
-                      'num_axes: 1 }',
-    "flatten": f'type: "Flatten" {X}',
-    "flatten middle": f'type: "Flatten" {X} flatten_param {{ axis: 1 end_axis: 2 }}',
-    "global ave": f'type: "Pooling" {X} pooling_param {{ pool: AVE global_pooling: true }}',
-    "global max": f'type: "Pooling" {X} pooling_param {{ global_pooling: true }}',
-}
-# these take all of an image's values, or of a row
-FIXED = {"fc axis", "fc transposed"}
+from caffe.errors import LayerError, WeightsError
+from caffe.export import onnx_file, to_onnx
+from single_layers import FILL, FIXED, LAYERS, X, Z, build
 
 
 def check(net, path, sizes, seed=0):
@@ -96,16 +30,6 @@ def check(net, path, sizes, seed=0):
             assert found[name].shape == expected[name].shape
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-4,
                                        atol=1e-5 * np.nanmax(np.abs(expected[name])) + 1e-6)
-
-
-def build(tmp_path, layer, x=(2, 4, 7, 6), phase=caffe.TEST):
-    inputs = [name for name in "xzr" if f'bottom: "{name}"' in layer]
-    shape = {"x": x, "z": x, "r": (1, 1, 3, 4)}
-    text = "".join(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
-                   + " ".join(f"dim: {n}" for n in shape[name]) + " } } }\n" for name in inputs)
-    (tmp_path / "net.prototxt").write_text(text + f'layer {{ name: "layer" {layer} }}')
-    net = caffe.Net(str(tmp_path / "net.prototxt"), phase)
-    return net, {name: shape[name] for name in inputs}
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -175,6 +99,137 @@ def test_fcn(tmp_path, head):
             blob.data[...] = np.random.default_rng(blob.count).normal(
                 scale=(2 / max(1, blob.count // blob.shape[0])) ** 0.5, size=blob.shape)
     check(net, tmp_path / "net.onnx", [{"data": (1, 3, 33, 47)}, {"data": (2, 3, 64, 96)}])
+
+
+NORM = f'type: "BatchNorm" {X}'
+SCALE = ('type: "Scale" bottom: "y" top: "y" scale_param {{ {more} filler {{ type: "gaussian" }} '
+         'bias_filler {{ type: "gaussian" }} }}')
+
+
+def nodes(path):
+    """The (name, operation, what it makes) of the nodes in a file."""
+    return [(node.name, node.op_type, *node.output) for node in onnx.load(path).graph.node]
+
+
+def normalized(tmp_path, *layers, shape=(2, 4, 7, 6)):
+    """A net that begins with a BatchNorm, whose statistics are set."""
+    caffe.set_random_seed(3)
+    net, shapes = build(tmp_path, NORM + "".join(
+        f' }} layer {{ name: "layer{i}" {text}' for i, text in enumerate(layers, 2)), x=shape)
+    for blob, value in zip(net.params["layer"], ([1, 2, 3, 4], [1, 2, 3, 4], [2])):
+        blob.data[...] = value
+    return net, shapes
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4, 5])
+def test_batch_norm_is_one_node(tmp_path, axes):
+    shape = (2, 4, 5, 6, 7)[:axes]
+    net, shapes = (build(tmp_path, NORM, x=shape) if axes == 1
+                   else normalized(tmp_path, shape=shape))
+    if axes == 1:
+        for blob in net.params["layer"]:
+            blob.data[...] = 2
+    check(net, tmp_path / "net.onnx", [shapes])
+    if axes > 1:
+        assert nodes(tmp_path / "net.onnx") == [("layer", "BatchNormalization", "y")]
+
+
+@pytest.mark.parametrize("scale", ["bias_term: true", "bias_term: false", "axis: -3",
+                                   "axis: 1 num_axes: 1 bias_term: true"])
+@pytest.mark.parametrize("top", ["y", "v"])
+def test_a_scale_behind_is_part_of_it(tmp_path, scale, top):
+    text = SCALE.format(more=scale).replace('top: "y"', f'top: "{top}"')
+    net, shapes = normalized(
+        tmp_path, text, f'type: "ReLU" bottom: "{top}" top: "{top}"')
+    check(net, tmp_path / "net.onnx", [shapes, {"x": (3, 4, 9, 5)}])
+    assert [node[:2] for node in nodes(tmp_path / "net.onnx")] == [
+        ("layer", "BatchNormalization"), ("layer3", "Relu")]
+    kept = {each.name for each in onnx.load(tmp_path / "net.onnx").graph.initializer}
+    assert {"layer.0", "layer.1", "layer2.0"} <= kept
+
+
+@pytest.mark.parametrize("scale", [
+    SCALE.format(more="num_axes: 0"), SCALE.format(more="axis: 2"),
+    SCALE.format(more="num_axes: 2"), 'type: "Bias" bottom: "y" top: "y" bias_param { }',
+    SCALE.format(more="").replace('top: "y"', 'top: "w"')
+    + ' } layer { name: "other" type: "ReLU" bottom: "y" top: "v"',
+    'type: "ReLU" bottom: "y" top: "y" } layer { name: "other" ' + SCALE.format(more=""),
+    'type: "Scale" bottom: "y" bottom: "x" top: "v" scale_param { axis: 0 }'])
+def test_another_scale_is_not(tmp_path, scale):
+    net, shapes = normalized(tmp_path, scale)
+    check(net, tmp_path / "net.onnx", [shapes])
+    assert {"Mul", "Add"} & {operation for _, operation, *_ in nodes(tmp_path / "net.onnx")}
+
+
+def test_nodes_and_values_have_the_names_of_layers_and_blobs(tmp_path):
+    text = 'type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 4 ' \
+        f'kernel_size: 1 {FILL} }} }} ' + " ".join(f"layer {{ {each} }}" for each in (
+            'name: "relu" type: "ReLU" bottom: "a" top: "a"',
+            'name: "drop" type: "Dropout" bottom: "a" top: "a"',
+            'name: "relu" type: "ReLU" bottom: "a" top: "b"',
+            'name: "fc" type: "InnerProduct" bottom: "b" top: "c" inner_product_param { '
+            f'num_output: 3 axis: 3 {FILL} }}',
+            'name: "none" type: "Power" bottom: "c" top: "y"',)).removesuffix("}")
+    net, shapes = build(tmp_path, text)
+    check(net, tmp_path / "net.onnx", [shapes])
+    assert nodes(tmp_path / "net.onnx") == [
+        ("layer", "Conv", "a/layer"), ("relu", "Relu", "a"), ("relu_2", "Relu", "b"),
+        ("fc/Reshape", "Reshape", "fc/Reshape"), ("fc/MatMul", "MatMul", "fc/MatMul"),
+        ("fc", "Add", "c"), ("y", "Identity", "y")]
+    model = onnx.load(tmp_path / "net.onnx")
+    names = {each.name for each in model.graph.initializer}
+    assert {"layer.0", "layer.1", "fc.0", "fc.1"} <= names
+    assert (model.producer_name, model.producer_version) == ("fcn-caffe", caffe.__version__)
+    assert not model.metadata_props
+
+
+def test_metadata(tmp_path):
+    net, _ = build(tmp_path, LAYERS["relu"])
+    path = str(tmp_path / "net.onnx")
+    to_onnx(net, path, classes=["background", "écran"], mean=np.float32([104, 117, 123]).tolist())
+    assert {each.key: each.value for each in onnx.load(path).metadata_props} == {
+        "classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0]", "channels": "BGR"}
+
+
+def test_inputs_changed_in_place_and_inputs_that_nobody_reads(tmp_path):
+    net, shapes = build(tmp_path, f'{Z} type: "Eltwise" }} layer {{ name: "i" type: "Input" '
+                        'top: "unused" top: "other" input_param { shape { dim: 2 dim: 3 } } } '
+                        'layer { name: "sink" type: "Silence" bottom: "other"')
+    shapes = {**shapes, "unused": (2, 3), "other": (2, 3)}
+    to_onnx(net, str(tmp_path / "net.onnx"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    assert [each.name for each in session.get_inputs()] == ["x", "z", "unused", "other"]
+    assert [each.name for each in session.get_outputs()] == ["y"]
+    inputs = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    np.testing.assert_array_equal(session.run(None, inputs)[0], 2)
+    net, shapes = build(tmp_path, 'type: "Power" bottom: "x" top: "x" power_param { shift: 1 } } '
+                                  'layer { name: "more" type: "Power" bottom: "x" top: "y" '
+                                  'power_param { scale: 3 }')
+    check(net, tmp_path / "net.onnx", [shapes])
+
+
+@pytest.mark.parametrize("power", ["scale: 0 shift: 2 power: 3", "power: 0", "scale: 0"])
+def test_constant_powers(tmp_path, power):
+    net, shapes = build(tmp_path, f'type: "Power" {X} power_param {{ {power} }}')
+    check(net, tmp_path / "net.onnx", [shapes])
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    assert np.isfinite(session.run(None, {"x": np.full((1, 4, 7, 6), np.inf, np.float32)})[0]).all()
+
+
+def test_too_many_weights_are_refused_before_the_work(tmp_path, monkeypatch):
+    net, _ = build(tmp_path, LAYERS["conv"])
+    monkeypatch.setattr(onnx_file, "LIMIT", 4 * 76)
+    monkeypatch.setattr(onnx_file, "Graph", None)
+    with pytest.raises(WeightsError, match="holds less than 2 GB, the weights are"):
+        to_onnx(net, str(tmp_path / "net.onnx"))
+
+
+@pytest.mark.parametrize("more", ["", ' } layer { name: "s" type: "Silence" bottom: "x"'])
+def test_a_net_without_layers_is_refused(net, tmp_path, more):
+    made = net('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } }'
+               + more + " }")
+    with pytest.raises(LayerError, match="nothing to export: no layer has an output"):
+        to_onnx(made, str(tmp_path / "net.onnx"))
 
 
 def test_what_has_no_form_is_refused(tmp_path):

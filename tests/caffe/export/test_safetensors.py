@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import load_file, save_file
 
 from caffe.errors import WeightsError
@@ -36,6 +38,24 @@ def test_layers_of_one_side_alone_are_left(net, tmp_path):
     load_safetensors(made, path)
     np.testing.assert_array_equal(made.params["b"][1].data, [0, 1, 2])
     np.testing.assert_array_equal(made.params["in/a"][0].data, before)
+
+
+def test_files_with_nothing_for_the_net(net, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    for arrays in ({"b.weight": np.ones((3, 3), np.float32)}, {"other.0": np.ones(3, np.float32)}):
+        save_file(arrays, path)
+        with pytest.raises(WeightsError, match="w.safetensors: it has no parameter of a layer of"):
+            load_safetensors(net(TEXT), path)
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "F64", "I32"])
+def test_other_types_of_numbers(net, tmp_path, kind):
+    torch_kind = {"F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64,
+                  "I32": torch.int32}[kind]
+    path, made = str(tmp_path / "w.safetensors"), net(TEXT)
+    safetensors.torch.save_file({"b.1": torch.tensor([1, -2, 3]).to(torch_kind)}, path)
+    load_safetensors(made, path)
+    assert made.params["b"][1].data.tolist() == [1, -2, 3]
 
 
 def test_what_does_not_fit_changes_nothing(net, tmp_path):

@@ -201,6 +201,17 @@ def test_refused(build, layer, shapes, facts):
     check_refused(build, layer, shapes, facts)
 
 
+@pytest.mark.parametrize("more", ["global_pooling: true", "pool: AVE global_pooling: true",
+                                  "kernel_size: 2 pad: 1"])
+def test_sizes_may_be_numpy_s(net, more):
+    made = net('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 4 '
+               'dim: 5 } } }\nlayer { name: "y" type: "Pooling" bottom: "x" top: "y" '
+               f'pooling_param {{ {more} }} }}')
+    made.blobs["x"].reshape(*np.array([3, 2, 6, 7]))
+    assert all(type(size) is int for size in made.blobs["x"].shape)
+    assert made.forward()["y"].shape[:2] == (3, 2)
+
+
 def test_one_of_kernel_h_and_kernel_w_does_not_count_beside_kernel_size(build):
     """As in the original."""
     x = normal(1, 1, 6, 6)

@@ -7,7 +7,7 @@ replicated where a reader needs more of them. The net remains the same function 
 parameters, so its values and gradients do, too.
 
 `region` finds the layers, `rows` numbers rows that must be equal, `choice` says how many each
-layer leaves out, `plan` proves that nothing else changes, `apart` that what depends on the image
-and the frame around it can be computed apart; `spread` replicates, `runs` runs a layer, and
-`..runners.eliding` the net.
+layer leaves out, `plan` proves that nothing else changes, `core_frame` that what depends on the
+image and the frame around it can be computed separately; `spread` replicates, `reduced` runs a
+layer, and `..runners.eliding` the net.
 """

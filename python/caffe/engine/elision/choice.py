@@ -4,7 +4,7 @@ Where a layer leaves out fewer rows than the one below it did, rows are replicat
 layers are put together into groups without replication between them, beginning with the largest
 blobs, wherever what the group then computes in vain costs less than the copy.
 
-From some layer on, cores and frames may be computed apart, which costs a copy before every window
+From some layer on, cores and frames may be computed separately, which costs a copy before every window
 and pays where the rows of the edges, as long as the image is wide, are a large part of the map.
 All places after a stride are tried.
 """
@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import apart
+from . import core_frame
 from .rows import meet, spare
 
 COPY = 128              # what it costs to replicate a value and to sum its gradient, in the
@@ -95,7 +95,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Joint:
+class ReplicationEdge:
     """A blob between the layer `number` and the one that reads it."""
 
     number: int
@@ -121,8 +121,8 @@ def choose(region, survey):
     region : Nodes
     survey : their Survey
 
-    Returns a list of pairs: {number: [rows, columns] of each run}, and for the layers that run
-    apart instead, {number: [rows, columns] of their frames}.
+    Returns a list of pairs: {number: [rows, columns] of each run}, and for the layers that run on
+    core and frame instead, {number: [rows, columns] of their frames}.
     """
     plain = sum(node.work * node.channels * math.prod(survey.sizes[node.number])
                 for node in region)
@@ -132,20 +132,20 @@ def choose(region, survey):
 
 
 def _tails(region, survey):
-    """Which layers might run apart: none, or all that can from some stride on."""
+    """Which layers might run on core and frame: none, or all that can from some stride on."""
     strides, below = {}, {}     # of tops and of bottoms, in rows of the data
     for node in region:
         below[node.number] = max((strides[source.layer] for source in node.sources), default=1)
         strides[node.number] = below[node.number] * max(slide.stride for slide in node.slides)
-    able = [node for node in region if apart.can_be(node, survey)]
+    able = [node for node in region if core_frame.can_be(node, survey)]
     return [[]] + [[node for node in able if below[node.number] >= stride]
                    for stride in sorted({below[node.number] for node in able} - {1})]
 
 
 def _option(region, survey, upper):
-    """(cost, what the others leave out, what the frames do) if the layers `upper` run apart."""
+    """(cost, what the others leave out, what the frames do) if the layers `upper` run on core and frame."""
     lower, upper, whole = _sorted(region, upper)
-    frames = apart.counts(upper, survey) if upper else {}
+    frames = core_frame.counts(upper, survey) if upper else {}
     if frames is None:
         return math.inf, {}, {}
     groups = {node.number: Group.single(
@@ -159,16 +159,16 @@ def _option(region, survey, upper):
         _join(groups, joint)
     cost = sum(group.cost for group in {id(g): g for g in groups.values()}.values())
     cost += sum(joint.cost(groups) for joint in joints)
-    cost += sum(_cost_apart(node, survey, frames) for node in upper)
+    cost += sum(_core_frame_cost(node, survey, frames) for node in upper)
     cost += sum(node.work * node.channels * math.prod(survey.sizes[node.number]) for node in whole)
     return cost, {node.number: groups[node.number].left_by(node.number) for node in lower}, frames
 
 
 def _sorted(region, upper):
-    """The Nodes below all that run apart, those that do so, and those that read these whole."""
+    """The Nodes below all that run on core and frame, those that do so, and those that read these whole."""
     numbers = {node.number for node in upper}
     lower, upper, whole = [], [], []
-    below, above = set(), set()         # the numbers of those that do not, and do, run apart
+    below, above = set(), set()         # the numbers of those that do not, and do, run on core and frame
     for node in region:
         sources = {source.layer for source in node.sources}
         if node.number in numbers and sources <= (above if node.in_place else below | above):
@@ -182,15 +182,15 @@ def _sorted(region, upper):
     return lower, upper, whole
 
 
-def _cost_apart(node, survey, frames):
-    """What a layer costs that runs apart, with the copies of what it reads, and of its top."""
-    own, count = apart.parts(survey, node.number), frames[node.number]
+def _core_frame_cost(node, survey, frames):
+    """What a layer costs that runs on core and frame, with the copies of what it reads, and of its top."""
+    own, count = core_frame.parts(survey, node.number), frames[node.number]
     areas = math.prod(part.stop - part.start for part in own)
     areas += math.prod(part.n - c for part, c in zip(own, count))
     cost = node.work * node.channels * areas
     reads = tuple(part.reads(slide) for part, slide in zip(own, node.slides))
     for source in node.sources:
-        if reads != tuple(part.core for part in apart.parts(survey, source.layer)):
+        if reads != tuple(part.core for part in core_frame.parts(survey, source.layer)):
             cost += COPY * node.channels * math.prod(stop - start for start, stop in reads)
     if not all(reader in frames for reader in node.readers):
         cost += COPY * node.channels * math.prod(survey.sizes[node.number])
@@ -198,7 +198,7 @@ def _cost_apart(node, survey, frames):
 
 
 def _joints(region, survey, frames):
-    """The Joints of all blobs but those that layers in `frames` read; a reader that needs all
+    """The ReplicationEdges of all blobs but those that layers in `frames` read; a reader that needs all
     rows has a negative number of its own."""
     strides = {node.number: np.array([s.stride for s in node.slides]) for node in region}
     in_place = {node.number for node in region if node.in_place}
@@ -208,7 +208,7 @@ def _joints(region, survey, frames):
             if reader in frames:
                 continue
             number = reader if reader in strides else -1 - len(joints)
-            joints.append(Joint(node.number, number, strides.get(reader, np.ones(2, int)),
+            joints.append(ReplicationEdge(node.number, number, strides.get(reader, np.ones(2, int)),
                                 np.array(survey.sizes[node.number]), node.channels,
                                 reader in in_place))
     return joints

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import apart
+from . import core_frame
 from .choice import Survey, choose
 from .rows import Unproven, leave_out, numbered
 from .spread import Spread
@@ -28,7 +28,7 @@ class Step:
 
 
 def plan(region, data):
-    """{number: Step or Apart} of the layers that leave rows out; none if that cannot be proven
+    """{number: Step or CoreFrameStep} of the layers that leave rows out; none if that cannot be proven
     right.
 
     Parameters
@@ -51,8 +51,8 @@ def _steps(region, survey, left, frames, data):
     axes = [prove(lower, survey, left, data, axis) for axis in (0, 1)]
     steps = {node.number: _step(node, left, axes) for node in lower if any(left[node.number])}
     if frames:
-        free = [apart.prove(region, survey, frames, data, axis) for axis in (0, 1)]
-        steps.update((node.number, apart.step(node, survey, frames, axes, free))
+        free = [core_frame.prove(region, survey, frames, data, axis) for axis in (0, 1)]
+        steps.update((node.number, core_frame.step(node, survey, frames, axes, free))
                      for node in region if node.number in frames)
     return steps
 

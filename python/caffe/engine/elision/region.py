@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
 from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
+from ..layers.base import FormulaLayer
 from .rows import Slide
 
 POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVal,
@@ -48,9 +49,22 @@ def find(program):
 
     The first of them begins the region, and the sizes of all that begin it are known by then.
     """
-    latest, inside, found, left_to_users = {}, {}, [], _outputs_in_place(program)
+    memories = _shared_memories(program)
+    left_whole = {memories[name] for name in _outputs_in_place(program)}
+    while True:
+        nodes = _find(program, memories, left_whole)
+        overwritten = _overwritten(program, memories, nodes) - left_whole
+        if not overwritten:
+            return nodes
+        left_whole |= overwritten
+
+
+def _find(program, memories, left_whole):
+    """The Nodes, without the layers that fill the memories `left_whole`."""
+    latest, inside, found = {}, {}, []
     for number, step in enumerate(program.steps):
-        slides = None if left_to_users.intersection(step.spec.top) else _slides(step)
+        is_left = any(memories[name] in left_whole for name in step.spec.top)
+        slides = None if is_left else _slides(step)
         sources = [latest.get(name) for name in step.spec.bottom]
         if slides:
             begun = found[0][0] if found else number
@@ -67,11 +81,40 @@ def find(program):
             for number, slides, sources in found]
 
 
+def _shared_memories(program):
+    """{name of a blob: name of the first blob with which it shares its values}."""
+    first = {}
+    for step in program.steps:
+        bottom, top = step.spec.bottom, step.spec.top
+        shares = isinstance(step.layer, shape.SharedMemoryLayer) or (
+            type(step.layer) in (shape.Concat, shape.Slice) and len(bottom) == len(top) == 1)
+        for name in top:
+            first.setdefault(name, first[bottom[0]] if shares else name)
+    return first
+
+
 def _outputs_in_place(program):
     """The names of the net's outputs that a layer writes in place: users set their gradients,
     which that layer's backward pass replaces."""
     return {name for step in program.steps for name in step.spec.top
             if name in step.spec.bottom and name in program.outputs}
+
+
+def _overwritten(program, memories, nodes):
+    """The memories of the region that a layer outside of it overwrites in place.
+
+    What a layer of the region has computed is gone then, and in Caffe its gradient is that of
+    what is there instead. A Dropout may do so where that gradient is the same: the value that it
+    drops has none, and all others keep their sign.
+    """
+    inside = {node.number for node in nodes}
+    by_number = [(step, memories[name]) for step in program.steps for name in step.spec.top]
+    formulas = {memory for step, memory in by_number if step.number in inside
+                and isinstance(step.layer, FormulaLayer) and type(step.layer) is not activation.ReLU}
+    filled = {memory for step, memory in by_number if step.number in inside}
+    return {memory for step, memory in by_number
+            if memory in filled and step.number not in inside and step.top[0] in step.bottom
+            and (type(step.layer) is not activation.Dropout or memory in formulas)}
 
 
 def _node(step, slides, sources, readers):
@@ -102,7 +145,7 @@ def _slides(step):
 
 
 def _of_convolution(layer, bottom):
-    if len(bottom) != 1 or layer.axis != 1:
+    if len(bottom) != 1 or layer.axis != 1 or layer.is_in_place:
         return None
     return tuple(map(Slide, layer.kernel, layer.stride, layer.pad, layer.dilation))
 
@@ -118,8 +161,11 @@ def _of_pooling(layer):
 
 
 def _is_pointwise(layer, bottom):
-    """Whether a value of a top depends on those at the same place alone, everywhere alike."""
+    """Whether a value of a top depends on those at the same place alone, everywhere alike, and
+    its gradient on theirs."""
     p = layer.layer_param
+    if type(layer) in (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise) and layer.is_in_place:
+        return False    # in place their gradient does not depend on that by the top
     if type(layer) is normalization.LRN:
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
     if type(layer) is normalization.BatchNorm:

@@ -10,6 +10,15 @@ from .axes import canonical_axis
 from .base import FormulaLayer, KeepingLayer, TensorLayer, register
 
 
+def passed_down(layer, slope, dy):
+    """The gradient by a bottom, of the slope there and the gradient by the top.
+
+    Caffe writes the slope to the bottom's gradient first. In place that is the top's as well, so
+    that the slope is multiplied with itself: the result does not depend on `dy`.
+    """
+    return slope * (slope if layer.is_in_place else dy)
+
+
 @register("Eltwise")
 class Eltwise(TensorLayer):
     """Product, weighted sum or maximum of bottoms of one shape."""
@@ -49,14 +58,28 @@ class Eltwise(TensorLayer):
 
     def backward(self, top, propagate_down, bottom):
         p = self.layer_param.eltwise_param
-        refuse_in_place(self)
-        if p.operation != EltwiseParameter.PROD or p.stable_prod_grad:
+        if self.is_in_place:        # a product
+            self._backward_in_place(top[0], propagate_down, bottom)
+        elif p.operation == EltwiseParameter.PROD and not p.stable_prod_grad:
+            y, dy = top[0].data_to_read, top[0].diff_tensor
+            for blob, wants in zip(bottom, propagate_down):
+                if wants:
+                    blob.set_diff(y / blob.data_to_read * dy)
+        else:
             super().backward(top, propagate_down, bottom)
-            return
-        y, dy = top[0].data_to_read, top[0].diff_tensor
-        for blob, wants in zip(bottom, propagate_down):
-            if wants:
-                blob.set_diff(y / blob.data_to_read * dy)
+
+    def _backward_in_place(self, top, propagate_down, bottom):
+        """As in Caffe, with the values that are there now; the first bottom's gradient takes the
+        place of the top's (see `passed_down`) before the others' are computed."""
+        stable = self.layer_param.eltwise_param.stable_prod_grad
+        values = [blob.data_to_read for blob in bottom]
+        with torch.no_grad():
+            for i, blob in enumerate(bottom):
+                if not propagate_down[i]:
+                    continue
+                slope = (reduce(torch.mul, values[:i] + values[i + 1:]) if stable
+                         else top.data_to_read / values[i])
+                blob.set_diff(slope * (slope if blob is top else top.diff_tensor))
 
     @staticmethod
     def _maximum(first, second, *others):
@@ -160,6 +183,7 @@ class Scale(Broadcast, KeepingLayer):
                 scale.clear_diff()
         super().backward(top, propagate_down, bottom)
 
+
 @register("Bias")
 class Bias(Broadcast):
     """x + bias."""
@@ -180,7 +204,7 @@ class Power(FormulaLayer):
     """(shift + scale * x) ** power; constant, with no gradient, where scale or power is 0.
 
     The gradient is scale * power * y / (shift + scale * x), as in Caffe, but not its 0/0 where
-    that base is 0: there it is the mathematical one.
+    that base is 0: there it is the mathematical one. In place it is Caffe's, too, see `passed_down`.
     """
 
     def compute(self, x):
@@ -191,15 +215,17 @@ class Power(FormulaLayer):
         return y if p.power == 1 else y.pow(p.power)
 
     def gradient(self, x, y, dy):
-        refuse_in_place(self)
         p = self.layer_param.power_param
         factor = p.scale * p.power
-        if factor == 0 or p.power == 1:
-            return dy * factor
+        if factor == 0:
+            return torch.zeros_like(dy)
+        if p.power == 1:
+            return passed_down(self, torch.full_like(dy, factor), dy)
         base = p.shift + p.scale * x
         if p.power == 2:
-            return dy * (factor * base)
-        return dy * factor * torch.where(base == 0, base.pow(p.power - 1), y / base)
+            return passed_down(self, factor * base, dy)
+        slope = factor * torch.where(base == 0, base.pow(p.power - 1), y / base)
+        return passed_down(self, slope, dy)
 
 
 class Exponential(FormulaLayer):
@@ -245,14 +271,5 @@ class Log(Exponential):
         return torch.log(p.shift + p.scale * x) / self.log_base
 
     def gradient(self, x, y, dy):
-        refuse_in_place(self)
         p = self.layer_param.log_param
-        return dy * (p.scale / self.log_base) / (p.shift + p.scale * x)
-
-
-def refuse_in_place(layer):
-    """Raise the layer's error if it works in place: in the original, it would then overwrite the
-    top's gradient before it has read it."""
-    if layer.is_in_place:
-        raise layer.error(f"{layer.type} has no gradient in place, because it would overwrite what "
-                          "it needs; give the top another name")
+        return passed_down(self, (p.scale / self.log_base) / (p.shift + p.scale * x), dy)

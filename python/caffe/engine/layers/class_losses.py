@@ -117,9 +117,9 @@ class OneForEach(Labelled):
             raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
 
     def compute(self, scores, labels):
-        rows = scores.reshape(len(scores), math.prod(scores.shape[1:]))
-        index, _ = self.indices(rows, labels.flatten()[:len(rows)])
-        return self.losses(rows, index).sum() / len(rows)
+        rows = scores.reshape(scores.shape[0], math.prod(scores.shape[1:]))
+        index, _ = self.indices(rows, labels.flatten()[:rows.shape[0]])
+        return self.losses(rows, index).sum() / rows.shape[0]
 
 
 @register("MultinomialLogisticLoss")

@@ -189,8 +189,8 @@ class Deconvolution(Sliding):
 @register("Im2col")
 class Im2col(Window):
     """What Convolution multiplies its weights with: for each place of the window the values in
-    it, (N, C, H, W) -> (N, C kh kw, places, places), and likewise over any number of axes. There may
-    be no places."""
+    it, (N, C, H, W) -> (N, C kh kw, places, places), and likewise over any number of axes. There
+    may be no places."""
 
     least_places = 0
 

@@ -26,7 +26,7 @@ class EuclideanLoss(TensorLayer):
         return [()]
 
     def compute(self, a, b):
-        return (a - b.reshape(a.shape)).square().sum() / (2 * len(a))
+        return (a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])
 
 
 @register("ContrastiveLoss")
@@ -93,12 +93,12 @@ class Contrast(torch.autograd.Function):
         squared = difference.square().sum(1, keepdim=True)
         missing = (margin - (squared if legacy else squared.sqrt())).clamp(min=0)
         losses = torch.where(alike, squared, missing if legacy else missing.square())
-        return losses.sum() / (2 * len(difference))
+        return losses.sum() / (2 * difference.shape[0])
 
     @staticmethod
     def backward(ctx, gradient):
         pulled, = ctx.saved_tensors
-        return pulled * (gradient / len(pulled)), None, None, None
+        return pulled * (gradient / pulled.shape[0]), None, None, None
 
 
 @register("SigmoidCrossEntropyLoss")
@@ -121,7 +121,7 @@ class SigmoidCrossEntropyLoss(Normalized, KeepingLayer):
         counts = self._counts(targets)
         losses = F.binary_cross_entropy_with_logits(
             x.masked_fill(~counts, 0), targets, reduction="none")
-        return losses.masked_fill(~counts, 0).sum() / self.divisor(len(x), counts)
+        return losses.masked_fill(~counts, 0).sum() / self.divisor(x.shape[0], counts)
 
     def run(self, x, targets):
         divisor = self.divisor(len(x), self._counts(targets))

@@ -35,8 +35,9 @@ class Normalized(TensorLayer):
         kind = self._normalization()
         if kind == LossParameter.VALID:
             return counts.sum().clamp(min=1)
-        return max(1, {LossParameter.FULL: counts.numel(), LossParameter.BATCH_SIZE: outer,
-                       LossParameter.NONE: 1}[kind])
+        count = {LossParameter.FULL: counts.numel(), LossParameter.BATCH_SIZE: outer,
+                 LossParameter.NONE: 1}[kind]
+        return torch.sym_max(1, count)
 
     def _normalization(self):
         p = self.layer_param.loss_param

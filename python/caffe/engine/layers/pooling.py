@@ -1,5 +1,6 @@
 """Pooling and SPP: the maximum, the average or a random value of each window of an image."""
 
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,9 @@ MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParame
 class Windows:
     """Windows over an image; each of kernel, stride and pad is (vertical, horizontal).
 
-    With `up`, their number is rounded up, and the last may reach beyond the image.
+    With `up`, their number is rounded up, and the last may reach beyond the image. Sizes may be
+    torch's symbols, as torch.export traces them: what follows from them is computed without a
+    comparison of two, which would tie the trace to its outcome.
     """
 
     kernel: tuple
@@ -30,13 +33,16 @@ class Windows:
         """For each direction, the number of windows and how far the last reaches over the image."""
         for n, k, s, pad in zip(image, self.kernel, self.stride, self.pad):
             count = (n + 2 * pad - k + (s - 1) * self.up) // s + 1
-            if any(self.pad) and (count - 1) * s >= n + pad:
-                count -= 1     # the last window would hold padding alone
-            yield count, max(0, (count - 1) * s + k - n - pad)
+            if self._is_symbolic or any(self.pad):      # no window holds padding alone
+                count = torch.sym_min(count, (n + pad - 1) // s + 1)
+            over = (count - 1) * s + k - n - pad
+            yield count, torch.sym_max(0, over) if self.up or pad else 0
 
     def maximum(self, x):
         """The maximum of each window, and its index y * width + x: of equals that of the first,
         -1 for a window without any of the image."""
+        if self._is_symbolic:
+            return self._tiles_maximum(x)
         if self.torch_agrees(x.shape[2:]):
             return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up,
                                 return_indices=True)
@@ -48,9 +54,15 @@ class Windows:
 
     def average(self, x):
         """The average over the part of each window inside the padded image."""
+        if self._is_symbolic:
+            return self._over_lengths(self._tiles(x, 0).sum((4, 5)), x)
         if self.torch_agrees(x.shape[2:]):
             return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up)
-        sums = F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1)
+        return self._over_lengths(
+            F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1), x)
+
+    def _over_lengths(self, sums, x):
+        """The sums of windows on x, divided by the parts of them inside the padded image."""
         lengths = []
         for n, k, s, pad, count in zip(x.shape[2:], self.kernel, self.stride, self.pad,
                                        sums.shape[2:]):
@@ -77,15 +89,44 @@ class Windows:
         """The values of each window on a last axis, zeros beyond the image."""
         (height, width), (down, right) = self.kernel, self.stride
         windows = self._padded(x, 0).unfold(2, height, down).unfold(3, width, right)
-        return windows.flatten(4)
+        return windows.contiguous().flatten(4)
 
     def torch_agrees(self, image):
         """torch allows a pad of half the kernel, and has no windows without any of the image."""
-        return all(2 * pad <= k and (count - 1) * s < n + pad for n, k, s, pad, (count, _)
-                   in zip(image, self.kernel, self.stride, self.pad, self.spans(image)))
+        if any(2 * pad > k for k, pad in zip(self.kernel, self.pad)):
+            return False
+        if not self.up or all(s <= k - pad for k, s, pad
+                              in zip(self.kernel, self.stride, self.pad)):
+            return True
+        return all(isinstance(n, int) and (count - 1) * s < n + pad for n, s, pad, (count, _)
+                   in zip(image, self.stride, self.pad, self.spans(image)))
+
+    @property
+    def _is_symbolic(self):
+        """Whether torch's own pooling, whose kernels are numbers, would take a symbol for one; the
+        windows then touch each other, as those of the whole image and of pyramids do."""
+        return not all(isinstance(k, int) for k in self.kernel)
+
+    def _tiles(self, x, value):
+        """Windows that touch: x (N, C, H, W) as (N, C, rows, columns, *kernel), with `value`
+        beyond the image."""
+        (rows, below), (columns, right) = self.spans(x.shape[2:])
+        (height, width), (up, left) = self.kernel, self.pad
+        x = F.pad(x, (left, right, up, below), value=value)[:, :, :rows * height, :columns * width]
+        return x.reshape(*x.shape[:2], rows, height, columns, width).transpose(3, 4)
+
+    def _tiles_maximum(self, x):
+        y, index = self._tiles(x, LOWEST).flatten(4).max(-1)
+        places = []
+        for axis, place in ((2, index // self.kernel[1]), (3, index % self.kernel[1])):
+            start = torch.arange(y.shape[axis], device=x.device) * self.stride[axis - 2]
+            places.append(place + (start - self.pad[axis - 2]).reshape(-1, *(1,) * (3 - axis)))
+        return y, places[0] * x.shape[3] + places[1]
 
     def _padded(self, x, value):
         (_, below), (_, right) = self.spans(x.shape[2:])
+        if not self.up and not any(self.pad):
+            return x
         return F.pad(x, (self.pad[1], right, self.pad[0], below), value=value)
 
 
@@ -108,7 +149,7 @@ class Pool(TensorLayer):
         kernel, stride, pad = windows.kernel, windows.stride, windows.pad
         if len(shape) != 4:
             raise self.error(f"expected a bottom of 4 axes, got {shape}")
-        if min(kernel + stride) < 1 or any(map(int.__ge__, pad, kernel)):
+        if any(size < 1 for size in kernel + stride) or any(map(operator.ge, pad, kernel)):
             raise self.error(f"expected a kernel and stride of at least 1 and a pad below the "
                              f"kernel, got kernel {kernel}, stride {stride} and pad {pad}")
         if method == STOCHASTIC and any(pad):
@@ -180,7 +221,7 @@ class Pooling(Pool):
 
     def _windows_on(self, image):
         if self.layer_param.pooling_param.global_pooling:
-            return Windows(tuple(image), (1, 1), (0, 0))
+            return Windows(tuple(image), tuple(image), (0, 0))
         return self.windows
 
     def compute(self, x):

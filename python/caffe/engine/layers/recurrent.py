@@ -96,7 +96,8 @@ class Recurrent(TensorLayer):
             top, states = self.step(inputs, step_cont, states, *weights)
             tops.append(top)
         final = [state.detach() for state in states]
-        self._carried = final
+        if not torch.compiler.is_compiling():       # a trace keeps nothing
+            self._carried = final
         return (torch.stack(tops), *(state[None] for state in final[:self.exposed]))
 
     def forward(self, bottom, top):
@@ -120,9 +121,11 @@ class Recurrent(TensorLayer):
         return tuple(i == 0 or i == 2 and self.has_static for i in range(count))
 
     def _last(self, x):
-        """The states after the forward before; zeros at first, or if those were fewer streams."""
+        """The states after the forward before; zeros at first, or if those were fewer streams, or
+        in a trace."""
         streams = x.shape[1]
-        if self._carried and len(self._carried[0]) >= streams:
+        if self._carried and not torch.compiler.is_compiling() \
+                and len(self._carried[0]) >= streams:
             return [state[:streams].to(x.device) for state in self._carried]
         return [x.new_zeros(streams, self.outputs) for _ in range(self.states)]
 

@@ -36,7 +36,7 @@ class ArgMax(TensorLayer):
         if self.axis is not None:
             index, values = self._largest(x, self.axis)
             return values if p.out_max_val else index
-        index, values = self._largest(x.reshape(len(x), math.prod(x.shape[1:])), 1)
+        index, values = self._largest(x.reshape(x.shape[0], math.prod(x.shape[1:])), 1)
         y = torch.stack([index, values], 1) if p.out_max_val else index[:, None]
         return y.reshape(y.shape + (1,) * (x.dim() - 3))
 

@@ -68,8 +68,8 @@ class Concat(TensorLayer):
 
     def shapes(self, bottom):
         axis = self.axis = _joint_axis(self, self.layer_param.concat_param, "concat_dim", bottom[0])
-        around = {shape[:axis] + shape[axis + 1:] for shape in bottom}
-        if len(around) > 1 or len({len(shape) for shape in bottom}) > 1:
+        first, *others = ((*shape[:axis], *shape[axis + 1:]) for shape in bottom)
+        if any(around != first for around in others):
             raise self.error(f"expected shapes that differ on axis {axis} alone, "
                              f"got {' and '.join(map(str, bottom))}")
         total = sum(shape[axis] for shape in bottom)
@@ -185,7 +185,10 @@ class Reshape(SharedMemoryLayer):
         end = len(shape) if p.num_axes == -1 else start + p.num_axes
         if not 0 <= start <= end <= len(shape):
             raise self.error(f"axis {p.axis} and num_axes {p.num_axes} do not fit shape {shape}")
-        dims = self._copied(list(p.shape.dim), shape[start:])
+        given = list(p.shape.dim)
+        if given.count(-1) > 1 or min(given, default=0) < -1:
+            raise self.error(f"expected dims of at least 0 and at most one -1, got {given}")
+        dims = self._copied(given, shape[start:])
         self.target = shape[:start] + self._inferred(dims, shape[start:end]) + shape[end:]
         return [self.target]
 
@@ -195,8 +198,6 @@ class Reshape(SharedMemoryLayer):
         return [source[i] if dim == 0 else dim for i, dim in enumerate(dims)]
 
     def _inferred(self, dims, source):
-        if dims.count(-1) > 1 or min(dims, default=0) < -1:
-            raise self.error(f"expected dims of at least 0 and at most one -1, got {dims}")
         known, total = [dim for dim in dims if dim != -1], source
         if 0 in known:     # an empty batch: what remains is what one of its items has
             known, total = filter(None, known), filter(None, source)

@@ -12,10 +12,11 @@ from ...errors import LayerError
 from ...log import logger
 from ..blob import Blob
 from ..elision import region
-from ..elision.apart import Apart
+from ..elision.core_frame import CoreFrameStep
 from ..elision.plan import plan
-from ..elision.runs import Run, RunApart
+from ..elision.reduced import ReducedLayer, ReducedCoreFrame
 from ..layers import TensorLayer
+from ..memory import DATA
 from ..program import Program, Step
 from .plain import NOBODY, Observer, PlainRunner
 
@@ -43,7 +44,7 @@ class ElidingRunner(PlainRunner):
         self._region = region.find(program)
         self._begins = [node.number for node in self._region if not node.sources]
         self._plans = {}
-        self._sizes, self._runs = None, {}      # a Run by the number of its layer
+        self._sizes, self._runs = None, {}      # a ReducedLayer by the number of its layer
         self._ran = {}          # of these, those whose layers ran so in their last forward pass
         self._elides = False    # in the forward pass that goes on
         self._is_updated = False        # parameters, by a solver, since the backward pass
@@ -79,7 +80,7 @@ class ElidingRunner(PlainRunner):
             run.release()
 
     def _prepare(self):
-        """Have a Run for each layer that leaves rows out, for the data's present sizes."""
+        """Have a ReducedLayer for each layer that leaves rows out, for the data's present sizes."""
         sizes = tuple(self.program.steps[number].bottom[0].shape[2:] for number in self._begins)
         if sizes == self._sizes:
             return
@@ -95,7 +96,7 @@ class ElidingRunner(PlainRunner):
         for number, each in plans.items():
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
-            kind = RunApart if isinstance(each, Apart) else Run
+            kind = ReducedCoreFrame if isinstance(each, CoreFrameStep) else ReducedLayer
             runs[number] = kind(self.program.steps[number], nodes[number], each, below)
         return runs
 
@@ -141,7 +142,7 @@ class ElidingRunner(PlainRunner):
         looks into the net, and wants it whole."""
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
-            if observer.watches or not whole or self._written():
+            if observer.watches or not whole or self._written(by_users=True):
                 if self._promised:
                     self._fill_diffs()
                 else:
@@ -164,17 +165,20 @@ class ElidingRunner(PlainRunner):
 
     # when somebody wants more
 
-    def _written(self):
-        """{blob: values} of the blobs that somebody wrote to after they were filled."""
+    def _written(self, by_users=False):
+        """{blob: values} of the blobs that somebody wrote to after they were filled: layers in
+        place, or users, or `by_users` alone."""
         found = {}
         for run in self._ran.values():
             for blob, compute in run.whole():
-                if blob.data_was_seen and not _same(blob.data_to_read, compute()):
+                touched = (blob.data_was_seen if by_users
+                           else not blob.memories[DATA].is_promised)
+                if touched and not _same(blob.data_to_read, compute()):
                     found[blob] = blob.data_to_read.clone()
         return found
 
     def _run_plainly(self):
-        """Run the layers again as they are, and leave nothing out any more; returns their
+        """ReducedLayer the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else."""
         numbers, written = sorted(self._ran), self._written()
         steps = self.program.steps

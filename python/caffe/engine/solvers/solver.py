@@ -106,7 +106,8 @@ class Solver:
     def _check_decay(self):
         """Raise CaffeError for a regularization_type that is unknown, and used."""
         kinds, given = ("L1", "L2"), self.param.regularization_type
-        used = any(self.param.weight_decay * spec.decay_mult for _, spec in self.net.program.learnable)
+        used = any(self.param.weight_decay * spec.decay_mult
+                   for _, spec in self.net.program.learnable)
         if used and given not in kinds:
             raise CaffeError(f"{self._source}: unknown regularization_type '{given}'"
                              + nearest(given, kinds))
@@ -395,7 +396,8 @@ class Solver:
         parameters.write_file(self.net.program, files, model, self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s file %s", form, state)
         files.write_solverstate(
-            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model, current_step=self._drops),
+            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
+                                         current_step=self._drops),
             [history.contiguous().cpu().numpy() for history in self.history])
 
     def _check_snapshots(self):

@@ -9,14 +9,14 @@ from google.protobuf.message import DecodeError
 
 from .... import context
 from ....context import TEST
+from ....errors import CaffeError, LayerError
 from ....images.database import open_database
 from ....images.datum import decode
-from ....errors import CaffeError, LayerError
 from ....proto import caffe_pb2
-from .prefetch import Prefetch
-from .transform import Transform
 from ..base import register
+from .prefetch import Prefetch
 from .sources import Source
+from .transform import Transform
 
 
 class Batches(Source):

@@ -9,7 +9,8 @@ import torch
 from .... import context
 from ....context import TEST
 from ....formats.atomic import replacing
-from ....images.planes import read_lines
+from ....formats.text import file_name
+from ....images.lists import read_lines
 from ..base import TensorLayer, register
 from .sources import Source
 
@@ -38,7 +39,7 @@ class HDF5Data(Source):
             blob.reshape(self.size, *array.shape[1:])
 
     def _list(self, source):
-        files = [line.strip() for line in read_lines(source) if line.strip()]
+        files = [name for line in read_lines(source) for name in line.split()]
         if not files:
             raise self.error(f"{source}: it lists no files")
         return files
@@ -60,7 +61,7 @@ class HDF5Data(Source):
 
     def _read(self, path):
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(file_name(path), "r") as file:
                 self.arrays = [np.asarray(file[name][()], np.float32)
                                for name in self.layer_param.top]
         except (OSError, KeyError, ValueError, TypeError) as error:

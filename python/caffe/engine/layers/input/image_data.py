@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from ....errors import LayerError
-from ....images.planes import read_lines, read_list, read_planes, resized
+from ....images.lists import check_paths, read_lines, read_list
+from ....images.planes import read_planes, resized
 from ..base import register
 from .data import Batches, naming
 
@@ -26,7 +27,9 @@ class ImageData(Batches):
         if bool(p.new_height) != bool(p.new_width):
             raise self.error("expected both new_height and new_width, or neither, got "
                              f"{p.new_height} and {p.new_width}")
-        self.lines = read_list(p.source, p.root_folder)
+        # empty lines are passed over; the original fails when it comes to one
+        self.lines = [line for line in read_list(p.source, p.root_folder) if line.path]
+        check_paths(self.lines)
         if p.shuffle:
             self.random.shuffle(self.lines)
         self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0

@@ -85,6 +85,9 @@ class Parameter(TensorLayer):
     def reshape(self, bottom, top):
         """The shape is set already."""
 
+    def shapes(self, bottom):
+        return [self.blobs[0].shape]
+
     def forward(self, bottom, top):
         share_memory(self.blobs[0], top[0])
 

@@ -1,0 +1,1 @@
+"""Downloading what the experiments need: `python -m segdata.download NAME`."""

@@ -1,0 +1,36 @@
+"""Download what the experiments need, as listed in `catalog`, and prepare it.
+
+    python -m segdata.download voc         SBD and VOC 2011, and the split seg11valid
+    python -m segdata.download nyud        NYUDv2
+    python -m segdata.download siftflow    SIFT Flow
+    python -m segdata.download context     VOC 2010 and PASCAL-Context
+    python -m segdata.download vgg16       the ILSVRC-trained VGG-16; caffenet, googlenet likewise
+
+A broken download continues where it stopped, also in a later run. It goes to $FCN_DATA, by default
+data/store.
+"""
+
+import argparse
+import sys
+
+from segdata.download.prepare import RECIPES, WEIGHTS, get
+from segdata.errors import UserError
+from segdata.paths import data_root
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m segdata.download", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=(*RECIPES, *WEIGHTS))
+    what = parser.parse_args().what
+    try:
+        get(what, data_root())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped. What has arrived is kept; the same command continues.")
+    print(f"{what}: complete")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""What the experiments need that is downloaded: where it lies, how large it is, how to get it.
+
+Run by the system's Python before anything is installed, thus also by an old one (3.7).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdata.paths import data_root
+
+
+@dataclass(frozen=True)
+class Item:
+    """One download.
+
+    title     what it is
+    path      the file that is there when the item is complete, relative to `data_root`
+    about     the size of the download, for people
+    size      the size in bytes, None where the project has not verified it
+    checksum  "ALGORITHM:HEX" of the download, None where the project knows none
+    urls      where it is, tried in turn
+    target    the make target that gets it
+    folder    for an archive: the folder that its content becomes, relative to `data_root`
+    inside    for an archive: the folder in it that is unpacked, "" for all of it
+    """
+    title: str
+    path: str
+    about: str
+    size: int | None
+    checksum: str | None
+    urls: tuple
+    target: str
+    folder: str = ""
+    inside: str = ""
+
+
+BERKELEY = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+
+ITEMS = {
+    # Size and SHA-1: as published with the weights.
+    "vgg16": Item(
+        title="the ILSVRC-trained VGG-16",
+        path="ilsvrc/VGG_ILSVRC_16_layers.caffemodel",
+        about="553 MB",
+        size=553_432_081,
+        checksum="sha1:9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24",
+        urls=("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/"
+              "VGG_ILSVRC_16_layers.caffemodel",),
+        target="vgg16"),
+    # SHA-1: the readme of the model in BVLC Caffe.
+    "caffenet": Item(
+        title="the ILSVRC-trained CaffeNet",
+        path="ilsvrc/bvlc_reference_caffenet.caffemodel",
+        about="244 MB",
+        size=None,
+        checksum="sha1:4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        urls=("http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",),
+        target="caffenet"),
+    # SHA-1: the readme of the model in BVLC Caffe. Size: NVIDIA's jetson-inference.
+    "googlenet": Item(
+        title="the ILSVRC-trained GoogLeNet",
+        path="ilsvrc/bvlc_googlenet.caffemodel",
+        about="54 MB",
+        size=53_533_754,
+        checksum="sha1:405fc5acd08a3bb12de8ee5e23a96bec22f08204",
+        urls=("http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",),
+        target="googlenet"),
+    # SHA-1: GluonCV's pascal_voc.py.
+    "sbd": Item(
+        title="the SBD images and segmentations",
+        path="sbdd/dataset/train.txt",
+        about="1.4 GB",
+        size=None,
+        checksum="sha1:7129e0a480c2d6afb02b517bb18ac54283bfaa35",
+        urls=(f"http://www.eecs.berkeley.edu/{BERKELEY}",
+              f"https://www2.eecs.berkeley.edu/{BERKELEY}"),
+        target="data-voc",
+        folder="sbdd/dataset",
+        inside="benchmark_RELEASE/dataset"),
+    # MD5 and the folder inside: torchvision's datasets/voc.py.
+    "voc2011": Item(
+        title="the PASCAL VOC 2011 images and segmentations",
+        path="pascal/VOC2011/ImageSets/Segmentation/seg11valid.txt",
+        about="1.7 GB",
+        size=None,
+        checksum="md5:6c3384ef61512963050cb5d687e5bf1e",
+        urls=("http://host.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar",
+              "https://thor.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar"),
+        target="data-voc",
+        folder="pascal/VOC2011",
+        inside="TrainVal/VOCdevkit/VOC2011"),
+    # MD5 and the folder inside: torchvision's datasets/voc.py.
+    "voc2010": Item(
+        title="the PASCAL VOC 2010 images",
+        path="pascal/VOC2010/ImageSets/Main/val.txt",
+        about="1.4 GB",
+        size=None,
+        checksum="md5:da459979d0c395079b5c75ee67908abb",
+        urls=("http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar",
+              "https://thor.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar"),
+        target="data-context",
+        folder="pascal/VOC2010",
+        inside="VOCdevkit/VOC2010"),
+    "context": Item(
+        title="the PASCAL-Context labels",
+        path="pascal-context/labels.txt",
+        about="31 MB",
+        size=None,
+        checksum=None,
+        urls=("https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
+              "http://www.cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz"),
+        target="data-context",
+        folder="pascal-context"),
+    "context59": Item(
+        title="the list of the 59 classes of PASCAL-Context",
+        path="pascal-context/59_labels.txt",
+        about="1 kB",
+        size=None,
+        checksum=None,
+        urls=("https://cs.stanford.edu/~roozbeh/pascal-context/59_labels.txt",
+              "http://www.cs.stanford.edu/~roozbeh/pascal-context/59_labels.txt"),
+        target="data-context"),
+    "siftflow": Item(
+        title="the SIFT Flow images and labels",
+        path="sift-flow/trainval.txt",
+        about="140 MB",
+        size=None,
+        checksum=None,
+        urls=("http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip",),
+        target="data-siftflow",
+        folder="sift-flow"),
+    # Size and MD5: several independent preparations of the data, on GitHub.
+    "nyud": Item(
+        title="the NYUDv2 images, depth and labels",
+        path="nyud/trainval.txt",
+        about="3.0 GB",
+        size=2_972_037_809,
+        checksum="md5:520609c519fba3ba5ac58c8fefcc3530",
+        urls=("http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+              "https://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat"),
+        target="data-nyud",
+        folder="nyud"),
+    # Size and SHA-256: the same.
+    "nyud_splits": Item(
+        title="the splits of NYUDv2",
+        path="downloads/splits.mat",
+        about="3 kB",
+        size=2_626,
+        checksum="sha256:6e081404491a8bfba2f066beaa9713ef6046f9007aa5f799f2a350506a580cee",
+        urls=("http://horatio.cs.nyu.edu/mit/silberman/indoor_seg_sup/splits.mat",
+              "https://github.com/ankurhanda/nyuv2-meta-data/raw/master/splits.mat"),
+        target="data-nyud"),
+    # The 40 classes of Gupta et al. (CVPR 2013).
+    "nyud_classes": Item(
+        title="the 40 classes of NYUDv2",
+        path="downloads/classMapping40.mat",
+        about="10 kB",
+        size=None,
+        checksum=None,
+        urls=("https://github.com/ankurhanda/nyuv2-meta-data/raw/master/classMapping40.mat",),
+        target="data-nyud"),
+}
+
+
+# The FCNs that the authors released: {experiment: (file, MB of float32 parameters)}. Nobody has
+# published their checksums.
+RELEASED = {
+    "voc-fcn32s": ("fcn32s-heavy-pascal", 545), "voc-fcn16s": ("fcn16s-heavy-pascal", 538),
+    "voc-fcn8s": ("fcn8s-heavy-pascal", 538), "voc-fcn8s-atonce": ("fcn8s-atonce-pascal", 538),
+    "voc-fcn-alexnet": ("fcn-alexnet-pascal", 235),
+    **{f"{name}-{head}": (f"{name}-{head}-heavy", 540)
+       for name in ("siftflow", "pascalcontext") for head in ("fcn32s", "fcn16s", "fcn8s")},
+    **{f"nyud-fcn32s-{kind}": (f"nyud-fcn32s-{kind}-heavy", size)
+       for kind, size in (("color", 545), ("hha", 545), ("color-hha", 1_080))},
+}
+ITEMS.update({f"{name}-released": Item(
+    title=f"the authors' trained {name}",
+    path=f"fcn/{name}.caffemodel",
+    about=f"about {size} MB",
+    size=None,
+    checksum=None,
+    urls=(f"http://dl.caffe.berkeleyvision.org/{file}.caffemodel",),
+    target=f"{name}-released") for name, (file, size) in RELEASED.items()})
+
+
+WITHOUT = "`make demo` needs no download at all."
+
+
+def path(name: str) -> Path:
+    """Where the item of that name lies, absolute."""
+    return data_root() / ITEMS[name].path
+
+
+def missing(name: str, root: Path | None = None) -> str | None:
+    """None if the item is there, else a message: what is missing, its size, how to get it."""
+    item = ITEMS[name]
+    file = (root or data_root()) / item.path
+    size = file.stat().st_size if file.is_file() else None
+    if size is None:
+        problem = f"{file} is missing"
+    elif not item.folder and item.size not in (None, size):
+        problem = f"{file} has {size} bytes, expected {item.size}"
+    else:
+        return None
+    return (f"{problem}: {item.title}, a download of {item.about}. "
+            f"Get it with `make {item.target}` or "
+            f"`python -m segdata.download {item.target.replace('data-', '')}`.")
+
+
+def main() -> None:
+    """PYTHONPATH=data python3 -m segdata.download.catalog NAME...: fail, saying what is missing."""
+    problems = list(filter(None, map(missing, sys.argv[1:])))
+    sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

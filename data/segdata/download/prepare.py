@@ -1,0 +1,75 @@
+"""Downloading datasets and weights, and preparing what the data layers read of them."""
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from segdata.download import catalog, nyud
+from segdata.download.archives import extract
+from segdata.download.fetch import fetch
+from segdata.download.splits import check_context, write_seg11valid, write_siftflow
+
+
+def get_file(name: str, root: Path) -> Path:
+    """Download a single file, unless it is there; returns its path."""
+    item = catalog.ITEMS[name]
+    if catalog.missing(name, root):
+        fetch(item, root / item.path)
+    return root / item.path
+
+
+def get_archive(name: str, root: Path, unpack: Callable[[Path, Path], None]) -> Path:
+    """Download an archive, hand it to unpack(archive, folder), and remove it.
+
+    Nothing is done where the folder exists; returns the folder.
+    """
+    item = catalog.ITEMS[name]
+    folder = root / item.folder
+    if not folder.exists():
+        archive = root / "downloads" / PurePosixPath(item.urls[0]).name
+        if not archive.exists():
+            fetch(item, archive)
+        unpack(archive, folder)
+        archive.unlink()
+    return folder
+
+
+def get_folder(name: str, root: Path) -> Path:
+    """Download and unpack an archive, unless its folder exists; returns the folder."""
+    inside = catalog.ITEMS[name].inside
+    return get_archive(name, root, lambda archive, folder: extract(archive, inside, folder))
+
+
+def get_voc(root: Path) -> None:
+    sbd, voc = get_folder("sbd", root), get_folder("voc2011", root)
+    if catalog.missing("voc2011", root):
+        write_seg11valid(voc, sbd)
+
+
+def get_context(root: Path) -> None:
+    voc, context = get_folder("voc2010", root), get_folder("context", root)
+    get_file("context59", root)
+    check_context(voc, context)
+
+
+def get_siftflow(root: Path) -> None:
+    write_siftflow(get_folder("siftflow", root))
+
+
+def get_nyud(root: Path) -> None:
+    if catalog.missing("nyud", root):
+        splits, classes = get_file("nyud_splits", root), get_file("nyud_classes", root)
+        get_archive("nyud", root, lambda labelled, folder: nyud.prepare(
+            labelled, splits, classes, folder))
+
+
+RECIPES = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
+WEIGHTS = ("vgg16", "caffenet", "googlenet",
+           *(f"{name}-released" for name in catalog.RELEASED))
+
+
+def get(what: str, root: Path) -> None:
+    """Download and prepare a dataset or weights, whatever of it is not there yet."""
+    if what in RECIPES:
+        RECIPES[what](root)
+    else:
+        get_file(what, root)

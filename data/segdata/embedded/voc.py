@@ -1,0 +1,294 @@
+"""The embedded dataset: textured shapes over textured backgrounds, made in seconds from a seed.
+
+    python -m segdata.embedded.voc DIR [--seed 0] [--train 360] [--val 60]
+
+`nyud`, `siftflow` and `context` beside it draw other scenes in the same manner.
+
+Training scenes are written in SBD layout to DIR/sbdd/dataset (split train), held-out scenes in
+VOC layout to DIR/pascal/VOC2011 (split seg11valid), where the real data lie under `data_root`.
+`crops` gives single shapes with their class, for a classifier.
+"""
+
+import argparse
+import colorsys
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image
+from tqdm import tqdm
+
+from segdata.classes import VOID
+from segdata.download.splits import write_list
+from segdata.palette import label_image
+
+# A class is recognised by its shape for certain; colour and texture are good guesses.
+SCENE_SIDE = (128, 160)     # height and width of a scene, px
+SHAPES = (8, 13)            # shapes in a scene; later ones hide earlier ones
+RADIUS = (10, 26)           # half the extent of a shape, px: small ones are as common as large
+HUE_SPREAD = 0.03           # deviation of a shape's hue; the classes' hues are 1/6 apart
+TEXTURE_AGREEMENT = 0.9     # share of shapes that wear the texture of their class
+TEXTURE_CONTRAST = 0.30     # amplitude of the texture, as a share of full brightness
+TEXTURE_PERIOD = (4, 8)     # px
+BACKGROUND_CONTRAST = 0.15
+NOISE = 0.03                # deviation of the noise of the camera
+VOID_WIDTH = 1.2            # px, around every shape
+
+
+# The shapes: signed distance of (x, y) to the outline in units of the radius, negative inside.
+
+def disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.hypot(x, y) - 1
+
+
+def square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return box(x, y, 0.8, 0.8)
+
+
+def triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    sides = 2 * np.pi / 3 * np.arange(3)
+    return np.max([x * np.sin(side) - y * np.cos(side) for side in sides], axis=0) - 0.5
+
+
+def ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(np.hypot(x, y) - 0.78) - 0.22
+
+
+def cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.minimum(box(x, y, 1, 0.28), box(x, y, 0.28, 1))
+
+
+def bar(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return box(x, y, 1.5, 0.2)
+
+
+def box(x, y, half_width, half_height):
+    return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
+
+
+# The textures: brightness -1..1 at (x, y) in units of the texture's period.
+
+def dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.cos(2 * np.pi * x) * np.cos(2 * np.pi * y)
+
+
+def checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.sign(dots(x, y))
+
+
+def stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.sin(2 * np.pi * x)
+
+
+def plain(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.zeros_like(x)
+
+
+def steps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 2 * (x % 1) - 1
+
+
+def rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.cos(2 * np.pi * np.hypot(x, y))
+
+
+CLASSES = ("background", "disc", "square", "triangle", "ring", "cross", "bar")
+OUTLINES = (disc, square, triangle, ring, cross, bar)       # of classes 1, 2, ...
+TEXTURES = (dots, checks, stripes, plain, steps, rings)     # what they usually wear
+
+
+def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A scene: uint8 RGB image (height, width, 3) and uint8 label (height, width)."""
+    height, width = rng.integers(SCENE_SIDE[0], SCENE_SIDE[1] + 1, size=2)
+    image = background(rng, height, width)
+    label = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(SHAPES[0], SHAPES[1] + 1)):
+        number = rng.integers(1, len(CLASSES))
+        centre = rng.uniform(0, (width, height))
+        paint(rng, image, label, number, centre)
+    return expose(rng, image), label
+
+
+def crops(seed: int, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`n` square pictures of one shape each, to train a classifier.
+
+    Returns uint8 RGB (n, size, size, 3) and the classes int64 (n,): 0 = disc, 1 = square, ...
+    (`CLASSES` without the background).
+    """
+    rng = np.random.default_rng((seed, 2))
+    images = np.empty((n, size, size, 3), np.uint8)
+    labels = rng.integers(0, len(OUTLINES), n)
+    for image, label in zip(images, labels):
+        canvas = background(rng, size, size)
+        centre = size / 2 + rng.uniform(-size / 8, size / 8, 2)
+        paint(rng, canvas, np.zeros((size, size), np.uint8), label + 1, centre)
+        image[...] = expose(rng, canvas)
+    return images, labels
+
+
+def paint(rng, image, label, number, centre):
+    """Draw a shape of class `number` at `centre` (x, y) into image and label, in place."""
+    patch, x, y, distance = place(rng, OUTLINES[number - 1], centre, label.shape)
+    cover(image[patch], distance, surface(rng, x, y, number))
+    label[patch][distance < VOID_WIDTH] = VOID
+    label[patch][distance < 0] = number
+
+
+def place(rng, outline, centre, bounds, flat=1.0, radius=RADIUS):
+    """A shape of random size and direction: the slices of the image in which it lies, x and y
+    there from its centre, and the distance to its outline in px, negative inside.
+
+    `flat` is the height of the shape as a share of its width, for one seen from the side; `radius`
+    are the least and the greatest half of its extent, px.
+    """
+    radius = np.exp(rng.uniform(*np.log(radius)))
+    patch, x, y = patch_around(centre, 1.6 * radius + 2, bounds)
+    return patch, x, y, flat * radius * outline(*(turn(rng, x, y / flat) / radius))
+
+
+def cover(image, distance, colours):
+    """Lay `colours` over `image`, in place, where `distance` (px) is negative; edges are soft."""
+    share = np.clip(0.5 - distance, 0, 1)[..., None]
+    image += share * (colours - image)
+
+
+def patch_around(centre, reach, bounds):
+    """The part of an image within `reach` of `centre`: its slices, and x, y from the centre."""
+    (left, top), (height, width) = (np.maximum(np.floor(centre - reach), 0).astype(int), bounds)
+    right, bottom = np.ceil(centre + reach).astype(int)
+    y, x = np.mgrid[top:min(bottom, height), left:min(right, width)]
+    return np.s_[top:bottom, left:right], x - centre[0], y - centre[1]
+
+
+def surface(rng, x, y, number):
+    """The colours (height, width, 3), in 0..1, of a shape of class `number`."""
+    hue = (number - 1) / len(OUTLINES) + rng.normal(0, HUE_SPREAD)
+    colour = vivid(rng, hue)
+    own = rng.random() < TEXTURE_AGREEMENT
+    texture = TEXTURES[number - 1 if own else rng.integers(len(TEXTURES))]
+    return colour + TEXTURE_CONTRAST * weave(rng, x, y, texture)
+
+
+def vivid(rng, hue):
+    """A colour of that hue, (3,) in 0..1."""
+    return colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.45, 0.9), rng.uniform(0.45, 0.9))
+
+
+def weave(rng, x, y, texture):
+    """A texture of random period and direction, (height, width, 1) in -1..1."""
+    period = rng.uniform(*TEXTURE_PERIOD)
+    return texture(*(turn(rng, x, y) / period))[..., None]
+
+
+def background(rng, height, width):
+    """Two muted colours in soft patches, under a texture: float (height, width, 3), 0..1."""
+    y, x = np.mgrid[:height, :width]
+    first, second = (np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.35),
+                                                  rng.uniform(0.25, 0.85))) for _ in range(2))
+    patches = Image.fromarray(rng.random((5, 5), np.float32)).resize((width, height), Image.BICUBIC)
+    texture = TEXTURES[rng.integers(len(TEXTURES))]
+    weave = texture(*(turn(rng, x, y) / rng.uniform(*TEXTURE_PERIOD)))
+    return (first + (second - first) * np.asarray(patches)[..., None]
+            + rng.uniform(0, BACKGROUND_CONTRAST) * weave[..., None])
+
+
+def turn(rng, x, y):
+    """x and y in a system turned at random: (2, height, width)."""
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.stack([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)])
+
+
+def expose(rng, image):
+    """Add noise and round: float 0..1 -> uint8."""
+    noisy = image + NOISE * rng.standard_normal(image.shape, np.float32)
+    return (255 * np.clip(noisy, 0, 1)).round().astype(np.uint8)
+
+
+def generate(directory: str | Path, seed: int = 0, train: int = 360, val: int = 60) -> None:
+    """Write the dataset to `directory`; see `publish`."""
+    publish(directory, write_scenes, seed=seed, train=train, val=val)
+
+
+def publish(directory: str | Path, write: Callable[..., None], **settings: int) -> None:
+    """write(folder, **settings), and the folder becomes `directory`.
+
+    Nothing is done where the same dataset is there already. An older dataset in that place is
+    replaced; a directory with anything else in it is an error.
+    """
+    directory = Path(directory).resolve()
+    manifest = directory / "embedded.json"
+    sources = {__file__, inspect.getsourcefile(write) or __file__}
+    digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))
+    wanted = json.dumps({**settings, "source": digest.hexdigest()})
+    if manifest.exists() and manifest.read_text() == wanted:
+        return
+    if directory.exists() and any(directory.iterdir()) and not manifest.exists():
+        raise FileExistsError(f"{directory} exists and holds no embedded dataset")
+    staging = directory.with_name(directory.name + ".part")
+    shutil.rmtree(staging, ignore_errors=True)
+    write(staging, **settings)
+    (staging / manifest.name).write_text(wanted)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.replace(staging, directory)
+
+
+def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
+    sbdd, voc = directory / "sbdd" / "dataset", directory / "pascal" / "VOC2011"
+    lists = voc / "ImageSets" / "Segmentation"
+    for folder in (sbdd / "img", sbdd / "cls",
+                   voc / "JPEGImages", voc / "SegmentationClass", lists):
+        folder.mkdir(parents=True)
+    write_split(sbdd / "train.txt", (seed, 0), train, scene, partial(save_sbd, sbdd))
+    write_split(lists / "seg11valid.txt", (seed, 1), val, scene, partial(save_voc, voc))
+
+
+def write_split(list_file: Path, seed: tuple, count: int, make: Callable, save: Callable
+                ) -> list[str]:
+    """Hand `count` scenes, made by make(rng), to save(name, *scene); then write their list.
+
+    Returns the names.
+    """
+    names = [f"{list_file.stem}_{index:05d}" for index in range(count)]
+    for index, name in enumerate(tqdm(names, desc=f"embedded {list_file.stem}", unit="scene")):
+        save(name, *make(np.random.default_rng((*seed, index))))
+    write_list(list_file, names)
+    return names
+
+
+def save_jpeg(image: np.ndarray, path: Path) -> None:
+    Image.fromarray(image).save(path, quality=95)
+
+
+def save_sbd(root, name, image, label):
+    save_jpeg(image, root / "img" / f"{name}.jpg")
+    scipy.io.savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": label}})
+
+
+def save_voc(root, name, image, label):
+    save_jpeg(image, root / "JPEGImages" / f"{name}.jpg")
+    label_image(label).save(root / "SegmentationClass" / f"{name}.png")
+
+
+def command(description: str, generate: Callable[..., None]) -> None:
+    """The command line of a dataset: DIR, and --NAME for each further argument of `generate`."""
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", metavar="DIR")
+    for name, argument in list(inspect.signature(generate).parameters.items())[1:]:
+        parser.add_argument(f"--{name}", type=int, default=argument.default,
+                            help=f"default {argument.default}")
+    try:
+        generate(**vars(parser.parse_args()))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    command(__doc__, generate)

@@ -1,0 +1,280 @@
+"""The base of the Python data layers: which sample comes next, decoding, and checks.
+
+A layer gives one sample at a time, in the size of the image. Tops are of two kinds:
+
+    images   float32 (1, channels, height, width), the mean subtracted, not scaled;
+             colour images are BGR
+    labels   uint8 values (1, 1, height, width): class numbers, 255 for void
+
+A subclass says which tops there are, where split lists and files lie, and how they are decoded
+where they are not colour images and label images (`VOCSegDataLayer` is an example):
+
+    split_file(split)   the path of the list of a split, one name a line
+    paths(name)         {top: path} of the files of a sample
+"""
+
+import ast
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import caffe
+import numpy as np
+
+from segdata.augment import apply_move, draw_move
+from segdata.classes import VOID
+from segdata.errors import DataError
+from segdata.lists import Entry, Listing, as_on_disk, latin1, read_list
+from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
+
+T = TypeVar("T")
+
+
+class SegDataLayer(caffe.Layer):
+    """Images and label maps, one sample at a time.
+
+    `param_str` is a dictionary literal with the keys
+
+        (directory)  str, a root of the data set; the subclass names the key
+        split        str, the list to read; training splits have 'train' in their name
+        mean         3 numbers B, G, R that are subtracted from every pixel; data sets with a mean
+                     of their own have no such key
+        randomize    bool, default True: draw training samples at random with replacement;
+                     other splits are always read in order
+        seed         int, default None: a different order every time
+        start        int, default 0: skip that many samples, to continue a training run
+        mirror       bool, default False: mirror every second training sample, at random
+        jitter       int, default 0: move training samples by up to that many pixels in each
+                     direction; what comes in from outside has the mean, and the label void
+
+    Order, mirroring and jitter depend on seed and start only. reshape() loads the next sample and
+    shapes the tops for it, forward() hands it over and moves on, as in the published layers. The
+    sample after it is decoded in the background; what is wrong with it is raised when its turn
+    comes. That a file is missing is said at set-up.
+    """
+
+    # What a subclass defines anew.
+    directory_keys: tuple[str, ...] = ()
+    required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
+    defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
+                                   "jitter": 0}
+    tops: tuple[str, ...] = ("data", "label")           # in order
+    classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
+    first_class = 0                     # the value that is stored for class 0
+    void_values: tuple[int, ...] = ()   # values that are stored for void, beside 255
+    mean: np.ndarray                    # (3, 1, 1): B, G, R, where it is not in param_str
+
+    def setup(self, bottom: Sequence, top: Sequence) -> None:
+        self.open()
+        if len(bottom) != 0 or len(top) != len(self.tops):
+            raise self.error(f"expected no bottoms and the tops {' and '.join(self.tops)}, got "
+                             f"{len(bottom)} bottoms and {len(top)} tops")
+        self.prefetch()
+
+    def open(self) -> None:
+        """Read the parameters and the split list, and put the samples in order."""
+        self.params = self.read_params()
+        if "mean" in self.required:
+            self.mean = self.read_mean(self.params["mean"])
+        self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
+        self.listing = Listing()
+        self.configure()
+        self.entries = self.find_files(self.read_split(self.params["split"]))
+        self.training = "train" in self.params["split"]
+        seed, start = self.params["seed"], self.params["start"]
+        self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+        shuffled = self.training and self.params["randomize"]
+        order = sample_order(len(self.entries), self.seed if shuffled else None)
+        self.queue = enumerate(itertools.islice(order, start, None), start)
+        self.worker = ThreadPoolExecutor(1)
+
+    def reshape(self, bottom: Sequence, top: Sequence) -> None:
+        for i, array in enumerate(self.sample.result()):    # BVLC's vectors cannot be iterated
+            top[i].reshape(1, *array.shape)
+
+    def forward(self, bottom: Sequence, top: Sequence) -> None:
+        for i, array in enumerate(self.sample.result()):
+            top[i].data[...] = array
+        self.prefetch()
+
+    def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
+        pass
+
+    def prefetch(self) -> None:
+        """Start to load the next sample."""
+        position, index = next(self.queue)
+        self.sample = self.worker.submit(self.load, self.entries[index], position)
+
+    def load(self, entry: Entry, position: int) -> list[np.ndarray]:
+        """The arrays (channels, height, width) of an entry, one a top.
+
+        `position` counts the samples of this run, `start` included.
+        """
+        paths = self.paths(entry.name)
+        try:
+            arrays = {top: self.read_top(top, paths[top], entry.source) for top in self.tops}
+            check_sizes([(paths[top], array.shape) for top, array in arrays.items()], entry.source)
+        except DataError as error:
+            raise self.error(error) from error
+        if self.training:
+            move = draw_move(self.seed, position, self.params["mirror"], self.params["jitter"])
+            arrays = {top: apply_move(array, move, VOID if top in self.classes else 0)
+                      for top, array in arrays.items()}
+        return list(arrays.values())
+
+    def read_top(self, top: str, path: Path, source: str) -> np.ndarray:
+        """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
+        if top not in self.classes:
+            return read_file(lambda path: self.decode_image(top, path), "image", path, source)
+        numbers = read_file(self.decode_label, "label", path, source)
+        check_values(numbers, self.classes[top], path, source)
+        return numbers[None].astype(np.uint8, copy=False)
+
+    def decode_label(self, path: Path) -> np.ndarray:
+        return class_numbers(self.read_label(path), self.first_class, self.void_values)
+
+    # What a subclass may define anew.
+
+    def configure(self) -> None:
+        """Act on `params` and `roots`, before the samples are looked for."""
+
+    def decode_image(self, top: str, path: Path) -> np.ndarray:
+        """The image of a top, float32 (channels, height, width), the mean subtracted."""
+        return subtract_mean(self.read_image(path), self.mean)
+
+    def read_image(self, path: Path) -> np.ndarray:
+        """The image, uint8 (height, width, 3) in RGB order."""
+        return read_rgb(path)
+
+    def read_label(self, path: Path) -> np.ndarray:
+        """The label as it is stored, (height, width)."""
+        return read_label_image(path)
+
+    # Parameters.
+
+    def read_params(self) -> dict:
+        required = {*self.directory_keys, *self.required}
+        allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
+        try:
+            given = dict(ast.literal_eval(self.param_str))
+        except (ValueError, SyntaxError, TypeError):
+            raise self.error("param_str is not a dictionary literal: "
+                             f"{self.param_str!r}; {allowed}") from None
+        if unknown := given.keys() - required - self.defaults.keys():
+            raise self.error(f"param_str has unknown {key_list(unknown)}; {allowed}")
+        if missing := required - given.keys():
+            raise self.error(f"param_str lacks {key_list(missing)}; {allowed}")
+        params = {**self.defaults, **given}
+        self.check_kinds(params)
+        return params
+
+    def check_kinds(self, params: dict) -> None:
+        for key in ("split", *self.directory_keys):
+            if not isinstance(params[key], str):
+                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected a string")
+        if not isinstance(params["seed"], (int, type(None))):
+            raise self.error(f"param_str key 'seed' is {params['seed']!r}, expected a whole number "
+                             "or None")
+        for key, unit in (("start", "samples"), ("jitter", "pixels")):
+            if not isinstance(params[key], int) or params[key] < 0:
+                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
+                                 f"{unit}")
+
+    def read_mean(self, mean: object) -> np.ndarray:
+        if (not isinstance(mean, (tuple, list)) or len(mean) != 3
+                or not all(isinstance(value, (int, float)) for value in mean)):
+            raise self.error(f"param_str key 'mean' is {mean!r}, expected three numbers B, G, R")
+        return np.reshape(mean, (3, 1, 1))
+
+    def read_split(self, split: str) -> list[Entry]:
+        try:
+            return read_list(self.split_file(split))
+        except DataError as error:
+            raise self.error(error) from error
+
+    def find_files(self, entries: list[Entry]) -> list[Entry]:
+        """The entries, of which every file must be there; their names as the files have them."""
+        entries = [as_on_disk(entry, lambda name: not self.missing_files(name))
+                   for entry in entries]
+        missing = [(kind, path, entry) for entry in entries
+                   for kind, path in self.missing_files(entry.name)]
+        if missing:
+            kind, path, entry = missing[0]
+            raise self.error(f"{kind} {latin1(str(path))} does not exist, {entry.source}"
+                             + self.advice(entry.name)
+                             + f"; so it is with {len(missing)} files" * (len(missing) > 1))
+        return entries
+
+    def missing_files(self, name: str) -> list[tuple[str, Path]]:
+        """[("image" or "label", path)] of the files of a sample that are not there."""
+        paths = self.paths(name)
+        return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
+                if paths[top] not in self.listing and not paths[top].exists()]
+
+    def advice(self, name: str) -> str:
+        """Where the list has a suffix or a second column too many: what the name would be."""
+        for shorter in (Path(name).stem, name.split()[0]):
+            if shorter != name and not self.missing_files(shorter):
+                return f"; the name in the list should be '{shorter}' alone"
+        return ""
+
+    def existing(self, path: Path) -> Path:
+        if not path.exists():
+            raise self.error(f"{path} does not exist (looked in {Path.cwd()})")
+        return path
+
+    def error(self, message: object) -> DataError:
+        """A DataError that names this layer (BVLC's Python layers do not know their name)."""
+        return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
+
+
+def sample_order(count: int, seed: int | None = None) -> Iterator[int]:
+    """An endless iterator of sample indices: 0, 1, ... in turn, or drawn with replacement.
+
+    For a given seed the draws are those of the published layers, which ran on Python 2.7: its
+    randint scales random(), that of Python 3 draws bits.
+    """
+    if seed is None:
+        return itertools.cycle(range(count))
+    draws = random.Random(seed)
+    return (int(draws.random() * count) for _ in itertools.count())
+
+
+def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str) -> T:
+    """reader(path), with errors that say which line of which list asked for the file."""
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise DataError(f"{kind} {latin1(str(path))} does not exist, {source}") from None
+    except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
+        raise DataError(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
+                        f"{source}") from error
+
+
+def check_sizes(shapes: list[tuple[Path, tuple]], source: str) -> None:
+    """Raise DataError unless all [(path, shape)] agree in height and width, the last two."""
+    (first, expected), *others = shapes
+    for path, shape in others:
+        if shape[-2:] != expected[-2:]:
+            raise DataError(f"{first} is {size(expected)}, but {path} is {size(shape)} "
+                            f"(width x height), {source}")
+
+
+def check_values(numbers: np.ndarray, classes: int, path: Path, source: str) -> None:
+    """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
+    found = np.unique(numbers[(numbers < 0) | (numbers >= classes)])
+    wrong = [str(number) for number in found if number != VOID]
+    if wrong:
+        raise DataError(f"label {path} has values {', '.join(wrong)}, allowed are 0 to "
+                        f"{classes - 1} and {VOID}, {source}")
+
+
+def size(shape: tuple) -> str:
+    return f"{shape[-1]}x{shape[-2]}"
+
+
+def key_list(keys: set[str]) -> str:
+    return f"key{'s' * (len(keys) > 1)} {', '.join(map(repr, sorted(keys)))}"

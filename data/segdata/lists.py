@@ -1,0 +1,90 @@
+"""Text files of names: split lists and lists of classes, whatever system wrote them."""
+
+import codecs
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from segdata.errors import DataError
+
+
+class Entry(NamedTuple):
+    """One line of a split list."""
+    name: str
+    source: str     # "LIST:LINE", for messages
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """[(line number from 1, text)] of the lines that are not blank, without blanks at their ends.
+
+    UTF-8, and UTF-16 where a byte order mark says so. Bytes that are no UTF-8 stay as they are, as
+    Python has them in file names (surrogate escapes): a name finds the file of the same bytes.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode()      # what PowerShell's > writes
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
+    texts = [line.decode("utf-8", "surrogateescape").strip() for line in lines]
+    return [(number, text) for number, text in enumerate(texts, 1) if text]
+
+
+def latin1(text: str) -> str:
+    """The text with the bytes that are no UTF-8 taken for Latin-1."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def read_list(path: Path) -> list[Entry]:
+    """The entries of a split list: one name a line; blank lines do not count.
+
+    Raises DataError where the list is missing or empty, and, with the line, where a name stands
+    twice or leads out of the folder of the data.
+    """
+    if not path.is_file():
+        raise DataError(f"split list {path} does not exist (looked in {Path.cwd()})")
+    lines: dict[str, int] = {}
+    for number, name in read_lines(path):
+        if name.startswith(("/", "\\")) or ".." in Path(name).parts or Path(name).is_absolute():
+            problem = ("is a path; expected is the name of a sample, without folder and suffix, "
+                       "such as '2007_000033'")
+        elif name in lines:
+            problem = f"stands already in line {lines[name]}; a list has each sample once"
+        else:
+            lines[name] = number
+            continue
+        raise DataError(f"split list {path}:{number}: '{latin1(name)}' {problem}")
+    if not lines:
+        raise DataError(f"split list {path} is empty")
+    return [Entry(name, f"{path}:{number}") for name, number in lines.items()]
+
+
+def as_on_disk(entry: Entry, is_there: Callable[[str], bool]) -> Entry:
+    """The entry; with its name read as Latin-1 where only then is_there(name) holds."""
+    other = latin1(entry.name)
+    if other != entry.name and not is_there(entry.name) and is_there(other):
+        return entry._replace(name=other)
+    return entry
+
+
+class Listing:
+    """Which files there are, by one look into each folder."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Path, set[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        names = self.folders.get(path.parent)
+        if names is None:
+            names = self.folders[path.parent] = _names(path.parent)
+        return path.name in names
+
+
+def _names(folder):
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()

@@ -1,0 +1,23 @@
+"""The colours of the PASCAL VOC classes, and label images in them."""
+
+import numpy as np
+from PIL import Image
+
+
+def colour_map() -> np.ndarray:
+    """The VOC colour map: uint8 (256, 3), row = class, columns R, G, B.
+
+    Bit 3j of the class number is bit 7-j of red, bit 3j+1 that of green, bit 3j+2 that of blue.
+    """
+    classes = np.arange(256)
+    bits = np.arange(8)
+    shifts = 3 * bits[:, None] + np.arange(3)                      # (8, 3)
+    values = (classes[:, None, None] >> shifts & 1) << (7 - bits)[:, None]
+    return values.sum(axis=1).astype(np.uint8)
+
+
+def label_image(label: np.ndarray) -> Image.Image:
+    """A palette image (mode P, VOC colours) of `label`, a uint8 array (height, width)."""
+    image = Image.fromarray(label)
+    image.putpalette(colour_map().tobytes())
+    return image

@@ -1,0 +1,26 @@
+"""Where downloads and results lie. Also run by the system's Python, thus by an old one (3.7).
+
+In a checkout both lie inside it; where the project is installed without one, in the current folder.
+"""
+
+import os
+from pathlib import Path
+
+
+def data_root() -> Path:
+    """The folder of what is downloaded, absolute: $FCN_DATA, else data/store."""
+    return _folder("FCN_DATA", Path("data", "store"))
+
+
+def build_root() -> Path:
+    """The folder of runs and other results, absolute: $FCN_BUILD, else build."""
+    return _folder("FCN_BUILD", Path("build"))
+
+
+def _folder(variable, default):
+    named = os.environ.get(variable)
+    if named:
+        return Path(named).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    inside = (checkout / "data" / "segdata" / "paths.py").is_file()
+    return (checkout if inside else Path.cwd()) / default

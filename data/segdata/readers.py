@@ -1,0 +1,134 @@
+"""Reading the files of data sets: images and labels as arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image, ImageOps
+
+from segdata.classes import VOID
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """An image file as uint8 (height, width, 3), as it is stored; 16-bit grey is scaled to 8."""
+    with Image.open(path) as image:
+        return np.asarray(eight_bits(image).convert("RGB"))
+
+
+def read_photograph(path: Path) -> Image.Image:
+    """Any image that Pillow reads, upright, as an RGB image; transparent parts become white."""
+    with Image.open(path) as file:
+        image = eight_bits(ImageOps.exif_transpose(file))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """An image of whole or floating-point numbers as one of bytes; any other as it is."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(to_bytes(np.asarray(image, np.float64)))
+    return image
+
+
+def to_bytes(grey: np.ndarray) -> np.ndarray:
+    """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
+    low, high = 0, 65535
+    if grey.min() < low or grey.max() > high or (grey % 1).any():
+        if not np.isfinite(grey).all():
+            raise ValueError("its values are not finite")
+        low, high = grey.min(), grey.max()
+    return np.rint((grey - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+
+
+def read_label_image(path: Path) -> np.ndarray:
+    """A palette or grey PNG of up to 8 bits as uint8 (height, width): the numbers in the file.
+
+    They are class numbers. Raises ValueError where the file cannot hold them exactly.
+    """
+    with Image.open(path) as image:
+        if image.format != "PNG":
+            raise ValueError(f"it is a {image.format} file, expected PNG, which keeps class "
+                             "numbers exactly")
+        if image.mode not in ("P", "L", "1"):
+            raise ValueError(f"its mode is {image.mode}, expected a palette or 8-bit grey image "
+                             "with class numbers as values")
+        numbers = np.asarray(image).astype(np.uint8, copy=False)
+        return numbers // GREY_STEPS[png_bits(path)] if image.mode == "L" else numbers
+
+
+# Pillow spreads greys of fewer bits over 0..255: what it multiplies them by
+GREY_STEPS = {2: 85, 4: 17, 8: 1}
+
+
+def png_bits(path: Path) -> int:
+    """The bits of a sample of a PNG file: its byte 24, in the header after width and height."""
+    with open(path, "rb") as file:
+        return file.read(25)[24]
+
+
+def read_depth(path: Path) -> np.ndarray:
+    """A 16-bit grey image of the depth in millimetres: (height, width), 0 where it is missing."""
+    with Image.open(path) as image:
+        if image.mode not in ("I;16", "I;16B", "I"):
+            raise ValueError(f"its mode is {image.mode}, expected a 16-bit grey image of the depth "
+                             "in millimetres")
+        depth = np.asarray(image)
+    if 0 < depth.max() < LEAST_DEPTH:
+        raise ValueError(f"its largest value is {depth.max()}, expected is the depth in "
+                         "millimetres; if it is in metres, multiply it by 1000")
+    return depth
+
+
+LEAST_DEPTH = 100       # mm: nothing that a depth camera sees is all nearer
+
+
+def read_hha(path: Path) -> np.ndarray:
+    """What `segdata.hha` writes: uint8 (height, width, 3)."""
+    with Image.open(path) as image:
+        if image.mode != "RGB":
+            raise ValueError(f"its mode is {image.mode}, expected an RGB image of HHA")
+        return np.asarray(image)
+
+
+def read_mat(path: Path, variable: str) -> np.ndarray:
+    """A variable of a MATLAB file. Raises ValueError where it is no such file or lacks that."""
+    try:
+        found = scipy.io.loadmat(path, variable_names=[variable])
+    except NotImplementedError:
+        raise ValueError("it is a MATLAB file of version 7.3 (HDF5), which is not read here; save "
+                         "it anew by save(file, '-v7')") from None
+    if variable not in found:
+        present = [name for name, *_ in scipy.io.whosmat(path)]
+        raise ValueError(f"it has no variable '{variable}', only {', '.join(present) or 'none'}")
+    return found[variable]
+
+
+def class_numbers(values: np.ndarray, first_class: int = 0, void_values: tuple = ()) -> np.ndarray:
+    """Labels as stored -> class numbers: `void_values` become VOID, `first_class` becomes 0.
+
+    `values` is (height, width); MATLAB may have stored the integers as floating-point numbers.
+    """
+    if values.ndim != 2 or values.dtype.kind not in "uif":
+        raise ValueError(f"expected numbers (height, width), got {values.dtype} {values.shape}")
+    if values.dtype.kind == "f":
+        fractions = values[~np.isfinite(values) | (values % 1 != 0)]
+        if fractions.size:
+            raise ValueError(f"{fractions.size} values are no integers, the first is "
+                             f"{fractions[0]}")
+    if not (first_class or void_values or values.dtype.kind == "f"):
+        return values
+    numbers = values.astype(np.int64)
+    return np.where(np.isin(numbers, (*void_values, VOID)), VOID, numbers - first_class)
+
+
+def subtract_mean(image: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """RGB uint8 (height, width, 3) -> BGR minus `mean`, float32 (3, height, width).
+
+    The difference is taken in the precision of the mean and rounded once, as NumPy does it in
+    the published layers.
+    """
+    bgr = image[:, :, ::-1].transpose(2, 0, 1)
+    out = np.empty(bgr.shape, np.float32)
+    return np.subtract(bgr, mean, out=out, casting="same_kind")

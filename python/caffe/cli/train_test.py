@@ -1,0 +1,169 @@
+"""train, test, time and device_query."""
+
+import argparse
+import signal
+
+import numpy as np
+
+from ..context import TEST, TRAIN
+from ..errors import CaffeError
+from ..formats import prototxt
+from ..log import log
+from ..proto import caffe_pb2
+from .flags import file, files, flag, gpus, names, positive, use_device
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, or finetune, the net of a solver prototxt."""
+    import caffe
+    if args.snapshot and args.weights:
+        raise CaffeError("give --snapshot to resume or --weights to finetune, not both")
+    param = prototxt.read_solver(args.solver)
+    gpu = args.gpu
+    if not gpu and param.HasField("solver_mode") \
+            and param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        gpu = str(param.device_id)
+    use_device(gpu)
+    solver = caffe.get_solver(args.solver, args.level, args.stage)
+    solver.net.load_weights(args.weights)
+    solver.requested_action = _signals({signal.SIGINT: args.sigint_effect,
+                                        signal.SIGHUP: args.sighup_effect})
+    log("Starting Optimization")
+    solver.solve(args.snapshot)
+
+
+def _signals(effects):
+    """A function that returns the effect of the signal that came last, once."""
+    came = []
+    for number, effect in effects.items():
+        if effect != "none":
+            signal.signal(number, lambda *_, effect=effect: came.append(effect))
+
+    def request():
+        effect = came[-1] if came else None
+        came.clear()
+        return effect
+    return request
+
+
+def test(args: argparse.Namespace) -> None:
+    """Score a model: the mean of each output over some iterations."""
+    if not args.weights:
+        raise CaffeError("need --weights to score")
+    net = _net(args, TEST)
+    log(f"Running for {args.iterations} iterations.")
+    sums, loss = {}, 0.0
+    for i in range(args.iterations):
+        loss += float(net.run_forward())
+        for name in net.outputs:
+            values = net.blobs[name].data
+            sums[name] = sums.get(name, 0.0) + values
+            for value in np.ravel(values):
+                log(f"Batch {i}, {name} = {value:g}")
+    log(f"Loss: {loss / args.iterations:g}")
+    for name, total in sums.items():
+        weight = net.blob_loss_weights[name]
+        for value in np.ravel(total / args.iterations):
+            share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+            log(f"{name} = {value:g}{share}")
+
+
+def time(args: argparse.Namespace) -> None:
+    """Time a model, layer by layer, forward and backward."""
+    from ..engine.timer import Timer
+    net = _net(args, TEST if args.phase == "TEST" else TRAIN)
+    net.forward()
+    net.backward()
+    log("*** Benchmark begins ***")
+    log(f"Testing for {args.iterations} iterations.")
+    spent = {"forward": [0.0] * len(net.layers), "backward": [0.0] * len(net.layers)}
+    timer, total = Timer(), Timer()
+    total.start()
+    for i in range(args.iterations):
+        before = sum(map(sum, spent.values()))
+        for kind, run, numbers in (
+                ("forward", net.run_forward, range(len(net.layers))),
+                ("backward", net.run_backward, reversed(range(len(net.layers))))):
+            for number in numbers:
+                timer.start()
+                run(number, number)
+                timer.stop()
+                spent[kind][number] += timer.ms
+        passed = sum(map(sum, spent.values())) - before
+        log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
+    total.stop()
+    log("Average time per layer: ")
+    for number, name in enumerate(step.name for step in net.program.steps):
+        for kind, times in spent.items():
+            log(f"{name:>10}\t{kind}: {times[number] / args.iterations:g} ms.")
+    forward, backward = (sum(times) / args.iterations for times in spent.values())
+    log(f"Average Forward pass: {forward:g} ms.")
+    log(f"Average Backward pass: {backward:g} ms.")
+    log(f"Average Forward-Backward: {total.ms / args.iterations:g} ms.")
+    log(f"Total Time: {total.ms:g} ms.")
+    log("*** Benchmark ends ***")
+
+
+def device_query(args: argparse.Namespace) -> None:
+    """Show the GPUs."""
+    import torch
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wanted = range(count) if args.gpu in ("", "all") else map(int, names(args.gpu))
+    if not count:
+        raise CaffeError("PyTorch sees no GPU")
+    for number in wanted:
+        if not 0 <= number < count:
+            raise CaffeError(f"there is no GPU {number}: PyTorch sees {count}")
+        device = torch.cuda.get_device_properties(number)
+        print(f"Device id:                     {number}\n"
+              f"Major revision number:         {device.major}\n"
+              f"Minor revision number:         {device.minor}\n"
+              f"Name:                          {device.name}\n"
+              f"Total global memory:           {device.total_memory}\n"
+              f"Number of multiprocessors:     {device.multi_processor_count}")
+
+
+def _net(args, phase):
+    import caffe
+    use_device(args.gpu)
+    net = caffe.Net(args.model, phase, level=args.level, stages=args.stage)
+    net.load_weights(args.weights)
+    return net
+
+
+def _run_flags(parser):
+    flag(parser, "gpu", type=gpus, default="", metavar="N",
+         help="run on GPU N (default: the CPU)")
+    flag(parser, "level", type=int, default=0, help="the net's level")
+    flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
+    flag(parser, "weights", type=files, default=[], metavar="FILE[,FILE]",
+         help="caffemodels to start from")
+
+
+def _train_flags(parser):
+    flag(parser, "solver", type=file, required=True, metavar="PROTOTXT",
+         help="the solver's prototxt")
+    flag(parser, "snapshot", type=file, metavar="SOLVERSTATE", help="continue from here")
+    for name, default in (("sigint", "stop"), ("sighup", "snapshot")):
+        flag(parser, f"{name}_effect", choices=("snapshot", "stop", "none"), default=default,
+             help=f"what to do on {name.upper()} (default {default})")
+    _run_flags(parser)
+
+
+def _model_flags(parser):
+    flag(parser, "model", type=file, required=True, metavar="PROTOTXT", help="the net's prototxt")
+    flag(parser, "iterations", type=positive, default=50, help="default 50")
+    _run_flags(parser)
+
+
+def _time_flags(parser):
+    _model_flags(parser)
+    flag(parser, "phase", choices=("TRAIN", "TEST"), default="TRAIN", help="default TRAIN")
+
+
+def _query_flags(parser):
+    flag(parser, "gpu", type=gpus, default="all", metavar="N", help="these GPUs alone")
+
+
+COMMANDS = {train: _train_flags, test: _model_flags, time: _time_flags,
+            device_query: _query_flags}

@@ -1,0 +1,249 @@
+"""Running one layer on smaller blobs than the net's own."""
+
+import copy
+from collections import namedtuple
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+from ..blob import Blob
+from ..layers.shape import Split
+from .spread import cut, gather, paste, spread, surround, unsurround
+
+
+class ReducedLayer:
+    """One layer that leaves rows out of its runs.
+
+    Attributes
+    ----------
+    top : its smaller tops
+    derived : for each bottom the net's own blob, whose gradient is not computed; or None, where
+        the layer reads that blob itself
+    """
+
+    def __init__(self, program_step, node, step, below):
+        self.layer, self._step, self._readers = program_step.layer, step, node.readers
+        self._public_bottom, self._public = program_step.bottom, program_step.top
+        self._shares = isinstance(self.layer, Split)
+        self._spreads, self.bottom, self.derived = [], [], []
+        for i, public in enumerate(self._public_bottom):
+            small = below[i] if below else None
+            self.derived.append(public if small else None)
+            blob = small or public
+            if below and step.bottoms[i]:
+                self._spreads.append((blob, Blob(), step.bottoms[i]))
+                blob = self._spreads[-1][1]
+            self.bottom.append(blob)
+        self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
+
+    @property
+    def sizes(self):
+        """(rows, columns) of the tops, in a list."""
+        return [self.top[0].shape[2:]]
+
+    def forward(self):
+        for source, target, axes in self._spreads:
+            target.set_data(spread(source.data_tensor, *axes))
+        with _padded(self.layer, self._step.pad):
+            self.layer.reshape(self.bottom, self.top)
+            self.layer.forward(self.bottom, self.top)
+        if self._shares:
+            self.layer.forward(self._public_bottom, self._public)
+        for blob, compute in self.whole():
+            blob.set_data_lazily(compute)
+
+    def release(self):
+        """Let go of the values that the last forward pass left."""
+        for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
+            blob.clear_data()
+
+    def inner_blobs(self):
+        """The blobs that are not the net's own, and perhaps some that are."""
+        return [*self.top, *self.bottom, *(source for source, _, _ in self._spreads)]
+
+    def inner_layers(self):
+        """The layers that are not the net's own."""
+        return []
+
+    def note_revisions(self):
+        """Know that what autograd recorded belongs to the present values."""
+        self.layer.note_revisions(self.bottom)
+
+    def whole(self):
+        """(blob, function that computes its values) for each of the net's own tops; none for a
+        Split, whose tops are the memory of a bottom that is filled already."""
+        return [] if self._shares else [(blob, partial(_spread_data, small, self._step.top))
+                                        for blob, small in zip(self._public, self.top)]
+
+    def backward(self, down, ran):
+        for blob, small, reader in zip(self._public, self.top, self._readers):
+            if reader not in ran:
+                small.set_diff(gather(blob.diff_tensor, *self._step.top))
+        with _padded(self.layer, self._step.pad):
+            self.layer.backward(self.top, down, self.bottom)
+        for source, target, axes in self._spreads:
+            source.set_diff(gather(target.diff_tensor, *axes))
+            target.clear_diff()
+        if self.top[0] is not self.bottom[0]:
+            _free(self.top)
+
+
+Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of a map that is divided
+
+
+class ReducedCoreFrame:
+    """One layer on the frame and on the core of its bottoms; attributes are those of ReducedLayer."""
+
+    def __init__(self, program_step, node, step, below):
+        self.layer, self._step, self._readers = program_step.layer, step, node.readers
+        self._other = copy.copy(self.layer)         # with the same parameters, for the frames
+        self._public, bottom = program_step.top, program_step.bottom
+        self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
+        self.derived = [public if small else None for small, public in zip(below, bottom)]
+        self._bottoms = [Divided(small or public, spreads) if spreads
+                         else Surrounded(small, step.reads, parts) for small, public, spreads, parts
+                         in zip(below, bottom, step.bottoms, step.below)]
+        self.top = ([self._bottoms[0].pieces] if node.in_place
+                    else [Pieces(Blob(), Blob()) for _ in self._public])
+
+    @property
+    def sizes(self):
+        """(rows, columns) of the core and of the frame."""
+        return [self.top[0].core.shape[2:], self.top[0].frame.shape[2:]]
+
+    def forward(self):
+        for bottom in self._bottoms:
+            bottom.forward()
+        with _padded(self.layer, (0, 0)):
+            for layer, bottom, top in self._twice():
+                layer.reshape(bottom, top)
+                layer.forward(bottom, top)
+        if self._shares:
+            self.layer.forward(self._public_bottom, self._public)
+        for blob, compute in self.whole():
+            blob.set_data_lazily(compute)
+
+    def release(self):
+        for layer, bottom, top in self._twice():
+            layer.release(bottom, top)
+        for bottom in self._bottoms:
+            for blob in bottom.pieces:
+                blob.clear_data()
+
+    def inner_blobs(self):
+        bottoms = [bottom.pieces for bottom in self._bottoms]
+        return [blob for pieces in (*self.top, *bottoms) for blob in pieces]
+
+    def inner_layers(self):
+        return [self._other]
+
+    def note_revisions(self):
+        for layer, bottom, _ in self._twice():
+            layer.note_revisions(bottom)
+
+    def whole(self):
+        return [] if self._shares else [(blob, partial(_paste_data, pieces, self._step))
+                                        for blob, pieces in zip(self._public, self.top)]
+
+    def backward(self, down, ran):
+        for blob, pieces, reader in zip(self._public, self.top, self._readers):
+            if reader not in ran:
+                parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
+                for piece, diff in zip(pieces, parts):
+                    piece.set_diff(diff)
+        with _padded(self.layer, (0, 0)):
+            for layer, bottom, top in self._twice():
+                layer.backward(top, down, bottom)
+        for bottom in self._bottoms:
+            bottom.backward()
+        if self.top[0] is not self._bottoms[0].pieces:
+            for pieces in self.top:
+                _free(pieces)
+
+    def _twice(self):
+        """(layer, bottom, top) for the frame and for the core."""
+        for i, layer in enumerate((self._other, self.layer)):
+            yield (layer, [bottom.pieces[i] for bottom in self._bottoms],
+                   [pieces[i] for pieces in self.top])
+
+
+class Divided:
+    """The `pieces` that a layer reads of a bottom that is not divided."""
+
+    def __init__(self, blob, spreads):
+        self._blob, self._spreads = blob, spreads
+        self.pieces = Pieces(Blob(), Blob())
+
+    def forward(self):
+        for piece, axes in zip(self.pieces, self._spreads):
+            piece.set_data(spread(self._blob.data_tensor, *axes))
+
+    def backward(self):
+        frame, core = (gather(piece.diff_tensor, *axes)
+                       for piece, axes in zip(self.pieces, self._spreads))
+        self._blob.set_diff(frame.add_(core))
+        _free(self.pieces)
+
+
+class Surrounded:
+    """The `pieces` that a layer reads of a bottom that is divided: its frame, and its core with as
+    much around it as the windows see.
+
+    below : the Pieces of the bottom
+    reads : pair of (start, stop), what the windows see
+    parts : pair of the bottom's AxisPartition
+    """
+
+    def __init__(self, below, reads, parts):
+        self._below = below
+        self._between = [part.first for part in parts]
+        self._place = [(part.start - start, part.stop - start)
+                       for part, (start, _) in zip(parts, reads)]
+        self._size = [stop - start for start, stop in reads]
+        self._alone = reads == tuple(part.core for part in parts)
+        self.pieces = below if self._alone else Pieces(below.frame, Blob())
+
+    def forward(self):
+        if not self._alone:
+            frame, core = (piece.data_tensor for piece in self._below)
+            self.pieces.core.set_data(
+                surround(core, frame, self._between, self._place, self._size))
+
+    def backward(self):
+        if not self._alone:
+            core, around = unsurround(self.pieces.core.diff_tensor, self._place)
+            self._below.core.set_diff(core)
+            row, column = self._between
+            self._below.frame.diff_tensor[:, :, row, column] += around
+            self.pieces.core.clear_diff()
+
+
+def _paste_data(pieces, step):
+    return paste(pieces.frame.data_tensor, pieces.core.data_tensor, step.frame, step.core)
+
+
+@contextmanager
+def _padded(layer, pad):
+    """A layer with another padding; with None, or if it has none, as it is. It forgets the shapes
+    of the net's blobs, which another time may be those of smaller ones."""
+    own = dict(vars(layer))
+    layer.forget_shapes()
+    if pad is not None and "pad" in own:
+        layer.pad = pad
+    if pad is not None and "windows" in own:
+        layer.windows = replace(layer.windows, pad=pad)
+    try:
+        yield
+    finally:
+        vars(layer).update({name: own[name] for name in ("pad", "windows") if name in own})
+        layer.forget_shapes()
+
+
+def _free(blobs):
+    """Let go of gradients that have been passed on, and that nobody can ask for."""
+    for blob in blobs:
+        blob.clear_diff()
+
+
+def _spread_data(blob, axes):
+    return spread(blob.data_tensor, *axes)

@@ -1,0 +1,28 @@
+"""What the engine sets for the whole process, when its first net is built."""
+
+import ctypes
+import sys
+from functools import lru_cache
+
+from . import precision
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4       # of malloc.h
+
+
+@lru_cache
+def prepare() -> None:
+    """Set up memory and precision, once."""
+    _keep_freed_memory()
+    precision.choose(precision.chosen())
+
+
+def _keep_freed_memory():
+    """Have glibc reuse the memory of freed activations instead of returning it to the kernel.
+
+    By default every large array is mapped anew, and zeroed page by page, in every iteration.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)   # not in musl
+        if mallopt is not None:
+            mallopt(M_MMAP_MAX, 0)
+            mallopt(M_TRIM_THRESHOLD, 2 ** 31 - 1)

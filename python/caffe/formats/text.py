@@ -1,0 +1,45 @@
+"""Text files as bytes: what is not UTF-8 is kept, as the original keeps it.
+
+A byte that is no part of UTF-8 (a name in Latin-1, a comment in GBK) becomes a code point of a
+private plane, U+10FE80 to U+10FEFF, which protobuf's strings can hold; surrogates they cannot.
+`file_name` and `encode` make the byte of it again, and `printable` shows it as \\xNN.
+"""
+
+import codecs
+import os
+
+_PRIVATE = 0x10FE00
+_SURROGATES = 0xDC00        # where Python's surrogateescape puts such bytes
+_BYTES = range(0x80, 0x100)
+_TO_PRIVATE = {_SURROGATES + byte: _PRIVATE + byte for byte in _BYTES}
+_TO_SURROGATES = {_PRIVATE + byte: _SURROGATES + byte for byte in _BYTES}
+_TO_PRINT = {place + byte: f"\\x{byte:02x}" for byte in _BYTES for place in (_PRIVATE, _SURROGATES)}
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The text in a file, without a byte order mark. Raises OSError."""
+    with open(file_name(path), "rb") as file:
+        return decode(file.read().removeprefix(codecs.BOM_UTF8))
+
+
+def decode(content: bytes) -> str:
+    """The text of bytes that should be UTF-8."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "surrogateescape").translate(_TO_PRIVATE)
+
+
+def encode(text: str) -> bytes:
+    """The bytes that `decode` made the text of."""
+    return text.translate(_TO_SURROGATES).encode("utf-8", "surrogateescape")
+
+
+def file_name(path: str | os.PathLike) -> str:
+    """`path` as Python's own functions take it to name a file with those bytes."""
+    return os.fspath(path).translate(_TO_SURROGATES)
+
+
+def printable(text: str) -> str:
+    """`text` with \\xNN for the bytes that are not UTF-8."""
+    return text.translate(_TO_PRINT)

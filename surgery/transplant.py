@@ -1,0 +1,87 @@
+"""Weights from one net into the layers of another that have the same names."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .parameters import SurgeryError, layer_parameters
+
+
+class Step(NamedTuple):
+    """What became of a parameter, or of all those of a layer.
+
+    kind : 'copied', 'coerced' (to another shape of as many elements), 'dropped' (not in the new
+        net) or 'kept' (not in the old one)
+    name : of the layer, or LAYER[i] for a single parameter; that of the new net if it was kept
+    detail : where it went, or why it did not
+    """
+    kind: str
+    name: str
+    detail: str
+
+    def __str__(self):
+        return f"{self.kind} {self.name}{self.detail}"
+
+
+def transplant(new_net, net, suffix: str = "", verbose: bool = False) -> list[Step]:
+    """Copy the parameters of `net` into the layers of `new_net` with the same names.
+
+    An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
+    counts are coerced, anything else is an error, raised before the first copy.
+
+    Parameters
+    ----------
+    suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
+    verbose : print every step, not one line in all
+
+    Returns the report: a list of Steps. Raises SurgeryError for a misfit, or if no name matches.
+    """
+    copies, report = [], []
+    for name in net.params:
+        if name + suffix in new_net.params:
+            pairs, steps = _match(name, layer_parameters(net, name), name + suffix,
+                                  layer_parameters(new_net, name + suffix))
+            copies += pairs
+            report += steps
+        else:
+            report.append(Step("dropped", name, f": no layer {name + suffix} in the new net"))
+    if not copies:
+        raise SurgeryError(f"nothing to transplant: of the layers {', '.join(net.params)} none is "
+                           f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}")
+    filled = {name + suffix for name in net.params}
+    report += [Step("kept", name, ": no layer of that name in the source")
+               for name in new_net.params if name not in filled]
+    for new, old in copies:
+        new.data[...] = old.data.reshape(new.data.shape)
+    print("\n".join(map(str, report)) if verbose else _summary(report))
+    return report
+
+
+def _match(name, blobs, new_name, new_blobs):
+    """[(new blob, blob)] and the Steps for two layers of one name."""
+    if len(new_blobs) > len(blobs):
+        raise SurgeryError(f"{name} has {len(blobs)} parameters, {new_name} needs "
+                           f"{len(new_blobs)}")
+    steps = [_fit(f"{name}[{i}]", tuple(old.data.shape), f"{new_name}[{i}]",
+                  tuple(new.data.shape)) for i, (new, old) in enumerate(zip(new_blobs, blobs))]
+    steps += [Step("dropped", f"{name}[{i}]", f": {new_name} has {len(new_blobs)} parameters")
+              for i in range(len(new_blobs), len(blobs))]
+    return list(zip(new_blobs, blobs)), steps
+
+
+def _fit(name, shape, new_name, new_shape):
+    if shape == new_shape:
+        return Step("copied", name, f" -> {new_name} {shape}")
+    if np.prod(shape) == np.prod(new_shape):
+        return Step("coerced", name, f" {shape} -> {new_name} {new_shape}")
+    raise SurgeryError(f"{name} of shape {shape} does not fit {new_name} of shape {new_shape}")
+
+
+def _summary(report):
+    """A line: how many steps of each kind, and the names of what was coerced or dropped."""
+    parts = []
+    for kind in ("copied", "coerced", "dropped", "kept"):
+        names = [step.name for step in report if step.kind == kind]
+        named = f" ({', '.join(names)})" if names and kind in ("coerced", "dropped") else ""
+        parts.append(f"{len(names)} {kind}{named}")
+    return "transplant: " + ", ".join(parts)

@@ -1,0 +1,121 @@
+"""Files as arrays: the numbers that stand in them, or an error."""
+
+import struct
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from segdata.means import ILSVRC, NYUD
+from segdata.readers import (
+    class_numbers,
+    read_depth,
+    read_label_image,
+    read_mat,
+    read_photograph,
+    read_rgb,
+    subtract_mean,
+)
+
+GREY, PALETTE = 0, 3
+
+
+def png(path, values, bits, colour):
+    """Write a PNG of that many bits a pixel, which Pillow cannot; values (height, width)."""
+    def chunk(kind, content):
+        return (struct.pack(">I", len(content)) + kind + content
+                + struct.pack(">I", zlib.crc32(kind + content)))
+
+    rows = []
+    for row in values:
+        digits = "".join(f"{value:0{bits}b}" for value in row)
+        digits += "0" * (-len(digits) % 8)
+        rows.append(bytes([0, *(int(digits[i:i + 8], 2) for i in range(0, len(digits), 8))]))
+    header = struct.pack(">IIBBBBB", len(values[0]), len(values), bits, colour, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(range(3 * 2 ** bits))) if colour == PALETTE else b""
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette
+                     + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("colour", [GREY, PALETTE])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_labels_of_few_bits_are_the_numbers_in_the_file(tmp_path, bits, colour):
+    values = np.random.default_rng(bits).integers(0, 2 ** bits, (5, 7))
+    values.flat[:2 ** bits] = range(2 ** bits)
+    png(tmp_path / "label.png", values, bits, colour)
+    label = read_label_image(tmp_path / "label.png")
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, values)
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_labels_of_8_bits_are_the_numbers_in_the_file(tmp_path, mode):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(values)
+    if mode == "P":
+        image.putpalette(bytes(range(256)) * 3)
+    image.save(tmp_path / "label.png", transparency=0)
+    np.testing.assert_array_equal(read_label_image(tmp_path / "label.png"), values)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "BMP", "TIFF", "PPM"])
+def test_labels_in_files_that_may_change_numbers_are_refused(tmp_path, kind):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "label.png", kind)
+    with pytest.raises(ValueError, match=f"it is a {kind} file, expected PNG"):
+        read_label_image(tmp_path / "label.png")
+
+
+def test_16_bit_grey_photographs_keep_their_shades(tmp_path):
+    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    rgb = read_rgb(tmp_path / "photo.png")
+    np.testing.assert_array_equal(rgb, np.asarray(read_photograph(tmp_path / "photo.png")))
+    np.testing.assert_allclose(rgb[..., 0], values / 257, atol=0.51)
+
+
+def test_depth_in_metres_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 3, np.uint16)).save(tmp_path / "depth.png")
+    with pytest.raises(ValueError, match="largest value is 3, expected .* millimetres.* metres"):
+        read_depth(tmp_path / "depth.png")
+
+
+def test_depth_that_is_missing_everywhere_is_read(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "depth.png")
+    assert not read_depth(tmp_path / "depth.png").any()
+
+
+def test_mat_files_of_version_7_3_are_refused_with_advice(tmp_path):
+    """MATLAB writes 512 bytes before the HDF5 signature; SciPy goes by them."""
+    path = tmp_path / "label.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["S"] = np.zeros((2, 2))
+    header = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
+    path.write_bytes(header + path.read_bytes()[len(header):])
+    with pytest.raises(ValueError, match=r"version 7.3 \(HDF5\).*save\(file, '-v7'\)"):
+        read_mat(path, "S")
+
+
+def test_a_mat_file_without_the_variable_names_those_it_has(tmp_path):
+    scipy.io.savemat(tmp_path / "label.mat", {"T": 1})
+    with pytest.raises(ValueError, match="no variable 'S', only T"):
+        read_mat(tmp_path / "label.mat", "S")
+
+
+def test_labels_with_fractions_are_refused():
+    with pytest.raises(ValueError, match="1 values are no integers, the first is 0.5"):
+        class_numbers(np.array([[0.5, 1.0]]))
+
+
+@pytest.mark.parametrize("mean", [np.array(ILSVRC), NYUD])
+def test_means_are_subtracted_as_in_the_published_layers(mean):
+    """There the image is float32, and the mean is taken off in place: in the mean's precision,
+    rounded once."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = image[:, :, ::-1].astype(np.float32)
+    np.subtract(expected, mean, out=expected, casting="same_kind")
+    found = subtract_mean(image, mean.reshape(3, 1, 1))
+    assert found.dtype == np.float32
+    assert found.tobytes() == np.ascontiguousarray(expected.transpose(2, 0, 1)).tobytes()

@@ -1,0 +1,74 @@
+"""log.csv and the curve: numbers that can be worked out by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from solvers import log
+
+
+def lines(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_smoothed_loss_is_nine_tenths_of_the_last_and_a_tenth_of_the_loss(tmp_path):
+    losses, expected = [8.0, 4.0, 2.0, 6.0], [8.0, 7.6, 7.04, 6.936]
+    record = log.Log(tmp_path, 0)
+    for number, loss in enumerate(losses):
+        record.write(20 * number, loss, 12.5 if number == 2 else None)
+    assert [float(line["smoothed_loss"]) for line in lines(tmp_path)] == pytest.approx(expected)
+    assert [float(line["loss"]) for line in lines(tmp_path)] == losses
+    assert [line["mean_iu"] for line in lines(tmp_path)] == ["", "", "12.5", ""]
+
+
+def test_smoothing_goes_on_after_an_interruption(tmp_path):
+    for first, losses in ((0, [8.0, 4.0, 3.0]), (2, [2.0, 6.0])):
+        record = log.Log(tmp_path, first)
+        for number, loss in enumerate(losses, first + 1):
+            record.write(number, loss)
+    assert [line["iteration"] for line in lines(tmp_path)] == ["1", "2", "3", "4"]
+    assert [float(line["smoothed_loss"]) for line in lines(tmp_path)] == pytest.approx(
+        [8.0, 7.6, 7.04, 6.936])
+
+
+def test_what_is_scored_later_has_the_loss_of_its_own_iteration_or_none(tmp_path):
+    record = log.Log(tmp_path, 0)
+    record.write(1, 8.0)
+    record.write(1, None, 50.0)
+    assert log.Log(tmp_path, 1).rows == [log.Row(1, 8.0, 8.0, 50.0)]
+    log.Log(tmp_path, 3).write(3, None, 60.0)
+    assert log.read(tmp_path / "log.csv") == [log.Row(1, 8.0, 8.0, 50.0),
+                                              log.Row(3, None, None, 60.0)]
+
+
+def test_damaged_lines_are_left_out(tmp_path):
+    (tmp_path / "log.csv").write_text("iteration,loss,smoothed_loss,mean_iu\n1,8,8,\n2,7\n3,x,7,\n"
+                                      "4,\n5,6,7,3,9\n6,5,7,40\n")
+    assert [row.iteration for row in log.read(tmp_path / "log.csv")] == [1, 6]
+
+
+def colours(path):
+    with Image.open(path) as image:
+        return {tuple(colour) for colour in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+
+
+LOSS, SMOOTHED, MEAN_IU = (155, 183, 212), (31, 78, 121), (192, 80, 77)
+
+
+def test_the_curve_shows_losses_and_scores(tmp_path):
+    record = log.Log(tmp_path, 0)
+    for number in range(1, 5):
+        record.write(number, 8.0 / number, 10.0 * number)
+    log.draw(record.path, tmp_path / "curve.png", "run")
+    assert {LOSS, SMOOTHED, MEAN_IU} <= colours(tmp_path / "curve.png")
+
+
+def test_the_curve_of_scores_alone_shows_them_without_a_warning(tmp_path, recwarn):
+    record = log.Log(tmp_path, 0)
+    record.write(4, None, 40.0)
+    log.draw(record.path, tmp_path / "curve.png", "run")
+    shown = colours(tmp_path / "curve.png")
+    assert MEAN_IU in shown and SMOOTHED not in shown and not list(recwarn)

@@ -1,0 +1,83 @@
+"""Scores as text and as a file, and what is said of labels that cannot be scored."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from solvers.metrics import Scores
+from solvers.runs import Run, RunError
+from solvers.score import load, save, score_net, table
+
+MATRIX = np.array([[6, 2, 0, 0], [1, 3, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])
+NAMES = ("background", "a", "b", "c")
+
+
+class Blob:
+    def __init__(self, data):
+        self.data = np.asarray(data)
+
+
+class Net:
+    """A net whose score says class 1 everywhere."""
+
+    def __init__(self, label, classes=3):
+        score = np.zeros((1, classes, *np.shape(label)[2:]))
+        score[:, 1] = 1
+        self.blobs = {"label": Blob(label), "score": Blob(score)}
+
+    def forward(self):
+        pass
+
+
+def figures(text):
+    """{name: numbers} of the lines of a table."""
+    rows = [re.split("  +", line) for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_both_mean_ius_are_printed_and_named():
+    missed = np.array([[2, 1], [0, 0]])
+    text = table(Scores.of(missed), ("a", "b"))
+    assert figures(text)["mean IU"] == ["33.3"] and figures(text)["mean IU (in truth)"] == ["66.7"]
+    assert "predicted but absent counts 0" in text and text.count("scored by mean IU.\n") == 1
+    assert "scored by mean IU (in truth).\n" in table(Scores.of(missed, in_truth=True), ("a", "b"))
+    assert text.splitlines()[-1].split() == ["b", "–", "0.0"]
+
+
+def test_unscored_classes_are_printed_without_and_with():
+    text = table(Scores.of(MATRIX, unscored=(0,)), NAMES)
+    assert text.splitlines()[0].split("  ")[-2:] == ["without background", "with background"]
+    assert figures(text)["mean IU"] == ["50.0", "51.4"]
+    assert "Without background: the 3 classes of the task. With background: all 4" in text
+    assert "\nbackground         –     –\n" in text
+
+
+def test_the_file_has_all_figures_and_is_read_again(tmp_path):
+    scores = {"sem": Scores.of(MATRIX, unscored=(0,), in_truth=True)}
+    save(scores, Run(tmp_path), {"sem": NAMES}, 40)
+    label = json.loads((tmp_path / "score.json").read_text())["labels"]["sem"]
+    assert label["mean IU"] == label["mean IU (in truth)"] == 50
+    assert label["headline"] == "mean IU (in truth)" and label["unscored"] == [0]
+    assert label["all classes"]["mean IU"] == 51.39
+    assert label["class IU"] == {"background": None, "a": 50, "b": 50, "c": None}
+    again = load(Run(tmp_path), 40)["sem"]
+    assert again.summary() == scores["sem"].summary()
+    assert (again.unscored, again.in_truth) == ((0,), True)
+    assert load(Run(tmp_path), 41) is None
+
+
+def test_one_class_beside_void_is_warned_of(capsys):
+    mask = np.where(np.arange(12).reshape(1, 1, 3, 4) % 2, 255, 1)
+    assert score_net(Net(mask), 3)["label"].mean_iu == 1
+    said = capsys.readouterr().err
+    assert "blob 'label' shows class 1 alone, beside void, in all 3 samples" in said
+    mask[0, 0, 0, 0] = 2
+    score_net(Net(mask), 3)
+    assert "alone" not in capsys.readouterr().err
+
+
+def test_labels_that_are_void_throughout_are_an_error_of_the_run():
+    with pytest.raises(RunError, match="2 samples: no labelled pixel was scored"):
+        score_net(Net(np.full((1, 1, 3, 4), 255)), 2)

@@ -1,0 +1,19 @@
+"""Miniatures of the experiments that train in a second: one step on two small scenes."""
+
+from analysis import variants
+from segdata.embedded import voc as embedded_voc
+from solvers import miniature
+from solvers.experiments import EXPERIMENTS
+
+
+def shrink(put=setattr):
+    """Make them so; `put` is setattr, or that of a monkeypatch, which ends it."""
+    put(miniature, "WIDTH", 1 / 32)
+    put(miniature, "CROPS", 16)
+    put(miniature, "CLASSIFIERS",
+        {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
+    put(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    put(variants, "ONE_STAGE", 1)
+    put(embedded_voc, "SCENE_SIDE", (40, 48))
+    for module, _ in miniature.DATASETS.values():
+        put(module.generate, "__defaults__", (0, 2, 2))

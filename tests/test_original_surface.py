@@ -1,0 +1,154 @@
+"""Every tool runs on what the original pycaffe offers, and on nothing else.
+
+tests/support/original has a caffe package with the names that were recorded from the original, and
+with its vectors, which can be indexed and measured, but not iterated.
+"""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+
+import caffe
+import numpy as np
+import pytest
+from PIL import Image
+
+from nets.source import ROOT
+from segdata.embedded import voc as embedded_voc
+from solvers import infer
+from solvers.command import set_device
+from solvers.runs import RunError
+
+FOLDERS = [ROOT / "tests" / "support" / "original", ROOT, ROOT / "data", ROOT / "tests" / "support"]
+
+
+def python(*arguments, build):
+    """Run Python on the original's surface; returns what it prints."""
+    environment = {**os.environ, "FCN_BUILD": str(build),
+                   "PYTHONPATH": os.pathsep.join(map(str, FOLDERS))}
+    result = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment,
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    return tmp_path_factory.mktemp("build")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Generated scenes as somebody's own folder."""
+    directory = tmp_path_factory.mktemp("data")
+    embedded_voc.generate(directory / "data", seed=5, train=1, val=2)
+    folder = directory / "data" / "pascal" / "VOC2011"
+    lists = folder / "ImageSets" / "Segmentation"
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(build, folder):
+    solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
+             "--name", "own", "--interval", "2")
+    python(*solve, "--iterations", "2", build=build)
+    return python(*solve, "--iterations", "3", build=build)
+
+
+def test_the_surface_has_no_more_than_the_original(build):
+    (build / "net.prototxt").write_text("""
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 2 kernel_size: 1 } }
+""")
+    python("-c", f"""
+import caffe, numpy, pathlib
+path = {str(build / 'net.prototxt')!r}
+net = caffe.Net(path, caffe.TEST)
+assert not {{"set_precision", "CaffeError"}} & set(dir(caffe))
+for call, expected in ((lambda: net.elide_padding, AttributeError),
+                       (lambda: list(net.params["conv"]), TypeError),
+                       (lambda: net.blobs["data"].reshape(numpy.int64(1), 3, 4, 4), TypeError),
+                       (lambda: caffe.Net(pathlib.Path(path), caffe.TEST), TypeError)):
+    try:
+        call()
+    except expected:
+        continue
+    raise SystemExit(f"no {{expected}} came")
+""", build=build)
+
+
+@pytest.mark.parametrize("name", ["voc-fcn8s", "voc-fcn-googlenet"])
+def test_nets(build, tmp_path, name):
+    written = python("-m", "nets", name, "-o", tmp_path, "--width", "0.02", build=build)
+    assert len(written.splitlines()) == 3
+
+
+def test_solve_trains_and_continues(trained, build):
+    assert "train_iter_2.solverstate" in trained and "train_iter_3.caffemodel" in trained
+    assert (build / "own" / "curve.png").stat().st_size > 1000
+
+
+def test_score(trained, build):
+    assert "mean IU" in python("solvers/score.py", "own", build=build)
+
+
+def test_infer(trained, build, folder, tmp_path, monkeypatch):
+    """The surface computes with this project's engine, so outputs are the same as without it."""
+    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", build=build)
+    monkeypatch.setattr(sys, "argv", ["infer", str(folder), "--experiment", str(build / "own"),
+                                      "-o", str(tmp_path / "two")])
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    assert infer.main() == 0
+    found = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(found) == 4
+    for name in found:
+        with Image.open(tmp_path / "one" / name) as one, Image.open(tmp_path / "two" / name) as two:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+
+
+def test_surgery(build, tmp_path):
+    python("-c", f"""
+import caffe, nets, surgery
+made = [caffe.Net(str(nets.write(name, {str(tmp_path)!r} + '/' + name, width=0.02)['deploy']),
+                  caffe.TEST) for name in ('nyud-fcn32s-color-d', 'nyud-fcn32s-color')]
+surgery.transplant(*made, verbose=True)
+surgery.expand_image(made[0], 'conv1_1_bgrd', made[1], 'conv1_1')
+surgery.expand_score(made[0], 'score_fr', made[1], 'score_fr')
+surgery.interp(made[0], ['upscore'])
+""", build=build)
+
+
+def test_the_demo(build):
+    printed = python("-c", """
+import sys, tiny
+from solvers import demo
+tiny.shrink()
+sys.argv = ["demo.py"]
+demo.STAGES = "voc-fcn32s", "voc-fcn16s"
+demo.main()
+""", build=build)
+    assert "voc-fcn16s-demo" in printed and (build / "demo" / "scenes.png").is_file()
+
+
+def test_analyses(build):
+    printed = python("-c", """
+import sys, tiny
+from analysis import __main__, stitch
+tiny.shrink()
+stitch.CELLS, trunk = 1, stitch.trunk
+stitch.trunk = lambda name: trunk(name, 1 / 32)
+__main__.main(["stitch", "sampling", "--seeds", "0"])
+""", build=build)
+    assert "p = 1/4" in printed and "rarefied" in printed
+
+
+def test_precision_is_refused_with_the_reason(monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.delattr(caffe, "set_precision")
+    with pytest.raises(RunError, match="--precision bf16: .*computes in fp32"):
+        set_device(Namespace(gpu=None, precision="bf16"))
