@@ -171,6 +171,8 @@ def _is_pointwise(layer, bottom):
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
     if type(layer) is normalization.BatchNorm:
         return layer.use_global_stats
+    if type(layer) is arithmetic.Scale and any(layer.param_propagate_down[:1]):
+        return False    # its gradient is not added up over the parts of a batch of 1
     if type(layer) in (arithmetic.Scale, arithmetic.Bias):
         return len(bottom) == 1 and layer.axis % 4 + len(layer.blobs[0].shape) <= 2
     if type(layer) is shape.Concat:

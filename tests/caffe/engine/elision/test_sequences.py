@@ -166,7 +166,7 @@ def taped(monkeypatch):
 
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_with_elision_all_is_as_without(net, trunk):
-    play(net, trunk, range(40))
+    play(net, trunk, range(25))
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
