@@ -1,28 +1,23 @@
-"""Solver: Caffe's training loop. Its subclasses are the rules in update_rules.py."""
+"""Solver: Caffe's training loop. Its subclasses are the update rules in rules.py."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
 from ... import context
-from ...errors import CaffeError, WeightsError, nearest
-from ...formats import caffemodel as binary
-from ...formats import hdf5, prototxt
+from ...errors import CaffeError, nearest
+from ...formats import prototxt
 from ...log import logger
 from ...proto import caffe_pb2
-from .. import parameters
 from ..net import Net
 from ..precision import laid_out_as
-from . import rates
+from . import display, rates, snapshots
 
-HDF5 = caffe_pb2.SolverParameter.HDF5
 PIECE = 1 << 17     # values of an array that are updated before the next ones
 
 _registry: dict[str, type[Solver]] = {}
@@ -81,7 +76,8 @@ class Solver:
         param.train_state.stage.extend(stages)
         self._source = str(solver_file)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
-        self._check_snapshots()
+        if param.snapshot:
+            snapshots.check_folder(self._source, param.snapshot_prefix)
         self._check_settings()
         self.check()
         if param.random_seed >= 0:
@@ -92,7 +88,7 @@ class Solver:
         self._stopped = False
         self._losses: list = []
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
-        self._displayed = 0, time.perf_counter()      # iteration and time of the last display
+        self._progress = display.Progress()
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
         self._check_decay()
@@ -191,7 +187,7 @@ class Solver:
         logger.info("Solving %s", self.net.name)
         logger.info("Learning Rate Policy: %s", self.param.lr_policy)
         if self.param.snapshot_after_train:
-            self._check_snapshot_folder()
+            snapshots.check_folder(self._source, self.param.snapshot_prefix)
         if resume is not None:
             logger.info("Restoring previous solver status from %s", resume)
             self.restore(resume)
@@ -230,7 +226,10 @@ class Solver:
             self.net.run_backward()
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
-            self._display()
+            loss = self.smoothed_loss       # waits for the device, so that the time is right
+            self._progress.show(self.iter, self.param.display, loss)
+            display.show_outputs("Train", self.net, [(name, self.net.blobs[name].data)
+                                                     for name in self.net.outputs])
         for _, on_gradients in self._callbacks:
             on_gradients()
         self.apply_update()
@@ -266,26 +265,7 @@ class Solver:
         """Whether this iteration is shown. Nothing else reads from the net, and waits for a GPU."""
         return self._logs and self._every(self.param.display)
 
-    # what the log shows
-
-    def _display(self):
-        loss = self.smoothed_loss       # waits for the device, so that the time is right
-        iteration, start = self._displayed
-        seconds = time.perf_counter() - start
-        logger.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", self.iter,
-                    (self.iter - iteration) / seconds, seconds, self.param.display, loss)
-        self._displayed = self.iter, time.perf_counter()
-        self._show("Train", self.net, [(name, self.net.blobs[name].data)
-                                       for name in self.net.outputs])
-
-    @staticmethod
-    def _show(kind, net, outputs):
-        """One line for each value of (name, array) pairs, with its share of the loss."""
-        values = [(name, value) for name, array in outputs for value in np.ravel(array)]
-        for number, (name, value) in enumerate(values):
-            weight = net.blob_loss_weights[name]
-            share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
-            logger.info("    %s net output #%d: %s = %g%s", kind, number, name, value, share)
+    # testing
 
     def _test_all(self):
         for number in range(len(self.test_nets) if self._logs else 0):
@@ -311,8 +291,8 @@ class Solver:
                 sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", loss / passes)
-        self._show("Test", net, [(name, (total / passes).cpu().numpy())
-                                 for name, total in sums.items()])
+        display.show_outputs("Test", net, [(name, (total / passes).cpu().numpy())
+                                           for name, total in sums.items()])
 
     # updates
 
@@ -398,28 +378,7 @@ class Solver:
     def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
         HDF5 .caffemodel.h5 and .solverstate.h5."""
-        prefix = f"{self.param.snapshot_prefix}_iter_{self.iter}"
-        form, files, suffix = (("HDF5", hdf5, ".h5") if self.param.snapshot_format == HDF5
-                               else ("binary proto", binary, ""))
-        model, state = (f"{prefix}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
-        logger.info("Snapshotting to %s file %s", form, model)
-        parameters.write_file(self.net.program, files, model, self.param.snapshot_diff)
-        logger.info("Snapshotting solver state to %s file %s", form, state)
-        files.write_solverstate(
-            state, caffe_pb2.SolverState(iter=self.iter, learned_net=model,
-                                         current_step=self._drops),
-            [history.contiguous().cpu().numpy() for history in self.history])
-
-    def _check_snapshots(self):
-        """Raise WeightsError before the training, not at its first snapshot."""
-        if self.param.snapshot:
-            self._check_snapshot_folder()
-
-    def _check_snapshot_folder(self):
-        folder = os.path.dirname(os.path.abspath(self.param.snapshot_prefix))
-        if not os.access(folder, os.W_OK):
-            raise WeightsError(f"{self._source}: snapshots cannot be written to {folder}: it is "
-                               "not a folder, or not writable")
+        snapshots.write(self.param, self.net, self.iter, self._drops, self.history)
 
     def restore(self, path: str) -> None:
         """Continue from a solverstate, binary or HDF5 (.h5), and the caffemodel that it names.
@@ -427,19 +386,4 @@ class Solver:
         The caffemodel is looked for where the state says, and then beside the state. Raises
         WeightsError where the history does not fit the net; the solver is then unchanged.
         """
-        files = hdf5 if str(path).endswith(".h5") else binary
-        state, history = files.read_solverstate(path)
-        if len(history) != len(self.history):
-            raise WeightsError(f"{path}: holds {len(history)} histories, the net needs "
-                               f"{len(self.history)}")
-        for number, (mine, theirs) in enumerate(zip(self.history, history)):
-            if not binary.same_shape(theirs.shape, tuple(mine.shape)):
-                raise WeightsError(f"{path}: history {number} has the shape {theirs.shape}, the "
-                                   f"net needs {tuple(mine.shape)}")
-        if state.learned_net:
-            model = state.learned_net
-            beside = os.path.join(os.path.dirname(path), os.path.basename(model))
-            self.net.copy_from(model if os.path.exists(model) else beside)
-        self.history = [torch.from_numpy(np.array(theirs, np.float32).reshape(mine.shape))
-                        for mine, theirs in zip(self.history, history)]
-        self.iter, self._drops = state.iter, state.current_step
+        self.iter, self._drops, self.history = snapshots.read(path, self.net, self.history)

@@ -239,7 +239,7 @@ def test_test_nets_use_the_weights_that_learn(fit):
                                   solver.net.params["fit"][0].data)
 
 
-LOG_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ solver.py:\d+\] (.*)")
+LOG_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] (.*)")
 
 
 def test_the_log_has_the_original_s_lines(fit, capsys):

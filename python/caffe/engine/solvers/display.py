@@ -1,0 +1,35 @@
+"""What a solver writes to the log, in the original's words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...log import logger
+from ..net import Net
+
+
+class Progress:
+    """The line with the loss, and with the speed since the line before it."""
+
+    def __init__(self):
+        self._iteration, self._start = 0, time.perf_counter()
+
+    def show(self, iteration: int, interval: int, loss: float) -> None:
+        """Write the line of an iteration; `interval` is how many lie between two lines."""
+        seconds = time.perf_counter() - self._start
+        logger.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", iteration,
+                    (iteration - self._iteration) / seconds, seconds, interval, loss)
+        self._iteration, self._start = iteration, time.perf_counter()
+
+
+def show_outputs(kind: str, net: Net, outputs: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Write a line for each value of (name, array) pairs, with its share of the loss; `kind` is
+    Train or Test."""
+    values = [(name, value) for name, array in outputs for value in np.ravel(array)]
+    for number, (name, value) in enumerate(values):
+        weight = net.blob_loss_weights[name]
+        share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+        logger.info("    %s net output #%d: %s = %g%s", kind, number, name, value, share)
