@@ -90,6 +90,9 @@ def report_errors() -> Iterator[None]:
             stream.reconfigure(errors="replace")
     try:
         yield
+    except BrokenPipeError:     # `... | head`: whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except reported() as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from ..errors import CaffeError, LayerError
 from ..formats import caffemodel, hdf5, prototxt
 from . import parameters
 from .builder import NetBuilder
-from .by_number import ByNumber
+from .private_names import PrivateNames
 from .runners.debug_info import DebugInfo
 from .runners.eliding import ElidingRunner
 from .runners.plain import Callbacks, Observers
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..proto import caffe_pb2
 
 
-class Net(ByNumber):
+class Net(PrivateNames):
     """A net read from a prototxt: pycaffe's `caffe.Net`.
 
     Net(file, phase, level=0, stages=None, weights=None) or Net(file, weights, phase).

@@ -11,7 +11,7 @@ from ..errors import CaffeError
 from ..vectors import BlobVec, DtypeVec, IntVec
 
 
-class ByNumber:
+class PrivateNames:
     """What a net adds to its public names for such scripts."""
 
     run_forward: Callable[..., torch.Tensor | float]        # of the net
