@@ -40,7 +40,7 @@ def test_messages_are_those_of_solvers_and_layers(net):
     assert isinstance(net(NET).layers[0].layer_param, caffe.LayerParameter)
 
 
-def test_layers_run_private_names(net):
+def test_layers_run_by_number(net):
     built = net("force_backward: true " + NET)
     built.blobs["x"].data[...] = 1
     loss = built._forward(0, 2)

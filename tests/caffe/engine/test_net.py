@@ -250,7 +250,7 @@ def test_data_layers_and_callbacks_see_the_last_pass(net, monkeypatch):
     assert seen == expected
 
 
-def test_what_old_scripts_look_up_private_names(net):
+def test_what_old_scripts_look_up_by_number(net):
     n = net(CHAIN)
     assert n._layer_names == ["x", "a", "relu", "b"]
     assert n._blob_names == ["x", "a", "b"]

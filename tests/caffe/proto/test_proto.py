@@ -36,7 +36,7 @@ def described(field):
              "type": kind.full_name if kind else TYPES[field.type],
              "label": "repeated" if repeated else "required" if required else "optional"}
     if field.has_default_value:
-        found["default"] = (field.enum_type.values_private_names[field.default_value].name
+        found["default"] = (field.enum_type.values_by_number[field.default_value].name
                             if field.enum_type else field.default_value)
     if field.GetOptions().packed:
         found["packed"] = True

@@ -108,12 +108,12 @@ def _overwritten(program, memories, nodes):
     drops has none, and all others keep their sign.
     """
     inside = {node.number for node in nodes}
-    private_names = [(step, memories[name]) for step in program.steps for name in step.spec.top]
-    formulas = {memory for step, memory in private_names if step.number in inside
+    by_number = [(step, memories[name]) for step in program.steps for name in step.spec.top]
+    formulas = {memory for step, memory in by_number if step.number in inside
                 and isinstance(step.layer, FormulaLayer)
                 and type(step.layer) is not activation.ReLU}
-    filled = {memory for step, memory in private_names if step.number in inside}
-    return {memory for step, memory in private_names
+    filled = {memory for step, memory in by_number if step.number in inside}
+    return {memory for step, memory in by_number
             if memory in filled and step.number not in inside and step.top[0] in step.bottom
             and (type(step.layer) is not activation.Dropout or memory in formulas)}
 
