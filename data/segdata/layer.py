@@ -105,11 +105,11 @@ class SegDataLayer(caffe.Layer):
 
     def split_file(self, split: str) -> Path:
         """The list of a split's samples; a subclass says which."""
-        raise NotImplementedError
+        raise self.error("defines no split_file(split)")
 
     def paths(self, name: str) -> dict[str, Path]:
         """{top: file} of a sample; a subclass says which."""
-        raise NotImplementedError
+        raise self.error("defines no paths(name)")
 
     def prefetch(self) -> None:
         """Start to load the next sample."""

@@ -40,8 +40,8 @@ class Vector(list):
 
     @staticmethod
     def kind() -> Any:
-        """The type, or the types, of its items."""
-        raise NotImplementedError
+        """The type, or the types, of its items; each kind of vector says which."""
+        return object
 
 
 class RawBlobVec(Vector):
