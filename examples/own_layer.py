@@ -2,8 +2,7 @@
 
     python examples/own_layer.py
 
-prints the losses of a small net that learns by it. A prototxt names the layer by its module, which
-must be on PYTHONPATH, and its class.
+prints the losses of a small net that learns by it. A prototxt names the layer's module and class.
 """
 
 from pathlib import Path
@@ -46,9 +45,9 @@ def main(iterations: int = 50) -> None:
                         param_str="1 1 4", loss_weight=1)
     with TemporaryDirectory() as folder:
         (Path(folder) / "net.prototxt").write_text(str(net.to_proto()))
-        solver_file = Path(folder) / "solver.prototxt"
-        solver_file.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
-        solver = caffe.SGDSolver(str(solver_file))
+        path = Path(folder) / "solver.prototxt"
+        path.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+        solver = caffe.SGDSolver(str(path))
     rng, blobs = np.random.default_rng(0), solver.net.blobs
     for _ in range(iterations):
         blobs["label"].data[...] = labels = rng.integers(0, 3, 32)

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
-from tqdm import tqdm
 
 from segdata.files import replacing
 from segdata.readers import read_depth
@@ -193,6 +192,7 @@ def main() -> None:
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
     options.directory.mkdir(parents=True, exist_ok=True)
+    from tqdm import tqdm       # the command alone needs it
     for path in tqdm(options.depth, desc="HHA", unit="image"):
         try:
             write(convert(path, camera), options.directory / path.with_suffix(".png").name)

@@ -6,6 +6,8 @@ In a checkout both lie inside it; where the project is installed without one, in
 import os
 from pathlib import Path
 
+from segdata.errors import UserError
+
 
 def data_root() -> Path:
     """The folder of what is downloaded, absolute: $FCN_DATA, else data/store."""
@@ -20,7 +22,10 @@ def build_root() -> Path:
 def _folder(variable, default):
     named = os.environ.get(variable)
     if named:
-        return Path(named).expanduser().resolve()
+        try:
+            return Path(named).expanduser().resolve()
+        except RuntimeError as error:       # ~NAME of nobody
+            raise UserError(f"${variable} is {named}: {error}") from None
     checkout = Path(__file__).resolve().parents[2]
     inside = (checkout / "data" / "segdata" / "paths.py").is_file()
     return (checkout if inside else Path.cwd()) / default

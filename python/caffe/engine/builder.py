@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
+
 from ..errors import LayerError
 from ..formats.caffemodel import blob_values, same_shape
 from ..layer import Layer
@@ -138,6 +140,7 @@ def _take_weights_of_prototxt(layer: Layer, spec):
     makes no parameters of its own gets them as they are, as in the original.
     """
     given = [blob_values(blob) for blob in spec.blobs]
+    diffs = [list(blob.diff) for blob in spec.blobs]
     del spec.blobs[:]
     if not given:
         return
@@ -152,6 +155,8 @@ def _take_weights_of_prototxt(layer: Layer, spec):
             raise LayerError(f"parameter {i} has the shape {blob.shape}, but {array.shape} in the "
                              "prototxt's blobs")
         blob.data[...] = array.reshape(blob.shape)
+        if diffs[i]:
+            blob.diff[...] = np.reshape(diffs[i], blob.shape)
 
 
 def _merge_multipliers(param, owner, owner_name):

@@ -36,7 +36,8 @@ class Memory:
         them in a form that can be written to; equal revisions mean equal values
     """
 
-    __slots__ = ("tensor", "revision", "_most", "_capacity", "_copy", "_view", "_promise")
+    __slots__ = ("tensor", "revision", "_most", "_capacity", "_copy", "_views", "_was_seen",
+                 "_promise")
 
     def __init__(self):
         self.tensor = None
@@ -44,7 +45,8 @@ class Memory:
         self._most = 0          # how many values there ever were
         self._capacity = 0      # how many values the tensor had before it was made smaller
         self._copy = None       # on the device, of a tensor on the host
-        self._view = None
+        self._views: dict[tuple, weakref.ref] = {}     # that were given out, by their shapes
+        self._was_seen = False
         self._promise = None
 
     # reading and writing
@@ -86,19 +88,28 @@ class Memory:
         self._fit(shape)
         self.revision += 1
         self._copy = None
-        view = self.live_view()
-        if view is not None and view.shape == shape and self.tensor is not None:
-            host = torch.from_numpy(view)
-            if self.tensor.device.type != "cpu":
-                self.tensor = host.copy_(self.tensor.reshape(shape))
-            if self.tensor.data_ptr() == host.data_ptr():
-                return view
+        self._was_seen = True
+        self._return_to_views()
+        view = self._views.get(shape, _gone)()
+        if view is not None and self.tensor is not None \
+                and self.tensor.data_ptr() == torch.from_numpy(view).data_ptr():
+            return view
         if self.tensor is None:
             self.tensor = torch.zeros(shape)
         self.tensor = self.tensor.contiguous().to("cpu")
         view = self.tensor.view(shape).numpy()
-        self._view = weakref.ref(view)
+        self._views = {other: reference for other, reference in self._views.items()
+                       if reference() is not None}
+        self._views[shape] = weakref.ref(view)
         return view
+
+    def _return_to_views(self):
+        """Bring values that were moved to a GPU back to where a view that is alive shows them."""
+        view = self.live_view()
+        if view is not None and self.tensor is not None and self.tensor.device.type != "cpu" \
+                and view.size == self.tensor.numel():
+            host = torch.from_numpy(view)
+            self.tensor = host.copy_(self.tensor.reshape(host.shape))
 
     def assign(self, tensor: torch.Tensor) -> None:
         """Take the values of `tensor`, whose storage may become this array's own."""
@@ -165,10 +176,10 @@ class Memory:
         shows them. None takes an earlier promise back."""
         self.revision += 1
         self._promise = promise
+        self._was_seen = False
         if self.live_view() is not None:
+            self._was_seen = True
             self._keep_promise()
-        else:
-            self._view = None
 
     @property
     def is_promised(self) -> bool:
@@ -178,7 +189,7 @@ class Memory:
     @property
     def was_seen(self) -> bool:
         """Whether `numpy` gave out a view since the values were promised."""
-        return self._view is not None
+        return self._was_seen
 
     # passes that are recorded and replayed
 
@@ -228,8 +239,9 @@ class Memory:
     # details
 
     def live_view(self) -> np.ndarray | None:
-        """The NumPy view that `numpy` gave out last, None if nobody holds it any more."""
-        return self._view() if self._view else None
+        """A NumPy view that `numpy` gave out and that somebody still holds; else None."""
+        views = (reference() for reference in self._views.values())
+        return next((view for view in views if view is not None), None)
 
     def _fit(self, shape):
         """Hold as many values as a blob of that shape has; another one may have had more, or fewer,
@@ -271,6 +283,10 @@ class Memory:
             except BaseException:
                 self._promise = promise
                 raise
+
+
+def _gone():
+    """What a weak reference gives when nobody holds its object any more."""
 
 
 def _is_dense(tensor):

@@ -500,7 +500,7 @@ def reduction(g: Graph, layer: Any, x: str) -> str:
 @writes("Crop")
 def crop(g: Graph, layer: Any, x: str, reference: str) -> str:
     axis = layer.layer_param.crop_param.axis % g.rank()
-    offsets = integers(*layer._offsets(g.rank() - axis))
+    offsets = integers(*layer.offsets(g.rank() - axis))
     ends = g("Add", _sizes(g, reference, axis), offsets)
     return g("Slice", x, offsets, ends, integers(*range(axis, g.rank())))
 

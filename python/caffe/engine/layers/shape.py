@@ -32,14 +32,15 @@ class Crop(TensorLayer):
             raise self.error("expected the second bottom to have at least the axes of the first, "
                              f"got {shape} and {reference}")
         start = canonical_axis(self, self.layer_param.crop_param.axis, shape)
-        offsets = self._offsets(len(shape) - start)
+        offsets = self.offsets(len(shape) - start)
         if any(n < offset + size for n, offset, size
                in zip(shape[start:], offsets, reference[start:])):
             raise self.error(f"a window of {reference[start:]} at offset {offsets} reaches "
                              f"beyond {shape[start:]}")
         return [shape[:start] + reference[start:]]
 
-    def _offsets(self, axes):
+    def offsets(self, axes: int) -> tuple[int, ...]:
+        """Where the window begins on each of the last `axes` axes."""
         given = tuple(self.layer_param.crop_param.offset) or (0,)
         if len(given) not in (1, axes):
             raise self.error(f"expected 1 or {axes} offsets, got {len(given)}")
@@ -49,7 +50,7 @@ class Crop(TensorLayer):
         start = self.layer_param.crop_param.axis % x.dim()
         sizes = reference.shape[start:x.dim()]
         window = (slice(offset, offset + size)
-                  for offset, size in zip(self._offsets(len(sizes)), sizes))
+                  for offset, size in zip(self.offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
 
     def backward(self, top, propagate_down, bottom):

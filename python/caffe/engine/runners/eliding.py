@@ -16,7 +16,7 @@ from ..elision.core_frame import CoreFrameStep
 from ..elision.plan import plan
 from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
-from ..memory import DATA
+from ..memory import DATA, DIFF
 from ..program import Program, Step
 from .plain import NOBODY, Observer, PlainRunner
 
@@ -180,8 +180,9 @@ class ElidingRunner(PlainRunner):
         return found
 
     def _run_plainly(self):
-        """ReducedLayer the layers again as they are, and leave nothing out any more; returns their
-        numbers. Raises LayerError if that gives something else."""
+        """Run the layers again as they are, and leave nothing out any more; returns their
+        numbers. Raises LayerError if that gives something else; the values of all blobs are then
+        as before, and the layers know of no forward pass."""
         numbers, written = sorted(self._ran), self._written()
         steps = self.program.steps
         logger.info("%s: padding is no longer elided, layers are wanted whole",
@@ -193,6 +194,10 @@ class ElidingRunner(PlainRunner):
             steps[number].layer.forward(steps[number].bottom, steps[number].top)
         if not numbers or not all(_same(blob.data_to_read, compute(), TOLERANCE)
                                   for blob, compute in whole.items()):
+            for blob, compute in whole.items():
+                blob.set_data(written[blob] if blob in written else compute())
+            for number in numbers:
+                steps[number].layer.forget_forward()
             raise LayerError(f"{self.program.source}: data or weights have changed since the "
                              "forward pass; set net.elide_padding = False before it to have "
                              "gradients of all blobs")
@@ -205,6 +210,10 @@ class ElidingRunner(PlainRunner):
         steps = self.program.steps
         params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
                   for number in self._ran for blob in steps[number].layer.blobs}
+        # the backward pass has computed these already, and somebody may have written to them
+        entries = {blob: blob.diff_tensor.clone() for number in self._ran
+                   for blob in steps[number].bottom if blob not in self._promised
+                   and not blob.memories[DIFF].is_promised}
         try:
             if self._is_updated:
                 for blob, (data, diff) in params.items():
@@ -217,6 +226,8 @@ class ElidingRunner(PlainRunner):
         finally:
             for blob, (data, diff) in params.items():
                 blob.data_tensor.copy_(data)
+                blob.set_diff(diff)
+            for blob, diff in entries.items():
                 blob.set_diff(diff)
 
     def _take_promises_back(self):

@@ -69,8 +69,8 @@ class PlainRunner:
 
     def forward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False,
                 validate: bool = True) -> torch.Tensor | float:
-        """As Runner.forward. Without `validate`, the values that layers validate are known to be
-        right."""
+        """As Runner.forward. Without `validate`, layers do not look at the values of their bottoms
+        (labels, indices) before, because somebody has done so."""
         loss = 0.0
         for number in numbers:
             step = self.program.steps[number]

@@ -438,3 +438,43 @@ def test_batches_of_other_sizes(net, shape):
     made = net(SIMPLE)
     made.blobs["data"].reshape(*shape)
     check_runs(made)
+
+
+def read_inside(net):
+    """Have the gradients inside the trunk computed, or refused."""
+    try:
+        net.blobs["conv1"].diff
+    except LayerError as error:
+        assert "elide_padding = False" in str(error)
+        return False
+    return True
+
+
+def test_gradients_at_the_entry_of_the_trunk_are_left_as_somebody_wrote_them(net):
+    made = net(SIMPLE)
+    run(made)
+    made.blobs["data"].diff[...] = 7
+    made.backward(start="drop", end="conv3")
+    assert (made.blobs["data"].diff == 7).all()
+    made.elide_padding = True
+    run(made)
+    made.blobs["data"].diff[...] = 7
+    assert read_inside(made)
+    assert (made.blobs["data"].diff == 7).all()
+
+
+def test_gradients_that_cannot_be_computed_any_more_leave_the_values_alone(net):
+    made, plain = net(SIMPLE), net(SIMPLE)
+    plain.share_with(made)
+    plain.elide_padding = False
+    for each in (made, plain):
+        run(each)
+        each.blobs["data"].data[...] = 1
+    assert not read_inside(made)
+    check_equal(datas(made), datas(plain))
+    for each in (made, plain):
+        each.forward(start="conv3")
+    check_equal(datas(made), datas(plain))
+    with pytest.raises(LayerError, match="backward needs a forward pass of this layer first"):
+        made.backward()
+    check_equal(run(made), run(plain))

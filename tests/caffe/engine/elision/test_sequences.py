@@ -39,7 +39,7 @@ class Player:
 
     def __init__(self, nets, seed):
         self.nets, self.rng = nets, np.random.default_rng(seed)
-        self.log = []
+        self.log, self.held = [], []
         names = [step.name for step in nets[0].program.steps]
         self.layers, self.blobs = names, list(nets[0].blobs)
 
@@ -51,7 +51,7 @@ class Player:
                 self.set_data, self.forward, self.forward, self.forward_part, self.backward,
                 self.backward, self.backward_part, self.read_data, self.read_diff,
                 self.write_data, self.write_diff, self.write_param, self.reshape,
-                self.clear_param_diffs])
+                self.clear_param_diffs, self.hold, self.read_held, self.write_held])
             self.log.append(action.__name__)
             try:
                 action()
@@ -130,7 +130,23 @@ class Player:
         for net in self.nets:
             net.params[name][0].data[...] *= factor
 
+    def hold(self):
+        name, kind = self.blob(), self.rng.choice(["data", "diff"])
+        self.held.append((f"{kind} of {name}",
+                          [getattr(net.blobs[name], kind) for net in self.nets]))
+
+    def read_held(self):
+        for what, views in self.held:
+            self.equal(views, what)
+
+    def write_held(self):
+        for _, views in self.held[-1:]:
+            values = self.values(views[0].shape)
+            for view in views:
+                view[...] = values
+
     def reshape(self):
+        self.held = []
         size = SIZES[self.rng.integers(len(SIZES))]
         for net in self.nets:
             net.blobs["data"].reshape(1, 2, *size)
