@@ -192,7 +192,7 @@ def main() -> None:
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
     options.directory.mkdir(parents=True, exist_ok=True)
-    from tqdm import tqdm       # the command alone needs it
+    from tqdm import tqdm  # the command alone needs it
     for path in tqdm(options.depth, desc="HHA", unit="image"):
         try:
             write(convert(path, camera), options.directory / path.with_suffix(".png").name)
