@@ -113,7 +113,8 @@ def test_no_layer_waits_or_takes_tensors_of_the_host():
     here = Path(__file__).parent
     support = here.parents[1] / "support"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "afar", str(here / "layers")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "compute_without_values",
+         str(here / "layers")],
         env={**os.environ, "PYTHONPATH": str(support)}, capture_output=True, text=True)
     assert not run.returncode, run.stdout
 

@@ -7,7 +7,7 @@ import pytest
 from caffe.engine.layers.convolution import Deconvolution
 from caffe.engine.runners import recorded
 from caffe.errors import LayerError
-from tape import Tape
+from graph_stand_in import GraphStandIn
 from trunks import INCEPTION, RESIDUAL, conv, image, layer, pool, reader
 
 pytestmark = pytest.mark.usefixtures("cheap_copies", "double")
@@ -174,9 +174,9 @@ def play(net, trunk, seeds, count=12):
 
 
 @pytest.fixture
-def taped(monkeypatch):
+def record_every_pass(monkeypatch):
     """Every whole pass on a CPU is recorded, and replayed."""
-    monkeypatch.setattr(recorded, "KINDS", {"cpu": Tape})
+    monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
     monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
 
 
@@ -186,7 +186,7 @@ def test_with_elision_all_is_as_without(net, trunk):
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_with_recorded_passes_all_is_as_without(net, taped, trunk):
+def test_with_recorded_passes_all_is_as_without(net, record_every_pass, trunk):
     play(net, trunk, range(15))
 
 
@@ -198,5 +198,5 @@ def test_with_elision_all_is_as_without_thousands_of_times(net, trunk):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_with_recorded_passes_all_is_as_without_hundreds_of_times(net, taped, trunk):
+def test_with_recorded_passes_all_is_as_without_hundreds_of_times(net, record_every_pass, trunk):
     play(net, trunk, range(1000, 1100), 25)

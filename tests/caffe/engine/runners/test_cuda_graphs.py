@@ -1,4 +1,4 @@
-"""Passes that are recorded and replayed: on a GPU, and with a Tape for a CUDA graph on a CPU."""
+"""Passes that are recorded and replayed: on a GPU, and on a CPU with a stand-in for CUDA graphs."""
 
 import functools
 import logging
@@ -22,12 +22,12 @@ from caffe.engine.layers.loss import SoftmaxWithLoss
 from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.errors import LayerError
 from golden_runs import NETS, load_net
+from graph_stand_in import GraphStandIn
 from nets.source import voc
-from tape import Tape
 
 SIZES = [(20, 28), (28, 20), (20, 28), (24, 24), (28, 20)]
 RATE = 'base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 '
-TOLERANCE = {"tape": 0, "gpu": 1e-4}        # of the largest value; a GPU sums in any order
+TOLERANCE = {"stand_in": 0, "gpu": 1e-4}        # of the largest value; a GPU sums in any order
 
 CHAIN = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -48,7 +48,7 @@ layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
 
-@pytest.fixture(params=["tape", pytest.param("gpu", marks=needs_gpu)])
+@pytest.fixture(params=["stand_in", pytest.param("gpu", marks=needs_gpu)])
 def where(request):
     return request.param
 
@@ -56,8 +56,8 @@ def where(request):
 @pytest.fixture
 def replays(where, monkeypatch):
     """Passes are recorded; a list with an entry for each replay."""
-    if where == "tape":
-        monkeypatch.setattr(recorded, "KINDS", {"cpu": Tape})
+    if where == "stand_in":
+        monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
         monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
     else:
         caffe.set_precision("fp32")
@@ -162,7 +162,7 @@ def test_training_over_various_sizes(solver, replays, check, where, lines):
     passes = 8 * recorded.param.iter_size
     assert len(replays) == 2 * (passes - 3)     # all but the first of each of three sizes
     assert recorded.net.elided_layers and plain.net.elided_layers
-    if where == "tape":
+    if where == "stand_in":
         assert recorded.smoothed_loss == plain.smoothed_loss
         check(recorded.net, plain.net)
 
@@ -570,7 +570,7 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" loss_weight: 1
 def test_all_tests_of_the_engine_pass_with_recorded_passes():
     tests = Path(__file__).parents[3]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "taped", "-m", "not slow",
+        [sys.executable, "-m", "pytest", "-q", "-p", "record_every_pass", "-m", "not slow",
          str(tests / "caffe"),
          "-k", "not fixed_deconvolutions and not place_of_their_own"],       # of CPUs alone
         env={**os.environ, "PYTHONPATH": str(tests / "support")}, capture_output=True, text=True)

@@ -10,14 +10,14 @@ aten = torch.ops.aten
 WAITS = {aten._local_scalar_dense, aten.nonzero, aten.equal, aten.masked_select, aten.is_nonzero}
 
 
-class Tape:
+class GraphStandIn:
     """Operations that are recorded, and then repeated on the very memory that they had; whatever
     they wrote while they were recorded is undone, or becomes NaN.
 
     Who waits for a value meanwhile gets a RuntimeError.
     """
 
-    replays = 0         # of all Tapes
+    replays = 0         # of all GraphStandIns
 
     def __init__(self, device):
         assert device.type == "cpu"
@@ -35,7 +35,7 @@ class Tape:
             torch.set_rng_state(random)
 
     def replay(self):
-        Tape.replays += 1
+        GraphStandIn.replays += 1
         for function, args, kwargs, results in self._calls:
             for old, new in zip(results, tree_leaves(function(*args, **kwargs))):
                 if torch.is_tensor(new) and _place(old) != _place(new):

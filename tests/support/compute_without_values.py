@@ -1,7 +1,7 @@
 """A plugin for pytest: what a layer computes on a CPU it also does on PyTorch's meta device, once
 with channels first and once last; no tensor of the CPU may take part, and nothing may wait.
 
-PYTHONPATH=tests/support python -m pytest -p afar tests/caffe/engine/layers
+PYTHONPATH=tests/support python -m pytest -p compute_without_values tests/caffe/engine/layers
 """
 
 import copy
@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tape import WAITS
+from graph_stand_in import WAITS
 
 FORMATS = torch.contiguous_format, torch.channels_last
 
@@ -51,7 +51,7 @@ def repeat(layer, inputs, weights, form):
 
 
 @pytest.fixture(autouse=True)
-def afar(monkeypatch):
+def compute_without_values(monkeypatch):
     from caffe.engine.layers import base
     forward = base.TensorLayer.forward
 
