@@ -46,9 +46,9 @@ class InferError(UserError):
 
 def main() -> int:
     """The command line; returns the exit status."""
-    args = parse()
     failures = 0
     with report_errors():
+        args = parse()
         net, weights, input_spec = choose_net(args)
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)

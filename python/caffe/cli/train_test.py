@@ -77,6 +77,8 @@ def time(args: argparse.Namespace) -> None:
     net.backward()
     log("*** Benchmark begins ***")
     log(f"Testing for {args.iterations} iterations.")
+    if not any(step.runs_backward for step in net.program.steps):
+        log("No layer runs backward, because the net has no loss")
     spent = {"forward": [0.0] * len(net.layers), "backward": [0.0] * len(net.layers)}
     timer, total = Timer(), Timer()
     total.start()
