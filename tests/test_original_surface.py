@@ -135,6 +135,7 @@ demo.main()
     assert "voc-fcn16s-demo" in printed and (build / "demo" / "scenes.png").is_file()
 
 
+@pytest.mark.slow
 def test_analyses(build):
     printed = python("-c", """
 import sys, tiny

@@ -101,7 +101,11 @@ def check(module, made, inputs):
                                atol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("kind", CASES)
+TAKE_LONG = "spp", "spp ave"      # to be traced
+
+
+@pytest.mark.parametrize("kind", [
+    pytest.param(kind, marks=pytest.mark.slow if kind in TAKE_LONG else ()) for kind in CASES])
 def test_layer(tmp_path, kind):
     caffe.set_random_seed(3)
     net, shapes = build(tmp_path, CASES[kind], more=SHAPES)

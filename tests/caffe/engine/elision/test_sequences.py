@@ -182,12 +182,12 @@ def record_every_pass(monkeypatch):
 
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_with_elision_all_is_as_without(net, trunk):
-    play(net, trunk, range(25))
+    play(net, trunk, range(20))
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_with_recorded_passes_all_is_as_without(net, record_every_pass, trunk):
-    play(net, trunk, range(15))
+    play(net, trunk, range(12))
 
 
 @pytest.mark.slow
