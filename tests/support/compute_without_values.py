@@ -53,12 +53,19 @@ def repeat(layer, inputs, weights, form):
 @pytest.fixture(autouse=True)
 def compute_without_values(monkeypatch):
     from caffe.engine.layers import base
-    forward = base.TensorLayer.forward
+    for kind in (base.TensorLayer, base.FormulaLayer, base.KeepingLayer):
+        monkeypatch.setattr(kind, "forward", twice(kind.forward))
 
-    def twice(self, bottom, top):
+
+def twice(forward):
+    """A layer's `forward`, after which the layer computes on the meta device, too."""
+    def both(self, bottom, top):
         before = copy.copy(self)
         forward(self, bottom, top)
-        if self.recordable and all(leaf.device.type == "cpu" for leaf in self._inputs):
+        inputs = [blob.data_to_read.detach().requires_grad_(index not in self.no_gradient)
+                  for index, blob in enumerate(bottom)]
+        weights = [blob.data_to_read.detach().requires_grad_() for blob in self.blobs]
+        if self.recordable and inputs and all(leaf.device.type == "cpu" for leaf in inputs):
             for form in FORMATS:
-                repeat(before.copy_without_blobs(), self._inputs, self.weights, form)
-    monkeypatch.setattr(base.TensorLayer, "forward", twice)
+                repeat(before.copy_without_blobs(), inputs, weights, form)
+    return both

@@ -139,7 +139,7 @@ class RecordedRunner:
             lambda: self._inner.forward(self._others, validate=False)))
         if not recorded:
             return self._run(self._others, validate=False)
-        before = _Repeatable(self._program)
+        before = _Repeatable(self._program, self._inputs)
         loss = self._inner.forward(self._others, validate=False)
         expected = [torch.as_tensor(loss).clone(), *self._outputs()]
         before.restore()
@@ -263,20 +263,24 @@ class RecordedRunner:
 
 class _Repeatable:
     """What a forward pass changes and the next one would not find again: the state of the random
-    generators, and parameters that no solver updates, such as running statistics."""
+    generators, inputs on which a layer works in place, and parameters that passes change, such as
+    running statistics."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, inputs: Sequence[Blob]):
         self._generators = [(torch.get_rng_state, torch.set_rng_state)]
         if context.device().type == "cuda":
             self._generators.append((torch.cuda.get_rng_state, torch.cuda.set_rng_state))
         self._states = [get() for get, _ in self._generators]
-        self._params = [(blob, blob.data_to_read.clone()) for blob in _not_learned(program)]
+        self._params = [(blob, blob.data_to_read.clone()) for blob in _changed_by_passes(program)]
+        self._inputs = [(blob, blob.data_nearby.clone()) for blob in inputs]
 
     def restore(self) -> None:
         for (_, set_state), state in zip(self._generators, self._states):
             set_state(state)
         for blob, values in self._params:
             blob.data_tensor.copy_(values)
+        for blob, values in self._inputs:
+            blob.set_data(values.clone())
 
 
 def _restore(tensors):
@@ -284,8 +288,13 @@ def _restore(tensors):
         memory.restore(tensor)
 
 
-def _not_learned(program: Program) -> list[Blob]:
-    return [blob for blob, spec in program.learnable if spec.lr_mult == 0]
+def _changed_by_passes(program: Program) -> list[Blob]:
+    """Parameters that a forward pass may change: statistics, and those of Parameter layers, on
+    which a layer may work in place."""
+    own = [blob for step in program.steps if step.spec.type == "Parameter"
+           for blob in step.layer.blobs]
+    return own + [blob for step in program.steps if step.spec.type == "BatchNorm"
+                  for blob in step.layer.blobs]
 
 
 def _difference(found, expected):
