@@ -144,8 +144,11 @@ class Memory:
             self.tensor.zero_()
 
     def resize(self, count: int) -> None:
-        """Have `count` values. If there were ever as many, the first ones stay what they are, and
-        those behind them are 0 where the memory has been given up; else all are 0."""
+        """Have `count` values.
+
+        If the memory has never held so many, all become 0. Otherwise the values at the beginning
+        stay; those beyond the present end are the old ones if they are still stored, else 0.
+        """
         self.revision += 1
         self._copy = None
         if self._promise:
@@ -244,8 +247,8 @@ class Memory:
         return next((view for view in views if view is not None), None)
 
     def _fit(self, shape):
-        """Hold as many values as a blob of that shape has; another one may have had more, or fewer,
-        since."""
+        """Hold as many values as a blob of that shape has. Another blob of this memory may have
+        resized it to its own shape before."""
         count = math.prod(shape)
         if self.tensor is None or self.tensor.numel() == count:
             return

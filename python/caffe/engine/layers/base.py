@@ -161,21 +161,19 @@ class TensorLayer(Layer):
             blob.set_data(tensor.detach().clone() if copied else tensor.data)
         self.note_revisions(bottom)
 
-    def _record(self, inputs):
+    def _record(self, inputs, always=False):
         """The tops' tensors, for those of the bottoms; autograd records how they come about.
 
-        Of a layer in place that keeps no state nothing is recorded, for it has overwritten its
-        input, and in Caffe its gradient is that of the values that are there afterwards.
+        Unless `always`, nothing is recorded of a layer in place that keeps no state, for it
+        overwrites its input, and in Caffe its gradient is that of the values that are there
+        afterwards.
         """
         self._inputs = _leaves(inputs, self.propagate_down)
         self.weights = _leaves((blob.data_to_read for blob in self.blobs),
                                self.param_propagate_down)
-        return self._compute()
-
-    def _compute(self):
-        records = (self.keeps_state or not self.is_in_place) and any(
-            tensor.requires_grad for tensor in self._inputs + self.weights)
-        with torch.set_grad_enabled(records):
+        is_of_use = always or self.keeps_state or not self.is_in_place
+        learns = any(tensor.requires_grad for tensor in self._inputs + self.weights)
+        with torch.set_grad_enabled(is_of_use and learns):
             outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
         self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
@@ -235,31 +233,30 @@ class TensorLayer(Layer):
     def _prepare_backward(self, top, bottom):
         """Have a record of the forward pass that the gradients are to be those of."""
         if self.keeps_state:
-            if self._revisions == ():
-                raise self.error("backward needs a forward pass of this layer first: the gradient "
-                                 f"of {self.type} depends on what that pass keeps")
-            fits = all(blob.shape == leaf.shape or blob in top
-                       for blob, leaf in zip(bottom, self._inputs))
+            self._check_passed(self._revisions != ())
+            self._check_shapes(all(blob.shape == leaf.shape or blob in top
+                                   for blob, leaf in zip(bottom, self._inputs)),
+                               [tuple(leaf.shape) for leaf in self._inputs])
         elif self.is_in_place or not self._is_recorded(bottom):
-            outputs = self._record_again(bottom)
-            fits = all(blob.shape == tensor.shape for blob, tensor in zip(top, outputs))
-        else:
-            return
-        if not fits:
-            shapes = " and ".join(str(tuple(leaf.shape)) for leaf in self._inputs)
-            raise self.error(f"a bottom was reshaped after the forward pass, in which they had the "
-                             f"shapes {shapes}; backward needs another forward pass")
+            outputs = self._record([blob.data_to_read for blob in bottom], always=True)
+            self.note_revisions(bottom)
+            self._check_shapes(all(blob.shape == tensor.shape
+                                   for blob, tensor in zip(top, outputs)),
+                               [tuple(leaf.shape) for leaf in self._inputs])
 
-    def _record_again(self, bottom):
-        self._inputs = _leaves([blob.data_to_read for blob in bottom], self.propagate_down)
-        self.weights = _leaves((blob.data_to_read for blob in self.blobs),
-                               self.param_propagate_down)
-        with torch.enable_grad():
-            outputs = self._outputs()
-        self._edges = [get_gradient_edge(tensor) if tensor.requires_grad else None
-                       for tensor in outputs]
-        self.note_revisions(bottom)
-        return outputs
+    def _check_passed(self, has_passed):
+        """Raise the layer's error unless a forward pass has left what backward needs."""
+        if not has_passed:
+            raise self.error("backward needs a forward pass of this layer first: the gradient "
+                             f"of {self.type} depends on what that pass keeps")
+
+    def _check_shapes(self, fits, shapes):
+        """Raise the layer's error unless its bottoms still fit the forward pass, in which they had
+        these shapes."""
+        if not fits:
+            given = " and ".join(map(str, shapes))
+            raise self.error("a bottom was reshaped after the forward pass, in which they had the "
+                             f"shapes {given}; backward needs another forward pass")
 
     def gradient_place(self) -> torch.Tensor | None:
         """Memory for the gradient of parameter 0; None if two gradients are to be added up."""
@@ -352,14 +349,10 @@ class KeepingLayer(TensorLayer):
                 taken.add(_storage(gradient))
 
     def _check_kept(self, bottom):
-        shapes = [blob.shape for blob in bottom]
-        if self.keeps_state and self._kept_shapes is None:
-            raise self.error("backward needs a forward pass of this layer first: the gradient "
-                             f"of {self.type} depends on what that pass keeps")
-        if self.keeps_state and shapes != self._kept_shapes:
-            given = " and ".join(map(str, self._kept_shapes))
-            raise self.error(f"a bottom was reshaped after the forward pass, in which they had the "
-                             f"shapes {given}; backward needs another forward pass")
+        if self.keeps_state:
+            self._check_passed(self._kept_shapes is not None)
+            self._check_shapes([blob.shape for blob in bottom] == self._kept_shapes,
+                               self._kept_shapes)
         if self.validated_bottom is not None \
                 and self._kept_revision != self._validated_revision(bottom):
             self.validate(bottom)

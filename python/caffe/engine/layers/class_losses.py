@@ -140,12 +140,12 @@ class HingeLoss(OneForEach):
     As in Caffe there may be more labels than the N items, (N, k); the first N of them count.
     """
 
+    recordable = False      # its forward pass writes a gradient
+
     def check_items(self, scores, labels):
         """Raises the layer's error for fewer labels than items."""
         if math.prod(labels) < scores[0]:
             raise self.error(f"expected a label for each of {scores[0]} items, got {labels}")
-
-    recordable = False
 
     def losses(self, rows, index):
         margins = (1 + self._signs(rows, index) * rows).relu()
