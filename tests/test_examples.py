@@ -33,6 +33,7 @@ def test_examples_are_short_and_say_how_they_are_called(path):
 def test_segment_writes_the_class_of_the_highest_score(tmp_path):
     deploy = nets.write_prototxt(tmp_path / "deploy.prototxt", nets.fcn(
         "fcn32s", "deploy", width=1 / 64, filler="msra"))
+    caffe.set_random_seed(3)
     net = caffe.Net(str(deploy), caffe.TEST)
     net.params["score_fr"][0].data[...] = np.random.default_rng(0).normal(
         size=net.params["score_fr"][0].data.shape)
@@ -46,10 +47,14 @@ def test_segment_writes_the_class_of_the_highest_score(tmp_path):
     net.blobs["data"].reshape(1, 3, 70, 90)
     net.blobs["data"].data[0] = (image[..., ::-1] - np.array(
         [104.00699, 116.66877, 122.67892])).transpose(2, 0, 1)
-    expected = net.forward()["score"][0].argmax(0)
+    score = net.forward()["score"][0]
     with Image.open(tmp_path / "classes.png") as label:
-        np.testing.assert_array_equal(np.asarray(label), expected)
-    assert len(printed.splitlines()) == len(np.unique(expected)) > 1
+        written = np.asarray(label)
+    # two processes may round differently where two scores are all but equal
+    chosen = np.take_along_axis(score, written[None].astype(int), 0)[0]
+    np.testing.assert_allclose(chosen, score.max(0), rtol=0, atol=1e-5 * np.abs(score).max())
+    assert (written == score.argmax(0)).mean() > 0.99
+    assert len(printed.splitlines()) == len(np.unique(written)) > 1
 
 
 def test_finetune_starts_from_the_trunk_of_the_trained_net(tmp_path):
