@@ -31,7 +31,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises WriteError, with the remedy, where it cannot be written.
     """
     path = Path(path)
-    with _reporting(path):
+    with reporting(path):
         handle, name = tempfile.mkstemp(".part", path.name + ".", path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -46,9 +46,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def put(temporary: Path, path: Path) -> None:
     """Give a complete file its name, once it is on the disk; before, a power cut leaves zeros."""
-    _flush(temporary)
+    flush(temporary)
     os.replace(temporary, path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def put_folder(temporary: Path, path: Path) -> None:
@@ -56,12 +56,12 @@ def put_folder(temporary: Path, path: Path) -> None:
     if hasattr(os, "sync"):         # for thousands of files a flush of each takes minutes
         os.sync()
     os.replace(temporary, path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def append(path: Path, text: str) -> None:
     """Write `text` at the end of a file, to the disk. Raises WriteError, with the remedy."""
-    with _reporting(path), path.open("a", encoding="utf-8", newline="") as file:
+    with reporting(path), path.open("a", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -70,11 +70,21 @@ def append(path: Path, text: str) -> None:
 def remove_partial(folder: Path) -> None:
     """Remove what a process that was killed while it wrote has left in a folder. Only for who
     knows that nobody writes there."""
-    for path in folder.glob("*.part"):
+    for path in folder.glob(f"*.{8 * '[a-z0-9_]'}.part"):      # as tempfile names them
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises WriteError, with the remedy."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be made: {error.strerror}: {error.filename}; "
+                         f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error
+
+
+def flush(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
     if path.is_dir() and os.name != "posix":            # only POSIX opens folders
         return
     handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
@@ -85,7 +95,7 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _reporting(path: Path) -> Iterator[None]:
+def reporting(path: Path) -> Iterator[None]:
     """Raise WriteError for what hinders writing `path`; other files' errors stay as they are."""
     try:
         yield

@@ -69,7 +69,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
 
 def test_what_cannot_be_read_meanwhile_is_not_taken_for_what_cannot_be_written(tmp_path):
     with pytest.raises(FileNotFoundError, match="other"), replacing(tmp_path / "file"):
-        open(tmp_path / "other")
+        (tmp_path / "other").read_bytes()
 
 
 def test_an_interrupted_write_leaves_what_was_there(tmp_path):
