@@ -121,16 +121,16 @@ class Pending:
 
 
 @contextmanager
-def deferring_signals(told: str) -> Iterator[Pending]:
-    """Have the first of SIGNALS say `told` and wait in the `Pending` yielded; a second raises
-    Stopped."""
+def deferring_signals() -> Iterator[Pending]:
+    """Have the first of SIGNALS wait in the `Pending` yielded; a second raises Stopped."""
     pending = Pending()
 
     def note(number: int, frame: FrameType | None) -> None:
         if not pending.waits or pending.number:
             stop(number, frame)
         pending.number = number
-        tell(f"\n{signal.Signals(number).name}: {told}")
+        tell(f"\n{signal.Signals(number).name}: finishing the iterations under way, then a "
+             "snapshot; a second signal stops at once")
 
     with handling_signals(note):
         yield pending

@@ -35,8 +35,9 @@ class Images(NamedTuple):
 class Run:
     """What a run leaves in its folder; the folder alone suffices to score it and to infer."""
 
-    def __init__(self, directory: str | Path):
-        self.directory = Path(directory)
+    def __init__(self, directory: str | Path, snapshots: str = "snapshot"):
+        """snapshots : the folder in it that has them"""
+        self.directory, self.folder = Path(directory), Path(directory) / snapshots
 
     def prototxt(self, split: str) -> Path:
         return self.directory / f"{split}.prototxt"
@@ -49,19 +50,19 @@ class Run:
 
     def caffemodels(self) -> list[tuple[int, Path]]:
         """[(iteration, caffemodel path)], in order."""
-        found = (self.directory / "snapshot").glob("train_iter_*.caffemodel")
+        found = self.folder.glob("train_iter_*.caffemodel")
         numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in found)
         return sorted((int(match[1]), path) for match, path in numbered if match)
 
     def weights(self, iteration: int) -> Path:
         """The caffemodel of an iteration, whether or not it is there."""
-        return self.directory / "snapshot" / f"train_iter_{iteration}.caffemodel"
+        return self.folder / f"train_iter_{iteration}.caffemodel"
 
     def newest_weights(self) -> Path:
         """The newest caffemodel. Raises RunError if there is none."""
         found = self.caffemodels()
         if not found:
-            raise RunError(f"{self.directory / 'snapshot'} holds no snapshot: nothing is trained "
+            raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")
         return found[-1][1]
 
@@ -187,7 +188,7 @@ class Run:
                                "end it, or take another folder (--name). Nothing was changed"
                                ) from None
         try:
-            for folder in (self.directory, self.directory / "snapshot"):
+            for folder in (self.directory, self.folder):
                 remove_partial(folder)
             yield
         finally:

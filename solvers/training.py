@@ -199,8 +199,7 @@ def _run(experiment, solver, lines, keep):
     _log_before_updates(experiment, solver, lines)
     bar = tqdm(total=experiment.iterations, initial=start, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
-    with bar, deferring_signals("finishing the iterations under way, then a snapshot; a second "
-                                "signal stops at once") as pending:
+    with bar, deferring_signals() as pending:
         if start and _scored(experiment, start):    # perhaps interrupted while it scored
             scores = score.load(experiment.run, start) or _score(experiment, solver, pending)
             _report(experiment, lines, bar, start, scores, keep)

@@ -15,26 +15,12 @@ import caffe
 import nets
 import surgery
 from caffe.formats import prototxt
-from nets.source import ROOT, voc
+from nets.source import ROOT
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from solvers import score, training
-from solvers.experiments import EXPERIMENTS, Experiment, on_folder
+from solvers.experiments import EXPERIMENTS, on_folder
 from solvers.runs import RunError
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("embedded") / "data"
-    embedded_voc.generate(directory, seed=5, train=4, val=2)
-    return directory
-
-
-@pytest.fixture
-def experiment(data, tmp_path):
-    return Experiment("tiny", {}, 1e-9, "fcn16s", voc(data, len(embedded_voc.CLASSES)),
-                      {"label": embedded_voc.CLASSES}, iterations=4, interval=2, build=tmp_path,
-                      net=dict(width=1 / 64, filler="msra"))
 
 
 def rows(experiment):
