@@ -96,6 +96,7 @@ def of_run(data: Path, folder: Path, every: int) -> int:
 
     import caffe  # noqa: F401
     import nets.vgg16
+    from caffe.proto import caffe_pb2
     from nets.source import voc
     from segdata.embedded import voc as embedded_voc
     from solvers import training
@@ -109,9 +110,12 @@ def of_run(data: Path, folder: Path, every: int) -> int:
             iterations=2, interval=1, build=build, net=dict(width=1 / 64, filler="msra")), keep=1)
 
     def left(build: Path) -> dict[str, bytes]:
-        names = ("log.csv", "score.json", "settings.json", "classes.txt",
-                 "snapshot/train_iter_2.caffemodel")
-        return {name: (build / "tiny" / name).read_bytes() for name in names}
+        found = {name: (build / "tiny" / name).read_bytes()
+                 for name in ("log.csv", "score.json", "settings.json", "classes.txt")}
+        net = caffe_pb2.NetParameter.FromString(
+            (build / "tiny" / "snapshot" / "train_iter_2.caffemodel").read_bytes())
+        return {**found, "weights": b"".join(blob.SerializeToString() for layer in net.layer
+                                             for blob in layer.blobs)}
 
     assert in_child(lambda: train(folder / "whole")) == 0
     expected = left(folder / "whole")
