@@ -34,7 +34,8 @@ def test_a_snapshot_that_ends_at_any_step_leaves_whole_ones(tmp_path, form):
     assert steps("snapshot", tmp_path) > 10
 
 
-@pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [67, 1])
 def test_a_run_that_ends_at_any_step_goes_on_to_the_same_end(data, tmp_path, every):
     """Logs, scores and weights are byte for byte those of the run that was not interrupted."""
     assert steps("run", data, tmp_path, every) > 50
