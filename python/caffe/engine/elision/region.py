@@ -87,7 +87,7 @@ def _shared_memories(program):
     for step in program.steps:
         bottom, top = step.spec.bottom, step.spec.top
         shares = isinstance(step.layer, shape.SharedMemoryLayer) or (
-            type(step.layer) in (shape.Concat, shape.Slice) and len(bottom) == len(top) == 1)
+            isinstance(step.layer, shape.JoiningLayer) and len(bottom) == len(top))
         for name in top:
             first.setdefault(name, first[bottom[0]] if shares else name)
     return first

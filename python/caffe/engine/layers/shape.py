@@ -67,8 +67,30 @@ def _joint_axis(layer, p, legacy, shape):
     return canonical_axis(layer, getattr(p, legacy), shape)
 
 
+class JoiningLayer(TensorLayer):
+    """Several blobs on one side and one on the other. With one on both sides, these share values
+    and gradient, and there is nothing to run."""
+
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        if len(bottom) == len(top):
+            share_memory(bottom[0], top[0])
+
+    def forward(self, bottom, top):
+        if len(bottom) != len(top):
+            super().forward(bottom, top)
+
+    def backward(self, top, propagate_down, bottom):
+        if len(bottom) != len(top):
+            super().backward(top, propagate_down, bottom)
+
+    def release(self, bottom, top):
+        if len(bottom) != len(top):
+            super().release(bottom, top)
+
+
 @register("Concat")
-class Concat(TensorLayer):
+class Concat(JoiningLayer):
     """The bottoms one after the other along `axis`; their other axes agree."""
 
     bottoms = (1, None)
@@ -85,26 +107,9 @@ class Concat(TensorLayer):
     def compute(self, *bottoms):
         return torch.cat(bottoms, self.axis)
 
-    def reshape(self, bottom, top):
-        super().reshape(bottom, top)
-        if len(bottom) == 1:
-            share_memory(bottom[0], top[0])
-
-    def forward(self, bottom, top):
-        if len(bottom) > 1:
-            super().forward(bottom, top)
-
-    def release(self, bottom, top):
-        if len(bottom) > 1:
-            super().release(bottom, top)
-
-    def backward(self, top, propagate_down, bottom):
-        if len(bottom) > 1:
-            super().backward(top, propagate_down, bottom)
-
 
 @register("Slice")
-class Slice(TensorLayer):
+class Slice(JoiningLayer):
     """The bottom cut along `axis` at each slice_point, or without any into equal parts."""
 
     tops = (1, None)
@@ -132,23 +137,6 @@ class Slice(TensorLayer):
 
     def compute(self, x):
         return x.split(self.sizes, self.axis)
-
-    def reshape(self, bottom, top):
-        super().reshape(bottom, top)
-        if len(top) == 1:
-            share_memory(bottom[0], top[0])
-
-    def forward(self, bottom, top):
-        if len(top) > 1:
-            super().forward(bottom, top)
-
-    def backward(self, top, propagate_down, bottom):
-        if len(top) > 1:
-            super().backward(top, propagate_down, bottom)
-
-    def release(self, bottom, top):
-        if len(top) > 1:
-            super().release(bottom, top)
 
 
 class SharedMemoryLayer(TensorLayer):

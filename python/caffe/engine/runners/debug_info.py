@@ -24,23 +24,14 @@ class DebugInfo(Observer):
     def watches(self) -> bool:
         return self.enabled
 
-    def after_forward(self, step: Step) -> None:
-        if not self.enabled:
-            return
-        for blob_name, blob in zip(step.spec.top, step.top):
-            logger.info("    [Forward] Layer %s, top blob %s data: %g", step.name, blob_name,
-                        _mean(blob.data_to_read))
-        for i, blob in enumerate(step.layer.blobs):
-            logger.info("    [Forward] Layer %s, param blob %d data: %g", step.name, i,
-                        _mean(blob.data_to_read))
-
-    def after_backward(self, step: Step) -> None:
-        if not self.enabled:
-            return
-        if step.runs_backward:
-            self._show_gradients(step)
-        if step.number == 0:
-            self._show_totals()
+    def notice(self, event: str, step: Step) -> None:
+        if self.enabled and event == "after_forward":
+            self._show_values(step)
+        elif self.enabled and event == "after_backward":
+            if step.runs_backward:
+                self._show_gradients(step)
+            if step.number == 0:
+                self._show_totals()
 
     def before_update(self, number: int) -> None:
         """Called before parameter `number` of those that are learned is updated."""
@@ -51,6 +42,14 @@ class DebugInfo(Observer):
                             for i, each in enumerate(step.layer.blobs) if each is blob)
         logger.info("    [Update] Layer %s, param %d data: %g; diff: %g", layer, index,
                     _mean(blob.data_to_read), _mean(blob.diff_tensor))
+
+    def _show_values(self, step: Step) -> None:
+        for blob_name, blob in zip(step.spec.top, step.top):
+            logger.info("    [Forward] Layer %s, top blob %s data: %g", step.name, blob_name,
+                        _mean(blob.data_to_read))
+        for i, blob in enumerate(step.layer.blobs):
+            logger.info("    [Forward] Layer %s, param blob %d data: %g", step.name, i,
+                        _mean(blob.data_to_read))
 
     def _show_gradients(self, step):
         for blob_name, blob, wanted in zip(step.spec.bottom, step.bottom, step.propagate_down):
