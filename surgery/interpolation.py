@@ -39,7 +39,7 @@ def interp(net: caffe.Net, layers: Iterable[str]) -> None:
         weights[diagonal, diagonal if outputs == channels else 0] = bilinear(size)
 
 
-def _interpolating(net, name):
+def _interpolating(net: caffe.Net, name: str) -> np.ndarray:
     weights = layer_parameters(net, name)[0].data
     if weights.ndim != 4 or weights.shape[2] != weights.shape[3]:
         raise SurgeryError(f"{name}: interpolation needs square kernels, not {weights.shape}")

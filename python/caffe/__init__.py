@@ -4,6 +4,7 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 """
 
 from importlib import import_module
+from typing import Any
 
 from .context import (
     NCCL,
@@ -46,7 +47,7 @@ __all__ = ["NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "s
 __version__ = "1.0.0"
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module("." + name, __name__)
     if name in _LAZY:
@@ -54,5 +55,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'caffe' has no attribute '{name}'")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

@@ -86,7 +86,7 @@ def scene(rng: np.random.Generator) -> Scene:
     return Scene(expose(rng, room.image), noisy, hha(room.depth, height, room.angle), room.label)
 
 
-def empty_room(rng: np.random.Generator, camera):
+def empty_room(rng: np.random.Generator, camera: float) -> Room:
     """A wall that is turned a little, and the floor, `camera` m below the eye."""
     height, width = SIDE
     v, u = np.mgrid[:height, :width]
@@ -100,7 +100,7 @@ def empty_room(rng: np.random.Generator, camera):
                 np.where(below, 2, 1).astype(np.uint8))
 
 
-def put(rng: np.random.Generator, room, number):
+def put(rng: np.random.Generator, room: Room, number: int) -> None:
     """Draw a shape of class `number` into the room, where nothing nearer hides it."""
     outline = OUTLINES[rng.integers(len(OUTLINES))]
     patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE,

@@ -17,7 +17,7 @@ class DebugInfo(Observer):
     enabled : whether it writes any
     """
 
-    def __init__(self, program: Program, enabled: bool):
+    def __init__(self, program: Program, enabled: bool) -> None:
         self._program, self.enabled = program, enabled
 
     @property
@@ -51,7 +51,7 @@ class DebugInfo(Observer):
             logger.info("    [Forward] Layer %s, param blob %d data: %g", step.name, i,
                         _mean(blob.data_to_read))
 
-    def _show_gradients(self, step):
+    def _show_gradients(self, step: Step) -> None:
         for blob_name, blob, wanted in zip(step.spec.bottom, step.bottom, step.propagate_down):
             if wanted:
                 logger.info("    [Backward] Layer %s, bottom blob %s diff: %g", step.name,
@@ -60,7 +60,7 @@ class DebugInfo(Observer):
             logger.info("    [Backward] Layer %s, param blob %d diff: %g", step.name, i,
                         _mean(blob.diff_tensor))
 
-    def _show_totals(self):
+    def _show_totals(self) -> None:
         blobs = [blob for blob, _ in self._program.learnable]
         tensors = [[blob.data_to_read for blob in blobs], [blob.diff_tensor for blob in blobs]]
         sums = [sum(float(getattr(tensor, power)().sum()) for tensor in kind)
