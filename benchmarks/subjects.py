@@ -172,13 +172,8 @@ def _fill(net):
 def torch_forward(task, folder, channels_last=False, wrap=lambda model: model):
     """A function that runs PyTorch's FCN-8s over the task's images."""
     import torch
-
-    from torch_fcn8s import FCN8s
-    device, wait = _device(task)
-    form = torch.channels_last if channels_last else torch.contiguous_format
-    model = wrap(FCN8s().eval().to(device, memory_format=form))
-    inputs = [torch.from_numpy(image).to(device).contiguous(memory_format=form)
-              for image in images(task)]
+    model, inputs, wait = _peer(task, channels_last, wrap)
+    model.eval()
 
     @torch.inference_mode()
     def run():
@@ -192,14 +187,11 @@ def torch_step(task, folder, channels_last=False, wrap=lambda model: model):
     """A function that trains it one step."""
     import torch
 
-    from torch_fcn8s import FCN8s, loss
-    device, wait = _device(task)
-    form = torch.channels_last if channels_last else torch.contiguous_format
-    model = wrap(FCN8s().to(device, memory_format=form))
+    from torch_fcn8s import loss
+    model, (image,), wait = _peer(task, channels_last, wrap)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-14,
                                 momentum=0.99, weight_decay=5e-4)
-    image = torch.from_numpy(images(task)[0]).to(device).contiguous(memory_format=form)
-    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).to(device)
+    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).to(image.device)
 
     def run():
         optimizer.zero_grad()
@@ -209,9 +201,16 @@ def torch_step(task, folder, channels_last=False, wrap=lambda model: model):
     return run
 
 
-def _device(task):
-    """The device of a task, and the function that waits for it."""
-    return ("cuda", _gpu()) if task.startswith("gpu") else ("cpu", lambda: None)
+def _peer(task, channels_last, wrap):
+    """FCN-8s in PyTorch and the task's images, on its device, and what waits for that."""
+    import torch
+
+    from torch_fcn8s import FCN8s
+    device, wait = ("cuda", _gpu()) if task.startswith("gpu") else ("cpu", lambda: None)
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    model = wrap(FCN8s().to(device, memory_format=form))
+    return model, [torch.from_numpy(image).to(device).contiguous(memory_format=form)
+                   for image in images(task)], wait
 
 
 def torch_compiled(made):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .parameters import SurgeryError, layer_parameters
+import caffe
 
-if TYPE_CHECKING:
-    import caffe
+from .parameters import SurgeryError, layer_parameters
 
 
 def bilinear(size: int) -> np.ndarray:

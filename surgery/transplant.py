@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .parameters import SurgeryError, layer_parameters
+import caffe
 
-if TYPE_CHECKING:
-    import caffe
+from .parameters import SurgeryError, layer_parameters
 
 
 class Step(NamedTuple):
