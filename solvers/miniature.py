@@ -109,7 +109,7 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
             bases[suffix] = train_classifier(base, directory / base, seed)
         else:
             bases[suffix] = training.trained_net(train(base, directory, seed)[0])
-    return training.train(experiment, bases)
+    return training.train(experiment, bases, force=True)    # variants depart from the recipes
 
 
 def generate(name: str, directory: Path, seed: int) -> None:

@@ -20,11 +20,12 @@ from segdata.download import catalog
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.lists import read_list
-from solvers import log, score
-from solvers.command import reported
+from solvers import log, preflight, score
+from solvers.command import reported, runs_on_gpu
 from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.metrics import Scores
 from solvers.prediction import ScoreError, load_net
+from solvers.preflight import Finding, divergence, first_loss, labels, recipe, weights
 from solvers.runs import RunError
 
 if TYPE_CHECKING:
@@ -118,13 +119,22 @@ def _val_samples(experiment):
 
 # weights
 
-def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None = None) -> None:
-    """Fill a new net: from its bases by transplant, and bilinear interpolation throughout."""
-    for suffix, base in (base_nets or _base_nets(experiment)).items():
-        surgery.transplant(net, base, suffix)
+def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None = None
+                  ) -> list[Finding]:
+    """Fill a new net: from its bases by transplant, and bilinear interpolation throughout.
+
+    Returns what of the bases did not arrive.
+    """
+    reports, ends, base_nets = [], {"conv1_1_bgrd"}, base_nets or _base_nets(experiment)
+    for suffix, base in base_nets.items():
+        report = surgery.transplant(net, base, suffix)
+        ends.add(list(base.params)[-1])
         if "conv1_1_bgrd" in net.params:
             surgery.expand_image(net, "conv1_1_bgrd", base, "conv1_1")
+            ends.add("conv1_1")
+        reports.append([step for step in report if step.name not in ends])
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
+    return list(weights.unplaced(experiment.head, reports))
 
 
 def _base_nets(experiment):
@@ -159,19 +169,21 @@ def _restore(solver, state):
 
 # the loop
 
-def train(experiment: Experiment, base_nets: dict | None = None) -> dict[str, Scores]:
+def train(experiment: Experiment, base_nets: dict | None = None, force: bool = False
+          ) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
-    `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Returns
+    `base_nets`, {suffix: net}, take the place of those that the experiment's bases name; with
+    `force`, findings about weights and recipe are said, and stop nothing. Returns
     {label: Scores} of the final weights. Writes under the experiment's directory: settings.json,
     prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds
-    another run, or one that is trained further.
+    another run, or one that is trained further, and PreflightError for findings.
     """
     with experiment.run.locked():
-        return _train(experiment, base_nets)
+        return _train(experiment, base_nets, force)
 
 
-def _train(experiment, base_nets):
+def _train(experiment, base_nets, force):
     import caffe
     run = experiment.run
     run.check(**experiment.settings())
@@ -188,26 +200,41 @@ def _train(experiment, base_nets):
         _restore(solver, state)
     else:
         print(f"training {experiment.name}")
-        start_weights(experiment, solver.net, base_nets)
+        _preflight(experiment, solver.net, start_weights(experiment, solver.net, base_nets),
+                   () if base_nets else experiment.bases.values(), force)
     run.record_settings(**experiment.settings())
     return _run(experiment, solver, log.Log(run.directory, iteration))
 
 
+def _preflight(experiment: Experiment, net: caffe.Net, found: list[Finding],
+               bases: Iterable[str], force: bool) -> None:
+    """Look at weights and recipe before the first iteration; `bases` are read from files."""
+    param = experiment.run.net_param("train")
+    found = [*(finding for base in bases if base in nets.TRUNKS for finding in
+               weights.not_what_its_name_says(base, catalog.path(base))), *found,
+             *weights.findings(net, param),
+             *recipe.findings(experiment.run.solver_param(), param, net)]
+    preflight.settle(experiment.name, found, force)
+
+
 def _run(experiment, solver, lines):
     """Iterate to the end, scoring every interval; returns the last {label: Scores}."""
-    start, scores = solver.iter, None
+    start, scores, watch = solver.iter, None, Watch(experiment, solver)
     bar = tqdm(total=experiment.iterations, initial=start, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
     with bar:
         if start and score.load(experiment.run, start) is None:     # interrupted while it scored
             scores = _score(experiment, solver)
             _report(experiment, lines, bar, start, None, scores)
+            watch.say_one_class(bar, scores)
         seconds = PATIENCE
         while solver.iter < experiment.iterations:
             count, begin = _next_iterations(experiment, solver.iter, seconds), time.perf_counter()
             loss = _step(experiment, solver, start, count)
             seconds = (time.perf_counter() - begin) / count
             bar.update(count)
+            if solver.iter == start + count and not start:
+                bar.write(watch.first_losses())
             last = solver.iter == experiment.iterations
             scored = last or solver.iter % experiment.interval == 0
             if not scored and solver.iter % LOG_EVERY:
@@ -217,8 +244,10 @@ def _run(experiment, solver, lines):
             if scored:
                 scores = _score(experiment, solver)
                 row = _report(experiment, lines, bar, solver.iter, loss, scores)
+                watch.say_one_class(bar, scores)
             else:
                 row = lines.write(solver.iter, loss)
+            watch.say_standstill(bar)
             bar.set_postfix(loss=f"{row.smoothed_loss:.4g}")
     return scores
 
@@ -247,13 +276,9 @@ def _step(experiment, solver, start, count):
     snapshot."""
     with interrupts_deferred(f"stopping after iteration {solver.iter + count}") as interrupted:
         solver.step(count)
-    loss = sum(float(solver.net.blobs[name].data) for name in solver.net.outputs
-               if name.startswith("loss"))
+    loss = _loss(solver.net)
     if not np.isfinite(loss):
-        spoilt = (f", or was too high before the snapshot of iteration {start}"
-                  if start and solver.iter - start <= LOG_EVERY else "")
-        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; "
-                        f"{_rate_is_too_high(experiment, spoilt)}")
+        raise _diverged(experiment, solver.net, loss, solver.iter, start)
     if interrupted:
         solver.snapshot()
         print(f"interrupted: there is a snapshot of iteration {solver.iter}, from which the same "
@@ -262,9 +287,67 @@ def _step(experiment, solver, start, count):
     return loss
 
 
+def _loss(net):
+    return sum(float(net.blobs[name].data) for name in net.outputs if name.startswith("loss"))
+
+
+def _diverged(experiment: Experiment, net: caffe.Net, loss: float, iteration: int, start: int
+              ) -> LossError:
+    """The LossError of a pass that a net has just done."""
+    spoilt = (f", or was too high before the snapshot of iteration {start}"
+              if start and iteration - start <= LOG_EVERY else "")
+    size = experiment.iter_size
+    names = labels.training_names(experiment.source, (iteration - 1) * size, size)
+    return LossError(f"{experiment.name}: the loss is {loss} at iteration {iteration}, of the "
+                     f"image{'s' * (size > 1)} {', '.join(names)}; {divergence.origin(net)}. "
+                     f"{_rate_is_too_high(experiment, spoilt)}")
+
+
+class Watch:
+    """Looks at the losses of a run: the first one, one that is not finite, one that stands still.
+
+    On the CPU, where that costs nothing, the loss of every iteration is looked at; the net is then
+    as it was in the pass that failed.
+    """
+
+    def __init__(self, experiment: Experiment, solver: caffe.Solver):
+        self.net, self.param = solver.net, experiment.run.net_param("train")
+        scores = [name for name in self.net.params if name.startswith("score")]
+        self.guesses = not any(blob.data.any() for name in scores
+                               for blob in surgery.layer_parameters(self.net, name))
+        self.progress, self.said, self.names = divergence.Progress(), False, experiment.class_names
+        start = solver.iter
+
+        def stop_if_not_finite() -> None:
+            if not np.isfinite(loss := _loss(self.net)):
+                raise _diverged(experiment, self.net, loss, solver.iter + 1, start)
+
+        if not runs_on_gpu():
+            solver.add_callback(lambda: None, stop_if_not_finite)
+
+    def first_losses(self) -> str:
+        """What the losses of the first iteration say, a line each."""
+        return "\n".join(first_loss.described(loss, self.guesses)
+                         for loss in first_loss.losses(self.net, self.param))
+
+    def say_one_class(self, bar: tqdm, scores: dict[str, Scores]) -> None:
+        """Say once if a net predicts one class for all pixels."""
+        for label, one in scores.items():
+            warning = divergence.one_class(one, self.names[label])
+            if warning and not self.said:
+                self.said = True
+                bar.write(warning, file=sys.stderr)
+
+    def say_standstill(self, bar: tqdm) -> None:
+        """Take the loss of the last pass; say once if losses stand still."""
+        loss = first_loss.losses(self.net, self.param)[0]
+        if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
+            bar.write(warning, file=sys.stderr)
+
+
 def _rate_is_too_high(experiment, spoilt=""):
-    return (f"the rate {experiment.lr:g} is too high{spoilt}. Start anew with a lower one: --fresh "
-            f"--lr {experiment.lr / 3:.1g}")
+    return (f"If the rate {experiment.lr:g} is too high{spoilt}: start anew with a lower one, "
+            f"--fresh --lr {experiment.lr / 3:.1g}")
 
 
 @contextmanager
@@ -293,6 +376,7 @@ def _score(experiment, solver):
                                  experiment.unscored, experiment.in_truth)
     except ScoreError as error:
         raise LossError(f"{experiment.name}, iteration {solver.iter}: {error}; "
+                        f"{divergence.origin(solver.test_nets[0])}. "
                         f"{_rate_is_too_high(experiment)}") from None
     score.save(scores, experiment.run, experiment.class_names, solver.iter)
     return scores

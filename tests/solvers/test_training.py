@@ -190,7 +190,8 @@ def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkey
         step(self, count)
     monkeypatch.setattr(caffe.SGDSolver, "step", spoil_and_step)
     monkeypatch.setattr(training, "PATIENCE", 1e9)
-    with pytest.raises(FloatingPointError, match="loss is nan at iteration 3"):
+    with pytest.raises(FloatingPointError, match="loss is nan at iteration 2, of the image train_.*"
+                       "first layer whose output is not finite is 'conv1_1'.*rate is too high"):
         training.train(replace(experiment, interval=4, iterations=8))
     assert not experiment.run.snapshots()
 
