@@ -106,8 +106,8 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     reader = open_reader(getattr(importlib.import_module(module), layer), params)
     entries, problems = list_entries(reader.split_file(params["split"]))
     entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
-    roots = " ".join(str(path.resolve()) for path in reader.roots.values())
-    key = hashlib.sha1(f"{module} {layer} {params} {roots}".encode()).hexdigest()[:16]
+    roots = [str(path.resolve()) for path in reader.roots.values()]
+    key = hashlib.sha1(repr((module, layer, params, roots)).encode()).hexdigest()[:16]
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)
     with ThreadPoolExecutor() as pool:
@@ -255,7 +255,7 @@ def _lists(splits: list[Split]) -> Iterator[Finding]:
                           "suffix")
     first, second = ({sample.name for sample in split.samples} for split in splits)
     if both := sorted(first & second):
-        yield Finding(f"{counted(len(both), 'sample')} are in both lists, {splits[0].name} and "
+        yield Finding(f"{counted(len(both), 'sample')} in both lists, {splits[0].name} and "
                       f"{splits[1].name}, so that the scores flatter: {some(both)}",
                       "remove them from one of the lists")
 
@@ -302,7 +302,7 @@ def _identical(splits: list[Split]) -> Iterator[Finding]:
     pairs = [list(same.items()) for same in names.values() if len(same) > 1]
     if pairs:
         shown = [" = ".join(f"{name} ({split})" for name, split in same) for same in pairs]
-        yield Finding(f"{counted(len(pairs), 'image')} stand under several names: {some(shown)}",
+        yield Finding(f"{counted(len(pairs), 'image')} under several names: {some(shown)}",
                       "keep one of each; an image of train that is in val as well makes the scores "
                       "flatter")
 
