@@ -134,7 +134,7 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
             ends.add("conv1_1")
         reports.append([step for step in report if step.name not in ends])
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
-    return list(weights.unplaced(experiment.head, reports))
+    return list(weights.unplaced(experiment.head, reports, experiment.run.net_param("train")))
 
 
 def _base_nets(experiment):

@@ -122,8 +122,10 @@ def not_interpolating(net: caffe.Net, param: caffe_pb2.NetParameter) -> list[str
     return found
 
 
-def unplaced(head: str, reports: list[list[surgery.Step]]) -> Iterator[Finding]:
-    """What of the weights did not arrive, by the reports of the transplants that filled a net."""
+def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetParameter
+             ) -> Iterator[Finding]:
+    """What of the weights did not arrive, by the reports of the transplants that filled the net of
+    `param`. Layers that do not learn, such as fixed scales, need none."""
     if not reports:
         return
     kept = set.intersection(*({step.name for step in report if step.kind == "kept"}
@@ -135,7 +137,9 @@ def unplaced(head: str, reports: list[list[surgery.Step]]) -> Iterator[Finding]:
         yield Finding(f"a net of head {head} starts from weights without {some(early)}, as if from "
                       f"the classifier", f"train {stage} first and start from its weights "
                       "(solve.py EXPERIMENT --chain), or take the head fcn8s-atonce")
-    empty = [name for name in sorted(kept) if not name.startswith(("score", "upscore"))]
+    fixed = {layer.name for layer in param.layer
+             if layer.param and not any(spec.lr_mult for spec in layer.param)}
+    empty = [name for name in sorted(kept - fixed) if not name.startswith(("score", "upscore"))]
     if empty:
         yield Finding(f"the weights filled no {some(empty)}: there are no layers of these names in "
                       "what the net starts from", "give the layers the names that they have there, "

@@ -66,6 +66,9 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch)
     name = "own"
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn32s", "--width", "0.02",
              "--name", name, "--interval", "2")
+    refused = python(*solve, "--iterations", "3")
+    assert refused.returncode == 1 and "2 samples in both lists" in refused.stderr
+    solve = *solve, "--force"
     trained = python(*solve, "--iterations", "3")
     assert trained.returncode == 0, trained.stderr
     assert "iteration 2, loss" in trained.stdout and "mean IU" in trained.stdout

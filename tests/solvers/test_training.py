@@ -21,6 +21,7 @@ from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from solvers import score, training
 from solvers.experiments import EXPERIMENTS, Experiment, on_folder
+from solvers.preflight import PreflightError
 from solvers.runs import RunError
 
 
@@ -205,15 +206,20 @@ def test_what_was_not_scored_is_scored_on_return(experiment):
     assert (experiment.directory / "curve.png").stat().st_size > 1000
 
 
-def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypatch, tmp_path):
+def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypatch, tmp_path,
+                                                            capsys):
     narrow = partial(nets.classifier, width=1 / 64, filler="msra", size=64)
     made = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg.prototxt", narrow())), caffe.TEST)
     made.save(str(tmp_path / "vgg.caffemodel"))
     monkeypatch.setattr(catalog, "path", lambda name: tmp_path / f"{name[:3]}.caffemodel")
     monkeypatch.setattr(nets, "classifier", narrow)
-    run = replace(experiment, bases={"": "vgg16"}, lr=0.0, weight_decay=0.0,
+    run = replace(experiment, bases={"": "vgg16"}, lr=0.0, weight_decay=0.0, head="fcn32s",
                   net=dict(width=1 / 64, fc6_kernel=2))
     training.train(run)
+    assert "is not the ILSVRC-trained VGG-16 as published" in capsys.readouterr().err
+    with pytest.raises(PreflightError, match="(?s)fcn16s starts from weights without score_fr, as "
+                                             "if from the classifier.*train FCN-32s first"):
+        training.train(replace(run, name="16s", head="fcn16s"))
     net = training.trained_net(run)
     for name in ("conv1_1", "conv5_3", "fc6", "fc7"):
         weights = made.params[name][0].data
@@ -338,8 +344,12 @@ def test_who_ignores_ctrl_c_goes_on_ignoring_it(handled):
 
 
 def test_a_rate_that_is_too_high_is_said(experiment):
+    run = replace(experiment, lr=1.0, iterations=50)
+    with pytest.raises(PreflightError, match="(?s)base_lr is 1, and the loss 'loss' is summed over "
+                                             "about 18,744 pixels: .*--lr 5e-08"):
+        training.train(run)
     with pytest.raises(FloatingPointError, match="the rate 1 is too high.*--fresh --lr 0.3"):
-        training.train(replace(experiment, lr=1.0, iterations=50))
+        training.train(run, force=True)
 
 
 def test_what_is_missing_is_said_with_size_and_command(tmp_path):

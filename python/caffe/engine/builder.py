@@ -116,8 +116,10 @@ class NetBuilder:
             permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
             fits = blob.count == shared.count if permissive else blob.shape == shared.shape
             if not fits:
-                raise LayerError(f"cannot share the parameter '{param.name}' of layer "
-                                 f"'{owner_name}': its shape is {shared.shape}, here {blob.shape}")
+                raise LayerError(f"Cannot share param '{param.name}' owned by layer "
+                                 f"'{owner_name}'; shape mismatch: its shape is {shared.shape}, "
+                                 f"here {blob.shape}; share_mode: PERMISSIVE takes other shapes of "
+                                 "as many values")
             _merge_multipliers(param, owner_param, owner_name)
             blob.share_data(shared)
             blob.share_diff(shared)

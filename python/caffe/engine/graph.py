@@ -80,8 +80,10 @@ def _readers(net_param):
     for number, layer in enumerate(net_param.layer):
         for i, blob in enumerate(layer.bottom):
             if blob not in latest:
-                raise LayerError(f"layer '{layer.name}' ({layer.type}) reads the blob '{blob}', "
-                                 f"which no layer above it produces" + nearest(blob, latest))
+                raise LayerError(f"Unknown bottom blob '{blob}' (layer '{layer.name}', bottom "
+                                 f"index {i}): no layer above produces what this {layer.type} "
+                                 "layer reads" + nearest(blob, latest) + "; correct the name, or "
+                                 "the include rules of the layer that produces it")
             sources[number, i] = latest[blob]
             uses[latest[blob]] += 1
         for i, blob in enumerate(layer.top):
@@ -108,7 +110,8 @@ def _produced_twice(net_param, layer, index, producer):
         return (f"has the blob '{blob}' as top {index} and as bottom {bottom}: in place, both have "
                 "the same index; reorder them, or name the top otherwise")
     return (f"produces the blob '{blob}', which layer '{net_param.layer[producer].name}' produces "
-            "already")
+            f"already: Top blob '{blob}' produced by multiple sources; name one of them otherwise, "
+            "or give layers of one phase an include rule")
 
 
 def _split_name(net_param, source):

@@ -41,7 +41,9 @@ class Eltwise(TensorLayer):
 
     def shapes(self, bottom):
         if any(shape != bottom[0] for shape in bottom):
-            raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+            raise self.error("Check failed: bottom[0]->shape() == bottom[i]->shape(): expected "
+                             f"bottoms of one shape, got {' and '.join(map(str, bottom))}; crop "
+                             "the larger one")
         return bottom[:1]
 
     def compute(self, *bottoms):
