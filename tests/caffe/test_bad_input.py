@@ -112,7 +112,8 @@ def test_a_net_without_a_phase(tmp_path):
 
 
 @pytest.mark.parametrize("other, facts", [
-    ("num_output: 5 kernel_size: 3", ["(4, 3, 3, 3)", "(5, 3, 3, 3)", "Cannot copy param 0 weights"]),
+    ("num_output: 5 kernel_size: 3",
+     ["(4, 3, 3, 3)", "(5, 3, 3, 3)", "Cannot copy param 0 weights from layer 'bad'"]),
     ("num_output: 4 kernel_size: 1", ["(4, 3, 3, 3)", "(4, 3, 1, 1)"]),
     ("num_output: 4 kernel_size: 3 bias_term: false", ["2 parameters", "has 1"])])
 def test_weights_that_do_not_fit(net, tmp_path, other, facts):

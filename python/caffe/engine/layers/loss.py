@@ -89,7 +89,8 @@ class Labelled(TensorLayer):
         for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
             if not 0 <= label < self.classes(scores):
                 label = label if labels.isfinite().all() else "NaN or infinite"
-                raise self.error(f"label {label} is outside [0, {self.classes(scores) - 1}]"
+                raise self.error("Check failed: label_value < num_labels: "
+                                 f"label {label} is outside [0, {self.classes(scores) - 1}]"
                                  + ("" if self.ignore is None
                                     else f" and not ignore_label {self.ignore}")
                                  + "; correct the labels, or num_output of the scores")

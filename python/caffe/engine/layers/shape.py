@@ -35,7 +35,7 @@ class Crop(TensorLayer):
         offsets = self.offsets(len(shape) - start)
         if any(n < offset + size for n, offset, size
                in zip(shape[start:], offsets, reference[start:])):
-            raise self.error("the crop is out-of-bounds: a window of "
+            raise self.error("invalid crop parameters, the crop is out-of-bounds: a window of "
                              f"{reference[start:]} at offset {offsets} reaches beyond "
                              f"{shape[start:]}; lower the offset, which caffe.coord_map.crop "
                              "computes, or pad the trunk more (the first convolution's pad: 100)")
