@@ -198,23 +198,24 @@ def _train(experiment, base_nets, force):
     if state:
         print(f"continuing {experiment.name} from {state}")
         _restore(solver, state)
+        found = []
     else:
         print(f"training {experiment.name}")
-        _preflight(experiment, solver.net, start_weights(experiment, solver.net, base_nets),
-                   () if base_nets else experiment.bases.values(), force)
+        found = _looked_at_weights(experiment, solver.net, base_nets)
+    found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
+    preflight.settle(experiment.name, found, force)
     run.record_settings(**experiment.settings())
     return _run(experiment, solver, log.Log(run.directory, iteration))
 
 
-def _preflight(experiment: Experiment, net: caffe.Net, found: list[Finding],
-               bases: Iterable[str], force: bool) -> None:
-    """Look at weights and recipe before the first iteration; `bases` are read from files."""
-    param = experiment.run.net_param("train")
-    found = [*(finding for base in bases if base in nets.TRUNKS for finding in
-               weights.not_what_its_name_says(base, catalog.path(base))), *found,
-             *weights.findings(net, param),
-             *recipe.findings(experiment.run.solver_param(), param, net)]
-    preflight.settle(experiment.name, found, force)
+def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
+                       ) -> list[Finding]:
+    """Fill a new net; returns the findings about what it starts from."""
+    files = () if base_nets else set(experiment.bases.values()) & set(nets.TRUNKS)
+    return [*(finding for name in files
+              for finding in weights.not_what_its_name_says(name, catalog.path(name))),
+            *start_weights(experiment, net, base_nets),
+            *weights.findings(net, experiment.run.net_param("train"))]
 
 
 def _run(experiment, solver, lines):
@@ -340,9 +341,9 @@ class Watch:
 
     def say_standstill(self, bar: tqdm) -> None:
         """Take the loss of the last pass; say once if losses stand still."""
-        loss = first_loss.losses(self.net, self.param)[0]
-        if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
-            bar.write(warning, file=sys.stderr)
+        for loss in first_loss.losses(self.net, self.param)[:1]:
+            if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
+                bar.write(warning, file=sys.stderr)
 
 
 def _rate_is_too_high(experiment, spoilt=""):

@@ -58,7 +58,8 @@ def list_entries(path: Path) -> tuple[list[Entry], list[str]]:
             continue
         problems.append(f"split list {path}:{number}: '{latin1(name)}' {problem}")
     if not lines and not problems:
-        raise DataError(f"split list {path} is empty")
+        raise DataError(f"split list {path} is empty; write the names of its samples there, one "
+                        "a line, without folder and suffix")
     return [Entry(name, f"{path}:{number}") for name, number in lines.items()], problems
 
 

@@ -263,6 +263,8 @@ def _lists(splits: list[Split]) -> Iterator[Finding]:
 KINDS = (       # (what the problem says, remedy)
     ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in the colours "
                     "of PASCAL VOC become such by: {colours}"),
+    ("expected PNG", "save the masks as PNG from their source: JPEG changes class numbers at every "
+                     "edge"),
     ("width x height", "export image and mask in one size; resize masks to the nearest pixel only, "
                        "for interpolated class numbers are those of other classes"),
     ("has values", "classes.txt needs a line for each class, the largest value in the masks plus "

@@ -103,8 +103,9 @@ class NetBuilder:
     def _own_params(self, spec, layer):
         """Join parameters of equal name, and list those that a solver updates."""
         if len(spec.param) > len(layer.blobs):
-            raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
-                             "entries")
+            raise LayerError(f"Too many params specified for layer '{spec.name}': it has "
+                             f"{len(layer.blobs)} parameters but {len(spec.param)} param entries; "
+                             "remove those too many")
         for i, blob in enumerate(layer.blobs):
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
@@ -177,4 +178,6 @@ def _check_count(layer, kind, count, allowed):
     low, high = allowed
     if count < low or (high is not None and count > high):
         wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
-        raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
+        verb = "takes" if kind == "bottom" else "produces"
+        raise LayerError(f"{layer.type} Layer {verb} {wants} {kind} blob(s), the prototxt gives "
+                         f"{count}; add or remove {kind}: lines")

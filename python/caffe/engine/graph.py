@@ -21,7 +21,8 @@ def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     del filtered.layer[:]
     for layer in net_param.layer:
         if layer.include and layer.exclude:
-            raise LayerError(f"layer '{layer.name}' has both include and exclude rules")
+            raise LayerError(f"layer '{layer.name}' has both include and exclude rules: "
+                             "Specify either include rules or exclude rules; not both")
         if layer.include:
             kept = any(_meets(net_param.state, rule) for rule in layer.include)
         else:
@@ -145,7 +146,8 @@ def loss_weights(spec: caffe_pb2.LayerParameter, is_loss: bool) -> list[float]:
     given = list(spec.loss_weight) or ([1.0] if is_loss else [])
     if given and len(given) != len(spec.top):
         described = f"{len(given)} loss_weight" + ("" if spec.loss_weight else ", the default")
-        raise LayerError(f"has {len(spec.top)} tops but {described}; give one for each top, 0 "
+        raise LayerError("loss_weight must be unspecified or specified once per top blob: has "
+                         f"{len(spec.top)} tops but {described}; give one for each top, 0 "
                          "where a top is no loss")
     return given or [0.0] * len(spec.top)
 

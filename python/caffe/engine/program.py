@@ -135,6 +135,7 @@ def locating_errors(source: str, spec: caffe_pb2.LayerParameter, bottom: Sequenc
 def _note(error: Exception, text: str) -> None:
     """Have a traceback say more; where Python (3.10) has no notes, the log does."""
     if hasattr(error, "add_note"):
-        error.add_note(text)
+        if text not in getattr(error, "__notes__", ()):     # what a thread raised comes again
+            error.add_note(text)
     else:
         logger.error("%s", text)
