@@ -371,23 +371,27 @@ def _absent(splits: list[Split], label: str, classes: int | None, names: Sequenc
         if absent:
             shown = some([f"{value} ({names[value]})" if names else value
                           for value in sorted(absent)])
+            command = (f". This makes 0 and 1 of the two values: {CONVERT} {_masks(splits[0])}"
+                       if len(train | val) == 2 and 0 in train else "")
             yield Finding(f"of the {classes} classes of '{label}', {where} {shown}",
-                          "correct the masks or the number of classes, or add samples; a class "
-                          "without labels is never learnt")
+                          "store class numbers 0, 1, 2, ... in the masks without a gap, or add "
+                          "samples; a class without labels is never learnt" + command)
 
 
 def _strays(splits: list[Split], label: str, present: set[int]) -> Iterator[Finding]:
     """Without classes.txt a single pixel makes classes."""
+    samples = [sample for split in splits for sample in split.good]
+    strays = []
     for value in sorted(present, reverse=True):
-        holders = [(sample, count) for split in splits for sample in split.good
-                   if (count := sample.shown(label).get(value))]
-        pixels = sum(count for _, count in holders)
+        holders = [sample.name for sample in samples if value in sample.shown(label)]
+        pixels = sum(sample.shown(label).get(value, 0) for sample in samples)
         if pixels > STRAY:
-            return
-        yield Finding(f"class {value} has {counted(pixels, 'pixel')} in all, in "
-                      f"{some([sample.name for sample, _ in holders])}, and makes the number of "
-                      f"classes {value + 1}", "correct that mask, or say in classes.txt which "
-                      "classes there are")
+            break
+        strays.append(f"{value} has {counted(pixels, 'pixel')} in all, in {some(holders)}")
+    if strays:
+        yield Finding(f"class {some(strays, '; class ')}, and makes the number of classes "
+                      f"{max(present) + 1}", "correct these masks, which may have been resized by "
+                      "interpolation, or say in classes.txt which classes there are")
 
 
 def _palettes(splits: list[Split]) -> Iterator[Finding]:
