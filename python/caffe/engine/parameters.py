@@ -38,11 +38,13 @@ def copy_from_file(program: Program, path: str) -> None:
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
-            shape = "no values" if array is None else f"the shape {array.shape}"
-            if array is None or not caffemodel.same_shape(array.shape, blob.shape):
+            if array is None:
+                raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}': it "
+                                   "has no values there, nor does another layer share it")
+            if not caffemodel.same_shape(array.shape, blob.shape):
                 raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}'; "
-                                   f"shape mismatch: it has {shape}, in {program.source} it has "
-                                   f"{blob.shape}; {RENAME}")
+                                   f"shape mismatch: it has the shape {array.shape}, in "
+                                   f"{program.source} it has {blob.shape}; {RENAME}")
             copies.append((blob, array))
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)

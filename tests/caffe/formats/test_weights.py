@@ -226,7 +226,7 @@ def test_a_mean_without_values(tmp_path):
 
 def test_sharing_with_a_net_of_fewer_parameters(net):
     one, two = net(FC), net(FC.replace("num_output: 2", "num_output: 2 bias_term: false"))
-    with pytest.raises(WeightsError, match="'fc': .* has 1 of them, .* 2"):
+    with pytest.raises(WeightsError, match="'fc', so .* has 1 of them, .* 2; rename"):
         two.share_with(one)
     one.params["fc"][0].data[...] = 7
     assert not (two.params["fc"][0].data == 7).any()
