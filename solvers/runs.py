@@ -1,5 +1,7 @@
 """The folder of a run, build/EXPERIMENT: its prototxts, snapshots, settings and scores."""
 
+from __future__ import annotations
+
 import ast
 import difflib
 import json
@@ -9,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +20,9 @@ from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
 from segdata.means import ILSVRC, OF_LAYERS
 from segdata.paths import build_root
+
+if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
 
 KEEP = 3        # of the newest snapshots
 
@@ -68,7 +73,7 @@ class Run:
 
     def samples(self) -> int:
         """The number of validation samples, which solver.prototxt has as test_iter."""
-        solver = self._read("solver", "SolverParameter")
+        solver = self.solver_param()
         if not solver.test_iter:
             raise RunError(f"{self.prototxt('solver')} has no test_iter")
         return solver.test_iter[0]
@@ -77,12 +82,20 @@ class Run:
         """The Images that its net takes, as the project's data layer in val.prototxt has them;
         without such a file or layer, a colour image with ILSVRC's mean."""
         path = self.prototxt("val")
-        layers = self._read("val", "NetParameter").layer if path.exists() else ()
+        layers = self.net_param("val").layer if path.exists() else ()
         found = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
         try:
             return next(map(_images, found), Images())
         except (ValueError, SyntaxError, TypeError) as error:
             raise RunError(f"{path}: damaged: the data layer's param_str: {error}") from None
+
+    def solver_param(self) -> caffe_pb2.SolverParameter:
+        """What its solver.prototxt says. Raises RunError if that is damaged."""
+        return self._read("solver", "SolverParameter")
+
+    def net_param(self, split: str) -> caffe_pb2.NetParameter:
+        """What the net's prototxt of a split says. Raises RunError if that is damaged."""
+        return self._read(split, "NetParameter")
 
     def _read(self, split, message):
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from segdata.files import replacing
 from solvers.metrics import Scores, confusion
 from solvers.prediction import load_net, predicted_classes
+from solvers.preflight.divergence import one_class
 from solvers.runs import RunError
 from solvers.text import columns
 
@@ -156,6 +157,9 @@ def main() -> None:
         set_device(args)
         scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
                            run.settings().get("in_truth", False))
+        for label, one in scores.items():
+            if warning := one_class(one, run.class_names(label, len(one.iu))):
+                print(warning, file=sys.stderr)
         print(f"{weights}\n\n{tables(scores, run)}")
 
 

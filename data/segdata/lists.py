@@ -38,15 +38,15 @@ def latin1(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def read_list(path: Path) -> list[Entry]:
-    """The entries of a split list: one name a line; blank lines do not count.
+def list_entries(path: Path) -> tuple[list[Entry], list[str]]:
+    """(the entries of a split list, one name a line; what is wrong with its other lines).
 
-    Raises DataError where the list is missing or empty, and, with the line, where a name stands
-    twice or leads out of the folder of the data.
+    Blank lines do not count. Raises DataError where the list is missing or empty.
     """
     if not path.is_file():
         raise DataError(f"split list {path} does not exist (looked in {Path.cwd()})")
     lines: dict[str, int] = {}
+    problems = []
     for number, name in read_lines(path):
         if name.startswith(("/", "\\")) or ".." in Path(name).parts or Path(name).is_absolute():
             problem = ("is a path; expected is the name of a sample, without folder and suffix, "
@@ -56,10 +56,23 @@ def read_list(path: Path) -> list[Entry]:
         else:
             lines[name] = number
             continue
-        raise DataError(f"split list {path}:{number}: '{latin1(name)}' {problem}")
-    if not lines:
-        raise DataError(f"split list {path} is empty")
-    return [Entry(name, f"{path}:{number}") for name, number in lines.items()]
+        problems.append(f"split list {path}:{number}: '{latin1(name)}' {problem}")
+    if not lines and not problems:
+        raise DataError(f"split list {path} is empty; write the names of its samples there, one "
+                        "a line, without folder and suffix")
+    return [Entry(name, f"{path}:{number}") for name, number in lines.items()], problems
+
+
+def read_list(path: Path) -> list[Entry]:
+    """The entries of a split list: one name a line; blank lines do not count.
+
+    Raises DataError where the list is missing or empty, and, with the line, where a name stands
+    twice or leads out of the folder of the data.
+    """
+    entries, problems = list_entries(path)
+    if problems:
+        raise DataError(problems[0])
+    return entries
 
 
 def as_on_disk(entry: Entry, is_there: Callable[[str], bool]) -> Entry:

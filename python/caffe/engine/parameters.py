@@ -11,6 +11,8 @@ from ..log import logger
 from ..proto import caffe_pb2
 from .program import AUTOMATIC, Program
 
+RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
+
 
 def copy_from_file(program: Program, path: str) -> None:
     """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
@@ -30,15 +32,19 @@ def copy_from_file(program: Program, path: str) -> None:
         if form is hdf5:        # which leaves out what belongs to other layers
             arrays += [None] * (len(blobs) - len(arrays))
         if len(arrays) != len(blobs):
-            raise WeightsError(f"{path}: layer '{name}' has {len(arrays)} parameters, in "
-                               f"{program.source} it has {len(blobs)}")
+            raise WeightsError(f"{path}: Incompatible number of blobs for layer '{name}': it has "
+                               f"{len(arrays)} parameters, in {program.source} it has "
+                               f"{len(blobs)}; {RENAME}")
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
-            shape = "no values" if array is None else f"the shape {array.shape}"
-            if array is None or not caffemodel.same_shape(array.shape, blob.shape):
-                raise WeightsError(f"{path}: parameter {i} of layer '{name}' has {shape}, in "
-                                   f"{program.source} it has {blob.shape}")
+            if array is None:
+                raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}': it "
+                                   "has no values there, nor does another layer share it")
+            if not caffemodel.same_shape(array.shape, blob.shape):
+                raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}'; "
+                                   f"shape mismatch: it has the shape {array.shape}, in "
+                                   f"{program.source} it has {blob.shape}; {RENAME}")
             copies.append((blob, array))
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)
@@ -56,13 +62,14 @@ def share_with(program: Program, other: Program) -> None:
     for name, theirs in by_layer(other).items():
         mine = params.get(name, ())
         if name in names and len(mine) != len(theirs):
-            raise WeightsError(f"cannot share the parameters of layer '{name}': {program.source} "
-                               f"has {len(mine)} of them, {other.source} {len(theirs)}")
+            raise WeightsError(f"Incompatible number of blobs for layer '{name}', so that they "
+                               f"cannot be shared: {program.source} has {len(mine)} of them, "
+                               f"{other.source} {len(theirs)}; {RENAME}")
         for i, (own, source) in enumerate(zip(mine, theirs)):
             if own.shape != source.shape:
-                raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape is "
-                                   f"{own.shape} in {program.source} and {source.shape} in "
-                                   f"{other.source}")
+                raise WeightsError(f"Cannot share param {i} weights from layer '{name}'; shape "
+                                   f"mismatch: its shape is {own.shape} in {program.source} and "
+                                   f"{source.shape} in {other.source}; {RENAME}")
             pairs.append((own, source))
     for own, source in pairs:
         own.share_data(source)

@@ -34,8 +34,9 @@ def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
 def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
-        raise LayerError(f"unknown layer type '{layer_param.type}'"
-                         + nearest(layer_param.type, _registry))
+        raise LayerError(f"Unknown layer type: '{layer_param.type}'"
+                         + nearest(layer_param.type, _registry) + "; write a Python layer for "
+                         "what is not in caffe.layer_type_list()")
     return _registry[layer_param.type](layer_param)
 
 

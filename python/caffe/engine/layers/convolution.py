@@ -47,13 +47,16 @@ class Window(TensorLayer):
     def places(self, shape: Shape) -> tuple[int, ...]:
         """The number of places of the window on each spatial axis of a bottom of `shape`."""
         if len(shape) != self.axis + 1 + len(self.kernel) or shape[self.axis] != self.channels:
-            raise self.error(f"expected {self.channels} channels on axis {self.axis} and "
-                             f"{len(self.kernel)} axes after it, got {shape}")
+            raise self.error("Input size incompatible with convolution kernel: expected "
+                             f"{self.channels} channels on axis {self.axis} and "
+                             f"{len(self.kernel)} axes after it, got {shape}; a net's channels "
+                             "cannot change once it is built")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
         if any(size < self.least_places for size in sizes):
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
-                             f"{self.dilation} does not fit into {shape}: top would be {sizes}")
+                             f"{self.dilation} does not fit into {shape}: top would be {sizes}; "
+                             "take a larger image, or more pad")
         return sizes
 
     @staticmethod
