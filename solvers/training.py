@@ -143,18 +143,43 @@ def trained_net(experiment: Experiment) -> caffe.Net:
     return load_net(experiment.run.prototxt("deploy"), final_weights(experiment), complete=True)
 
 
+def _continued(experiment: Experiment) -> caffe.Solver | None:
+    """A solver that goes on from the newest snapshot that is of use; None where there is none.
+
+    Raises RunError where none of them is, with what is wrong with the newest.
+    """
+    import caffe
+    problems = []
+    for iteration, state in reversed(experiment.run.snapshots()):
+        solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.iter_size)))
+        try:
+            _restore(solver, state)
+        except RunError:
+            raise       # the snapshot before would come to the same end
+        except reported() as error:
+            problems.append(error)
+            print(f"{state} is of no use: {error}", file=sys.stderr)
+            continue
+        print(f"continuing {experiment.name} from {state}")
+        return solver
+    if problems:
+        raise RunError(f"cannot continue: {problems[0]}; no snapshot before it is of use either: "
+                       f"start anew with --fresh, or remove what is in {experiment.directory}"
+                       ) from problems[0]
+    return None
+
+
 def _restore(solver, state):
-    """Continue from a snapshot. Raises RunError, naming it, where it is no use."""
-    again = f"remove {state} to continue from the snapshot before, or start anew with --fresh"
-    try:
-        solver.restore(str(state))
-    except reported() as error:
-        raise RunError(f"cannot continue: {error}; {again}") from error
+    """Continue from a snapshot. Raises RunError where its weights are not finite, and what the
+    solver raises where the files are damaged."""
+    solver.restore(str(state))
     for name in solver.net.params:
         if not all(np.isfinite(blob.data).all()
                    for blob in surgery.layer_parameters(solver.net, name)):
             raise RunError(f"cannot continue from {state}: the weights of layer '{name}' are not "
-                           f"finite; the rate was too high. Take a lower --lr, and {again}")
+                           "finite; the rate was too high. Take a lower --lr, and remove "
+                           f"{state} to continue from the snapshot before, or start anew with "
+                           "--fresh")
 
 
 # the loop
@@ -175,22 +200,20 @@ def _train(experiment, base_nets):
     import caffe
     run = experiment.run
     run.check(**experiment.settings())
-    iteration, state = (run.snapshots() or [(0, None)])[-1]
+    iteration, _ = (run.snapshots() or [(0, None)])[-1]
     if iteration > experiment.iterations:
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
     if finished(experiment) and (scores := score.load(run, experiment.iterations)):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         return scores
-    solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.iter_size)))
-    if state:
-        print(f"continuing {experiment.name} from {state}")
-        _restore(solver, state)
-    else:
+    solver = _continued(experiment)
+    if solver is None:
         print(f"training {experiment.name}")
+        solver = caffe.get_solver(str(write_files(experiment, 0)))
         start_weights(experiment, solver.net, base_nets)
     run.record_settings(**experiment.settings())
-    return _run(experiment, solver, log.Log(run.directory, iteration))
+    return _run(experiment, solver, log.Log(run.directory, solver.iter))
 
 
 def _run(experiment, solver, lines):

@@ -60,7 +60,7 @@ SEGDATA = """
 layer { name: "data" type: "Python" top: "x" top: "label"
         python_param { module: "folder_layers" layer: "FolderSegDataLayer"
                        param_str: "{'folder': '.', 'split': 'train', 'mean': (1, 2, 3), "
-                                  "'classes': 3, 'mirror': True, 'jitter': 2}" } }
+                                  "'classes': 3, 'seed': 5, 'mirror': True, 'jitter': 2}" } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "score" param { lr_mult: 1e-4 }
         convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
@@ -74,6 +74,7 @@ layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h" recurrent_
 layer { name: "loss" type: "Reduction" bottom: "h" top: "loss" loss_weight: 1
         reduction_param { operation: SUMSQ } }"""
 
+SEEDLESS = "segdata_draws_its_seed"
 RATE = 'base_lr: 0.01 lr_policy: "step" gamma: 0.5 stepsize: 3 weight_decay: 0.001 '
 MOMENTUM = RATE + "momentum: 0.9 "
 # {name: (net, lines of the solver)}
@@ -87,6 +88,7 @@ SETUPS = {
     "memory": (MEMORY + BEHIND, MOMENTUM),
     "python": (PYTHON % "Drawing" + BEHIND, MOMENTUM),
     "segdata": (SEGDATA, MOMENTUM),
+    SEEDLESS: (SEGDATA.replace("'seed': 5, ", ""), MOMENTUM),
     "lstm": (LSTM, MOMENTUM),
     "iter_size": (IMAGE_DATA + BEHIND, MOMENTUM + "iter_size: 3"),
     "average_loss": (LMDB + BEHIND, MOMENTUM + "average_loss: 3"),
