@@ -90,19 +90,19 @@ def _walk(path: Path, entries: Any, unknown: list[str], seen: set[int]
     items = enumerate(entries) if isinstance(entries, (list, tuple)) else list(entries.items())
     for step, value in items:
         place = (*path, step)
+        if isinstance(value, CONSTANT):
+            continue
         try:
-            yield place, value, values.encode(value)
-        except values.NotRecorded as error:
-            inner = _entries(value)
-            if id(value) in seen or isinstance(value, CONSTANT):
-                continue
-            seen.add(id(value))
+            stored = values.encode(value)
+        except Exception as error:      # layers may keep anything
+            inner = _entries(value) if isinstance(error, values.NotRecorded) else None
             if inner is None:
                 unknown.append(f"'{'.'.join(map(str, place))}' ({error})")
-            else:
+            elif id(value) not in seen:
+                seen.add(id(value))
                 yield from _walk(place, inner, unknown, seen)
-        except (RecursionError, RuntimeError, ValueError) as error:
-            unknown.append(f"'{'.'.join(map(str, place))}' ({type(error).__name__}: {error})")
+        else:
+            yield place, value, stored
 
 
 def _entries(value: Any) -> Any:

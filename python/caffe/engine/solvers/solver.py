@@ -240,6 +240,7 @@ class Solver:
             self._iterate()
 
     def _iterate(self):
+        self._before_tests = None
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
             self._test_all()

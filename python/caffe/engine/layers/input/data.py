@@ -193,6 +193,9 @@ class MemoryData(Source):
         position, count = map(int, state)
         if position < 0 or position % self.size or position >= max(count, 1):
             raise self.error(f"no batch begins at the position {position} of {count}")
+        if self.arrays and count not in (0, len(self.arrays[0])):
+            raise self.error(f"has changed: {len(self.arrays[0])} items, when the snapshot was "
+                             f"taken {count}")
         self.resumed = position, count
         if self.arrays:
             self.reset(*self.arrays)
