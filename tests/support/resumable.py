@@ -1,16 +1,12 @@
 """Trainings that a resumed run has to repeat bit for bit: one for each kind of data and state.
 
-    python resumable.py FOLDER NAME ITERATIONS      trains, from the newest snapshot if there is one
-
 `make_files` writes what they read. Each draws all that it can at random, has a test net between,
 and writes what was seen of the losses to the log.
 """
 
 import glob
 import itertools
-import os
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,22 +164,24 @@ def make_files(folder: Path) -> None:
     (folder / "rows.txt").write_text("0.h5\n1.h5\n2.h5\n")
 
 
-def write_solver(folder: Path, name: str) -> str:
-    """Write the prototxts of a set-up; returns the solver's path."""
+def write_solver(folder: Path, name: str, interval: int = 2) -> str:
+    """Write the prototxts of a set-up, with so many iterations between snapshots; returns the
+    solver's path."""
     net, lines = SETUPS[name]
     (folder / f"{name}.prototxt").write_text(net)
     path = folder / f"{name}_solver.prototxt"
     path.write_text(f'net: "{name}.prototxt" snapshot_prefix: "{folder}/{name}" random_seed: 3 '
-                    f"display: 1 test_iter: 2 test_interval: 3 max_iter: 1000000 snapshot: 2 "
+                    f"display: 1 test_iter: 2 test_interval: 3 max_iter: 1000000 "
+                    f"snapshot: {interval} "
                     + lines)
     return str(path)
 
 
-def make_solver(folder: Path, name: str) -> "caffe.Solver":
+def make_solver(folder: Path, name: str, interval: int = 2) -> "caffe.Solver":
     """The solver of a set-up, from its beginning, in the working directory of the data."""
     random.seed(6)
     np.random.seed(7)
-    solver = caffe.get_solver(write_solver(folder, name))
+    solver = caffe.get_solver(write_solver(folder, name, interval))
     if name == "memory":
         rng = np.random.default_rng(8)
         for net in (solver.net, *solver.test_nets):
@@ -199,20 +197,12 @@ def snapshots(folder: Path, name: str) -> list[str]:
                   key=lambda path: int(path.rpartition("_iter_")[2].partition(".")[0]))
 
 
-def main() -> None:
-    folder, name, iterations = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    solver = make_solver(folder, name)
-    for state in reversed(snapshots(folder, name)):
-        try:
-            solver.restore(state)
-            break
-        except caffe.WeightsError as error:
-            print(error, file=sys.stderr)
+def train(folder: Path, name: str, iterations: int) -> None:
+    """Train to the end, from the newest snapshot if there is one; then NAME.npz holds weights and
+    histories."""
+    solver = make_solver(folder, name, interval=10)
+    if found := snapshots(folder, name):
+        solver.restore(found[-1])
     solver.step(iterations - solver.iter)
     arrays = [blob.data for blobs in solver.net.params.values() for blob in blobs]
-    np.savez(f"{name}_end.npz", *itertools.chain(arrays, map(np.asarray, solver.history)))
-    os.rename(f"{name}_end.npz", f"{name}.npz")
-
-
-if __name__ == "__main__":
-    main()
+    np.savez(folder / f"{name}.npz", *itertools.chain(arrays, map(np.asarray, solver.history)))

@@ -6,8 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -20,9 +18,6 @@ import resumable
 from caffe.engine import values
 from caffe.log import logger
 from caffe.proto import caffe_pb2
-
-SOURCES = [Path(resumable.__file__).parent, *(Path(resumable.__file__).parents[2] / part
-                                              for part in ("python", "data"))]
 
 
 @pytest.fixture(scope="module")
@@ -83,39 +78,48 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(folder, losses,
     assert losses == seen[-len(losses):] and len(losses) > 5
 
 
-def python(*arguments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, SOURCES)),
-                   "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, *map(str, arguments)], env=environment,
-                            stderr=subprocess.DEVNULL)
+def in_a_process(function):
+    """Have a forked process call function(); returns its number."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        function()
+        status = 0
+    finally:
+        os._exit(status)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("name", sorted(set(resumable.SETUPS) - {resumable.SEEDLESS}))
 def test_a_training_that_is_killed_again_and_again(folder, name):
     """Killed at 20 random moments and resumed each time, it ends as if nothing had happened."""
-    iterations, draws = 400, random.Random(name)
-    kills = 0
-    while kills < 20:
-        process = python(resumable.__file__, folder, name, iterations)
-        before = len(resumable.snapshots(folder, name))
-        while process.poll() is None and len(resumable.snapshots(folder, name)) == before:
-            time.sleep(0.01)
-        time.sleep(draws.random() * 0.2)
-        assert process.poll() is None, "it ended before it was killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert python(resumable.__file__, folder, name, iterations).wait() == 0
-    resumed = dict(np.load(f"{name}.npz"))
-    os.unlink(f"{name}.npz")
-    for path in folder.glob(f"{name}_iter_*"):
-        path.unlink()
-    assert python(resumable.__file__, folder, name, iterations).wait() == 0
-    whole = dict(np.load(f"{name}.npz"))
-    assert resumed.keys() == whole.keys()
-    for key, array in whole.items():
-        np.testing.assert_array_equal(resumed[key], array)
+    iterations, draws = 700, random.Random(name)
+
+    def train():
+        resumable.train(folder, name, iterations)
+
+    for _ in range(20):
+        before = resumable.snapshots(folder, name)
+        process = in_a_process(train)
+        while resumable.snapshots(folder, name) == before:
+            time.sleep(0.001)
+            assert os.waitpid(process, os.WNOHANG) == (0, 0)
+        time.sleep(draws.random() * 0.03)
+        assert os.waitpid(process, os.WNOHANG) == (0, 0), "it ended before it was killed"
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    ends = []
+    for _ in range(2):
+        assert os.waitpid(in_a_process(train), 0)[1] == 0
+        ends.append(dict(np.load(folder / f"{name}.npz")))
+        for path in folder.glob("*_iter_*"):
+            path.unlink()
+    assert len(ends[0]) == len(ends[1]) > 0
+    for key, array in ends[1].items():
+        np.testing.assert_array_equal(ends[0][key], array)
 
 
 @pytest.mark.parametrize("form", ["", "snapshot_format: HDF5"])
