@@ -11,6 +11,7 @@ from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 from segdata.errors import UserError
 from solvers.command import report_errors
+from solvers.loop import LossError
 from solvers.runs import RunError
 from surgery import SurgeryError
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
@@ -218,6 +219,7 @@ def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(exper
     net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
     net.params["conv1_1"][0].data[...] += 3     # what no filler gives
     net.save(str(weights))
+    weights.with_suffix(".solverstate.resume").unlink()     # it would tell that they are others
     first = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                       str(experiment.run.newest_weights()), caffe.TEST)
     training.train(experiment)
@@ -275,11 +277,24 @@ def test_a_snapshot_that_is_no_use_is_named(experiment):
     net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
     net.params["conv2_1"][0].data[0, 0] = np.nan
     net.save(str(weights))
+    weights.with_suffix(".solverstate.resume").unlink()
     with pytest.raises(RunError, match="train_iter_2.solverstate.*'conv2_1' are not finite"):
         training.train(experiment)
     weights.write_bytes(b"broken")
     with pytest.raises(RunError, match="cannot continue: .*train_iter_2.*remove"):
         training.train(experiment)
+
+
+def test_a_damaged_snapshot_is_passed_over(experiment, capsys):
+    training.train(replace(experiment, iterations=3, interval=1))
+    pages = experiment.run.newest_weights().read_bytes()
+    experiment.run.newest_weights().write_bytes(pages[:4096] + bytes(4096) + pages[8192:])
+    training.train(replace(experiment, iterations=4, interval=1))
+    printed = capsys.readouterr()
+    assert "train_iter_3.solverstate is of no use: " in printed.err
+    assert "train_iter_3.caffemodel: damaged" in printed.err and "SHA-256" in printed.err
+    assert re.search("continuing tiny from .*train_iter_2.solverstate", printed.out)
+    assert experiment.run.newest_weights().name == "train_iter_4.caffemodel"
 
 
 def test_a_rate_that_is_too_high_is_said(experiment):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
+
+import numpy as np
+import torch
 
 from ..errors import WeightsError
 from ..formats import caffemodel, hdf5
 from ..log import logger
 from ..proto import caffe_pb2
+from .blob import Blob
 from .program import AUTOMATIC, Program
 
 RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
 
 
-def copy_from_file(program: Program, path: str) -> None:
-    """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
+def from_file(program: Program, path: str) -> Callable[[], None]:
+    """A function that takes the parameters of layers of equal names from a caffemodel, binary or
+    HDF5.
 
     Layers that only one side has are left alone. Raises WeightsError if the file cannot be read
     or a parameter does not fit; the parameters are then unchanged.
@@ -45,9 +50,29 @@ def copy_from_file(program: Program, path: str) -> None:
                 raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}'; "
                                    f"shape mismatch: it has the shape {array.shape}, in "
                                    f"{program.source} it has {blob.shape}; {RENAME}")
-            copies.append((blob, array))
-    for blob, array in copies:
-        blob.data[...] = array.reshape(blob.shape)
+            copies.append((name, blob, array))
+
+    def put() -> None:
+        for entry in copies:
+            _take(path, *entry)
+    return put
+
+
+def _take(path: str, layer: str, blob: Blob, array: np.ndarray) -> None:
+    values = blob.data
+    with np.errstate(over="ignore"):
+        values[...] = array.reshape(blob.shape)
+    if count := count_not_finite(torch.from_numpy(values)):
+        logger.warning("%s: %d of %d values of a parameter of layer '%s' are not finite, or too "
+                       "large for a float32; what the net makes of them will be of no use", path,
+                       count, blob.count, layer)
+
+
+def count_not_finite(tensor: torch.Tensor) -> int:
+    """How many values are infinite or not a number."""
+    if torch.isfinite(tensor.sum()):    # as it is of nearly all, at a fraction of the time
+        return 0
+    return int((~torch.isfinite(tensor)).sum())
 
 
 def share_with(program: Program, other: Program) -> None:

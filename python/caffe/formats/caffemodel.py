@@ -7,8 +7,9 @@ around them go through protobuf: a walker finds the blobs in the memory-mapped f
 import math
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -16,7 +17,7 @@ from google.protobuf.message import DecodeError
 from ..errors import WeightsError
 from ..proto import caffe_pb2
 from . import text
-from .atomic import write_whole
+from .atomic import replacing, write_whole
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -71,13 +72,15 @@ def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]
         return state, history
 
 
-def write_solverstate(path: str, state: caffe_pb2.SolverState,
-                      history: Sequence[np.ndarray]) -> None:
-    """Write a SolverState with `history`, a list of arrays, to `path`."""
-    pieces = [state.SerializeToString()]
-    for array in history:
-        pieces += _message(_STATE_HISTORY, _blob_pieces(array))
-    write_whole(path, pieces)
+def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence[np.ndarray],
+                      written: Callable[[BinaryIO], None] = lambda file: None) -> None:
+    """Write a SolverState with `history`, a list of arrays, to `path`; `written` is called with
+    the file before it takes that name."""
+    with replacing(path) as file:
+        file.write(state.SerializeToString())
+        for array in history:
+            file.writelines(_message(_STATE_HISTORY, _blob_pieces(array)))
+        written(file)
 
 
 def read_blobproto(path: str) -> np.ndarray:

@@ -4,8 +4,9 @@ A caffemodel holds `data/LAYER/I`, and with gradients `diff/LAYER/I`; a solverst
 `current_step`, `learned_net` and `history/I`.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -107,17 +108,20 @@ def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]
         return state, [_numbers(history[str(i)]) for i in range(len(history))]
 
 
-def write_solverstate(path: str, state: caffe_pb2.SolverState,
-                      history: Sequence[np.ndarray]) -> None:
-    """Write a SolverState with `history`, a list of arrays, to `path`."""
-    with replacing(path) as raw, h5py.File(raw, "w") as file:
-        file["iter"] = np.array([state.iter], np.int32)
-        file["current_step"] = np.array([state.current_step], np.int32)
-        name = text.encode(state.learned_net)
-        file["learned_net"] = np.array(name, f"S{len(name) + 1}")   # Caffe expects the final NUL
-        group = file.create_group("history")
-        for i, array in enumerate(history):
-            group[str(i)] = array
+def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence[np.ndarray],
+                      written: Callable[[BinaryIO], None] = lambda file: None) -> None:
+    """Write a SolverState with `history`, a list of arrays, to `path`; `written` is called with
+    the file before it takes that name."""
+    with replacing(path) as raw:
+        with h5py.File(raw, "w") as file:
+            file["iter"] = np.array([state.iter], np.int32)
+            file["current_step"] = np.array([state.current_step], np.int32)
+            name = text.encode(state.learned_net)
+            file["learned_net"] = np.array(name, f"S{len(name) + 1}")   # Caffe expects the NUL
+            group = file.create_group("history")
+            for i, array in enumerate(history):
+                group[str(i)] = array
+        written(raw)
 
 
 def _name(stored):

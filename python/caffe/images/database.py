@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import lmdb
 
 from ..errors import CaffeError
-from ..formats.text import decode, file_name
+from ..formats.text import decode, encode, file_name
 
 _open: dict[tuple[int, int], Database] = {}       # by device and inode
 
@@ -29,8 +29,16 @@ class Database:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """The (key as text, value as bytes), in the order of the keys."""
+        return self.after(None)
+
+    def after(self, last: str | None) -> Iterator[tuple[str, bytes]]:
+        """Those that follow on the key `last`; None: all."""
         with self.environment.begin() as transaction:
-            for key, value in transaction.cursor():
+            cursor = transaction.cursor()
+            if last is not None and cursor.set_range(encode(last)) \
+                    and cursor.key() == encode(last):
+                cursor.next()
+            for key, value in cursor.iternext() if last is None or cursor.key() else ():
                 yield decode(key), value
 
 

@@ -156,6 +156,7 @@ def test_a_training_with_blobs_without_axes_goes_on(net, tmp_path, form):
         path = tmp_path / "s_iter_2.caffemodel"
         path.write_bytes(without_shapes(caffe_pb2.NetParameter.FromString(path.read_bytes()))
                          .SerializeToString())
+        (tmp_path / "s_iter_2.solverstate.resume").unlink()
     second.restore(f"{tmp_path}/s_iter_2.solverstate" + (".h5" if form == "HDF5" else ""))
     for solver in (first, second):
         solver.step(2)

@@ -169,7 +169,8 @@ def test_an_image_that_cannot_be_read_is_named(images, folder):
 
 def test_as_many_batches_are_made_ahead_as_prefetch_says():
     taken = []
-    prefetch = Prefetch(iter(lambda: taken.append(len(taken)) or len(taken), None), 2)
+    prefetch = Prefetch(lambda place: iter(lambda: taken.append(place) or (len(taken), None), None),
+                        None, 2)
     assert [prefetch.next() for _ in range(3)] == [1, 2, 3]
     time.sleep(0.3)
     assert len(taken) == 3 + 2 + 1      # three given, two in the queue, one in the thread's hand
