@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from segdata.classes import VOID, read_class_names
 from segdata.errors import DataError
 from segdata.layer import SegDataLayer, check_sizes, check_values, read_file
 from segdata.lists import Entry, Listing, as_on_disk, read_list
-from segdata.readers import read_label_image, read_photograph
+from segdata.readers import opened, read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 LABEL_SUFFIXES = (".png", ".PNG")
@@ -147,7 +146,7 @@ def inspect(folder: Path, entry: Entry, classes: int, listing: Listing) -> set[i
 
 def check_image(path: Path) -> tuple[int, int]:
     """Read an image to its end; returns (height, width), upright."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) >= 5        # orientations 5 to 8 lie on their side
         image.draft("RGB", (1, 1))                          # JPEG: at the least size, faster

@@ -10,7 +10,11 @@ import numpy as np
 import torch
 
 from ..errors import LayerError
+from ..formats.reading import check_memory
 from .memory import Memory
+
+
+VALUE_SIZE = 4      # bytes
 
 
 class Blob:
@@ -66,7 +70,8 @@ class Blob:
         If the blob has had as many values before, in any shape, the first ones survive, and those
         behind them are zeros unless their memory is still there; else all are zeros.
 
-        Raises LayerError for dimensions that are no whole numbers of at least 0.
+        Raises LayerError for dimensions that are no whole numbers of at least 0, and for a shape
+        for which there is no memory.
         """
         try:
             dims = tuple(map(operator.index, shape))
@@ -77,6 +82,7 @@ class Blob:
                              "reshape(N, C, H, W)")
         if dims == self._shape:
             return
+        check_memory(VALUE_SIZE * math.prod(dims), f"a blob of shape {dims}", LayerError)
         self._shape = torch.Size(dims)
         for memory in self.memories:
             memory.resize(self.count)
