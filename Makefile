@@ -13,7 +13,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint coverage test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -41,6 +41,12 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+
+audit: .venv/done  ## look up known weaknesses of the pinned packages, needs network
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+	@.venv/bin/pip-audit --strict --progress-spinner off --disable-pip --no-deps -r constraints.txt \
+		|| { echo "audit: either packages above have known weaknesses (take newer ones in" \
+		"constraints.txt), or the database (pypi.org) cannot be reached: run it again"; exit 1; }
 
 coverage: .venv/done  ## run the tests, and show the lines that none of them reaches
 	@.venv/bin/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage

@@ -3,7 +3,7 @@
 import sys
 
 if not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]     # the current folder: the modules of Python layers come from PYTHONPATH alone
+    del sys.path[0]     # the current folder: modules of Python layers come from PYTHONPATH alone
 
 from .cli import main  # noqa: E402
 

@@ -13,7 +13,6 @@ from ..errors import LayerError
 from ..formats.reading import check_memory
 from .memory import Memory
 
-
 VALUE_SIZE = 4      # bytes
 
 
@@ -24,7 +23,7 @@ class Blob:
     """
 
     def __init__(self, shape: Sequence[int] = (0,)):
-        self._shape = torch.Size(shape)
+        self._shape = _checked(tuple(shape))
         self._data, self._diff = Memory(), Memory()
         self._room: torch.Tensor | None = None
 
@@ -82,8 +81,7 @@ class Blob:
                              "reshape(N, C, H, W)")
         if dims == self._shape:
             return
-        check_memory(VALUE_SIZE * math.prod(dims), f"a blob of shape {dims}", LayerError)
-        self._shape = torch.Size(dims)
+        self._shape = _checked(dims)
         for memory in self.memories:
             memory.resize(self.count)
 
@@ -184,6 +182,12 @@ class Blob:
     def share_diff(self, other: Blob) -> None:
         """Use the gradient of `other`, now and after either is written."""
         self._diff = other._diff
+
+
+def _checked(dims):
+    """A shape for which there is memory."""
+    check_memory(VALUE_SIZE * math.prod(dims), f"a blob of shape {dims}", LayerError)
+    return torch.Size(dims)
 
 
 def _raise_discarded(memory):

@@ -65,6 +65,9 @@ def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]
                 history.append(_blob_array(_typed(memoryview, body)))
             else:
                 state.MergeFromString(bytes(start))
+        name: str | bytes = state.learned_net       # bytes where it is not UTF-8
+        if isinstance(name, bytes):
+            state.learned_net = text.decode(name)
         if not state.HasField("iter"):
             raise ValueError("it holds no iteration")
         return state, history

@@ -102,6 +102,9 @@ class Sliding(Window):
         shape = bottom[0]
         if any(other != shape for other in bottom):
             raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+        if not torch.compiler.is_compiling():
+            self.check_work(self.kernel, math.prod(self.blobs[0].shape[:2])
+                            * math.prod(shape[:self.axis]) * self.times(shape))
         return [shape[:self.axis] + (self.outputs,) + self.places(shape)] * len(bottom)
 
     def compute(self, *bottoms):
@@ -128,6 +131,10 @@ class Convolution(Sliding):
 
     def kernel_planes(self):
         return self.outputs, self.channels // self.group
+
+    def times(self, shape):
+        """How often the kernel is applied to each plane of a bottom of `shape`."""
+        return math.prod(self.places(shape))
 
     def _slide(self, x):
         x = self.filled(x)
@@ -165,6 +172,9 @@ class Deconvolution(Sliding):
 
     def kernel_planes(self):
         return self.channels, self.outputs // self.group
+
+    def times(self, shape):
+        return math.prod(shape[self.axis + 1:])
 
     def _slide(self, x):
         weight = self.weights[0]

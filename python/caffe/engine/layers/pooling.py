@@ -1,5 +1,6 @@
 """Pooling and SPP: the maximum, the average or a random value of each window of an image."""
 
+import math
 import operator
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ...context import TRAIN
+from ...errors import LayerError
+from ...formats.reading import check_memory
 from ...proto.caffe_pb2 import PoolingParameter
 from .base import TensorLayer, register
 from .kernels.max_pooling import largest, suits
@@ -158,6 +161,11 @@ class Pool(TensorLayer):
         if any(size < 1 for size in sizes):
             raise self.error(f"kernel {kernel} with pad {pad} does not fit into {shape}: "
                              f"top would be {sizes}")
+        if all(map(isinstance, kernel, (int, int))):        # else torch traces the layer
+            values = math.prod(shape[:2]) * math.prod(sizes)
+            self.check_work(kernel, values)
+            if method == STOCHASTIC:        # which lays out all windows, and their sums
+                check_memory(8 * values * math.prod(kernel), f"all windows of {kernel}", LayerError)
         return sizes
 
     def pooled(self, windows, method, x):
