@@ -3,7 +3,8 @@
 import random
 
 EXTREME = (b"\xff" * 8, b"\0" * 8, b"\x7f" + b"\xff" * 3, b"\xff\xff\xff\x7f",
-           b"\xff" * 9 + b"\x01", b"999999999", b"-1", b"1e400", b"nan", b"\0", b"[" * 200, b"{" * 50, b"'", b'"', b"\\")
+           b"\xff" * 9 + b"\x01", b"999999999", b"-1", b"1e400", b"nan", b"\0", b"[" * 200,
+           b"{" * 50, b"'", b'"', b"\\")
 
 
 def mutated(content: bytes, seed: int) -> bytes:
