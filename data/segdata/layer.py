@@ -13,7 +13,6 @@ where they are not colour images and label images (`VOCSegDataLayer` is an examp
     paths(name)         {top: path} of the files of a sample
 """
 
-import ast
 import hashlib
 import itertools
 import os
@@ -29,7 +28,7 @@ import caffe
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError
-from segdata.lists import Entry, Listing, as_on_disk, latin1, read_list
+from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
 from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
 
 T = TypeVar("T")
@@ -208,10 +207,10 @@ class SegDataLayer(caffe.Layer):
         required = {*self.directory_keys, *self.required}
         allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
         try:
-            given = dict(ast.literal_eval(self.param_str))
-        except (ValueError, SyntaxError, TypeError):
+            given = dict(literal(self.param_str))
+        except (ValueError, TypeError):
             raise self.error("param_str is not a dictionary literal: "
-                             f"{self.param_str!r}; {allowed}") from None
+                             f"{self.param_str[:500]!r}; {allowed}") from None
         if unknown := given.keys() - required - self.defaults.keys():
             raise self.error(f"param_str has unknown {key_list(unknown)}; {allowed}")
         if missing := required - given.keys():

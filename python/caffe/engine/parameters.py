@@ -43,19 +43,23 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
-            if array is None:
-                raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}': it "
-                                   "has no values there, nor does another layer share it")
-            if not caffemodel.same_shape(array.shape, blob.shape):
-                raise WeightsError(f"{path}: Cannot copy param {i} weights from layer '{name}'; "
-                                   f"shape mismatch: it has the shape {array.shape}, in "
-                                   f"{program.source} it has {blob.shape}; {RENAME}")
+            _check_fit(program, path, name, i, blob, array)
             copies.append((name, blob, array))
 
     def put() -> None:
         for entry in copies:
             _take(path, *entry)
     return put
+
+
+def _check_fit(program: Program, path: str, layer: str, number: int, blob: Blob,
+               array: np.ndarray | None) -> None:
+    what = f"{path}: Cannot copy param {number} weights from layer '{layer}'"
+    if array is None:
+        raise WeightsError(f"{what}: it has no values there, nor does another layer share it")
+    if not caffemodel.same_shape(array.shape, blob.shape):
+        raise WeightsError(f"{what}; shape mismatch: it has the shape {array.shape}, in "
+                           f"{program.source} it has {blob.shape}; {RENAME}")
 
 
 def _take(path: str, layer: str, blob: Blob, array: np.ndarray) -> None:

@@ -93,6 +93,10 @@ class Sliding(Window):
         """The first two axes of the weights."""
         raise self.error(f"layer type '{self.type}' defines no kernel_planes()")
 
+    def times(self, shape: Shape) -> int:
+        """How often the kernel is applied to each plane of a bottom of `shape`."""
+        raise self.error(f"layer type '{self.type}' defines no times()")
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.convolution_param
@@ -114,6 +118,9 @@ class Sliding(Window):
         shape = bottom[0]
         if any(other != shape for other in bottom):
             raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+        if not torch.compiler.is_compiling():
+            self.check_work(self.kernel, math.prod(self.blobs[0].shape[:2])
+                            * math.prod(shape[:self.axis]) * self.times(shape))
         return [shape[:self.axis] + (self.outputs,) + self.places(shape)] * len(bottom)
 
     def compute(self, *bottoms: Tensor) -> Tops:
@@ -140,6 +147,9 @@ class Convolution(Sliding):
 
     def kernel_planes(self) -> tuple[int, int]:
         return self.outputs, self.channels // self.group
+
+    def times(self, shape: Shape) -> int:
+        return math.prod(self.places(shape))
 
     def _slide(self, x: Tensor) -> Tensor:
         x = self.filled(x)
@@ -176,6 +186,9 @@ class Deconvolution(Sliding):
 
     def kernel_planes(self) -> tuple[int, int]:
         return self.channels, self.outputs // self.group
+
+    def times(self, shape: Shape) -> int:
+        return math.prod(shape[self.axis + 1:])
 
     def _slide(self, x: Tensor) -> Tensor:
         weight = self.weights[0]

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from google.protobuf.message import DecodeError
 
 from .... import context
 from ....context import TEST
-from ....errors import CaffeError, LayerError
+from ....errors import LayerError
 from ....images.database import open_database
 from ....images.datum import decode
 from ....proto import caffe_pb2
@@ -108,7 +107,7 @@ def naming(name):
     """Add the record, or the line of the list, to what is wrong with a sample."""
     try:
         yield
-    except (CaffeError, DecodeError) as error:
+    except Exception as error:
         raise LayerError(f"{name}: {error}") from None
 
 

@@ -9,8 +9,9 @@ import torch
 
 from .... import context
 from ....context import TEST
+from ....errors import CaffeError
+from ....formats import hdf5
 from ....formats.atomic import replacing
-from ....formats.text import file_name
 from ....images.lists import read_lines
 from ...values import generator
 from ..base import TensorLayer, register
@@ -67,11 +68,12 @@ class HDF5Data(Source):
 
     def _read(self, path):
         try:
-            with h5py.File(file_name(path), "r") as file:
-                self.arrays = [np.asarray(file[name][()], np.float32)
-                               for name in self.layer_param.top]
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise self.error(f"{path}: cannot be read: {error}") from None
+            with hdf5.opened(path, "HDF5 file") as file:
+                datasets = [file[name] for name in self.layer_param.top]
+                hdf5.check_numbers(datasets)
+                self.arrays = [np.asarray(dataset[()], np.float32) for dataset in datasets]
+        except CaffeError as error:
+            raise self.error(error) from None
         if len({array.shape[:1] for array in self.arrays}) > 1 or not self.arrays[0].shape \
                 or not len(self.arrays[0]):
             raise self.error(f"{path}: expected datasets of as many rows, one at least, got "
