@@ -8,6 +8,8 @@ import os
 import sys
 from datetime import datetime
 
+from .formats.text import printable
+
 _LEVELS = logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL
 
 
@@ -18,7 +20,7 @@ class _GlogForm(logging.Formatter):
         letter = "FEWI"[sum(record.levelno < level for level in _LEVELS[:0:-1])]
         when = datetime.fromtimestamp(record.created)
         return (f"{letter}{when:%m%d %H:%M:%S.%f} {record.process:5} "
-                f"{record.filename}:{record.lineno}] {record.getMessage()}")
+                f"{record.filename}:{record.lineno}] {printable(record.getMessage())}")
 
 
 class _StandardError(logging.StreamHandler):

@@ -9,7 +9,8 @@ from ..errors import WeightsError
 from ..formats import caffemodel, hdf5
 from ..log import logger
 from ..proto import caffe_pb2
-from .program import AUTOMATIC, Program
+from .graph import AUTOMATIC
+from .program import Program
 
 
 def copy_from_file(program: Program, path: str) -> None:
@@ -52,6 +53,9 @@ def share_with(program: Program, other: Program) -> None:
     """
     params = by_layer(program)
     names = {step.name for step in program.steps}
+    for step in other.steps:
+        if step.name not in names:
+            logger.info("Ignoring source layer %s", step.name)
     pairs = []
     for name, theirs in by_layer(other).items():
         mine = params.get(name, ())

@@ -14,6 +14,7 @@ from ...errors import CaffeError, nearest
 from ...formats import prototxt
 from ...log import logger
 from ...proto import caffe_pb2
+from .. import creation_log
 from ..net import Net
 from ..precision import laid_out_as
 from . import display, rates, snapshots
@@ -71,6 +72,7 @@ class Solver:
 
     def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()):
         self.param = param = prototxt.read_solver(solver_file)
+        creation_log.write_message("Initializing solver from parameters: ", param)
         if level:
             param.train_state.level = level
         param.train_state.stage.extend(stages)
@@ -92,6 +94,7 @@ class Solver:
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
         self._check_decay()
+        logger.info("Solver scaffolding done.")
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                         for blob, _ in self.net.program.learnable]
 
@@ -129,9 +132,14 @@ class Solver:
         if len(given) != 1:
             raise CaffeError(f"{self._source}: one train net is needed in net, net_param, "
                              f"train_net or train_net_param; given: {given or 'none'}")
-        net = self._build_net(getattr(param, given[0]), context.TRAIN, param.train_state)
+        source = getattr(param, given[0])
+        logger.info("Creating training net %s", f"from {given[0]} file: {source}"
+                    if isinstance(source, str) else f"specified in {given[0]}.")
+        net = self._build_net(source, context.TRAIN, param.train_state)
         for files in param.weights:
-            net.load_weights([self._path(name.strip()) for name in files.split(",")])
+            for name in files.split(","):
+                logger.info("Finetuning from %s", name.strip())
+                net.copy_from(self._path(name.strip()))
         return net
 
     def _build_test_nets(self):
@@ -152,10 +160,16 @@ class Solver:
         if sources and min(param.test_iter) < 1:
             raise CaffeError(f"{self._source}: expected each test_iter to be at least 1, "
                              f"got {list(param.test_iter)}")
-        nets = [self._build_net(*pair) for pair in
-                zip(sources, [context.TEST] * len(sources), states)]
-        for net in nets:
-            net.share_with(self.net)
+        files = ["test_net_param"] * len(param.test_net_param) \
+            + ["test_net file"] * len(param.test_net)
+        nets = []
+        for number, (source, state) in enumerate(zip(sources, states)):
+            field = files[number] if number < len(files) else \
+                "net_param" if param.HasField("net_param") else "net file"
+            logger.info("Creating test net (#%d) specified by %s", number,
+                        f"{field}: {source}" if isinstance(source, str) else field)
+            nets.append(self._build_net(source, context.TEST, state))
+            nets[-1].share_with(self.net)
         return nets
 
     def _build_net(self, source, phase, state):
