@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from ..errors import CaffeError
-from . import models, pictures, train_test
+from . import logs, models, pictures, train_test
 from .flags import without_truth
 
-_FAMILIES = train_test, models, pictures
+_FAMILIES = train_test, logs, models, pictures
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import LayerError, nearest
 from ..log import logger
@@ -255,5 +255,5 @@ def _drop_without_loss(net_param, plan, loss_weights):
 def learning(spec: caffe_pb2.LayerParameter, layer: Layer) -> list[bool]:
     """For each parameter of a layer, whether its lr_mult, 1 where the prototxt gives none, is not
     zero."""
-    count = layer.given_params if spec.type == "BatchNorm" else len(spec.param)
+    count = cast(Any, layer).given_params if spec.type == "BatchNorm" else len(spec.param)
     return [i >= count or spec.param[i].lr_mult != 0 for i in range(len(layer.blobs))]

@@ -7,18 +7,24 @@ name: "tiny"
 layer { name: "x" type: "DummyData" top: "x" top: "y"
         dummy_data_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 }
                            data_filler { type: "gaussian" } data_filler { value: 1 } } }
-layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" param { lr_mult: 0 } param {lr_mult: 0}
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+        param { lr_mult: 0 } param { lr_mult: 0 }
         convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" param { name: "w" } param { name: "b" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+        param { name: "w" } param { name: "b" }
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "fcb" type: "InnerProduct" bottom: "conv" top: "fcb" param { name: "w" } param { name: "b" }
+layer { name: "fcb" type: "InnerProduct" bottom: "conv" top: "fcb"
+        param { name: "w" } param { name: "b" }
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "silence" type: "Silence" bottom: "fcb" }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "y" loss_weight: 0.3 }
-layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "fc" bottom: "y" top: "loss2" loss_weight: 2 include { phase: TRAIN } }
-layer { name: "acc" type: "Accuracy" bottom: "fc" bottom: "y" top: "accuracy" include { phase: TEST } }
-layer { name: "acc2" type: "Accuracy" bottom: "fc" bottom: "y" top: "accuracy2" include { phase: TRAIN stage: "more" } }
+layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "fc" bottom: "y" top: "loss2" loss_weight: 2
+        include { phase: TRAIN } }
+layer { name: "acc" type: "Accuracy" bottom: "fc" bottom: "y" top: "accuracy"
+        include { phase: TEST } }
+layer { name: "acc2" type: "Accuracy" bottom: "fc" bottom: "y" top: "accuracy2"
+        include { phase: TRAIN stage: "more" } }
 """
 
 # what the original logged for NET in the phase TRAIN
