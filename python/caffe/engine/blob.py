@@ -10,14 +10,18 @@ import numpy as np
 import torch
 
 from ..errors import LayerError
+from ..formats.text import printable
 from .memory import Memory
 
 
 class Blob:
     """An N-dimensional float32 array `data` with its gradient `diff`, both of `shape`.
 
-    Images are batches of shape (number, channels, height, width).
+    Images are batches of shape (number, channels, height, width). `name` is the blob's in its
+    net, or LAYER[i] of a layer's parameter.
     """
+
+    name = ""
 
     def __init__(self, shape: Sequence[int] = (0,)):
         self._shape = torch.Size(shape)
@@ -80,6 +84,9 @@ class Blob:
         self._shape = torch.Size(dims)
         for memory in self.memories:
             memory.resize(self.count)
+
+    def __repr__(self):
+        return f"Blob {repr(printable(self.name)) + ' ' if self.name else ''}{self.shape} float32"
 
     def _legacy_axis(self, axis):
         """Blobs were once 4-D: missing axes count as 1."""

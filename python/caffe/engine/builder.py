@@ -97,6 +97,7 @@ class NetBuilder:
     def _top_blob(self, name, spec):
         if name not in spec.bottom:
             self._blobs[name] = Blob()
+            self._blobs[name].name = name
         return self._blobs[name]
 
     def _validated(self, layer, bottom, top):
@@ -113,6 +114,7 @@ class NetBuilder:
             raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
                              "entries")
         for i, blob in enumerate(layer.blobs):
+            blob.name = f"{spec.name}[{i}]"
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
             if owner is None:
