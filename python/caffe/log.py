@@ -6,6 +6,8 @@ GLOG_minloglevel (0 all, 1 warnings, 2 errors, 3 nothing short of fatal) is hono
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from .formats.text import printable
@@ -47,6 +49,17 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     goes to standard error.
     """
     logger.setLevel(_LEVELS[min(max(int(level), 0), 3)])
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log warnings and errors alone for a while."""
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def log(message: str) -> None:

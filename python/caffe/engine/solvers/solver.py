@@ -32,18 +32,23 @@ def register_solver(solver_type: str) -> Callable[[type[Solver]], type[Solver]]:
     return enter
 
 
+def solver_types() -> list[str]:
+    """The names of all solver types, sorted."""
+    from . import rules  # noqa: F401  registers its classes
+    return sorted(_registry)
+
+
 def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> Solver:
     """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`).
 
     level, stages : added to the train_state, as the command line's --level and --stage
     """
-    from . import rules  # noqa: F401  registers its classes
     if isinstance(stages, str):
         raise CaffeError(f"{solver_file}: stages is a list, stages=['{stages}'], not a text")
     solver_type = prototxt.read_solver(solver_file).type
-    if solver_type not in _registry:
+    if solver_type not in solver_types():
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
-                         + nearest(solver_type, _registry))
+                         + nearest(solver_type, solver_types()))
     return _registry[solver_type](solver_file, level, stages)
 
 
