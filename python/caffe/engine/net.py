@@ -316,7 +316,8 @@ class Net(PrivateNames):
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         phase = "TRAIN" if self.program.param.state.phase == TRAIN else "TEST"
-        return printable("\n  ".join([f"Net '{self.name}' of {self.program.source}, {phase}, "
+        name = f" '{self.name}'" if self.name else ""
+        return printable("\n  ".join([f"Net{name} of {self.program.source}, {phase}, "
                                       f"{len(rows)} layers", *lines]))
 
     def _index(self, layer):
