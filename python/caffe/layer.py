@@ -46,7 +46,7 @@ class Layer:
         """The layer's parameters."""
         return self.__blobs
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         own = f" {type(self).__name__}" if self.__type == "Python" else ""
         shapes = ", ".join(str(blob.shape) for blob in self.__blobs)
         return printable(f"Layer '{self.layer_param.name}' ({self.__type}{own})"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import PrototxtError, nearest
@@ -105,7 +105,7 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
         setattr(proto, name, value)
 
 
-def _assign_message(message, value):
+def _assign_message(message: Any, value: Any) -> None:
     if not isinstance(value, dict):
         raise TypeError(f"{message.DESCRIPTOR.name} is given as a dict, not as {value!r}")
     for name, entry in value.items():
@@ -115,7 +115,7 @@ def _assign_message(message, value):
 class Top:
     """Output number `n` of the layer `fn`."""
 
-    def __init__(self, fn: Function, n: int):
+    def __init__(self, fn: Function, n: int) -> None:
         self.fn = fn
         self.n = n
 
@@ -123,17 +123,17 @@ class Top:
         """The NetParameter of all layers that this top depends on."""
         return to_proto(self)
 
-    def _update(self, params):
+    def _update(self, params: Mapping[str, Any]) -> None:
         self.fn._update(params)
 
-    def _to_proto(self, layers, names, counts):
+    def _to_proto(self, layers: OrderedDict, names: dict[Top, str], counts: Counter) -> None:
         return self.fn._to_proto(layers, names, counts)
 
 
 class Function:
     """A layer: its type, its bottoms, its keywords, and the tops that it makes."""
 
-    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict):
+    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict) -> None:
         self.type_name = type_name
         for index, top in enumerate(inputs):
             if not isinstance(top, Top):
@@ -146,16 +146,16 @@ class Function:
         # what cannot be written fails here, at the line of the script that is wrong
         self._assign(caffe_pb2.LayerParameter(type=type_name), type_name)
 
-    def _update(self, params):
+    def _update(self, params: Mapping[str, Any]) -> None:
         self.params.update(params)
 
-    def _automatic_name(self, thing, names, counts):
+    def _automatic_name(self, thing: Top | Function, names: dict, counts: Counter) -> str:
         if thing not in names:
             counts[self.type_name] += 1
             names[thing] = self.type_name + str(counts[self.type_name])
         return names[thing]
 
-    def _to_proto(self, layers, names, counts):
+    def _to_proto(self, layers: OrderedDict, names: dict, counts: Counter) -> None:
         """Append the LayerParameter to `layers`, after those of the inputs."""
         if self in layers:
             return
@@ -171,15 +171,15 @@ class Function:
         self._assign(layer, f"layer '{layer.name}' ({self.type_name})")
         layers[self] = layer
 
-    def _assign(self, layer, place):
+    def _assign(self, layer: caffe_pb2.LayerParameter, place: str) -> None:
         """Set the fields of a LayerParameter; `place` is where errors say they are."""
         fields = layer.DESCRIPTOR.fields_by_name
-        own = own_parameter(self.type_name)
+        own = own_parameter(self.type_name) or ""
         known = [*fields, *(fields[own].message_type.fields_by_name if own else ())]
         try:
             for key, value in self.params.items():
                 if key not in known:
-                    raise UnknownFieldError(f"{own and fields[own].message_type.name or 'it'} has "
+                    raise UnknownFieldError(f"{fields[own].message_type.name if own else 'it'} has "
                                             f"no field '{key}'" + nearest(key, known))
                 assign_proto(layer if key in fields else getattr(layer, own), key, value)
         except (PrototxtError, TypeError, ValueError) as error:
@@ -189,29 +189,29 @@ class Function:
 class NetSpec:
     """A net in the making: assigning a Top names its blob and its layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__setattr__("tops", OrderedDict())
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self.tops[name]
         except KeyError:
             raise UnknownTopError(f"the net has no top '{name}'"
                                   + nearest(name, self.tops)) from None
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         return self.__getattr__(name)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         del self.tops[name]
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self.tops[name]
 
     def keys(self) -> list[str]:
@@ -245,15 +245,15 @@ class Layers:
     parameter that the type does not have.
     """
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return layer_types()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in layer_types():
             raise UnknownTypeError(f"there is no layer type '{name}'" + nearest(name, layer_types())
                                    + "; a new one is entered by caffe.engine.layers.register")
 
-        def layer(*args, **kwargs):
+        def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)
             if function.ntop == 0:
                 return function
@@ -264,11 +264,11 @@ class Layers:
 class Parameters:
     """`P.Pooling.MAX`: values of the enums of a layer type's parameter."""
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         messages = caffe_pb2.DESCRIPTOR.message_types_by_name
         return [name[:-len("Parameter")] for name in messages if name.endswith("Parameter")]
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name not in dir(self):
             raise AttributeError(f"there is no {name}Parameter" + nearest(name, dir(self)))
         return getattr(caffe_pb2, name + "Parameter")

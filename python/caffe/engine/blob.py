@@ -23,7 +23,7 @@ class Blob:
 
     name = ""
 
-    def __init__(self, shape: Sequence[int] = (0,)):
+    def __init__(self, shape: Sequence[int] = (0,)) -> None:
         self._shape = torch.Size(shape)
         self._data, self._diff = Memory(), Memory()
         self._room: torch.Tensor | None = None
@@ -85,10 +85,10 @@ class Blob:
         for memory in self.memories:
             memory.resize(self.count)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Blob {repr(printable(self.name)) + ' ' if self.name else ''}{self.shape} float32"
 
-    def _legacy_axis(self, axis):
+    def _legacy_axis(self, axis: int) -> int:
         """Blobs were once 4-D: missing axes count as 1."""
         if len(self._shape) > 4:
             raise LayerError(f"num, channels, height, width need at most 4 axes, not {self.shape}")
@@ -187,6 +187,6 @@ class Blob:
         self._diff = other._diff
 
 
-def _raise_discarded(memory):
+def _raise_discarded(memory: Memory) -> None:
     raise LayerError("the blob has no values: the forward pass that was to make them ended before, "
                      "with an error; run forward() again")

@@ -305,7 +305,7 @@ class Net(PrivateNames):
         with self.program.locating_errors(self.program.steps[0]):
             cast(Any, self.layers[0]).reset(data, labels)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows = []
         for step in self.program.steps:
             bottom = ", ".join(step.spec.bottom)

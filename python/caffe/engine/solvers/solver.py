@@ -91,7 +91,7 @@ class Solver:
             context.set_random_seed(param.random_seed)
         self.iter = 0
         self._drops = 0         # of the rate, as of the last time that it was asked for
-        self.requested_action = lambda: None
+        self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
