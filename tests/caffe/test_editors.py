@@ -48,6 +48,7 @@ def test_type_checkers_may_use_the_hints():
     (MADE + "net.", {"blobs", "params", "forward", "backward", "copy_from", "save"}),
     (MADE + "net.blobs['data'].", {"data", "diff", "reshape", "shape", "count"}),
     (MADE + "net.params['conv1'][0].", {"data", "diff", "shape"}),
+    (MADE + "net.forward()['score'].", {"shape", "argmax"}),
     (MADE + "net.layers[0].", {"type", "blobs"}),
     ("import caffe\ncaffe.get_solver('s').net.blobs['data'].", {"data"}),
     ("import caffe\ncaffe.layers.", {"Convolution", "SoftmaxWithLoss", "Silence", "Deconvolution"}),

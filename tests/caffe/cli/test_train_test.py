@@ -44,7 +44,8 @@ def messages(capsys):
 def test_train_and_resume(folder, capsys, dashes):
     assert main(["train", f"{dashes}solver=solver.prototxt"]) == 0
     assert {path.name for path in folder.glob("s_*")} == {
-        f"s_iter_{i}.{kind}" for i in (2, 4) for kind in ("caffemodel", "solverstate")}
+        f"s_iter_{i}.{kind}" for i in (2, 4)
+        for kind in ("caffemodel", "solverstate", "solverstate.resume")}
     lines = messages(capsys)
     start = lines.index("Starting Optimization")
     assert lines[start + 1:start + 3] == ["Solving tiny", "Learning Rate Policy: fixed"]
