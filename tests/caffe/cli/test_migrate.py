@@ -103,7 +103,7 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "change: source: /not/there.txt is not there" in said["ssd.prototxt"]
     assert "runs" not in said["ssd.prototxt"]
     assert "has no field 'num_outputs' (did you mean 'num_output'?)" in said["typo.prototxt"]
-    assert "reads the blob 'dat'" in said["dangling.prototxt"]
+    assert "Unknown bottom blob 'dat'" in said["dangling.prototxt"]
     assert "set backend: LMDB" in said["unread.prototxt"]
     assert "no class Other in mine.py" in said["unread.prototxt"]
     assert "the module nowhere" in said["unread.prototxt"]
