@@ -1,0 +1,71 @@
+"""What every form of labels is read into."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from segdata.importing.tree import Tree
+
+NOTHING = -1        # the stored value of what is named VOID_NAME, in forms that draw shapes
+VOID_NAME = "void"
+SPLITS = ("train", "val", "test")
+
+
+class Sample(NamedTuple):
+    """An image and its label.
+
+    image : its file
+    source : the file of its label, for messages
+    label : () -> whole numbers (height, width) as the form stores them; DataError if it cannot
+    split : 'train', 'val', 'test', or '' where the form does not say
+    """
+    image: Path
+    source: Path
+    label: Callable[[], np.ndarray]
+    split: str = ""
+
+
+@dataclass
+class Labelled:
+    """Labelled images of one form.
+
+    samples : in the order of the split lists, where there are any
+    values : {stored value: name of its class}; several values may be of one class
+    problems : sentences for the report
+    unlabelled : images that have no label
+    """
+    samples: list[Sample]
+    values: dict[int, str]
+    problems: list[str] = field(default_factory=list)
+    unlabelled: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about the labels.
+
+    colours : a file with the colours of the classes
+    foreground : the value of a mask, or its colour (R, G, B), that is the object
+    images, masks : the folders of the images and of their masks
+    kind : of masks: 'index', 'colours' or 'binary'; '' to see by their content
+    """
+    colours: Path | None = None
+    foreground: tuple[int, ...] = ()
+    images: Path | None = None
+    masks: Path | None = None
+    kind: str = ""
+
+
+class Form(Protocol):
+    """A module that reads one form."""
+    NAME: str
+    TITLE: str
+
+    @staticmethod
+    def recognises(tree: Tree) -> str: ...
+
+    @staticmethod
+    def read(tree: Tree, options: Options) -> Labelled: ...

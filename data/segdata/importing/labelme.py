@@ -1,0 +1,89 @@
+"""LabelMe's JSON, one file an image: polygons, rectangles, circles and masks."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segdata.errors import DataError
+from segdata.importing.coco import LOOKED_AT, has_keys, load_json
+from segdata.importing.colours import find_names
+from segdata.importing.labelled import Labelled, Options, Sample
+from segdata.importing.pairs import some
+from segdata.importing.photographs import geometry
+from segdata.importing.polygons import Size, box, ellipse, pasted, png_text, polygons
+from segdata.importing.shapes import Shape, drawn, values_of
+from segdata.importing.tree import Tree
+
+NAME, TITLE = "labelme", "LabelMe JSON"
+KEYS = ("shapes", "imagePath")
+AREAS = ("polygon", "rectangle", "circle", "mask")
+
+
+def recognises(tree: Tree) -> str:
+    return next((str(tree.relative(path)) for path in tree.with_suffix(".json")[:LOOKED_AT]
+                 if has_keys(path, KEYS)), "")
+
+
+def read(tree: Tree, options: Options) -> Labelled:
+    contents = {path: load_json(path) for path in tree.with_suffix(".json")
+                if has_keys(path, KEYS)}
+    listed = find_names([tree.root, *{path.parent: None for path in contents}])
+    used = {shape["label"] for path, content in contents.items() for shape in areas(path, content)}
+    names = [*(listed[1] if listed else ()), *sorted(used - set(listed[1] if listed else ()))]
+    values = values_of(names)
+    numbers = {name: number for number, name in values.items()}
+    result = Labelled([], values)
+    without: list[str] = []
+    lines = 0
+    for path, content in contents.items():
+        try:
+            image = tree.find_image(content["imagePath"], path)
+        except DataError:
+            without.append(str(path) + " (the picture itself is stored in it; LabelMe's "
+                           "`labelme_export_json` writes it)" * bool(content.get("imageData")))
+            continue
+        shapes = [Shape(numbers[each["label"]], partial(outline, each),
+                        f"shapes[{content['shapes'].index(each)}] '{each['label']}'")
+                  for each in areas(path, content)]
+        lines += len(content["shapes"]) - len(shapes)
+        result.samples.append(Sample(image, path, partial(draw, shapes, content, image, path),
+                                     tree.split(image) or tree.split(path.parent / "x")))
+    if lines:
+        result.problems.append(f"{lines} points and lines, which have no area, are left out")
+    if without:
+        result.problems.append(f"{len(without)} labels without an image: {some(without)}")
+    result.unlabelled = tree.unused({sample.image for sample in result.samples})
+    return result
+
+
+def areas(path: Path, content: Any) -> list[dict]:
+    """The shapes that have an area. DataError naming the file where they are none of LabelMe's."""
+    try:
+        return [shape for shape in content["shapes"]
+                if shape["label"] is not None and (shape.get("shape_type") or "polygon") in AREAS]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: no file of LabelMe's: {error} is missing in 'shapes'; save it "
+                        "anew in LabelMe") from None
+
+
+def draw(shapes: list[Shape], content: dict, image: Path, path: Path) -> np.ndarray:
+    """The label in the size in which it was drawn."""
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    return drawn(shapes, (height, width) if height and width else geometry(image).size, path)
+
+
+def outline(shape: dict, size: Size) -> np.ndarray:
+    points = np.asarray(shape["points"], float)
+    kind = shape.get("shape_type") or "polygon"
+    if kind == "rectangle":
+        (left, top), (right, bottom) = points.min(0), points.max(0)
+        return box(left, top, right, bottom, size)
+    if kind == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return ellipse(points[0], (radius, radius), 0, size)
+    if kind == "mask":
+        left, top = points[0].astype(int)
+        return pasted(png_text(shape["mask"]), int(left), int(top), size)
+    return polygons([points.ravel().tolist()], size)

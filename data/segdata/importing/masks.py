@@ -1,0 +1,286 @@
+"""Masks as images: class numbers, colours, or two values for background and foreground."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from segdata.classes import VOID
+from segdata.errors import DataError
+from segdata.importing.colours import code, colour, find_names, find_table, read_table
+from segdata.importing.labelled import VOID_NAME, Labelled, Options, Sample
+from segdata.importing.pairs import Pairing, find_pairs, in_folders
+from segdata.importing.tree import Tree
+from segdata.readers import GREY_STEPS, png_bits
+
+ENDS = 32               # what a smoothed or compressed mask of 0 and 255 has near these
+BLURRED = 0.9           # the share of its pixels that lie there, at least
+SPREAD = 10             # the step of greys that stand for classes, at least
+LOOKED_AT = 8           # masks, to see whether a table is theirs
+MOST_COLOURS = 254      # 255 labels, of which one is void
+
+
+class Reading(NamedTuple):
+    """How masks are read: {stored value: class name}, a reader of stored values, what to say."""
+    values: dict[int, str]
+    reader: Callable[[Path], np.ndarray]
+    notes: list[str]
+
+
+def load(path: Path, coloured: bool = False) -> np.ndarray:
+    """A mask as it is stored: numbers (height, width) or, of colours, uint8 (height, width, 3).
+
+    Palette images are numbers, unless `coloured`. Colours of which each is a grey are numbers, and
+    what is transparent is black. Raises DataError naming the file if it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode == "L" and image.format == "PNG" and not coloured:
+                return np.asarray(image) // GREY_STEPS[png_bits(path)]
+            if not coloured and image.mode[0] in "PL1IF" and image.mode not in ("PA", "LA"):
+                return np.asarray(image).astype(np.int32)
+            array = np.asarray(image.convert("RGBA"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a readable mask: {error}; export it again as PNG") from None
+    array = np.where(array[..., 3:] < 128, 0, array[..., :3]).astype(np.uint8)
+    grey = (array[..., :1] == array).all()
+    return array[..., 0] if grey and not coloured else array
+
+
+def labelled(pairing: Pairing, tree: Tree, options: Options, reading: Reading) -> Labelled:
+    """The samples of pairs of images and masks."""
+    samples = [Sample(image, mask, partial(reading.reader, mask),
+                      tree.split(image) or tree.split(mask)) for image, mask in pairing.pairs]
+    return Labelled(samples, reading.values, [*reading.notes, *pairing.problems],
+                    pairing.unlabelled)
+
+
+def reading(masks: Sequence[Path], folders: Sequence[Path], options: Options) -> Reading:
+    """The `Reading` of masks; tables of colours and lists of names are looked for in `folders`."""
+    if options.foreground:
+        return of_foreground(masks, options)
+    if options.colours:
+        return by_table(read_table(options.colours), options.colours)
+    names = find_names(folders)
+    if file := find_table(folders):
+        table = read_table(file)
+        if options.kind == "colours" or options.kind == "" and fits(table, masks):
+            return by_table(table, file)
+        names = names or (file, list(dict.fromkeys(table.values())))
+    counts = contents(masks)
+    values = {value: pixels for (_, value), pixels in counts.items()}
+    if options.kind == "colours" or any(is_colour for is_colour, _ in counts) or (
+            options.kind == "" and not names and spread(values)):
+        return by_colours_found(masks)
+    if options.kind == "binary" or (options.kind != "index" and not names):
+        two = of_two_values(masks, values)
+        if two:
+            return two
+        if options.kind == "binary":
+            raise DataError(f"the masks have the values {few(values)}; which of them is the "
+                            "foreground? Give --foreground VALUE")
+    return by_number(masks, values, names)
+
+
+def fits(table: dict[int, str], masks: Sequence[Path]) -> bool:
+    """Whether a table of colours is that of the first masks, of which some may be coloured and
+    some black throughout."""
+    found: set[int] = set()
+    for path in masks[:LOOKED_AT]:
+        mask = load(path, coloured=True)
+        if load(path).ndim == 3:
+            return True
+        found |= set(np.unique(code(mask)).tolist())
+    return found <= table.keys()
+
+
+def spread(values: dict[int, int]) -> bool:
+    """Whether numbers are greys that people see, such as 0, 85, 170 and 255, not class numbers."""
+    return math.gcd(*(value for value in values if value != VOID)) >= SPREAD
+
+
+def contents(masks: Sequence[Path]) -> Counter:
+    """{(whether it is a colour, number or code of the colour): pixels} over all masks. What cannot
+    be read is left to who needs it."""
+    total: Counter = Counter()
+    with ThreadPoolExecutor() as pool:
+        for counts in pool.map(content, masks):
+            total.update(counts)
+    if not total:
+        raise DataError(f"none of {len(masks)} masks can be read, such as {masks[0]}")
+    return total
+
+
+def content(path: Path) -> Counter:
+    try:
+        mask = load(path)
+    except DataError:
+        return Counter()
+    is_colour = mask.ndim == 3
+    numbers, pixels = np.unique(code(mask) if is_colour else mask, return_counts=True)
+    return Counter(dict(zip([(is_colour, int(number)) for number in numbers], pixels.tolist())))
+
+
+# colours
+
+def by_table(table: dict[int, str], file: Path) -> Reading:
+    return Reading(table, partial(read_colours, table=table, file=str(file)),
+                   [f"the colours are those of {file}"])
+
+
+def read_colours(path: Path, table: dict[int, str], file: str) -> np.ndarray:
+    """The codes of the colours of a mask; DataError unless all are in the table."""
+    codes = code(load(path, coloured=True))
+    found, pixels = np.unique(codes, return_counts=True)
+    unknown = {int(number): int(count) for number, count in zip(found, pixels)
+               if int(number) not in table}
+    if unknown:
+        some = sorted(unknown, key=lambda number: -unknown[number])[:3]
+        listed = ", ".join(f"{' '.join(map(str, colour(number)))} ({unknown[number]} pixels)"
+                           for number in some)
+        many = " The file has smoothed or compressed edges: export it without them." \
+            if len(unknown) > FEW_UNKNOWN else ""
+        raise DataError(f"{path}: {len(unknown)} colours that {file} does not name, such as "
+                        f"{listed}; add a line `R G B name` for each, with the name void for what "
+                        f"is to be ignored.{many}")
+    return codes
+
+
+FEW_UNKNOWN = 8
+
+
+def by_colours_found(masks: Sequence[Path]) -> Reading:
+    """Each colour that occurs is a class; black is the background."""
+    found: set[int] = set()
+    for path in masks:
+        try:
+            here = {int(number) for number in np.unique(code(load(path, coloured=True)))}
+        except DataError:
+            continue
+        if len(here | found) > MOST_COLOURS:
+            raise DataError(f"{path}: it has {len(here)} colours, with those of the other masks "
+                            f"{len(here | found)}; masks have one colour a class. Is it a "
+                            "photograph, or has it smoothed or compressed edges? Export it as PNG "
+                            "without them")
+        found |= here
+    table = {number: "background" if number == 0 else "colour_{:02x}{:02x}{:02x}".format(
+        *colour(number)) for number in sorted(found)}
+    return Reading(table, partial(read_colours, table=table, file="the list of colours found"),
+                   [f"{len(table)} colours were found; to name their classes, change the names in "
+                    "report/colours.txt and import again with --colours FILE"])
+
+
+# two values
+
+def of_foreground(masks: Sequence[Path], options: Options) -> Reading:
+    """One value, or one colour, is the foreground, all else the background."""
+    value = options.foreground
+    wanted = value[0] if len(value) == 1 else int(code(np.array(value)))
+
+    def read(path: Path) -> np.ndarray:
+        mask = load(path, coloured=len(value) == 3)
+        if mask.ndim == 3 and len(value) == 1:
+            raise DataError(f"{path}: it is coloured, no grey image; give --foreground R,G,B")
+        return ((code(mask) if mask.ndim == 3 else mask) == wanted).astype(np.int32)
+
+    if not any(content_has(path, read) for path in masks):
+        raise DataError(f"no mask has the foreground {','.join(map(str, value))}; {masks[0]} has "
+                        f"{few(number for _, number in content(masks[0]))}")
+    return Reading({0: "background", 1: "foreground"}, read,
+                   [f"foreground is the value {', '.join(map(str, value))}, all else background"])
+
+
+def content_has(path: Path, read: Callable[[Path], np.ndarray]) -> bool:
+    try:
+        return bool(read(path).any())
+    except DataError:
+        return False
+
+
+def of_two_values(masks: Sequence[Path], values: dict[int, int]) -> Reading | None:
+    """Masks of two values, of which the larger is the foreground; None if they are none.
+
+    Masks of 0 and 255 with smoothed or compressed edges are such, too.
+    """
+    if len(values) == 2 and set(values) != {0, 1}:
+        low, high = sorted(values)
+        return Reading({low: "background", high: "foreground"}, load,
+                       [f"the masks have two values: {low} is background, {high} foreground"])
+    near = sum(pixels for value, pixels in values.items() if min(value, 255 - value) <= ENDS)
+    lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in masks)
+    if (max(values) <= 255 and max(values) >= 255 - ENDS and (lossy or len(values) > 2 * ENDS)
+            and near >= BLURRED * sum(values.values())):
+        return Reading({0: "background", 1: "foreground"}, read_halves,
+                       ["the masks are of 0 and 255 with values between (smoothed or compressed); "
+                        "from 128 on is foreground"])
+    return None
+
+
+def read_halves(path: Path) -> np.ndarray:
+    return (load(path) >= 128).astype(np.int32)
+
+
+# numbers
+
+def by_number(masks: Sequence[Path], values: dict[int, int],
+              names: tuple[Path, list[str]] | None) -> Reading:
+    """The numbers in the files are the classes, 255 is void."""
+    lossy = next((path for path in masks if path.suffix.lower() in (".jpg", ".jpeg")), None)
+    if lossy and len(values) > 2:
+        raise DataError(f"{lossy}: a JPEG file does not keep class numbers; export the masks as "
+                        "PNG")
+    if max(values) > VOID or min(values) < 0:
+        raise DataError(f"the masks have the values {few(values)}; class numbers are 0 to 254, 255 "
+                        "is void. Are they numbers of instances, or depths? Export class numbers")
+    if names is None:
+        largest = max((value for value in values if value != VOID), default=0)
+        named = {value: f"class{value}" for value in range(largest + 1)}
+        return Reading(named | {VOID: VOID_NAME}, partial(read_numbers, named=named, file=""), [
+            "the classes have numbers for names; a file classes.txt beside the masks, one name a "
+            "line, would name them"])
+    path, listed = names
+    named = dict(enumerate(listed))
+    return Reading(named | {VOID: VOID_NAME}, partial(read_numbers, named=named, file=str(path)),
+                   [f"the names are those of {path}"])
+
+
+def read_numbers(path: Path, named: dict[int, str], file: str) -> np.ndarray:
+    """The numbers of a mask; DataError unless all have names."""
+    mask = load(path)
+    if mask.ndim == 3:
+        raise DataError(f"{path}: it is coloured, where other masks hold class numbers")
+    wrong = [int(value) for value in np.unique(mask) if value not in named and value != VOID]
+    if wrong:
+        raise DataError(f"{path}: it has the values {few(wrong)}, but {file} names the classes 0 "
+                        f"to {max(named)}; add the names")
+    return mask
+
+
+def few(values: object) -> str:
+    listed = sorted(values)     # type: ignore[call-overload]
+    return ", ".join(map(str, listed[:8])) + (", ..." if len(listed) > 8 else "")
+
+
+# the form: an image and a mask in any two folders
+
+NAME, TITLE = "masks", "masks beside images"
+
+
+def recognises(tree: Tree) -> str:
+    pairs = find_pairs(tree).pairs
+    return str(tree.relative(pairs[0].mask).parent) if pairs else ""
+
+
+def read(tree: Tree, options: Options) -> Labelled:
+    pairing = in_folders(options.images, options.masks) if options.images and options.masks \
+        else find_pairs(tree)
+    masks = [pair.mask for pair in pairing.pairs]
+    folders = [*dict.fromkeys([path.parent for path in masks] + [path.parent.parent
+                                                                 for path in masks]), tree.root]
+    return labelled(pairing, tree, options, reading(masks, folders, options))
