@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from segdata.classes import VOID
 from segdata.importing.tree import Tree
 
 NOTHING = -1        # the stored value of what is named VOID_NAME, in forms that draw shapes
@@ -34,11 +35,12 @@ class Labelled:
 
     samples : in the order of the split lists, where there are any
     values : {stored value: name of its class}; several values may be of one class
-    problems : sentences for the report
+    notes, problems : sentences for the report: how the labels were read; what is amiss
     unlabelled : images that have no label
     """
     samples: list[Sample]
     values: dict[int, str]
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     unlabelled: list[Path] = field(default_factory=list)
 
@@ -57,6 +59,41 @@ class Options:
     images: Path | None = None
     masks: Path | None = None
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is imported, and how: the command line of `fcn import`.
+
+    share : of the samples that validate, where the source does not say; None: 0.2
+    folds : the number of folders, each with another part of the samples to validate; 0: none
+    form : one of recognise.FORMATS, '' to recognise it
+    """
+    source: Path
+    target: Path
+    options: Options = field(default_factory=Options)
+    form: str = ""
+    share: float | None = None
+    folds: int = 0
+    seed: int = 0
+    fresh: bool = False
+
+
+class Written:
+    """A sample as it is written, or `problem`, why it is not.
+
+    sizes : (height, width); pixels : int64 (256,), of each class; done : what was done to its label
+    """
+
+    def __init__(self, sample: Sample, name: str) -> None:
+        self.sample, self.name = sample, name
+        self.problem = self.done = ""
+        self.size = (0, 0)
+        self.pixels = np.zeros(VOID + 1, np.int64)
+
+    @property
+    def classes(self) -> set[int]:
+        return set(np.flatnonzero(self.pixels[:VOID]).tolist())
 
 
 class Form(Protocol):

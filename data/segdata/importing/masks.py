@@ -57,8 +57,7 @@ def labelled(pairing: Pairing, tree: Tree, options: Options, reading: Reading) -
     """The samples of pairs of images and masks."""
     samples = [Sample(image, mask, partial(reading.reader, mask),
                       tree.split(image) or tree.split(mask)) for image, mask in pairing.pairs]
-    return Labelled(samples, reading.values, [*reading.notes, *pairing.problems],
-                    pairing.unlabelled)
+    return Labelled(samples, reading.values, reading.notes, pairing.problems, pairing.unlabelled)
 
 
 def reading(masks: Sequence[Path], folders: Sequence[Path], options: Options) -> Reading:

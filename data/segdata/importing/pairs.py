@@ -14,8 +14,8 @@ from segdata.errors import DataError
 from segdata.importing.tree import Tree, split_named
 
 # what people append to the name of an image for that of its mask
-ENDING = re.compile(r"(?i)[-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
-                    r"segmentation|annotations?|annot|groundtruth|trimap|matte)$")
+ENDING = re.compile(r"(?i)([-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
+                    r"segmentation|annotations?|annot|groundtruth|trimap|matte))+$")
 IMAGE_ENDING = re.compile(r"(?i)[-_. ](image|img|rgb|leftimg8bit|sat|photo)$")
 MASK_WORD = re.compile(r"(?i)mask|label|annot|segm|ground.?truth|trimap|target|(?<![a-z])(gt|seg)")
 IMAGE_WORD = re.compile(r"(?i)image|img|photo|jpe?g|input|rgb|stills|picture|raw|(?<![a-z])sat")
@@ -51,7 +51,7 @@ def key(path: Path) -> str:
 
 def group_of(path: Path) -> Group:
     found = ENDING.search(path.stem)
-    return Group(path.parent, found[1].lower() if found else "", path.suffix.lower())
+    return Group(path.parent, found[0].lower() if found else "", path.suffix.lower())
 
 
 @lru_cache(maxsize=4)

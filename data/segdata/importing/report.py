@@ -1,25 +1,19 @@
 """What an import found: as text, and as pictures to look at."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from segdata.classes import VOID
 from segdata.importing.colours import colour
-from segdata.importing.labelled import Labelled
+from segdata.importing.labelled import Labelled, Request, Written
 from segdata.importing.numbering import Numbering
 from segdata.importing.pairs import some
 from segdata.overlay import overlay, percent
-
-if TYPE_CHECKING:
-    from segdata.importing.write import Request, Written
 
 OVERLAYS = 6
 WIDTH = 800         # of an overlay, at most
@@ -59,7 +53,8 @@ def describe(request: Request, labelled: Labelled, numbering: Numbering,
         problems.append(f"{len(labelled.unlabelled)} images without labels are left out: "
                         f"{some(list(map(str, labelled.unlabelled)))}")
     problems += rare(numbering, written, splits)
-    lines = [f"{request.source}: {title}", f"{target}: {len(written)} samples, {lists}",
+    lines = [f"{request.source}: {title}", *(f"    {note}" for note in labelled.notes),
+             f"{target}: {len(written)} samples, {lists}",
              f"    splits: {origin}", "", *class_table(numbering, written), "", sizes(written),
              "", *([f"- {problem}" for problem in problems] or ["no problems were found"]), "",
              f"Look at the overlays in {target / 'report'}, then train:",

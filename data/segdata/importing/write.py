@@ -7,7 +7,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import new_folder
 from segdata.importing import report
-from segdata.importing.labelled import Labelled, Options, Sample
+from segdata.importing.labelled import Labelled, Options, Request, Written
 from segdata.importing.numbering import Numbering, folds, split_names
 from segdata.importing.pairs import some
 from segdata.importing.photographs import fitted, geometry, write_photograph
@@ -28,41 +27,6 @@ from segdata.palette import label_image
 
 RECORD = "import.json"      # in report/: what was imported; it marks a folder as imported
 SHOWN = 5                   # problems of a kind
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is imported, and how: the command line of `fcn import`.
-
-    share : of the samples that validate, where the source does not say; None: 0.2
-    folds : the number of folders, each with another part of the samples to validate; 0: none
-    form : one of recognise.FORMATS, '' to recognise it
-    """
-    source: Path
-    target: Path
-    options: Options = field(default_factory=Options)
-    form: str = ""
-    share: float | None = None
-    folds: int = 0
-    seed: int = 0
-    fresh: bool = False
-
-
-class Written:
-    """A sample as it is written, or `problem`, why it is not.
-
-    sizes : (height, width); pixels : int64 (256,), of each class; done : what was done to its label
-    """
-
-    def __init__(self, sample: Sample, name: str) -> None:
-        self.sample, self.name = sample, name
-        self.problem = self.done = ""
-        self.size = (0, 0)
-        self.pixels = np.zeros(VOID + 1, np.int64)
-
-    @property
-    def classes(self) -> set[int]:
-        return set(np.flatnonzero(self.pixels[:VOID]).tolist())
 
 
 def import_labels(request: Request) -> str:
@@ -187,7 +151,7 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
         shown = numbering.names[min(set().union(*present.values()))]
         raise DataError(f"{request.source}: all labels show '{shown}' alone; training needs two "
                         "classes. If one value of the masks is the object, give --foreground VALUE")
-    labelled.problems += changes(good.values())
+    labelled.notes += changes(good.values())
     if request.folds:
         splits = folds(list(good), request.folds, request.seed)
         origin = (f"{request.folds} folds, drawn with the seed {request.seed}; each sample "
