@@ -100,15 +100,17 @@ def check(folder: str | Path) -> str:
         more = len(problems) - SHOWN
         raise DataError("\n  ".join([f"{folder}: {len(problems)} of {len(entries)} samples cannot "
                                      "be used:", *problems[:SHOWN]])
-                        + (f"\n  and {more} more" if more > 0 else ""))
+                        + (f"\n  and {more} more" if more > 0 else "")
+                        + (advice(folder) if any(problem.startswith("label")
+                                                 for problem in problems) else ""))
     values = {split: set().union(*(found[entry.name] for entry in split_entries)) - {VOID}
               for split, split_entries in splits.items()}
     for split, present in values.items():
-        check_learnable(f"{folder}: the labels of the split {split}", present)
+        check_learnable(f"{folder}: the labels of the split {split}", present, folder)
     return _summary(folder, splits, set().union(*values.values()))
 
 
-def check_learnable(labels: str, present: set) -> None:
+def check_learnable(labels: str, present: set, folder: Path) -> None:
     """Raise DataError unless labels, named by that text, show two classes beside void.
 
     With one class alone, whatever a net answers is right.
@@ -116,7 +118,13 @@ def check_learnable(labels: str, present: set) -> None:
     if len(present) < 2:
         shown = f"class {min(present)} alone" if present else "no class"
         raise DataError(f"{labels} show {shown}, beside {VOID} for void; there must be two classes "
-                        "or more. In masks of 0 and 255 store 1 in place of 255")
+                        "or more. In masks of 0 and 255 store 1 in place of 255" + advice(folder))
+
+
+def advice(folder: Path) -> str:
+    """Lines with the command that imports the labels of a folder, '' where none are recognised."""
+    from segdata.importing.recognise import conversion
+    return conversion(folder)
 
 
 def _summary(folder, splits, present):
@@ -162,7 +170,8 @@ def read_splits(folder: Path) -> dict[str, list[Entry]]:
     lists = {split: split_list(folder, split) for split in SPLITS}
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists.values()):
         if not path.exists():
-            raise DataError(f"{folder} is not in VOC layout: {path} does not exist")
+            raise DataError(f"{folder} is not in VOC layout: {path} does not exist"
+                            + advice(folder))
     return {split: read_list(path) for split, path in lists.items()}
 
 
@@ -201,7 +210,8 @@ def scan_classes(folder: Path) -> list[str]:
     labels = sorted((folder / "SegmentationClass").glob("*.[pP][nN][gG]"))
     with ThreadPoolExecutor() as pool:
         largest = max(pool.map(largest_class, labels), default=0)
-    check_learnable(f"the labels in {folder / 'SegmentationClass'}", set(range(largest + 1)))
+    check_learnable(f"the labels in {folder / 'SegmentationClass'}", set(range(largest + 1)),
+                    folder)
     return [f"class{number}" for number in range(largest + 1)]
 
 
@@ -209,5 +219,6 @@ def largest_class(path: Path) -> int:
     try:
         label = read_label_image(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"label {path} cannot be read: {error}") from error
+        raise DataError(f"label {path} cannot be read: {error}"
+                        + advice(path.parent.parent)) from error
     return int(label.max(where=label != VOID, initial=0))

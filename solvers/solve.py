@@ -2,6 +2,7 @@
 
     python solvers/solve.py voc-fcn8s --gpu 0
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
+    python solvers/solve.py --images DIR --masks DIR    # the same, imported first
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 import folder_layers
+from segdata.importing import masks_once
 from solvers.command import add_device, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
 
@@ -22,6 +24,8 @@ FOLDER_ONLY = ("head", "width", "name")
 def main() -> None:
     args = parse()
     with report_errors():
+        if args.images:
+            args.data = masks_once.import_once(args, args.name, args.fresh)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
         from solvers import score, training
@@ -56,6 +60,7 @@ def parse() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
+    masks_once.add_arguments(what, parser)
     parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
                         help="with --data (default fcn8s)")
     parser.add_argument("--width", type=positive(float),
@@ -72,8 +77,9 @@ def parse() -> argparse.Namespace:
                         help="start anew: remove what the experiment wrote before")
     add_device(parser)
     args = parser.parse_args()
+    masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
-        if args.data is None and getattr(args, key) is not None:
+        if args.data is None and args.images is None and getattr(args, key) is not None:
             parser.error(f"--{key} goes with --data; an experiment's is in the table")
     return args
 

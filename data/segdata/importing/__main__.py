@@ -14,17 +14,20 @@ kept. The background is class 0; what is called void or ignore is 255, and is no
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from segdata.errors import UserError
-from segdata.importing.labelled import Options
+from segdata.importing.labelled import Options, Request
+from segdata.importing.options import add_label_options
 from segdata.importing.recognise import FORMATS
-from segdata.importing.write import Request, import_labels
+from segdata.importing.write import import_labels
 
 
 def main() -> None:
     args = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that nothing is left behind
     options = Options(args.colours, args.foreground, args.images, args.masks)
     try:
         print(import_labels(Request(args.source, args.target, options, args.format or "",
@@ -40,18 +43,11 @@ def parse() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="SRC")
     parser.add_argument("target", type=Path, metavar="DST")
-    parser.add_argument("--colours", "--colors", type=Path, metavar="FILE",
-                        help="the colours of the classes: lines `R G B name`, or CVAT's "
-                             "labelmap.txt (default: such a file in SRC, else the colours found)")
-    parser.add_argument("--foreground", type=value, default=(), metavar="VALUE",
-                        help="the value, or R,G,B, of masks that is the object; all else is "
-                             "background (default: where masks have two values, the larger)")
     parser.add_argument("--images", type=Path, metavar="DIR",
-                        help="with --masks: the folder of the images, where names do not tell")
+                        help="the folder of the images, where it is not in SRC, or, with --masks, "
+                             "where names do not tell")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="the folder of their masks")
-    splits = parser.add_mutually_exclusive_group()
-    splits.add_argument("--val", type=share, metavar="SHARE",
-                        help="of the samples that validate, where SRC has no splits (default 0.2)")
+    splits = add_label_options(parser)
     splits.add_argument("--folds", type=int, metavar="K",
                         help="write K folders DST/fold1 ..., in each of which another part of all "
                              "samples validates")
@@ -60,27 +56,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of random splits (default 0)")
     parser.add_argument("--fresh", action="store_true", help="replace an earlier import at DST")
     args = parser.parse_args()
-    if (args.images is None) != (args.masks is None):
-        parser.error("--images and --masks go together")
+    if args.masks and not args.images:
+        parser.error("--masks takes --images DIR, the folder of their images")
     if args.seed < 0:
         parser.error(f"--seed {args.seed}: expected a whole number from 0 on")
     return args
-
-
-def share(text: str) -> float:
-    """An argparse type: a number between 0 and 1."""
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share of the samples, between 0 and 1")
-    return number
-
-
-def value(text: str) -> tuple[int, ...]:
-    """An argparse type: one number, or three for a colour."""
-    numbers = tuple(int(number) for number in text.split(","))
-    if len(numbers) not in (1, 3) or min(numbers) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is no value of a mask such as 255 or 255,0,0")
-    return numbers
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def read(tree: Tree, options: Options) -> Labelled:
         classes = {key: value[name] for key, name in category_names(content).items()}
         for image in content["images"]:
             own = annotations.get(image["id"], [])
-            drawable = [each for each in own if each.get("segmentation")]
+            drawable = [each for each in own if has_area(each.get("segmentation"))]
             boxes += len(own) - len(drawable)
             try:
                 file = tree.find_image(image["file_name"], path)
@@ -68,12 +68,13 @@ def read(tree: Tree, options: Options) -> Labelled:
             size = (int(image["height"]), int(image["width"]))
             result.samples.append(Sample(file, path, partial(drawn, shapes, size, path),
                                          tree.split(path) or tree.split(file)))
-    if boxes and not any(each.get("segmentation") for content in contents.values()
+    if boxes and not any(has_area(each.get("segmentation")) for content in contents.values()
                          for each in content["annotations"]):
-        raise DataError(f"{next(iter(contents))}: {boxes} annotations are boxes without outlines; "
+        raise DataError(f"{next(iter(contents))}: {boxes} annotations have boxes, but no outlines; "
                         "export it as segmentation (polygons or masks)")
     if boxes:
-        result.problems.append(f"{boxes} annotations are boxes without outlines and are left out")
+        result.problems.append(f"{boxes} annotations have no outline of three points or more "
+                               "and are left out")
     if without:
         result.problems.append(f"{len(without)} labels without an image: {some(without)}")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
@@ -118,7 +119,17 @@ def shape(annotation: dict, classes: dict, path: Path) -> Shape:
                  f"annotation {annotation['id']}")
 
 
+def has_area(segmentation: Any) -> bool:
+    return bool(segmentation) and (isinstance(segmentation, dict) or bool(rings(segmentation)))
+
+
+def rings(segmentation: list) -> list[list[float]]:
+    """Its polygons, of three points or more; a single one need not be in a list."""
+    listed = [segmentation] if not isinstance(segmentation[0], list) else segmentation
+    return [ring for ring in listed if len(ring) >= 6]
+
+
 def outline(segmentation: Any, size: Size) -> np.ndarray:
     if isinstance(segmentation, dict):
         return run_lengths(segmentation, size)
-    return polygons(segmentation, size)
+    return polygons(rings(segmentation), size)

@@ -14,7 +14,6 @@ from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree, split_named
 
 NAME, TITLE = "cvat", "CVAT's XML for images"
-LINES = ("polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def recognises(tree: Tree) -> str:
@@ -44,14 +43,14 @@ def read(tree: Tree, options: Options) -> Labelled:
                 without.append(name)
                 continue
             found = sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
-            lines += sum(child.tag in LINES[:-1] for child in image)
+            lines += sum(child.tag != "tag" for child in image) - len(found)
             shapes = [Shape(numbers[shape.get("label", "")], partial(outline, shape),
                             f"a {shape.tag} '{shape.get('label')}' of {name}") for shape in found]
             size = int(image.get("height", 0)), int(image.get("width", 0))
             split = split_named(image.get("subset", "")) or tree.split(file)
             result.samples.append(Sample(file, path, partial(drawn, shapes, size, path), split))
     if lines:
-        result.problems.append(f"{lines} points and lines, which have no area, are left out")
+        result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
     if without:
         result.problems.append(f"{len(without)} labels without an image: {some(without)} (in CVAT: "
                                "export with 'Save images', or put the images beside the XML)")
@@ -70,7 +69,8 @@ def parse(path: Path) -> ElementTree.Element:
 
 
 def areas(image: ElementTree.Element) -> list[ElementTree.Element]:
-    return [child for child in image if child.tag in OUTLINES]
+    return [child for child in image if child.tag in OUTLINES and (
+        child.tag != "polygon" or child.get("points", "").count(";") >= 2)]
 
 
 def outline(shape: ElementTree.Element, size: Size) -> np.ndarray:

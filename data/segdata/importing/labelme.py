@@ -18,7 +18,7 @@ from segdata.importing.tree import Tree
 
 NAME, TITLE = "labelme", "LabelMe JSON"
 KEYS = ("shapes", "imagePath")
-AREAS = ("polygon", "rectangle", "circle", "mask")
+AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 1}      # with so many points at least
 
 
 def recognises(tree: Tree) -> str:
@@ -51,7 +51,7 @@ def read(tree: Tree, options: Options) -> Labelled:
         result.samples.append(Sample(image, path, partial(draw, shapes, content, image, path),
                                      tree.split(image) or tree.split(path.parent / "x")))
     if lines:
-        result.problems.append(f"{lines} points and lines, which have no area, are left out")
+        result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
     if without:
         result.problems.append(f"{len(without)} labels without an image: {some(without)}")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
@@ -62,7 +62,7 @@ def areas(path: Path, content: Any) -> list[dict]:
     """The shapes that have an area. DataError naming the file where they are none of LabelMe's."""
     try:
         return [shape for shape in content["shapes"]
-                if shape["label"] is not None and (shape.get("shape_type") or "polygon") in AREAS]
+                if len(shape["points"]) >= AREAS.get(shape.get("shape_type") or "polygon", 1e9)]
     except (TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: no file of LabelMe's: {error} is missing in 'shapes'; save it "
                         "anew in LabelMe") from None

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,14 @@ from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.importing.colours import code, colour, find_names, find_table, read_table
 from segdata.importing.labelled import VOID_NAME, Labelled, Options, Sample
+from segdata.importing.numbering import places
 from segdata.importing.pairs import Pairing, find_pairs, in_folders
+from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
 from segdata.readers import GREY_STEPS, png_bits
 
-ENDS = 32               # what a smoothed or compressed mask of 0 and 255 has near these
-BLURRED = 0.9           # the share of its pixels that lie there, at least
+ENDS = 32               # how far compression moves the values of a mask of 0 and 255
+BLURRED = 0.9           # the share of pixels that lie there in such a mask, at least
 SPREAD = 10             # the step of greys that stand for classes, at least
 LOOKED_AT = 8           # masks, to see whether a table is theirs
 MOST_COLOURS = 254      # 255 labels, of which one is void
@@ -101,16 +102,15 @@ def fits(table: dict[int, str], masks: Sequence[Path]) -> bool:
 
 def spread(values: dict[int, int]) -> bool:
     """Whether numbers are greys that people see, such as 0, 85, 170 and 255, not class numbers."""
-    return math.gcd(*(value for value in values if value != VOID)) >= SPREAD
+    return len(values) > 2 and math.gcd(*(value for value in values if value != VOID)) >= SPREAD
 
 
 def contents(masks: Sequence[Path]) -> Counter:
     """{(whether it is a colour, number or code of the colour): pixels} over all masks. What cannot
     be read is left to who needs it."""
     total: Counter = Counter()
-    with ThreadPoolExecutor() as pool:
-        for counts in pool.map(content, masks):
-            total.update(counts)
+    for counts in for_each(content, masks, "looking at masks"):
+        total.update(counts)
     if not total:
         raise DataError(f"none of {len(masks)} masks can be read, such as {masks[0]}")
     return total
@@ -136,10 +136,10 @@ def by_table(table: dict[int, str], file: Path) -> Reading:
 def read_colours(path: Path, table: dict[int, str], file: str) -> np.ndarray:
     """The codes of the colours of a mask; DataError unless all are in the table."""
     codes = code(load(path, coloured=True))
-    found, pixels = np.unique(codes, return_counts=True)
-    unknown = {int(number): int(count) for number, count in zip(found, pixels)
-               if int(number) not in table}
-    if unknown:
+    _, strange = places(codes, table)
+    if strange.any():
+        found, pixels = np.unique(codes[strange], return_counts=True)
+        unknown = dict(zip(found.tolist(), pixels.tolist()))
         some = sorted(unknown, key=lambda number: -unknown[number])[:3]
         listed = ", ".join(f"{' '.join(map(str, colour(number)))} ({unknown[number]} pixels)"
                            for number in some)
@@ -211,14 +211,21 @@ def of_two_values(masks: Sequence[Path], values: dict[int, int]) -> Reading | No
         low, high = sorted(values)
         return Reading({low: "background", high: "foreground"}, load,
                        [f"the masks have two values: {low} is background, {high} foreground"])
-    near = sum(pixels for value, pixels in values.items() if min(value, 255 - value) <= ENDS)
     lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in masks)
-    if (max(values) <= 255 and max(values) >= 255 - ENDS and (lossy or len(values) > 2 * ENDS)
-            and near >= BLURRED * sum(values.values())):
+    if is_blurred(values, ENDS if lossy else 0):
         return Reading({0: "background", 1: "foreground"}, read_halves,
                        ["the masks are of 0 and 255 with values between (smoothed or compressed); "
                         "from 128 on is foreground"])
     return None
+
+
+def is_blurred(values: dict[int, int], margin: int) -> bool:
+    """Whether nearly all pixels are 0 or 255, give or take `margin`, and the others between."""
+    low, high = (sum(pixels for value, pixels in values.items() if abs(value - end) <= margin)
+                 for end in (0, 255))
+    between = sum(values.values()) - low - high
+    return (low + high >= BLURRED * sum(values.values()) and high > between
+            and (margin > 0 or any(ENDS < value < 255 - ENDS for value in values)))
 
 
 def read_halves(path: Path) -> np.ndarray:
@@ -254,10 +261,10 @@ def read_numbers(path: Path, named: dict[int, str], file: str) -> np.ndarray:
     mask = load(path)
     if mask.ndim == 3:
         raise DataError(f"{path}: it is coloured, where other masks hold class numbers")
-    wrong = [int(value) for value in np.unique(mask) if value not in named and value != VOID]
-    if wrong:
-        raise DataError(f"{path}: it has the values {few(wrong)}, but {file} names the classes 0 "
-                        f"to {max(named)}; add the names")
+    _, strange = places(mask, (*named, VOID))
+    if strange.any():
+        raise DataError(f"{path}: it has the values {few(set(mask[strange].tolist()))}, but {file} "
+                        f"names the classes 0 to {max(named)}; add the names")
     return mask
 
 

@@ -1,5 +1,7 @@
 """From what a form stores to class numbers: the background is 0, void is 255, names are unique."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from segdata.classes import VOID
@@ -38,13 +40,19 @@ class Numbering:
 
     def __call__(self, stored: np.ndarray) -> np.ndarray:
         """uint8 class numbers of stored values. DataError for values that have no name."""
-        found, inverse = np.unique(stored, return_inverse=True)
-        unknown = [int(value) for value in found if int(value) not in self.numbers]
-        if unknown:
-            raise DataError(f"has the values {', '.join(map(str, unknown[:8]))}, which no class "
+        place, strange = places(stored, self.numbers)
+        if strange.any():
+            unknown = np.unique(stored[strange])[:8].tolist()
+            raise DataError(f"it has the values {', '.join(map(str, unknown))}, which no class "
                             "has; add them to the list of classes")
-        table = np.array([self.numbers[int(value)] for value in found], np.uint8)
-        return table[inverse].reshape(stored.shape)
+        return np.array([self.numbers[value] for value in sorted(self.numbers)], np.uint8)[place]
+
+
+def places(stored: np.ndarray, known: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(the place of each value among the known ones in order, whether it is none of them)."""
+    order = np.array(sorted(known))
+    place = np.minimum(np.searchsorted(order, stored), len(order) - 1)
+    return place, order[place] != stored
 
 
 # splits

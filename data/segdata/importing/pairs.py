@@ -1,6 +1,5 @@
 """Which image a mask belongs to, and which files are masks."""
 
-import os
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from segdata.errors import DataError
-from segdata.importing.tree import Tree, split_named
+from segdata.importing.tree import Tree, common_start, split_named
 
 # what people append to the name of an image for that of its mask
 ENDING = re.compile(r"(?i)([-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
@@ -139,7 +138,7 @@ def nearest(mask: Path, images: list[Path]) -> list[Path]:
     def fit(image: Path) -> tuple[bool, bool, bool, int, int]:
         return (mask.stem.lower() == image.name.lower(), mask.stem.lower() == image.stem.lower(),
                 split_in(mask) == split_in(image), same_names(mask, image),
-                len(os.path.commonpath((mask, image))))
+                common_start(mask, image))
     best = max(map(fit, images), default=None)
     return [image for image in images if fit(image) == best]
 

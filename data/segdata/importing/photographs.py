@@ -47,13 +47,14 @@ def write_photograph(source: Path, folder: Path, name: str) -> None:
                      and image.getexif().get(ORIENTATION, 1) == 1)
             suffix = ".jpg" if image.format == "JPEG" and plain else ".png"
             image.load()
-        target = folder / (name + suffix)
-        if plain:
-            shutil.copyfile(source, target)
-        else:
-            read_photograph(source).save(target)
+        upright = None if plain else read_photograph(source)
     except UNREADABLE as error:
         raise unreadable(source, error) from None
+    target = folder / (name + suffix)
+    if upright:
+        upright.save(target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

@@ -65,7 +65,7 @@ def nothing(tree: Tree) -> str:
 
 
 def conversion(folder: Path) -> str:
-    """A sentence with the command that imports a folder of another form, '' where none fits."""
+    """Lines with the command that imports the labels of a folder, '' where none are recognised."""
     try:
         found = forms_of(Tree(folder))
     except (DataError, OSError):
@@ -76,8 +76,8 @@ def conversion(folder: Path) -> str:
     command = [*program(), "import", str(folder), str(target)]
     if len(found) > 1:
         command += ["--format", next(iter(found))]
-    return (f"it holds {listed(found)}, which this converts: {shlex.join(command)}\nand then give "
-            f"--data {shlex.quote(str(target))}")
+    return (f"\nIt holds {listed(found)}. This converts them:\n    {shlex.join(command)}\n"
+            f"Then give --data {shlex.quote(str(target))}")
 
 
 def program() -> list[str]:

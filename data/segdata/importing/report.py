@@ -1,5 +1,6 @@
 """What an import found: as text, and as pictures to look at."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from glob import escape
@@ -13,6 +14,7 @@ from segdata.importing.colours import colour
 from segdata.importing.labelled import Labelled, Request, Written
 from segdata.importing.numbering import Numbering
 from segdata.importing.pairs import some
+from segdata.importing.recognise import program
 from segdata.overlay import overlay, percent
 
 OVERLAYS = 6
@@ -58,7 +60,7 @@ def describe(request: Request, labelled: Labelled, numbering: Numbering,
              f"    splits: {origin}", "", *class_table(numbering, written), "", sizes(written),
              "", *([f"- {problem}" for problem in problems] or ["no problems were found"]), "",
              f"Look at the overlays in {target / 'report'}, then train:",
-             f"    python solvers/solve.py --data {data}"]
+             f"    {shlex.join([*program(), 'solve', '--data', str(data)])}"]
     return "\n".join(lines)
 
 
@@ -105,14 +107,17 @@ def rare(numbering: Numbering, written: Sequence[Written],
 
 
 def chosen(written: Sequence[Written]) -> list[Written]:
-    """Samples for the overlays: those with the most classes, each class once if it can be."""
-    left, seen, picked = list(written), set[int](), list[Written]()
-    while left and len(picked) < OVERLAYS:
-        best = max(left, key=lambda one: (len(one.classes - seen), len(one.classes)))
+    """Samples for the overlays: those that show classes not shown before, then others between."""
+    seen, picked = set[int](), list[Written]()
+    while len(picked) < OVERLAYS:
+        best = max(written, key=lambda one: len(one.classes - seen))
+        if best.classes <= seen:
+            break
         picked.append(best)
-        left.remove(best)
         seen |= best.classes
-    return picked
+    left = [one for one in written if one not in picked]
+    count = min(OVERLAYS - len(picked), len(left))
+    return picked + [left[len(left) * i // count] for i in range(count)]
 
 
 def draw(folder: Path, one: Written, names: Sequence[str]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,24 +21,21 @@ class Tree:
     """The files below a folder, without hidden ones, sorted.
 
     Where the folder holds nothing but one other folder, as archives do, the tree is that of the
-    other one. Raises DataError where there is no folder.
+    other one. `also` is a folder elsewhere with further images. Raises DataError where there is no
+    folder.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, also: Path | None = None) -> None:
         self.root = Path(folder)
         if not self.root.is_dir():
             raise DataError(f"{folder}: no such folder" + (
                 "; give the folder that it lies in" if self.root.is_file() else ""))
         while len(inside := visible(self.root)) == 1 and inside[0].is_dir():
             self.root = inside[0]
-        self.files = [Path(folder, name) for folder, folders, names in self._walk()
-                      for name in sorted(names) if not name.startswith(".")]
+        self.files = list(files_below(self.root))
         self.images = [path for path in self.files if path.suffix.lower() in IMAGE_SUFFIXES]
-
-    def _walk(self):
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not hidden(name))
-            yield folder, folders, names
+        if also and not also.resolve().is_relative_to(self.root.resolve()):
+            self.images += Tree(also).images
 
     def relative(self, path: Path) -> PurePosixPath:
         """The path below the root; of a file elsewhere, its name."""
@@ -73,7 +71,7 @@ class Tree:
         return ranked[0][2]
 
     def _nearness(self, path: Path, near: Path) -> tuple[bool, int]:
-        return self.split(path) == self.split(near), len(os.path.commonpath((path, near)))
+        return self.split(path) == self.split(near), common_start(path, near)
 
     def split(self, path: Path) -> str:
         """'train', 'val', 'test' or '': what the folders of a path below the root, the inmost
@@ -99,6 +97,19 @@ def common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     where their stems are the same."""
     pairs = list(zip(reversed(one[:-1]), reversed(other[:-1])))
     return 1 + next((i for i, (a, b) in enumerate(pairs) if a.lower() != b.lower()), len(pairs))
+
+
+def common_start(one: Path, other: Path) -> int:
+    """How many folders two paths share, from the root on."""
+    pairs = list(zip(one.absolute().parts, other.absolute().parts))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files, those of a folder before those of the folders in it, by name."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not hidden(name))
+        yield from (Path(place, name) for name in sorted(names) if not hidden(name))
 
 
 def visible(folder: Path) -> list[Path]:

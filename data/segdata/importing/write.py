@@ -6,11 +6,9 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from segdata.classes import VOID
 from segdata.errors import DataError
@@ -21,6 +19,7 @@ from segdata.importing.numbering import Numbering, folds, split_names
 from segdata.importing.pairs import some
 from segdata.importing.photographs import fitted, geometry, write_photograph
 from segdata.importing.recognise import FORMS, KINDS, recognise
+from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
 from segdata.lists import latin1
 from segdata.palette import label_image
@@ -32,7 +31,7 @@ SHOWN = 5                   # problems of a kind
 def import_labels(request: Request) -> str:
     """Import labels as `request` says; returns the report. Raises DataError, and writes nothing,
     where that is not possible; the source is never changed."""
-    tree = Tree(request.source)
+    tree = Tree(request.source, also=request.options.images)
     check_target(request)
     form = FORMS["masks"] if request.options.masks else recognise(tree, request.form)
     options = request.options
@@ -89,10 +88,9 @@ def write_samples(labelled: Labelled, numbering: Numbering, folder: Path,
         except DataError as error:
             one.problem = str(error)
 
-    with ThreadPoolExecutor() as pool:
-        list(tqdm(pool.map(write, chosen.values()), total=len(chosen), desc="importing",
-                  unit="image", leave=False, disable=None))
-    return list(chosen.values())
+    written = list(chosen.values())
+    for_each(write, written, "importing")
+    return written
 
 
 def write_sample(one: Written, numbering: Numbering, folder: Path) -> None:
@@ -172,11 +170,15 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
 
 
 def record(request: Request) -> dict:
-    """What marks a folder as imported, and from what."""
+    """What marks a folder as imported, from what, and in which state that was."""
     options = request.options
-    return {"source": str(request.source.resolve()),
-            **{key: str(path.resolve()) for key in ("images", "masks")
-               if (path := getattr(options, key))}}
+    folders = [path.resolve() for path in (request.source, options.images, options.masks) if path]
+    states = [path.stat() for folder in dict.fromkeys(folders) for path in Tree(folder).files]
+    return {"folders": list(map(str, folders)), "files": len(states),
+            "bytes": sum(state.st_size for state in states),
+            "newest": max(state.st_mtime_ns for state in states),
+            "options": [str(options.colours), list(options.foreground), request.share,
+                        request.seed]}
 
 
 def changes(good: Iterable[Written]) -> list[str]:
