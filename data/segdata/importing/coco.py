@@ -24,7 +24,10 @@ def recognises(tree: Tree) -> str:
 
 
 def files(tree: Tree) -> list[Path]:
-    return [path for path in tree.with_suffix(".json")[:LOOKED_AT] if has_keys(path, KEYS)]
+    """The annotation files; in COCO's own folder, which has others of the same images, those of
+    instances."""
+    found = [path for path in tree.with_suffix(".json")[:LOOKED_AT] if has_keys(path, KEYS)]
+    return [path for path in found if path.name.startswith("instances_")] or found
 
 
 def has_keys(path: Path, keys: tuple[str, ...]) -> bool:

@@ -63,11 +63,11 @@ def labelled(pairing: Pairing, tree: Tree, options: Options, reading: Reading) -
 
 def reading(masks: Sequence[Path], folders: Sequence[Path], options: Options) -> Reading:
     """The `Reading` of masks; tables of colours and lists of names are looked for in `folders`."""
+    names = find_names(folders)
     if options.foreground:
-        return of_foreground(masks, options)
+        return of_foreground(masks, options, two_names(names))
     if options.colours:
         return by_table(read_table(options.colours), options.colours)
-    names = find_names(folders)
     if file := find_table(folders):
         table = read_table(file)
         if options.kind == "colours" or options.kind == "" and fits(table, masks):
@@ -78,8 +78,9 @@ def reading(masks: Sequence[Path], folders: Sequence[Path], options: Options) ->
     if options.kind == "colours" or any(is_colour for is_colour, _ in counts) or (
             options.kind == "" and not names and spread(values)):
         return by_colours_found(masks)
-    if options.kind == "binary" or (options.kind != "index" and not names):
-        two = of_two_values(masks, values)
+    may_be_two = not names or len(names[1]) <= 2 and 1 not in values
+    if options.kind == "binary" or options.kind != "index" and may_be_two:
+        two = of_two_values(masks, values, two_names(names))
         if two:
             return two
         if options.kind == "binary":
@@ -177,7 +178,15 @@ def by_colours_found(masks: Sequence[Path]) -> Reading:
 
 # two values
 
-def of_foreground(masks: Sequence[Path], options: Options) -> Reading:
+def two_names(names: tuple[Path, list[str]] | None) -> list[str]:
+    """The names of background and foreground, from a list of both or of the latter alone."""
+    listed = names[1] if names else []
+    if len(listed) == 2:
+        return listed
+    return ["background", listed[0] if len(listed) == 1 else "foreground"]
+
+
+def of_foreground(masks: Sequence[Path], options: Options, names: list[str]) -> Reading:
     """One value, or one colour, is the foreground, all else the background."""
     value = options.foreground
     wanted = value[0] if len(value) == 1 else int(code(np.array(value)))
@@ -191,7 +200,7 @@ def of_foreground(masks: Sequence[Path], options: Options) -> Reading:
     if not any(content_has(path, read) for path in masks):
         raise DataError(f"no mask has the foreground {','.join(map(str, value))}; {masks[0]} has "
                         f"{few(number for _, number in content(masks[0]))}")
-    return Reading({0: "background", 1: "foreground"}, read,
+    return Reading(dict(enumerate(names)), read,
                    [f"foreground is the value {', '.join(map(str, value))}, all else background"])
 
 
@@ -202,18 +211,19 @@ def content_has(path: Path, read: Callable[[Path], np.ndarray]) -> bool:
         return False
 
 
-def of_two_values(masks: Sequence[Path], values: dict[int, int]) -> Reading | None:
+def of_two_values(masks: Sequence[Path], values: dict[int, int],
+                  names: list[str]) -> Reading | None:
     """Masks of two values, of which the larger is the foreground; None if they are none.
 
     Masks of 0 and 255 with smoothed or compressed edges are such, too.
     """
     if len(values) == 2 and set(values) != {0, 1}:
         low, high = sorted(values)
-        return Reading({low: "background", high: "foreground"}, load,
+        return Reading({low: names[0], high: names[1]}, load,
                        [f"the masks have two values: {low} is background, {high} foreground"])
     lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in masks)
     if is_blurred(values, ENDS if lossy else 0):
-        return Reading({0: "background", 1: "foreground"}, read_halves,
+        return Reading(dict(enumerate(names)), read_halves,
                        ["the masks are of 0 and 255 with values between (smoothed or compressed); "
                         "from 128 on is foreground"])
     return None

@@ -12,9 +12,11 @@ from PIL import Image
 from segdata.errors import DataError
 from segdata.importing.tree import Tree, common_start, split_named
 
-# what people append to the name of an image for that of its mask
+# what people append to the name of an image for that of its mask, or put before its number
 ENDING = re.compile(r"(?i)([-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
                     r"segmentation|annotations?|annot|groundtruth|trimap|matte))+$")
+PREFIX = re.compile(r"(?i)^(masks?|labels?|gt|seg)(?=[-_ \d])[-_ ]?(?=.)")
+IMAGE_PREFIX = re.compile(r"(?i)^(images?|img|photo|rgb)(?=[-_ \d])[-_ ]?(?=.)")
 IMAGE_ENDING = re.compile(r"(?i)[-_. ](image|img|rgb|leftimg8bit|sat|photo)$")
 MASK_WORD = re.compile(r"(?i)mask|label|annot|segm|ground.?truth|trimap|target|(?<![a-z])(gt|seg)")
 IMAGE_WORD = re.compile(r"(?i)image|img|photo|jpe?g|input|rgb|stills|picture|raw|(?<![a-z])sat")
@@ -35,9 +37,9 @@ class Pairing(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Files of one folder that are named alike."""
+    """Files of one folder whose names have the same ending, or prefix, of masks, if any."""
     folder: Path
-    ending: str
+    affix: str
     suffix: str
 
 
@@ -45,11 +47,13 @@ def key(path: Path) -> str:
     """What an image and its mask have in common in their names."""
     stem = path.stem if not path.stem.lower().endswith((".jpg", ".jpeg", ".png")) else \
         Path(path.stem).stem        # NAME.jpg.png is the mask of NAME.jpg
-    return IMAGE_ENDING.sub("", ENDING.sub("", stem)).lower()
+    for pattern in (ENDING, IMAGE_ENDING, PREFIX, IMAGE_PREFIX):
+        stem = pattern.sub("", stem)
+    return stem.lower()
 
 
 def group_of(path: Path) -> Group:
-    found = ENDING.search(path.stem)
+    found = ENDING.search(path.stem) or PREFIX.search(path.stem)
     return Group(path.parent, found[0].lower() if found else "", path.suffix.lower())
 
 
@@ -83,8 +87,8 @@ def is_mask(group: Group, partners: set[Group], scores: dict[Group, float]) -> b
 def maskness(tree: Tree, group: Group, paths: list[Path]) -> float:
     """How much the files of a group look like masks, by names, suffix and content: above 0 if they
     do, below if they look like images."""
-    score = 8.0 if group.ending else 0.0
-    if not group.ending:
+    score = 8.0 if group.affix else 0.0
+    if not group.affix:
         words = reversed(tree.relative(group.folder).parts)
         score += next((8 if MASK_WORD.search(word) else -8 for word in words
                        if MASK_WORD.search(word) or IMAGE_WORD.search(word)), 0)

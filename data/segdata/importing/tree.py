@@ -107,7 +107,12 @@ def common_start(one: Path, other: Path) -> int:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """All files, those of a folder before those of the folders in it, by name."""
-    for place, folders, names in os.walk(folder):
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:       # links may lead in a circle
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not hidden(name))
         yield from (Path(place, name) for name in sorted(names) if not hidden(name))
 

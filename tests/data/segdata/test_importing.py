@@ -102,6 +102,16 @@ def test_masks_of_0_and_255_of_any_mode(source, mode):
     np.testing.assert_array_equal(label(run(source)[0], "a"), half(0, 1))
 
 
+@pytest.mark.parametrize("listed, names", [("earth\ncrack\n", "earth\ncrack\n"),
+                                           ("crack\n", "background\ncrack\n")])
+def test_names_of_two_values(source, listed, names):
+    masks(source, [half(0, 255)] * 3)
+    write(source / "classes.txt", listed)
+    target, _ = run(source)
+    np.testing.assert_array_equal(label(target, "a"), half(0, 1))
+    assert (target / "classes.txt").read_text() == names
+
+
 def test_the_foreground_is_the_value_that_is_given(source):
     array = half(0, 255)
     array[0] = 7
@@ -212,6 +222,34 @@ def test_two_folders_of_any_name(source, folders, ending):
     masks(source, [half(0, 1), half(1, 0), half(0, 2)], folders=folders, ending=ending)
     target, _ = run(source)
     np.testing.assert_array_equal(label(target, "b"), half(1, 0))
+
+
+@pytest.mark.parametrize("image, mask", [("images/img_{}", "masks/mask_{}"), ("img{}", "mask{}"),
+                                         ("images/{}", "masks/label-{}"), ("x/{}.rgb", "y/{}.gt")])
+def test_prefixes(source, image, mask):
+    for number in range(3):
+        put(photograph("a", 8, 6), source / f"{image.format(number)}.png")
+        put(Image.fromarray(half(0, number + 1)), source / f"{mask.format(number)}.png")
+    target, _ = run(source)
+    assert len(list((target / "SegmentationClass").iterdir())) == 3
+
+
+def test_folders_that_are_links(source):
+    label_forms.index(source.with_name("elsewhere"))
+    (source / "linked").symlink_to(source.with_name("elsewhere"))
+    (source / "circle").symlink_to(source)
+    np.testing.assert_array_equal(label(run(source)[0], "a"), truth("a"))
+
+
+def test_other_annotations_of_coco(source):
+    label_forms.coco(source)
+    path = source / COCO
+    write(path.with_name("person_keypoints_train2017.json"),
+          path.read_text().replace('"cat"', '"person"'))
+    write(path.with_name("captions_train2017.json"), '{"images": [], "annotations": []}')
+    target, report = run(source)
+    assert (target / "classes.txt").read_text().split() == CLASSES
+    assert "no problems" in report
 
 
 def test_folders_that_do_not_tell_are_given(source):
