@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -94,10 +95,10 @@ def fits(table: dict[int, str], masks: Sequence[Path]) -> bool:
     some black throughout."""
     found: set[int] = set()
     for path in masks[:LOOKED_AT]:
-        mask = load(path, coloured=True)
-        if load(path).ndim == 3:
-            return True
-        found |= set(np.unique(code(mask)).tolist())
+        with suppress(DataError):
+            if load(path).ndim == 3:
+                return True
+            found |= set(np.unique(code(load(path, coloured=True))).tolist())
     return found <= table.keys()
 
 
@@ -159,10 +160,9 @@ def by_colours_found(masks: Sequence[Path]) -> Reading:
     """Each colour that occurs is a class; black is the background."""
     found: set[int] = set()
     for path in masks:
-        try:
-            here = {int(number) for number in np.unique(code(load(path, coloured=True)))}
-        except DataError:
-            continue
+        here: set[int] = set()
+        with suppress(DataError):       # it is said where the sample is read
+            here = set(np.unique(code(load(path, coloured=True))).tolist())
         if len(here | found) > MOST_COLOURS:
             raise DataError(f"{path}: it has {len(here)} colours, with those of the other masks "
                             f"{len(here | found)}; masks have one colour a class. Is it a "
