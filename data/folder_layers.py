@@ -7,6 +7,7 @@
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,7 @@ def advice(folder: Path) -> str:
     return conversion(folder)
 
 
-def _summary(folder, splits, present):
+def _summary(folder: Path, splits: Mapping[str, Sequence[Entry]], present: set) -> str:
     classes = len(class_names(folder)) or max(present) + 1
     absent = sorted(set(range(classes)) - present)
     counts = " and ".join(f"{len(entries)} for {split}" for split, entries in splits.items())
