@@ -81,22 +81,22 @@ def number(shape: ElementTree.Element, *keys: str) -> list[float]:
     return [float(shape.get(key, "nan")) for key in keys]
 
 
-def _polygon(shape, size):
+def _polygon(shape: ElementTree.Element, size: Size) -> np.ndarray:
     points = [float(value) for point in shape.get("points", "").split(";")
               for value in point.split(",")]
     return polygons([points], size)
 
 
-def _box(shape, size):
-    return box(*number(shape, "xtl", "ytl", "xbr", "ybr"), size, float(shape.get("rotation", 0)))
+def _box(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    return box(number(shape, "xtl", "ytl", "xbr", "ybr"), size, float(shape.get("rotation", 0)))
 
 
-def _ellipse(shape, size):
+def _ellipse(shape: ElementTree.Element, size: Size) -> np.ndarray:
     x, y, rx, ry = number(shape, "cx", "cy", "rx", "ry")
     return ellipse((x, y), (rx, ry), float(shape.get("rotation", 0)), size)
 
 
-def _mask(shape, size):
+def _mask(shape: ElementTree.Element, size: Size) -> np.ndarray:
     """Run lengths, row by row inside a box, of what is outside and inside in turn."""
     left, top, width, height = map(int, number(shape, "left", "top", "width", "height"))
     runs = [int(run) for run in shape.get("rle", "").split(",")]

@@ -78,8 +78,7 @@ def outline(shape: dict, size: Size) -> np.ndarray:
     points = np.asarray(shape["points"], float)
     kind = shape.get("shape_type") or "polygon"
     if kind == "rectangle":
-        (left, top), (right, bottom) = points.min(0), points.max(0)
-        return box(left, top, right, bottom, size)
+        return box([*points.min(0), *points.max(0)], size)
     if kind == "circle":
         radius = float(np.hypot(*(points[1] - points[0])))
         return ellipse(points[0], (radius, radius), 0, size)

@@ -49,9 +49,10 @@ def ellipse(centre: Sequence[float], radii: Sequence[float], degrees: float,
     return polygons([points.ravel().tolist()], size)
 
 
-def box(left: float, top: float, right: float, bottom: float, size: Size,
-        degrees: float = 0) -> np.ndarray:
-    """bool (height, width): a rectangle, turned clockwise by `degrees` around its centre."""
+def box(sides: Sequence[float], size: Size, degrees: float = 0) -> np.ndarray:
+    """bool (height, width): a rectangle (left, top, right, bottom), turned clockwise by `degrees`
+    around its centre."""
+    left, top, right, bottom = sides
     centre = np.array([left + right, top + bottom]) / 2
     turn = np.deg2rad(degrees)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
