@@ -19,6 +19,7 @@ from segdata.importing.numbering import places
 from segdata.importing.pairs import Pairing, find_pairs, in_folders
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
+from segdata.palette import colour_map
 from segdata.readers import GREY_STEPS, png_bits
 
 ENDS = 32               # how far compression moves the values of a mask of 0 and 255
@@ -78,7 +79,7 @@ def reading(masks: Sequence[Path], folders: Sequence[Path], options: Options) ->
     values = {value: pixels for (_, value), pixels in counts.items()}
     if options.kind == "colours" or any(is_colour for is_colour, _ in counts) or (
             options.kind == "" and not names and spread(values)):
-        return by_colours_found(masks)
+        return by_colours_found(masks, names)
     may_be_two = not names or len(names[1]) <= 2 and 1 not in values
     if options.kind == "binary" or options.kind != "index" and may_be_two:
         two = of_two_values(masks, values, two_names(names))
@@ -156,8 +157,9 @@ def read_colours(path: Path, table: dict[int, str], file: str) -> np.ndarray:
 FEW_UNKNOWN = 8
 
 
-def by_colours_found(masks: Sequence[Path]) -> Reading:
-    """Each colour that occurs is a class; black is the background."""
+def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None) -> Reading:
+    """Each colour that occurs is a class; black is the background. Colours of PASCAL VOC's map are
+    the classes of their places in it, where a list names these."""
     found: set[int] = set()
     for path in masks:
         here: set[int] = set()
@@ -169,11 +171,18 @@ def by_colours_found(masks: Sequence[Path]) -> Reading:
                             "photograph, or has it smoothed or compressed edges? Export it as PNG "
                             "without them")
         found |= here
+    if names:
+        table = dict(zip(code(colour_map()).tolist(), names[1])) | {
+            int(code(colour_map())[VOID]): VOID_NAME}
+        if found <= table.keys():
+            return Reading(table, partial(read_colours, table=table, file=str(names[0])),
+                           [f"the colours are those of PASCAL VOC, the names those of {names[0]}"])
     table = {number: "background" if number == 0 else "colour_{:02x}{:02x}{:02x}".format(
         *colour(number)) for number in sorted(found)}
     return Reading(table, partial(read_colours, table=table, file="the list of colours found"),
                    [f"{len(table)} colours were found; to name their classes, change the names in "
-                    "report/colours.txt and import again with --colours FILE"])
+                    "report/colours.txt and import again with --colours FILE",
+                    *([f"{names[0]} does not say which colour is which class"] if names else [])])
 
 
 # two values

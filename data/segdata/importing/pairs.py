@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from segdata.errors import DataError
@@ -94,19 +93,27 @@ def maskness(tree: Tree, group: Group, paths: list[Path]) -> float:
                        if MASK_WORD.search(word) or IMAGE_WORD.search(word)), 0)
     if group.suffix in (".jpg", ".jpeg"):
         return score - 4
-    return score + float(np.mean([content_score(path) for path in paths[:LOOKED_AT]]))
+    return score + content_score(paths[:LOOKED_AT])
 
 
-def content_score(path: Path) -> float:
-    """From -2, a photograph, to 3, a palette image."""
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("P", "1") or image.mode.startswith("I"):
-                return 3
-            colours = image.convert("RGB").getcolors(FEW)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0
-    return 2 - len(colours) / FEW if colours else -2
+def content_score(paths: list[Path]) -> float:
+    """From -2, photographs, to 3, images of one channel and few values; all files together, for
+    masks share their colours."""
+    found: set[object] = set()
+    single = True
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                if image.mode.startswith("I"):
+                    continue
+                single = single and image.mode in ("P", "1", "L")
+                colours = image.convert("RGB").getcolors(FEW)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+        if colours is None:
+            return 0 if image.mode == "P" else -2
+        found |= {colour for _, colour in colours}
+    return 2 + single - len(found) / FEW
 
 
 def match(images: Iterable[Path], masks: Iterable[Path]) -> Pairing:

@@ -58,15 +58,14 @@ def read(tree: Tree, options: Options) -> Labelled:
 
 
 def split_lists(tree: Tree) -> Iterator[tuple[str, list[str]]]:
-    """(split, names of samples) of the lists in ImageSets, or beside the folders.
+    """(split, names of samples) of the lists; those in ImageSets/Segmentation come first.
 
     Where there are lists of train and of val, one of trainval, which repeats them, is left alone.
     """
-    places = [path for path in tree.with_suffix(".txt")
-              if path.parent.name in ("Segmentation", "ImageSets") or path.parent == tree.root]
     found: dict[str, Path] = {}
-    for path in sorted(places, key=lambda path: ("trainval" in path.stem.lower(),
-                                                 path.parent.name != "Segmentation", path.name)):
+    for path in sorted(tree.with_suffix(".txt"), key=lambda path: (
+            "trainval" in path.stem.lower(), path.parent.name != "Segmentation",
+            "ImageSets" not in path.parts, len(path.name), path.name)):
         split = split_named(path.stem)
         if split and split not in found and not (
                 "trainval" in path.stem.lower() and found.keys() & {"train", "val"}):

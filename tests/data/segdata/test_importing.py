@@ -234,6 +234,30 @@ def test_prefixes(source, image, mask):
     assert len(list((target / "SegmentationClass").iterdir())) == 3
 
 
+@pytest.mark.parametrize("kind", ["numbers", "colours"])
+def test_images_of_few_colours_are_no_masks(source, kind):
+    """Neither names nor suffixes tell: masks share their colours, or have one channel."""
+    for number, name in enumerate("abcd"):
+        pixels = np.dstack([truth(name) % 254 * 9, truth(name), np.full((24, 32), number)])
+        put(Image.fromarray(pixels.astype(np.uint8)), source / "left" / f"{name}.png")
+        mask = Image.fromarray(truth(name)) if kind == "numbers" else label_forms.coloured(name)
+        put(mask, source / "right" / f"{name}.png")
+    target, _ = run(source)
+    if kind == "numbers":
+        np.testing.assert_array_equal(label(target, "a"), truth("a"))
+    assert len(np.unique(label(target, "a"))) == len(np.unique(truth("a")))
+
+
+def test_colours_of_voc_are_its_classes_where_these_have_names(source):
+    label_forms.index(source)
+    for path in (source / "drawn").rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    target, report = run(source)
+    np.testing.assert_array_equal(label(target, "a"), truth("a"))
+    assert (target / "classes.txt").read_text().split() == CLASSES
+    assert "the colours are those of PASCAL VOC" in report
+
+
 def test_folders_that_are_links(source):
     label_forms.index(source.with_name("elsewhere"))
     (source / "linked").symlink_to(source.with_name("elsewhere"))
