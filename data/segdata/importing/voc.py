@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segdata.errors import DataError
-from segdata.importing.labelled import Labelled, Options
+from segdata.importing.labelled import SPLITS, Labelled, Options
 from segdata.importing.masks import labelled, reading
 from segdata.importing.pairs import match, some
 from segdata.importing.tree import Tree, split_named
@@ -70,8 +70,9 @@ def split_lists(tree: Tree) -> Iterator[tuple[str, list[str]]]:
         if split and split not in found and not (
                 "trainval" in path.stem.lower() and found.keys() & {"train", "val"}):
             found[split] = path
-    for split, path in found.items():
-        yield split, names(path)
+    for split in SPLITS:
+        if split in found:
+            yield split, names(found[split])
 
 
 def names(path: Path) -> list[str]:
