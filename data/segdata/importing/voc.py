@@ -1,6 +1,6 @@
 """VOC layouts: split lists of any names, class numbers or colours; CVAT's masks are such, too."""
 
-from collections.abc import Iterator
+from collections.abc import Container
 from pathlib import Path
 
 from segdata.errors import DataError
@@ -11,7 +11,7 @@ from segdata.importing.tree import Tree, split_named
 from segdata.lists import read_lines
 
 NAME, TITLE = "voc", "a VOC layout"
-IMAGES = ("JPEGImages",)
+IMAGES = "JPEGImages"
 LABELS = ("SegmentationClass", "SegmentationClassPNG", "SegmentationClassRaw")
 
 
@@ -30,14 +30,14 @@ def read(tree: Tree, options: Options) -> Labelled:
     if folder is None:
         raise DataError(f"{tree.root}: no folder SegmentationClass with labels")
     masks = [path for path in tree.images if path.is_relative_to(folder)]
-    others = [path for path in tree.images if path.is_relative_to(tree.root / "JPEGImages")]
+    others = [path for path in tree.images if path.is_relative_to(tree.root / IMAGES)]
     if not others:
-        raise DataError(f"{tree.root}: labels, but no images in {tree.root / 'JPEGImages'}; put "
+        raise DataError(f"{tree.root}: labels, but no images in {tree.root / IMAGES}; put "
                         "them there (in CVAT: export with 'Save images')")
     found = match(others, masks)
-    lists = dict(split_lists(tree))
-    by_name = {pair.mask.relative_to(folder).with_suffix("").as_posix(): pair
-               for pair in found.pairs}
+    by_name = {name: pair for pair in found.pairs for name in (
+        stem(pair.image, tree.root / IMAGES), stem(pair.mask, folder))}
+    lists = {split: names(path, by_name) for split, path in split_lists(tree).items()}
     result = labelled(found, tree, options,
                       reading([pair.mask for pair in found.pairs], [tree.root, folder], options))
     if not lists:
@@ -47,7 +47,8 @@ def read(tree: Tree, options: Options) -> Labelled:
                       for split, names in lists.items() for name in names if name in by_name]
     listed = {name for names in lists.values() for name in names}
     missing = sorted(listed - by_name.keys())
-    extra = sorted(by_name.keys() - listed)
+    taken = {by_name[name] for name in listed if name in by_name}
+    extra = [stem(pair.mask, folder) for pair in found.pairs if pair not in taken]
     if missing:
         result.problems.append(f"{len(missing)} names in the lists have no image or no label: "
                                f"{some(missing)}")
@@ -57,8 +58,12 @@ def read(tree: Tree, options: Options) -> Labelled:
     return result
 
 
-def split_lists(tree: Tree) -> Iterator[tuple[str, list[str]]]:
-    """(split, names of samples) of the lists; those in ImageSets/Segmentation come first.
+def stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def split_lists(tree: Tree) -> dict[str, Path]:
+    """{split: its list}; of several, that in ImageSets/Segmentation, and that of the short name.
 
     Where there are lists of train and of val, one of trainval, which repeats them, is left alone.
     """
@@ -70,18 +75,20 @@ def split_lists(tree: Tree) -> Iterator[tuple[str, list[str]]]:
         if split and split not in found and not (
                 "trainval" in path.stem.lower() and found.keys() & {"train", "val"}):
             found[split] = path
-    for split in SPLITS:
-        if split in found:
-            yield split, names(found[split])
+    return {split: found[split] for split in SPLITS if split in found}
 
 
-def names(path: Path) -> list[str]:
+def names(path: Path, known: Container[str]) -> list[str]:
     """The names in a list, also where it has folders, suffixes or a second column."""
-    lines = [text for _, text in read_lines(path)]
-    cleaned = []
-    for text in lines:
-        first = text.split()[0] if "/" in text or "." in text else text
-        parts = Path(first.replace("\\", "/")).parts
-        inside = parts[parts.index("JPEGImages") + 1:] if "JPEGImages" in parts else parts
-        cleaned.append(Path(*inside).with_suffix("").as_posix())
-    return list(dict.fromkeys(cleaned))
+    found = []
+    for _, text in read_lines(path):
+        forms = [form for words in (text, text.split()[0]) for form in without_folders(words)]
+        found.append(next((form for form in forms if form in known), text))
+    return list(dict.fromkeys(found))
+
+
+def without_folders(text: str) -> list[str]:
+    """A name as it is, and without the folders up to JPEGImages, and without its suffix."""
+    parts = Path(text.replace("\\", "/")).parts
+    inside = Path(*parts[parts.index(IMAGES) + 1:] if IMAGES in parts else parts)
+    return [text, inside.as_posix(), inside.with_suffix("").as_posix(), inside.stem]

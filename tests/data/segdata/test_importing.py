@@ -417,6 +417,8 @@ def test_splits_that_are_there_stay(source):
     ({"train": "c\nb\n", "val": "a\n", "trainval": "a\nb\nc\n"}, "c b", "a"),
     ({"my_training_set": "JPEGImages/b.jpg SegmentationClass/b.png\na.jpg a.png\n",
       "validation-set": "c\n"}, "b a", "c"),
+    ({"train": "VOC2012/JPEGImages/a.jpg 1\n/data/JPEGImages/b.jpg 1\n", "val": "d.png\n"},
+     "a b", "d"),
     ({"train_2024": "a\nb\n", "dev": "c\nd\n"}, "a b", "c d"),
     ({"trainval": "a\nb\n", "test": "d\nc\n"}, "a b", "d c")])
 def test_lists_of_other_names(source, lists, train, val):
@@ -605,3 +607,14 @@ def test_boxes_alone_are_no_labels(source):
 
 def test_every_kind_of_masks_is_a_format():
     assert KINDS == ("index", "colours", "binary")
+
+
+def test_names_with_spaces_and_points(source):
+    label_forms.voc(source)
+    for path in list((source / "VOC").rglob("[ab].*")):
+        path.rename(path.with_name(f"my {path.stem}.1{path.suffix}"))
+    write(source / "VOC/ImageSets/Segmentation/training.txt", "my a.1\nmy b.1.jpg\n")
+    target, _ = run(source)
+    text = (target / "ImageSets/Segmentation/train.txt").read_text()
+    assert text == "my a.1\nmy b.1\n"
+    folder_layers.check(target)
