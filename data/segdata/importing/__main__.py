@@ -35,7 +35,8 @@ def main() -> None:
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; nothing was written")
+        print("\nstopped; nothing was written", file=sys.stderr)
+        sys.exit(130)
 
 
 def parse() -> argparse.Namespace:

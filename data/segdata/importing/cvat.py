@@ -21,7 +21,12 @@ def recognises(tree: Tree) -> str:
 
 
 def files(tree: Tree) -> list[Path]:
-    return [path for path in tree.with_suffix(".xml") if b"<annotations>" in path.read_bytes()]
+    return [path for path in tree.with_suffix(".xml") if is_cvat(path)]
+
+
+def is_cvat(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return b"<annotations>" in file.read(1000)
 
 
 def read(tree: Tree, options: Options) -> Labelled:

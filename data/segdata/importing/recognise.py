@@ -1,5 +1,6 @@
 """Which form the labels of a folder have."""
 
+import itertools
 import shlex
 import shutil
 import sys
@@ -72,7 +73,9 @@ def conversion(folder: Path) -> str:
         return ""
     if not found:
         return ""
-    target = Path(f"{folder}-voc")
+    base = folder if folder.name not in ("", "..") else folder.resolve()
+    target = next(path for number in itertools.count(1) if not (
+        path := Path(f"{base}-voc{number if number > 1 else ''}")).exists())
     command = [*program(), "import", str(folder), str(target)]
     if len(found) > 1:
         command += ["--format", next(iter(found))]

@@ -12,7 +12,7 @@ from PIL import Image
 from segdata.classes import VOID
 from segdata.importing.colours import colour
 from segdata.importing.labelled import Labelled, Request, Written
-from segdata.importing.numbering import Numbering
+from segdata.importing.numbering import Numbering, plain
 from segdata.importing.pairs import some
 from segdata.importing.recognise import program
 from segdata.overlay import overlay, percent
@@ -54,7 +54,7 @@ def describe(request: Request, labelled: Labelled, numbering: Numbering,
     if labelled.unlabelled:
         problems.append(f"{len(labelled.unlabelled)} images without labels are left out: "
                         f"{some(list(map(str, labelled.unlabelled)))}")
-    problems += rare(numbering, written, splits)
+    problems += rare(numbering, written, splits) + alike(numbering.names)
     lines = [f"{request.source}: {title}", *(f"    {note}" for note in labelled.notes),
              f"{target}: {len(written)} samples, {lists}",
              f"    splits: {origin}", "", *class_table(numbering, written), "", sizes(written),
@@ -104,6 +104,15 @@ def rare(numbering: Numbering, written: Sequence[Written],
                 found.append(f"{name}{fold} shows one class alone, which training refuses: choose "
                              "another --val or --seed")
     return found
+
+
+def alike(names: Sequence[str]) -> list[str]:
+    """A sentence on classes whose names differ in case or underlines alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(plain(name), []).append(name)
+    same = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    return [f"classes with nearly the same name: {some(same)}; are they one?"] if same else []
 
 
 def chosen(written: Sequence[Written]) -> list[Written]:

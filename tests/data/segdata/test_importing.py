@@ -609,6 +609,13 @@ def test_every_kind_of_masks_is_a_format():
     assert KINDS == ("index", "colours", "binary")
 
 
+def test_classes_of_nearly_the_same_name_are_told(source):
+    label_forms.labelme(source)
+    path = source / "train" / "b.json"
+    write(path, path.read_text().replace('"cat"', '"Cat"'))
+    assert "nearly the same name: Cat and cat; are they one?" in run(source)[1]
+
+
 def test_names_with_spaces_and_points(source):
     label_forms.voc(source)
     for path in list((source / "VOC").rglob("[ab].*")):
