@@ -4,9 +4,10 @@
     fcn import SRC DST --colours label_colors.txt --val 0.1
     fcn import SRC DST --images SRC/photos --masks SRC/drawn --foreground 255
 
-SRC is a folder with images and their labels: masks (class numbers, colours, or 0 and 255) in any
-folders or beside the images, COCO JSON, LabelMe, CVAT (XML for images, or masks), Roboflow (COCO
-or semantic masks), Cityscapes, or a VOC layout whose lists have other names. SRC is not changed.
+SRC is a folder, or a zip archive, with images and their labels: masks (class numbers, colours, or 0
+and 255) in any folders or beside the images, COCO JSON, LabelMe, CVAT (XML for images, or masks),
+Roboflow (COCO or semantic masks), Cityscapes, or a VOC layout whose lists have other names. SRC is
+not changed.
 
 DST is written in VOC layout, whole or not at all: JPEGImages, SegmentationClass, ImageSets,
 classes.txt, and report/ with what was found and six overlays to look at. Splits that SRC has are
@@ -14,6 +15,7 @@ kept. The background is class 0; what is called void or ignore is 255, and is no
 """
 
 import argparse
+import io
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +29,8 @@ from segdata.importing.write import import_labels
 
 def main() -> None:
     args = parse()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")        # class names are of any script
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that nothing is left behind
     options = Options(args.colours, args.foreground, args.images, args.masks)
     try:

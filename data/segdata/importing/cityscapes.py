@@ -42,4 +42,4 @@ def read(tree: Tree, options: Options) -> Labelled:
     values = stored | dict.fromkeys({*range(LAST_ID + 1), 255} - stored.keys(), VOID_NAME)
     pairing = match([path for path in tree.images if path.stem.endswith("_" + IMAGES)],
                     [path for path in tree.images if kind(path) == which])
-    return labelled(pairing, tree, options, Reading(values, load, [f"the labels are {which}"]))
+    return labelled(pairing, tree, Reading(values, load, [f"the labels are {which}"]))

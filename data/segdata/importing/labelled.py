@@ -52,12 +52,14 @@ class Options:
     colours : a file with the colours of the classes
     foreground : the value of a mask, or its colour (R, G, B), that is the object
     images, masks : the folders of the images and of their masks
+    scratch : an empty folder for what a form has to unpack
     kind : of masks: 'index', 'colours' or 'binary'; '' to see by their content
     """
     colours: Path | None = None
     foreground: tuple[int, ...] = ()
     images: Path | None = None
     masks: Path | None = None
+    scratch: Path = Path()
     kind: str = ""
 
 

@@ -1,5 +1,6 @@
 """LabelMe's JSON, one file an image: polygons, rectangles, circles and masks."""
 
+import base64
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,11 @@ def read(tree: Tree, options: Options) -> Labelled:
         try:
             image = tree.find_image(content["imagePath"], path)
         except DataError:
-            without.append(str(path) + " (the picture itself is stored in it; LabelMe's "
-                           "`labelme_export_json` writes it)" * bool(content.get("imageData")))
-            continue
+            if not content.get("imageData"):
+                without.append(str(path))
+                continue
+            image = options.scratch / f"{len(result.samples)}" / f"{path.stem}.png"
+            unpack(content["imageData"], image, path)
         shapes = [Shape(numbers[each["label"]], partial(outline, each),
                         f"shapes[{content['shapes'].index(each)}] '{each['label']}'")
                   for each in areas(path, content)]
@@ -56,6 +59,17 @@ def read(tree: Tree, options: Options) -> Labelled:
         result.problems.append(f"{len(without)} labels without an image: {some(without)}")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
+
+
+def unpack(text: str, image: Path, path: Path) -> None:
+    """Write the image that a JSON file holds, in base64; DataError naming that file if it is none.
+    """
+    try:
+        content = base64.b64decode(text)
+    except ValueError as error:
+        raise DataError(f"{path}: its imageData is no image: {error}") from None
+    image.parent.mkdir()
+    image.write_bytes(content)
 
 
 def areas(path: Path, content: Any) -> list[dict]:

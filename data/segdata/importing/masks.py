@@ -56,7 +56,7 @@ def load(path: Path, coloured: bool = False) -> np.ndarray:
     return array[..., 0] if grey and not coloured else array
 
 
-def labelled(pairing: Pairing, tree: Tree, options: Options, reading: Reading) -> Labelled:
+def labelled(pairing: Pairing, tree: Tree, reading: Reading) -> Labelled:
     """The samples of pairs of images and masks."""
     samples = [Sample(image, mask, partial(reading.reader, mask),
                       tree.split(image) or tree.split(mask)) for image, mask in pairing.pairs]
@@ -99,7 +99,7 @@ def fits(table: dict[int, str], masks: Sequence[Path]) -> bool:
         with suppress(DataError):
             if load(path).ndim == 3:
                 return True
-            found |= set(np.unique(code(load(path, coloured=True))).tolist())
+        found |= colours_of(path)
     return found <= table.keys()
 
 
@@ -160,17 +160,14 @@ FEW_UNKNOWN = 8
 def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None) -> Reading:
     """Each colour that occurs is a class; black is the background. Colours of PASCAL VOC's map are
     the classes of their places in it, where a list names these."""
-    found: set[int] = set()
-    for path in masks:
-        here: set[int] = set()
-        with suppress(DataError):       # it is said where the sample is read
-            here = set(np.unique(code(load(path, coloured=True))).tolist())
-        if len(here | found) > MOST_COLOURS:
-            raise DataError(f"{path}: it has {len(here)} colours, with those of the other masks "
-                            f"{len(here | found)}; masks have one colour a class. Is it a "
-                            "photograph, or has it smoothed or compressed edges? Export it as PNG "
-                            "without them")
-        found |= here
+    of_each = for_each(colours_of, masks, "looking at colours")
+    found = set().union(*of_each)
+    if len(found) > MOST_COLOURS:
+        most = max(range(len(masks)), key=lambda number: len(of_each[number]))
+        raise DataError(f"{masks[most]}: it has {len(of_each[most])} colours, with those of the "
+                        f"other masks {len(found)}; masks have one colour a class. Is it a "
+                        "photograph, or has it smoothed or compressed edges? Export it as PNG "
+                        "without them")
     if names:
         table = dict(zip(code(colour_map()).tolist(), names[1])) | {
             int(code(colour_map())[VOID]): VOID_NAME}
@@ -183,6 +180,14 @@ def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None
                    [f"{len(table)} colours were found; to name their classes, change the names in "
                     "report/colours.txt and import again with --colours FILE",
                     *([f"{names[0]} does not say which colour is which class"] if names else [])])
+
+
+def colours_of(path: Path) -> set[int]:
+    """The codes of the colours of a mask; none if it cannot be read, which is said later."""
+    try:
+        return set(np.unique(code(load(path, coloured=True))).tolist())
+    except DataError:
+        return set()
 
 
 # two values
@@ -308,4 +313,4 @@ def read(tree: Tree, options: Options) -> Labelled:
     masks = [pair.mask for pair in pairing.pairs]
     folders = [*dict.fromkeys([path.parent for path in masks] + [path.parent.parent
                                                                  for path in masks]), tree.root]
-    return labelled(pairing, tree, options, reading(masks, folders, options))
+    return labelled(pairing, tree, reading(masks, folders, options))

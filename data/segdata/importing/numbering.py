@@ -60,11 +60,11 @@ def places(stored: np.ndarray, known: Iterable[int]) -> tuple[np.ndarray, np.nda
 TRIES = 50      # of a random split, of which the one that shows the most classes is taken
 
 
-def split_names(given: dict[str, str], present: dict[str, set[int]], share: float | None,
+def split_names(given: list[tuple[str, str]], present: dict[str, set[int]], share: float | None,
                 seed: int) -> tuple[dict[str, list[str]], str]:
     """({split: names}, a sentence on where they come from).
 
-    given : {name: its split, or ''}, in order
+    given : [(name, its split, or '')], in order
     present : {name: classes in its label}
     share : of the samples that validate, drawn by `seed`; None: 0.2, and only where splits do not
         say it
@@ -72,16 +72,16 @@ def split_names(given: dict[str, str], present: dict[str, set[int]], share: floa
     Splits that are there are kept. Where there is no val, test validates, or, with a share, part
     of train does.
     """
-    kept = {split: [name for name, own in given.items() if own == split] for split in SPLITS}
+    kept = {split: [name for name, own in given if own == split] for split in SPLITS}
     if kept["train"] and kept["val"]:
         return kept, "as they are in the source" + (
             "; --val has no effect" if share is not None else "")
     if kept["train"] and kept["test"] and share is None:
         return dict(kept, val=kept["test"]), ("as they are in the source; there is no list of "
                                               "validation: that of the test validates")
-    pool = [name for name in given if name not in kept["test"]]
+    pool = [name for name in present if name not in kept["test"]]
     if not pool:
-        pool, kept["test"] = list(given), []
+        pool, kept["test"] = list(present), []
     share = 0.2 if share is None else share
     if len(pool) < 2:
         raise DataError(f"{len(pool)} samples to train and to validate; there must be two or more")

@@ -74,13 +74,12 @@ def find_pairs(tree: Tree) -> Pairing:
 
 
 def is_mask(group: Group, partners: set[Group], scores: dict[Group, float]) -> bool:
-    """Whether a group holds masks: it looks like them, and more so than what shares its names."""
-    others = [scores[other] for other in partners if other != group]
-    if not others:
+    """Whether a group holds masks: it looks like them, or, where all that share its names do or
+    none does, more so than others."""
+    if len(partners) == 1:
         return scores[group] > 4
-    if all((score > 0) == (scores[group] > 0) for score in others):
-        return scores[group] > min(others)
-    return scores[group] > 0
+    low, high = (of(scores[each] for each in partners) for of in (min, max))
+    return scores[group] > (0 if low <= 0 < high else (low + high) / 2)
 
 
 def maskness(tree: Tree, group: Group, paths: list[Path]) -> float:

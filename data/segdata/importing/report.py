@@ -25,8 +25,8 @@ SIZES = 4           # listed
 def write(folder: Path, request: Request, labelled: Labelled, numbering: Numbering,
           written: Sequence[Written], splits: Sequence[dict[str, list[str]]], origin: str,
           title: str) -> str:
-    """Write FOLDER/report: report.txt, six overlays, and the colours where they had no names.
-    Returns the text."""
+    """Write FOLDER/report: six overlays, and the colours where they had no names; returns the text.
+    """
     place = folder / "report"
     place.mkdir()
     for one in chosen(written):
@@ -37,9 +37,7 @@ def write(folder: Path, request: Request, labelled: Labelled, numbering: Numberi
         (place / "colours.txt").write_text("".join(
             f"{' '.join(map(str, colour(value)))} {name}\n"
             for value, name in labelled.values.items()), encoding="utf-8")
-    text = describe(request, labelled, numbering, written, splits, origin, title)
-    (place / "report.txt").write_text(text + "\n", encoding="utf-8")
-    return text
+    return describe(request, labelled, numbering, written, splits, origin, title)
 
 
 def describe(request: Request, labelled: Labelled, numbering: Numbering,
@@ -88,7 +86,7 @@ def sizes(written: Sequence[Written]) -> str:
 
 def rare(numbering: Numbering, written: Sequence[Written],
          splits: Sequence[dict[str, list[str]]]) -> list[str]:
-    """Sentences on classes that a list does not show."""
+    """Sentences on classes that a list does not show, and on samples in both lists."""
     classes = {one.name: one.classes for one in written}
     found = []
     for number, split in enumerate(splits, 1):
@@ -103,6 +101,8 @@ def rare(numbering: Numbering, written: Sequence[Written],
             if len(present) < 2:
                 found.append(f"{name}{fold} shows one class alone, which training refuses: choose "
                              "another --val or --seed")
+        if both := {*split["train"]} & {*split["val"]}:
+            found.append(f"{len(both)} samples are in train and in val, so that the scores flatter")
     return found
 
 

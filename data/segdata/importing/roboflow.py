@@ -36,7 +36,7 @@ def read(tree: Tree, options: Options) -> Labelled:
                                 f"'{values[value]}'; export all splits in one version")
     masks = [path for path in tree.images if is_mask(path)]
     pairing = match([path for path in tree.images if not is_mask(path)], masks)
-    return labelled(pairing, tree, options, Reading(values | {255: VOID_NAME}, load, []))
+    return labelled(pairing, tree, Reading(values | {255: VOID_NAME}, load, []))
 
 
 def read_classes(path: Path) -> dict[int, str]:

@@ -38,7 +38,7 @@ def read(tree: Tree, options: Options) -> Labelled:
     by_name = {name: pair for pair in found.pairs for name in (
         stem(pair.image, tree.root / IMAGES), stem(pair.mask, folder))}
     lists = {split: names(path, by_name) for split, path in split_lists(tree).items()}
-    result = labelled(found, tree, options,
+    result = labelled(found, tree,
                       reading([pair.mask for pair in found.pairs], [tree.root, folder], options))
     if not lists:
         return result

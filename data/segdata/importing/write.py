@@ -4,17 +4,21 @@ import json
 import os
 import re
 import shutil
+import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from segdata.classes import VOID
+from segdata.download.archives import extract
 from segdata.errors import DataError
 from segdata.files import new_folder
 from segdata.importing import report
-from segdata.importing.labelled import Labelled, Options, Request, Written
+from segdata.importing.labelled import Labelled, Request, Written
 from segdata.importing.numbering import Numbering, folds, split_names
 from segdata.importing.pairs import some
 from segdata.importing.photographs import fitted, geometry, write_photograph
@@ -31,21 +35,44 @@ SHOWN = 5                   # problems of a kind
 def import_labels(request: Request) -> str:
     """Import labels as `request` says; returns the report. Raises DataError, and writes nothing,
     where that is not possible; the source is never changed."""
-    tree = Tree(request.source, also=request.options.images)
     check_target(request)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = unpacked(request.source, Path(scratch) / "archive")
+        try:
+            return import_tree(request, source, Path(scratch))
+        except DataError as error:
+            raise DataError(shown(str(error), source, request)) from None
+
+
+def shown(text: str, source: Path, request: Request) -> str:
+    """A text in which what lies in an archive is named as if it were a folder."""
+    return text.replace(str(source), str(request.source))
+
+
+def unpacked(source: Path, folder: Path) -> Path:
+    """The source; of an archive, as many tools export it, the folder to which it is unpacked."""
+    if not source.is_file() or not zipfile.is_zipfile(source):
+        return source
+    extract(source, "", folder)
+    return folder
+
+
+def import_tree(request: Request, source: Path, scratch: Path) -> str:
+    """Import what lies in the folder `source`; returns the report."""
+    tree = Tree(source, also=request.options.images)
     form = FORMS["masks"] if request.options.masks else recognise(tree, request.form)
-    options = request.options
-    if request.form in KINDS:
-        options = Options(**{**vars(options), "kind": request.form})
-    labelled = form.read(tree, options)
+    kind = request.form if request.form in KINDS else ""
+    labelled = form.read(tree, replace(request.options, kind=kind, scratch=scratch))
     if not labelled.samples:
         raise DataError("\n  ".join([f"{tree.root}: {form.TITLE}, but no image has a label",
                                      *labelled.problems]))
     numbering = Numbering(labelled.values)
     with new_folder(request.target, replace=request.fresh) as folder:
         written = write_samples(labelled, numbering, folder, tree)
-        text = finish(request, folder, labelled, numbering, written, form.TITLE)
-    return text
+        text = shown(finish(request, folder, labelled, numbering, written, form.TITLE), source,
+                     request)
+        (folder / "report" / "report.txt").write_text(text + "\n", encoding="utf-8")
+        return text
 
 
 def check_target(request: Request) -> None:
@@ -73,7 +100,7 @@ def write_samples(labelled: Labelled, numbering: Numbering, folder: Path,
     distinct = dict.fromkeys(sample.image for sample in labelled.samples)
     names = distinct_names(distinct, tree)
     chosen = {sample.image: Written(sample, names[sample.image]) for sample in labelled.samples}
-    if twice := len(labelled.samples) - len(chosen):
+    if twice := len(labelled.samples) - len({(one.image, one.split) for one in labelled.samples}):
         labelled.problems.append(f"{twice} images stand twice in the labels; their last counts")
     renamed = [f"{tree.relative(path)} as {name}" for path, name in names.items()
                if name != path.stem]
@@ -155,8 +182,11 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
         origin = (f"{request.folds} folds, drawn with the seed {request.seed}; each sample "
                   "validates in one")
     else:
-        one_split, origin = split_names({name: one.sample.split for name, one in good.items()},
-                                        present, request.share, request.seed)
+        name_of = {one.sample.image: one.name for one in good.values()}
+        given = [(name_of[sample.image], sample.split) for sample in labelled.samples
+                 if sample.image in name_of]
+        one_split, origin = split_names(list(dict.fromkeys(given)), present, request.share,
+                                        request.seed)
         splits = [one_split]
     for number, split in enumerate(splits, 1):
         write_lists(folder / f"fold{number}" if request.folds else folder, split, numbering.names)
@@ -173,7 +203,8 @@ def record(request: Request) -> dict:
     """What marks a folder as imported, from what, and in which state that was."""
     options = request.options
     folders = [path.resolve() for path in (request.source, options.images, options.masks) if path]
-    states = [path.stat() for folder in dict.fromkeys(folders) for path in Tree(folder).files]
+    states = [path.stat() for folder in dict.fromkeys(folders)
+              for path in ([folder] if folder.is_file() else Tree(folder).files)]
     return {"folders": list(map(str, folders)), "files": len(states),
             "bytes": sum(state.st_size for state in states),
             "newest": max(state.st_mtime_ns for state in states),

@@ -1,6 +1,9 @@
 """Importing labels: the same scenes in every form give the same folder."""
 
+import base64
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,9 +242,10 @@ def test_images_of_few_colours_are_no_masks(source, kind):
     """Neither names nor suffixes tell: masks share their colours, or have one channel."""
     for number, name in enumerate("abcd"):
         pixels = np.dstack([truth(name) % 254 * 9, truth(name), np.full((24, 32), number)])
-        put(Image.fromarray(pixels.astype(np.uint8)), source / "left" / f"{name}.png")
+        split = "x" if number < 2 else "y"
+        put(Image.fromarray(pixels.astype(np.uint8)), source / "left" / split / f"{name}.png")
         mask = Image.fromarray(truth(name)) if kind == "numbers" else label_forms.coloured(name)
-        put(mask, source / "right" / f"{name}.png")
+        put(mask, source / "right" / split / f"{name}.png")
     target, _ = run(source)
     if kind == "numbers":
         np.testing.assert_array_equal(label(target, "a"), truth("a"))
@@ -419,6 +423,7 @@ def test_splits_that_are_there_stay(source):
       "validation-set": "c\n"}, "b a", "c"),
     ({"train": "VOC2012/JPEGImages/a.jpg 1\n/data/JPEGImages/b.jpg 1\n", "val": "d.png\n"},
      "a b", "d"),
+    ({"train": "c\na\n", "val": "b\nc\n"}, "c a", "b c"),
     ({"train_2024": "a\nb\n", "dev": "c\nd\n"}, "a b", "c d"),
     ({"trainval": "a\nb\n", "test": "d\nc\n"}, "a b", "d c")])
 def test_lists_of_other_names(source, lists, train, val):
@@ -614,6 +619,31 @@ def test_classes_of_nearly_the_same_name_are_told(source):
     path = source / "train" / "b.json"
     write(path, path.read_text().replace('"cat"', '"Cat"'))
     assert "nearly the same name: Cat and cat; are they one?" in run(source)[1]
+
+
+def test_labelme_may_hold_the_images(source):
+    label_forms.labelme(source)
+    for path in source.rglob("*.json"):
+        image = path.with_suffix(".jpg")
+        content = base64.b64encode(image.read_bytes()).decode()
+        write(path, path.read_text().replace('"imageData": null', f'"imageData": "{content}"'))
+        image.unlink()
+    target, report = run(source)
+    assert names(target, "train") == ["a", "b", "c"] and "no problems" in report
+    np.testing.assert_array_equal(label(target, "d"), truth("d"))
+
+
+def test_an_archive(source):
+    label_forms.cvat_masks(source)
+    (source / "JPEGImages" / "b.jpg").write_text("broken")
+    archive = shutil.make_archive(str(source), "zip", source)
+    target, report = run(Path(archive), source.with_name("out"))
+    np.testing.assert_array_equal(label(target, "d"), truth("d"))
+    assert report.startswith(f"{archive}: a VOC layout")
+    assert f"{archive}/JPEGImages/b.jpg: not a readable image" in report
+    write(source / "labelmap.txt", "cat:1,2,3::\n")
+    archive = shutil.make_archive(str(source), "zip", source)
+    refused(Path(archive), f"{archive}: 5 of 5 samples cannot be", source.with_name("out2"))
 
 
 def test_names_with_spaces_and_points(source):
