@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-import folder_layers
 from segdata.importing import masks_once
-from solvers.command import add_device, positive, report_errors, set_device
+from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
+from solvers.preflight import labels, settle
+from solvers.runs import KEEP
 
 if TYPE_CHECKING:
     from solvers.experiments import Experiment
@@ -23,23 +24,28 @@ FOLDER_ONLY = ("head", "width", "name")
 
 def main() -> None:
     args = parse()
-    with report_errors():
+    with report_errors(continues=True):
+        from solvers import score, training
         if args.images:
             args.data = masks_once.import_once(args, args.name, args.fresh)
+        if args.data:
+            described, found = labels.of_folder(args.data)
+            print(described)
+            settle(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
-        from solvers import score, training
         chain = training.unfinished_bases(experiment) if args.chain else []
         for each in (*chain, experiment):
             training.check(each, trained=chain)
         set_device(args)
-        if args.data:
-            print(folder_layers.check(args.data))
+        if not args.data:
+            settle(experiment.name, labels.of_source(experiment.source, experiment.class_names),
+                   args.force)
         if args.fresh:
-            experiment.run.remove()
+            experiment.run.empty()
         for each in chain:
-            training.train(each)
-        scores = training.train(experiment)
+            training.train(each, keep=args.keep, force=args.force)
+        scores = training.train(experiment, keep=args.keep, force=args.force)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
@@ -73,8 +79,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--keep", type=keep, default=KEEP, metavar="N",
+                        help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
+                             f"(default {KEEP})")
     parser.add_argument("--fresh", action="store_true",
                         help="start anew: remove what the experiment wrote before")
+    parser.add_argument("--force", action="store_true",
+                        help="train in spite of what is found wrong with data, weights or settings")
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from segdata.download.splits import write_nyud
 from segdata.errors import MaterialError
+from segdata.files import put_folder
 from segdata.hha import NYUD, hha
 from segdata.readers import read_mat
 
@@ -39,10 +40,15 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
             (content / folder).mkdir(parents=True)
         trainval, test = read_splits(splits)
         write_nyud(content, trainval, test)
-        with h5py.File(labelled) as file:
-            for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2", unit="image"):
-                save(content, file, index, table)
-        content.rename(root)
+        try:
+            with h5py.File(labelled) as file:
+                for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2",
+                                  unit="image"):
+                    save(content, file, index, table)
+        except Exception as error:      # what h5py raises on a damaged file has no base
+            raise MaterialError(f"{labelled} cannot be read; if it is damaged, remove it and run "
+                                f"again: {error or type(error).__name__}") from error
+        put_folder(content, root)
 
 
 def class_table(path: Path) -> np.ndarray:
