@@ -159,7 +159,7 @@ FEW_UNKNOWN = 8
 
 def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None) -> Reading:
     """Each colour that occurs is a class; black is the background. Colours of PASCAL VOC's map are
-    the classes of their places in it, where a list names these."""
+    the classes of their places in it."""
     of_each = for_each(colours_of, masks, "looking at colours")
     found = set().union(*of_each)
     if len(found) > MOST_COLOURS:
@@ -168,18 +168,27 @@ def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None
                         f"other masks {len(found)}; masks have one colour a class. Is it a "
                         "photograph, or has it smoothed or compressed edges? Export it as PNG "
                         "without them")
-    if names:
-        table = dict(zip(code(colour_map()).tolist(), names[1])) | {
-            int(code(colour_map())[VOID]): VOID_NAME}
-        if found <= table.keys():
-            return Reading(table, partial(read_colours, table=table, file=str(names[0])),
-                           [f"the colours are those of PASCAL VOC, the names those of {names[0]}"])
+    if table := voc_table(found, names[1] if names else []):
+        return Reading(table, partial(read_colours, table=table, file="PASCAL VOC"),
+                       ["the colours are those of PASCAL VOC's map, which has them in the order of "
+                        "the classes"])
     table = {number: "background" if number == 0 else "colour_{:02x}{:02x}{:02x}".format(
         *colour(number)) for number in sorted(found)}
     return Reading(table, partial(read_colours, table=table, file="the list of colours found"),
                    [f"{len(table)} colours were found; to name their classes, change the names in "
                     "report/colours.txt and import again with --colours FILE",
                     *([f"{names[0]} does not say which colour is which class"] if names else [])])
+
+
+def voc_table(found: set[int], names: list[str]) -> dict[int, str]:
+    """The table of colours of PASCAL VOC's map, {} if the colours are others. Without names they
+    are only taken for it where that of its void occurs."""
+    *codes, void = code(colour_map()).tolist()
+    classes = [number for number, each in enumerate(codes) if each in found]
+    if not names and void in found:
+        names = [f"class{number}" for number in range(max(classes, default=0) + 1)]
+    table = dict(zip(codes, names)) | {void: VOID_NAME}
+    return table if names and found <= table.keys() else {}
 
 
 def colours_of(path: Path) -> set[int]:

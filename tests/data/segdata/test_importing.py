@@ -264,13 +264,18 @@ def test_images_of_few_colours_are_no_masks(source, kind):
     assert len(np.unique(label(target, "a"))) == len(np.unique(truth("a")))
 
 
-def test_colours_of_voc_are_its_classes_where_these_have_names(source):
+@pytest.mark.parametrize("named", [True, False])
+def test_colours_of_voc_are_its_classes(source, named):
+    """Where these have names, or its colour of void occurs."""
     label_forms.index(source)
+    if not named:
+        (source / "classes.txt").unlink()
     for path in (source / "drawn").rglob("*.png"):
         Image.open(path).convert("RGB").save(path)
     target, report = run(source)
     np.testing.assert_array_equal(label(target, "a"), truth("a"))
-    assert (target / "classes.txt").read_text().split() == CLASSES
+    assert (target / "classes.txt").read_text().split() == (
+        CLASSES if named else ["class0", "class1", "class2"])
     assert "the colours are those of PASCAL VOC" in report
 
 
