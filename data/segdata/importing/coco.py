@@ -79,7 +79,8 @@ def read(tree: Tree, options: Options) -> Labelled:
         result.problems.append(f"{boxes} annotations have no outline of three points or more "
                                "and are left out")
     if without:
-        result.problems.append(f"{len(without)} labels without an image: {some(without)}")
+        result.problems.append(f"{len(without)} labels without an image: {some(without)}; put the "
+                               "images below the folder, or give --images FOLDER")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
 

@@ -56,7 +56,8 @@ def read(tree: Tree, options: Options) -> Labelled:
     if lines:
         result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
     if without:
-        result.problems.append(f"{len(without)} labels without an image: {some(without)}")
+        result.problems.append(f"{len(without)} labels without an image: {some(without)}; put the "
+                               "images below the folder, or give --images FOLDER")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
 

@@ -672,3 +672,30 @@ def test_names_with_spaces_and_points(source):
     text = (target / "ImageSets/Segmentation/train.txt").read_text()
     assert text == "my a.1\nmy b.1\n"
     assert trains(target)
+
+
+@pytest.mark.parametrize("form", ["coco", "labelme", "roboflow_masks", "cityscapes", "index"])
+def test_the_same_names_in_train_and_val(source, form, monkeypatch):
+    """Each label finds the image of its own split."""
+    monkeypatch.setitem(NAMES, "val", ("a", "b"))
+    FORMS[form](source)
+    for path in source.rglob("*.jpg"):
+        if "val" in str(path.relative_to(source)):
+            photograph("z").save(path)
+    for path in source.rglob("*leftImg8bit.png"):
+        if "val" in path.parts:
+            photograph("z").save(path)
+    target, _ = run(source)
+    assert len(names(target, "train")) == 3 and len(names(target, "val")) == 2
+    images = {path.stem: path.read_bytes() for path in (target / "JPEGImages").iterdir()}
+    assert len({images[name] for name in names(target, "val")}) == 1
+    assert len({images[name] for name in names(target, "train")}) == 3
+
+
+@pytest.mark.parametrize("form", ["coco", "labelme", "cvat", "cvat_masks"])
+def test_labels_without_any_image(source, form):
+    FORMS[form](source)
+    for path in [*source.rglob("*.jpg")]:
+        path.unlink()
+    refused(source, r"(no image has a label\n.*5 labels without an image: .*|no images in \S*JPEG.*)"
+                    "(put the images|--images FOLDER|put them there)")
