@@ -697,5 +697,5 @@ def test_labels_without_any_image(source, form):
     FORMS[form](source)
     for path in [*source.rglob("*.jpg")]:
         path.unlink()
-    refused(source, r"(no image has a label\n.*5 labels without an image: .*|no images in \S*JPEG.*)"
+    refused(source, r"(no image has a label\n.*5 labels without an image: .*|no images in \S*JPE.*)"
                     "(put the images|--images FOLDER|put them there)")
