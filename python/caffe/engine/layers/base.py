@@ -9,6 +9,7 @@ import torch
 from torch.autograd.graph import get_gradient_edge
 
 from ...errors import LayerError, nearest
+from ...formats.forks import whose
 from ...layer import Layer
 from .. import precision
 from ..blob import Blob
@@ -35,7 +36,7 @@ def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
         raise LayerError(f"unknown layer type '{layer_param.type}'"
-                         + nearest(layer_param.type, _registry))
+                         + (whose(layer_param.type) or nearest(layer_param.type, _registry)))
     return _registry[layer_param.type](layer_param)
 
 
