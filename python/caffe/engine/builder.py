@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from ..proto import caffe_pb2
 from . import graph, in_place, process
 from .blob import Blob
 from .layers import TensorLayer, create
+from .layers.forks.batch_norm import decide_kinds
+from .layers.forks.interp import Interp
 from .layers.shape import Split
 from .program import AUTOMATIC, Program, Step, locating_errors
 
@@ -20,15 +23,19 @@ from .program import AUTOMATIC, Program, Step, locating_errors
 class NetBuilder:
     """Makes the layers of a NetParameter whose state is set, and joins them.
 
-    `source` names the file in errors. Raises LayerError naming file, layer and blobs.
+    `source` names the file in errors; `parameter_counts` are the numbers of parameters that the
+    weights to come have for each layer, where they are known. Raises LayerError naming file, layer and blobs.
     """
 
-    def __init__(self, param: caffe_pb2.NetParameter, source: str):
+    def __init__(self, param: caffe_pb2.NetParameter, source: str,
+                 parameter_counts: Mapping[str, int] | None = None):
         process.prepare()
         self._source = source
         self._phase = param.state.phase
         try:
-            self._param = graph.insert_splits(graph.filter_layers(param))
+            filtered = graph.filter_layers(param)
+            decide_kinds(filtered, parameter_counts or {})
+            self._param = graph.insert_splits(filtered)
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
         self._unsplit_names = {top: spec.bottom[0] for spec in self._param.layer
@@ -46,10 +53,11 @@ class NetBuilder:
 
     def program(self) -> Program:
         """The Program. A builder makes one."""
-        for spec in self._param.layer:
+        labels = graph.carriers_of_labels(self._param)
+        for number, spec in enumerate(self._param.layer):
             if not spec.HasField("phase"):
                 spec.phase = self._phase
-            self._add_layer(spec)
+            self._add_layer(spec, number in labels)
         plan = self._plan_backward()
         steps = []
         for number, (spec, part, (runs, down, params)) in enumerate(
@@ -64,10 +72,12 @@ class NetBuilder:
                        self._blob_loss_weights, self._unsplit_names, tuple(self._learnable),
                        frozenset(self._borrowed))
 
-    def _add_layer(self, spec):
+    def _add_layer(self, spec, carries_labels):
         bottom = tuple(self._blobs[name] for name in spec.bottom)
         with locating_errors(self._source, spec, bottom, self._unsplit_names):
             layer = create(spec)
+            if isinstance(layer, Interp):
+                layer.carries_labels = carries_labels
             built_in = isinstance(layer, TensorLayer)
             if built_in and layer.loss and not spec.top:
                 spec.top.append(AUTOMATIC)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN",
-               "LSTM", "LSTMUnit", "Pooling", "RNN", "SPP")
+OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "Filter", "Im2col",
+               "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
+               "Normalize", "Permute", "Pooling", "RNN", "ROIPooling", "SPP", "SegAccuracy",
+               "Unpooling", "Upsample")
 
 
 def check(spec: caffe_pb2.LayerParameter, layer: Layer) -> None:
@@ -58,6 +60,7 @@ def _overwrites(spec, layer):
         return spec.eltwise_param.operation != EltwiseParameter.PROD
     if spec.type == "MVN":
         return spec.mvn_param.normalize_variance
-    if spec.type in ("Convolution", "Deconvolution"):      # windows are copied, single values not
+    if spec.type in ("Convolution", "Deconvolution", "ConvolutionDepthwise",
+                     "DepthwiseConvolution"):      # windows are copied, single values not
         return not any(layer.pad) and set(layer.kernel + layer.stride) <= {1}
     return spec.type in OVERWRITING or spec.type.endswith("Loss")

@@ -44,6 +44,13 @@ def copy_from_file(program: Program, path: str) -> None:
         blob.data[...] = array.reshape(blob.shape)
 
 
+def counts(path: str) -> dict[str, int]:
+    """The number of parameters of each layer in a caffemodel, binary or HDF5. Raises
+    WeightsError."""
+    form = hdf5 if hdf5.is_hdf5(path) else caffemodel
+    return {name: len(arrays) for name, arrays in form.read_caffemodel(path)}
+
+
 def share_with(program: Program, other: Program) -> None:
     """Have a program use the parameters of `other` for layers of equal names, now and after
     updates.

@@ -6,6 +6,7 @@ from . import (
     class_losses,
     convolution,
     distance,
+    forks,
     inner_product,
     loss,
     normalization,

@@ -1,0 +1,11 @@
+"""The layers of Caffe's forks that segmentation nets use; docs/pycaffe.md lists them."""
+
+from . import (
+    batch_norm,
+    interp,
+    regions,
+    seg_accuracy,
+    small,
+    unpooling,
+    weighted_loss,
+)

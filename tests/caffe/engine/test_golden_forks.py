@@ -1,0 +1,29 @@
+"""The layers of Caffe's forks against what the forks themselves computed."""
+
+import numpy as np
+import pytest
+
+from fork_runs import FORKS, case, run_fork
+from golden_runs import GOLDEN
+
+RELATIVE = 2e-6     # of the largest value; sums of mean field inference 1e-5
+
+
+def test_there_are_recordings():
+    assert FORKS, f"no recordings in {GOLDEN}/forks"
+
+
+@pytest.mark.parametrize("path", FORKS, ids=case)
+def test_recording(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = []
+    allowed = 1e-5 if "meanfield" in path.stem else RELATIVE
+    for key, actual, expected in run_fork(path, tmp_path):
+        if actual.size != expected.size:
+            wrong.append(f"{key}: shape {actual.shape}, expected {expected.shape}")
+            continue
+        error = np.abs(actual - expected.reshape(actual.shape))
+        largest = np.abs(expected).max(initial=0)
+        if not error.max(initial=0) <= allowed * max(largest, 1e-3):
+            wrong.append(f"{key}: off by up to {error.max():.3g}, values up to {largest:.3g}")
+    assert not wrong, "\n".join(wrong)
