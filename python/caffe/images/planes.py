@@ -1,5 +1,7 @@
 """Pictures as Caffe's data layers hold them: uint8 (channels, height, width), B G R or grey."""
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
@@ -15,13 +17,25 @@ def read_planes(path: str, color: bool = True, size: tuple[int, int] | None = No
 
     Raises CaffeError naming the file.
     """
+    array = _read(path, lambda image: planes(image, color))
+    return array if size is None else resized(array, *size)
+
+
+def _read(path: str, take: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """What `take` makes of the picture in a file."""
     try:
         with Image.open(file_name(path)) as image:
-            array = planes(image, color)
+            return take(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CaffeError(f"{path}: cannot be read as an image: {reason}") from None
-    return array if size is None else resized(array, *size)
+
+
+def read_indices(path: str) -> np.ndarray:
+    """The labels in a file as a plane, (1, height, width): of a picture with a palette its
+    indices, of any other the grey values. Raises CaffeError naming the file."""
+    return _read(path, lambda image: np.asarray(image)[None] if image.mode == "P"
+                 else planes(image, False))
 
 
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:

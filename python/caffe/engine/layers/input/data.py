@@ -45,22 +45,26 @@ class Batches(Source):
             blob.reshape(p.batch_size)
 
     def forward(self, bottom, top):
+        for blob, array in zip(top, self.next_batch()):
+            blob.set_data(torch.from_numpy(array))
+
+    def next_batch(self):
+        """An array for each top."""
         if self.prefetch is None:
             self.prefetch = Prefetch(_batches(self.samples(), self.settings().batch_size),
                                      self.layer_param.data_param.prefetch)
-        for blob, array in zip(top, self.prefetch.next()):
-            blob.set_data(torch.from_numpy(array))
+        return self.prefetch.next()
 
 
 def _batches(samples, size):
-    """(images, labels) of `size` samples each, from an endless iterator of (image, label, name)."""
+    """Arrays of `size` samples each, from an endless iterator of (image, ..., name)."""
     while True:
-        images, labels, names = zip(*itertools.islice(samples, size))
+        images, *others, names = zip(*itertools.islice(samples, size))
         for image, name in zip(images, names):
             if image.shape != images[0].shape:
                 raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
                                  f"{images[0].shape} of {names[0]}; crop_size makes them equal")
-        yield np.stack(images), np.array(labels, np.float32)
+        yield np.stack(images), *(np.array(each, np.float32) for each in others)
 
 
 @contextmanager
