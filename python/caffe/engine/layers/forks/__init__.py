@@ -2,6 +2,7 @@
 
 from . import (
     batch_norm,
+    dense_crf,
     interp,
     regions,
     seg_accuracy,
