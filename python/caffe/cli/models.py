@@ -38,9 +38,9 @@ def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
         raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: it holds no layers")
     sign = sign_of_a_fork(param)
     if sign:
-        raise WeightsError(f"{args.input}: a fork of Caffe wrote this: {sign}. Its numbers of fields "
-                           "mean something else in Caffe's schema, so that only the names and "
-                           "weights of its layers can be read: load it into the net of its "
+        raise WeightsError(f"{args.input}: a fork of Caffe wrote this: {sign}. The numbers of its "
+                           "fields mean something else in Caffe's schema, so that only the names "
+                           "and weights of its layers can be read: load it into the net of its "
                            "prototxt, caffe.Net(prototxt, weights, phase), and save that")
     try:
         upgrade_net(param)

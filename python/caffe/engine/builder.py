@@ -24,7 +24,8 @@ class NetBuilder:
     """Makes the layers of a NetParameter whose state is set, and joins them.
 
     `source` names the file in errors; `parameter_counts` are the numbers of parameters that the
-    weights to come have for each layer, where they are known. Raises LayerError naming file, layer and blobs.
+    weights to come have for each layer, where they are known. Raises LayerError naming file, layer
+    and blobs.
     """
 
     def __init__(self, param: caffe_pb2.NetParameter, source: str,

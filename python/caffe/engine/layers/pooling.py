@@ -206,7 +206,7 @@ class Pooling(Pool):
         p = self.layer_param.pooling_param
         up = p.round_mode == PoolingParameter.CEIL
         if p.HasField("round_mode") and p.HasField("ceil_mode") and p.ceil_mode != up:
-            raise self.error("round_mode and ceil_mode contradict each other; one of them is enough")
+            raise self.error("round_mode and ceil_mode contradict each other; one is enough")
         return p.ceil_mode if p.HasField("ceil_mode") else up
 
     def _pair(self, stem, field=None):

@@ -64,10 +64,11 @@ def bn(layer_param: caffe_pb2.LayerParameter) -> BN:
     """The BN that a LayerParameter describes."""
     kind = kind_of(layer_param)
     if kind is None:
-        raise LayerError("two forks have a layer BN, and bn_param does not tell which this is. Give "
-                         "bn_param { frozen: false } for that of PSPNet and ICNet (4 parameters) or "
-                         "bn_param { bn_mode: LEARN } for that of SegNet, ENet and DeconvNet (2 "
-                         "parameters), or weights, which tell: caffe.Net(prototxt, weights, phase)")
+        raise LayerError("two forks have a layer BN, and bn_param does not tell which this is. "
+                         "Give bn_param { frozen: false } for that of PSPNet and ICNet (4 "
+                         "parameters), bn_param { bn_mode: LEARN } for that of SegNet, ENet and "
+                         "DeconvNet (2 parameters), or weights, whose number of parameters tells: "
+                         "caffe.Net(prototxt, weights, phase)")
     return PSPNetBN(layer_param) if kind == "PSPNet" else SegNetBN(layer_param)
 
 

@@ -32,13 +32,14 @@ class Meanfield(TensorLayer):
         """Raises the layer's error unless the image has 3 channels, and the size of the scores."""
         if image != (scores[0], 3, *scores[2:]):
             raise self.error(f"expected an image of 3 channels in the size of the scores, "
-                             f"{(scores[0], 3, *scores[2:])}, got {image}; an Interp or Crop of the "
-                             "scores gives them the image's size")
+                             f"{(scores[0], 3, *scores[2:])}, got {image}; an Interp or Crop of "
+                             "the scores gives them the image's size")
 
     def check_scores(self, scores: tuple) -> None:
         """Raises the layer's error unless they are of several classes."""
         if len(scores) != 4 or scores[1] < 2:
-            raise self.error(f"expected scores (N, classes, H, W) of at least 2 classes, got {scores}")
+            raise self.error("expected scores (N, classes, H, W) of at least 2 classes, got "
+                             f"{scores}")
 
     def spatial(self, height: int, width: int, deviation: float, device: torch.device) -> Lattice:
         """The filter over places; the last of each deviation is kept."""
@@ -52,7 +53,7 @@ class Meanfield(TensorLayer):
     @staticmethod
     def bilateral(image: torch.Tensor, places: float, colours: float) -> Lattice:
         """The filter over places and the colours of an image (3, H, W)."""
-        own = _places(*image.shape[1:], image.device) / places
+        own = _places(image.shape[1], image.shape[2], image.device) / places
         return Lattice(torch.cat([own, image.detach().flatten(1).t() / colours], 1))
 
     @staticmethod
@@ -92,15 +93,15 @@ class DenseCRF(Meanfield):
             if any(value <= 0 for name in names[1:] for value in getattr(p, name)):
                 raise self.error(f"expected {' and '.join(names[1:])} above 0")
         if len(bottom) == 3 and not p.bi_w:
-            raise self.error("has an image as bottom 2, but no bi_w, bi_xy_std and bi_rgb_std to use "
-                             "it with")
+            raise self.error("has an image as bottom 2, but no bi_w, bi_xy_std and bi_rgb_std to "
+                             "use it with")
 
     def shapes(self, bottom):
         scores, sizes, *image = bottom
         self.check_scores(scores)
         if sizes != (scores[0], 1, 1, 2):
-            raise self.error(f"expected the height and width of each image, {(scores[0], 1, 1, 2)}, "
-                             f"as bottom 1, got {sizes}")
+            raise self.error("expected the height and width of each image, "
+                             f"{(scores[0], 1, 1, 2)}, as bottom 1, got {sizes}")
         if image:
             self.check_image(scores, image[0])
         return [scores]

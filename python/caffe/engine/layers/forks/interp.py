@@ -24,15 +24,15 @@ class Interp(TensorLayer):
     def setup(self, bottom, top):
         p = self.layer_param.interp_param
         if p.pad_beg > 0 or p.pad_end > 0:
-            raise self.error("expected pad_beg and pad_end of at most 0 (they take rows and columns "
-                             f"away), got {p.pad_beg} and {p.pad_end}")
+            raise self.error("expected pad_beg and pad_end of at most 0 (they take rows and "
+                             f"columns away), got {p.pad_beg} and {p.pad_end}")
         if min(p.zoom_factor, p.shrink_factor) < 1:
             raise self.error("expected zoom_factor and shrink_factor of at least 1, got "
                              f"{p.zoom_factor} and {p.shrink_factor}")
         sized = p.HasField("height") and p.HasField("width")
         if not (sized or p.HasField("zoom_factor") or p.HasField("shrink_factor")):
-            raise self.error("expected interp_param with zoom_factor, shrink_factor, or both height "
-                             "and width")
+            raise self.error("expected interp_param with zoom_factor, shrink_factor, or both "
+                             "height and width")
 
     def shapes(self, bottom):
         shape = bottom[0]
@@ -65,8 +65,8 @@ class Interp(TensorLayer):
                 raise self.error(
                     f"the bottom is labels, which it would mix: from {tuple(there)} to "
                     f"{tuple(sizes)}, places between two labels are read. Give them a size of "
-                    f"{factor}k + 1 (such as a crop of {factor * (n // factor) + 1}), and shrink by "
-                    f"{factor}")
+                    f"{factor}k + 1 (such as a crop of {factor * (n // factor) + 1}), and shrink "
+                    f"by {factor}")
 
     def compute(self, x):
         p = self.layer_param.interp_param

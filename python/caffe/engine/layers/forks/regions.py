@@ -59,7 +59,7 @@ class ROIPooling(TensorLayer):
                        + np.copysign(np.float32(0.5), box)).astype(int)
         columns = _spans(box[0], box[2], p.pooled_w, image.shape[2])
         rows = _spans(box[1], box[3], p.pooled_h, image.shape[1])
-        # the first column of each row, then the first row: of equals the first one gets the gradient
+        # of equals, the first column of each row, and then the first row, gets the gradient
         across = torch.stack([_largest(image, 2, span) for span in columns], 2)
         return torch.stack([_largest(across, 1, span) for span in rows], 1)
 

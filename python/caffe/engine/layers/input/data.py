@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,11 @@ class Batches(Source):
     data_param.prefetch, of all these layers, says how many batches are made ahead, 4 by default.
     """
 
-    tops = (1, 2)
+    tops: tuple[int, int | None] = (1, 2)
+
+    def settings(self) -> Any:
+        """The message with batch_size and source."""
+        raise self.error(f"layer type '{self.type}' defines no settings()")
 
     def setup(self, bottom, top):
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))

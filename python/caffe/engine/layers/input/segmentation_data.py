@@ -208,8 +208,8 @@ class ImageSegData(SegmentationData):
 
 @register("DenseImageData")
 class DenseImageData(SegmentationData):
-    """Its own parameters mirror, by chance, and crop_height and crop_width, anywhere in both phases,
-    go for image and label; mean and scale of transform_param for the image alone."""
+    """Its own parameters mirror, by chance, and crop_height and crop_width, anywhere in both
+    phases, go for image and label; mean and scale of transform_param for the image alone."""
 
     def settings(self):
         return self.layer_param.dense_image_data_param
@@ -220,8 +220,8 @@ class DenseImageData(SegmentationData):
     def setup(self, bottom, top):
         p = self.layer_param.transform_param
         if p.mirror or p.crop_size:
-            raise self.error("mirror and crop_size of transform_param would change the image without "
-                             "its label: give mirror, crop_height and crop_width in "
+            raise self.error("mirror and crop_size of transform_param would change the image "
+                             "without its label: give mirror, crop_height and crop_width in "
                              "dense_image_data_param")
         super().setup(bottom, top)
 

@@ -56,8 +56,8 @@ class Lattice:
             strides.append(product)
             product *= int(high - low) + margin
         if product > _LIMIT:
-            raise LayerError("the deviations of the filter are too small for the range of the image's "
-                             "values and places; expected larger ones")
+            raise LayerError("the deviations of the filter are too small for the range of the "
+                             "image's values and places; expected larger ones")
         return strides
 
     def filter(self, values: torch.Tensor) -> torch.Tensor:
