@@ -79,6 +79,8 @@ class BN(KeepingLayer):
     Like all layers here, it adds up the gradients of its parameters.
     """
 
+    learns = False      # whether testing, too, takes statistics of the batch
+
     def setup(self, bottom, top):
         shape = bottom[0].shape
         if not 2 <= len(shape) <= 4:
@@ -182,16 +184,12 @@ class SegNetBN(BN):
     eps = 1e-9
 
     @property
-    def learns(self) -> bool:
-        """Whether it takes statistics."""
-        return self.layer_param.bn_param.bn_mode == BNParameter.LEARN
-
-    @property
     def keeps_state(self):
         return self.learns or self.is_in_place
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
+        self.learns = self.layer_param.bn_param.bn_mode == BNParameter.LEARN
         if len(top) > 1 and not self.learns:
             raise self.error("only bn_mode: LEARN has statistics for further tops")
         p = self.layer_param.bn_param

@@ -104,4 +104,4 @@ class SmoothL1Loss(TensorLayer):
         d = x - target if inside is None else (x - target) * inside
         losses = torch.where(d.abs() < 1 / squared, 0.5 * squared * d.square(),
                              d.abs() - 0.5 / squared)
-        return (losses if outside is None else losses * outside).sum() / max(1, len(x))
+        return (losses if outside is None else losses * outside).sum() / torch.sym_max(1, x.shape[0])
