@@ -20,7 +20,7 @@ def copy_from_file(program: Program, path: str) -> None:
     """
     form = hdf5 if hdf5.is_hdf5(path) else caffemodel
     params = by_layer(program)
-    names = {step.name for step in program.steps}
+    names = {step.name: step.spec for step in program.steps}
     copies = []
     for name, arrays in form.read_caffemodel(path):
         if name not in names:
@@ -30,13 +30,18 @@ def copy_from_file(program: Program, path: str) -> None:
         if form is hdf5:        # which leaves out what belongs to other layers
             arrays += [None] * (len(blobs) - len(arrays))
         if len(arrays) != len(blobs):
+            hint = ("; PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2: "
+                    "bn_param tells which the prototxt's is" if names[name].type == "BN" else "")
             raise WeightsError(f"{path}: layer '{name}' has {len(arrays)} parameters, in "
-                               f"{program.source} it has {len(blobs)}")
+                               f"{program.source} it has {len(blobs)}{hint}")
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
             shape = "no values" if array is None else f"the shape {array.shape}"
-            if array is None or not caffemodel.same_shape(array.shape, blob.shape):
+            # strict_dim: false is how DeepLab takes a product's weights for a convolution
+            fits = array is not None and (caffemodel.same_shape(array.shape, blob.shape) or
+                                          not names[name].strict_dim and array.size == blob.count)
+            if not fits:
                 raise WeightsError(f"{path}: parameter {i} of layer '{name}' has {shape}, in "
                                    f"{program.source} it has {blob.shape}")
             copies.append((blob, array))

@@ -61,7 +61,8 @@ class Interp(TensorLayer):
         """Raises the layer's error if a place between two labels would be read."""
         for n, size in zip(there, sizes):
             if size > 1 and (n - 1) % (size - 1):
-                factor = max(2, round((n - 1) / (size - 1)))
+                factor = self.layer_param.interp_param.shrink_factor
+                factor = factor if factor > 1 else max(2, round((n - 1) / (size - 1)))
                 raise self.error(
                     f"the bottom is labels, which it would mix: from {tuple(there)} to "
                     f"{tuple(sizes)}, places between two labels are read. Give them a size of "

@@ -15,11 +15,10 @@ class ROIPooling(TensorLayer):
     Bottom 1 holds the regions, (regions, 5) with further axes of 1: the index of the item, and
     left, top, right, bottom in pixels, all included; spatial_scale takes these to places of
     bottom 0, to the nearest. A region has at least one place; windows overlap by up to one, and a
-    window outside of the map is 0.
+    window outside of the map is 0. The gradient by the regions is 0.
     """
 
     bottoms = (2, 2)
-    no_gradient = (1,)
     validated_bottom = 1
     recordable = False      # the windows follow from values
 

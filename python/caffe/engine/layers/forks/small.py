@@ -86,11 +86,10 @@ class Normalize(TensorLayer):
 class SmoothL1Loss(TensorLayer):
     """The sum of f(bottom 2 * (bottom 0 - bottom 1)) * bottom 3 over the number of items, where
     f(d) is (sigma d)**2 / 2 for |d| below 1 / sigma**2 and |d| - 0.5 / sigma**2 elsewhere (Fast
-    R-CNN). Bottoms 2 and 3, weights, may be left out."""
+    R-CNN). Bottoms 2 and 3, weights, may be left out; their gradient is 0."""
 
     bottoms = (2, 4)
     loss = True
-    no_gradient = (2, 3)
 
     def shapes(self, bottom):
         if any(shape != bottom[0] for shape in bottom) or not bottom[0]:
@@ -99,7 +98,7 @@ class SmoothL1Loss(TensorLayer):
         return [()]
 
     def compute(self, x, target, *weights):
-        inside, outside = (*weights, None, None)[:2]
+        inside, outside = (*(weight.detach() for weight in weights), None, None)[:2]
         squared = self.layer_param.smooth_l1_loss_param.sigma ** 2
         d = x - target if inside is None else (x - target) * inside
         losses = torch.where(d.abs() < 1 / squared, 0.5 * squared * d.square(),

@@ -34,9 +34,9 @@ class ToIndices(torch.autograd.Function):
 
 
 class ToMask(TensorLayer):
-    """A layer whose bottom 1 is the indices that max pooling gives as its second top."""
+    """A layer whose bottom 1 is the indices that max pooling gives as its second top. Their
+    gradient is 0."""
 
-    no_gradient = (1,)
     validated_bottom: int | None = 1
 
     def size(self, image: tuple[int, int]) -> tuple[int, int]:
