@@ -32,8 +32,8 @@ def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
         try:
             param.ParseFromString(file.read())
         except DecodeError as error:
-            raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: "
-                               f"{error}") from None
+            raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one, or one of a "
+                               f"fork whose fields Caffe's schema cannot read: {error}") from None
     if not (param.layer or param.layers):
         raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: it holds no layers")
     sign = sign_of_a_fork(param)
