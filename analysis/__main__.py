@@ -20,7 +20,7 @@ TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", 
 def main(arguments=None):
     options = parse(arguments)
     options.directory = options.output.resolve()
-    with report_errors():
+    with report_errors(continues=True):
         set_device(options)
         for name in options.names:
             module = importlib.import_module(f"analysis.{name.replace('-', '_')}")

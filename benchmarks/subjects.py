@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -168,73 +169,61 @@ def _fill(net):
 
 # plain PyTorch
 
-def torch_eager(task, folder, form=None):
+def torch_forward(task, folder, channels_last=False, wrap=lambda model: model):
+    """A function that runs PyTorch's FCN-8s over the task's images."""
     import torch
-
-    from torch_fcn8s import FCN8s
-    form = form or torch.contiguous_format
-    model = FCN8s().eval().to(memory_format=form)
-    inputs = [torch.from_numpy(image).contiguous(memory_format=form) for image in images(task)]
+    model, inputs, wait = _peer(task, channels_last, wrap)
+    model.eval()
 
     @torch.inference_mode()
     def run():
         for image in inputs:
-            model(image).numpy()
+            model(image)
+        wait()
     return run
 
 
-def torch_channels_last(task, folder):
-    import torch
-    return torch_eager(task, folder, torch.channels_last)
-
-
-def torch_compiled(task, folder):
+def torch_step(task, folder, channels_last=False, wrap=lambda model: model):
+    """A function that trains it one step."""
     import torch
 
-    from torch_fcn8s import FCN8s
-    model = torch.compile(FCN8s().eval())
-    image, = (torch.from_numpy(image) for image in images(task))
-
-    @torch.inference_mode()
-    def run():
-        model(image).numpy()
-    return _that_compiles(run)
-
-
-def _that_compiles(run):
-    try:
-        run()
-    except Exception as error:      # a compiler that is not there, or fails, says so in many ways
-        raise Absent(f"torch.compile: {type(error).__name__}") from None
-    return run
-
-
-def torch_step(task, folder, form=None, wrap=lambda model: model):
-    import torch
-
-    from torch_fcn8s import FCN8s, loss
-    form = form or torch.contiguous_format
-    model = wrap(FCN8s().to(memory_format=form))
-    learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(learned, lr=1e-14, momentum=0.99, weight_decay=5e-4)
-    image = torch.from_numpy(images(task)[0]).contiguous(memory_format=form)
-    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:])))
+    from torch_fcn8s import loss
+    model, (image,), wait = _peer(task, channels_last, wrap)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-14,
+                                momentum=0.99, weight_decay=5e-4)
+    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).to(image.device)
 
     def run():
         optimizer.zero_grad()
         loss(model(image), labels).backward()
         optimizer.step()
+        wait()
     return run
 
 
-def torch_channels_last_step(task, folder):
+def _peer(task, channels_last, wrap):
+    """FCN-8s in PyTorch and the task's images, on its device, and what waits for that."""
     import torch
-    return torch_step(task, folder, torch.channels_last)
+
+    from torch_fcn8s import FCN8s
+    device, wait = ("cuda", _gpu()) if task.startswith("gpu") else ("cpu", lambda: None)
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    model = wrap(FCN8s().to(device, memory_format=form))
+    return model, [torch.from_numpy(image).to(device).contiguous(memory_format=form)
+                   for image in images(task)], wait
 
 
-def torch_compiled_step(task, folder):
-    import torch
-    return _that_compiles(torch_step(task, folder, wrap=torch.compile))
+def torch_compiled(made):
+    """The subject that runs what made(task, folder, wrap=torch.compile) makes."""
+    def subject(task, folder):
+        import torch
+        run = made(task, folder, wrap=torch.compile)
+        try:
+            run()
+        except Exception as error:  # a compiler that is not there, or fails, says so in many ways
+            raise Absent(f"torch.compile: {type(error).__name__}") from None
+        return run
+    return subject
 
 
 # OpenCV
@@ -308,22 +297,6 @@ def engines_gpu(made):
             "engine, fp32": engine_gpu(made, "fp32"), "engine, bf16": engine_gpu(made, "bf16")}
 
 
-def torch_gpu(task, folder, form=None):
-    import torch
-
-    from torch_fcn8s import FCN8s
-    wait = _gpu()
-    form = form or torch.contiguous_format
-    model = FCN8s().eval().cuda().to(memory_format=form)
-    image = torch.from_numpy(images(task)[0]).cuda().contiguous(memory_format=form)
-
-    @torch.inference_mode()
-    def run():
-        model(image)
-        wait()
-    return run
-
-
 def exported_gpu(task, folder):
     """The engine's net as a torch module, compiled into CUDA graphs."""
     import torch
@@ -346,36 +319,6 @@ def compiled(module, image):
     program = torch.export.export(module, (image,), strict=False)
     fast = torch.compile(program.module(), mode="reduce-overhead")
     return torch.inference_mode()(lambda: fast(image))
-
-
-def torch_gpu_step(task, folder, form=None):
-    import torch
-
-    from torch_fcn8s import FCN8s, loss
-    wait = _gpu()
-    form = form or torch.contiguous_format
-    model = FCN8s().cuda().to(memory_format=form)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-14,
-                                momentum=0.99, weight_decay=5e-4)
-    image = torch.from_numpy(images(task)[0]).cuda().contiguous(memory_format=form)
-    labels = torch.from_numpy(RNG.integers(0, 21, (1, *image.shape[2:]))).cuda()
-
-    def run():
-        optimizer.zero_grad()
-        loss(model(image), labels).backward()
-        optimizer.step()
-        wait()
-    return run
-
-
-def torch_gpu_channels_last(task, folder):
-    import torch
-    return torch_gpu(task, folder, torch.channels_last)
-
-
-def torch_gpu_channels_last_step(task, folder):
-    import torch
-    return torch_gpu_step(task, folder, torch.channels_last)
 
 
 def _gpu():
@@ -515,25 +458,27 @@ def operations(size):
 
 
 FORWARD = {"engine": engine(pycaffe_forward),
-           "engine, no elision": engine(pycaffe_forward, elide=False), "torch eager": torch_eager,
-           "torch channels-last": torch_channels_last, "OpenCV": opencv,
+           "engine, no elision": engine(pycaffe_forward, elide=False), "torch eager": torch_forward,
+           "torch channels-last": partial(torch_forward, channels_last=True), "OpenCV": opencv,
            "BVLC Caffe": bvlc(pycaffe_forward),
            "floor": floor, "floor of memory": bandwidth_floor}
 OTHER_NETS = {name: FORWARD[name] for name in ("engine", "engine, no elision", "OpenCV",
                                                "BVLC Caffe")}
 SUBJECTS = {
-    "forward": {**FORWARD, "torch compiled": torch_compiled}, "stream": FORWARD,
+    "forward": {**FORWARD, "torch compiled": torch_compiled(torch_forward)}, "stream": FORWARD,
     "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS,
     "step": {"engine": engine(pycaffe_step),
              "engine, no elision": engine(pycaffe_step, elide=False),
-             "torch eager": torch_step, "torch channels-last": torch_channels_last_step,
-             "torch compiled": torch_compiled_step,
+             "torch eager": torch_step,
+             "torch channels-last": partial(torch_step, channels_last=True),
+             "torch compiled": torch_compiled(torch_step),
              "BVLC Caffe": bvlc(pycaffe_step), "floor": floor,
              "floor of memory": bandwidth_floor},
     "gpu_forward": {**engines_gpu(pycaffe_forward), "engine, torch.compile": exported_gpu,
-                    "torch eager": torch_gpu, "torch channels-last": torch_gpu_channels_last},
-    "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_gpu_step,
-                 "torch channels-last": torch_gpu_channels_last_step},
+                    "torch eager": torch_forward,
+                    "torch channels-last": partial(torch_forward, channels_last=True)},
+    "gpu_step": {**engines_gpu(pycaffe_step), "torch eager": torch_step,
+                 "torch channels-last": partial(torch_step, channels_last=True)},
     "gpu_schedule": {"engine": engine_gpu(pycaffe_schedule, "tf32"),
                      "engine, bf16": engine_gpu(pycaffe_schedule, "bf16")},
     "data": {"as fast as they come": samples, "waited for, at 0.25 s": waiting(0.25),

@@ -7,6 +7,7 @@
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,7 @@ def check_learnable(labels: str, present: set) -> None:
                         "or more. In masks of 0 and 255 store 1 in place of 255")
 
 
-def _summary(folder, splits, present):
+def _summary(folder: Path, splits: Mapping[str, Sequence[Entry]], present: set) -> str:
     classes = len(class_names(folder)) or max(present) + 1
     absent = sorted(set(range(classes)) - present)
     counts = " and ".join(f"{len(entries)} for {split}" for split, entries in splits.items())

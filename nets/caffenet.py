@@ -3,7 +3,7 @@ and its fully convolutional trunk."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from caffe.net_spec import NetSpec, Top
 
 from .layers import (
     FC,
@@ -18,9 +18,6 @@ from .layers import (
     max_pool,
     scaled,
 )
-
-if TYPE_CHECKING:
-    from caffe.net_spec import NetSpec, Top
 
 SIZE = 227                                                   # of the classifier's image
 # channels, kernel, pad, stride, groups; None for the pad is that of the image

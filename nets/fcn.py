@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import caffe
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import NetSpec, Top
+from caffe.proto import caffe_pb2
 
 from . import caffenet, googlenet, vgg16
-from .heads import HEADS, predict
-from .layers import score
+from .heads import HEADS, Head, predict
+from .layers import Features, score
 from .source import Source, voc
-
-if TYPE_CHECKING:
-    from caffe.proto import caffe_pb2
 
 SPLITS = ("train", "val", "deploy")
 TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
@@ -66,7 +66,7 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
 
 
-def _deployed(net):
+def _deployed(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The net as it is published for deployment: without dropout, which does nothing there, and
     with a single image in a layer named 'input'."""
     layers = [layer for layer in net.layer if layer.type != "Dropout"]
@@ -76,7 +76,7 @@ def _deployed(net):
     return type(net)(layer=layers)
 
 
-def _data(n, source, split, start):
+def _data(n: NetSpec, source: Source, split: str, start: int) -> None:
     if split == "deploy":
         for image, channels in source.images.items():
             n[image] = L.Input(shape=dict(dim=[1, channels, 500, 500]))
@@ -85,7 +85,8 @@ def _data(n, source, split, start):
             n[name] = top
 
 
-def _features(n, source, head, trunk, fusion, scale, options):
+def _features(n: NetSpec, source: Source, head: Head, trunk: Callable[..., Features],
+              fusion: str | None, scale: float | None, options: dict[str, Any]) -> Features:
     """The Features of one trunk, or of one for each image."""
     images = {name: n[name] for name in source.images}
     expected = (None,) if len(images) == 1 else ("early", "late")
@@ -99,10 +100,12 @@ def _features(n, source, head, trunk, fusion, scale, options):
     if fusion == "early":
         n.data = L.Concat(*images.values())
         return trunk(n, _scaled(n, n.data, scale), first_conv_suffix="_bgrd", **options)
-    return trunk(n, _scaled(n, *images.values(), scale), **options)
+    image, = images.values()
+    return trunk(n, _scaled(n, image, scale), **options)
 
 
-def _late(n, images, trunk, classes, skips, scale, options):
+def _late(n: NetSpec, images: dict[str, Top], trunk: Callable[..., Features], classes: int,
+          skips: int, scale: float | None, options: dict[str, Any]) -> Features:
     """A trunk and scores for each image, those of the first `skips` too; they are averaged."""
     branches = []
     for suffix, image in images.items():
@@ -117,7 +120,7 @@ def _late(n, images, trunk, classes, skips, scale, options):
     return replace(branches[0], scores=scores)
 
 
-def _scaled(n, image, scale, suffix=""):
+def _scaled(n: NetSpec, image: Top, scale: float | None, suffix: str = "") -> Top:
     if scale is None:
         return image
     n["scaled" + suffix] = L.Power(image, scale=scale)
@@ -149,6 +152,6 @@ def classifier(trunk: str = "vgg16", size: int | None = None, batch: int | None 
     return n.to_proto()
 
 
-def _check(what, value, known):
+def _check(what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise ValueError(f"unknown {what} '{value}'; known are {', '.join(known)}")

@@ -3,16 +3,14 @@ that help to train it, and its fully convolutional trunk."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from caffe import coord_map
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import NetSpec, Top
 
 from .layers import FIXED, LEARN, PAD, Features, conv_relu, dropout, filled, lrn, max_pool, scaled
-
-if TYPE_CHECKING:
-    from caffe.net_spec import NetSpec, Top
 
 SIZE = 224                                                   # of the classifier's image
 # channels of the branches 1x1 | 3x3_reduce, 3x3 | 5x5_reduce, 5x5 | pool_proj
@@ -29,7 +27,8 @@ def body(n: NetSpec, bottom: Top, pad: int, width: float, params: dict, suffix: 
 
     `pad` and `first_conv_suffix`, which goes to its name, are for the first convolution.
     """
-    def conv(stage, kind, bottom, channels, kernel, first_conv_suffix="", **more):
+    def conv(stage: str, kind: str, bottom: Top, channels: int, kernel: int,
+             first_conv_suffix: str = "", **more: int) -> Top:
         name = f"{stage}/relu_{kind.removesuffix('_s2')}{suffix}"
         n[f"{stage}/{kind}{first_conv_suffix}{suffix}"], n[name] = conv_relu(
             bottom, scaled(channels, width), kernel, **more, **params)
@@ -49,7 +48,8 @@ def body(n: NetSpec, bottom: Top, pad: int, width: float, params: dict, suffix: 
     return bottom
 
 
-def _inception(n, stage, bottom, channels, conv, suffix):
+def _inception(n: NetSpec, stage: str, bottom: Top, channels: Sequence[int],
+               conv: Callable[..., Top], suffix: str) -> Top:
     """Convolutions of three sizes and pooling, side by side (their figure 2b)."""
     c1, c3_reduce, c3, c5_reduce, c5, c_pool = channels
     branches = [conv(stage, "1x1", bottom, c1, 1, pad=0)]

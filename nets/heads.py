@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caffe import layers as L
 from caffe import params as P
 from caffe.coord_map import coord_map_from_to, crop
+from caffe.net_spec import NetSpec, Top
 
 from .layers import Features, score, upsample
-
-if TYPE_CHECKING:
-    from caffe.net_spec import NetSpec
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def predict(n: NetSpec, features: Features, head: Head, classes: int, task: str 
     n["score" + task] = crop(n[up], features.image)
 
 
-def _fuse(n, up, skip):
+def _fuse(n: NetSpec, up: str, skip: str) -> Top:
     """The sum of two blobs at one stride; the one that begins earlier is cropped to the other.
 
     Where they begin together the trunk has lost no border, and what was interpolated ends later.
@@ -73,5 +70,5 @@ def _fuse(n, up, skip):
     return L.Eltwise(n[up], n[skip], operation=P.Eltwise.SUM)
 
 
-def _fixed_scale(bottom, factor):
+def _fixed_scale(bottom: Top, factor: float) -> Top:
     return L.Scale(bottom, filler=dict(type="constant", value=factor), param=[dict(lr_mult=0)])

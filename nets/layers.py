@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caffe import layers as L
 from caffe import params as P
-
-if TYPE_CHECKING:
-    from caffe.net_spec import NetSpec, Top
+from caffe.net_spec import NetSpec, Top
 
 # weights and biases: rate and decay of the paper (biases learn twice as fast and do not decay)
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from caffe.net_spec import NetSpec, Top
 
 from .layers import (
     FC,
@@ -17,9 +17,6 @@ from .layers import (
     max_pool,
     scaled,
 )
-
-if TYPE_CHECKING:
-    from caffe.net_spec import NetSpec, Top
 
 SIZE = 224                                                   # of the classifier's image
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))   # channels, convolutions

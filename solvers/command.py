@@ -1,16 +1,25 @@
 """What the command lines have in common."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import os
+import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
 
 from segdata.errors import UserError
 from solvers.runs import RunError
 
 INT_MAX = 2 ** 31 - 1       # of a solver's prototxt
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+           if hasattr(signal, name)]        # Windows has no SIGHUP
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +30,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
                         help="of convolutions and matrix products (default tf32 where the GPU has "
                              "it, else fp32)")
+
+
+def keep(text: str) -> int | None:
+    """An argparse type: a number of snapshots, or "all", which is None."""
+    return None if text == "all" else int(positive(int)(text))
 
 
 def positive(kind: type) -> Callable[[str], float]:
@@ -79,21 +93,110 @@ def reported() -> tuple[type[BaseException], ...]:
     return (UserError, OSError, *caffes)
 
 
+# signals
+
+class Stopped(KeyboardInterrupt):
+    """The end that a signal asks for. number : of the signal; told : what there is to say of it"""
+
+    def __init__(self, number: int, told: str = ""):
+        super().__init__(told)
+        self.number, self.told = number, told
+
+
+class Pending:
+    """A signal that came, and waits. number : of the signal, 0 for none; waits : whether one is
+    to wait for who looks at `number`, or raises Stopped at once"""
+    number, waits = 0, True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Where nothing can be lost: have signals raise Stopped, one that has come already too."""
+        self.waits = False
+        try:
+            if self.number:
+                raise Stopped(self.number)
+            yield
+        finally:
+            self.waits = True
+
+
 @contextmanager
-def report_errors() -> Iterator[None]:
+def deferring_signals() -> Iterator[Pending]:
+    """Have the first of SIGNALS wait in the `Pending` yielded; a second raises Stopped."""
+    pending = Pending()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if not pending.waits or pending.number:
+            stop(number, frame)
+        pending.number = number
+        tell(f"\n{signal.Signals(number).name}: finishing the iterations under way, then a "
+             "snapshot; a second signal stops at once")
+
+    with handling_signals(note):
+        yield pending
+
+
+@contextmanager
+def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGNALS call `handler`; those that the caller ignores, as nohup does, stay ignored."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():       # no other can set handlers
+        before = {number: found for number in SIGNALS
+                  if (found := signal.getsignal(number)) is not signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found or signal.SIG_DFL)
+
+
+def stop(number: int, frame: FrameType | None = None) -> NoReturn:
+    """A handler of signals: raise Stopped."""
+    raise Stopped(number)
+
+
+def tell(text: str) -> None:
+    """Print to stderr. What went to a terminal that is gone (SIGHUP) goes nowhere from then on:
+    an error there would take the work with it."""
+    for number in (1, 2):
+        try:
+            os.write(number, b"")
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def same_command() -> str:
+    """The command that runs, to be run again, without --fresh."""
+    arguments = [each for each in sys.argv if len(each) < 4 or not "--fresh".startswith(each)]
+    return shlex.join([os.path.basename(sys.executable), *arguments])
+
+
+@contextmanager
+def report_errors(continues: bool = False) -> Iterator[None]:
     """End with one message and exit status 1, no traceback, for errors that users can mend.
 
-    All others are bugs. Ctrl-C ends with exit status 130.
+    All others are bugs. SIGINT (Ctrl-C) ends with exit status 130, SIGTERM with 143, SIGHUP with
+    129, and a sentence; `continues`: which names the command that goes on from there.
     """
     for stream in (sys.stdout, sys.stderr):     # class names are of any script
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        yield
+        with handling_signals(stop):
+            yield
     except BrokenPipeError:     # `... | head`: whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except reported() as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        number = getattr(error, "number", signal.SIGINT)
+        told = getattr(error, "told", "") or "nothing of the snapshots is lost" * continues
+        tell(f"stopped by {signal.Signals(number).name}" + f": {told}" * bool(told)
+             + f"; continue with\n    {same_command()}" * continues)
+        sys.exit(128 + number)

@@ -44,7 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     names = EXPERIMENTS if args.all else args.names or STAGES
     directory = args.output or build_root() / (f"demo-{args.seed}" if args.seed else "demo")
-    with report_errors():
+    with report_errors(continues=True):
         for name in names:
             experiment_named(name)
         set_device(args)

@@ -74,7 +74,7 @@ class Experiment:
                     unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}))
 
 
-def _row(name, base, lr, **options):
+def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:
     """The Experiment of a net in nets.TABLE; `base` is one name, or {suffix: name}."""
     net, dataset = nets.TABLE[name], DATASETS[name.partition("-")[0]]
     bases = base if isinstance(base, dict) else {"": base}

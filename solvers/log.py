@@ -1,10 +1,12 @@
 """What a run says of itself while it trains: log.csv, and the learning curve drawn from it."""
 
 import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from segdata.files import replacing
+from segdata.files import append, replacing
 
 SMOOTHING = 0.9         # of the logged losses, from one to the next
 
@@ -48,8 +50,7 @@ class Log:
             self._rewrite()
         else:
             self.rows.append(row)
-            with self.path.open("a", newline="") as file:
-                csv.writer(file).writerow(_cells(row))
+            append(self.path, _lines([row]))
         return row
 
     def _smoothed(self, loss):
@@ -58,27 +59,29 @@ class Log:
         return None if loss is None else SMOOTHING * before + (1 - SMOOTHING) * loss
 
     def _rewrite(self):
-        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([Row._fields, *map(_cells, self.rows)])
+        with replacing(self.path) as temporary:
+            temporary.write_text(_lines([Row._fields, *self.rows]), newline="")
 
 
-def _cells(row):
-    return ["" if value is None else f"{value:.7g}" if isinstance(value, float) else value
-            for value in row]
+def _lines(rows: Iterable[tuple]) -> str:
+    """Rows as CSV, numbers with all their digits: a run that goes on smooths what it had."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def read(path: Path) -> list[Row]:
-    """The lines of a log.csv, without damaged ones; none where there is no file."""
+    """The lines of a log.csv, without damaged ones and one that was cut short; none where there
+    is no file."""
     rows = []
-    if path.exists():
-        with path.open(newline="", errors="replace") as file:
-            for cells in csv.reader(file):
-                try:
-                    iteration, *values = cells
-                    rows.append(Row(int(iteration), *(float(value) if value else None
-                                                      for value in values)))
-                except (ValueError, TypeError):
-                    continue
+    whole = path.read_text(errors="replace").rpartition("\n")[0] if path.exists() else ""
+    for line in whole.splitlines():
+        try:
+            iteration, *values = line.split(",")
+            rows.append(Row(int(iteration), *(float(value) if value else None
+                                              for value in values)))
+        except (ValueError, TypeError):
+            continue
     return [row for row in rows if (row.loss is None) == (row.smoothed_loss is None)
             and (row.loss, row.mean_iu) != (None, None)]
 

@@ -5,6 +5,8 @@ A narrow classifier, trained on crops of single shapes, stands in for ILSVRC's.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,9 @@ from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
+from segdata.files import replacing
 from solvers import training
+from solvers.command import Stopped, deferring_signals, reported
 from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.metrics import Scores
 from solvers.prediction import load_net
@@ -34,6 +38,7 @@ CROP = 64               # side of the single-shape crops
 SIDE = 128              # of the classifiers' input, the crop amid zeros
 SCALE = 1 / 58          # the trunks start from random weights, so images get unit variance
 CROPS, BATCH = 4_000, 16
+CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
 # {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
 CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
@@ -125,19 +130,23 @@ def _trunk(experiment):
 # the classifiers
 
 def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
-    """Train a classifier on crops of single shapes, unless it is there; returns its net."""
+    """Train a classifier on crops of single shapes, unless it is there, from its newest snapshot
+    if there is one; returns its net."""
     import caffe
     _, lr, steps = CLASSIFIERS[trunk]
     options: dict[str, Any] = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH,
                                    scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
-    weights = directory / f"train_iter_{steps}.caffemodel"
+    run = Run(directory, ".")
+    weights = run.weights(steps)
     if not weights.exists():
-        train = nets.write_prototxt(directory / "train.prototxt", nets.classifier(
-            trunk, batch=BATCH, filler="msra", **options))
-        _solve(caffe.get_solver(str(nets.write_prototxt(
-            directory / "solver.prototxt", _solver_param(train, weights, lr, steps)))), trunk,
-               steps, seed)
+        with run.locked():
+            train = nets.write_prototxt(run.prototxt("train"), nets.classifier(
+                trunk, batch=BATCH, filler="msra", **options))
+            solver = caffe.get_solver(str(nets.write_prototxt(
+                run.prototxt("solver"), _solver_param(train, weights, lr, steps))))
+            _restore(solver, run)
+            _solve(solver, run, trunk, steps, seed)
     return load_net(deploy, weights, complete=True)
 
 
@@ -149,13 +158,42 @@ def _solver_param(train, weights, lr, steps):
         max_iter=steps, display=0, snapshot_prefix=prefix, random_seed=SEED)
 
 
-def _solve(solver, trunk, steps, seed):
+def _restore(solver: caffe.Solver, run: Run) -> None:
+    """Continue from the newest snapshot that can be read, if there is one."""
+    for _, state in reversed(run.snapshots()):
+        try:
+            solver.restore(str(state))
+            return
+        except reported() as error:
+            print(f"warning: {error}; going on from what is before it", file=sys.stderr)
+
+
+def _accuracies(run):
+    """{iteration: the smoothed accuracy at its snapshot} of a classifier."""
+    try:
+        return dict(json.loads((run.directory / "accuracy.json").read_text()))
+    except (OSError, ValueError, TypeError):        # it is only shown
+        return {}
+
+
+def _snapshot(solver: caffe.Solver, run: Run, accuracy: float) -> None:
+    """Write a snapshot, after what it is to go on with, and remove the one before."""
+    with replacing(run.directory / "accuracy.json") as temporary:
+        temporary.write_text(json.dumps({**_accuracies(run),
+                                         str(solver.iter): accuracy}) + "\n")
+    solver.snapshot()
+    run.prune(1, ())
+
+
+def _solve(solver, run, trunk, steps, seed):
     images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
+    rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
     inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
-    accuracy = 0.0
-    with tqdm(total=steps, desc=trunk, unit="it", disable=None) as bar:
+    accuracy = _accuracies(run).get(str(solver.iter), 0.0)
+    with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
+                                              unit="it", disable=None) as bar:
         while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -166,10 +204,13 @@ def _solve(solver, trunk, steps, seed):
                 raise training.LossError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
                                          "the rate in CLASSIFIERS is too high")
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
+            if pending.number or solver.iter % CHECKPOINT == 0 or solver.iter == steps:
+                _snapshot(solver, run, accuracy)
+            if pending.number:
+                raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
             bar.update()
             if solver.iter % 20 == 0:
                 bar.set_postfix(accuracy=f"{accuracy:.2f}")
-    solver.snapshot()
     print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
 
 

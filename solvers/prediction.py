@@ -44,14 +44,14 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
     return net
 
 
-def _mark(data):
+def _mark(data: np.ndarray) -> float:
     """Put the mark in the first place of an array; returns what was there."""
     before = data.flat[0]
     data.flat[0] = UNFILLED
     return before
 
 
-def _restore(data, before):
+def _restore(data: np.ndarray, before: float) -> bool:
     """Whether the mark is still there; what was there before it then is again."""
     unfilled = data.flat[0] == np.float32(UNFILLED)
     if unfilled:

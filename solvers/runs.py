@@ -6,7 +6,7 @@ import json
 import re
 import reprlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,11 @@ from filelock import FileLock, Timeout
 
 from segdata.classes import read_class_names
 from segdata.errors import UserError
-from segdata.files import replacing
+from segdata.files import flush, make_folder, remove_partial, replacing, reporting
 from segdata.means import ILSVRC, OF_LAYERS
 from segdata.paths import build_root
+
+KEEP = 3        # of the newest snapshots
 
 
 class RunError(UserError):
@@ -33,8 +35,9 @@ class Images(NamedTuple):
 class Run:
     """What a run leaves in its folder; the folder alone suffices to score it and to infer."""
 
-    def __init__(self, directory: str | Path):
-        self.directory = Path(directory)
+    def __init__(self, directory: str | Path, snapshots: str = "snapshot"):
+        """snapshots : the folder in it that has them"""
+        self.directory, self.folder = Path(directory), Path(directory) / snapshots
 
     def prototxt(self, split: str) -> Path:
         return self.directory / f"{split}.prototxt"
@@ -47,19 +50,19 @@ class Run:
 
     def caffemodels(self) -> list[tuple[int, Path]]:
         """[(iteration, caffemodel path)], in order."""
-        found = (self.directory / "snapshot").glob("train_iter_*.caffemodel")
+        found = self.folder.glob("train_iter_*.caffemodel")
         numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in found)
         return sorted((int(match[1]), path) for match, path in numbered if match)
 
     def weights(self, iteration: int) -> Path:
         """The caffemodel of an iteration, whether or not it is there."""
-        return self.directory / "snapshot" / f"train_iter_{iteration}.caffemodel"
+        return self.folder / f"train_iter_{iteration}.caffemodel"
 
     def newest_weights(self) -> Path:
         """The newest caffemodel. Raises RunError if there is none."""
         found = self.caffemodels()
         if not found:
-            raise RunError(f"{self.directory / 'snapshot'} holds no snapshot: nothing is trained "
+            raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")
         return found[-1][1]
 
@@ -129,33 +132,64 @@ class Run:
     def record_settings(self, **settings: object) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""
         self.check(**settings)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self.directory)
         with replacing(self.directory / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
-    def remove(self) -> None:
-        """Remove the folder, if it is there.
+    def prune(self, keep: int, needed: Collection[int]) -> None:
+        """Remove snapshots, but not the newest `keep` and those of the iterations `needed`.
 
-        Raises RunError if it holds something else, or another process is training in it.
+        Only for who holds the lock. A state goes before its weights: what is left of a snapshot
+        if that is interrupted is not taken for one.
         """
-        if self.directory.exists():
-            others = {path.name for path in self.directory.iterdir()} - {".lock"}
-            if others and "solver.prototxt" not in others:
+        newest = self.snapshots()[-keep:]
+        for _, state in newest:
+            flush(state)            # which the original Caffe does not
+            flush(state.with_suffix(".caffemodel"))
+        for iteration, weights in self.caffemodels():
+            if newest and iteration < newest[0][0] and iteration not in needed:
+                for suffix in (".solverstate", ".solverstate.resume", ".caffemodel"):
+                    weights.with_suffix(suffix).unlink(missing_ok=True)
+
+    def empty(self) -> None:
+        """Remove all that is in the folder but the lock, snapshots first.
+
+        Raises RunError, and removes nothing, if it holds something else than a run, or another
+        process is training in it.
+        """
+        if not self.directory.exists():
+            return
+        with self.locked():
+            found = {path.name: path for path in self.directory.iterdir() if path.name != ".lock"}
+            files = [path for path in self.directory.rglob("*") if path.name != ".lock"
+                     and not path.is_dir()]
+            if files and not {"train.prototxt", "solver.prototxt"} & set(found):
                 raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
-            with self.locked():
-                pass
-            shutil.rmtree(self.directory)
+            for name in sorted(found, key=lambda name: (name != "snapshot",
+                                                        name.endswith(".prototxt"))):
+                if found[name].is_dir() and not found[name].is_symlink():
+                    shutil.rmtree(found[name])
+                else:
+                    found[name].unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out. Raises RunError while another one is in."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        """Keep other processes out, and remove what one that was killed left half written.
+
+        Raises RunError while another process is in.
+        """
+        make_folder(self.directory)
         lock = FileLock(self.directory / ".lock", timeout=0)
+        with reporting(self.directory / ".lock"):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunError(f"another process is training in {self.directory}; wait for it, "
+                               "end it, or take another folder (--name). Nothing was changed"
+                               ) from None
         try:
-            lock.acquire()
-        except Timeout:
-            raise RunError(f"another process is training in {self.directory}") from None
-        try:
+            for folder in (self.directory, self.folder):
+                remove_partial(folder)
             yield
         finally:
             lock.release()

@@ -10,8 +10,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 import folder_layers
-from solvers.command import add_device, positive, report_errors, set_device
+from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
+from solvers.runs import KEEP
 
 if TYPE_CHECKING:
     from solvers.experiments import Experiment
@@ -21,7 +22,7 @@ FOLDER_ONLY = ("head", "width", "name")
 
 def main() -> None:
     args = parse()
-    with report_errors():
+    with report_errors(continues=True):
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
         from solvers import score, training
@@ -32,10 +33,10 @@ def main() -> None:
         if args.data:
             print(folder_layers.check(args.data))
         if args.fresh:
-            experiment.run.remove()
+            experiment.run.empty()
         for each in chain:
-            training.train(each)
-        scores = training.train(experiment)
+            training.train(each, keep=args.keep)
+        scores = training.train(experiment, keep=args.keep)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
@@ -68,6 +69,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--keep", type=keep, default=KEEP, metavar="N",
+                        help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
+                             f"(default {KEEP})")
     parser.add_argument("--fresh", action="store_true",
                         help="start anew: remove what the experiment wrote before")
     add_device(parser)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,21 +15,21 @@ import surgery
 from nets.source import SEED
 from segdata.download import catalog
 from segdata.errors import UserError
-from segdata.files import replacing
+from segdata.files import make_folder, replacing
 from segdata.lists import read_list
 from solvers import log, score
-from solvers.command import reported
+from solvers.command import Pending, Stopped, deferring_signals, reported
 from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.metrics import Scores
 from solvers.prediction import ScoreError, load_net
-from solvers.runs import RunError
+from solvers.runs import KEEP, RunError
 
 if TYPE_CHECKING:
     import caffe
     from caffe.proto import caffe_pb2
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
-PATIENCE = 2.0          # seconds of iterations that Ctrl-C may have to wait for
+PATIENCE = 2.0          # seconds of iterations that a signal may have to wait for
 
 
 class MissingError(UserError):
@@ -82,7 +79,7 @@ def finished(experiment: Experiment) -> bool:
 def write_files(experiment: Experiment, start: int) -> Path:
     """Write class names and prototxts, the data from sample `start`; returns the solver's."""
     run = experiment.run
-    (run.directory / "snapshot").mkdir(parents=True, exist_ok=True)
+    make_folder(run.directory / "snapshot")
     trained = dict(experiment.net, source=experiment.source)
     options = {"train": dict(trained, start=start)}
     trained.pop("filler", None)     # what is trained needs none
@@ -159,19 +156,22 @@ def _restore(solver, state):
 
 # the loop
 
-def train(experiment: Experiment, base_nets: dict | None = None) -> dict[str, Scores]:
+def train(experiment: Experiment, base_nets: dict | None = None, keep: int | None = KEEP
+          ) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
-    `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Returns
-    {label: Scores} of the final weights. Writes under the experiment's directory: settings.json,
-    prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the directory holds
-    another run, or one that is trained further.
+    `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
+    snapshots stay the newest `keep` (None: all), the best by mean IU, and what other experiments
+    start from. Returns {label: Scores} of the final weights. Writes under the experiment's
+    directory: settings.json, prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError
+    where the directory holds another run, or one that is trained further, and Stopped, after a
+    snapshot, where a signal ends it.
     """
     with experiment.run.locked():
-        return _train(experiment, base_nets)
+        return _train(experiment, base_nets, keep)
 
 
-def _train(experiment, base_nets):
+def _train(experiment, base_nets, keep):
     import caffe
     run = experiment.run
     run.check(**experiment.settings())
@@ -190,76 +190,99 @@ def _train(experiment, base_nets):
         print(f"training {experiment.name}")
         start_weights(experiment, solver.net, base_nets)
     run.record_settings(**experiment.settings())
-    return _run(experiment, solver, log.Log(run.directory, iteration))
+    return _run(experiment, solver, log.Log(run.directory, iteration), keep)
 
 
-def _run(experiment, solver, lines):
+def _run(experiment, solver, lines, keep):
     """Iterate to the end, scoring every interval; returns the last {label: Scores}."""
     start, scores = solver.iter, None
+    _log_before_updates(experiment, solver, lines)
     bar = tqdm(total=experiment.iterations, initial=start, desc=experiment.name, unit="it",
                smoothing=0.05, disable=None)
-    with bar:
-        if start and score.load(experiment.run, start) is None:     # interrupted while it scored
-            scores = _score(experiment, solver)
-            _report(experiment, lines, bar, start, None, scores)
+    with bar, deferring_signals() as pending:
+        if start and _scored(experiment, start):    # perhaps interrupted while it scored
+            scores = score.load(experiment.run, start) or _score(experiment, solver, pending)
+            _report(experiment, lines, bar, start, scores, keep)
         seconds = PATIENCE
         while solver.iter < experiment.iterations:
             count, begin = _next_iterations(experiment, solver.iter, seconds), time.perf_counter()
-            loss = _step(experiment, solver, start, count)
+            _step(experiment, solver, start, count)
             seconds = (time.perf_counter() - begin) / count
-            bar.update(count)
-            last = solver.iter == experiment.iterations
-            scored = last or solver.iter % experiment.interval == 0
-            if not scored and solver.iter % LOG_EVERY:
-                continue
-            if last and solver.iter % experiment.interval:
+            scored = _scored(experiment, solver.iter)
+            if (scored or pending.number) and solver.iter % experiment.interval:
                 solver.snapshot()
+            if pending.number:      # before anything is printed: the terminal may be gone
+                raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
+            bar.update(count)
             if scored:
-                scores = _score(experiment, solver)
-                row = _report(experiment, lines, bar, solver.iter, loss, scores)
-            else:
-                row = lines.write(solver.iter, loss)
-            bar.set_postfix(loss=f"{row.smoothed_loss:.4g}")
+                scores = _score(experiment, solver, pending)
+                _report(experiment, lines, bar, solver.iter, scores, keep)
+            if lines.rows and lines.rows[-1].iteration == solver.iter:
+                bar.set_postfix(loss=f"{lines.rows[-1].smoothed_loss:.4g}")
     return scores
 
 
-def _report(experiment, lines, bar, iteration, loss, scores):
-    """Log an iteration that was scored, draw the curve, print a line; returns the log's row."""
-    row = lines.write(iteration, loss, 100 * next(iter(scores.values())).headline)
+def _scored(experiment, iteration):
+    """Whether there is a snapshot of that iteration, and scores."""
+    return iteration == experiment.iterations or iteration % experiment.interval == 0
+
+
+def _log_before_updates(experiment: Experiment, solver: caffe.Solver, lines: log.Log) -> None:
+    """Have the losses that belong into the log written before the update, and so before the
+    snapshot that may follow: a run that is killed after it has them."""
+    start = solver.iter
+
+    def write() -> None:
+        coming = solver.iter + 1
+        if coming % LOG_EVERY == 0 or _scored(experiment, coming):
+            lines.write(coming, _finite_loss(experiment, solver, start, coming))
+    solver.add_callback(lambda: None, write)
+
+
+def _report(experiment, lines, bar, iteration, scores, keep):
+    """Log an iteration that was scored, draw the curve, print a line, remove old snapshots."""
+    row = lines.write(iteration, None, 100 * next(iter(scores.values())).headline)
     log.draw(lines.path, experiment.directory / "curve.png", experiment.name)
     learned = "" if row.smoothed_loss is None else f"loss {row.smoothed_loss:.4g}, "
     bar.write(f"{experiment.name}: iteration {iteration}, {learned}mean IU {row.mean_iu:.1f}%")
-    return row
+    if keep:
+        _prune(experiment, lines, keep)
+
+
+def _prune(experiment: Experiment, lines: log.Log, keep: int) -> None:
+    """Remove snapshots but for the newest `keep`, the best by mean IU, and that of the table's
+    number of iterations, from which other experiments start."""
+    run = experiment.run
+    scored = [(row.mean_iu, row.iteration) for row in lines.rows
+              if row.mean_iu is not None and run.weights(row.iteration).exists()]
+    table = EXPERIMENTS.get(experiment.name, experiment)
+    run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations})
 
 
 def _next_iterations(experiment, iteration, seconds):
     """How many iterations, of so many seconds, to do before the loss is read: up to the next line
-    of the log, as far as Ctrl-C can wait. The one that writes a snapshot is done alone, so that no
-    snapshot follows a loss that is not finite."""
-    interval = experiment.interval
-    to_snapshot = interval - iteration % interval
+    of the log or snapshot, as far as a signal can wait."""
     return min(LOG_EVERY - iteration % LOG_EVERY, experiment.iterations - iteration,
-               max(1, to_snapshot - 1), max(1, int(PATIENCE / seconds)))
+               experiment.interval - iteration % experiment.interval,
+               max(1, int(PATIENCE / seconds)))
 
 
 def _step(experiment, solver, start, count):
-    """`count` iterations; returns the loss of the last. Ctrl-C ends the run after them, with a
-    snapshot."""
-    with interrupts_deferred(f"stopping after iteration {solver.iter + count}") as interrupted:
-        solver.step(count)
+    """`count` iterations; the loss of the last is looked at."""
+    solver.step(count)
+    _finite_loss(experiment, solver, start, solver.iter)
+
+
+def _finite_loss(experiment: Experiment, solver: caffe.Solver, start: int, iteration: int) -> float:
+    """The loss of an iteration that has just run. Raises LossError if it is not finite."""
     loss = sum(float(solver.net.blobs[name].data) for name in solver.net.outputs
                if name.startswith("loss"))
-    if not np.isfinite(loss):
-        spoilt = (f", or was too high before the snapshot of iteration {start}"
-                  if start and solver.iter - start <= LOG_EVERY else "")
-        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {solver.iter}; "
-                        f"{_rate_is_too_high(experiment, spoilt)}")
-    if interrupted:
-        solver.snapshot()
-        print(f"interrupted: there is a snapshot of iteration {solver.iter}, from which the same "
-              "command, without --fresh, continues", file=sys.stderr)
-        raise KeyboardInterrupt
-    return loss
+    if np.isfinite(loss):
+        return loss
+    spoilt = (f", or was too high before the snapshot of iteration {start}"
+              if start and iteration - start <= LOG_EVERY else "")
+    raise LossError(f"{experiment.name}: the loss is {loss} at iteration {iteration}; "
+                    f"{_rate_is_too_high(experiment, spoilt)}")
 
 
 def _rate_is_too_high(experiment, spoilt=""):
@@ -267,30 +290,13 @@ def _rate_is_too_high(experiment, spoilt=""):
             f"--lr {experiment.lr / 3:.1g}")
 
 
-@contextmanager
-def interrupts_deferred(message: str) -> Iterator[list[bool]]:
-    """Ctrl-C prints `message`, and is told by the list yielded, which then is not empty; a second
-    one raises KeyboardInterrupt at once. Where the caller ignores SIGINT it stays ignored."""
-    caught, before = [], signal.getsignal(signal.SIGINT)
-
-    def defer(*_):
-        caught.append(True)
-        print(f"\n{message}", file=sys.stderr)
-        signal.signal(signal.SIGINT, before)
-
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, defer)
-    try:
-        yield caught
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _score(experiment, solver):
+def _score(experiment: Experiment, solver: caffe.Solver, pending: Pending) -> dict[str, Scores]:
+    """Score the weights, of which there is a snapshot: a signal ends it at once."""
     solver.test_nets[0].share_with(solver.net)      # BVLC's solver does so only when it tests
     try:
-        scores = score.score_net(solver.test_nets[0], experiment.run.samples(),
-                                 experiment.unscored, experiment.in_truth)
+        with pending.at_once():
+            scores = score.score_net(solver.test_nets[0], experiment.run.samples(),
+                                     experiment.unscored, experiment.in_truth)
     except ScoreError as error:
         raise LossError(f"{experiment.name}, iteration {solver.iter}: {error}; "
                         f"{_rate_is_too_high(experiment)}") from None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import caffe
 
 from .parameters import SurgeryError, layer_parameters
-
-if TYPE_CHECKING:
-    import caffe
 
 
 def expand_score(new_net: caffe.Net, new_layer: str, net: caffe.Net, layer: str) -> None:

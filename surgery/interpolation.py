@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .parameters import SurgeryError, layer_parameters
+import caffe
 
-if TYPE_CHECKING:
-    import caffe
+from .parameters import SurgeryError, layer_parameters
 
 
 def bilinear(size: int) -> np.ndarray:
@@ -39,7 +37,7 @@ def interp(net: caffe.Net, layers: Iterable[str]) -> None:
         weights[diagonal, diagonal if outputs == channels else 0] = bilinear(size)
 
 
-def _interpolating(net, name):
+def _interpolating(net: caffe.Net, name: str) -> np.ndarray:
     weights = layer_parameters(net, name)[0].data
     if weights.ndim != 4 or weights.shape[2] != weights.shape[3]:
         raise SurgeryError(f"{name}: interpolation needs square kernels, not {weights.shape}")

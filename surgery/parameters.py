@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import caffe
 from segdata.errors import UserError
-
-if TYPE_CHECKING:
-    import caffe
 
 
 class SurgeryError(UserError):

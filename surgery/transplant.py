@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .parameters import SurgeryError, layer_parameters
+import caffe
 
-if TYPE_CHECKING:
-    import caffe
+from .parameters import SurgeryError, layer_parameters
 
 
 class Step(NamedTuple):
@@ -24,7 +23,7 @@ class Step(NamedTuple):
     name: str
     detail: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.kind} {self.name}{self.detail}"
 
 
@@ -63,7 +62,8 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bo
     return report
 
 
-def _match(name, blobs, new_name, new_blobs):
+def _match(name: str, blobs: list, new_name: str, new_blobs: list
+          ) -> tuple[list[tuple], list[Step]]:
     """[(new blob, blob)] and the Steps for two layers of one name."""
     if len(new_blobs) > len(blobs):
         raise SurgeryError(f"{name} has {len(blobs)} parameters, {new_name} needs "
@@ -75,7 +75,7 @@ def _match(name, blobs, new_name, new_blobs):
     return list(zip(new_blobs, blobs)), steps
 
 
-def _fit(name, shape, new_name, new_shape):
+def _fit(name: str, shape: tuple[int, ...], new_name: str, new_shape: tuple[int, ...]) -> Step:
     if shape == new_shape:
         return Step("copied", name, f" -> {new_name} {shape}")
     if np.prod(shape) == np.prod(new_shape):
@@ -83,7 +83,7 @@ def _fit(name, shape, new_name, new_shape):
     raise SurgeryError(f"{name} of shape {shape} does not fit {new_name} of shape {new_shape}")
 
 
-def _summary(report):
+def _summary(report: list[Step]) -> str:
     """A line: how many steps of each kind, and the names of what was coerced or dropped."""
     parts = []
     for kind in ("copied", "coerced", "dropped", "kept"):

@@ -1,18 +1,107 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, whatever ends the process or the power.
 
+The engine has the same in caffe/formats/atomic.py, which the tools cannot use, for they also run
+on the original Caffe. Both name what they are writing NAME.<letters>.part.
+"""
+
+import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from segdata.errors import UserError
+
+REMEDIES = {errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
+            errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+            errno.ENOENT: "make its folder, which is not there (any more)"}
+ELSEWHERE = "make its folder writable, or write to another"
+
+
+class WriteError(UserError):
+    """A file that cannot be written."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path, beside `path`, that takes its place if no error comes."""
+    """Yield a temporary path, beside `path`, that takes its place if no error comes.
+
+    Raises WriteError, with the remedy, where it cannot be written.
+    """
     path = Path(path)
-    temporary = path.with_name(path.name + ".part")
+    with reporting(path):
+        handle, name = tempfile.mkstemp(".part", path.name + ".", path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            put(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Give a complete file its name, once it is on the disk; before, a power cut leaves zeros."""
+    flush(temporary)
+    os.replace(temporary, path)
+    flush(path.parent)
+
+
+def put_folder(temporary: Path, path: Path) -> None:
+    """Give a complete folder its name, once all that is in it is on the disk."""
+    if hasattr(os, "sync"):         # for thousands of files a flush of each takes minutes
+        os.sync()
+    os.replace(temporary, path)
+    flush(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Write `text` at the end of a file, to the disk. Raises WriteError, with the remedy."""
+    with reporting(path), path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left in a folder. Only for who
+    knows that nobody writes there."""
+    for path in folder.glob(f"*.{8 * '[a-z0-9_]'}.part"):      # as tempfile names them
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises WriteError, with the remedy."""
     try:
-        yield temporary
-        os.replace(temporary, path)
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be made: {error.strerror}: {error.filename}; "
+                         f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error
+
+
+def flush(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    if path.is_dir() and os.name != "posix":            # only POSIX opens folders
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def reporting(path: Path) -> Iterator[None]:
+    """Raise WriteError for what hinders writing `path`; other files' errors stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) != path.parent \
+                and not str(error.filename).startswith(str(path)):
+            raise
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}; "
+                         f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error

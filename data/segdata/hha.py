@@ -105,7 +105,7 @@ def normals(depth: np.ndarray, camera: Camera, radius: int) -> np.ndarray:
 
 def window_mean(known: np.ndarray, radius: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function: the mean of an array over the known pixels of the window around each pixel."""
-    def total(array):
+    def total(array: np.ndarray) -> np.ndarray:
         return uniform_filter(array.astype(float), 2 * radius + 1, mode="constant")
     share = total(known)
     share[share < 0.5 / (2 * radius + 1) ** 2] = np.nan

@@ -19,7 +19,7 @@ def build_root() -> Path:
     return _folder("FCN_BUILD", Path("build"))
 
 
-def _folder(variable, default):
+def _folder(variable: str, default: Path) -> Path:
     named = os.environ.get(variable)
     if named:
         try:

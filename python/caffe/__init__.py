@@ -4,29 +4,18 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 """
 
 from importlib import import_module
+from typing import Any
 
-from .context import (
-    NCCL,
-    TEST,
-    TRAIN,
-    has_nccl,
-    set_device,
-    set_mode_cpu,
-    set_mode_gpu,
-    set_multiprocess,
-    set_precision,
-    set_random_seed,
-    set_solver_count,
-    set_solver_rank,
-    solver_count,
-    solver_rank,
-)
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
 from .layer import Layer
 from .log import init_log, log
 from .net_spec import NetSpec, layers, params, to_proto
 
+_CONTEXT = ("NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
+            "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
+            "set_solver_rank", "solver_count", "solver_rank")
 _LAZY = {
+    **dict.fromkeys(_CONTEXT, "context"),
     "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
     "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
     "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",
@@ -38,15 +27,13 @@ _LAZY = {
 }
 _MODULES = "io", "draw", "coord_map", "classifier", "detector", "pycaffe", "_caffe"
 
-__all__ = ["NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
-           "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
-           "set_solver_rank", "solver_count", "solver_rank", "init_log", "log",
+__all__ = ["init_log", "log",
            "CaffeError", "DeviceError", "LayerError", "PrototxtError", "WeightsError",
            "Layer", "NetSpec", "layers", "params", "to_proto", *_MODULES, *_LAZY]
 __version__ = "1.0.0"
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module("." + name, __name__)
     if name in _LAZY:
@@ -54,5 +41,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'caffe' has no attribute '{name}'")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import io
 from .context import TEST
 from .engine.net import Net
+from .io import Transformer
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
-
-if TYPE_CHECKING:
-    from .io import Transformer
 
 
 class Classifier(Net):
@@ -30,7 +28,7 @@ class Classifier(Net):
     def __init__(self, model_file: str, pretrained_file: str,
                  image_dims: Sequence[int] | None = None, mean: np.ndarray | None = None,
                  input_scale: float | None = None, raw_scale: float | None = None,
-                 channel_swap: Sequence[int] | None = None):
+                 channel_swap: Sequence[int] | None = None) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer(self, mean, input_scale, raw_scale, channel_swap)
         name = self.inputs[0]
@@ -54,7 +52,7 @@ class Classifier(Net):
             scores = scores.reshape(len(images), 10, -1).mean(1)
         return scores
 
-    def _centres(self, images):
+    def _centres(self, images: np.ndarray) -> np.ndarray:
         top, left = (np.array(images.shape[1:3]) - self.crop_dims) // 2
         height, width = self.crop_dims
         return images[:, top:top + height, left:left + width]

@@ -19,15 +19,14 @@ alike; a and b are arrays, one value for each spatial axis or one for all, or pl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from .net_spec import Function, Top
 from .net_spec import layers as L
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
-
-if TYPE_CHECKING:
-    from .net_spec import Function, Top
 
 PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BN", "BNLL", "Clip", "Dropout", "Eltwise",
                        "ELU", "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "ReLU6",
@@ -64,7 +63,7 @@ def conv_params(fn: Function) -> tuple:
     return params.get("axis", 1), stride, dilation * (kernel - 1) + 1, pad
 
 
-def _spatial(params, prefix, name, default):
+def _spatial(params: Mapping[str, Any], prefix: str, name: str, default: int) -> np.ndarray:
     if prefix + "_h" in params or prefix + "_w" in params:
         return np.array([params.get(prefix + "_h", default), params.get(prefix + "_w", default)])
     return np.array(params.get(name, default), ndmin=1)
@@ -122,7 +121,7 @@ def compose(outer: tuple, inner: tuple) -> tuple:
                                     f"{max(map(np.size, (a_i, b_i)))} axes") from None
 
 
-def _ancestors(top):
+def _ancestors(top: Top) -> tuple[dict, dict]:
     """{ancestor Top: map from it to `top`}, and {layer: why there is no map through it}."""
     maps, frontier, blocked = {top: _IDENTITY}, [top], {}
     while frontier:
@@ -180,5 +179,5 @@ def crop(top_from: Top, top_to: Top) -> Top:
 _EXACT = 1e-6
 
 
-def _listed(values):
+def _listed(values: Any) -> str:
     return ", ".join(f"{value:g}" for value in np.atleast_1d(values))

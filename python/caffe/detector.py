@@ -27,7 +27,7 @@ class Detector(Net):
 
     def __init__(self, model_file: str, pretrained_file: str, mean: np.ndarray | None = None,
                  input_scale: float | None = None, raw_scale: float | None = None,
-                 channel_swap: Sequence[int] | None = None, context_pad: int | None = None):
+                 channel_swap: Sequence[int] | None = None, context_pad: int | None = None) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
@@ -73,14 +73,14 @@ class Detector(Net):
             return _pixels(im, begin, end)
         return self._with_surroundings(im, begin, end)
 
-    def _with_surroundings(self, im, begin, end):
+    def _with_surroundings(self, im: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """The window, grown so that it fills the net's input but for context_pad on each side.
 
         As in R-CNN, a window's last row and column count as part of it.
         """
         size = self.blobs[self.inputs[0]].width
         half = (end - begin + 1) / 2
-        grown = half * (size / (size - 2 * self.context_pad))
+        grown = half * (size / (size - 2 * (self.context_pad or 0)))
         first = np.round(begin + half - grown).astype(int)
         last = np.round(begin + half + grown).astype(int)
         pixels = _pixels(im, first, last)
@@ -108,7 +108,7 @@ class Detector(Net):
         self.crop_dims = np.array(mean.shape)
 
 
-def _pixels(image, begin, end):
+def _pixels(image: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """What an image (height, width, ...) holds from the corner `begin` up to the corner `end`."""
     corners = np.clip([begin, end], 0, image.shape[:2]).astype(int)
     if (corners[0] >= corners[1]).any():

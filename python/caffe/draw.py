@@ -127,7 +127,7 @@ def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> Any:
     return weights, biases
 
 
-def _geometry(param):
+def _geometry(param: Any) -> list[str]:
     """kernel size, stride and pad of a Convolution- or PoolingParameter."""
     lines = []
     titles = (("kernel size", "kernel_size", "kernel", 1), ("stride", "stride", "stride", 1),
@@ -138,7 +138,7 @@ def _geometry(param):
         if any(param.HasField(each) for each in pair):
             value = "x".join(str(getattr(param, each)) for each in pair)
         elif hasattr(given, "append"):
-            value = "x".join(map(str, given)) or default
+            value = "x".join(map(str, given)) or str(default)
         else:
             value = given
         lines.append(f"{title}: {value}")
@@ -161,7 +161,7 @@ def choose_color_by_layertype(layertype: str) -> str:
     return _COLORS.get(layertype, _LAYER_COLOR)
 
 
-def _included(layer, phase):
+def _included(layer: caffe_pb2.LayerParameter, phase: int | None) -> bool:
     """Whether a layer runs in the phase."""
     if phase is None:
         return True
@@ -170,5 +170,5 @@ def _included(layer, phase):
     return not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
 
 
-def _quoted(text):
+def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

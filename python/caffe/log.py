@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from datetime import datetime
+from typing import Any
 
 _LEVELS = logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL
 
@@ -14,7 +15,7 @@ _LEVELS = logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL
 class _GlogForm(logging.Formatter):
     """Lmmdd hh:mm:ss.uuuuuu thread file:line] message"""
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         letter = "FEWI"[sum(record.levelno < level for level in _LEVELS[:0:-1])]
         when = datetime.fromtimestamp(record.created)
         return (f"{letter}{when:%m%d %H:%M:%S.%f} {record.process:5} "
@@ -24,12 +25,12 @@ class _GlogForm(logging.Formatter):
 class _StandardError(logging.StreamHandler):
     """Writes to what sys.stderr is at the time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         logging.Handler.__init__(self)
         self.setFormatter(_GlogForm())
 
     @property
-    def stream(self):
+    def stream(self) -> Any:
         return sys.stderr
 
 

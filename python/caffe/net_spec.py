@@ -13,7 +13,7 @@ any other belongs to the type's own parameter (`num_output` to `convolution_para
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .errors import PrototxtError, nearest
@@ -85,7 +85,7 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
         setattr(proto, name, value)
 
 
-def _assign_message(message, value):
+def _assign_message(message: Any, value: Any) -> None:
     if not isinstance(value, dict):
         raise TypeError(f"{message.DESCRIPTOR.name} is given as a dict, not as {value!r}")
     for name, entry in value.items():
@@ -95,7 +95,7 @@ def _assign_message(message, value):
 class Top:
     """Output number `n` of the layer `fn`."""
 
-    def __init__(self, fn: Function, n: int):
+    def __init__(self, fn: Function, n: int) -> None:
         self.fn = fn
         self.n = n
 
@@ -103,17 +103,17 @@ class Top:
         """The NetParameter of all layers that this top depends on."""
         return to_proto(self)
 
-    def _update(self, params):
+    def _update(self, params: Mapping[str, Any]) -> None:
         self.fn._update(params)
 
-    def _to_proto(self, layers, names, counts):
+    def _to_proto(self, layers: OrderedDict, names: dict[Top, str], counts: Counter) -> None:
         return self.fn._to_proto(layers, names, counts)
 
 
 class Function:
     """A layer: its type, its bottoms, its keywords, and the tops that it makes."""
 
-    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict):
+    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict) -> None:
         self.type_name = type_name
         for index, top in enumerate(inputs):
             if not isinstance(top, Top):
@@ -124,16 +124,16 @@ class Function:
         self.in_place = self.params.pop("in_place", False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
-    def _update(self, params):
+    def _update(self, params: Mapping[str, Any]) -> None:
         self.params.update(params)
 
-    def _automatic_name(self, thing, names, counts):
+    def _automatic_name(self, thing: Top | Function, names: dict, counts: Counter) -> str:
         if thing not in names:
             counts[self.type_name] += 1
             names[thing] = self.type_name + str(counts[self.type_name])
         return names[thing]
 
-    def _to_proto(self, layers, names, counts):
+    def _to_proto(self, layers: OrderedDict, names: dict, counts: Counter) -> None:
         """Append the LayerParameter to `layers`, after those of the inputs."""
         if self in layers:
             return
@@ -152,7 +152,7 @@ class Function:
             raise type(error)(f"layer '{layer.name}' ({self.type_name}): {error}") from None
         layers[self] = layer
 
-    def _assign(self, layer):
+    def _assign(self, layer: caffe_pb2.LayerParameter) -> None:
         fields = layer.DESCRIPTOR.fields_by_name
         own = _param_names.get(self.type_name)
         for key, value in self.params.items():
@@ -168,29 +168,29 @@ class Function:
 class NetSpec:
     """A net in the making: assigning a Top names its blob and its layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__setattr__("tops", OrderedDict())
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self.tops[name]
         except KeyError:
             raise UnknownTopError(f"the net has no top '{name}'"
                                   + nearest(name, self.tops)) from None
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         return self.__getattr__(name)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         del self.tops[name]
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self.tops[name]
 
     def keys(self) -> list[str]:
@@ -220,8 +220,8 @@ class NetSpec:
 class Layers:
     """`L.Type(*bottoms, **parameters)`: the Top, or tuple of Tops, of a new layer."""
 
-    def __getattr__(self, name):
-        def layer(*args, **kwargs):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)
             if function.ntop == 0:
                 return function
@@ -232,7 +232,7 @@ class Layers:
 class Parameters:
     """`P.Pooling.MAX`: values of the enums of a layer type's parameter."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         message = getattr(caffe_pb2, name + "Parameter", None)
         if message is None:
             raise AttributeError(f"there is no {name}Parameter")

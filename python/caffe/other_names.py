@@ -4,6 +4,7 @@ A module that imports `__getattr__` from here has them all; they are looked up w
 """
 
 from importlib import import_module
+from typing import Any
 
 from .errors import CaffeError
 
@@ -18,17 +19,17 @@ _PLACES = {
 class Missing:
     """In place of what is not installed. Raises CaffeError, which says so, when it is used."""
 
-    def __init__(self, name, package):
+    def __init__(self, name: str, package: str) -> None:
         self._message = f"'{name}' needs the package {package}, which is not installed"
 
-    def __getattr__(self, attribute):
+    def __getattr__(self, attribute: str) -> Any:
         raise CaffeError(self._message)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise CaffeError(self._message)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"there is no '{name}' in this module of caffe")
     module, _, attribute = _PLACES[name].partition(":")

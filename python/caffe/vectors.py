@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ class Vector(list):
     """A list that takes items of one kind alone, and raises TypeError for others."""
 
     __instance_size__ = 0       # Boost.Python's vectors have such a number
+    of: Any = object            # the type of its items, or the name of one that is loaded late
 
-    def __init__(self, items: Iterable = ()):
+    def __init__(self, items: Iterable = ()) -> None:
         super().__init__(map(self._taken, items))
 
     def append(self, item: Any) -> None:
@@ -27,30 +29,29 @@ class Vector(list):
     def extend(self, items: Iterable) -> None:
         super().extend([self._taken(item) for item in items])
 
-    def __setitem__(self, index, value):
+    def __setitem__(self, index: Any, value: Any) -> None:
         several = isinstance(index, slice)
         super().__setitem__(index, [self._taken(item) for item in value] if several
                             else self._taken(value))
 
     @classmethod
-    def _taken(cls, item):
+    def kind(cls) -> Any:
+        """The type, or the types, of its items."""
+        if isinstance(cls.of, str):
+            module, _, name = cls.of.rpartition(".")
+            return getattr(import_module("." + module, __package__), name)
+        return cls.of
+
+    @classmethod
+    def _taken(cls, item: Any) -> Any:
         if not isinstance(item, cls.kind()):
             raise TypeError(f"{cls.__name__} does not take {item!r}")
         return item
 
-    @staticmethod
-    def kind() -> Any:
-        """The type, or the types, of its items; each kind of vector says which."""
-        return object
-
 
 class RawBlobVec(Vector):
     """Blobs, as a layer's bottom and top are."""
-
-    @staticmethod
-    def kind() -> Any:
-        from .engine.blob import Blob
-        return Blob
+    of = "engine.blob.Blob"
 
 
 class BlobVec(RawBlobVec):
@@ -64,49 +65,29 @@ class BlobVec(RawBlobVec):
 
 class LayerVec(Vector):
     """Layers, as a net's are."""
-
-    @staticmethod
-    def kind() -> Any:
-        from .layer import Layer
-        return Layer
+    of = "layer.Layer"
 
 
 class NetVec(Vector):
     """Nets, as a solver's test nets are."""
-
-    @staticmethod
-    def kind() -> Any:
-        from .engine.net import Net
-        return Net
+    of = "engine.net.Net"
 
 
 class StringVec(Vector):
     """Names."""
-
-    @staticmethod
-    def kind() -> Any:
-        return str
+    of = str
 
 
 class BoolVec(Vector):
     """Yes or no."""
-
-    @staticmethod
-    def kind() -> Any:
-        return bool
+    of = bool
 
 
 class IntVec(Vector):
     """Whole numbers, as shapes are."""
-
-    @staticmethod
-    def kind() -> Any:
-        return Integral
+    of = Integral
 
 
 class DtypeVec(Vector):
     """Numbers, as loss weights are."""
-
-    @staticmethod
-    def kind() -> Any:
-        return Real
+    of = Real

@@ -72,3 +72,32 @@ def test_the_curve_of_scores_alone_shows_them_without_a_warning(tmp_path, recwar
     log.draw(record.path, tmp_path / "curve.png", "run")
     shown = colours(tmp_path / "curve.png")
     assert MEAN_IU in shown and SMOOTHED not in shown and not list(recwarn)
+
+
+def test_a_log_that_goes_on_is_that_of_a_run_without_interruption(tmp_path):
+    rng = np.random.default_rng(0)
+    losses = rng.uniform(0, 1e6, 40).astype(np.float32)
+    logs = []
+    for folder, stops in ((tmp_path / "whole", []), (tmp_path / "cut", range(0, 40, 3))):
+        folder.mkdir()
+        record = log.Log(folder, 0)
+        for number, loss in enumerate(losses, 1):
+            record.write(number, float(loss), 100 / 3 if number % 10 == 0 else None)
+            if number in stops:
+                record = log.Log(folder, number)
+        logs.append((folder / "log.csv").read_bytes())
+    assert logs[0] == logs[1]
+    assert [float(line["loss"]) for line in lines(tmp_path / "cut")] == losses.tolist()
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path):
+    path = tmp_path / "log.csv"
+    record = log.Log(tmp_path, 0)
+    record.write(1, 8.0)
+    record.write(2, 4.0, 61.25)
+    complete = path.read_bytes()
+    for cut in range(len(complete) - len("2,4.0,7.6,61.25\r"), len(complete) - 1):
+        path.write_bytes(complete[:cut])
+        assert [row.iteration for row in log.read(path)] == [1]
+    path.write_bytes(complete + bytes(4096))
+    assert [row.iteration for row in log.read(path)] == [1, 2]

@@ -1,6 +1,9 @@
 """The folder of a run: what it began as, its snapshots, and how it is found."""
 
 import importlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,18 +99,89 @@ def test_class_names_are_those_of_the_scores(tmp_path):
         run.class_names("sem", 3)
 
 
-def test_only_runs_are_removed(tmp_path):
+def test_only_runs_are_emptied_and_their_lock_stays(tmp_path):
     run = leave(tmp_path / "run", 1)
     with pytest.raises(RunError, match="holds no run"):
-        run.remove()
+        run.empty()
+    assert run.snapshots()
     run.prototxt("solver").touch()
-    run.remove()
-    assert not run.directory.exists()
+    for _ in range(2):
+        run.empty()
+        assert [path.name for path in run.directory.iterdir()] in ([".lock"], [])
+    Run(tmp_path / "absent").empty()
+    assert not (tmp_path / "absent").exists()
+
+
+def test_what_ended_at_its_first_file_can_be_emptied(tmp_path):
+    """Nothing but an empty folder, and the first file half written."""
+    run = Run(tmp_path / "run")
+    (run.directory / "snapshot").mkdir(parents=True)
+    (run.directory / "train.prototxt.abcdef_9.part").touch()
+    run.empty()
+    assert not (run.directory / "snapshot").exists()
+
+
+def test_a_folder_in_which_a_run_is_trained_is_not_emptied(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    run.prototxt("solver").touch()
     with run.locked():
-        pass
-    run.remove()        # nothing came after the lock
-    assert not run.directory.exists()
-    run.remove()
+        before = sorted(run.directory.rglob("*"))
+        with pytest.raises(RunError, match="another process is training in .* Nothing was changed"):
+            Run(run.directory).empty()
+        assert sorted(run.directory.rglob("*")) == before
+
+
+def test_what_a_killed_process_had_half_written_goes_and_nothing_else(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    half = [run.directory / "log.csv.abcdefgh.part",
+            run.directory / "snapshot" / "train_iter_2.caffemodel.a1_b2c3d.part",
+            run.directory / "snapshot" / "train_iter_2.solverstate.a1_b2c3d.part"]
+    others = [run.directory / "book.part", run.directory / "my.two.part"]
+    for path in half + others:
+        path.touch()
+    assert [iteration for iteration, _ in run.snapshots()] == [1]
+    with run.locked():
+        assert not any(path.exists() for path in half) and all(path.exists() for path in others)
+
+
+def kept(run):
+    """{iteration: the suffixes of its files}"""
+    found = {}
+    for path in (run.directory / "snapshot").iterdir():
+        stem, _, suffix = path.name.partition(".")
+        found.setdefault(int(stem.rpartition("_")[2]), set()).add(suffix)
+    return found
+
+
+def test_pruning_keeps_the_newest_and_what_is_needed(tmp_path):
+    run = leave(tmp_path / "run", 10, 20, 30, 40, 50)
+    for iteration in (10, 20, 50):
+        (run.directory / "snapshot" / f"train_iter_{iteration}.solverstate.resume").touch()
+    (run.directory / "snapshot" / "train_iter_40.solverstate").unlink()     # no snapshot
+    run.prune(2, {10})
+    assert kept(run) == {10: {"solverstate", "solverstate.resume", "caffemodel"},
+                         30: {"solverstate", "caffemodel"}, 40: {"caffemodel"},
+                         50: {"solverstate", "solverstate.resume", "caffemodel"}}
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_pruning_that_is_interrupted_leaves_no_state_without_weights(tmp_path, monkeypatch, steps):
+    run = leave(tmp_path / "run", 10, 20, 30)
+    for iteration in (10, 20):
+        (run.directory / "snapshot" / f"train_iter_{iteration}.solverstate.resume").touch()
+    unlink, count = type(run.directory).unlink, iter(range(steps))
+
+    def unlink_so_often(path, missing_ok=False):
+        next(count)
+        unlink(path, missing_ok)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run.directory), "unlink", unlink_so_often)
+        with pytest.raises(StopIteration):
+            run.prune(1, ())
+    assert all("caffemodel" in suffixes for suffixes in kept(run).values())
+    assert run.snapshots()[-1][0] == 30
+    run.prune(1, ())
+    assert kept(run) == {30: {"solverstate", "caffemodel"}}
 
 
 def test_a_run_is_trained_by_one_process(tmp_path):
@@ -115,6 +189,16 @@ def test_a_run_is_trained_by_one_process(tmp_path):
         with pytest.raises(RunError, match="another process"):
             with Run(tmp_path / "run").locked():
                 pytest.fail("two at once")
+    with Run(tmp_path / "run").locked():
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path):
+    held = ("from solvers.runs import Run; import os, sys\n"
+            "with Run(sys.argv[1]).locked(): os.kill(os.getpid(), 9)")
+    run = subprocess.run([sys.executable, "-c", held, str(tmp_path / "run")],
+                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert run.returncode == -9
     with Run(tmp_path / "run").locked():
         pass
 

@@ -1,6 +1,5 @@
 """Unpacking tar and zip archives: one folder of them, all of it or nothing, plain files only."""
 
-import os
 import shutil
 import tarfile
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from segdata.errors import ArchiveError
+from segdata.files import put_folder
 
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error)
 
@@ -41,7 +41,7 @@ def extract(archive: Path, inside: str, folder: Path) -> None:
             raise ArchiveError(f"{archive} cannot be unpacked: {error}") from error
         if not (content / inside).is_dir():
             raise ArchiveError(f"{archive} holds no folder {inside}")
-        os.replace(content / inside, folder)
+        put_folder(content / inside, folder)
 
 
 def members(archive: Path) -> Iterator[Member]:

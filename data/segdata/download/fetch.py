@@ -6,7 +6,6 @@ before its size and checksum are verified, where the catalog has them.
 
 import hashlib
 import http.client
-import os
 import socket
 import ssl
 import sys
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from segdata.download.catalog import Item
 from segdata.errors import DownloadError
+from segdata.files import put
 
 ATTEMPTS = 5            # per URL
 PAUSE = 2.0             # seconds before the second attempt, doubled before each further one
@@ -41,7 +41,7 @@ def fetch(item: Item, path: Path) -> None:
             problems.append(f"{url}: {error}")
             continue
         verify(digest, part, path, item)
-        os.replace(part, path)
+        put(part, path)
         return
     kept = f" What has arrived is kept in {part}; run again to continue." * part.exists()
     raise DownloadError(f"could not download {path.name}: {'; '.join(problems)}.{kept}")

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from segdata.download.splits import write_nyud
 from segdata.errors import MaterialError
+from segdata.files import put_folder
 from segdata.hha import NYUD, hha
 from segdata.readers import read_mat
 
@@ -42,7 +43,7 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
         with h5py.File(labelled) as file:
             for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2", unit="image"):
                 save(content, file, index, table)
-        content.rename(root)
+        put_folder(content, root)
 
 
 def class_table(path: Path) -> np.ndarray:

@@ -23,20 +23,7 @@ import scipy.io
 
 from segdata.classes import PASCALCONTEXT, PASCALCONTEXT_FULL_NAMES
 from segdata.download.splits import write_list
-from segdata.embedded.voc import (
-    OUTLINES,
-    TEXTURE_CONTRAST,
-    TEXTURES,
-    command,
-    cover,
-    expose,
-    place,
-    publish,
-    save_jpeg,
-    vivid,
-    weave,
-    write_split,
-)
+from segdata.embedded import voc as base
 
 CLASSES = PASCALCONTEXT[1:]
 
@@ -44,8 +31,8 @@ LABELS = 459            # in the full list; every seventh is one of `CLASSES`
 SPACING = 7
 HUES = 10               # of a shape, the first its own in `voc`
 HUE_SPREAD = 0.01       # deviation; the hues of a shape are 1/10 apart
-KINDS = HUES * len(OUTLINES)
-FREQUENCY = 1 / (1 + np.arange(KINDS) // len(OUTLINES))     # falls from hue to hue
+KINDS = HUES * len(base.OUTLINES)
+FREQUENCY = 1 / (1 + np.arange(KINDS) // len(base.OUTLINES))     # falls from hue to hue
 SIDE = (112, 136)       # height and width of a scene, px
 REGIONS = (2, 3)        # behind the shapes
 SHAPES = (3, 6)
@@ -63,7 +50,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     label = full_label(kinds)[nearest]
     for kind in random_kinds(rng, rng.integers(*SHAPES, endpoint=True)):
         put(rng, image, label, kind)
-    return expose(rng, image), label
+    return base.expose(rng, image), label
 
 
 def random_kinds(rng: np.random.Generator, count: int | np.integer) -> np.ndarray:
@@ -78,22 +65,22 @@ def full_label(kind: int | np.ndarray) -> np.ndarray:
 
 def put(rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: int) -> None:
     """Draw a shape of that kind into image and label, in place."""
-    patch, x, y, distance = place(rng, OUTLINES[kind % len(OUTLINES)],
+    patch, x, y, distance = base.place(rng, base.OUTLINES[kind % len(base.OUTLINES)],
                                   rng.uniform(0, label.shape[::-1]), label.shape, radius=RADIUS)
-    cover(image[patch], distance, surface(rng, x, y, kind))
+    base.cover(image[patch], distance, surface(rng, x, y, kind))
     label[patch][distance < 0] = full_label(kind)
 
 
 def surface(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, kind: int) -> np.ndarray:
     """The colours (height, width, 3), in 0..1, of a kind."""
-    hue, shape = divmod(kind, len(OUTLINES))
-    colour = vivid(rng, shape / len(OUTLINES) + hue / HUES + rng.normal(0, HUE_SPREAD))
-    return colour + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[shape])
+    hue, shape = divmod(kind, len(base.OUTLINES))
+    colour = base.vivid(rng, shape / len(base.OUTLINES) + hue / HUES + rng.normal(0, HUE_SPREAD))
+    return colour + base.TEXTURE_CONTRAST * base.weave(rng, x, y, base.TEXTURES[shape])
 
 
 def generate(directory: str | Path, seed: int = 0, train: int = 360, val: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
-    publish(directory, write_scenes, seed=seed, train=train, val=val)
+    base.publish(directory, write_scenes, seed=seed, train=train, val=val)
 
 
 def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
@@ -106,14 +93,14 @@ def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
         names[full_label(kind) - 1] = PASCALCONTEXT_FULL_NAMES.get(name, name)
     for file, values in (("labels.txt", names), ("59_labels.txt", CLASSES)):
         write_list(context / file, [f"{number}: {name}" for number, name in enumerate(values, 1)])
-    write_split(lists / "train.txt", (seed, 0), train, scene, partial(save, voc, context))
-    write_split(lists / "val.txt", (seed, 1), val, scene, partial(save, voc, context))
+    base.write_split(lists / "train.txt", (seed, 0), train, scene, partial(save, voc, context))
+    base.write_split(lists / "val.txt", (seed, 1), val, scene, partial(save, voc, context))
 
 
 def save(voc: Path, context: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
-    save_jpeg(image, voc / "JPEGImages" / f"{name}.jpg")
+    base.save_jpeg(image, voc / "JPEGImages" / f"{name}.jpg")
     scipy.io.savemat(context / "trainval" / f"{name}.mat", {"LabelMap": label})
 
 
 if __name__ == "__main__":
-    command(__doc__, generate)
+    base.command(__doc__, generate)

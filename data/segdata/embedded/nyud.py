@@ -23,21 +23,7 @@ import scipy.io
 from PIL import Image
 
 from segdata.download.splits import write_list
-from segdata.embedded.voc import (
-    OUTLINES,
-    TEXTURE_CONTRAST,
-    TEXTURES,
-    VOID_WIDTH,
-    background,
-    command,
-    cover,
-    expose,
-    place,
-    publish,
-    vivid,
-    weave,
-    write_split,
-)
+from segdata.embedded import voc as base
 
 CLASSES = ("wall", "floor", "red poster", "blue poster", "red board", "blue board",
            "red ramp", "blue ramp")
@@ -83,10 +69,11 @@ def scene(rng: np.random.Generator) -> Scene:
         put(rng, room, number)
     noisy = room.depth * (1 + DEPTH_NOISE * rng.standard_normal(room.depth.shape))
     height = camera - room.y * room.depth
-    return Scene(expose(rng, room.image), noisy, hha(room.depth, height, room.angle), room.label)
+    return Scene(base.expose(rng, room.image), noisy, hha(room.depth, height, room.angle),
+                 room.label)
 
 
-def empty_room(rng: np.random.Generator, camera):
+def empty_room(rng: np.random.Generator, camera: float) -> Room:
     """A wall that is turned a little, and the floor, `camera` m below the eye."""
     height, width = SIDE
     v, u = np.mgrid[:height, :width]
@@ -95,15 +82,15 @@ def empty_room(rng: np.random.Generator, camera):
     wall = rng.uniform(*WALL) / (x * np.sin(turned) + np.cos(turned))
     floor = np.divide(camera, y, out=np.full(SIDE, np.inf), where=y > 0)
     below = floor < wall
-    image = np.where(below[..., None], background(rng, *SIDE), background(rng, *SIDE))
+    image = np.where(below[..., None], base.background(rng, *SIDE), base.background(rng, *SIDE))
     return Room(x, y, image, np.minimum(floor, wall), np.where(below, 0.0, 90.0),
                 np.where(below, 2, 1).astype(np.uint8))
 
 
-def put(rng: np.random.Generator, room, number):
+def put(rng: np.random.Generator, room: Room, number: int) -> None:
     """Draw a shape of class `number` into the room, where nothing nearer hides it."""
-    outline = OUTLINES[rng.integers(len(OUTLINES))]
-    patch, x, y, distance = place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE,
+    outline = base.OUTLINES[rng.integers(len(base.OUTLINES))]
+    patch, x, y, distance = base.place(rng, outline, rng.uniform(0, SIDE[::-1]), SIDE,
                                   radius=RADIUS)
     kind, hue = divmod(number - 3, len(HUES))
     if kind > 0:
@@ -112,10 +99,11 @@ def put(rng: np.random.Generator, room, number):
         distance = np.where(depth < room.depth[patch], distance, np.inf)
         room.depth[patch] = np.where(distance < 0, depth, room.depth[patch])
         room.angle[patch][distance < 0] = 90 - np.degrees(lean)
-    colours = (vivid(rng, HUES[hue] + rng.normal(0, HUE_SPREAD))
-               + TEXTURE_CONTRAST * weave(rng, x, y, TEXTURES[rng.integers(len(TEXTURES))]))
-    cover(room.image[patch], distance, colours)
-    room.label[patch][distance < VOID_WIDTH] = 0
+    colours = (base.vivid(rng, HUES[hue] + rng.normal(0, HUE_SPREAD))
+               + base.TEXTURE_CONTRAST * base.weave(
+                   rng, x, y, base.TEXTURES[rng.integers(len(base.TEXTURES))]))
+    base.cover(room.image[patch], distance, colours)
+    room.label[patch][distance < base.VOID_WIDTH] = 0
     room.label[patch][distance < 0] = number
 
 
@@ -141,17 +129,17 @@ def hha(depth: np.ndarray, height: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 def generate(directory: str | Path, seed: int = 0, train: int = 300, test: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
-    publish(directory, write_scenes, seed=seed, train=train, test=test)
+    base.publish(directory, write_scenes, seed=seed, train=train, test=test)
 
 
 def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
     root = directory / "nyud"
     for folder in ("data/images", "data/depth", "data/hha", "segmentation"):
         (root / folder).mkdir(parents=True)
-    names = write_split(root / "trainval.txt", (seed, 0), train, scene, partial(save, root))
+    names = base.write_split(root / "trainval.txt", (seed, 0), train, scene, partial(save, root))
     write_list(root / "train.txt", names[:int(TRAIN_SHARE * train)])
     write_list(root / "val.txt", names[int(TRAIN_SHARE * train):])
-    write_split(root / "test.txt", (seed, 1), test, scene, partial(save, root))
+    base.write_split(root / "test.txt", (seed, 1), test, scene, partial(save, root))
 
 
 def save(root: Path, name: str, image: np.ndarray, depth: np.ndarray, hha: np.ndarray,
@@ -163,4 +151,4 @@ def save(root: Path, name: str, image: np.ndarray, depth: np.ndarray, hha: np.nd
 
 
 if __name__ == "__main__":
-    command(__doc__, generate)
+    base.command(__doc__, generate)

@@ -22,25 +22,9 @@ import scipy.io
 
 from segdata.classes import SIFTFLOW_GEOMETRIC
 from segdata.download.splits import SIFTFLOW_CATEGORIES as CATEGORIES
-from segdata.embedded.voc import (
-    BACKGROUND_CONTRAST,
-    CLASSES,
-    OUTLINES,
-    SHAPES,
-    TEXTURES,
-    VOID_WIDTH,
-    command,
-    cover,
-    expose,
-    place,
-    publish,
-    save_jpeg,
-    surface,
-    weave,
-    write_split,
-)
+from segdata.embedded import voc as base
 
-SEMANTIC = ("sky", "house", "ground", *CLASSES[1:])
+SEMANTIC = ("sky", "house", "ground", *base.CLASSES[1:])
 GEOMETRIC = SIFTFLOW_GEOMETRIC
 ABSENT = ("ring", "cross")          # from the test set
 SKY, HORIZONTAL, VERTICAL = 1, 2, 3
@@ -57,7 +41,7 @@ PALETTE = (((0.50, 0.10, 0.75), (0.65, 0.45, 1.00)),
            ((0.08, 0.20, 0.30), (0.35, 0.50, 0.60)))
 
 
-def scene(rng: np.random.Generator, present: Sequence[str] = CLASSES[1:]
+def scene(rng: np.random.Generator, present: Sequence[str] = base.CLASSES[1:]
           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A view: RGB uint8 (SIDE, SIDE, 3), semantic uint8 and geometric int16 labels (SIDE, SIDE)."""
     region = regions(rng)
@@ -65,10 +49,10 @@ def scene(rng: np.random.Generator, present: Sequence[str] = CLASSES[1:]
     unlabelled = border(region)
     semantic = np.where(unlabelled, 0, region).astype(np.uint8)
     geometric = np.where(unlabelled, -1, REGION_GEOMETRY[region]).astype(np.int16)
-    for _ in range(rng.integers(SHAPES[0], SHAPES[1] + 1)):
-        number = CLASSES.index(present[int(rng.integers(len(present)))])
+    for _ in range(rng.integers(base.SHAPES[0], base.SHAPES[1] + 1)):
+        number = base.CLASSES.index(present[int(rng.integers(len(present)))])
         put(rng, image, semantic, geometric, region, number)
-    return expose(rng, image), semantic, geometric
+    return base.expose(rng, image), semantic, geometric
 
 
 def regions(rng: np.random.Generator) -> np.ndarray:
@@ -84,9 +68,9 @@ def regions(rng: np.random.Generator) -> np.ndarray:
 def coloured(rng: np.random.Generator, low: tuple, high: tuple) -> np.ndarray:
     """A surface of one colour between two (hue, saturation, value), under a texture."""
     y, x = np.mgrid[:SIDE, :SIDE]
-    texture = TEXTURES[rng.integers(len(TEXTURES))]
+    texture = base.TEXTURES[rng.integers(len(base.TEXTURES))]
     return (np.array(colorsys.hsv_to_rgb(*rng.uniform(low, high)))
-            + rng.uniform(0, BACKGROUND_CONTRAST) * weave(rng, x, y, texture))
+            + rng.uniform(0, base.BACKGROUND_CONTRAST) * base.weave(rng, x, y, texture))
 
 
 def border(region: np.ndarray) -> np.ndarray:
@@ -106,36 +90,36 @@ def put(rng: np.random.Generator, image: np.ndarray, semantic: np.ndarray, geome
     if geometry == HORIZONTAL and rng.random() < 0.5:
         geometry = VERTICAL
     flat = FLATTENED if geometry == HORIZONTAL else 1.0
-    patch, x, y, distance = place(rng, OUTLINES[number - 1], centre, region.shape, flat)
+    patch, x, y, distance = base.place(rng, base.OUTLINES[number - 1], centre, region.shape, flat)
     brightness = {SKY: 1.0, HORIZONTAL: LIGHT, VERTICAL: SHADE}[geometry]
-    cover(image[patch], distance, brightness * surface(rng, x, y, number))
-    for label, value, unlabelled in ((semantic, SEMANTIC.index(CLASSES[number]) + 1, 0),
+    base.cover(image[patch], distance, brightness * base.surface(rng, x, y, number))
+    for label, value, unlabelled in ((semantic, SEMANTIC.index(base.CLASSES[number]) + 1, 0),
                                      (geometric, geometry, -1)):
-        label[patch][distance < VOID_WIDTH] = unlabelled
+        label[patch][distance < base.VOID_WIDTH] = unlabelled
         label[patch][distance < 0] = value
 
 
 def generate(directory: str | Path, seed: int = 0, train: int = 300, test: int = 60) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
-    publish(directory, write_scenes, seed=seed, train=train, test=test)
+    base.publish(directory, write_scenes, seed=seed, train=train, test=test)
 
 
 def write_scenes(directory: Path, seed: int, train: int, test: int) -> None:
     root = directory / "sift-flow"
     for folder in ("Images", "SemanticLabels", "GeoLabels"):
         (root / folder / CATEGORIES).mkdir(parents=True)
-    present = [name for name in CLASSES[1:] if name not in ABSENT]
-    write_split(root / "trainval.txt", (seed, 0), train, scene, partial(save, root))
-    write_split(root / "test.txt", (seed, 1), test, partial(scene, present=present),
+    present = [name for name in base.CLASSES[1:] if name not in ABSENT]
+    base.write_split(root / "trainval.txt", (seed, 0), train, scene, partial(save, root))
+    base.write_split(root / "test.txt", (seed, 1), test, partial(scene, present=present),
                 partial(save, root))
 
 
 def save(root: Path, name: str, image: np.ndarray, semantic: np.ndarray, geometric: np.ndarray
         ) -> None:
-    save_jpeg(image, root / "Images" / CATEGORIES / f"{name}.jpg")
+    base.save_jpeg(image, root / "Images" / CATEGORIES / f"{name}.jpg")
     for folder, label in (("SemanticLabels", semantic), ("GeoLabels", geometric)):
         scipy.io.savemat(root / folder / CATEGORIES / f"{name}.mat", {"S": label})
 
 
 if __name__ == "__main__":
-    command(__doc__, generate)
+    base.command(__doc__, generate)

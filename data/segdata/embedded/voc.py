@@ -16,7 +16,6 @@ import colorsys
 import hashlib
 import inspect
 import json
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +28,7 @@ from tqdm import tqdm
 
 from segdata.classes import VOID
 from segdata.download.splits import write_list
+from segdata.files import put_folder
 from segdata.palette import label_image
 
 # A class is recognised by its shape for certain; colour and texture are good guesses.
@@ -242,7 +242,7 @@ def publish(directory: str | Path, write: Callable[..., None], **settings: int) 
     write(staging, **settings)
     (staging / manifest.name).write_text(wanted)
     shutil.rmtree(directory, ignore_errors=True)
-    os.replace(staging, directory)
+    put_folder(staging, directory)
 
 
 def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:

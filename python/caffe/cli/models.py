@@ -4,7 +4,7 @@ import argparse
 import os
 
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ..errors import PrototxtError, WeightsError
 from ..formats import prototxt, text
@@ -77,17 +77,17 @@ def export(args: argparse.Namespace) -> None:
     print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 
-def _write_text(path, param):
+def _write_text(path: str, param: Message) -> None:
     with replacing(path) as file:
         file.write(text.encode(text_format.MessageToString(param, as_utf8=True)))
 
 
-def _in_out(parser):
+def _in_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=file)
     parser.add_argument("output")
 
 
-def _draw_flags(parser):
+def _draw_flags(parser: argparse.ArgumentParser) -> None:
     _in_out(parser)
     flag(parser, "rankdir", default="LR", choices=("LR", "TB", "BT", "RL"),
          help="direction of the graph (default LR)")
@@ -96,7 +96,7 @@ def _draw_flags(parser):
     parser.add_argument("--display_lrm", action="store_true", help="show the rate multipliers")
 
 
-def _export_flags(parser):
+def _export_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=file, help="deploy prototxt")
     parser.add_argument("weights", type=file, help="caffemodel")
     parser.add_argument("-o", "--output", required=True,

@@ -53,11 +53,11 @@ def extract_features(args: argparse.Namespace) -> None:
     log("Successfully extracted the features!")
 
 
-def _backend(parser):
+def _backend(parser: argparse.ArgumentParser) -> None:
     flag(parser, "backend", choices=("lmdb",), default="lmdb", help="LevelDB is not supported")
 
 
-def _convert_flags(parser):
+def _convert_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rootfolder")
     parser.add_argument("listfile", type=file)
     parser.add_argument("db_name")
@@ -71,13 +71,13 @@ def _convert_flags(parser):
     _backend(parser)
 
 
-def _mean_flags(parser):
+def _mean_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input_db")
     parser.add_argument("output_file", nargs="?")
     _backend(parser)
 
 
-def _feature_flags(parser):
+def _feature_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=file, help="caffemodel")
     parser.add_argument("model", type=file, help="prototxt with a data layer")
     parser.add_argument("blobs", help="NAME[,NAME]")

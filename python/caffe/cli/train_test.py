@@ -1,7 +1,11 @@
 """train, test, time and device_query."""
 
 import argparse
+import shlex
 import signal
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +18,11 @@ from .flags import file, files, flag, gpus, names, positive, use_device
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train, or finetune, the net of a solver prototxt."""
+    """Train, or finetune, the net of a solver prototxt.
+
+    SIGINT and SIGHUP have the original's effects; SIGTERM finishes the iteration, writes a snapshot
+    and ends with exit status 143. A second signal to stop does so at once.
+    """
     import caffe
     if args.snapshot and args.weights:
         raise CaffeError("give --snapshot to resume or --weights to finetune, not both")
@@ -26,24 +34,55 @@ def train(args: argparse.Namespace) -> None:
     use_device(gpu)
     solver = caffe.get_solver(args.solver, args.level, args.stage)
     solver.net.load_weights(args.weights)
-    solver.requested_action = _signals({signal.SIGINT: args.sigint_effect,
-                                        signal.SIGHUP: args.sighup_effect})
+    effects = {"SIGINT": args.sigint_effect, "SIGHUP": args.sighup_effect, "SIGTERM": "stop"}
+    signals = Signals({getattr(signal, name): effect for name, effect in effects.items()
+                       if hasattr(signal, name)})       # Windows has no SIGHUP
+    solver.requested_action = signals.requested_action
     log("Starting Optimization")
     solver.solve(args.snapshot)
+    if signals.stopped == signal.SIGTERM:
+        _end_after_sigterm(solver, args)
 
 
-def _signals(effects):
-    """A function that returns the effect of the signal that came last, once."""
-    came = []
-    for number, effect in effects.items():
-        if effect != "none":
-            signal.signal(number, lambda *_, effect=effect: came.append(effect))
+class Signals:
+    """Has signals take effect after an iteration, as `requested_action` of a solver does it.
 
-    def request():
-        effect = came[-1] if came else None
-        came.clear()
-        return effect
-    return request
+    stopped : the number of the signal to stop that came, 0 for none
+    """
+
+    def __init__(self, effects: dict[int, str]):
+        """effects : {signal: "stop", "snapshot" or "none"}; it is caught in any case"""
+        self.stopped, self._asked = 0, False
+        for number, effect in effects.items():
+            signal.signal(number, self._handler(effect))
+
+    def _handler(self, effect: str) -> Callable[[int, Any], None]:
+        def handle(number: int, _: Any) -> None:
+            if effect == "stop":
+                if self.stopped:
+                    raise SystemExit(128 + number)
+                self.stopped = number
+            self._asked = self._asked or effect == "snapshot"
+        return handle
+
+    def requested_action(self) -> str | None:
+        """ "stop" or "snapshot", if a signal has asked for it since the last call."""
+        asked, self._asked = self._asked, False
+        return "stop" if self.stopped else "snapshot" if asked else None
+
+
+def _end_after_sigterm(solver: Any, args: argparse.Namespace) -> None:
+    """Write a snapshot, unless there is one; say how to go on; end with exit status 143."""
+    param, iteration = solver.param, solver.iter
+    if not param.snapshot_after_train and not (param.snapshot and iteration % param.snapshot == 0):
+        solver.snapshot()
+    suffix = ".h5" if param.snapshot_format == caffe_pb2.SolverParameter.HDF5 else ""
+    state = f"{param.snapshot_prefix}_iter_{iteration}.solverstate{suffix}"
+    same = {"gpu": args.gpu, "level": args.level, "stage": ",".join(args.stage)}
+    words = ["caffe", "train", "--solver", args.solver, "--snapshot", state,
+             *(f"--{name}={value}" for name, value in same.items() if value)]
+    print(f"stopped by SIGTERM; continue with\n    {shlex.join(words)}", file=sys.stderr)
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def test(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ class Blob:
     Images are batches of shape (number, channels, height, width).
     """
 
-    def __init__(self, shape: Sequence[int] = (0,)):
+    def __init__(self, shape: Sequence[int] = (0,)) -> None:
         self._shape = torch.Size(shape)
         self._data, self._diff = Memory(), Memory()
         self._room: torch.Tensor | None = None
@@ -81,7 +81,7 @@ class Blob:
         for memory in self.memories:
             memory.resize(self.count)
 
-    def _legacy_axis(self, axis):
+    def _legacy_axis(self, axis: int) -> int:
         """Blobs were once 4-D: missing axes count as 1."""
         if len(self._shape) > 4:
             raise LayerError(f"num, channels, height, width need at most 4 axes, not {self.shape}")
@@ -180,6 +180,6 @@ class Blob:
         self._diff = other._diff
 
 
-def _raise_discarded(memory):
+def _raise_discarded(memory: Memory) -> None:
     raise LayerError("the blob has no values: the forward pass that was to make them ended before, "
                      "with an error; run forward() again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class NetBuilder:
     """
 
     def __init__(self, param: caffe_pb2.NetParameter, source: str,
-                 parameter_counts: Mapping[str, int] | None = None):
+                 parameter_counts: Mapping[str, int] | None = None) -> None:
         process.prepare()
         self._source = source
         self._phase = param.state.phase
@@ -73,37 +73,39 @@ class NetBuilder:
                        self._blob_loss_weights, self._unsplit_names, tuple(self._learnable),
                        frozenset(self._borrowed))
 
-    def _add_layer(self, spec, carries_labels):
+    def _add_layer(self, spec: caffe_pb2.LayerParameter, carries_labels: bool) -> None:
         bottom = tuple(self._blobs[name] for name in spec.bottom)
         with locating_errors(self._source, spec, bottom, self._unsplit_names):
             layer = create(spec)
             if isinstance(layer, Interp):
                 layer.carries_labels = carries_labels
-            built_in = isinstance(layer, TensorLayer)
-            if built_in and layer.loss and not spec.top:
+            built_in = layer if isinstance(layer, TensorLayer) else None
+            is_loss = built_in is not None and built_in.loss
+            if is_loss and not spec.top:
                 spec.top.append(AUTOMATIC)
             top = tuple(self._top_blob(name, spec) for name in spec.top)
             if built_in:
-                _check_count(layer, "bottom", len(bottom), layer.bottoms)
-                _check_count(layer, "top", len(top), layer.tops)
+                _check_count("bottom", len(bottom), built_in.bottoms)
+                _check_count("top", len(top), built_in.tops)
             layer.setup(bottom, top)
             in_place.check(spec, layer)
             _take_weights_of_prototxt(layer, spec)
             layer.reshape(bottom, top)
             self._own_params(spec, layer)
-            weights = graph.loss_weights(spec, built_in and layer.loss)
+            weights = graph.loss_weights(spec, is_loss)
         self._parts.append((layer, bottom, top, weights, self._validated(layer, bottom, top)))
         for name, blob, weight in zip(spec.top, top, weights):
             self._blob_loss_weights[name] = weight
             if weight:      # the gradient of the loss by that top; read again in every pass
                 blob.diff_tensor.fill_(weight)
 
-    def _top_blob(self, name, spec):
+    def _top_blob(self, name: str, spec: caffe_pb2.LayerParameter) -> Blob:
         if name not in spec.bottom:
             self._blobs[name] = Blob()
         return self._blobs[name]
 
-    def _validated(self, layer, bottom, top):
+    def _validated(self, layer: Layer, bottom: Sequence[Blob], top: Sequence[Blob]
+                  ) -> tuple[Blob, ...]:
         """The bottoms that a layer validates, as they were before a split."""
         before = [self._before_split.get(blob, blob) for blob in bottom]
         if isinstance(layer, Split):
@@ -111,7 +113,7 @@ class NetBuilder:
         validates = isinstance(layer, TensorLayer) and layer.validated_bottom is not None
         return tuple(before) if validates else ()
 
-    def _own_params(self, spec, layer):
+    def _own_params(self, spec: caffe_pb2.LayerParameter, layer: Layer) -> None:
         """Join parameters of equal name, and list those that a solver updates."""
         if len(spec.param) > len(layer.blobs):
             raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
@@ -134,7 +136,7 @@ class NetBuilder:
             blob.share_diff(shared)
             self._borrowed.add(blob)
 
-    def _plan_backward(self):
+    def _plan_backward(self) -> list[list]:
         try:
             graph.check_names(self._param, [part[0] for part in self._parts])
             return graph.plan_backward(self._param, [part[0] for part in self._parts],
@@ -144,7 +146,7 @@ class NetBuilder:
             raise LayerError(f"{self._source}: {error}") from None
 
 
-def _take_weights_of_prototxt(layer: Layer, spec):
+def _take_weights_of_prototxt(layer: Layer, spec: caffe_pb2.LayerParameter) -> None:
     """Give a layer the parameters that stand in its prototxt entry as `blobs { ... }`.
 
     They replace the fillers' values, and have to be as many, of the same shapes. A layer that
@@ -170,7 +172,8 @@ def _take_weights_of_prototxt(layer: Layer, spec):
             blob.diff[...] = np.reshape(diffs[i], blob.shape)
 
 
-def _merge_multipliers(param, owner, owner_name):
+def _merge_multipliers(param: caffe_pb2.ParamSpec, owner: caffe_pb2.ParamSpec, owner_name: str
+                      ) -> None:
     """Whoever of those that share a parameter gives lr_mult and decay_mult, gives it for all."""
     for field in ("lr_mult", "decay_mult"):
         given = getattr(param, field)
@@ -182,7 +185,7 @@ def _merge_multipliers(param, owner, owner_name):
         setattr(owner, field, given)
 
 
-def _check_count(layer, kind, count, allowed):
+def _check_count(kind: str, count: int, allowed: tuple[int, int | None]) -> None:
     low, high = allowed
     if count < low or (high is not None and count > high):
         wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import LayerError, nearest
+from ..proto import caffe_pb2
 from ..proto.caffe_pb2 import FillerParameter
-
-if TYPE_CHECKING:
-    from ..proto import caffe_pb2
 
 
 def fill(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
@@ -93,7 +90,7 @@ FILLERS = {
 }
 
 
-def _fan(tensor, norm):
+def _fan(tensor: torch.Tensor, norm: int) -> float:
     """Caffe's n: the count of values per output (FAN_IN), per input (FAN_OUT), or their mean."""
     fan_in = tensor.numel() / _axis(tensor, 0)
     fan_out = tensor.numel() / (tensor.shape[1] if tensor.dim() > 1 else 1)
@@ -104,6 +101,6 @@ def _fan(tensor, norm):
     return fan_in
 
 
-def _axis(tensor, axis):
+def _axis(tensor: torch.Tensor, axis: int) -> int:
     """The size of an axis, 1 where there is no such axis."""
     return tensor.shape[axis] if axis < tensor.dim() else 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import LayerError, nearest
+from ..layer import Layer
 from ..proto import caffe_pb2
 from .layers import TensorLayer
+from .layers.normalization import BatchNorm
 
-if TYPE_CHECKING:
-    from ..layer import Layer
+Place = tuple[int, int]         # of a top: the number of its layer, and its own
 
 TAKING_LABELS = ("Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SegAccuracy",
                  "SoftmaxWithLoss")
@@ -35,7 +35,7 @@ def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return filtered
 
 
-def _meets(state, rule):
+def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
     return ((not rule.HasField("phase") or rule.phase == state.phase)
             and (not rule.HasField("min_level") or state.level >= rule.min_level)
             and (not rule.HasField("max_level") or state.level <= rule.max_level)
@@ -94,9 +94,11 @@ def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
     return carriers
 
 
-def _readers(net_param):
+def _readers(net_param: caffe_pb2.NetParameter) -> tuple[dict[tuple[int, int], Place], Counter]:
     """Where each bottom comes from, and how often each top is read; tops are (layer, index)."""
-    sources, uses, latest = {}, Counter(), {}
+    sources: dict[Place, Place] = {}
+    latest: dict[str, Place] = {}
+    uses: Counter[Place] = Counter()
     for number, layer in enumerate(net_param.layer):
         for i, blob in enumerate(layer.bottom):
             if blob not in latest:
@@ -120,7 +122,8 @@ def _readers(net_param):
     return sources, uses
 
 
-def _produced_twice(net_param, layer, index, producer):
+def _produced_twice(net_param: caffe_pb2.NetParameter, layer: caffe_pb2.LayerParameter, index: int,
+                    producer: int) -> str:
     """What is wrong with a top that is a blob already, and not the bottom of the same index."""
     blob = layer.top[index]
     if blob in layer.bottom:
@@ -131,12 +134,12 @@ def _produced_twice(net_param, layer, index, producer):
             "already")
 
 
-def _split_name(net_param, source):
+def _split_name(net_param: caffe_pb2.NetParameter, source: Place) -> str:
     layer = net_param.layer[source[0]]
     return f"{layer.top[source[1]]}_{layer.name}_{source[1]}_split"
 
 
-def _branch(net_param, source, branch):
+def _branch(net_param: caffe_pb2.NetParameter, source: Place, branch: int) -> str:
     return f"{_split_name(net_param, source)}_{branch}"
 
 
@@ -230,14 +233,16 @@ def possible_gradients(layer: Layer, down: Sequence[bool]) -> list[bool]:
     return [wants and i not in _without_gradient(layer) for i, wants in enumerate(down)]
 
 
-def _without_gradient(layer):
+def _without_gradient(layer: Layer) -> Sequence[int]:
     """The indices of the bottoms to which a layer gives no gradient. A user's may have anything."""
     return layer.no_gradient if isinstance(layer, TensorLayer) else ()
 
 
-def _drop_without_loss(net_param, plan, loss_weights):
+def _drop_without_loss(net_param: caffe_pb2.NetParameter, plan: list[list],
+                       loss_weights: Sequence[Sequence[float]]) -> None:
     """Stop backward where no loss lies above, or where nothing above passes a gradient down."""
-    under_loss, skipped = set(), set()
+    under_loss: set[str] = set()
+    skipped: set[str] = set()
     for spec, step, weights in reversed(list(zip(net_param.layer, plan, loss_weights))):
         contributes = any(w or blob in under_loss for blob, w in zip(spec.top, weights))
         if step[0] and all(blob in skipped for blob in spec.top):
@@ -249,7 +254,7 @@ def _drop_without_loss(net_param, plan, loss_weights):
         skipped.update(blob for blob, down in zip(spec.bottom, step[1]) if not down)
 
 
-def _multiplier(spec, layer, index):
+def _multiplier(spec: caffe_pb2.LayerParameter, layer: Layer, index: int) -> float:
     """The lr_mult that the prototxt gives a parameter, 1 where it gives none."""
-    count = layer.given_params if spec.type == "BatchNorm" else len(spec.param)
+    count = layer.given_params if isinstance(layer, BatchNorm) else len(spec.param)
     return spec.param[index].lr_mult if index < count else 1.0

@@ -8,15 +8,13 @@ accident. Both are errors here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import LayerError
+from ..layer import Layer
+from ..proto import caffe_pb2
 from ..proto.caffe_pb2 import EltwiseParameter
-
-if TYPE_CHECKING:
-    from ..layer import Layer
-    from ..proto import caffe_pb2
-    from .blob import Blob
+from .blob import Blob
 
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
@@ -54,7 +52,7 @@ def check_shape(bottom: Sequence[Blob], top: Sequence[Blob], shapes: Sequence[tu
                              f"of shape {blob.shape}; give the top another name")
 
 
-def _overwrites(spec, layer):
+def _overwrites(spec: caffe_pb2.LayerParameter, layer: Layer) -> bool:
     """Whether the layer overwrites values that it still needs."""
     if spec.type == "Eltwise":
         return spec.eltwise_param.operation != EltwiseParameter.PROD
@@ -62,5 +60,6 @@ def _overwrites(spec, layer):
         return spec.mvn_param.normalize_variance
     if spec.type in ("Convolution", "Deconvolution", "ConvolutionDepthwise",
                      "DepthwiseConvolution"):      # windows are copied, single values not
-        return not any(layer.pad) and set(layer.kernel + layer.stride) <= {1}
+        window: Any = layer
+        return not any(window.pad) and set(window.kernel + window.stride) <= {1}
     return spec.type in OVERWRITING or spec.type.endswith("Loss")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,15 +40,15 @@ class Memory:
     __slots__ = ("tensor", "revision", "_most", "_capacity", "_copy", "_views", "_was_seen",
                  "_promise")
 
-    def __init__(self):
-        self.tensor = None
+    def __init__(self) -> None:
+        self.tensor: Any = None     # a tensor; None, too, for zeros that nobody has set
         self.revision = 0
         self._most = 0          # how many values there ever were
         self._capacity = 0      # how many values the tensor had before it was made smaller
-        self._copy = None       # on the device, of a tensor on the host
+        self._copy: torch.Tensor | None = None       # on the device, of a tensor on the host
         self._views: dict[tuple, weakref.ref] = {}     # that were given out, by their shapes
         self._was_seen = False
-        self._promise = None
+        self._promise: Callable[[Memory], None] | None = None
 
     # reading and writing
 
@@ -103,7 +104,7 @@ class Memory:
         self._views[shape] = weakref.ref(view)
         return view
 
-    def _return_to_views(self):
+    def _return_to_views(self) -> None:
         """Bring values that were moved to a GPU back to where a view that is alive shows them."""
         view = self.live_view()
         if view is not None and self.tensor is not None and self.tensor.device.type != "cpu" \
@@ -161,13 +162,13 @@ class Memory:
             self._cut(count)    # where there is no room, whoever reads the values makes it
         self._most = max(self._most, count)
 
-    def _room(self):
+    def _room(self) -> int:
         """How many values fit where the tensor is."""
         storage = self.tensor.untyped_storage().nbytes() // self.tensor.element_size()
         return min(max(self._capacity, self.tensor.numel()),
                    storage - self.tensor.storage_offset())
 
-    def _cut(self, count):
+    def _cut(self, count: int) -> None:
         flat = self.tensor.contiguous().view(-1)
         self._capacity = max(self._capacity, len(flat))
         self.tensor = flat.as_strided((count,), (1,))
@@ -246,7 +247,7 @@ class Memory:
         views = (reference() for reference in self._views.values())
         return next((view for view in views if view is not None), None)
 
-    def _fit(self, shape):
+    def _fit(self, shape: Sequence[int]) -> None:
         """Hold as many values as a blob of that shape has. Another blob of this memory may have
         resized it to its own shape before."""
         count = math.prod(shape)
@@ -257,7 +258,7 @@ class Memory:
             flat = self.tensor.contiguous().view(-1)
             self.tensor = torch.cat([flat, flat.new_zeros(count - len(flat))])
 
-    def _moved(self, shape):
+    def _moved(self, shape: torch.Size) -> torch.Tensor:
         self._keep_promise()
         self._fit(shape)
         self._copy = None
@@ -270,15 +271,15 @@ class Memory:
             self.tensor = self.tensor.contiguous()
         return self.tensor.view(shape)
 
-    def _pinned(self, shape, target):
+    def _pinned(self, shape: torch.Size, target: torch.device) -> torch.Tensor:
         """A copy on a GPU, by pinned memory."""
         return self.tensor.view(shape).pin_memory().to(target, non_blocking=True)
 
     @property
-    def _is_on_host(self):
+    def _is_on_host(self) -> bool:
         return self.tensor is not None and self.tensor.device.type == "cpu"
 
-    def _keep_promise(self):
+    def _keep_promise(self) -> None:
         promise, self._promise = self._promise, None
         if promise:
             try:
@@ -288,14 +289,14 @@ class Memory:
                 raise
 
 
-def _gone():
+def _gone() -> None:
     """What a weak reference gives when nobody holds its object any more."""
 
 
-def _is_dense(tensor):
+def _is_dense(tensor: torch.Tensor) -> bool:
     return tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)
 
 
-def _keep_and_resize(promise, count, memory):
+def _keep_and_resize(promise: Callable[[Memory], None], count: int, memory: Memory) -> None:
     promise(memory)
     memory.resize(count)

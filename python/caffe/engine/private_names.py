@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import CaffeError
 from ..vectors import BlobVec, DtypeVec, IntVec
+from .blob import Blob
+from .program import Program
 
 
 class PrivateNames:
     """What a net adds to its public names for such scripts."""
 
-    run_forward: Callable[..., torch.Tensor | float]        # of the net
+    # of the net
+    program: Program
+    layers: list
+    blobs: Mapping[str, Blob]
+    blob_loss_weights: Mapping[str, float]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    run_forward: Callable[..., torch.Tensor | float]
     run_backward: Callable[..., None]
+    set_input_arrays: Callable[[np.ndarray, np.ndarray], None]
 
     @property
-    def _blobs(self):
+    def _blobs(self) -> BlobVec:
         return BlobVec(self.blobs.values())
 
     @property
-    def _blob_loss_weights(self):
+    def _blob_loss_weights(self) -> DtypeVec:
         return DtypeVec(self.blob_loss_weights.values())
 
     @property
-    def _blob_names(self):
+    def _blob_names(self) -> list[str]:
         return list(self.blobs)
 
     @property
-    def _layer_names(self):
+    def _layer_names(self) -> list[str]:
         return [step.name for step in self.program.steps]
 
     @property
-    def _inputs(self):
+    def _inputs(self) -> IntVec:
         return self._numbers(self.inputs)
 
     @property
-    def _outputs(self):
+    def _outputs(self) -> IntVec:
         return self._numbers(self.outputs)
 
-    def _top_ids(self, number):
+    def _top_ids(self, number: int) -> IntVec:
         return self._numbers(self.program.steps[number].spec.top)
 
-    def _bottom_ids(self, number):
+    def _bottom_ids(self, number: int) -> IntVec:
         return self._numbers(self.program.steps[number].spec.bottom)
 
-    def _numbers(self, names):
+    def _numbers(self, names: Iterable[str]) -> IntVec:
         """The numbers of the blobs of these names."""
         known = self._blob_names
         return IntVec(map(known.index, names))
@@ -62,17 +73,17 @@ class PrivateNames:
         self._check_number(start, end)
         self.run_backward(start, end)
 
-    def _check_number(self, *numbers):
+    def _check_number(self, *numbers: int) -> None:
         for number in numbers:
             if not 0 <= number < len(self.layers):
                 raise CaffeError(f"the net has no layer number {number}, "
                                  f"its layers are 0 to {len(self.layers) - 1}")
 
-    def _set_input_arrays(self, data, labels):
+    def _set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Have the MemoryData layer that begins the net go through these arrays."""
         self.set_input_arrays(data, labels)
 
-    def _batch(self, arrays):
+    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         """Go through arrays of any length in batches of the net's size, that of its first blob.
 
         arrays : {name: array}, all of one length. Yields {name: array}, the last one filled up

@@ -16,7 +16,7 @@ def prepare() -> None:
     precision.choose(precision.chosen())
 
 
-def _keep_freed_memory():
+def _keep_freed_memory() -> None:
     """Have glibc reuse the memory of freed activations instead of returning it to the kernel.
 
     By default every large array is mapped anew, and zeroed page by page, in every iteration.

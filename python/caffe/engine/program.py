@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -97,7 +97,8 @@ class Program:
 
 
 @contextmanager
-def locating_errors(source, spec, bottom, unsplit_names) -> Iterator[None]:
+def locating_errors(source: str, spec: caffe_pb2.LayerParameter, bottom: Sequence[Blob],
+                    unsplit_names: Mapping[str, str]) -> Iterator[None]:
     """Add file, layer and bottoms to what a layer complains about.
 
     A Python layer's own exceptions pass as they are.

@@ -10,8 +10,9 @@ from ..context import device
 class Timer:
     """Milliseconds between start() and stop(), once the device is done with its work."""
 
-    def __init__(self):
-        self._start = self._stop = None
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._stop: float | None = None
 
     def start(self) -> None:
         """Begin, or begin anew."""
@@ -29,7 +30,7 @@ class Timer:
         return 1000 * ((self._stop or _now()) - self._start)
 
 
-def _now():
+def _now() -> float:
     if device().type == "cuda":
         torch.cuda.synchronize(device())
     return time.perf_counter()

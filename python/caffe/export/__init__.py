@@ -1,6 +1,7 @@
 """Nets for other runtimes: a torch.nn.Module, an ONNX file, weights as safetensors."""
 
 from importlib import import_module
+from typing import Any
 
 from ..errors import CaffeError
 
@@ -10,7 +11,7 @@ _FROM = {"to_torch": "torch_module", "to_onnx": "onnx_file",
 __all__ = list(_FROM)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _FROM:
         raise AttributeError(f"module 'caffe.export' has no attribute '{name}'")
     try:

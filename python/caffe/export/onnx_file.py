@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,13 +19,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .. import __version__
 from ..context import TEST
+from ..engine.layers.arithmetic import Scale
+from ..engine.layers.pooling import Windows
 from ..engine.net import Net
 from ..errors import LayerError, WeightsError
 from ..formats.atomic import replacing
+from ..proto import caffe_pb2
 from ..proto.caffe_pb2 import EltwiseParameter, LRNParameter, PoolingParameter, ReductionParameter
-
-if TYPE_CHECKING:
-    from ..proto import caffe_pb2
 
 OPSET = 18
 LOWEST = np.finfo(np.float32).min
@@ -42,7 +42,7 @@ def writes(*types: str) -> Callable:
     The function gets the Graph, the layer and the names of its bottoms, and returns the name of
     its top, or a list of names.
     """
-    def enter(function):
+    def enter(function: Callable) -> Callable:
         _writers.update(dict.fromkeys(types, function))
         return function
     return enter
@@ -80,7 +80,7 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
         file.write(content)
 
 
-def _check(net):
+def _check(net: Net) -> None:
     """Raises what to_onnx raises, before the work."""
     program, source = net.program, net.program.source
     if program.param.state.phase != TEST:
@@ -100,7 +100,7 @@ def _check(net):
                            f"{size / 1e9:.1f} GB; keep them as safetensors or HDF5")
 
 
-def _outputs(net):
+def _outputs(net: Net) -> list[str]:
     """The net's outputs but for inputs that nobody reads."""
     return [name for name in net.outputs if name not in net.inputs]
 
@@ -108,7 +108,7 @@ def _outputs(net):
 class Graph:
     """An ONNX graph as it grows."""
 
-    def __init__(self, net: Net):
+    def __init__(self, net: Net) -> None:
         self.net = net
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
@@ -134,7 +134,7 @@ class Graph:
         self._name(self.nodes[begin:], tops)
         self.values.update(zip(spec.top, tops))
 
-    def _name(self, nodes, tops):
+    def _name(self, nodes: Sequence[onnx.NodeProto], tops: list[str]) -> None:
         """Give the layer's nodes names, and `tops`, values in a list, those of its blobs."""
         made = {value for node in nodes for value in node.output}
         new = {}
@@ -150,7 +150,7 @@ class Graph:
             node.name = self._free(name, self._node_names)
 
     @staticmethod
-    def _free(name, taken):
+    def _free(name: str, taken: set[str]) -> str:
         """`name`, with a number behind it if it is in the set `taken`, to which it is added."""
         free = next(each for each in chain([name], (f"{name}_{i}" for i in count(2)))
                     if each not in taken)
@@ -166,7 +166,7 @@ class Graph:
         return LayerError(f"{self.net.program.source}: layer '{self.spec.name}' "
                           f"({self.spec.type}): no ONNX form for {what}")
 
-    def __call__(self, operation, *inputs, outputs=1, **attributes):
+    def __call__(self, operation: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
         """Add an operation on named values, or arrays; returns the name of what it makes."""
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
         made = [self._free(f"{self.spec.name}/{operation}", self._taken) for _ in range(outputs)]
@@ -180,20 +180,20 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value, kind, order="C"), name))
         return name
 
-    def parameter(self, number, array, layer: Any = None):
+    def parameter(self, number: int, array: np.ndarray, layer: Any = None) -> str:
         """The name of the values of parameter `number` of the current layer, or of `layer`, in the
         form of `array`."""
         name = self.spec.name if layer is None else layer.layer_param.name
         return self.constant(np.asarray(array, np.float32), f"{name}.{number}")
 
-    def scale_behind(self):
+    def scale_behind(self) -> Scale | None:
         """The Scale layer that is the next to read the current layer's top, of which it has the
         current layer do the work, if it has a scale for each channel of its own; else None."""
         step = next((step for step in self.net.program.steps[self.number + 1:]
                      if self.spec.top[0] in step.spec.bottom), None)
-        if step is None or step.spec.type != "Scale" or len(step.bottom) > 1:
+        layer = step.layer if step else None
+        if step is None or not isinstance(layer, Scale) or len(step.bottom) > 1:
             return None
-        layer = step.layer
         if layer.axis % self.rank() != 1 or len(layer.blobs[0].shape) != 1:
             return None
         self.number, self._blobs = step.number, list(step.spec.top)
@@ -218,13 +218,13 @@ class Graph:
                                  producer_version=__version__)
 
 
-def _dynamic(name, shape):
+def _dynamic(name: str, shape: Sequence[int]) -> list:
     """The shape of an input: free are the batch and the axes of images, not the channels.
 
     Equal names would promise equal sizes, so they begin with the input's.
     """
     free = {3: ["length"], 4: ["height", "width"], 5: ["depth", "height", "width"]}
-    fixed = list(shape[1:])
+    fixed: list = list(shape[1:])
     fixed[1:] = [f"{name}_{axis}" for axis in free.get(len(shape), ())] or fixed[1:]
     return [f"{name}_batch", *fixed] if shape else []
 
@@ -272,12 +272,12 @@ def pooling(g: Graph, layer: Any, x: str) -> Any:
     return _over_parts(g, y, image, count, w) if average else y
 
 
-def _pool(g, x, w, average, **attributes):
+def _pool(g: Graph, x: str, w: Windows, average: bool, **attributes: Any) -> str:
     return g("AveragePool" if average else "MaxPool", x, kernel_shape=w.kernel, strides=w.stride,
              **attributes)
 
 
-def _spans(g, image, w):
+def _spans(g: Graph, image: str, w: Windows) -> tuple[str, str]:
     """For each axis, the number of windows, rounded up, and how far the last reaches over the
     image. Runtimes differ in what they make of ceil_mode with padding, so it is not used."""
     kernel, stride, pad = (np.array(sizes, np.int64) for sizes in (w.kernel, w.stride, w.pad))
@@ -288,7 +288,7 @@ def _spans(g, image, w):
     return count, g("Max", g("Sub", g("Add", last, kernel - pad), image), integers(0))
 
 
-def _over_parts(g, y, image, count, w):
+def _over_parts(g: Graph, y: str, image: str, count: str, w: Windows) -> str:
     """Averages y over whole windows as averages over their parts inside the padded image."""
     for i, (k, s, pad) in enumerate(zip(w.kernel, w.stride, w.pad)):
         windows, n = (g("Gather", sizes, np.array(i)) for sizes in (count, image))
@@ -299,7 +299,7 @@ def _over_parts(g, y, image, count, w):
     return y
 
 
-def _sizes(g, x, start, end=END):
+def _sizes(g: Graph, x: str, start: int, end: int = END) -> str:
     """The sizes of the axes of x from start to end."""
     return g("Slice", g("Shape", x), integers(start), integers(end))
 
@@ -368,7 +368,7 @@ def log(g: Graph, layer: Any, x: str) -> str:
     return _affine(g, g("Log", _affine(g, x, p.scale, p.shift)), 1 / log_base, 0)
 
 
-def _affine(g, x, scale, shift):
+def _affine(g: Graph, x: str, scale: float, shift: float) -> str:
     y = g("Mul", x, scale) if scale != 1 else x
     return g("Add", y, shift) if shift else y
 

@@ -1,5 +1,7 @@
 """Weights as safetensors: `<layer>.<number>` for each parameter."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
@@ -48,13 +50,13 @@ def load_safetensors(net: Net, path: str) -> None:
         blob.data[...] = array
 
 
-def _by_layer(path):
+def _by_layer(path: str) -> dict[str, dict[int, np.ndarray]]:
     """{layer name: {number: array}} of a file; what has no number belongs to no layer."""
     try:
         arrays = load_file(file_name(path))
     except (OSError, SafetensorError, KeyError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors: {error}") from None
-    layers = {}
+    layers: dict[str, dict[int, np.ndarray]] = {}
     for name, array in arrays.items():
         layer, _, number = name.rpartition(".")
         if number.isdecimal():
@@ -62,5 +64,5 @@ def _by_layer(path):
     return layers
 
 
-def _told(shape):
+def _told(shape: Sequence[int] | None) -> str:
     return "is missing" if shape is None else f"has the shape {shape}"

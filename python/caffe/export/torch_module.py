@@ -1,16 +1,22 @@
 """A net as a torch.nn.Module."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from ..context import TEST, TRAIN
+from ..engine.blob import Blob
 from ..engine.layers import TensorLayer
 from ..engine.net import Net
 from ..errors import LayerError
+from ..proto import caffe_pb2
 
 
-def to_torch(net: Net) -> "CaffeModule":
+def to_torch(net: Net) -> CaffeModule:
     """An nn.Module that computes what a caffe.Net computes, with a copy of its weights.
 
     Its inputs are those of the net, in order or by name, of any size; it returns the net's one
@@ -26,7 +32,7 @@ def to_torch(net: Net) -> "CaffeModule":
 class CaffeModule(nn.Module):
     """See to_torch."""
 
-    def __init__(self, net: Net):
+    def __init__(self, net: Net) -> None:
         super().__init__()
         self.inputs, self.outputs = list(net.inputs), list(net.outputs)
         self._source = net.program.source
@@ -43,7 +49,7 @@ class CaffeModule(nn.Module):
             self._steps.append(_Step(spec, layer, own, names))
         self.train(net.program.param.state.phase == TRAIN)
 
-    def _key(self, name):
+    def _key(self, name: str) -> str:
         """`name` as torch takes it, with _ behind where it is taken already."""
         key = name.replace(".", "_").replace("/", "_")
         while not key or hasattr(self.layers, key):
@@ -67,15 +73,16 @@ class CaffeModule(nn.Module):
 class _Step:
     """A layer between named tensors; errors call its bottoms `names`."""
 
-    def __init__(self, spec, layer, parameters, names):
+    def __init__(self, spec: caffe_pb2.LayerParameter, layer: TensorLayer,
+                 parameters: nn.ParameterList, names: list[str]) -> None:
         self.name, self.type, self.names = spec.name, spec.type, names
         self.bottoms, self.tops = list(spec.bottom), list(spec.top)
         self.parameters, self.shapes = parameters, [blob.shape for blob in layer.blobs]
-        self.layer = layer.copy_without_blobs()
+        self.layer = cast(TensorLayer, layer.copy_without_blobs())
         self.layer.use_plain_torch_ops = True
         self._let_go()
 
-    def run(self, blobs, phase):
+    def run(self, blobs: dict[str, Tensor], phase: int) -> None:
         """Put the tops into `blobs`, tensors by name."""
         layer, given = self.layer, [blobs[name] for name in self.bottoms]
         layer.phase = phase
@@ -89,13 +96,13 @@ class _Step:
             self._let_go()
         blobs.update(zip(self.tops, made if isinstance(made, tuple) else (made,)))
 
-    def _let_go(self):
+    def _let_go(self) -> None:
         """Hold no tensors between runs, so that the module can be copied and pickled."""
         self.layer.forget_forward()
         self.layer.blobs.clear()
 
     @contextmanager
-    def located(self, source, blobs):
+    def located(self, source: str, blobs: Mapping[str, Tensor]) -> Iterator[None]:
         """Add file, layer and bottoms to what the layer complains about."""
         try:
             yield
@@ -109,13 +116,14 @@ class _Step:
 class _Held:
     """What a layer wants to see of its parameters: a tensor in the place of a Blob."""
 
-    def __init__(self, tensor):
+    def __init__(self, tensor: Tensor) -> None:
         self.data_tensor, self.shape = tensor.detach(), tuple(tensor.shape)
 
 
-def _functions(net):
+def _functions(net: Net) -> list[tuple[caffe_pb2.LayerParameter, TensorLayer]]:
     """(LayerParameter, layer) of all layers but the inputs, each a function of tensors."""
-    steps = [(spec, layer) for spec, layer in zip(net.program.param.layer, net.layers)
+    steps: list[tuple[caffe_pb2.LayerParameter, Any]] = [
+        (spec, layer) for spec, layer in zip(net.program.param.layer, net.layers)
              if spec.type != "Input"]
     others = [f"'{spec.name}' ({spec.type})" for spec, layer in steps
               if not (isinstance(layer, TensorLayer) and layer.is_function)]
@@ -125,6 +133,6 @@ def _functions(net):
     return steps
 
 
-def _place(blob):
+def _place(blob: Blob) -> int:
     """What is equal for blobs that share their values."""
     return blob.data_tensor.data_ptr()

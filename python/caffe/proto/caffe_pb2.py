@@ -23,21 +23,21 @@ _TOKEN = re.compile(r'//[^\n]*|\s+|("(?:[^"\\]|\\.)*"|[\w.+-]+|[{}\[\]=;,])')
 class _Reader:
     """Recursive descent over the tokens of a proto2 file."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.tokens = [t for t in _TOKEN.findall(text) if t][::-1]
 
-    def next(self, expected=None):
+    def next(self, expected: str | None = None) -> str:
         token = self.tokens.pop()
         if expected not in (None, token):
             raise SyntaxError(f"schema: expected '{expected}', found '{token}'")
         return token
 
-    def accept(self, token):
+    def accept(self, token: str) -> str | None:
         if self.tokens and self.tokens[-1] == token:
             return self.tokens.pop()
         return None
 
-    def file(self, file):
+    def file(self, file: descriptor_pb2.FileDescriptorProto) -> None:
         while self.tokens:
             word = self.next()
             if word == "syntax":
@@ -51,7 +51,7 @@ class _Reader:
                 {"message": self.message, "enum": self.enum}[word](
                     file.message_type if word == "message" else file.enum_type)
 
-    def message(self, siblings):
+    def message(self, siblings: Any) -> None:
         message = siblings.add(name=self.next())
         self.next("{")
         while not self.accept("}"):
@@ -63,7 +63,7 @@ class _Reader:
             else:
                 self.field(message.field.add(label=_Field.Label.Value(f"LABEL_{word.upper()}")))
 
-    def enum(self, siblings):
+    def enum(self, siblings: Any) -> None:
         enum = siblings.add(name=self.next())
         self.next("{")
         while not self.accept("}"):
@@ -72,7 +72,7 @@ class _Reader:
             enum.value.add(name=name, number=int(self.next()))
             self.next(";")
 
-    def field(self, field):
+    def field(self, field: descriptor_pb2.FieldDescriptorProto) -> None:
         kind, field.name = self.next(), self.next()
         if f"TYPE_{kind.upper()}" in _Field.DESCRIPTOR.enum_types_by_name["Type"].values_by_name:
             field.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
@@ -86,7 +86,7 @@ class _Reader:
                 self.accept(",")
         self.next(";")
 
-    def option(self, field):
+    def option(self, field: descriptor_pb2.FieldDescriptorProto) -> None:
         name = self.next()
         self.next("=")
         value = self.next()
@@ -96,20 +96,20 @@ class _Reader:
             setattr(field.options, name, value == "true")
 
 
-def _parsed(name):
+def _parsed(name: str) -> Any:
     file = descriptor_pb2.FileDescriptorProto()
     _Reader(Path(__file__).with_name(name).read_text()).file(file)
     return file
 
 
-def _built(file, name):
+def _built(file: Any, name: str) -> Any:
     file.name = name
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return pool.FindFileByName(name)
 
 
-def _merge(into, added):
+def _merge(into: Any, added: Any) -> None:
     """Add the messages and enums of `added`, two messages or files; of equal names, their
     fields and values."""
     for kind in ("message_type", "nested_type", "enum_type"):

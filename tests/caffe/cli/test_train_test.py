@@ -84,23 +84,65 @@ def test_files_that_are_not_there_are_said_before_torch_is_loaded(folder, comman
     assert "| torch\n" not in run.stderr and "| torch " not in run.stderr
 
 
-@pytest.mark.parametrize("effect, kept", [("stop", {1}), ("snapshot", {1, 2, 4})])
-def test_signals(folder, monkeypatch, effect, kept):
-    """A signal during the first iteration takes effect after it."""
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGHUP)]
+@pytest.fixture
+def signalled(monkeypatch):
+    """A function that has signals come during the first iteration; handlers are put back."""
+    kinds = signal.SIGINT, signal.SIGHUP, signal.SIGTERM
+    before = list(map(signal.getsignal, kinds))
     step = caffe.SGDSolver.apply_update
 
-    def interrupted(solver):
-        step(solver)
-        if solver.iter == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-    monkeypatch.setattr(caffe.SGDSolver, "apply_update", interrupted)
-    try:
-        assert main(["train", "--solver", "solver.prototxt", "--sigint_effect", effect]) == 0
-    finally:
-        for each, handler in zip((signal.SIGINT, signal.SIGHUP), before):
-            signal.signal(each, handler)
-    assert {int(re.search(r"\d+", path.name)[0]) for path in folder.glob("*.caffemodel")} == kept
+    def have_come(*numbers):
+        def interrupted(solver):
+            step(solver)
+            if solver.iter == 1:
+                for number in numbers:
+                    signal.raise_signal(number)
+        monkeypatch.setattr(caffe.SGDSolver, "apply_update", interrupted)
+    yield have_come
+    for number, handler in zip(kinds, before):
+        signal.signal(number, handler)
+
+
+def snapshots(folder):
+    return {int(re.search(r"\d+", path.name)[0]) for path in folder.glob("*.solverstate*")
+            if not path.name.endswith(".resume")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("effect, kept", [("stop", {1}), ("snapshot", {1, 2, 4}), ("none", {2, 4})])
+def test_signals(folder, signalled, number, effect, kept):
+    """A signal during the first iteration takes effect after it."""
+    signalled(number)
+    assert main(["train", "--solver", "solver.prototxt",
+                 f"--{number.name.lower()}_effect", effect]) == 0
+    assert snapshots(folder) == kept
+
+
+@pytest.mark.parametrize("settings, state", [
+    ("", "s_iter_1.solverstate"), ("snapshot_after_train: false", "s_iter_1.solverstate"),
+    ("snapshot_format: HDF5", "s_iter_1.solverstate.h5")])
+def test_sigterm_leaves_a_snapshot_and_the_command_that_continues(folder, signalled, capsys,
+                                                                  settings, state):
+    with (folder / "solver.prototxt").open("a") as file:
+        file.write(f" {settings}")
+    signalled(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--solver", "solver.prototxt"])
+    assert end.value.code == 143 and snapshots(folder) == {1}
+    command = capsys.readouterr().err.splitlines()[-1].split()
+    assert command == ["caffe", "train", "--solver", "solver.prototxt", "--snapshot", state]
+    signalled()
+    assert main(command[1:]) == 0 and snapshots(folder) == {1, 2, 4}
+
+
+@pytest.mark.parametrize("first, second, status", [
+    (signal.SIGTERM, signal.SIGTERM, 143), (signal.SIGINT, signal.SIGTERM, 143),
+    (signal.SIGTERM, signal.SIGINT, 130), (signal.SIGINT, signal.SIGINT, 130)])
+def test_a_second_signal_stops_at_once(folder, signalled, first, second, status):
+    signalled(first, second)
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--solver", "solver.prototxt"])
+    assert end.value.code == status and not snapshots(folder)
 
 
 def test_test_shows_the_mean_of_each_output(capsys):

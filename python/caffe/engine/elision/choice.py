@@ -9,15 +9,21 @@ window and pays where the rows of the edges, as long as the image is wide, are a
 map. All places after a stride are tried.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from . import core_frame
-from .rows import meet, spare
+from .region import Node
+from .rows import Runs, meet, spare
 
+Counts = dict[int, np.ndarray]      # {number of a layer: rows and columns}
 COPY = 128              # what it costs to replicate a value and to sum its gradient, in the
                         # multiplications of a convolution that the same time allows
 LEAST_SAVING = 0.02     # of the region's operations, for leaving out any
@@ -30,19 +36,20 @@ class Survey:
     sizes : (height, width) of the tops; runs : for each axis the two runs of equal rows
     """
 
-    sizes: dict
-    runs: dict
+    sizes: dict[int, tuple[int, ...]]
+    runs: dict[int, tuple[Runs, ...]]
 
     @classmethod
-    def of(cls, region, data):
+    def of(cls, region: Sequence[Node], data: Mapping[int, Sequence[int]]) -> Survey:
         """The survey of the Nodes `region`, for {number: (height, width)} of what begins it."""
-        sizes, runs = {}, {}
+        sizes: dict[int, tuple[int, ...]] = {}
+        runs: dict[int, Any] = {}
         for node in region:
             if node.sources:
                 size = sizes[node.sources[0].layer]
                 below = [runs[source.layer] for source in node.sources]
             else:
-                size = data[node.number]
+                size = tuple(data[node.number])
                 below = [[slide.pad_runs(n) for slide, n in zip(node.slides, size)]]
             axes = list(zip(node.slides, size, map(meet, zip(*below))))
             sizes[node.number] = tuple(slide.count(n) for slide, n, _ in axes)
@@ -66,11 +73,11 @@ class Group:
     work: np.ndarray
 
     @classmethod
-    def single(cls, number, most, size, work):
+    def single(cls, number: int, most: Sequence[int], size: Sequence[int], work: int) -> Group:
         return cls((number,), np.ones((1, 2), int), np.array([most]), np.array([size]),
                    np.array([work]))
 
-    def joined(self, number, other, reader, stride):
+    def joined(self, number: int, other: Group, reader: int, stride: np.ndarray) -> Group:
         """This group and `other` as one, in which `number` here leaves out `stride` times what
         `reader` there does."""
         mine, theirs = self.share(number), stride * other.share(reader)
@@ -79,18 +86,18 @@ class Group:
         pairs = ((self.most, other.most), (self.size, other.size), (self.work, other.work))
         return Group(self.numbers + other.numbers, scale, *map(np.concatenate, pairs))
 
-    def share(self, number):
+    def share(self, number: int) -> np.ndarray:
         return self.scale[self.numbers.index(number)]
 
     @cached_property
-    def left(self):
+    def left(self) -> np.ndarray:
         return (self.most // self.scale).min(0)
 
     @cached_property
-    def cost(self):
+    def cost(self) -> float:
         return float((self.work * (self.size - 2 * self.left * self.scale).prod(1)).sum())
 
-    def left_by(self, number):
+    def left_by(self, number: int) -> np.ndarray:
         return self.left * self.share(number)
 
 
@@ -105,7 +112,7 @@ class ReplicationEdge:
     channels: int
     in_place: bool = False
 
-    def cost(self, groups):
+    def cost(self, groups: Mapping[int, Group]) -> float:
         """What it costs to replicate its rows, 0 if none need be."""
         wanted = self.stride * groups[self.reader].left_by(self.reader)
         if (wanted == groups[self.number].left_by(self.number)).all():
@@ -113,7 +120,7 @@ class ReplicationEdge:
         return float(COPY * self.channels * (self.size - 2 * wanted).prod())
 
 
-def choose(region, survey):
+def choose(region: Sequence[Node], survey: Survey) -> list[tuple[Counts, Counts]]:
     """What each layer may leave out, the best first; nothing if that saves little.
 
     Parameters
@@ -131,9 +138,10 @@ def choose(region, survey):
             if cost <= (1 - LEAST_SAVING) * plain]
 
 
-def _tails(region, survey):
+def _tails(region: Sequence[Node], survey: Survey) -> list[list[Node]]:
     """Which layers might run on core and frame: none, or all that can from some stride on."""
-    strides, below = {}, {}     # of tops and of bottoms, in rows of the data
+    strides: dict[int, int] = {}    # of tops, in rows of the data
+    below: dict[int, int] = {}      # of bottoms
     for node in region:
         below[node.number] = max((strides[source.layer] for source in node.sources), default=1)
         strides[node.number] = below[node.number] * max(slide.stride for slide in node.slides)
@@ -142,7 +150,8 @@ def _tails(region, survey):
                    for stride in sorted({below[node.number] for node in able} - {1})]
 
 
-def _option(region, survey, upper):
+def _option(region: Sequence[Node], survey: Survey, upper: Sequence[Node]
+           ) -> tuple[float, Counts, Counts]:
     """(cost, what the others leave out, what the frames do) if the layers `upper` run on core and
     frame."""
     lower, upper, whole = _sorted(region, upper)
@@ -165,13 +174,16 @@ def _option(region, survey, upper):
     return cost, {node.number: groups[node.number].left_by(node.number) for node in lower}, frames
 
 
-def _sorted(region, upper):
+def _sorted(region: Sequence[Node], upper: Sequence[Node]
+           ) -> tuple[list[Node], list[Node], list[Node]]:
     """The Nodes below all that run on core and frame, those that do so, and those that read these
     whole."""
     numbers = {node.number for node in upper}
-    lower, upper, whole = [], [], []
+    kinds: tuple[list[Node], list[Node], list[Node]] = ([], [], [])
+    lower, upper, whole = kinds
     # the numbers of those that do not, and do, run on core and frame
-    below, above = set(), set()
+    below: set[int] = set()
+    above: set[int] = set()
     for node in region:
         sources = {source.layer for source in node.sources}
         if node.number in numbers and sources <= (above if node.in_place else below | above):
@@ -185,7 +197,7 @@ def _sorted(region, upper):
     return lower, upper, whole
 
 
-def _core_frame_cost(node, survey, frames):
+def _core_frame_cost(node: Node, survey: Survey, frames: Mapping[int, np.ndarray]) -> float:
     """What a layer costs that runs on core and frame, with the copies of what it reads, and of its
     top."""
     own, count = core_frame.parts(survey, node.number), frames[node.number]
@@ -201,12 +213,13 @@ def _core_frame_cost(node, survey, frames):
     return cost
 
 
-def _joints(region, survey, frames):
+def _joints(region: Sequence[Node], survey: Survey, frames: Mapping[int, np.ndarray]
+           ) -> list[ReplicationEdge]:
     """The ReplicationEdges of all blobs but those that layers in `frames` read; a reader that needs
     all rows has a negative number of its own."""
     strides = {node.number: np.array([s.stride for s in node.slides]) for node in region}
     in_place = {node.number for node in region if node.in_place}
-    joints = []
+    joints: list[ReplicationEdge] = []
     for node in region:
         for reader in node.readers:
             if reader in frames:
@@ -218,7 +231,7 @@ def _joints(region, survey, frames):
     return joints
 
 
-def _join(groups, joint):
+def _join(groups: dict[int, Group], joint: ReplicationEdge) -> None:
     """Put the groups at both ends of a joint together, if that costs less than the copy."""
     below, above = groups[joint.number], groups[joint.reader]
     if below is above:

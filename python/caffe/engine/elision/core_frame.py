@@ -8,12 +8,21 @@ is, and on the core without its padding, for around the core all values are thos
 edges of the frame.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .rows import PAD, Unproven, numbered
+from .region import Node
+from .rows import PAD, Run, Runs, Slide, Unproven, numbered
 from .spread import Spread
+
+if TYPE_CHECKING:
+    from .choice import Survey
+    from .plan import Traced
 
 
 @dataclass(frozen=True)
@@ -28,20 +37,20 @@ class AxisPartition:
     last: int
 
     @classmethod
-    def of(cls, n, runs):
+    def of(cls, n: int, runs: Runs) -> AxisPartition:
         (first, start), (stop, last) = runs
         return cls(n, first, start, stop, last)
 
     @property
-    def core(self):
+    def core(self) -> Run:
         return self.start, self.stop
 
-    def frame(self, rows, count):
+    def frame(self, rows: np.ndarray, count: int) -> np.ndarray:
         """`rows` without `count` of those between the edges, which all become the first."""
         between = np.full(self.last - self.first - count, rows[self.first])
         return np.concatenate([rows[:self.first], between, rows[self.last:]])
 
-    def reads(self, slide):
+    def reads(self, slide: Slide) -> Run:
         """The rows of the bottom that the windows of the core see, (start, stop)."""
         start = self.start * slide.stride - slide.pad
         return start, start + (self.stop - self.start - 1) * slide.stride + slide.extent
@@ -66,22 +75,22 @@ class CoreFrameStep:
     frame: tuple
 
 
-def parts(survey, number):
+def parts(survey: Survey, number: int) -> tuple[AxisPartition, ...]:
     """The pair of AxisPartition of a layer's top."""
     return tuple(map(AxisPartition.of, survey.sizes[number], survey.runs[number]))
 
 
-def can_be(node, survey):
+def can_be(node: Node, survey: Survey) -> bool:
     """Whether a layer's top and bottoms have all parts."""
     layers = [node.number, *(source.layer for source in node.sources)]
     return bool(node.sources) and all(stop > start for number in layers
                                       for runs in survey.runs[number] for start, stop in runs)
 
 
-def counts(nodes, survey):
+def counts(nodes: Sequence[Node], survey: Survey) -> dict[int, np.ndarray] | None:
     """{number: array of rows and columns} that the frames leave out, as many as they can with no
     replication between them; None if they cannot, as the strides on two ways differ."""
-    depth = {}
+    depth: dict[int, tuple[int, ...]] = {}
     for node in nodes:
         before = {depth.get(source.layer, (1, 1)) for source in node.sources}
         if len(before) > 1:
@@ -95,15 +104,16 @@ def counts(nodes, survey):
     return {number: most * share for number, share in scale.items()}
 
 
-def _strides(node):
+def _strides(node: Node) -> np.ndarray:
     return np.array([slide.stride for slide in node.slides])
 
 
-def _spare(survey, number):
+def _spare(survey: Survey, number: int) -> np.ndarray:
     return np.array([part.last - part.first - 1 for part in parts(survey, number)])
 
 
-def prove(region, survey, left, data, axis):
+def prove(region: Sequence[Node], survey: Survey, left: Mapping[int, np.ndarray],
+          data: Mapping[int, Sequence[int]], axis: int) -> dict[int, np.ndarray]:
     """{number: the numbers of a top's rows in a net without an image}, along one axis.
 
     The rows get numbers for a net with an image and, together, for one without, whose data are
@@ -117,7 +127,7 @@ def prove(region, survey, left, data, axis):
 
     Raises Unproven where one of these is not so.
     """
-    traced = {}
+    traced: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for node in region:
         slide, below = node.slides[axis], [traced[source.layer] for source in node.sources]
         n = 0 if below else data[node.number][axis]
@@ -125,9 +135,9 @@ def prove(region, survey, left, data, axis):
         stacks = [[slide.windows(rows) for rows in side] for side in zip(*below)]
         if node.number in left:
             stacks += _separate_windows(node, survey, left[node.number][axis], below, axis)
-        stacks = [np.hstack(windows) for windows in stacks]
-        numbers = np.split(numbered(np.concatenate(stacks)),
-                           np.cumsum([len(windows) for windows in stacks])[:-1])
+        windows = [np.hstack(stack) for stack in stacks]
+        numbers = np.split(numbered(np.concatenate(windows)),
+                           np.cumsum([len(each) for each in windows])[:-1])
         traced[node.number] = numbers[0], numbers[1]
         if node.number in left:
             part = parts(survey, node.number)[axis]
@@ -137,7 +147,9 @@ def prove(region, survey, left, data, axis):
     return {number: free for number, (_, free) in traced.items()}
 
 
-def _separate_windows(node, survey, count, below, axis):
+def _separate_windows(node: Node, survey: Survey, count: int,
+                      below: Sequence[tuple[np.ndarray, np.ndarray]], axis: int
+                     ) -> list[list[np.ndarray]]:
     """The windows that a layer puts over the frames, and those over what the core reads."""
     slide = node.slides[axis]
     start, stop = parts(survey, node.number)[axis].reads(slide)
@@ -154,17 +166,19 @@ def _separate_windows(node, survey, count, below, axis):
     return [frames, cores]
 
 
-def _agree(part, rows, free):
+def _agree(part: AxisPartition, rows: np.ndarray, free: np.ndarray) -> bool:
     outside = np.r_[0:part.start, part.stop:part.n]
     return np.array_equal(rows[outside], free[outside])
 
 
-def _check(proven):
+def _check(proven: bool | np.bool_) -> None:
     if not proven:
         raise Unproven("core and frame")
 
 
-def step(node, survey, left, kept, free):
+def step(node: Node, survey: Survey, left: Mapping[int, np.ndarray],
+         kept: Sequence[Mapping[int, Traced]], free: Sequence[Mapping[int, np.ndarray]]
+        ) -> CoreFrameStep:
     """The CoreFrameStep of a layer.
 
     left : {number: [rows, columns]} that the frames leave out
@@ -174,7 +188,7 @@ def step(node, survey, left, kept, free):
     own, count = parts(survey, node.number), left[node.number]
     reads = tuple(part.reads(slide) for part, slide in zip(own, node.slides))
     below = tuple(parts(survey, source.layer) for source in node.sources)
-    bottoms = []
+    bottoms: list[tuple[tuple[Spread, ...], ...] | None] = []
     for source, part in zip(node.sources, below):
         if source.layer in left:
             bottoms.append(None)

@@ -1,13 +1,21 @@
 """The plan of what is left out, and the proof that nothing else changes."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import core_frame
 from .choice import Survey, choose
-from .rows import Unproven, leave_out, numbered
+from .rows import Slide, Unproven, leave_out, numbered
 from .spread import Spread
+
+if TYPE_CHECKING:
+    from .core_frame import CoreFrameStep
+    from .region import Node
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,13 @@ class Step:
     """
 
     left: tuple
-    pad: tuple
+    pad: tuple | None
     bottoms: tuple
     top: tuple
 
 
-def plan(region, data):
+def plan(region: Sequence[Node], data: Mapping[int, Sequence[int]]
+        ) -> Mapping[int, Step | CoreFrameStep]:
     """{number: Step or CoreFrameStep} of the layers that leave rows out; none if that cannot be
     proven right.
 
@@ -45,11 +54,14 @@ def plan(region, data):
     return {}
 
 
-def _steps(region, survey, left, frames, data):
+def _steps(region: Sequence[Node], survey: Survey, left: Mapping[int, np.ndarray],
+           frames: Mapping[int, np.ndarray], data: Mapping[int, Sequence[int]]
+          ) -> dict[int, Step | CoreFrameStep]:
     region = _concerned(region, {**left, **frames})
     lower = [node for node in region if node.number not in frames]
     axes = [prove(lower, survey, left, data, axis) for axis in (0, 1)]
-    steps = {node.number: _step(node, left, axes) for node in lower if any(left[node.number])}
+    steps: dict[int, Step | CoreFrameStep] = {
+        node.number: _step(node, left, axes) for node in lower if any(left[node.number])}
     if frames:
         free = [core_frame.prove(region, survey, frames, data, axis) for axis in (0, 1)]
         steps.update((node.number, core_frame.step(node, survey, frames, axes, free))
@@ -57,9 +69,10 @@ def _steps(region, survey, left, frames, data):
     return steps
 
 
-def _concerned(region, left):
+def _concerned(region: Sequence[Node], left: Mapping[int, np.ndarray]) -> list[Node]:
     """The layers that leave rows out, of those in `left`, and those below them."""
-    wanted, kept = set(), []
+    wanted: set[int] = set()
+    kept = []
     for node in reversed(region):
         if any(left.get(node.number, ())) or node.number in wanted:
             wanted.update(source.layer for source in node.sources)
@@ -77,7 +90,8 @@ class Traced:
     reads: tuple
 
 
-def prove(region, survey, left, data, axis):
+def prove(region: Sequence[Node], survey: Survey, left: Mapping[int, np.ndarray],
+          data: Mapping[int, Sequence[int]], axis: int) -> dict[int, Traced]:
     """{number: Traced} along one axis.
 
     Each layer's windows are put over the numbers of its whole bottoms, and over those of the
@@ -85,7 +99,7 @@ def prove(region, survey, left, data, axis):
     the layer is to leave out of its runs, of which one like them remains. Raises Unproven where
     it does not.
     """
-    traced = {}
+    traced: dict[int, Traced] = {}
     for node in region:
         number, slide = node.number, node.slides[axis]
         count = left[number][axis]
@@ -107,12 +121,12 @@ def prove(region, survey, left, data, axis):
     return traced
 
 
-def narrowed(slide, count):
+def narrowed(slide: Slide, count: int) -> Slide:
     """`slide` with a padding that gives `count` windows less at each end."""
     return replace(slide, pad=slide.pad - slide.stride * count)
 
 
-def _step(node, left, axes):
+def _step(node: Node, left: Mapping[int, np.ndarray], axes: Sequence[Mapping[int, Traced]]) -> Step:
     here = [axis[node.number] for axis in axes]
     pad = None
     if not node.sources:

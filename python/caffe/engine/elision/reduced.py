@@ -1,14 +1,25 @@
 """Running one layer on smaller blobs than the net's own."""
 
+from __future__ import annotations
+
 import copy
-from collections import namedtuple
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor
 
 from ..blob import Blob
+from ..layers import TensorLayer
 from ..layers.shape import Split
-from .spread import cut, gather, paste, spread, surround, unsurround
+from ..program import Step as ProgramStep
+from .core_frame import AxisPartition, CoreFrameStep
+from .plan import Step as PlanStep
+from .region import Node
+from .rows import Run
+from .spread import Spreads, cut, gather, paste, spread, surround, unsurround
 
 
 class ReducedLayer:
@@ -21,8 +32,10 @@ class ReducedLayer:
         the layer reads that blob itself
     """
 
-    def __init__(self, program_step, node, step, below):
-        self.layer, self._step, self._readers = program_step.layer, step, node.readers
+    def __init__(self, program_step: ProgramStep, node: Node, step: PlanStep,
+                 below: Sequence[Blob | None]) -> None:
+        self.layer = cast(TensorLayer, program_step.layer)
+        self._step, self._readers = step, node.readers
         self._public_bottom, self._public = program_step.bottom, program_step.top
         self._shares = isinstance(self.layer, Split)
         self._spreads, self.bottom, self.derived = [], [], []
@@ -37,11 +50,11 @@ class ReducedLayer:
         self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[tuple[int, ...]]:
         """(rows, columns) of the tops, in a list."""
         return [self.top[0].shape[2:]]
 
-    def forward(self):
+    def forward(self) -> None:
         for source, target, axes in self._spreads:
             target.set_data(spread(source.data_tensor, *axes))
         with _padded(self.layer, self._step.pad):
@@ -52,30 +65,30 @@ class ReducedLayer:
         for blob, compute in self.whole():
             blob.set_data_lazily(compute)
 
-    def release(self):
+    def release(self) -> None:
         """Let go of the values that the last forward pass left."""
         for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
             blob.clear_data()
 
-    def inner_blobs(self):
+    def inner_blobs(self) -> list[Blob]:
         """The blobs that are not the net's own, and perhaps some that are."""
         return [*self.top, *self.bottom, *(source for source, _, _ in self._spreads)]
 
-    def inner_layers(self):
+    def inner_layers(self) -> list[TensorLayer]:
         """The layers that are not the net's own."""
         return []
 
-    def note_revisions(self):
+    def note_revisions(self) -> None:
         """Know that what autograd recorded belongs to the present values."""
         self.layer.note_revisions(self.bottom)
 
-    def whole(self):
+    def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
         """(blob, function that computes its values) for each of the net's own tops; none for a
         Split, whose tops are the memory of a bottom that is filled already."""
         return [] if self._shares else [(blob, partial(_spread_data, small, self._step.top))
                                         for blob, small in zip(self._public, self.top)]
 
-    def backward(self, down, ran):
+    def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
         for blob, small, reader in zip(self._public, self.top, self._readers):
             if reader not in ran:
                 small.set_diff(gather(blob.diff_tensor, *self._step.top))
@@ -88,14 +101,19 @@ class ReducedLayer:
             _free(self.top)
 
 
-Pieces = namedtuple("Pieces", "frame core")      # the two Blobs of a map that is divided
+class Pieces(NamedTuple):
+    """The two blobs of a map that is divided."""
+    frame: Blob
+    core: Blob
 
 
 class ReducedCoreFrame:
     """One layer on the frame and on the core of its bottoms; attributes are ReducedLayer's."""
 
-    def __init__(self, program_step, node, step, below):
-        self.layer, self._step, self._readers = program_step.layer, step, node.readers
+    def __init__(self, program_step: ProgramStep, node: Node, step: CoreFrameStep,
+                 below: Sequence[Any]) -> None:
+        self.layer = cast(TensorLayer, program_step.layer)
+        self._step, self._readers = step, node.readers
         self._other = copy.copy(self.layer)         # with the same parameters, for the frames
         self._public, bottom = program_step.top, program_step.bottom
         self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
@@ -107,13 +125,13 @@ class ReducedCoreFrame:
                     else [Pieces(Blob(), Blob()) for _ in self._public])
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[tuple[int, ...]]:
         """(rows, columns) of the core and of the frame."""
         return [self.top[0].core.shape[2:], self.top[0].frame.shape[2:]]
 
-    def forward(self):
-        for bottom in self._bottoms:
-            bottom.forward()
+    def forward(self) -> None:
+        for part in self._bottoms:
+            part.forward()
         with _padded(self.layer, (0, 0)):
             for layer, bottom, top in self._twice():
                 layer.reshape(bottom, top)
@@ -123,29 +141,29 @@ class ReducedCoreFrame:
         for blob, compute in self.whole():
             blob.set_data_lazily(compute)
 
-    def release(self):
+    def release(self) -> None:
         for layer, bottom, top in self._twice():
             layer.release(bottom, top)
-        for bottom in self._bottoms:
-            for blob in bottom.pieces:
+        for part in self._bottoms:
+            for blob in part.pieces:
                 blob.clear_data()
 
-    def inner_blobs(self):
+    def inner_blobs(self) -> list[Blob]:
         bottoms = [bottom.pieces for bottom in self._bottoms]
         return [blob for pieces in (*self.top, *bottoms) for blob in pieces]
 
-    def inner_layers(self):
+    def inner_layers(self) -> list[TensorLayer]:
         return [self._other]
 
-    def note_revisions(self):
+    def note_revisions(self) -> None:
         for layer, bottom, _ in self._twice():
             layer.note_revisions(bottom)
 
-    def whole(self):
+    def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
         return [] if self._shares else [(blob, partial(_paste_data, pieces, self._step))
                                         for blob, pieces in zip(self._public, self.top)]
 
-    def backward(self, down, ran):
+    def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
         for blob, pieces, reader in zip(self._public, self.top, self._readers):
             if reader not in ran:
                 parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
@@ -154,13 +172,13 @@ class ReducedCoreFrame:
         with _padded(self.layer, (0, 0)):
             for layer, bottom, top in self._twice():
                 layer.backward(top, down, bottom)
-        for bottom in self._bottoms:
-            bottom.backward()
+        for part in self._bottoms:
+            part.backward()
         if self.top[0] is not self._bottoms[0].pieces:
             for pieces in self.top:
                 _free(pieces)
 
-    def _twice(self):
+    def _twice(self) -> Iterator[tuple[TensorLayer, list[Blob], list[Blob]]]:
         """(layer, bottom, top) for the frame and for the core."""
         for i, layer in enumerate((self._other, self.layer)):
             yield (layer, [bottom.pieces[i] for bottom in self._bottoms],
@@ -170,15 +188,15 @@ class ReducedCoreFrame:
 class Divided:
     """The `pieces` that a layer reads of a bottom that is not divided."""
 
-    def __init__(self, blob, spreads):
+    def __init__(self, blob: Blob, spreads: Sequence[Spreads]) -> None:
         self._blob, self._spreads = blob, spreads
         self.pieces = Pieces(Blob(), Blob())
 
-    def forward(self):
+    def forward(self) -> None:
         for piece, axes in zip(self.pieces, self._spreads):
             piece.set_data(spread(self._blob.data_tensor, *axes))
 
-    def backward(self):
+    def backward(self) -> None:
         frame, core = (gather(piece.diff_tensor, *axes)
                        for piece, axes in zip(self.pieces, self._spreads))
         self._blob.set_diff(frame.add_(core))
@@ -194,7 +212,8 @@ class Surrounded:
     parts : pair of the bottom's AxisPartition
     """
 
-    def __init__(self, below, reads, parts):
+    def __init__(self, below: Pieces, reads: tuple[Run, ...], parts: Sequence[AxisPartition]
+                ) -> None:
         self._below = below
         self._between = [part.first for part in parts]
         self._place = [(part.start - start, part.stop - start)
@@ -203,13 +222,13 @@ class Surrounded:
         self._alone = reads == tuple(part.core for part in parts)
         self.pieces = below if self._alone else Pieces(below.frame, Blob())
 
-    def forward(self):
+    def forward(self) -> None:
         if not self._alone:
             frame, core = (piece.data_tensor for piece in self._below)
             self.pieces.core.set_data(
                 surround(core, frame, self._between, self._place, self._size))
 
-    def backward(self):
+    def backward(self) -> None:
         if not self._alone:
             core, around = unsurround(self.pieces.core.diff_tensor, self._place)
             self._below.core.set_diff(core)
@@ -218,32 +237,32 @@ class Surrounded:
             self.pieces.core.clear_diff()
 
 
-def _paste_data(pieces, step):
+def _paste_data(pieces: Pieces, step: CoreFrameStep) -> Tensor:
     return paste(pieces.frame.data_tensor, pieces.core.data_tensor, step.frame, step.core)
 
 
 @contextmanager
-def _padded(layer, pad):
+def _padded(layer: TensorLayer, pad: tuple[int, int] | None) -> Iterator[None]:
     """A layer with another padding; with None, or if it has none, as it is. It forgets the shapes
     of the net's blobs, which another time may be those of smaller ones."""
-    own = dict(vars(layer))
+    own, values = dict(vars(layer)), vars(layer)
     layer.forget_shapes()
     if pad is not None and "pad" in own:
-        layer.pad = pad
+        values["pad"] = pad
     if pad is not None and "windows" in own:
-        layer.windows = replace(layer.windows, pad=pad)
+        values["windows"] = replace(own["windows"], pad=pad)
     try:
         yield
     finally:
-        vars(layer).update({name: own[name] for name in ("pad", "windows") if name in own})
+        values.update({name: own[name] for name in ("pad", "windows") if name in own})
         layer.forget_shapes()
 
 
-def _free(blobs):
+def _free(blobs: Iterable[Blob]) -> None:
     """Let go of gradients that have been passed on, and that nobody can ask for."""
     for blob in blobs:
         blob.clear_diff()
 
 
-def _spread_data(blob, axes):
+def _spread_data(blob: Blob, axes: Spreads) -> Tensor:
     return spread(blob.data_tensor, *axes)

@@ -1,12 +1,18 @@
 """Which layers of a net may leave rows out, and how each slides over them."""
 
-import math
-from collections import namedtuple
-from dataclasses import dataclass
+from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...layer import Layer
 from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
+from ..blob import Blob
 from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
 from ..layers.base import FormulaLayer
+from ..program import Program, Step
 from .rows import Slide
 
 POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVal,
@@ -18,7 +24,10 @@ POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVa
 # that many multiplications of a convolution; measured on a CPU, forward
 PASS, POOLED = 8, 400
 
-Source = namedtuple("Source", "layer top")      # a blob, by the layer that produces it
+class Source(NamedTuple):
+    """A blob, by the layer that produces it."""
+    layer: int
+    top: int
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,15 @@ class Node:
     """
 
     number: int
-    slides: tuple
-    sources: tuple
+    slides: tuple[Slide, ...]
+    sources: tuple[Source, ...]
     in_place: bool
     readers: tuple
     channels: int
     work: int
 
 
-def find(program):
+def find(program: Program) -> list[Node]:
     """The Nodes of a Program, in order; none if it has no convolution with a wide padding.
 
     The first of them begins the region, and the sizes of all that begin it are known by then.
@@ -59,9 +68,11 @@ def find(program):
         left_whole |= overwritten
 
 
-def _find(program, memories, left_whole):
+def _find(program: Program, memories: Mapping[str, str], left_whole: set[str]) -> list[Node]:
     """The Nodes, without the layers that fill the memories `left_whole`."""
-    latest, inside, found = {}, {}, []
+    latest: dict[str, Source] = {}
+    inside: set[int] = set()
+    found: list[tuple[int, tuple[Slide, ...], tuple[Source, ...]]] = []
     for number, step in enumerate(program.steps):
         is_left = any(memories[name] in left_whole for name in step.spec.top)
         slides = None if is_left else _slides(step)
@@ -70,37 +81,37 @@ def _find(program, memories, left_whole):
             begun = found[0][0] if found else number
             known = all(source is not None and source.layer < begun for source in sources)
             if all(source and source.layer in inside for source in sources):
-                found.append((number, slides, tuple(sources)))
-                inside[number] = True
+                found.append((number, slides, tuple(filter(None, sources))))
+                inside.add(number)
             elif known and _is_wide(step.layer, slides):
                 found.append((number, slides, ()))
-                inside[number] = True
+                inside.add(number)
         latest.update((name, Source(number, i)) for i, name in enumerate(step.spec.top))
     readers = {source: number for number, _, sources in found for source in sources}
     return [_node(program.steps[number], slides, sources, readers)
             for number, slides, sources in found]
 
 
-def _shared_memories(program):
+def _shared_memories(program: Program) -> dict[str, str]:
     """{name of a blob: name of the first blob with which it shares its values}."""
-    first = {}
+    first: dict[str, str] = {}
     for step in program.steps:
         bottom, top = step.spec.bottom, step.spec.top
         shares = isinstance(step.layer, shape.SharedMemoryLayer) or (
-            type(step.layer) in (shape.Concat, shape.Slice) and len(bottom) == len(top) == 1)
+            isinstance(step.layer, shape.JoiningLayer) and len(bottom) == len(top))
         for name in top:
             first.setdefault(name, first[bottom[0]] if shares else name)
     return first
 
 
-def _outputs_in_place(program):
+def _outputs_in_place(program: Program) -> set[str]:
     """The names of the net's outputs that a layer writes in place: users set their gradients,
     which that layer's backward pass replaces."""
     return {name for step in program.steps for name in step.spec.top
             if name in step.spec.bottom and name in program.outputs}
 
 
-def _overwritten(program, memories, nodes):
+def _overwritten(program: Program, memories: Mapping[str, str], nodes: Sequence[Node]) -> set[str]:
     """The memories of the region that a layer outside of it overwrites in place.
 
     What a layer of the region has computed is gone then, and in Caffe its gradient is that of
@@ -118,19 +129,20 @@ def _overwritten(program, memories, nodes):
             and (type(step.layer) is not activation.Dropout or memory in formulas)}
 
 
-def _node(step, slides, sources, readers):
+def _node(step: Step, slides: tuple[Slide, ...], sources: tuple[Source, ...],
+          readers: Mapping[Source, int]) -> Node:
     read = tuple(readers.get(Source(step.number, i)) for i in range(len(step.top)))
     return Node(step.number, slides, sources, step.top[0] in step.bottom, read,
                 step.top[0].shape[1], _work(step.layer))
 
 
-def _is_wide(layer, slides):
+def _is_wide(layer: Layer, slides: tuple[Slide, ...]) -> bool:
     """Whether windows of a convolution lie in its padding, more than one."""
     return type(layer) is convolution.Convolution and any(
         slide.pad >= slide.extent + slide.stride for slide in slides)
 
 
-def _slides(step):
+def _slides(step: Step) -> tuple[Slide, ...] | None:
     """The layer's Slide along rows and along columns, None if it must see all of them.
 
     Types are compared exactly: what a subclass computes is not known here.
@@ -145,13 +157,14 @@ def _slides(step):
     return (Slide(), Slide()) if bottom and _is_pointwise(layer, bottom) else None
 
 
-def _of_convolution(layer, bottom):
+def _of_convolution(layer: convolution.Convolution, bottom: Sequence[Blob]
+                   ) -> tuple[Slide, ...] | None:
     if len(bottom) != 1 or layer.axis != 1 or layer.is_in_place:
         return None
     return tuple(map(Slide, layer.kernel, layer.stride, layer.pad, layer.dilation))
 
 
-def _of_pooling(layer):
+def _of_pooling(layer: pooling.Pooling) -> tuple[Slide, ...] | None:
     p = layer.layer_param.pooling_param
     if (p.global_pooling or p.pool == PoolingParameter.STOCHASTIC
             or len(layer.layer_param.top) != 1):
@@ -161,11 +174,12 @@ def _of_pooling(layer):
                  for kernel, stride, pad in zip(windows.kernel, windows.stride, windows.pad))
 
 
-def _is_pointwise(layer, bottom):
+def _is_pointwise(layer: Layer, bottom: Sequence[Blob]) -> bool:
     """Whether a value of a top depends on those at the same place alone, everywhere alike, and
     its gradient on theirs."""
     p = layer.layer_param
-    if type(layer) in (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise) and layer.is_in_place:
+    if isinstance(layer, (arithmetic.Power, arithmetic.Log, arithmetic.Eltwise)) \
+            and layer.is_in_place:
         return False    # in place their gradient does not depend on that by the top
     if type(layer) is normalization.LRN:
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
@@ -173,14 +187,14 @@ def _is_pointwise(layer, bottom):
         return layer.use_global_stats
     if type(layer) is arithmetic.Scale and any(layer.param_propagate_down[:1]):
         return False    # its gradient is not added up over the parts of a batch of 1
-    if type(layer) in (arithmetic.Scale, arithmetic.Bias):
+    if type(layer) is arithmetic.Scale or type(layer) is arithmetic.Bias:
         return len(bottom) == 1 and layer.axis % 4 + len(layer.blobs[0].shape) <= 2
     if type(layer) is shape.Concat:
         return layer.axis == 1 and len(bottom) > 1
     return type(layer) in POINTWISE
 
 
-def _work(layer):
+def _work(layer: Layer) -> int:
     if type(layer) is shape.Split:
         return 0        # its tops are its bottom's memory
     if type(layer) is convolution.Convolution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,10 @@ class Spread:
         return cls((len(there), len(wanted)), tuple(_pieces(source)))
 
 
-def _pieces(source):
+Spreads = tuple[Spread, Spread]         # for rows and for columns
+
+
+def _pieces(source: np.ndarray) -> Iterator[tuple[slice, slice]]:
     """Slices (from, to) that take source[i] to i: a piece is rows in sequence, or one repeated."""
     begin = np.flatnonzero(np.diff(source, prepend=source[:1] - 1))      # of equal rows
     count = np.diff(begin, append=len(source))
@@ -76,8 +79,8 @@ def cut(gradient: torch.Tensor, spreads: Sequence[Spread], place: Sequence[tuple
     return gather(rest, *spreads), core
 
 
-def surround(core: torch.Tensor, frame: torch.Tensor, between: tuple[int, int],
-             place: Sequence[tuple], size: tuple[int, int]) -> torch.Tensor:
+def surround(core: torch.Tensor, frame: torch.Tensor, between: Sequence[int],
+             place: Sequence[tuple], size: Sequence[int]) -> torch.Tensor:
     """A map of `size`, (height, width), with the core at `place`, and else what the frame has at
     `between`, a row and a column."""
     row, column = between
@@ -94,11 +97,11 @@ def unsurround(gradient: torch.Tensor, place: Sequence[tuple]) -> tuple[torch.Te
     return gradient[_at(place)].clone(), rest.sum((2, 3))
 
 
-def _at(place):
+def _at(place: Sequence[tuple]) -> tuple[slice, ...]:
     return (slice(None), slice(None), *(slice(*ends) for ends in place))
 
 
-def _empty(like, height, width):
+def _empty(like: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """(N, C, height, width), laid out in memory as `like` is."""
     last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     return torch.empty(*like.shape[:2], height, width, dtype=like.dtype, device=like.device,

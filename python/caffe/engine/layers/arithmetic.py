@@ -2,15 +2,19 @@
 
 import math
 from functools import reduce
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
+from ..blob import Blob
 from .axes import canonical_axis
 from .base import FormulaLayer, KeepingLayer, TensorLayer, register
+from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 
-def passed_down(layer, slope, dy):
+def passed_down(layer: TensorLayer, slope: Tensor, dy: Tensor) -> Tensor:
     """The gradient by a bottom, of the slope there and the gradient by the top.
 
     Caffe writes the slope to the bottom's gradient first. In place that is the top's as well, so
@@ -26,11 +30,11 @@ class Eltwise(TensorLayer):
     bottoms = (2, None)
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         """The maximum keeps which bottom it came from."""
         return self.layer_param.eltwise_param.operation == EltwiseParameter.MAX
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.eltwise_param
         if p.coeff and p.operation == EltwiseParameter.PROD:
             raise self.error("coeff is for operation: SUM, not for PROD")
@@ -39,12 +43,12 @@ class Eltwise(TensorLayer):
                              f"got {len(p.coeff)}")
         self.coefficients = list(p.coeff) or [1] * len(bottom)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         if any(shape != bottom[0] for shape in bottom):
             raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
         return bottom[:1]
 
-    def compute(self, *bottoms):
+    def compute(self, *bottoms: Tensor) -> Tensor:
         operation = self.layer_param.eltwise_param.operation
         if operation == EltwiseParameter.PROD:
             return reduce(torch.mul, bottoms)
@@ -56,7 +60,7 @@ class Eltwise(TensorLayer):
             total = torch.add(total, x, alpha=coefficient)
         return total
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         p = self.layer_param.eltwise_param
         if self.is_in_place:        # a product
             self._backward_in_place(top[0], propagate_down, bottom)
@@ -68,7 +72,7 @@ class Eltwise(TensorLayer):
                 if wants:
                     blob.set_diff(y / blob.data_to_read * dy)
 
-    def _backward_in_place(self, top, propagate_down, bottom):
+    def _backward_in_place(self, top: Blob, propagate_down: Flags, bottom: Blobs) -> None:
         """As in Caffe, with the values that are there now; the first bottom's gradient takes the
         place of the top's (see `passed_down`) before the others' are computed."""
         stable = self.layer_param.eltwise_param.stable_prod_grad
@@ -82,7 +86,7 @@ class Eltwise(TensorLayer):
                 blob.set_diff(slope * (slope if blob is top else top.diff_tensor))
 
     @staticmethod
-    def _maximum(first, second, *others):
+    def _maximum(first: Tensor, second: Tensor, *others: Tensor) -> Tensor:
         """The gradient goes to one bottom alone: of equals, Caffe takes the second of the first
         two, and the earliest later."""
         top = torch.where(first > second, first, second)
@@ -99,8 +103,9 @@ class Broadcast(TensorLayer):
     """
 
     bottoms = (1, 2)
+    axis: int
 
-    def operand_shape(self, bottom, p):
+    def operand_shape(self, bottom: Blobs, p: Any) -> Shape:
         """The shape of the operand, for the shape of bottom 0 and a Scale- or BiasParameter."""
         if len(bottom) == 2:
             return bottom[1].shape
@@ -112,7 +117,7 @@ class Broadcast(TensorLayer):
                              f"in shape {shape}")
         return shape[start:end]
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         for shape in [*bottom[1:], *(blob.shape for blob in self.blobs)]:
             start = self._start(bottom[0], shape)
             if bottom[0][start:start + len(shape)] != shape:
@@ -120,10 +125,10 @@ class Broadcast(TensorLayer):
                                  f"into {bottom[0]}")
         return bottom[:1]
 
-    def _start(self, shape, operand):
+    def _start(self, shape: Shape, operand: Shape) -> int:
         return canonical_axis(self, self.axis, shape) if operand else 0
 
-    def spread(self, operand, x):
+    def spread(self, operand: Tensor, x: Tensor) -> Tensor:
         """`operand` with axes of size 1 behind, so that it broadcasts against `x`."""
         start = self._start(x.shape, operand.shape)
         return operand.reshape(operand.shape + (1,) * (x.dim() - start - operand.dim()))
@@ -134,10 +139,10 @@ class Scale(Broadcast, KeepingLayer):
     """x * scale, plus a learned bias with bias_term. A learned scale starts at 1."""
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         return self.is_in_place     # the scale's gradient needs the values that it has overwritten
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.scale_param
         self.axis, shape = p.axis, self.operand_shape(bottom, p)
         if len(bottom) == 1:
@@ -146,15 +151,15 @@ class Scale(Broadcast, KeepingLayer):
         if p.bias_term:
             self.add_param(shape, p.bias_filler)
 
-    def compute(self, x, *given):
+    def compute(self, x: Tensor, *given: Tensor) -> Tensor:
         scale, *bias = list(given) + list(self.weights)
         y = x * self.spread(scale, x)
         return y + self.spread(bias[0], x) if bias else y
 
-    def run(self, x, *given):
+    def run(self, x: Tensor, *given: Tensor) -> tuple[Tops, object]:
         return (self.compute(x, *given),), x if self.is_in_place else None
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         x, (dy,) = self.kept if self.is_in_place else bottom[0], diffs
         scale, *bias = list(bottom[1:]) + list(self.weights)
         spread = self.spread(scale, x)
@@ -173,7 +178,7 @@ class Scale(Broadcast, KeepingLayer):
             by_x = dy * spread
         return [by_x, by_scale, by_bias]
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """As in Caffe, the gradient of a scale is that of the last backward pass alone where
         nothing is before its axes, be it a batch of 1; elsewhere it adds up."""
         if len(bottom) == 1 and any(self.param_propagate_down[:1]):
@@ -187,13 +192,13 @@ class Scale(Broadcast, KeepingLayer):
 class Bias(Broadcast):
     """x + bias."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.bias_param
         self.axis, shape = p.axis, self.operand_shape(bottom, p)
         if len(bottom) == 1:
             self.add_param(shape, p.filler)
 
-    def compute(self, x, *given):
+    def compute(self, x: Tensor, *given: Tensor) -> Tensor:
         bias, = given or self.weights
         return x + self.spread(bias, x)
 
@@ -207,14 +212,14 @@ class Power(FormulaLayer):
     `passed_down`.
     """
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.power_param
         if p.scale * p.power == 0:
             return torch.full_like(x, torch.tensor(p.shift).pow(p.power).item())
         y = p.shift + p.scale * x
         return y if p.power == 1 else y.pow(p.power)
 
-    def gradient(self, x, y, dy):
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         p = self.layer_param.power_param
         factor = p.scale * p.power
         if factor == 0:
@@ -232,7 +237,7 @@ class Exponential(FormulaLayer):
     """What Exp and Log share: a base, e where it is -1, and scale and shift of the exponent or
     the argument."""
 
-    def natural_log(self, p):
+    def natural_log(self, p: Any) -> float:
         """The natural logarithm of the base."""
         if p.base == -1:
             return 1.0
@@ -245,15 +250,15 @@ class Exponential(FormulaLayer):
 class Exp(Exponential):
     """base ** (shift + scale * x)."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.log_base = self.natural_log(self.layer_param.exp_param)
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.exp_param
         y = torch.exp(self.log_base * p.scale * x)
         return y * math.exp(self.log_base * p.shift) if p.shift else y
 
-    def gradient(self, x, y, dy):
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         return dy * y * (self.log_base * self.layer_param.exp_param.scale)
 
 
@@ -261,15 +266,15 @@ class Exp(Exponential):
 class Log(Exponential):
     """The logarithm to the base of shift + scale * x."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.log_base = self.natural_log(self.layer_param.log_param)
         if not self.log_base:
             raise self.error("there is no logarithm to base 1")
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.log_param
         return torch.log(p.shift + p.scale * x) / self.log_base
 
-    def gradient(self, x, y, dy):
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         p = self.layer_param.log_param
         return passed_down(self, (p.scale / self.log_base) / (p.shift + p.scale * x), dy)

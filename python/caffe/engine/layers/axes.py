@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .base import TensorLayer
+from ..blob import Blob
+from .base import TensorLayer
 
 LEGACY_AXES = 4     # num, channels, height, width: what the original's older layers know
 
@@ -26,7 +25,7 @@ def check_legacy_axes(layer: TensorLayer, *shapes: Sequence[int]) -> None:
             raise layer.error(f"expected at most {LEGACY_AXES} axes, got {tuple(shape)}")
 
 
-def check_indices(layer: TensorLayer, blob, count, what):
+def check_indices(layer: TensorLayer, blob: Blob, count: int, what: str) -> None:
     """Raises the layer's error for a value of `blob` that is none of `count` `what`. Waits for a
     GPU only if they were computed on it."""
     index = blob.data_nearby.long()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
-from torch.autograd.graph import get_gradient_edge
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ...errors import LayerError, nearest
 from ...formats.forks import whose
 from ...layer import Layer
+from ...proto import caffe_pb2
 from .. import precision
 from ..blob import Blob
 from ..fillers import fill
 from ..in_place import check_shape
-from ..memory import DATA
-
-if TYPE_CHECKING:
-    from ...proto import caffe_pb2
+from ..memory import DATA, Memory
+from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 LayerMaker = TypeVar("LayerMaker", bound=Callable[..., Layer])
 _registry: dict[str, Callable[..., Layer]] = {}
@@ -26,7 +26,7 @@ _registry: dict[str, Callable[..., Layer]] = {}
 
 def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
     """Class decorator: prototxts reach the class by `type: "<layer_type>"`."""
-    def enter(cls):
+    def enter(cls: LayerMaker) -> LayerMaker:
         _registry[layer_type] = cls
         return cls
     return enter
@@ -88,19 +88,21 @@ class TensorLayer(Layer):
     use_plain_torch_ops = False
 
     # set by the builder once it knows what needs a gradient
-    propagate_down: Sequence[bool] = ()
-    param_propagate_down: Sequence[bool] = ()
+    propagate_down: Flags = ()
+    param_propagate_down: Flags = ()
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if "recordable" not in vars(cls) and not cls.__module__.startswith(__package__):
             cls.recordable = False
         if "forward" in vars(cls) and "is_function" not in vars(cls) \
                 and not cls.__module__.startswith(__package__):
             cls.is_function = False
 
-    _bottom_shapes = None
-    weights: Sequence[torch.Tensor] = ()
-    _inputs = _edges = _revisions = ()
+    _bottom_shapes: Shapes | None = None
+    weights: Tensors = ()
+    _inputs: Tops = ()
+    _edges: Sequence[GradientEdge | None] = ()
+    _revisions: tuple[tuple[Memory, int], ...] = ()
 
     @property
     def keeps_state(self) -> bool:
@@ -113,15 +115,15 @@ class TensorLayer(Layer):
         blob.set_data(precision.laid_out(blob.data_tensor))
         self.blobs.append(blob)
 
-    def shapes(self, bottom: list[tuple]) -> list[tuple]:
+    def shapes(self, bottom: Shapes) -> Shapes:
         """The tops' shapes, given the list of the bottoms'. Default: a top each like bottom 0."""
         return [bottom[0]] * len(self.layer_param.top)
 
-    def validate(self, bottom: Sequence[Blob]) -> None:
+    def validate(self, bottom: Blobs) -> None:
         """Raises the layer's error for values that `compute` cannot use. Called before each
         forward pass, where there is a `validated_bottom`; the blobs are those before a Split."""
 
-    def compute(self, *bottom: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    def compute(self, *bottom: Any, **named: Any) -> Tensor | Tops:
         """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
         which it may change in place."""
         raise LayerError(f"layer type '{self.type}' defines no compute()")
@@ -135,7 +137,7 @@ class TensorLayer(Layer):
         """Whether a top is a bottom."""
         return not set(self.layer_param.bottom).isdisjoint(self.layer_param.top)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         shapes = [blob.shape for blob in bottom]
         if shapes != self._bottom_shapes:
             tops = self.shapes(shapes)
@@ -150,7 +152,7 @@ class TensorLayer(Layer):
 
     # forward
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
         outputs = self._record([blob.data_to_read.clone() if blob in top and blob.is_viewed
                                 else blob.data_to_read for blob in bottom])
@@ -162,7 +164,7 @@ class TensorLayer(Layer):
             blob.set_data(tensor.detach().clone() if copied else tensor.data)
         self.note_revisions(bottom)
 
-    def _record(self, inputs, always=False):
+    def _record(self, inputs: Iterable[Tensor], always: bool = False) -> Tops:
         """The tops' tensors, for those of the bottoms; autograd records how they come about.
 
         Unless `always`, nothing is recorded of a layer in place that keeps no state, for it
@@ -173,7 +175,7 @@ class TensorLayer(Layer):
         self.weights = _leaves((blob.data_to_read for blob in self.blobs),
                                self.param_propagate_down)
         is_of_use = always or self.keeps_state or not self.is_in_place
-        learns = any(tensor.requires_grad for tensor in self._inputs + self.weights)
+        learns = any(tensor.requires_grad for tensor in (*self._inputs, *self.weights))
         with torch.set_grad_enabled(is_of_use and learns):
             outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
@@ -181,7 +183,7 @@ class TensorLayer(Layer):
                        for tensor in outputs]
         return outputs
 
-    def _outputs(self):
+    def _outputs(self) -> Tops:
         """What `compute` gives, a tuple of float32 tensors."""
         if not self.autocast_products:
             outputs = self.compute(*self._inputs)
@@ -191,7 +193,7 @@ class TensorLayer(Layer):
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
 
-    def release(self, bottom, top) -> None:
+    def release(self, bottom: Blobs, top: Blobs) -> None:
         """Let go of what the last forward pass left, before the next one makes it anew."""
         self.forget_forward()
         for blob in top:
@@ -200,23 +202,23 @@ class TensorLayer(Layer):
 
     def forget_forward(self) -> None:
         """Hold nothing of the last forward pass."""
-        self._inputs = self._edges = self.weights = self._revisions = ()
+        self._inputs, self._edges, self.weights, self._revisions = (), (), (), ()
 
     # backward
 
-    def note_revisions(self, bottom: Sequence[Blob]) -> None:
+    def note_revisions(self, bottom: Blobs) -> None:
         """Know that what autograd recorded belongs to the present values of these bottoms, and
         of the parameters."""
         self._revisions = _revisions([*bottom, *self.blobs])
 
-    def _is_recorded(self, bottom):
+    def _is_recorded(self, bottom: Blobs) -> bool:
         """Whether what autograd recorded belongs to the values that are there now. A NumPy view
         that somebody holds may have been written to."""
         blobs = [*bottom, *self.blobs]
         return (self._revisions == _revisions(blobs)
                 and not any(blob.is_viewed for blob in blobs))
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         self._prepare_backward(top, bottom)
         wanted = [(blob.set_diff, leaf) for blob, leaf, wants
                   in zip(bottom, self._inputs, propagate_down) if wants]
@@ -231,7 +233,7 @@ class TensorLayer(Layer):
             taken.add(_storage(gradient))
             store(gradient)
 
-    def _prepare_backward(self, top, bottom):
+    def _prepare_backward(self, top: Blobs, bottom: Blobs) -> None:
         """Have a record of the forward pass that the gradients are to be those of."""
         if self.keeps_state:
             self._check_passed(self._revisions != ())
@@ -245,13 +247,13 @@ class TensorLayer(Layer):
                                    for blob, tensor in zip(top, outputs)),
                                [tuple(leaf.shape) for leaf in self._inputs])
 
-    def _check_passed(self, has_passed):
+    def _check_passed(self, has_passed: bool) -> None:
         """Raise the layer's error unless a forward pass has left what backward needs."""
         if not has_passed:
             raise self.error("backward needs a forward pass of this layer first: the gradient "
                              f"of {self.type} depends on what that pass keeps")
 
-    def _check_shapes(self, fits, shapes):
+    def _check_shapes(self, fits: bool, shapes: Sequence[Shape]) -> None:
         """Raise the layer's error unless its bottoms still fit the forward pass, in which they had
         these shapes."""
         if not fits:
@@ -259,35 +261,35 @@ class TensorLayer(Layer):
             raise self.error("a bottom was reshaped after the forward pass, in which they had the "
                              f"shapes {given}; backward needs another forward pass")
 
-    def gradient_place(self) -> torch.Tensor | None:
+    def gradient_place(self) -> Tensor | None:
         """Memory for the gradient of parameter 0; None if two gradients are to be added up."""
         return self.blobs[0].diff_room() if len(self.layer_param.bottom) == 1 else None
 
-    def _gradients(self, top, leaves):
+    def _gradients(self, top: Blobs, leaves: Tensors) -> Gradients:
         tracked = [(edge, blob.diff_tensor) for edge, blob in zip(self._edges, top) if edge]
         if not tracked or not leaves:
             return [None] * len(leaves)
         edges, diffs = zip(*tracked)
-        return torch.autograd.grad(edges, leaves, diffs, retain_graph=True, allow_unused=True)
+        return [*torch.autograd.grad(edges, leaves, diffs, retain_graph=True, allow_unused=True)]
 
 
 class FormulaLayer(TensorLayer):
     """A layer of one bottom, one top and no parameters, whose gradient is a formula of the values
     that both have when it runs backward, as in Caffe; autograd is not needed."""
 
-    def gradient(self, x: torch.Tensor, y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         """The gradient by the bottom: x is the bottom's value, y the top's, which in place are
         the same, and dy the gradient by the top. It may change neither."""
         raise LayerError(f"layer type '{self.type}' defines no gradient()")
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         with torch.no_grad():
-            y = self.compute(bottom[0].data_to_read)
+            y: Any = self.compute(bottom[0].data_to_read)
             if top[0] is not bottom[0] and _storage(y) == _storage(bottom[0].data_to_read):
                 y = y.clone()
         top[0].set_data(y)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         if propagate_down[0]:
             dy = top[0].diff_tensor
             with torch.no_grad():
@@ -302,16 +304,20 @@ class KeepingLayer(TensorLayer):
     Where `keeps_state` is False, the gradient needs no forward pass.
     """
 
-    keeps_state = True
-    kept = _kept_shapes = _kept_revision = None
+    kept: Any = None
+    _kept_shapes: Shapes | None = None
+    _kept_revision: tuple | None = None
 
-    def run(self, *bottom: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], object]:
+    @property
+    def keeps_state(self) -> bool:
+        return True
+
+    def run(self, *bottom: Any, **named: Any) -> tuple[Tops, object]:
         """The tops, and what to keep for `gradients`, which may share memory with neither bottoms
         nor tops; with parameters in `self.weights`."""
         raise LayerError(f"layer type '{self.type}' defines no run()")
 
-    def gradients(self, bottom: list[torch.Tensor], top: list[torch.Tensor],
-                  diffs: list[torch.Tensor], wanted: tuple[bool, ...]) -> list:
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         """The gradients by the bottoms and then by the parameters, None for those to be left as
         they are, given the values of bottoms and tops, the tops' gradients, and which are wanted.
 
@@ -319,7 +325,7 @@ class KeepingLayer(TensorLayer):
         these tensors."""
         raise LayerError(f"layer type '{self.type}' defines no gradients()")
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         inputs = [blob.data_to_read.clone() if blob in top and blob.is_viewed
                   else blob.data_to_read for blob in bottom]
         with torch.no_grad():
@@ -333,7 +339,7 @@ class KeepingLayer(TensorLayer):
             blob.set_data(tensor.clone() if _storage(tensor) in taken else tensor)
             taken.add(_storage(tensor))
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         self._check_kept(bottom)
         wanted = tuple(propagate_down) + tuple(self.param_propagate_down)
         diffs = [blob.diff_tensor for blob in top]
@@ -349,16 +355,16 @@ class KeepingLayer(TensorLayer):
                 store(gradient.clone() if _storage(gradient) in taken else gradient)
                 taken.add(_storage(gradient))
 
-    def _check_kept(self, bottom):
+    def _check_kept(self, bottom: Blobs) -> None:
         if self.keeps_state:
             self._check_passed(self._kept_shapes is not None)
             self._check_shapes([blob.shape for blob in bottom] == self._kept_shapes,
-                               self._kept_shapes)
+                               self._kept_shapes or [])
         if self.validated_bottom is not None \
                 and self._kept_revision != self._validated_revision(bottom):
             self.validate(bottom)
 
-    def _validated_revision(self, bottom):
+    def _validated_revision(self, bottom: Blobs) -> tuple | None:
         return None if self.validated_bottom is None else _revisions(
             [bottom[self.validated_bottom]])
 
@@ -367,17 +373,17 @@ class KeepingLayer(TensorLayer):
         self.kept = self._kept_shapes = self._kept_revision = None
 
 
-def _leaves(tensors, wants_gradient):
+def _leaves(tensors: Iterable[Tensor], wants_gradient: Iterable[bool]) -> tuple[Tensor, ...]:
     """`tensors` as new leaves of autograd."""
     tensors = list(tensors)
     wants = list(wants_gradient) or [False] * len(tensors)
-    return [tensor.data.requires_grad_(w) for tensor, w in zip(tensors, wants)]
+    return tuple(tensor.data.requires_grad_(w) for tensor, w in zip(tensors, wants))
 
 
-def _revisions(blobs):
+def _revisions(blobs: Iterable[Blob]) -> tuple[tuple[Memory, int], ...]:
     memories = [blob.memories[DATA] for blob in blobs]
     return tuple((memory, memory.revision) for memory in memories)
 
 
-def _storage(tensor):
+def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()

@@ -1,13 +1,16 @@
 """Convolution, Deconvolution and Im2col: windows that slide over the spatial axes."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .axes import canonical_axis
 from .base import TensorLayer, register
 from .kernels.product import linear
+from .types import Blobs, Shape, Shapes, Tops
 
 
 class Window(TensorLayer):
@@ -15,7 +18,7 @@ class Window(TensorLayer):
 
     least_places = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         shape = bottom[0].shape
         self.axis = canonical_axis(self, self.layer_param.convolution_param.axis, shape)
         self.channels, axes = shape[self.axis], len(shape) - self.axis - 1
@@ -30,7 +33,8 @@ class Window(TensorLayer):
         else:
             self.dilation = self._geometry(axes, "dilation", default=1, least=1)
 
-    def _geometry(self, axes, field, height=None, width=None, default=None, least=0):
+    def _geometry(self, axes: int, field: str, height: str | None = None, width: str | None = None,
+                  default: int | None = None, least: int = 0) -> tuple[int, ...]:
         """One value for each spatial axis: given once for all, once each, or as _h and _w."""
         p = self.layer_param.convolution_param
         values = tuple(getattr(p, field))
@@ -38,7 +42,7 @@ class Window(TensorLayer):
             if values or axes != 2:
                 raise self.error(f"{height} and {width} go with 2 spatial axes (here {axes}), "
                                  f"and not together with {field}")
-            values = getattr(p, height), getattr(p, width)
+            values = getattr(p, height), getattr(p, str(width))
         elif not values and default is not None:
             values = (default,)
         if len(values) not in (1, axes) or min(values, default=least) < least:
@@ -46,7 +50,7 @@ class Window(TensorLayer):
                              f"got {list(values)}")
         return values if len(values) == axes else values * axes
 
-    def places(self, shape):
+    def places(self, shape: Shape) -> tuple[int, ...]:
         """The number of places of the window on each spatial axis of a bottom of `shape`."""
         if len(shape) != self.axis + 1 + len(self.kernel) or shape[self.axis] != self.channels:
             raise self.error(f"expected {self.channels} channels on axis {self.axis} and "
@@ -59,13 +63,13 @@ class Window(TensorLayer):
         return sizes
 
     @staticmethod
-    def size(n, kernel, stride, pad, dilation):
+    def size(n: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
         """As in Caffe, whose division rounds to zero: a window too large by less than the stride
         has one place still, and finds zeros beyond the image."""
         room = n + 2 * pad - dilation * (kernel - 1) - 1
         return (room // stride if room >= 0 else -(-room // stride)) + 1
 
-    def filled(self, x):
+    def filled(self, x: Tensor) -> Tensor:
         """`x` with zeros behind, where a window is larger than it."""
         if torch.compiler.is_compiling():       # then sizes are free
             return x
@@ -86,8 +90,13 @@ class Sliding(Window):
 
     bottoms, tops = (1, None), (1, None)
     autocast_products = True
+    operations: dict[int, Callable[..., Tensor]] = {}       # by the number of spatial axes
 
-    def setup(self, bottom, top):
+    def kernel_planes(self) -> tuple[int, int]:
+        """The first two axes of the weights."""
+        raise self.error(f"layer type '{self.type}' defines no kernel_planes()")
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.convolution_param
         if len(top) != len(bottom):
@@ -104,23 +113,23 @@ class Sliding(Window):
         if p.bias_term:
             self.add_param((self.outputs,), p.bias_filler)
 
-    def groups(self):
+    def groups(self) -> int:
         """The number of groups of channels."""
         return self.layer_param.convolution_param.group
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
         if any(other != shape for other in bottom):
             raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
         return [shape[:self.axis] + (self.outputs,) + self.places(shape)] * len(bottom)
 
-    def compute(self, *bottoms):
+    def compute(self, *bottoms: Tensor) -> Tops:
         return tuple(map(self._slide, bottoms))
 
-    def _slide(self, x):
+    def _slide(self, x: Tensor) -> Tensor:
         return self._apply(x, self.weights[0], self.group)
 
-    def _apply(self, x, weight, group):
+    def _apply(self, x: Tensor, weight: Tensor, group: int) -> Tensor:
         bias = (*self.weights, None)[1]
         batch, spatial = x.shape[:self.axis], x.shape[self.axis + 1:]
         planes = x.reshape(math.prod(batch), self.channels, *(spatial or (1,)))
@@ -136,14 +145,14 @@ class Convolution(Sliding):
 
     operations = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
-    def kernel_planes(self):
+    def kernel_planes(self) -> tuple[int, int]:
         return self.outputs, self.channels // self.group
 
-    def _slide(self, x):
+    def _slide(self, x: Tensor) -> Tensor:
         x = self.filled(x)
         return self._multiply(x) if self._few_places(x) else super()._slide(x)
 
-    def _few_places(self, x):
+    def _few_places(self, x: Tensor) -> bool:
         """Whether the windows of `x`, laid out, are less than the kernel: fc6 and fc7 on a CPU.
 
         oneDNN would bring the kernel into a form of its own in every pass, a second copy.
@@ -154,13 +163,12 @@ class Convolution(Sliding):
         return (x.device.type == "cpu" and len(self.kernel) == 2 and self.axis == 1
                 and self.group == 1 and 0 < len(x) * places < self.outputs)
 
-    def _multiply(self, x):
+    def _multiply(self, x: Tensor) -> Tensor:
         """Convolution as one matrix product of the kernel and the windows of `x`."""
-        weight, bias = (*self.weights, None)[:2]
+        weight, bias = self.weights[0].flatten(1), (*self.weights, None)[1]
         windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         batch, values, places = windows.shape
         rows = windows.movedim(0, 1).reshape(values, batch * places).t()
-        weight = weight.flatten(1)
         y = (F.linear(rows, weight, bias) if self.use_plain_torch_ops
              else linear(rows, weight, bias, self.gradient_place)).t()
         return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
@@ -171,7 +179,7 @@ class Convolution(Sliding):
 class DepthwiseConvolution(Convolution):
     """A Convolution with as many groups as channels, as forks for MobileNet call it."""
 
-    def groups(self):
+    def groups(self) -> int:
         p = self.layer_param.convolution_param
         if p.HasField("group") and p.group != self.channels:
             raise self.error(f"expected no group, or one for each of {self.channels} channels, got "
@@ -186,26 +194,26 @@ class Deconvolution(Sliding):
     autocast_products = False   # what it interpolates, scores, would lose more than time
     operations = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
-    def kernel_planes(self):
+    def kernel_planes(self) -> tuple[int, int]:
         return self.channels, self.outputs // self.group
 
-    def _slide(self, x):
+    def _slide(self, x: Tensor) -> Tensor:
         weight = self.weights[0]
         if not self._is_diagonal(weight):
             return super()._slide(x)
         own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
         return self._apply(x, own, self.channels)
 
-    def _is_diagonal(self, weight):
+    def _is_diagonal(self, weight: Tensor) -> bool:
         """Whether a fixed kernel treats each channel for itself, as interpolation does; on a GPU
         asking would mean waiting."""
         return (not torch.compiler.is_compiling()
                 and not weight.requires_grad and weight.device.type == "cpu" and self.group == 1
                 and self.outputs == self.channels > 1
-                and torch.count_nonzero(weight) == torch.count_nonzero(weight.diagonal()))
+                and bool(torch.count_nonzero(weight) == torch.count_nonzero(weight.diagonal())))
 
     @staticmethod
-    def size(n, kernel, stride, pad, dilation):
+    def size(n: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
         return stride * (n - 1) + dilation * (kernel - 1) + 1 - 2 * pad
 
 
@@ -217,14 +225,14 @@ class Im2col(Window):
 
     least_places = 0
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
         if not self.kernel:
             raise self.error(f"expected spatial axes after axis {self.axis}, got {shape}")
         values = self.channels * math.prod(self.kernel)
         return [shape[:self.axis] + (values,) + self.places(shape)]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         if not all(self.places(tuple(x.shape))):
             return x.new_zeros(self.shapes([tuple(x.shape)])[0])
         y = F.pad(self.filled(x), [side for pad in reversed(self.pad) for side in (pad, pad)])

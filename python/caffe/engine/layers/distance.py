@@ -2,14 +2,17 @@
 SigmoidCrossEntropyLoss."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import check_legacy_axes
 from .base import KeepingLayer, TensorLayer, register
 from .loss import Normalized
+from .types import Flags, Gradients, Shapes, Tensors, Tops
 
 
 @register("EuclideanLoss")
@@ -20,12 +23,12 @@ class EuclideanLoss(TensorLayer):
     loss = True
     keeps_state = True      # the difference
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         check_alike(self, bottom)
         check_legacy_axes(self, bottom[0])
         return [()]
 
-    def compute(self, a, b):
+    def compute(self, a: Tensor, b: Tensor) -> Tensor:
         return (a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])
 
 
@@ -41,7 +44,7 @@ class ContrastiveLoss(KeepingLayer):
     bottoms = (3, 3)
     loss = True
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         check_alike(self, bottom[:2])
         check_legacy_axes(self, *bottom)
         first, second, alike = bottom
@@ -50,15 +53,15 @@ class ContrastiveLoss(KeepingLayer):
             raise self.error(f"expected bottoms (N, channels), twice, and (N,), got {bottom}")
         return [()]
 
-    def compute(self, a, b, alike):
+    def compute(self, a: Tensor, b: Tensor, alike: Tensor) -> Tensor:
         p = self.layer_param.contrastive_loss_param
         return Contrast.apply(self._difference(a, b), self._alike(alike), p.margin,
                               p.legacy_version)
 
-    def run(self, a, b, alike):
+    def run(self, a: Tensor, b: Tensor, alike: Tensor) -> tuple[Tops, object]:
         return (self.compute(a, b, alike),), self._difference(a, b)
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         p, (a, b, alike) = self.layer_param.contrastive_loss_param, bottom
         by_a = contrast_pull(self.kept, self._alike(alike), p.margin, p.legacy_version)
         by_a *= diffs[0] / len(a)
@@ -66,15 +69,15 @@ class ContrastiveLoss(KeepingLayer):
                 -by_a.reshape(b.shape) if wanted[1] else None]
 
     @staticmethod
-    def _difference(a, b):
+    def _difference(a: Tensor, b: Tensor) -> Tensor:
         return (a - b.reshape(a.shape)).reshape(a.shape[0], math.prod(a.shape[1:]))
 
     @staticmethod
-    def _alike(alike):
+    def _alike(alike: Tensor) -> Tensor:
         return alike.reshape(-1, 1).int() != 0
 
 
-def contrast_pull(difference, alike, margin, legacy):
+def contrast_pull(difference: Tensor, alike: Tensor, margin: float, legacy: bool) -> Tensor:
     """The gradient by `difference` of the sum over N pairs, times N. As in Caffe, it divides by
     d + 1e-4, which keeps it finite at d = 0."""
     squared = difference.square().sum(1, keepdim=True)
@@ -88,7 +91,7 @@ class Contrast(torch.autograd.Function):
     """ContrastiveLoss with its gradient."""
 
     @staticmethod
-    def forward(ctx, difference, alike, margin, legacy):
+    def forward(ctx: Any, difference: Tensor, alike: Tensor, margin: float, legacy: bool) -> Tensor:
         ctx.save_for_backward(contrast_pull(difference, alike, margin, legacy))
         squared = difference.square().sum(1, keepdim=True)
         missing = (margin - (squared if legacy else squared.sqrt())).clamp(min=0)
@@ -96,7 +99,7 @@ class Contrast(torch.autograd.Function):
         return losses.sum() / (2 * difference.shape[0])
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         pulled, = ctx.saved_tensors
         return pulled * (gradient / pulled.shape[0]), None, None, None
 
@@ -112,34 +115,34 @@ class SigmoidCrossEntropyLoss(Normalized, KeepingLayer):
     no_gradient = (1,)
     default_normalization = LossParameter.BATCH_SIZE
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         check_alike(self, bottom)
         return [()]
 
-    def compute(self, x, targets):
+    def compute(self, x: Tensor, targets: Tensor) -> Tensor:
         targets = targets.reshape(x.shape)
         counts = self._counts(targets)
         losses = F.binary_cross_entropy_with_logits(
             x.masked_fill(~counts, 0), targets, reduction="none")
         return losses.masked_fill(~counts, 0).sum() / self.divisor(x.shape[0], counts)
 
-    def run(self, x, targets):
+    def run(self, x: Tensor, targets: Tensor) -> tuple[Tops, object]:
         divisor = self.divisor(len(x), self._counts(targets))
         return (self.compute(x, targets),), (x.sigmoid(), divisor)
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         sigmoid, divisor = self.kept
         targets = bottom[1].reshape(sigmoid.shape)
         difference = (sigmoid - targets).masked_fill_(~self._counts(targets), 0)
         return [difference.mul_(diffs[0] / divisor) if wanted[0] else None]
 
-    def _counts(self, targets):
+    def _counts(self, targets: Tensor) -> Tensor:
         if self.ignore is None:
             return torch.ones_like(targets, dtype=torch.bool)
         return targets.int() != self.ignore
 
 
-def check_alike(layer, bottom):
+def check_alike(layer: TensorLayer, bottom: Shapes) -> None:
     """Raises the layer's error unless both bottoms have one batch size and one count."""
     first, second = bottom
     if first[:1] != second[:1] or math.prod(first) != math.prod(second) or not first:

@@ -3,10 +3,12 @@
 import math
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
 from .kernels.product import linear
+from .types import Blobs, Shapes
 
 
 @register("InnerProduct")
@@ -18,7 +20,7 @@ class InnerProduct(TensorLayer):
 
     autocast_products = True
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.inner_product_param
         self.axis = canonical_axis(self, p.axis, bottom[0].shape)
         self.inputs, self.outputs = math.prod(bottom[0].shape[self.axis:]), p.num_output
@@ -29,15 +31,15 @@ class InnerProduct(TensorLayer):
         if p.bias_term:
             self.add_param((self.outputs,), p.bias_filler)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         inputs = math.prod(bottom[0][self.axis:])
         if inputs != self.inputs:
             raise self.error(f"expected {self.inputs} values from axis {self.axis} on, "
                              f"as in the weights of shape {self.blobs[0].shape}, got {inputs}")
         return [bottom[0][:self.axis] + (self.outputs,)]
 
-    def compute(self, x):
-        weight, bias = (*self.weights, None)[:2]
+    def compute(self, x: Tensor) -> Tensor:
+        weight, bias = self.weights[0], (*self.weights, None)[1]
         x = x.reshape(x.shape[:self.axis] + (self.inputs,))
         if self.layer_param.inner_product_param.transpose:
             weight = weight.t()
@@ -54,7 +56,7 @@ class Embed(TensorLayer):
     no_gradient = (0,)
     validated_bottom = 0
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.embed_param
         if not (p.input_dim and p.num_output):
             raise self.error(f"expected input_dim and num_output of at least 1, "
@@ -63,13 +65,13 @@ class Embed(TensorLayer):
         if p.bias_term:
             self.add_param((p.num_output,), p.bias_filler)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         return [bottom[0] + (self.layer_param.embed_param.num_output,)]
 
-    def validate(self, bottom):
+    def validate(self, bottom: Blobs) -> None:
         check_indices(self, bottom[0], self.blobs[0].shape[0], "rows of the weights")
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         weight, *bias = self.weights
         y = F.embedding(x.long(), weight)
         return y + bias[0] if bias else y

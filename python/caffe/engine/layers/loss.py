@@ -2,12 +2,15 @@
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import canonical_axis
 from .base import KeepingLayer, TensorLayer, register
+from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -29,7 +32,7 @@ class Normalized(TensorLayer):
         p = self.layer_param.loss_param
         return p.ignore_label if p.HasField("ignore_label") else None
 
-    def divisor(self, outer, counts):
+    def divisor(self, outer: Any, counts: Tensor) -> Tensor | int:
         """The number to divide by, for `outer` positions before the classes and the mask `counts`
         of all positions that are not ignored."""
         kind = self._normalization()
@@ -39,7 +42,7 @@ class Normalized(TensorLayer):
                  LossParameter.NONE: 1}[kind]
         return torch.sym_max(1, count)
 
-    def _normalization(self):
+    def _normalization(self) -> int:
         p = self.layer_param.loss_param
         if p.HasField("normalization"):
             return p.normalization
@@ -54,6 +57,7 @@ class Labelled(TensorLayer):
 
     bottoms, tops = (2, 2), (1, 2)
     validated_bottom = 1
+    axis: int
 
     @property
     def ignore(self) -> int | None:
@@ -65,24 +69,24 @@ class Labelled(TensorLayer):
         """The labels that do not count."""
         return () if self.ignore is None else (self.ignore,)
 
-    def check_labels(self, scores, labels, axis):
+    def check_labels(self, scores: Shape, labels: Shape, axis: int) -> None:
         """Raises the layer's error unless there is one label for each position."""
         positions = scores[:axis] + scores[axis + 1:]
         if math.prod(labels) != math.prod(positions):
             raise self.error(f"expected {math.prod(positions)} labels for scores of shape {scores} "
                              f"with classes on axis {axis}, got {labels}")
 
-    def check_batch(self, scores, labels):
+    def check_batch(self, scores: Shape, labels: Shape) -> None:
         """Raises the layer's error unless both have as many items."""
         if not scores or scores[:1] != labels[:1]:
             raise self.error(f"expected scores and labels of one batch size, "
                              f"got {scores} and {labels}")
 
-    def classes(self, scores):
+    def classes(self, scores: Shape) -> int:
         """The number of classes, for scores of that shape."""
         return scores[self.axis]
 
-    def validate(self, bottom):
+    def validate(self, bottom: Blobs) -> None:
         """Raises the layer's error if a label is no class and not in `ignored`.
 
         A GPU is waited for only where the labels were computed on it.
@@ -96,7 +100,7 @@ class Labelled(TensorLayer):
                                  + "".join(f" and not ignore_label {each}"
                                            for each in self.ignored))
 
-    def indices(self, scores, labels):
+    def indices(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.
 
         Labels in `ignored` do not count, and become 0.
@@ -105,7 +109,7 @@ class Labelled(TensorLayer):
         shape[self.axis] = 1
         return self._counted(labels.reshape(shape))
 
-    def _counted(self, labels):
+    def _counted(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         index = labels.long()
         counts = torch.ones_like(index, dtype=torch.bool)
         for label in self.ignored:
@@ -119,32 +123,32 @@ class OverClasses(Normalized, Labelled, KeepingLayer):
 
     no_gradient: tuple[int, ...] = (1,)
 
-    def class_axis(self, scores):
+    def class_axis(self, scores: Shape) -> int:
         """The axis of the classes, for scores of that shape."""
         return canonical_axis(self, self.layer_param.softmax_param.axis, scores)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         scores, labels = bottom[:2]
         self.axis = self.class_axis(scores)
         self.check_labels(scores, labels, self.axis)
         self.check_batch(scores, labels)
         return [(), scores][:len(self.layer_param.top)]
 
-    def losses(self, *bottom):
+    def losses(self, *bottom: Any) -> tuple[Tensor, Tensor]:
         """The loss and the probabilities."""
         raise self.error(f"layer type '{self.type}' defines no losses()")
 
-    def compute(self, *bottom):
+    def compute(self, *bottom: Tensor) -> Tensor | Tops:
         tops = self.losses(*bottom)
         return tops if len(self.layer_param.top) == 2 else tops[0]
 
-    def run(self, *bottom):
+    def run(self, *bottom: Tensor) -> tuple[Tops, object]:
         loss, probability = self.losses(*bottom)
         if len(self.layer_param.top) == 2:
             return (loss, probability), None
         return (loss,), probability
 
-    def probability(self, top):
+    def probability(self, top: Tensors) -> Tensor:
         """The probabilities, given the values of the tops."""
         return top[1] if len(top) == 2 else self.kept
 
@@ -153,12 +157,12 @@ class OverClasses(Normalized, Labelled, KeepingLayer):
 class SoftmaxWithLoss(OverClasses):
     """-log(probability of the label) after a softmax over the classes."""
 
-    def losses(self, scores, labels):
+    def losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         index, counts = self.indices(scores, labels)
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
         return SoftmaxLoss.apply(scores, index, counts, self.axis, divisor)
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         scores, labels = bottom
         index, counts = self.indices(scores, labels)
         divisor = self.divisor(math.prod(scores.shape[:self.axis]), counts)
@@ -166,7 +170,8 @@ class SoftmaxWithLoss(OverClasses):
                                  diffs[0] / divisor) if wanted[0] else None]
 
 
-def softmax_gradient(probability, index, counts, axis, factor):
+def softmax_gradient(probability: Tensor, index: Tensor, counts: Tensor, axis: int, factor: Tensor
+                     ) -> Tensor:
     """`factor` times the gradient of SoftmaxWithLoss before it is divided."""
     at_label = torch.full_like(index, -1, dtype=probability.dtype)
     difference = probability.scatter_add(axis, index, at_label)
@@ -178,7 +183,8 @@ class SoftmaxLoss(torch.autograd.Function):
     probability - 1 for the label and probability elsewhere, knows no such limit."""
 
     @staticmethod
-    def forward(ctx, scores, index, counts, axis, divisor):
+    def forward(ctx: Any, scores: Tensor, index: Tensor, counts: Tensor, axis: int,
+                divisor: Tensor | int) -> tuple[Tensor, Tensor]:
         probability = scores.softmax(axis)
         ctx.save_for_backward(probability, index, counts)
         ctx.mark_non_differentiable(probability)
@@ -187,9 +193,11 @@ class SoftmaxLoss(torch.autograd.Function):
         return losses.masked_fill(~counts, 0).sum() / divisor, probability
 
     @staticmethod
-    def backward(ctx, gradient, _):
+    def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple:
+        probability, index, counts = ctx.saved_tensors
         factor = gradient / ctx.divisor
-        return softmax_gradient(*ctx.saved_tensors, ctx.axis, factor), None, None, None, None
+        by_scores = softmax_gradient(probability, index, counts, ctx.axis, factor)
+        return by_scores, None, None, None, None
 
 
 @register("Accuracy")
@@ -206,7 +214,7 @@ class Accuracy(Labelled):
         p = self.layer_param.accuracy_param
         return p.ignore_label if p.HasField("ignore_label") else None
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         scores, labels = bottom
         p = self.layer_param.accuracy_param
         axis = self.axis = canonical_axis(self, p.axis, scores)
@@ -216,7 +224,7 @@ class Accuracy(Labelled):
                              f"on axis {axis} of {scores}")
         return [(), (scores[axis],)][:len(self.layer_param.top)]
 
-    def compute(self, scores, labels):
+    def compute(self, scores: Tensor, labels: Tensor) -> Tensor | Tops:
         index, counts = self.indices(scores, labels)
         rank = (scores >= scores.gather(self.axis, index)).sum(self.axis, keepdim=True)
         right = counts & (rank <= self.layer_param.accuracy_param.top_k)

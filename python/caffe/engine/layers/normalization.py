@@ -1,14 +1,17 @@
 """LRN, Softmax, BatchNorm and MVN: values set in proportion to their neighbours or their batch."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
 from .axes import LEGACY_AXES, canonical_axis, check_legacy_axes
 from .base import FormulaLayer, KeepingLayer, register
+from .types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 
 @register("LRN")
@@ -19,26 +22,26 @@ class LRN(KeepingLayer):
     that side (zeros beyond the image count); there Caffe takes k as 1. It keeps k + alpha * mean.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         size = self.layer_param.lrn_param.local_size
         if size % 2 == 0:
             raise self.error(f"expected an odd local_size, got {size}")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         if len(bottom[0]) != 4:
             raise self.error(f"expected a bottom of 4 axes, got {bottom[0]}")
         return bottom
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return self.run(x)[0][0]
 
-    def run(self, x):
+    def run(self, x: Tensor) -> tuple[Tops, object]:
         p = self.layer_param.lrn_param
         k = p.k if self._crosses_channels else 1
         scale = k + p.alpha * self._mean(x.square())
         return (x * scale.pow(-p.beta),), scale
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         (x,), (y,), (dy,), p, scale = bottom, top, diffs, self.layer_param.lrn_param, self.kept
         power = scale.pow(-p.beta)
         # Caffe takes the top across channels, and the bottom within one
@@ -46,10 +49,10 @@ class LRN(KeepingLayer):
         return [dy * power - 2 * p.alpha * p.beta * x * self._mean(by_power / scale)]
 
     @property
-    def _crosses_channels(self):
+    def _crosses_channels(self) -> bool:
         return self.layer_param.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
 
-    def _mean(self, values):
+    def _mean(self, values: Tensor) -> Tensor:
         """The mean over the neighbours of each of these values."""
         size = self.layer_param.lrn_param.local_size
         if not self._crosses_channels:
@@ -63,14 +66,14 @@ class LRN(KeepingLayer):
 class Softmax(FormulaLayer):
     """exp(x) divided by its sum over `axis`."""
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         canonical_axis(self, self.layer_param.softmax_param.axis, bottom[0])
         return bottom
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return x.softmax(self.layer_param.softmax_param.axis)
 
-    def gradient(self, x, y, dy):
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         axis = self.layer_param.softmax_param.axis
         return y * (dy - (dy * y).sum(axis, keepdim=True))
 
@@ -86,7 +89,7 @@ class BatchNorm(KeepingLayer):
     m / (m - 1) (m values for each channel), and 1.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         shape = bottom[0].shape
         self.channels = shape[1] if len(shape) > 1 else 1
         for size in (self.channels, self.channels, 1):
@@ -100,21 +103,21 @@ class BatchNorm(KeepingLayer):
             self.layer_param.param.add(lr_mult=0)
 
     @property
-    def use_global_stats(self):
+    def use_global_stats(self) -> bool:
         """Whether the stored statistics are used."""
         p = self.layer_param.batch_norm_param
         return p.use_global_stats if p.HasField("use_global_stats") else self.phase == TEST
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         channels = bottom[0][1] if len(bottom[0]) > 1 else 1
         if channels != self.channels:
             raise self.error(f"statistics of {self.channels} channels do not fit {bottom[0]}")
         return bottom
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return self.run(x)[0][0]
 
-    def run(self, x):
+    def run(self, x: Tensor) -> tuple[Tops, object]:
         """Keeps the values less their mean, with stored statistics not even these, and the
         deviation."""
         if not x.numel():
@@ -127,7 +130,7 @@ class BatchNorm(KeepingLayer):
         y = (centred / deviation).reshape(x.shape)
         return (y,), (None if self.use_global_stats else centred, deviation)
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         """As in Caffe, that by the bottom also where the net does not ask for it."""
         (centred, deviation), dy = self.kept, self._planes(diffs[0])
         if centred is not None:
@@ -136,15 +139,15 @@ class BatchNorm(KeepingLayer):
         return [(dy / deviation).reshape(diffs[0].shape)]
 
     @staticmethod
-    def _planes(x):
+    def _planes(x: Tensor) -> Tensor:
         return x if x.dim() > 1 else x.reshape(-1, 1)
 
-    def _stored(self):
+    def _stored(self) -> tuple[Tensor, Tensor]:
         mean, variance, weight = (blob.data_tensor for blob in self.blobs)
         factor = torch.where(weight == 0, 0, 1 / weight)
         return mean * factor, variance * factor
 
-    def _measured(self, x):
+    def _measured(self, x: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
         m = x.numel() // self.channels
         unbiased = variance.detach() * (m / max(m - 1, 1))
@@ -162,21 +165,21 @@ class MVN(KeepingLayer):
     the top has four axes, of which those that the bottom lacks are 1.
     """
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         check_legacy_axes(self, bottom[0])
         return [bottom[0] + (1,) * (LEGACY_AXES - len(bottom[0]))]
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         return self.layer_param.mvn_param.normalize_variance        # the deviation
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         if not self.keeps_state:
             return self.run(x)[0][0]
         rows = Standardize.apply(self._rows(x), self.layer_param.mvn_param.eps)
         return rows.reshape(self.shapes([x.shape])[0])
 
-    def run(self, x):
+    def run(self, x: Tensor) -> tuple[Tops, object]:
         rows = self._rows(x)
         centred, divisor = rows - rows.mean(1, keepdim=True), None
         if self.keeps_state:
@@ -185,7 +188,7 @@ class MVN(KeepingLayer):
             centred = centred / divisor
         return (centred.reshape(self.shapes([x.shape])[0]),), divisor
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         """As in Caffe, the deviation is taken for deviation + eps, which keeps the gradient finite
         for constant rows."""
         y, dy = self._rows(top[0]), self._rows(diffs[0])
@@ -194,7 +197,7 @@ class MVN(KeepingLayer):
             dx = (dx - y * (y * dy).mean(1, keepdim=True)) / self.kept
         return [dx.reshape(bottom[0].shape)]
 
-    def _rows(self, x):
+    def _rows(self, x: Tensor) -> Tensor:
         kept = 1 if self.layer_param.mvn_param.across_channels else 2
         return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
 
@@ -203,7 +206,7 @@ class Standardize(torch.autograd.Function):
     """Each row less its mean, over its deviation + eps, with the gradient of MVN."""
 
     @staticmethod
-    def forward(ctx, rows, eps):
+    def forward(ctx: Any, rows: Tensor, eps: float) -> Tensor:
         centred = rows - rows.mean(1, keepdim=True)
         divisor = centred.square().mean(1, keepdim=True).sqrt() + eps
         y = centred / divisor
@@ -211,7 +214,7 @@ class Standardize(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         y, divisor = ctx.saved_tensors
         along = y * (y * gradient).mean(1, keepdim=True)
         return (gradient - gradient.mean(1, keepdim=True) - along) / divisor, None

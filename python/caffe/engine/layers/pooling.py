@@ -1,15 +1,21 @@
 """Pooling and SPP: the maximum, the average or a random value of each window of an image."""
 
 import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...context import TRAIN
+from ...proto import caffe_pb2
 from ...proto.caffe_pb2 import PoolingParameter
+from ..blob import Blob
 from .base import TensorLayer, register
 from .kernels.max_pooling import largest, suits
+from .types import Blobs, Flags, Shape, Shapes, Tops
 
 LOWEST = torch.finfo(torch.float32).min
 MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParameter.STOCHASTIC
@@ -29,7 +35,7 @@ class Windows:
     pad: tuple
     up: bool = True
 
-    def spans(self, image):
+    def spans(self, image: Sequence[int]) -> Iterator[tuple[int, int]]:
         """For each direction, the number of windows and how far the last reaches over the image."""
         for n, k, s, pad in zip(image, self.kernel, self.stride, self.pad):
             count = (n + 2 * pad - k + (s - 1) * self.up) // s + 1
@@ -38,7 +44,7 @@ class Windows:
             over = (count - 1) * s + k - n - pad
             yield count, torch.sym_max(0, over) if self.up or pad else 0
 
-    def maximum(self, x):
+    def maximum(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The maximum of each window, and its index y * width + x: of equals that of the first,
         -1 for a window without any of the image."""
         if self._is_symbolic:
@@ -52,7 +58,7 @@ class Windows:
         inside = (row >= 0) & (row < x.shape[2]) & (column >= 0) & (column < x.shape[3])
         return y, (row * x.shape[3] + column).where(inside, -1)
 
-    def average(self, x):
+    def average(self, x: Tensor) -> Tensor:
         """The average over the part of each window inside the padded image."""
         if self._is_symbolic:
             return self._over_lengths(self._tiles(x, 0).sum((4, 5)), x)
@@ -61,7 +67,7 @@ class Windows:
         return self._over_lengths(
             F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1), x)
 
-    def _over_lengths(self, sums, x):
+    def _over_lengths(self, sums: Tensor, x: Tensor) -> Tensor:
         """The sums of windows on x, divided by the parts of them inside the padded image."""
         lengths = []
         for n, k, s, pad, count in zip(x.shape[2:], self.kernel, self.stride, self.pad,
@@ -70,7 +76,7 @@ class Windows:
             lengths.append((start + k).clamp(max=n + pad) - start)
         return sums / torch.outer(*lengths)
 
-    def drawn(self, x):
+    def drawn(self, x: Tensor) -> Tensor:
         """A value of each window, drawn with a probability proportional to it."""
         values = self._values(x)
         with torch.no_grad():
@@ -79,19 +85,19 @@ class Windows:
             index = (below < level).sum(-1, keepdim=True)
         return values.gather(-1, index).squeeze(-1)
 
-    def expected(self, x):
+    def expected(self, x: Tensor) -> Tensor:
         """What `drawn` gives on average: sum(x**2) / sum(x), 0 where the sum is 0."""
         values = self._values(x)
         total = values.sum(-1)
         return values.square().sum(-1) / total.where(total > 0, torch.inf)
 
-    def _values(self, x):
+    def _values(self, x: Tensor) -> Tensor:
         """The values of each window on a last axis, zeros beyond the image."""
         (height, width), (down, right) = self.kernel, self.stride
         windows = self._padded(x, 0).unfold(2, height, down).unfold(3, width, right)
         return windows.contiguous().flatten(4)
 
-    def torch_agrees(self, image):
+    def torch_agrees(self, image: Sequence[int]) -> bool:
         """torch allows a pad of half the kernel, and has no windows without any of the image."""
         if any(2 * pad > k for k, pad in zip(self.kernel, self.pad)):
             return False
@@ -102,12 +108,12 @@ class Windows:
                    in zip(image, self.stride, self.pad, self.spans(image)))
 
     @property
-    def _is_symbolic(self):
+    def _is_symbolic(self) -> bool:
         """Whether torch's own pooling, whose kernels are numbers, would take a symbol for one; the
         windows then touch each other, as those of the whole image and of pyramids do."""
         return not all(isinstance(k, int) for k in self.kernel)
 
-    def _tiles(self, x, value):
+    def _tiles(self, x: Tensor, value: float) -> Tensor:
         """Windows that touch: x (N, C, H, W) as (N, C, rows, columns, *kernel), with `value`
         beyond the image."""
         (rows, below), (columns, right) = self.spans(x.shape[2:])
@@ -115,7 +121,7 @@ class Windows:
         x = F.pad(x, (left, right, up, below), value=value)[:, :, :rows * height, :columns * width]
         return x.reshape(*x.shape[:2], rows, height, columns, width).transpose(3, 4)
 
-    def _tiles_maximum(self, x):
+    def _tiles_maximum(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, index = self._tiles(x, LOWEST).flatten(4).max(-1)
         places = []
         for axis, place in ((2, index // self.kernel[1]), (3, index % self.kernel[1])):
@@ -123,7 +129,7 @@ class Windows:
             places.append(place + (start - self.pad[axis - 2]).reshape(-1, *(1,) * (3 - axis)))
         return y, places[0] * x.shape[3] + places[1]
 
-    def _padded(self, x, value):
+    def _padded(self, x: Tensor, value: float) -> Tensor:
         (_, below), (_, right) = self.spans(x.shape[2:])
         if not self.up and not any(self.pad):
             return x
@@ -134,16 +140,21 @@ class Pool(TensorLayer):
     """What Pooling and SPP share: windows that fit, and a method."""
 
     @property
-    def method(self):
+    def pool_param(self) -> Any:
+        """A Pooling- or SPPParameter."""
+        raise self.error(f"layer type '{self.type}' defines no pool_param")
+
+    @property
+    def method(self) -> int:
         """MAX, AVE or STOCHASTIC."""
         return self.pool_param.pool
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         """All but the average keep where each value came from."""
         return self.method != AVE
 
-    def places(self, windows, method, shape):
+    def places(self, windows: Windows, method: int, shape: Shape) -> tuple[int, ...]:
         """The numbers of windows on a bottom of `shape`. Raises the layer's error if they do not
         fit it, or the method."""
         kernel, stride, pad = windows.kernel, windows.stride, windows.pad
@@ -160,7 +171,7 @@ class Pool(TensorLayer):
                              f"top would be {sizes}")
         return sizes
 
-    def pooled(self, windows, method, x):
+    def pooled(self, windows: Windows, method: int, x: Tensor) -> Tensor:
         """One value for each window."""
         if method == MAX:
             fast = not self.use_plain_torch_ops and suits(x, windows)
@@ -184,10 +195,10 @@ class Pooling(Pool):
     tops = (1, 2)
 
     @property
-    def pool_param(self):
+    def pool_param(self) -> caffe_pb2.PoolingParameter:
         return self.layer_param.pooling_param
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.pooling_param
         if len(top) == 2 and p.pool != MAX:
             raise self.error("only max pooling has a second top, the index of the maximum")
@@ -201,7 +212,7 @@ class Pooling(Pool):
             raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
                              f"stride 1, got {given[0]}, {given[1]} and {given[2]}")
 
-    def _rounds_up(self):
+    def _rounds_up(self) -> bool:
         """Of round_mode, or of ceil_mode, which it is called in forks."""
         p = self.layer_param.pooling_param
         up = p.round_mode == PoolingParameter.CEIL
@@ -209,7 +220,7 @@ class Pooling(Pool):
             raise self.error("round_mode and ceil_mode contradict each other; one is enough")
         return p.ceil_mode if p.HasField("ceil_mode") else up
 
-    def _pair(self, stem, field=None):
+    def _pair(self, stem: str, field: str | None = None) -> tuple[int, int]:
         """(vertical, horizontal): given once for both, or as `stem`_h and `stem`_w."""
         p, field = self.layer_param.pooling_param, field or stem
         pair = f"{stem}_h", f"{stem}_w"
@@ -222,17 +233,17 @@ class Pooling(Pool):
             raise self.error(f"expected either {field} or both {pair[0]} and {pair[1]}")
         return tuple(getattr(p, name) for name in pair)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape, method = bottom[0], self.layer_param.pooling_param.pool
         sizes = self.places(self._windows_on(shape[2:]), method, shape)
         return [shape[:2] + sizes] * len(self.layer_param.top)
 
-    def _windows_on(self, image):
+    def _windows_on(self, image: Sequence[int]) -> Windows:
         if self.layer_param.pooling_param.global_pooling:
             return Windows(tuple(image), tuple(image), (0, 0))
         return self.windows
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor | Tops:
         windows = self._windows_on(x.shape[2:])
         if len(self.layer_param.top) == 1:
             return self.pooled(windows, self.layer_param.pooling_param.pool, x)
@@ -240,17 +251,17 @@ class Pooling(Pool):
         return y, index.to(x.dtype)
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         """A second top holds where each value came from."""
         return super().keeps_state and len(self.layer_param.top) == 1
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         if len(top) == 1:
             super().backward(top, propagate_down, bottom)
         elif propagate_down[0]:
             bottom[0].set_diff(self._by_index(bottom[0], top))
 
-    def _by_index(self, bottom, top):
+    def _by_index(self, bottom: Blob, top: Blobs) -> Tensor:
         """The gradient by the bottom, from the indices that the second top holds now."""
         index, dy = top[1].data_to_read.long().flatten(2), top[0].diff_tensor.flatten(2)
         dx = torch.zeros(bottom.shape, device=dy.device)
@@ -272,10 +283,10 @@ class SPP(Pool):
     """
 
     @property
-    def pool_param(self):
+    def pool_param(self) -> caffe_pb2.SPPParameter:
         return self.layer_param.spp_param
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         p, shape = self.layer_param.spp_param, bottom[0]
         if not p.pyramid_height:
             raise self.error("expected pyramid_height of at least 1, got 0")
@@ -284,14 +295,14 @@ class SPP(Pool):
             return [shape[:2] + sizes[0]]
         return [(shape[0], shape[1] * sum(height * width for height, width in sizes))]
 
-    def _levels(self, image):
+    def _levels(self, image: Sequence[int]) -> Iterator[Windows]:
         """The windows of each level."""
         for level in range(self.layer_param.spp_param.pyramid_height):
             kernel = tuple(-(-n // 2 ** level) for n in image)
             pad = tuple((k * 2 ** level - n + 1) // 2 for k, n in zip(kernel, image))
             yield Windows(kernel, kernel, pad)
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         levels = [self.pooled(windows, self.layer_param.spp_param.pool, x)
                   for windows in self._levels(x.shape[2:])]
         return torch.cat([y.flatten(1) for y in levels], 1) if len(levels) > 1 else levels[0]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ...errors import LayerError, nearest
 from ...layer import Layer
+from ...proto import caffe_pb2
 from .base import register
-
-if TYPE_CHECKING:
-    from ...proto import caffe_pb2
 
 
 @register("Python")

@@ -5,14 +5,17 @@ begins anew, 1 elsewhere; they cut what a step takes from the step before.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .base import KeepingLayer, TensorLayer, register
+from .types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 
-def lstm_step(gates, cell, cont):
+def lstm_step(gates: Tensor, cell: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
     """(cell, hidden) after one step of an LSTM, of gates (..., 4 D) in the order i, f, o, g.
 
     c' = cont f c + i g, h' = o tanh(c'); i, f, o are sigmoids, g is a tanh.
@@ -38,7 +41,7 @@ class Recurrent(TensorLayer):
     states = 0          # how many arrays a step hands on
     gates = 1           # how many values per output the input is projected to
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.recurrent_param
         self.outputs = p.num_output
         if not self.outputs:
@@ -55,15 +58,20 @@ class Recurrent(TensorLayer):
         if self.has_static:
             self._add(p, width, math.prod(bottom[2].shape[1:]))
         self._add(p, width, self.outputs)
-        self._carried = ()
+        self._carried: list[Tensor] = []
 
-    def _add(self, p, outputs, inputs):
+    def step(self, inputs: Tensor, cont: Tensor, states: list[Tensor], *weights: Any
+             ) -> tuple[Tensor, list[Tensor]]:
+        """The top and the states after one step of the projected inputs."""
+        raise self.error(f"layer type '{self.type}' defines no step()")
+
+    def _add(self, p: Any, outputs: int, inputs: int) -> None:
         self.add_param((outputs, inputs), p.weight_filler)
 
-    def _add_bias(self, p, outputs):
+    def _add_bias(self, p: Any, outputs: int) -> None:
         self.add_param((outputs,), p.bias_filler)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         x, cont, *rest = bottom
         if len(x) < 3 or not x[0]:
             raise self.error(f"expected a sequence (steps, streams, values ...), got {x}")
@@ -85,7 +93,7 @@ class Recurrent(TensorLayer):
                 raise self.error(f"expected a state {state}, got {given}")
         return [(*x[:2], self.outputs)] + [state] * self.exposed
 
-    def compute(self, x, cont, *rest):
+    def compute(self, x: Tensor, cont: Tensor, *rest: Tensor) -> Tops:
         w_x, b, *weights = self.weights
         projected = F.linear(x.flatten(2), w_x, b)
         if self.has_static:
@@ -100,7 +108,7 @@ class Recurrent(TensorLayer):
             self._carried = final
         return (torch.stack(tops), *(state[None] for state in final[:self.exposed]))
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         """As in Caffe, a backward pass gives the gradients by the sequence, the static input and
         all parameters, whether or not the net asks for them."""
         if self.propagate_down:
@@ -108,7 +116,7 @@ class Recurrent(TensorLayer):
             self.param_propagate_down = (True,) * len(self.blobs)
         super().forward(bottom, top)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         for blob, leaf in zip((bottom[0], *bottom[2:]), (self._inputs[:1] + self._inputs[2:])):
             if blob.data_to_read.data_ptr() != leaf.data_ptr():
                 raise self.error("a bottom was computed anew after the forward pass; backward "
@@ -116,11 +124,11 @@ class Recurrent(TensorLayer):
         super().backward(top, self._takes_gradient, bottom)
 
     @property
-    def _takes_gradient(self):
+    def _takes_gradient(self) -> tuple[bool, ...]:
         count = len(self.layer_param.bottom)
         return tuple(i == 0 or i == 2 and self.has_static for i in range(count))
 
-    def _last(self, x):
+    def _last(self, x: Tensor) -> list[Tensor]:
         """The states after the forward before; zeros at first, or if those were fewer streams, or
         in a trace."""
         streams = x.shape[1]
@@ -140,13 +148,14 @@ class RNN(Recurrent):
 
     states = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.recurrent_param
         self._add(p, self.outputs, self.outputs)
         self._add_bias(p, self.outputs)
 
-    def step(self, inputs, cont, states, w_hh, w_ho, b_o):
+    def step(self, inputs: Tensor, cont: Tensor, states: list[Tensor], w_hh: Tensor, w_ho: Tensor,
+             b_o: Tensor) -> tuple[Tensor, list[Tensor]]:
         hidden = (inputs + F.linear(cont * states[0], w_hh)).tanh()
         return F.linear(hidden, w_ho, b_o).tanh(), [hidden]
 
@@ -162,7 +171,8 @@ class LSTM(Recurrent):
     states = 2
     gates = 4
 
-    def step(self, inputs, cont, states, w_hc):
+    def step(self, inputs: Tensor, cont: Tensor, states: list[Tensor], w_hc: Tensor
+             ) -> tuple[Tensor, list[Tensor]]:
         hidden, cell = states
         cell, hidden = lstm_step(inputs + F.linear(cont * hidden, w_hc), cell, cont)
         return hidden, [hidden, cell]
@@ -176,20 +186,20 @@ class LSTMUnit(KeepingLayer):
     no_gradient = (2,)
     keeps_state = False
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         cell, gates, cont = bottom
         if len(cell) != 3 or cell[0] != 1 or gates != (1, cell[1], 4 * cell[2]) \
                 or cont != (1, cell[1]):
             raise self.error(f"expected (1, N, D), (1, N, 4 D) and (1, N), got {bottom}")
         return [cell, cell]
 
-    def compute(self, cell, gates, cont):
+    def compute(self, cell: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
         return lstm_step(gates, cell, cont[..., None])
 
-    def run(self, *bottom):
+    def run(self, *bottom: Tensor) -> tuple[Tops, object]:
         return self.compute(*bottom), None
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         cell, gates, cont = bottom
         by_cell, by_hidden = diffs
         i, f, o, g = gates.chunk(4, -1)

@@ -3,10 +3,12 @@
 import math
 
 import torch
+from torch import Tensor
 
 from ...proto.caffe_pb2 import ReductionParameter
 from .axes import canonical_axis
 from .base import TensorLayer, register
+from .types import Shapes
 
 
 @register("ArgMax")
@@ -20,7 +22,7 @@ class ArgMax(TensorLayer):
 
     no_gradient = (0,)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         p, shape = self.layer_param.argmax_param, bottom[0]
         self.axis = canonical_axis(self, p.axis, shape) if p.HasField("axis") else None
         canonical_axis(self, 0, shape)
@@ -31,7 +33,7 @@ class ArgMax(TensorLayer):
             return [shape[:self.axis] + (p.top_k,) + shape[self.axis + 1:]]
         return [(shape[0], 2 if p.out_max_val else 1, p.top_k) + (1,) * (len(shape) - 3)]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.argmax_param
         if self.axis is not None:
             index, values = self._largest(x, self.axis)
@@ -40,7 +42,7 @@ class ArgMax(TensorLayer):
         y = torch.stack([index, values], 1) if p.out_max_val else index[:, None]
         return y.reshape(y.shape + (1,) * (x.dim() - 3))
 
-    def _largest(self, x, axis):
+    def _largest(self, x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         # a stable sort from the end, so that of equals the later comes first
         values, index = x.flip(axis).sort(dim=axis, descending=True, stable=True)
         count = self.layer_param.argmax_param.top_k
@@ -60,10 +62,10 @@ class Reduction(TensorLayer):
         ReductionParameter.MEAN: lambda x: x.mean(-1),
     }
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         self.axis = canonical_axis(self, self.layer_param.reduction_param.axis, bottom[0])
         return [bottom[0][:self.axis]]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.reduction_param
         return self.OPERATIONS[p.operation](x.flatten(self.axis)) * p.coeff

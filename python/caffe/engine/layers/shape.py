@@ -4,16 +4,16 @@ that move, or go nowhere."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..blob import Blob
 from ..memory import DIFF
 from .axes import canonical_axis, check_indices
 from .base import TensorLayer, register
-
-if TYPE_CHECKING:
-    from ..blob import Blob
+from .types import Blobs, Flags, Shape, Shapes, Tops
 
 
 @register("Crop")
@@ -26,7 +26,7 @@ class Crop(TensorLayer):
 
     bottoms = (2, 2)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape, reference = bottom[0], bottom[1][:len(bottom[0])]
         if len(shape) != len(reference):
             raise self.error("expected the second bottom to have at least the axes of the first, "
@@ -46,19 +46,19 @@ class Crop(TensorLayer):
             raise self.error(f"expected 1 or {axes} offsets, got {len(given)}")
         return given if len(given) == axes else given * axes
 
-    def compute(self, x, reference):
+    def compute(self, x: Tensor, reference: Tensor) -> Tensor:
         start = self.layer_param.crop_param.axis % x.dim()
         sizes = reference.shape[start:x.dim()]
         window = (slice(offset, offset + size)
                   for offset, size in zip(self.offsets(len(sizes)), sizes))
         return x[(slice(None),) * start + tuple(window)]
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """The gradient of bottom 1, which gives its shape alone, is left as it is."""
         super().backward(top, (propagate_down[0], False), bottom)
 
 
-def _joint_axis(layer, p, legacy, shape):
+def _joint_axis(layer: TensorLayer, p: Any, legacy: str, shape: Shape) -> int:
     """`axis`, or under its older name concat_dim or slice_dim, counted from the front."""
     if not p.HasField(legacy):
         return canonical_axis(layer, p.axis, shape)
@@ -67,13 +67,35 @@ def _joint_axis(layer, p, legacy, shape):
     return canonical_axis(layer, getattr(p, legacy), shape)
 
 
+class JoiningLayer(TensorLayer):
+    """Several blobs on one side and one on the other. With one on both sides, these share values
+    and gradient, and there is nothing to run."""
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        super().reshape(bottom, top)
+        if len(bottom) == len(top):
+            share_memory(bottom[0], top[0])
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        if len(bottom) != len(top):
+            super().forward(bottom, top)
+
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
+        if len(bottom) != len(top):
+            super().backward(top, propagate_down, bottom)
+
+    def release(self, bottom: Blobs, top: Blobs) -> None:
+        if len(bottom) != len(top):
+            super().release(bottom, top)
+
+
 @register("Concat")
-class Concat(TensorLayer):
+class Concat(JoiningLayer):
     """The bottoms one after the other along `axis`; their other axes agree."""
 
     bottoms = (1, None)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         axis = self.axis = _joint_axis(self, self.layer_param.concat_param, "concat_dim", bottom[0])
         first, *others = ((*shape[:axis], *shape[axis + 1:]) for shape in bottom)
         if any(around != first for around in others):
@@ -82,40 +104,23 @@ class Concat(TensorLayer):
         total = sum(shape[axis] for shape in bottom)
         return [bottom[0][:axis] + (total,) + bottom[0][axis + 1:]]
 
-    def compute(self, *bottoms):
+    def compute(self, *bottoms: Tensor) -> Tensor:
         return torch.cat(bottoms, self.axis)
-
-    def reshape(self, bottom, top):
-        super().reshape(bottom, top)
-        if len(bottom) == 1:
-            share_memory(bottom[0], top[0])
-
-    def forward(self, bottom, top):
-        if len(bottom) > 1:
-            super().forward(bottom, top)
-
-    def release(self, bottom, top):
-        if len(bottom) > 1:
-            super().release(bottom, top)
-
-    def backward(self, top, propagate_down, bottom):
-        if len(bottom) > 1:
-            super().backward(top, propagate_down, bottom)
 
 
 @register("Slice")
-class Slice(TensorLayer):
+class Slice(JoiningLayer):
     """The bottom cut along `axis` at each slice_point, or without any into equal parts."""
 
     tops = (1, None)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
         axis = self.axis = _joint_axis(self, self.layer_param.slice_param, "slice_dim", shape)
         self.sizes = self._sizes(shape[axis], len(self.layer_param.top))
         return [shape[:axis] + (size,) + shape[axis + 1:] for size in self.sizes]
 
-    def _sizes(self, total, count):
+    def _sizes(self, total: int, count: int) -> list[int]:
         points = list(self.layer_param.slice_param.slice_point)
         if not points:
             if total % count:
@@ -130,25 +135,8 @@ class Slice(TensorLayer):
             raise self.error(f"expected increasing slice_point between 0 and {total}, got {points}")
         return sizes
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tops:
         return x.split(self.sizes, self.axis)
-
-    def reshape(self, bottom, top):
-        super().reshape(bottom, top)
-        if len(top) == 1:
-            share_memory(bottom[0], top[0])
-
-    def forward(self, bottom, top):
-        if len(top) > 1:
-            super().forward(bottom, top)
-
-    def backward(self, top, propagate_down, bottom):
-        if len(top) > 1:
-            super().backward(top, propagate_down, bottom)
-
-    def release(self, bottom, top):
-        if len(top) > 1:
-            super().release(bottom, top)
 
 
 class SharedMemoryLayer(TensorLayer):
@@ -158,7 +146,7 @@ class SharedMemoryLayer(TensorLayer):
     `compute` says what it does for those who take the layer out of the net (caffe.to_torch).
     """
 
-    def release(self, bottom, top):
+    def release(self, bottom: Blobs, top: Blobs) -> None:
         """The memory is the bottom's."""
 
 
@@ -176,17 +164,17 @@ class Reshape(SharedMemoryLayer):
     values and gradient.
     """
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         super().reshape(bottom, top)
         share_memory(bottom[0], top[0])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         """The values are there already."""
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """The gradient is there already."""
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape, p = bottom[0], self.layer_param.reshape_param
         start = p.axis if p.axis >= 0 else len(shape) + 1 + p.axis
         end = len(shape) if p.num_axes == -1 else start + p.num_axes
@@ -199,21 +187,21 @@ class Reshape(SharedMemoryLayer):
         self.target = shape[:start] + self._inferred(dims, shape[start:end]) + shape[end:]
         return [self.target]
 
-    def _copied(self, dims, source):
+    def _copied(self, dims: list[int], source: Shape) -> list[int]:
         if 0 in dims[len(source):]:
             raise self.error(f"shape {dims} copies an axis (0) that the bottom does not have")
         return [source[i] if dim == 0 else dim for i, dim in enumerate(dims)]
 
-    def _inferred(self, dims, source):
-        known, total = [dim for dim in dims if dim != -1], source
-        if 0 in known:     # an empty batch: what remains is what one of its items has
-            known, total = filter(None, known), filter(None, source)
-        known, total = math.prod(known), math.prod(total)
+    def _inferred(self, dims: list[int], source: Shape) -> Shape:
+        sizes = [dim for dim in dims if dim != -1]
+        # an empty batch: what remains is what one of its items has
+        known, total = (math.prod(filter(None, each)) if 0 in sizes else math.prod(each)
+                        for each in (sizes, source))
         if total % known or (-1 not in dims and known != total):
             raise self.error(f"{total} values {source} do not fit shape {dims}")
         return tuple(total // known if dim == -1 else dim for dim in dims)
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return x.reshape(self.target)
 
 
@@ -222,20 +210,20 @@ class Flatten(SharedMemoryLayer):
     """The axes from `axis` to `end_axis` as one. Bottom and top share their values from the first
     forward pass on, their gradient from the first backward pass on."""
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         top[0].share_data(bottom[0])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         bottom[0].share_diff(top[0])
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape, p = bottom[0], self.layer_param.flatten_param
         start, end = (canonical_axis(self, axis, shape) for axis in (p.axis, p.end_axis))
         if start > end:
             raise self.error(f"expected axis up to end_axis, got {p.axis} and {p.end_axis}")
         return [shape[:start] + (math.prod(shape[start:end + 1]),) + shape[end + 1:]]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.flatten_param
         return x.flatten(p.axis, p.end_axis)
 
@@ -244,14 +232,14 @@ class Flatten(SharedMemoryLayer):
 class Tile(TensorLayer):
     """The bottom `tiles` times, one after the other along `axis`."""
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         p, shape = self.layer_param.tile_param, bottom[0]
         self.axis = canonical_axis(self, p.axis, shape)
         if p.tiles < 1:
             raise self.error(f"expected tiles of at least 1, got {p.tiles}")
         return [shape[:self.axis] + (p.tiles * shape[self.axis],) + shape[self.axis + 1:]]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return torch.cat([x] * self.layer_param.tile_param.tiles, self.axis)
 
 
@@ -268,20 +256,20 @@ class Filter(TensorLayer):
     recordable = False
     _counts = False     # whether the selector has values to count
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         if len(top) != len(bottom) - 1:
             raise self.error(f"expected a top for each bottom but the selector, "
                              f"{len(bottom) - 1}, got {len(top)}")
         self.no_gradient = (len(bottom) - 1,)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         *items, selector = bottom
         if selector[:1] != (math.prod(selector),) or any(x[:1] != selector[:1] for x in items):
             raise self.error(f"expected a selector with one value for each item, got {selector} "
                              f"for {' and '.join(map(str, items))}")
         return items
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         shapes = self.shapes([blob.shape for blob in bottom])
         selector = bottom[-1]
         count = int(selector.data_tensor.count_nonzero()) if self._counts else selector.shape[0]
@@ -289,7 +277,7 @@ class Filter(TensorLayer):
             blob.reshape(count, *shape[1:])
         self._counts = True
 
-    def compute(self, *bottoms):
+    def compute(self, *bottoms: Tensor) -> Tops:
         *items, selector = bottoms
         chosen = selector.flatten().nonzero().flatten()
         return tuple(x[chosen] for x in items)
@@ -304,17 +292,17 @@ class BatchReindex(TensorLayer):
     no_gradient = (1,)
     validated_bottom = 1
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         items, index = bottom
         if not items or len(index) != 1:
             raise self.error(f"expected items on axis 0 and a bottom of indices with 1 axis, "
                              f"got {items} and {index}")
         return [index + items[1:]]
 
-    def validate(self, bottom):
+    def validate(self, bottom: Blobs) -> None:
         check_indices(self, bottom[1], bottom[0].shape[0], "items")
 
-    def compute(self, x, index):
+    def compute(self, x: Tensor, index: Tensor) -> Tensor:
         return x[index.long()]
 
 
@@ -325,11 +313,11 @@ class Split(SharedMemoryLayer):
 
     tops = (1, None)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         for blob in top:
             blob.share_data(bottom[0])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         if not propagate_down[0]:
             return
         given = [blob.diff_tensor for blob in top if not blob.memories[DIFF].is_clear]
@@ -341,7 +329,7 @@ class Split(SharedMemoryLayer):
             total += diff
         bottom[0].set_diff(total)
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tops:
         return (x,) * len(self.layer_param.top)
 
 
@@ -351,8 +339,8 @@ class Silence(TensorLayer):
 
     bottoms, tops = (1, None), (0, 0)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         return []
 
-    def compute(self, *bottoms):
+    def compute(self, *bottoms: Tensor) -> Tops:
         return ()

@@ -15,7 +15,7 @@ ROOM = 0.5          # of a GPU's memory that has to be free to record one more p
 class CudaGraph:
     """Operations on a GPU, recorded to be issued together."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device) -> None:
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     @contextmanager
@@ -44,14 +44,14 @@ class CudaGraph:
 
 
 @lru_cache
-def _stream(device):
+def _stream(device: torch.device) -> torch.cuda.Stream:
     """The one stream on which everything is recorded: autograd runs a backward pass on the stream
     of the forward pass, and cuBLAS keeps a workspace for each."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
-def _no_waiting():
+def _no_waiting() -> Iterator[None]:
     """Where PyTorch raises a RuntimeError before it waits for a value. To wait spoils a recording,
     and PyTorch's allocator does not get over one that ended so."""
     before = torch.cuda.get_sync_debug_mode()

@@ -17,30 +17,21 @@ class DebugInfo(Observer):
     enabled : whether it writes any
     """
 
-    def __init__(self, program: Program, enabled: bool):
+    def __init__(self, program: Program, enabled: bool) -> None:
         self._program, self.enabled = program, enabled
 
     @property
     def watches(self) -> bool:
         return self.enabled
 
-    def after_forward(self, step: Step) -> None:
-        if not self.enabled:
-            return
-        for blob_name, blob in zip(step.spec.top, step.top):
-            logger.info("    [Forward] Layer %s, top blob %s data: %g", step.name, blob_name,
-                        _mean(blob.data_to_read))
-        for i, blob in enumerate(step.layer.blobs):
-            logger.info("    [Forward] Layer %s, param blob %d data: %g", step.name, i,
-                        _mean(blob.data_to_read))
-
-    def after_backward(self, step: Step) -> None:
-        if not self.enabled:
-            return
-        if step.runs_backward:
-            self._show_gradients(step)
-        if step.number == 0:
-            self._show_totals()
+    def notice(self, event: str, step: Step) -> None:
+        if self.enabled and event == "after_forward":
+            self._show_values(step)
+        elif self.enabled and event == "after_backward":
+            if step.runs_backward:
+                self._show_gradients(step)
+            if step.number == 0:
+                self._show_totals()
 
     def before_update(self, number: int) -> None:
         """Called before parameter `number` of those that are learned is updated."""
@@ -52,7 +43,15 @@ class DebugInfo(Observer):
         logger.info("    [Update] Layer %s, param %d data: %g; diff: %g", layer, index,
                     _mean(blob.data_to_read), _mean(blob.diff_tensor))
 
-    def _show_gradients(self, step):
+    def _show_values(self, step: Step) -> None:
+        for blob_name, blob in zip(step.spec.top, step.top):
+            logger.info("    [Forward] Layer %s, top blob %s data: %g", step.name, blob_name,
+                        _mean(blob.data_to_read))
+        for i, blob in enumerate(step.layer.blobs):
+            logger.info("    [Forward] Layer %s, param blob %d data: %g", step.name, i,
+                        _mean(blob.data_to_read))
+
+    def _show_gradients(self, step: Step) -> None:
         for blob_name, blob, wanted in zip(step.spec.bottom, step.bottom, step.propagate_down):
             if wanted:
                 logger.info("    [Backward] Layer %s, bottom blob %s diff: %g", step.name,
@@ -61,7 +60,7 @@ class DebugInfo(Observer):
             logger.info("    [Backward] Layer %s, param blob %d diff: %g", step.name, i,
                         _mean(blob.diff_tensor))
 
-    def _show_totals(self):
+    def _show_totals(self) -> None:
         blobs = [blob for blob, _ in self._program.learnable]
         tensors = [[blob.data_to_read for blob in blobs], [blob.diff_tensor for blob in blobs]]
         sums = [sum(float(getattr(tensor, power)().sum()) for tensor in kind)

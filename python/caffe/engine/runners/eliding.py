@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any, cast
 
 import torch
 
@@ -38,13 +39,13 @@ class ElidingRunner(PlainRunner):
     enabled : whether rows are left out (Net.elide_padding)
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.enabled = True
         self._region = region.find(program)
         self._begins = [node.number for node in self._region if not node.sources]
         self._plans: dict = {}      # by the sizes of the data
-        self._sizes = None
+        self._sizes: tuple | None = None
         self._runs: dict[int, ReducedLayer | ReducedCoreFrame] = {}     # by layer number
         # of these, those whose layers ran so in their last forward pass
         self._ran: dict[int, ReducedLayer | ReducedCoreFrame] = {}
@@ -81,7 +82,7 @@ class ElidingRunner(PlainRunner):
         for run in self._runs.values():
             run.release()
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         """Have a ReducedLayer for each layer that leaves rows out, for the data's present sizes."""
         sizes = tuple(self.program.steps[number].bottom[0].shape[2:] for number in self._begins)
         if sizes == self._sizes:
@@ -92,9 +93,9 @@ class ElidingRunner(PlainRunner):
             self._plans[sizes] = plan(self._region, dict(zip(self._begins, sizes)))
         self._sizes, self._runs, self._ran = sizes, self._build(self._plans[sizes]), {}
 
-    def _build(self, plans):
+    def _build(self, plans: Mapping[int, Any]) -> dict[int, ReducedLayer | ReducedCoreFrame]:
         nodes = {node.number: node for node in self._region}
-        runs = {}
+        runs: dict[int, Any] = {}
         for number, each in plans.items():
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in nodes[number].sources]
@@ -167,7 +168,7 @@ class ElidingRunner(PlainRunner):
 
     # when somebody wants more
 
-    def _written(self, by_users=False):
+    def _written(self, by_users: bool = False) -> dict[Blob, torch.Tensor]:
         """{blob: values} of the blobs that somebody wrote to after they were filled: layers in
         place, or users, or `by_users` alone."""
         found = {}
@@ -179,7 +180,7 @@ class ElidingRunner(PlainRunner):
                     found[blob] = blob.data_to_read.clone()
         return found
 
-    def _run_plainly(self):
+    def _run_plainly(self) -> list[int]:
         """Run the layers again as they are, and leave nothing out any more; returns their
         numbers. Raises LayerError if that gives something else; the values of all blobs are then
         as before, and the layers know of no forward pass."""
@@ -197,7 +198,7 @@ class ElidingRunner(PlainRunner):
             for blob, compute in whole.items():
                 blob.set_data(written[blob] if blob in written else compute())
             for number in numbers:
-                steps[number].layer.forget_forward()
+                cast(TensorLayer, steps[number].layer).forget_forward()
             raise LayerError(f"{self.program.source}: data or weights have changed since the "
                              "forward pass; set net.elide_padding = False before it to have "
                              "gradients of all blobs")
@@ -205,7 +206,7 @@ class ElidingRunner(PlainRunner):
             blob.data_tensor.copy_(values)
         return numbers
 
-    def _fill_diffs(self):
+    def _fill_diffs(self) -> None:
         """Compute the gradients by all blobs of the region, after a backward pass."""
         steps = self.program.steps
         params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
@@ -230,13 +231,13 @@ class ElidingRunner(PlainRunner):
             for blob, diff in entries.items():
                 blob.set_diff(diff)
 
-    def _take_promises_back(self):
+    def _take_promises_back(self) -> None:
         self._is_updated = False
         for blob in self._promised:
             blob.set_diff_lazily(None)
         self._promised.clear()
 
-    def _discard_gradients(self):
+    def _discard_gradients(self) -> None:
         """Have an error where somebody reads gradients that can no longer be computed."""
         self._is_updated = False
         for blob in self._promised:
@@ -244,18 +245,18 @@ class ElidingRunner(PlainRunner):
         self._promised.clear()
 
 
-def _fill_diffs(runner):
-    runner()._fill_diffs()
+def _fill_diffs(runner: weakref.ref[ElidingRunner]) -> None:
+    cast(ElidingRunner, runner())._fill_diffs()
 
 
-def _raise_discarded():
+def _raise_discarded() -> None:
     raise LayerError("the gradient of this blob was left out with the padding of the net, and a "
                      "forward pass has since discarded what it would be computed from; read it "
                      "before the next forward pass, or set net.elide_padding = False before "
                      "backward")
 
 
-def _same(values, others, tolerance=0.0):
+def _same(values: torch.Tensor, others: torch.Tensor, tolerance: float = 0.0) -> bool:
     """Whether tensors agree, up to a share of the largest value; NaN agrees with NaN."""
     finite = others[others.isfinite()].abs()
     limit = tolerance * float(finite.max()) if finite.numel() else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -33,8 +33,11 @@ class Runner(Protocol):
         """Know that a solver has subtracted from each parameter what its `diff` holds."""
 
 
+EVENTS = "before_forward", "after_forward", "before_backward", "after_backward"
+
+
 class Observer:
-    """Is told before and after each layer runs; this one looks at nothing.
+    """Is told of each layer when it runs; this one looks at nothing.
 
     An observer for which `watches` is true may look at every blob and parameter, and change them,
     so that runners take no liberties.
@@ -44,17 +47,9 @@ class Observer:
     def watches(self) -> bool:
         return False
 
-    def before_forward(self, step: Step) -> None:
-        """Called before a layer runs forward."""
-
-    def after_forward(self, step: Step) -> None:
-        """Called after a layer has run forward."""
-
-    def before_backward(self, step: Step) -> None:
-        """Called before a layer runs backward, whether or not it does."""
-
-    def after_backward(self, step: Step) -> None:
-        """Called after a layer has run backward, whether or not it did."""
+    def notice(self, event: str, step: Step) -> None:
+        """Called before and after a layer runs; `event` is one of EVENTS. Those of a backward pass
+        come for all its layers, whether or not they run."""
 
 
 NOBODY = Observer()
@@ -64,39 +59,39 @@ class PlainRunner:
     """Runs each layer as it is. Runners that do better replace `forward_step` and
     `backward_step`."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program) -> None:
         self.program = program
 
     def forward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False,
                 validate: bool = True) -> torch.Tensor | float:
         """As Runner.forward. Without `validate`, layers do not look at the values of their bottoms
         (labels, indices) before, because somebody has done so."""
-        loss = 0.0
+        loss: torch.Tensor | float = 0.0
         for number in numbers:
             step = self.program.steps[number]
             # data layers, which may fail, still see the last pass
             if release and step.bottom:
                 self.release()
                 release = False
-            observer.before_forward(step)
+            observer.notice("before_forward", step)
             with self.program.locating_errors(step):
                 step.layer.reshape(step.bottom, step.top)
                 if validate and step.validated_bottoms:
                     cast(TensorLayer, step.layer).validate(step.validated_bottoms)
                 self.forward_step(step)
             loss = loss + _loss(step)
-            observer.after_forward(step)
+            observer.notice("after_forward", step)
         return loss
 
     def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
         for number in numbers:
             step = self.program.steps[number]
-            observer.before_backward(step)
+            observer.notice("before_backward", step)
             if step.runs_backward:
                 with self.program.locating_errors(step):
                     check_gradients(step.spec, step.layer, step.propagate_down)
                     self.backward_step(step)
-            observer.after_backward(step)
+            observer.notice("after_backward", step)
 
     def forward_step(self, step: Step) -> None:
         """Run one layer forward."""
@@ -117,13 +112,13 @@ class PlainRunner:
         """Nothing here depends on it."""
 
 
-def _loss(step):
+def _loss(step: Step) -> torch.Tensor | float:
     """What a layer adds to the loss: each top that has a loss weight, times its gradient.
 
     As in Caffe, that gradient is set to the weight when the net is built, and stays whatever
     somebody makes of it.
     """
-    loss = 0.0
+    loss: torch.Tensor | float = 0.0
     for blob, weight in zip(step.top, step.loss_weights):
         if weight:
             loss = loss + (blob.data_to_read * blob.diff_tensor).sum()
@@ -133,54 +128,28 @@ def _loss(step):
 class Observers(Observer):
     """Several observers as one."""
 
-    def __init__(self, observers: Iterable[Observer]):
+    def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = list(observers)
 
     @property
     def watches(self) -> bool:
         return any(observer.watches for observer in self._observers)
 
-    def before_forward(self, step: Step) -> None:
+    def notice(self, event: str, step: Step) -> None:
         for observer in self._observers:
-            observer.before_forward(step)
-
-    def after_forward(self, step: Step) -> None:
-        for observer in self._observers:
-            observer.after_forward(step)
-
-    def before_backward(self, step: Step) -> None:
-        for observer in self._observers:
-            observer.before_backward(step)
-
-    def after_backward(self, step: Step) -> None:
-        for observer in self._observers:
-            observer.after_backward(step)
+            observer.notice(event, step)
 
 
 class Callbacks(Observer):
     """The functions of the number of a layer that scripts register with a net."""
 
-    KINDS = "before_forward", "after_forward", "before_backward", "after_backward"
-
-    def __init__(self):
-        self.functions = {kind: [] for kind in self.KINDS}
+    def __init__(self) -> None:
+        self.functions: dict[str, list[Callable[[int], None]]] = {event: [] for event in EVENTS}
 
     @property
     def watches(self) -> bool:
         return any(self.functions.values())
 
-    def before_forward(self, step: Step) -> None:
-        self._call("before_forward", step)
-
-    def after_forward(self, step: Step) -> None:
-        self._call("after_forward", step)
-
-    def before_backward(self, step: Step) -> None:
-        self._call("before_backward", step)
-
-    def after_backward(self, step: Step) -> None:
-        self._call("after_backward", step)
-
-    def _call(self, kind, step):
-        for function in self.functions[kind]:
+    def notice(self, event: str, step: Step) -> None:
+        for function in self.functions[event]:
             function(step.number)

@@ -6,8 +6,9 @@ compute them. A CUDA graph issues them all at once, on the very memory for which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 
@@ -17,8 +18,8 @@ from ...log import logger
 from .. import precision
 from ..blob import Blob
 from ..layers import TensorLayer
-from ..memory import DATA, DIFF
-from ..program import Program
+from ..memory import DATA, DIFF, Memory
+from ..program import Program, Step
 from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
 from .plain import NOBODY, Observer
@@ -28,6 +29,8 @@ KINDS = {"cuda": CudaGraph}     # by the type of the device
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2}  # by which a replay may differ from the
                                                         # pass itself, of the largest value
+
+Tensors = dict[Memory, torch.Tensor]
 
 
 class RecordedRunner:
@@ -45,7 +48,7 @@ class RecordedRunner:
     enabled : whether passes are recorded at all (Net.cuda_graphs)
     """
 
-    def __init__(self, program: Program, inner: ElidingRunner):
+    def __init__(self, program: Program, inner: ElidingRunner) -> None:
         self.enabled = True
         self._program, self._inner = program, inner
         steps = program.steps
@@ -56,25 +59,26 @@ class RecordedRunner:
             self._can_record(steps[number]) for number in self._others)
         # by the size of the data, {"forward": Recording, "backward": ...}
         self._passes: dict[tuple, dict[str, Recording]] = {}
-        self._now = None        # those of the last forward pass, if that was replayed
-        self._revisions = ()    # of what a backward pass reads, after that pass
+        # those of the last forward pass, if that was replayed
+        self._now: dict[str, Recording] | None = None
+        self._revisions: object = None      # of what a backward pass reads, after that pass
         self._searches = False  # whether the last forward pass was the first of its size
         self._is_full = False   # whether memory sufficed for no more of them
         self._has_run_back = False      # and libraries are set up in autograd's own threads
 
-    def _can_record(self, step):
+    def _can_record(self, step: Step) -> bool:
         layer = step.layer
         return isinstance(layer, TensorLayer) and layer.recordable and (
-            not step.validated_bottoms
+            not step.validated_bottoms or layer.validated_bottom is None
             or self._is_given(step.validated_bottoms[layer.validated_bottom]))
 
-    def _is_given(self, blob):
+    def _is_given(self, blob: Blob) -> bool:
         """Whether what a layer sees in the blob is there before all that is recorded."""
         return blob in self._inputs and not any(blob in self._program.steps[number].top
                                                 for number in self._others)
 
     @property
-    def _is_wanted(self):
+    def _is_wanted(self) -> bool:
         return self._is_able and self.enabled and context.device().type in KINDS
 
     def weights_updated(self) -> None:
@@ -88,12 +92,13 @@ class RecordedRunner:
             return self._run(numbers, observer, release)
         return self._run(self._sources) + self._forward()
 
-    def _run(self, numbers, observer=NOBODY, release=False, validate=True):
+    def _run(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False,
+             validate: bool = True) -> torch.Tensor | float:
         """Run layers as they are."""
         self._now, self._searches = None, False
         return self._inner.forward(numbers, observer, release, validate)
 
-    def _forward(self):
+    def _forward(self) -> torch.Tensor | float:
         """What follows on the sources."""
         size = self._size
         if size not in self._passes:
@@ -113,26 +118,26 @@ class RecordedRunner:
             self._now, self._revisions = passes, self._read_backward()
         return loss
 
-    def _validate(self):
+    def _validate(self) -> None:
         for step in self._program.steps:
             if step.validated_bottoms:
                 with self._program.locating_errors(step):
-                    step.layer.validate(step.validated_bottoms)
+                    cast(TensorLayer, step.layer).validate(step.validated_bottoms)
 
     @property
-    def _size(self):
+    def _size(self) -> tuple:
         """Of the data, and whatever else passes differ by."""
         return (context.device(), precision.chosen(), self._inner.enabled,
                 *(blob.shape for blob in self._inputs))
 
-    def _first(self, size):
+    def _first(self, size: tuple) -> torch.Tensor | float:
         searches = self._program.param.state.phase == TRAIN and len(self._passes) < SEARCHES
         with _search(searches):
             loss = self._run(self._others, release=True)
         self._passes[size], self._searches = {}, searches
         return loss
 
-    def _record_forward(self, passes):
+    def _record_forward(self, passes: dict[str, Recording]) -> torch.Tensor | float:
         """Record a pass, and replay it for the first time, held against the pass itself."""
         recorded = self._record(passes, "forward", lambda graph: recorded_forward(
             self._program, self._inner, graph, self._inputs, self._others,
@@ -149,7 +154,7 @@ class RecordedRunner:
         before.restore()
         return self._run(self._others, validate=False)
 
-    def _outputs(self):
+    def _outputs(self) -> list[torch.Tensor]:
         """The values of the tops that no layer reads."""
         steps = self._program.steps
         read = {blob for step in steps for blob in step.bottom}
@@ -168,12 +173,12 @@ class RecordedRunner:
         self._has_run_back = self._has_run_back or whole and context.device().type in KINDS
 
     @property
-    def _follows(self):
+    def _follows(self) -> bool:
         """Whether all is as the last forward pass, a replay, left it."""
         return (self._now is not None and self._now is self._passes.get(self._size)
                 and not self._inner.was_seen and self._revisions == self._read_backward())
 
-    def _read_backward(self):
+    def _read_backward(self) -> object:
         """What a backward pass reads, with its revisions; nothing equals it while somebody holds
         a NumPy view, and may write to it at any time."""
         steps = [self._program.steps[number] for number in self._others]
@@ -184,9 +189,9 @@ class RecordedRunner:
             return object()
         return {(memory, memory.revision) for memory in (blob.memories[DATA] for blob in blobs)}
 
-    def _replay_back(self):
+    def _replay_back(self) -> bool:
         """Replay the backward pass, recorded if need be; returns whether that was possible."""
-        passes, steps = self._now, self._program.steps
+        passes, steps = self._now or {}, self._program.steps
         diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
         expected = None
@@ -205,7 +210,7 @@ class RecordedRunner:
                 self._accumulate(expected, before, lambda: _restore(expected))
         return True
 
-    def _record_backward(self, passes):
+    def _record_backward(self, passes: dict[str, Recording]) -> Tensors | None:
         """Record a backward pass; returns the gradients of parameters that the pass itself gives,
         {Memory: tensor}, None if it cannot be recorded."""
         numbers = range(len(self._program.steps) - 1, -1, -1)
@@ -220,7 +225,7 @@ class RecordedRunner:
                 for diff, tensor in passes["backward"].made.items() if diff in params}
 
     @staticmethod
-    def _accumulate(new, before, replay):
+    def _accumulate(new: Tensors, before: Tensors, replay: Callable[[], object]) -> None:
         """Have replay() set the gradients of parameters to those in `new`, {Memory: tensor}, and
         add those before."""
         before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
@@ -231,7 +236,8 @@ class RecordedRunner:
 
     # recording
 
-    def _record(self, passes, kind, record):
+    def _record(self, passes: dict[str, Recording], kind: str,
+                record: Callable[[CudaGraph], Recording]) -> bool:
         """Have record(graph) record a pass, and return whether that was possible; the log tells if
         it never is."""
         device = context.device()
@@ -245,7 +251,7 @@ class RecordedRunner:
             self._give_up(str(error))
         return kind in passes
 
-    def _agrees(self, found, expected):
+    def _agrees(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
         """Whether the tensors of a replay are those of the pass itself; if not, nothing is
         replayed any more."""
         worst = max((_difference(*pair) for pair in zip(found, expected)), default=0.0)
@@ -254,7 +260,7 @@ class RecordedRunner:
         self._give_up(f"a replay differed from the pass itself by {worst:.1e} of the largest value")
         return False
 
-    def _give_up(self, reason):
+    def _give_up(self, reason: str) -> None:
         for passes in self._passes.values():
             passes.pop("forward", None)
         self._is_able, self._passes, self._now = False, {}, None
@@ -266,7 +272,7 @@ class _Repeatable:
     generators, inputs on which a layer works in place, and parameters that passes change, such as
     running statistics."""
 
-    def __init__(self, program: Program, inputs: Sequence[Blob]):
+    def __init__(self, program: Program, inputs: Sequence[Blob]) -> None:
         self._generators = [(torch.get_rng_state, torch.set_rng_state)]
         if context.device().type == "cuda":
             self._generators.append((torch.cuda.get_rng_state, torch.cuda.set_rng_state))
@@ -283,7 +289,7 @@ class _Repeatable:
             blob.set_data(values.clone())
 
 
-def _restore(tensors):
+def _restore(tensors: Tensors) -> None:
     for memory, tensor in tensors.items():
         memory.restore(tensor)
 
@@ -297,7 +303,7 @@ def _changed_by_passes(program: Program) -> list[Blob]:
                   for blob in step.layer.blobs]
 
 
-def _difference(found, expected):
+def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest difference of two tensors, of the largest value; NaN equals NaN."""
     if found.shape != expected.shape:
         return float("inf")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from ..blob import Blob
-from ..memory import DATA, DIFF
+from ..memory import DATA, DIFF, Memory
 from ..program import Program
+from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
 
 
-def recorded_forward(program: Program, runner: ElidingRunner, graph, inputs: Sequence[Blob],
-                     others: Sequence[int], run: Callable) -> Recording:
+def recorded_forward(program: Program, runner: ElidingRunner, graph: CudaGraph,
+                     inputs: Sequence[Blob], others: Sequence[int], run: Callable) -> Recording:
     """The Recording of run(), a forward pass over the layers `others`, which are all but those
     whose tops are `inputs`."""
     steps = program.steps
@@ -23,8 +25,8 @@ def recorded_forward(program: Program, runner: ElidingRunner, graph, inputs: Seq
     return Recording(program, runner, graph, inputs, params + losses, DATA, others, run)
 
 
-def recorded_backward(program: Program, runner: ElidingRunner, graph, others: Sequence[int],
-                      run: Callable) -> Recording:
+def recorded_backward(program: Program, runner: ElidingRunner, graph: CudaGraph,
+                      others: Sequence[int], run: Callable) -> Recording:
     """The Recording of run(), a backward pass, before which parameters have no gradients."""
     return Recording(program, runner, graph, [], _ends(program), DIFF, others, run)
 
@@ -33,7 +35,9 @@ class Recording:
     """A pass that was recorded: its graph, where that reads, and what the pass left in Python,
     which is the same after every replay."""
 
-    def __init__(self, program, runner, graph, inputs, reads, sets, others, run):
+    def __init__(self, program: Program, runner: ElidingRunner, graph: CudaGraph,
+                 inputs: Sequence[Blob], reads: Sequence[tuple[Blob, int]], sets: int,
+                 others: Sequence[int], run: Callable[[], Any]) -> None:
         """Record run() in `graph`.
 
         inputs : Blobs whose data it reads, and that others write on the host
@@ -79,7 +83,8 @@ class Snapshot:
     """What there is in Python between two passes: the shapes of the blobs, the tensors in their
     memories, and whatever the layers and the runner keep."""
 
-    def __init__(self, program, runner, others, kind=None, other=None):
+    def __init__(self, program: Program, runner: ElidingRunner, others: Sequence[int],
+                 kind: int | None = None, other: Snapshot | None = None) -> None:
         """Of the memories those of `kind`, DATA or DIFF (None: both), that are not as in the
         Snapshot `other`."""
         self._runner, blobs = runner, [*program.blobs.values(), *runner.inner_blobs()]
@@ -88,7 +93,7 @@ class Snapshot:
         memories = [blob.memories[DATA] for blob in blobs if kind != DIFF]
         memories += [blob.memories[DIFF] for blob in (*blobs, *params) if kind != DATA]
         known = other.memories if other else {}
-        self.memories = {memory: memory.snapshot for memory in memories
+        self.memories: dict[Memory, tuple] = {memory: memory.snapshot for memory in memories
                          if not _are(memory.snapshot, known.get(memory, ()))}
         layers = [program.steps[number].layer for number in others] + runner.inner_layers()
         # a backward pass leaves the layers as they are
@@ -104,7 +109,7 @@ class Snapshot:
         self.reshape()
         self._runner.restore(self._runner_snapshot)
         for layer, values in self._layers:
-            vars(layer).update(values)
+            layer.__dict__.update(values)
         changed = {memory: saved for memory, saved in self.memories.items()
                    if self._kind is not None or not _are(memory.snapshot, saved)}
         for memory, (tensor, _) in changed.items():
@@ -115,13 +120,14 @@ class Snapshot:
             self._runner.note_revisions()
 
 
-def _are(snapshot, others):
+def _are(snapshot: tuple, others: tuple) -> bool:
     return len(others) == 2 and all(mine is other for mine, other in zip(snapshot, others))
 
 
-def _ends(program):
+def _ends(program: Program) -> list[tuple[Blob, int]]:
     """(Blob, DIFF) of where a backward pass begins: gradients that it reads before it sets them."""
-    found, known = [], set()
+    found: list[tuple[Blob, int]] = []
+    known: set[Memory] = set()
     for step in reversed(program.steps):
         if step.runs_backward:
             found += [(blob, DIFF) for blob in step.top if blob.memories[DIFF] not in known]

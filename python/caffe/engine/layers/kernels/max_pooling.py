@@ -1,13 +1,21 @@
 """The maximum of each window, from slices of the image: torch's own goes value by value."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ..pooling import Windows
 
 LARGEST_KERNEL = 3      # slices are read once for each place in the window
 LEAST = 1 << 16         # values; below, what Python does takes longer than it saves
 
 
-def suits(x, windows):
+def suits(x: Tensor, windows: Windows) -> bool:
     """Whether `largest` can compute, and is faster than torch: on a CPU, without padding, and not
     where torch takes many channels at a time, which then lie side by side."""
     return (x.numel() >= LEAST and x.device.type == "cpu" and x.is_contiguous()
@@ -16,7 +24,7 @@ def suits(x, windows):
             and (not x.requires_grad or windows.kernel == windows.stride == (2, 2) and windows.up))
 
 
-def largest(x, windows):
+def largest(x: Tensor, windows: Windows) -> Tensor:
     """The maximum of each of `windows` on x (N, C, H, W); its gradient goes to the first of
     equals. See `suits`."""
     if x.requires_grad:
@@ -27,7 +35,7 @@ def largest(x, windows):
     return x
 
 
-def _along(x, axis, kernel, stride, count):
+def _along(x: Tensor, axis: int, kernel: int, stride: int, count: int) -> Tensor:
     """Along one axis, where the last windows may reach beyond the image."""
     starts = [slice(None)] * axis + [slice(0, None, stride)]
     y = x[tuple(starts)].narrow(axis, 0, count).clone()
@@ -44,7 +52,7 @@ class _Halved(torch.autograd.Function):
     there: until then a byte or two for each do."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         odd = height % 2 or width % 2
         even = F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf) if odd else x
@@ -60,7 +68,7 @@ class _Halved(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, is_lower, is_right = ctx.saved_tensors
         height, width = x.shape[2:]
         first = torch.arange(0, height, 2)[:, None] * width + torch.arange(0, width, 2)

@@ -1,7 +1,11 @@
 """The product of rows with a matrix of weights, as fast as the processor does it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 LEAST = 1 << 22         # multiplications; below, what Python does takes longer than it saves
@@ -9,7 +13,8 @@ LARGE = 1 << 26         # weights whose gradient is to have a place in memory of
 ROWS = 256              # of it that are computed at a time, and copied there
 
 
-def linear(x, weight, bias=None, gradient_place=lambda: None):
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
+           gradient_place: Callable[[], Tensor | None] = lambda: None) -> Tensor:
     """x (..., inputs) times weight (outputs, inputs), plus bias (outputs): (..., outputs).
 
     `gradient_place` is asked for memory of as many values as `weight` has, for its gradient if
@@ -29,21 +34,22 @@ def linear(x, weight, bias=None, gradient_place=lambda: None):
     return y.view(*shape[:-1], len(weight))
 
 
-def _multiply(x, weight, bias=None):
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 class _Product(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, weight, bias, gradient_place):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None,
+                gradient_place: Callable[[], Tensor | None]) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.gradient_place = gradient_place
         return _multiply(x, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         x, weight = ctx.saved_tensors
         by_x, by_weight, by_bias, _ = ctx.needs_input_grad
         place = ctx.gradient_place() if by_weight and weight.numel() >= LARGE else None
@@ -52,7 +58,7 @@ class _Product(torch.autograd.Function):
                 gradient.sum(0) if by_bias else None, None)
 
 
-def _multiply_into(place, x, weight):
+def _multiply_into(place: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
     if place is None:
         return _multiply(x, weight)
     place = place.view(len(x), len(weight))

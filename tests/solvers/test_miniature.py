@@ -1,0 +1,83 @@
+"""The classifiers of the demo go on where they were interrupted."""
+
+import signal
+
+import numpy as np
+import pytest
+
+import caffe
+import nets
+from solvers import miniature
+from solvers.command import Stopped
+from solvers.runs import RunError
+
+
+@pytest.fixture
+def short(monkeypatch, tiny):
+    """Seven steps, a snapshot after every second, without dropout; returns the list of images."""
+    seen = []
+
+    def preprocess(images, preprocess=miniature.preprocess):
+        seen.append(images)
+        return preprocess(images)
+    monkeypatch.setattr(miniature, "CLASSIFIERS", {"vgg16": (4, 0.005, 7)})
+    monkeypatch.setattr(miniature, "CHECKPOINT", 2)
+    monkeypatch.setattr(miniature, "preprocess", preprocess)
+    monkeypatch.setattr(nets.layers, "dropout", lambda bottom, ratio=0.5: bottom)
+    return seen
+
+
+class Killed(BaseException):
+    """Ends it as SIGKILL would, but for this test."""
+
+
+def stop_after(monkeypatch, steps, end):
+    """Have solvers end so before that step is taken."""
+    def step(self, count, step=caffe.SGDSolver.step):
+        if self.iter == steps:
+            end()
+        step(self, count)
+    monkeypatch.setattr(caffe.SGDSolver, "step", step)
+
+
+def kill():
+    raise Killed
+
+
+@pytest.mark.parametrize("steps, end, error, again", [
+    (5, kill, Killed, 2), (1, kill, Killed, 2), (3, lambda: signal.raise_signal(signal.SIGTERM),
+                                                 Stopped, 0)])
+def test_an_interrupted_classifier_is_that_of_a_run_without_interruption(
+        tmp_path, monkeypatch, capsys, short, steps, end, error, again):
+    whole = miniature.train_classifier("vgg16", tmp_path / "whole", 0)
+    expected, told = list(short), capsys.readouterr().out.splitlines()[-1]
+    short.clear()
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps, end)
+        with pytest.raises(error):
+            miniature.train_classifier("vgg16", tmp_path / "cut", 0)
+    first = len(short)
+    cut = miniature.train_classifier("vgg16", tmp_path / "cut", 0)
+    assert len(short) == len(expected) + again
+    np.testing.assert_array_equal(short[first:], expected[first - again:])
+    assert capsys.readouterr().out.splitlines()[-1] == told
+    for name, blobs in whole.params.items():
+        for mine, theirs in zip(blobs, cut.params[name]):
+            np.testing.assert_array_equal(mine.data, theirs.data)
+    assert len(list((tmp_path / "cut").glob("*.solverstate"))) == 1     # old ones go
+
+
+def test_a_damaged_snapshot_of_a_classifier_is_passed_over(tmp_path, monkeypatch, capsys, short):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, kill)
+        with pytest.raises(Killed):
+            miniature.train_classifier("vgg16", tmp_path, 0)
+    (tmp_path / "train_iter_2.solverstate").write_bytes(b"broken")
+    miniature.train_classifier("vgg16", tmp_path, 0)
+    assert "train_iter_2.solverstate" in capsys.readouterr().err
+    assert (tmp_path / "train_iter_7.caffemodel").exists()
+
+
+def test_one_process_trains_a_classifier(tmp_path, short):
+    with miniature.Run(tmp_path, ".").locked(), pytest.raises(RunError, match="another process"):
+        miniature.train_classifier("vgg16", tmp_path, 0)

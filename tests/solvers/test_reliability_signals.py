@@ -1,0 +1,170 @@
+"""SIGINT, SIGTERM and SIGHUP: a snapshot, a sentence, the exit status; and nothing is lost."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+import caffe
+from nets.source import ROOT
+from solvers import score, training
+from solvers.command import handling_signals, report_errors, same_command, stop
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+
+
+def status_of(experiment, **options):
+    with pytest.raises(SystemExit) as end, report_errors(continues=True):
+        training.train(experiment, **options)
+    return end.value.code
+
+
+@EVERY
+def test_a_signal_leaves_a_snapshot_from_which_the_run_continues(experiment, monkeypatch, capsys,
+                                                                 handled, number):
+    def step_and_interrupt(self, count, step=caffe.SGDSolver.step):
+        step(self, count)
+        signal.raise_signal(number)
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "my run", "--fresh", "--lr", "1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(caffe.SGDSolver, "step", step_and_interrupt)
+        assert status_of(experiment) == STATUS[number]
+    assert [iteration for iteration, _ in experiment.run.snapshots()] == [1]
+    message = capsys.readouterr().err
+    assert f"{number.name}: finishing the iterations under way" in message
+    assert f"stopped by {number.name}: there is a snapshot of iteration 1; continue" in message
+    assert "solvers/solve.py 'my run' --lr 1\n" in message
+    training.train(experiment)
+    assert experiment.run.snapshots()[-1][0] == 4
+
+
+@EVERY
+def test_a_second_signal_stops_at_once_and_writes_nothing(experiment, monkeypatch, handled, number):
+    training.train(replace(experiment, iterations=2))
+    before = experiment.run.newest_weights().read_bytes()
+
+    def interrupt_twice(self, count):
+        self.net.params["conv1_1"][0].data[...] = 0
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
+        pytest.fail("went on")
+    monkeypatch.setattr(caffe.SGDSolver, "step", interrupt_twice)
+    assert status_of(experiment) == STATUS[number]
+    assert experiment.run.newest_weights().read_bytes() == before
+
+
+@EVERY
+@pytest.mark.parametrize("where", ["while it scores", "while it loads"])
+def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatch, capsys, handled,
+                                                          number, where):
+    def interrupt(*_):
+        signal.raise_signal(number)
+        pytest.fail("went on")
+    place = (score, "score_net") if where == "while it scores" else (caffe, "get_solver")
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, interrupt)
+        assert status_of(experiment) == STATUS[number]
+    assert f"stopped by {number.name}: nothing of the snapshots is lost" in capsys.readouterr().err
+    training.train(experiment)
+    assert score.load(experiment.run, 4)
+
+
+def test_a_signal_that_comes_just_before_the_scoring_ends_it(experiment, monkeypatch, handled):
+    def snapshot_and_interrupt(self, step=caffe.SGDSolver.snapshot):
+        step(self)
+        signal.raise_signal(signal.SIGTERM)
+    monkeypatch.setattr(caffe.SGDSolver, "snapshot", snapshot_and_interrupt)
+    assert status_of(experiment) == 143
+    assert [iteration for iteration, _ in experiment.run.snapshots()] == [2]
+
+
+def test_what_is_ignored_stays_ignored(experiment, monkeypatch, handled):
+    """As nohup does it."""
+    def step_and_hang_up(self, count, step=caffe.SGDSolver.step):
+        step(self, count)
+        signal.raise_signal(signal.SIGHUP)
+    monkeypatch.setattr(caffe.SGDSolver, "step", step_and_hang_up)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with report_errors():
+        training.train(experiment)
+    assert training.finished(experiment)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_handlers_are_put_back(handled):
+    before = list(map(signal.getsignal, STATUS))
+    with pytest.raises(KeyboardInterrupt), handling_signals(stop):
+        signal.raise_signal(signal.SIGTERM)
+    assert list(map(signal.getsignal, STATUS)) == before
+
+
+@pytest.mark.parametrize("fresh", ["--fresh", "--fres", "--fr"])
+def test_the_command_that_continues_starts_nothing_anew(monkeypatch, fresh):
+    monkeypatch.setattr(sys, "argv", ["solve.py", fresh, "--data", "a b", "-o", "f"])
+    assert same_command().endswith(" solve.py --data 'a b' -o f")
+
+
+TRAIN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from nets.source import voc
+from segdata.embedded import voc as embedded_voc
+from solvers import training
+from solvers.command import report_errors
+from solvers.experiments import Experiment
+with report_errors(continues=True):
+    training.train(Experiment("tiny", {}, 1e-9, "fcn32s", voc(Path(sys.argv[1]), 7),
+                              {"label": embedded_voc.CLASSES}, iterations=10**6, interval=10**6,
+                              build=Path(sys.argv[2]), net=dict(width=1 / 64, filler="msra")))
+"""
+
+
+def wait_for(path):
+    end = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < 2:
+        assert time.monotonic() < end, f"no {path}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_process_that_trains(data, tmp_path, number):
+    process = subprocess.Popen([sys.executable, "-c", TRAIN, data, tmp_path], cwd=ROOT, text=True,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(tmp_path / "tiny" / "log.csv")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == STATUS[number]
+    assert f"stopped by {number.name}: there is a snapshot of iteration" in errors
+    assert "Traceback" not in errors
+    assert len(list((tmp_path / "tiny" / "snapshot").glob("*.solverstate"))) == 1
+
+
+def test_a_terminal_that_is_closed(data, tmp_path):
+    """SIGHUP comes, and nothing can be printed any more."""
+    child, terminal = pty.fork()
+    if not child:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.execv(sys.executable, [sys.executable, "-c", TRAIN, str(data), str(tmp_path)])
+    try:
+        os.set_blocking(terminal, False)
+        end = time.monotonic() + 120
+        while not (tmp_path / "tiny" / "log.csv").exists() and time.monotonic() < end:
+            time.sleep(0.2)
+            try:
+                os.read(terminal, 1 << 16)
+            except BlockingIOError:
+                continue
+        time.sleep(1)
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
+    assert len(list((tmp_path / "tiny" / "snapshot").glob("*.solverstate"))) == 1
