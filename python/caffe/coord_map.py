@@ -94,7 +94,7 @@ def coord_map(fn: Function) -> tuple:
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
 
 
-def _interp_map(params):
+def _interp_map(params: Any) -> tuple:
     """The map of a fork's Interp, by a whole factor; of a size alone, none is known."""
     zoom, shrink = params.get("zoom_factor"), params.get("shrink_factor")
     if not zoom and not shrink or zoom and shrink and "height" in params:

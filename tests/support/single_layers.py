@@ -67,8 +67,8 @@ LAYERS = {
     "interp": f'type: "Interp" {X} interp_param {{ height: 13 width: 5 }}',
     "interp zoom": f'type: "Interp" {X} interp_param {{ zoom_factor: 4 pad_beg: -1 pad_end: -1 }}',
     "interp shrink": f'type: "Interp" {X} interp_param {{ shrink_factor: 2 }}',
-    "interp both": f'type: "Interp" {X} interp_param {{ shrink_factor: 3 zoom_factor: 2 pad_beg: -1 '
-                   '}',
+    "interp both": f'type: "Interp" {X} interp_param {{ shrink_factor: 3 zoom_factor: 2 '
+                   'pad_beg: -1 }',
     "frozen bn": f'type: "BN" {X} bn_param {{ frozen: true slope_{GAUSS} bias_{GAUSS} }}',
     "inference bn": f'type: "BN" {X} bn_param {{ bn_mode: INFERENCE scale_{GAUSS} shift_{GAUSS} }}',
     "relu6": f'type: "ReLU6" {X}',
@@ -77,8 +77,8 @@ LAYERS = {
     "normalize": f'type: "Normalize" {X}',
     "normalize each": f'type: "Normalize" {X} norm_param {{ across_spatial: false channel_shared: '
                       f'false scale_{GAUSS} }}',
-    "depthwise": f'type: "DepthwiseConvolution" {X} convolution_param {{ num_output: 8 kernel_size: '
-                 f'3 pad: 1 {FILL} }}',
+    "depthwise": f'type: "DepthwiseConvolution" {X} convolution_param {{ num_output: 8 '
+                 f'kernel_size: 3 pad: 1 {FILL} }}',
     "hole": f'type: "Convolution" {X} convolution_param {{ num_output: 3 kernel_size: 3 pad: 2 '
             f'hole: 2 {FILL} }}',
     "floor pool": f'type: "Pooling" {X} pooling_param {{ kernel_size: 3 stride: 2 ceil_mode: false '

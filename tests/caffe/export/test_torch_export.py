@@ -74,11 +74,13 @@ MORE = {
     "loss by frequency": 'type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "y" loss_param { '
                          'weight_by_label_freqs: true }',
     "running bn": f'type: "BN" {X} bn_param {{ frozen: false }}',
-    "learning bn": f'type: "BN" {X} top: "y2" top: "y3" bn_param {{ bn_mode: LEARN scale_{GAUSS} }}',
+    "learning bn": f'type: "BN" {X} top: "y2" top: "y3" bn_param {{ bn_mode: LEARN '
+                   f'scale_{GAUSS} }}',
     "lstm unit": 'type: "LSTMUnit" bottom: "c" bottom: "gates" bottom: "go" top: "y" top: "y2"',
 }
 CASES = {**LAYERS, **MORE, **POOLS}
-SHAPES = {"m": (2, 4, 7, 6), "t": (2, 1, 7, 6), "h": (4, 4), "v": (2, 4), "w": (2, 4), "l": (2,), "i": (3,),
+SHAPES = {"m": (2, 4, 7, 6), "t": (2, 1, 7, 6), "h": (4, 4), "v": (2, 4), "w": (2, 4), "l": (2,),
+          "i": (3,),
           "sequence": (3, 2, 5), "cont": (3, 2), "c": (1, 2, 3), "gates": (1, 2, 12), "go": (1, 2)}
 STREAMS = {"sequence", "cont", "c", "gates", "go"}      # their batch is axis 1
 CLASSES = {"m", "t", "l", "i", "cont", "go"}

@@ -11,8 +11,8 @@ from caffe.formats.prototxt import read_net
 from caffe.proto import caffe_pb2
 from golden_runs import GOLDEN
 
-DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 ' \
-       'dim: 24 } } }\n'
+DATA = ('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 '
+        'dim: 20 dim: 24 } } }\n')
 
 
 def build(tmp_path, text, phase=caffe.TEST):
@@ -30,13 +30,14 @@ REFUSED = {
     "R-FCN's": (DATA + 'layer { psroi_pooling_param { group_size: 7 } name: "p" # type: "Not"\n'
                 ' type: "PSROIPooling" bottom: "data" top: "y" }',
                 PrototxtError, r"layer 'p' \(PSROIPooling\).*psroi_pooling_param.*R-FCN"),
-    "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: true\n'
-                       'resize_param { prob: 1 } } }',
+    "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
+                       'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
     "V1": ('layers { name: "w" type: MAT_WRITE bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_WRITE\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
-               PrototxtError, r"layer 'c' \(Convolution\).*'kernelsize' .did you mean 'kernel_size'"),
+               PrototxtError,
+               r"layer 'c' \(Convolution\).*'kernelsize' .did you mean 'kernel_size'"),
 }
 
 
@@ -86,8 +87,8 @@ def test_text_is_upgraded_with_its_fork_fields(tmp_path):
     assert str(read_net(str(out))) == str(found)
 
 
-CROPPED = ('layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { '
-           'num_output: 2 kernel_size: 3 pad: 10 } }\n'
+CROPPED = ('layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" '
+           'convolution_param { num_output: 2 kernel_size: 3 pad: 10 } }\n'
            'layer { name: "crop" type: "Crop" bottom: "conv" bottom: "data" top: "y" }\n')
 
 
@@ -110,8 +111,8 @@ def test_crops_without_parameters_are_aligned_in_nets_of_forks(tmp_path):
 
 def test_crops_of_v1_nets_are_aligned_or_refused(tmp_path):
     text = ('input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n'
-            'layers {{ name: "conv" type: CONVOLUTION bottom: "data" top: "conv" convolution_param {{ '
-            'num_output: 2 kernel_size: 3 pad: {} }} }}\n'
+            'layers {{ name: "conv" type: CONVOLUTION bottom: "data" top: "conv" '
+            'convolution_param {{ num_output: 2 kernel_size: 3 pad: {} }} }}\n'
             'layers {{ name: "crop" type: CROP bottom: "conv" bottom: "data" top: "y" }}')
     assert offset(tmp_path, text.format(5)) == [4]
     with pytest.raises(PrototxtError, match=r"net.prototxt: layer 'crop' \(Crop\).*'conv'.*'data'"):
@@ -142,8 +143,8 @@ def test_weights_of_the_other_bn(tmp_path):
     net = build(tmp_path, DATA + 'layer { name: "bn" type: "BN" bottom: "data" top: "y" bn_param { '
                                  'bn_mode: LEARN } }')
     net.save(str(tmp_path / "two.caffemodel"))
-    other = build(tmp_path, DATA + 'layer { name: "bn" type: "BN" bottom: "data" top: "y" bn_param { '
-                                   'frozen: true } }')
+    other = build(tmp_path, DATA + 'layer { name: "bn" type: "BN" bottom: "data" top: "y" bn_param '
+                                   '{ frozen: true } }')
     with pytest.raises(WeightsError, match=r"two.caffemodel: layer 'bn' has 2 parameters.*has 4.*"
                                            "SegNet"):
         other.copy_from(str(tmp_path / "two.caffemodel"))

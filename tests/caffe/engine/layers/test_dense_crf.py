@@ -76,10 +76,10 @@ def test_each_image_of_a_batch_is_used_for_its_own_scores(build):
 
 def test_without_an_image_places_alone_count(build):
     inputs = crf_inputs()
-    without = build('type: "DenseCRF" bottom: "x" bottom: "size" top: "y" dense_crf_param { max_iter: '
-                    '4 pos_w: 3 pos_xy_std: 3 }', x=inputs["x"], size=inputs["size"])
-    np.testing.assert_allclose(output(without), output(build(CRF.format(4, 3, 3, 0, 1, 1), **inputs)),
-                               atol=1e-6)
+    without = build('type: "DenseCRF" bottom: "x" bottom: "size" top: "y" dense_crf_param { '
+                    'max_iter: 4 pos_w: 3 pos_xy_std: 3 }', x=inputs["x"], size=inputs["size"])
+    given = build(CRF.format(4, 3, 3, 0, 1, 1), **inputs)
+    np.testing.assert_allclose(output(without), output(given), atol=1e-6)
 
 
 def test_padding_is_left_out_and_0(build):
@@ -107,7 +107,8 @@ REFUSED = {
               {"x": (1, 2, 4, 5), "size": (1, 2), "image": (1, 3, 4, 5)}, ["(1, 1, 1, 2)"]),
     "deviations": (CRF.format(3, 3, 3, 5, 0, 10),
                    {"x": (1, 2, 4, 5), "size": (1, 1, 1, 2), "image": (1, 3, 4, 5)}, ["above 0"]),
-    "one iteration": ('type: "MultiStageMeanfield" bottom: "x" bottom: "q" bottom: "image" top: "y"',
+    "one iteration": ('type: "MultiStageMeanfield" bottom: "x" bottom: "q" bottom: "image" '
+                      'top: "y"',
                       {"x": (1, 2, 4, 5), "q": (1, 2, 4, 5), "image": (1, 3, 4, 5)},
                       ["num_iterations of at least 2"]),
 }

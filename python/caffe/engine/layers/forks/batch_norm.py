@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from ....context import TRAIN
 from ....errors import LayerError
 from ....proto import caffe_pb2
 from ....proto.caffe_pb2 import BNParameter, FillerParameter
 from ..base import KeepingLayer, register
+from ..types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 _FIELDS = {"PSPNet": ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine"),
            "SegNet": ("scale_filler", "shift_filler", "bn_mode")}
@@ -52,7 +55,7 @@ def decide_kinds(param: caffe_pb2.NetParameter, weights: Mapping[str, int]) -> N
                 layer.bn_param.bn_mode = BNParameter.LEARN
 
 
-def _kind_or_none(layer):
+def _kind_or_none(layer: caffe_pb2.LayerParameter) -> str | None:
     try:
         return kind_of(layer)
     except LayerError:
@@ -81,7 +84,7 @@ class BN(KeepingLayer):
 
     learns = False      # whether testing, too, takes statistics of the batch
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         shape = bottom[0].shape
         if not 2 <= len(shape) <= 4:
             raise self.error(f"expected a bottom of 2 to 4 axes, got {shape}")
@@ -92,29 +95,30 @@ class BN(KeepingLayer):
         for filler in fillers:
             self.add_param((1, self.channels, 1, 1), filler)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         if bottom[0][1:2] != (self.channels,):
             raise self.error(f"parameters of {self.channels} channels do not fit {bottom[0]}")
         return [bottom[0], *[(1, self.channels, 1, 1)] * (len(self.layer_param.top) - 1)]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor | Tops:
         tops = self.run(x)[0]
         return tops[0] if len(tops) == 1 else tops
 
-    def measured(self, x):
+    def measured(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and variance of each channel, (1, channels, 1, 1)."""
         planes = self.planes(x)
         mean = planes.mean((0, 2, 3), keepdim=True)
         return mean, (planes - mean).square().mean((0, 2, 3), keepdim=True)
 
-    def normalized(self, x, mean, variance, eps):
+    def normalized(self, x: Tensor, mean: Tensor, variance: Tensor, eps: float
+                   ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The top, and what to keep: x normalized, and the deviation."""
         deviation = (variance + eps).sqrt()
         unit = (self.planes(x) - mean) / deviation
         slope, bias = self.weights[:2]
         return (unit * slope + bias).reshape(x.shape), (unit, deviation)
 
-    def by_statistics(self, dy, wanted):
+    def by_statistics(self, dy: Tensor, wanted: Flags) -> tuple:
         """The gradients by the bottom, with the mean and the variance following it, and by both
         parameters."""
         (unit, deviation), dy = self.kept, self.planes(dy)
@@ -126,7 +130,7 @@ class BN(KeepingLayer):
         return by_x, by_slope if wanted[1] else None, by_bias if wanted[2] else None
 
     @staticmethod
-    def planes(x):
+    def planes(x: Tensor) -> Tensor:
         """`x` with 4 axes."""
         return x.reshape(*x.shape, *(1,) * (4 - x.dim()))
 
@@ -139,7 +143,7 @@ class PSPNetBN(BN):
     No solver updates parameters 2 and 3, and none at all if `frozen`.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.bn_param
         one, zero = FillerParameter(value=1), FillerParameter()
@@ -151,7 +155,7 @@ class PSPNetBN(BN):
         for spec in list(self.layer_param.param)[0 if p.frozen else 2:]:
             spec.lr_mult = spec.decay_mult = 0
 
-    def run(self, x):
+    def run(self, x: Tensor) -> tuple[Tops, object]:
         p = self.layer_param.bn_param
         if self.phase == TRAIN and not p.frozen and x.numel():
             mean, variance = self.measured(x)
@@ -162,7 +166,7 @@ class PSPNetBN(BN):
         y, kept = self.normalized(x, mean, variance, p.eps)
         return (y,), kept
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         """In testing without `frozen`, too, as in the original, as if the statistics were those
         of the batch."""
         if self.layer_param.bn_param.frozen:
@@ -184,10 +188,10 @@ class SegNetBN(BN):
     eps = 1e-9
 
     @property
-    def keeps_state(self):
+    def keeps_state(self) -> bool:
         return self.learns or self.is_in_place
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         self.learns = self.layer_param.bn_param.bn_mode == BNParameter.LEARN
         if len(top) > 1 and not self.learns:
@@ -195,7 +199,7 @@ class SegNetBN(BN):
         p = self.layer_param.bn_param
         self.add_params(p.scale_filler, p.shift_filler)
 
-    def run(self, x):
+    def run(self, x: Tensor) -> tuple[Tops, object]:
         if not self.learns:
             scale, shift = self.weights
             y = (self.planes(x) * scale + shift).reshape(x.shape)
@@ -205,7 +209,7 @@ class SegNetBN(BN):
         # clones, as tops may not be what is kept
         return (y, mean.clone(), variance.clone())[:len(self.layer_param.top)], kept
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         if self.learns:
             by_x, by_scale, by_shift = self.by_statistics(diffs[0], wanted)
         else:

@@ -7,6 +7,7 @@ import os
 import re
 
 import torch
+from torch import Tensor
 
 from ....errors import LayerError
 from ....formats.text import read_text
@@ -15,6 +16,7 @@ from ....proto.caffe_pb2 import FillerParameter
 from ..base import TensorLayer, register
 from ..kernels.lattice import Lattice
 from ..loss import FLT_MIN
+from ..types import Blobs, Shapes
 
 LEAST_EXPONENT = -20    # below it, DenseCRF takes the exponential for 0
 
@@ -25,7 +27,7 @@ class Meanfield(TensorLayer):
 
     recordable = False      # lattices follow from values
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self._spatial: dict = {}
 
     def check_image(self, scores: tuple, image: tuple) -> None:
@@ -51,18 +53,18 @@ class Meanfield(TensorLayer):
         return found[1]
 
     @staticmethod
-    def bilateral(image: torch.Tensor, places: float, colours: float) -> Lattice:
+    def bilateral(image: Tensor, places: float, colours: float) -> Lattice:
         """The filter over places and the colours of an image (3, H, W)."""
         own = _places(image.shape[1], image.shape[2], image.device) / places
         return Lattice(torch.cat([own, image.detach().flatten(1).t() / colours], 1))
 
     @staticmethod
-    def rows(x: torch.Tensor) -> torch.Tensor:
+    def rows(x: Tensor) -> Tensor:
         """(C, H, W) as (places, C)."""
         return x.flatten(1).t()
 
 
-def _places(height, width, device):
+def _places(height: int, width: int, device: torch.device) -> Tensor:
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     return torch.stack([columns.repeat(height), rows.repeat_interleave(width)], 1).float()
 
@@ -81,7 +83,7 @@ class DenseCRF(Meanfield):
     bottoms = (2, 3)
     no_gradient = (0, 1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.dense_crf_param
         if p.max_iter < 0:
@@ -96,7 +98,7 @@ class DenseCRF(Meanfield):
             raise self.error("has an image as bottom 2, but no bi_w, bi_xy_std and bi_rgb_std to "
                              "use it with")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         scores, sizes, *image = bottom
         self.check_scores(scores)
         if sizes != (scores[0], 1, 1, 2):
@@ -106,7 +108,7 @@ class DenseCRF(Meanfield):
             self.check_image(scores, image[0])
         return [scores]
 
-    def compute(self, scores, sizes, *image):
+    def compute(self, scores: Tensor, sizes: Tensor, *image: Tensor) -> Tensor:
         top = torch.zeros_like(scores)
         for n, (height, width) in enumerate(sizes.reshape(-1, 2).tolist()):
             if not (height >= 1 and width >= 1):
@@ -117,9 +119,9 @@ class DenseCRF(Meanfield):
             top[n][:, inside[0], inside[1]] = self._inferred(*own)
         return top
 
-    def _inferred(self, scores, *image):
-        p, size = self.layer_param.dense_crf_param, scores.shape[1:]
-        filters = [(w, self.spatial(*size, deviation, scores.device))
+    def _inferred(self, scores: Tensor, *image: Tensor) -> Tensor:
+        p, (_, height, width) = self.layer_param.dense_crf_param, scores.shape
+        filters = [(w, self.spatial(height, width, deviation, scores.device))
                    for w, deviation in zip(p.pos_w, p.pos_xy_std) if w]
         if image:
             filters += [(w, self.bilateral(image[0], places, colours)) for w, places, colours
@@ -135,7 +137,7 @@ class DenseCRF(Meanfield):
         return q.t().reshape(scores.shape)
 
 
-def _softmax(scores):
+def _softmax(scores: Tensor) -> Tensor:
     exponent = scores - scores.amax(1, keepdim=True)
     exponential = exponent.exp().masked_fill(exponent < LEAST_EXPONENT, 0)
     return exponential / exponential.sum(1, keepdim=True)
@@ -155,7 +157,7 @@ class MultiStageMeanfield(Meanfield):
     bottoms = (3, 3)
     no_gradient = (2,)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p, shape = self.layer_param.multi_stage_meanfield_param, bottom[0].shape
         self.check_scores(shape)
@@ -171,7 +173,7 @@ class MultiStageMeanfield(Meanfield):
             self.add_param((1, 1, self.classes, self.classes), FillerParameter())
             self.blobs[-1].data_tensor.copy_(torch.diag(torch.tensor(diagonal)))
 
-    def _weights(self, path, weight):
+    def _weights(self, path: str, weight: float) -> list[float]:
         """The first weights of a filter, one for each class."""
         if not os.path.exists(path):
             return [weight] * self.classes
@@ -184,7 +186,7 @@ class MultiStageMeanfield(Meanfield):
                     "The original reads them wrongly", self.name, os.path.abspath(path))
         return numbers[:self.classes]
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         unary, start, image = bottom
         self.check_scores(unary)
         if start != unary or unary[1] != self.classes:
@@ -193,12 +195,12 @@ class MultiStageMeanfield(Meanfield):
         self.check_image(unary, image)
         return [unary]
 
-    def compute(self, unary, start, image):
+    def compute(self, unary: Tensor, start: Tensor, image: Tensor) -> Tensor:
         p = self.layer_param.multi_stage_meanfield_param
         by_place, by_colour, compatibility = (w.reshape(self.classes, self.classes).t()
                                               for w in self.weights)
-        near = self.spatial(*unary.shape[2:], p.theta_gamma, unary.device)
-        tops: list[torch.Tensor] = []
+        near = self.spatial(unary.shape[2], unary.shape[3], p.theta_gamma, unary.device)
+        tops: list[Tensor] = []
         for own, q, picture in zip(unary, start, image):
             alike = self.bilateral(picture, p.theta_alpha, p.theta_beta)
             own, q = self.rows(own), self.rows(q)

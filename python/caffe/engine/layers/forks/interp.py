@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..base import TensorLayer, register
+from ..types import Blobs, Shapes
 
 
 @register("Interp")
@@ -21,7 +23,7 @@ class Interp(TensorLayer):
 
     carries_labels = False      # whether a loss or an accuracy takes the top for labels
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.interp_param
         if p.pad_beg > 0 or p.pad_end > 0:
             raise self.error("expected pad_beg and pad_end of at most 0 (they take rows and "
@@ -34,7 +36,7 @@ class Interp(TensorLayer):
             raise self.error("expected interp_param with zoom_factor, shrink_factor, or both "
                              "height and width")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
         if len(shape) != 4:
             raise self.error(f"expected a bottom of 4 axes, got {shape}")
@@ -57,7 +59,7 @@ class Interp(TensorLayer):
         shrunk = [(n - 1) // p.shrink_factor + 1 for n in there] if shrinks else there
         return [n + (n - 1) * (p.zoom_factor - 1) for n in shrunk] if zooms else shrunk
 
-    def _check_labels(self, there, sizes):
+    def _check_labels(self, there: list[int], sizes: list[int]) -> None:
         """Raises the layer's error if a place between two labels would be read."""
         for n, size in zip(there, sizes):
             if size > 1 and (n - 1) % (size - 1):
@@ -69,7 +71,7 @@ class Interp(TensorLayer):
                     f"{factor}k + 1 (such as a crop of {factor * (n // factor) + 1}), and shrink "
                     f"by {factor}")
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.interp_param
         if p.pad_beg or p.pad_end:
             x = x[..., -p.pad_beg:x.shape[2] + p.pad_end, -p.pad_beg:x.shape[3] + p.pad_end]

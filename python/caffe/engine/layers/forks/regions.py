@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..base import TensorLayer, register
+from ..types import Blobs, Shapes
 
 
 @register("ROIPooling")
@@ -22,13 +24,13 @@ class ROIPooling(TensorLayer):
     validated_bottom = 1
     recordable = False      # the windows follow from values
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.roi_pooling_param
         if not p.pooled_h or not p.pooled_w or p.spatial_scale <= 0:
             raise self.error("expected pooled_h, pooled_w and spatial_scale above 0, got "
                              f"{p.pooled_h}, {p.pooled_w} and {p.spatial_scale:g}")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         maps, regions = bottom
         if len(maps) != 4 or regions[1:] != (5,) + (1,) * (len(regions) - 2):
             raise self.error(f"expected maps of 4 axes, and regions (R, 5), got {maps} and "
@@ -36,21 +38,21 @@ class ROIPooling(TensorLayer):
         p = self.layer_param.roi_pooling_param
         return [(regions[0], maps[1], p.pooled_h, p.pooled_w)]
 
-    def validate(self, bottom):
+    def validate(self, bottom: Blobs) -> None:
         regions, count = bottom[1].data_nearby, bottom[0].shape[0]
         index = regions.flatten(1)[:, 0] if regions.numel() else regions
         if not regions.isfinite().all() or ((index < 0) | (index >= count)).any():
             raise self.error(f"expected regions that begin with the index of one of {count} items, "
                              "and hold finite numbers")
 
-    def compute(self, x, regions):
+    def compute(self, x: Tensor, regions: Tensor) -> Tensor:
         rows = regions.detach().flatten(1).cpu().numpy()
         pooled = [self._pooled(x[int(row[0])], row[1:]) for row in rows]
         if not pooled:
             return x.new_zeros(self.shapes([tuple(x.shape), tuple(regions.shape)])[0])
         return torch.stack(pooled)
 
-    def _pooled(self, image, box):
+    def _pooled(self, image: Tensor, box: np.ndarray) -> Tensor:
         """The windows of one region of an image (C, H, W)."""
         p = self.layer_param.roi_pooling_param
         # halves go away from 0, as in C
@@ -63,7 +65,7 @@ class ROIPooling(TensorLayer):
         return torch.stack([_largest(across, 1, span) for span in rows], 1)
 
 
-def _spans(first, last, windows, size):
+def _spans(first: int, last: int, windows: int, size: int) -> list[tuple[int, int]]:
     """(start, stop) of each window along an axis, computed in float32 as in the original."""
     step = np.float32(max(last - first + 1, 1)) / np.float32(windows)
     number = np.arange(windows, dtype=np.float32)
@@ -72,7 +74,7 @@ def _spans(first, last, windows, size):
     return list(zip(starts.clip(0, size).tolist(), stops.clip(0, size).tolist()))
 
 
-def _largest(x, axis, span):
+def _largest(x: Tensor, axis: int, span: tuple[int, int]) -> Tensor:
     """The first maximum in a span of an axis; 0, without a gradient, where it is empty."""
     part = x.narrow(axis, span[0], max(0, span[1] - span[0]))
     if not part.shape[axis]:

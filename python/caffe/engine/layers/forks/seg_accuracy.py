@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..base import register
 from ..loss import Labelled
+from ..types import Shapes
 
 
 @register("SegAccuracy")
@@ -22,20 +24,20 @@ class SegAccuracy(Labelled):
     no_gradient = (0, 1)
     axis = 1
     recordable = False      # it counts from pass to pass
-    _counts: torch.Tensor | None = None
+    _counts: Tensor | None = None
 
     @property
     def ignored(self) -> tuple[int, ...]:
         return tuple(self.layer_param.seg_accuracy_param.ignore_label)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         scores, labels = bottom
         if len(scores) != 4 or labels != (scores[0], 1, *scores[2:]):
             raise self.error("expected scores (N, classes, H, W) and labels (N, 1, H, W), got "
                              f"{scores} and {labels}")
         return [(1, 1, 1, 3)]
 
-    def compute(self, scores, labels):
+    def compute(self, scores: Tensor, labels: Tensor) -> Tensor:
         classes = scores.shape[1]
         index, counts = self.indices(scores, labels)
         guess = classes - 1 - scores.flip(1).argmax(1, keepdim=True)
@@ -48,7 +50,7 @@ class SegAccuracy(Labelled):
         return self._measures(confusion).to(scores.dtype).reshape(1, 1, 1, 3)
 
     @staticmethod
-    def _measures(confusion):
+    def _measures(confusion: Tensor) -> Tensor:
         """The three numbers, of how often each class (row) was taken for each (column)."""
         right, labelled = confusion.diagonal(), confusion.sum(1)
         union = labelled + confusion.sum(0) - right

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ....proto.caffe_pb2 import FillerParameter
 from ..base import FormulaLayer, TensorLayer, register
+from ..types import Blobs, Shapes
 
 
 @register("ReLU6")
 class ReLU6(FormulaLayer):
     """x between 0 and 6; the gradient at both ends is 0."""
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return x.clamp(0, 6)
 
-    def gradient(self, x, y, dy):
+    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         return dy.masked_fill((x <= 0) | (x >= 6), 0)
 
 
@@ -26,14 +28,14 @@ class Axpy(TensorLayer):
 
     bottoms = (3, 3)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         factor, x, y = bottom
         if x != y or len(x) < 2 or factor not in (x[:2], x[:2] + (1,) * (len(x) - 2)):
             raise self.error("expected a factor for each channel, (N, C) or (N, C, 1, 1), and two "
                              f"bottoms of one shape (N, C, ...), got {factor}, {x} and {y}")
         return [x]
 
-    def compute(self, factor, x, y):
+    def compute(self, factor: Tensor, x: Tensor, y: Tensor) -> Tensor:
         return factor.reshape(*x.shape[:2], *(1,) * (x.dim() - 2)) * x + y
 
 
@@ -48,10 +50,10 @@ class Permute(TensorLayer):
             raise self.error(f"expected an order of different axes below {axes}, got {given}")
         return given + [axis for axis in range(axes) if axis not in given]
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         return [tuple(bottom[0][axis] for axis in self.order(len(bottom[0])))]
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         return x.permute(self.order(x.dim())).contiguous()
 
 
@@ -61,7 +63,7 @@ class Normalize(TensorLayer):
     without across_spatial over the channels of each place; the scale, a parameter that starts at
     1, is one for all channels, of shape (), or without channel_shared one for each."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p, shape = self.layer_param.norm_param, bottom[0].shape
         if len(shape) < 2:
             raise self.error(f"expected a bottom of at least 2 axes, got {shape}")
@@ -69,13 +71,13 @@ class Normalize(TensorLayer):
         self.add_param(() if p.channel_shared else shape[1:2],
                        p.scale_filler if p.HasField("scale_filler") else one)
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         scale = self.blobs[0].shape
         if scale and scale != bottom[0][1:2]:
             raise self.error(f"{scale[0]} scales do not fit the channels of {bottom[0]}")
         return bottom
 
-    def compute(self, x):
+    def compute(self, x: Tensor) -> Tensor:
         p, (scale,) = self.layer_param.norm_param, self.weights
         axes = tuple(range(1, x.dim())) if p.across_spatial else (1,)
         norm = (x.square().sum(axes, keepdim=True) + p.eps).sqrt()
@@ -91,16 +93,17 @@ class SmoothL1Loss(TensorLayer):
     bottoms = (2, 4)
     loss = True
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         if any(shape != bottom[0] for shape in bottom) or not bottom[0]:
             raise self.error("expected bottoms of one shape (N, ...), got "
                              + " and ".join(map(str, bottom)))
         return [()]
 
-    def compute(self, x, target, *weights):
+    def compute(self, x: Tensor, target: Tensor, *weights: Tensor) -> Tensor:
         inside, outside = (*(weight.detach() for weight in weights), None, None)[:2]
         squared = self.layer_param.smooth_l1_loss_param.sigma ** 2
         d = x - target if inside is None else (x - target) * inside
         losses = torch.where(d.abs() < 1 / squared, 0.5 * squared * d.square(),
                              d.abs() - 0.5 / squared)
-        return (losses if outside is None else losses * outside).sum() / torch.sym_max(1, x.shape[0])
+        total = (losses if outside is None else losses * outside).sum()
+        return total / torch.sym_max(1, x.shape[0])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ....proto.caffe_pb2 import UnpoolingParameter
 from ..axes import check_indices
 from ..base import TensorLayer, register
+from ..types import Blobs, Shape, Shapes
 
 
 class ToIndices(torch.autograd.Function):
@@ -15,7 +19,7 @@ class ToIndices(torch.autograd.Function):
     the same index, the last. The gradient of each is that at its index, as in the originals."""
 
     @staticmethod
-    def forward(ctx, x, index, height, width):
+    def forward(ctx: Any, x: Tensor, index: Tensor, height: int, width: int) -> Tensor:
         index = index.flatten(2)
         ctx.save_for_backward(index)
         ctx.shape = x.shape
@@ -28,7 +32,7 @@ class ToIndices(torch.autograd.Function):
         return y.view(*x.shape[:2], height, width)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         index, = ctx.saved_tensors
         return gradient.flatten(2).gather(2, index).view(ctx.shape), None, None, None
 
@@ -39,11 +43,11 @@ class ToMask(TensorLayer):
 
     validated_bottom: int | None = 1
 
-    def size(self, image: tuple[int, int]) -> tuple[int, int]:
+    def size(self, image: Shape) -> Shape:
         """The height and width of the top, of those of the bottom."""
         raise self.error(f"layer type '{self.type}' defines no size()")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         shape, *mask = bottom
         if len(shape) != 4 or mask and mask[0] != shape:
             raise self.error("expected a bottom of 4 axes, and a mask of the same shape, got "
@@ -53,11 +57,11 @@ class ToMask(TensorLayer):
             raise self.error(f"the top of {shape} would have no rows or columns: {size}")
         return [shape[:2] + size]
 
-    def validate(self, bottom):
+    def validate(self, bottom: Blobs) -> None:
         height, width = self.size(bottom[0].shape[2:])
         check_indices(self, bottom[1], height * width, f"places of a top of {height} x {width}")
 
-    def placed(self, x, mask):
+    def placed(self, x: Tensor, mask: Tensor) -> Tensor:
         """The values at the indices of the mask."""
         return ToIndices.apply(x, mask.long(), *self.size(tuple(x.shape[2:])))
 
@@ -70,7 +74,7 @@ class Upsample(ToMask):
 
     bottoms = (2, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.upsample_param
         given = [p.HasField(name) for name in ("upsample_h", "upsample_w")]
         scales = [p.HasField(name) for name in ("scale_h", "scale_w")]
@@ -89,12 +93,12 @@ class Upsample(ToMask):
                                   for less, scale in zip(self.less, self.scales)):
             raise self.error(f"pad_out is for a scale of 2, got {self.scales}")
 
-    def size(self, image):
+    def size(self, image: Shape) -> Shape:
         if self.given:
             return self.given
         return tuple(n * scale - less for n, scale, less in zip(image, self.scales, self.less))
 
-    def compute(self, x, mask):
+    def compute(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.placed(x, mask)
 
 
@@ -109,7 +113,7 @@ class Unpooling(ToMask):
 
     bottoms = (1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.unpooling_param
         self.kernel = self._pair("kernel", "kernel_size")
         self.stride, self.pad = self._pair("stride"), self._pair("pad")
@@ -124,7 +128,7 @@ class Unpooling(ToMask):
             raise self.error(f"expected kernel_size, stride and unpool_size of at least 1, got "
                              f"{self.kernel}, {self.stride} and {self.given}")
 
-    def _pair(self, stem, field=None):
+    def _pair(self, stem: str, field: str | None = None) -> tuple[int, int]:
         """(vertical, horizontal): given once for both, or as `stem`_h and `stem`_w."""
         p, field = self.layer_param.unpooling_param, field or stem
         both = [p.HasField(f"{stem}_{axis}") for axis in "hw"]
@@ -134,10 +138,10 @@ class Unpooling(ToMask):
             return tuple(getattr(p, f"{stem}_{axis}") for axis in "hw")
         return (getattr(p, field),) * 2
 
-    def size(self, image):
+    def size(self, image: Shape) -> Shape:
         return self.given
 
-    def compute(self, x, *mask):
+    def compute(self, x: Tensor, *mask: Tensor) -> Tensor:
         if mask:
             return self.placed(x, *mask)
         if self.layer_param.unpooling_param.unpool == UnpoolingParameter.MAX:
@@ -151,19 +155,19 @@ class Unpooling(ToMask):
         mean = self._spread(x / windows)
         return y.detach() + (mean - mean.detach())      # the value of the one, the other's gradient
 
-    def _corners(self, x):
+    def _corners(self, x: Tensor) -> Tensor:
         """The index of the upper left corner of each window."""
         rows, columns = (torch.arange(n, device=x.device).mul(s).clamp(max=size - 1)
                          for n, s, size in zip(x.shape[2:], self.stride, self.given))
         return (rows[:, None] * self.given[1] + columns).expand(x.shape)
 
-    def _areas(self, x):
+    def _areas(self, x: Tensor) -> Tensor:
         """The number of values of each window within the top, at least 1."""
         lengths = [(size - torch.arange(n, device=x.device).mul(s)).clamp(max=k)
                    for n, s, k, size in zip(x.shape[2:], self.stride, self.kernel, self.given)]
         return torch.outer(*lengths).clamp(min=1).to(x.dtype)
 
-    def _spread(self, x):
+    def _spread(self, x: Tensor) -> Tensor:
         """Each value all over its window, within the top."""
         planes = x.reshape(-1, 1, *x.shape[2:])
         y = F.conv_transpose2d(planes, x.new_ones(1, 1, *self.kernel), stride=self.stride)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ....errors import LayerError
 from ....formats.text import read_text
 from ....proto import caffe_pb2
 from ..base import register
 from ..loss import FLT_MIN, SoftmaxWithLoss
+from ..types import Blobs, Flags, Gradients, Shapes, Tensors
 
 
 @register("SoftmaxWithLoss")
@@ -52,12 +55,12 @@ class WeightedSoftmaxWithLoss(SoftmaxWithLoss):
             return tuple(self.layer_param.loss_param.class_weighting)
         return _read_weights(p.weight_source) if p.weight_source else ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         if any(not 0 <= weight < math.inf for weight in self.class_weights):
             raise self.error(f"expected weights of at least 0, got {list(self.class_weights)}")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         tops = super().shapes(bottom)
         classes = bottom[0][self.axis]
         if len(self.class_weights) not in (0, classes):
@@ -66,16 +69,16 @@ class WeightedSoftmaxWithLoss(SoftmaxWithLoss):
                              f"{len(self.class_weights)} in {source}")
         return tops
 
-    def losses(self, scores, labels):
+    def losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         index, weight, divisor = self._weighed(scores, labels)
         return _Loss.apply(scores, index, weight, self.axis, divisor)
 
-    def gradients(self, bottom, top, diffs, wanted):
+    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         index, weight, divisor = self._weighed(*bottom)
         return [_gradient(self.probability(top), index, weight, self.axis, diffs[0] / divisor)
                 if wanted[0] else None]
 
-    def _weighed(self, scores, labels):
+    def _weighed(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Any]:
         """The labels as indices, the weight of each position, and the number to divide by."""
         index, counts = self.indices(scores, labels)
         weight = self._by_class(index, counts, scores)[index] * counts
@@ -84,7 +87,7 @@ class WeightedSoftmaxWithLoss(SoftmaxWithLoss):
             return index, weight, torch.where(total > 0, total, 1)
         return index, weight, self.divisor(math.prod(scores.shape[:self.axis]), counts)
 
-    def _by_class(self, index, counts, scores):
+    def _by_class(self, index: Tensor, counts: Tensor, scores: Tensor) -> Tensor:
         classes = scores.shape[self.axis]
         if self.class_weights:
             return scores.new_tensor(self.class_weights)
@@ -106,7 +109,8 @@ def _read_weights(path: str) -> tuple[float, ...]:
                          f"lines between them: {error}") from None
 
 
-def _gradient(probability, index, weight, axis, factor):
+def _gradient(probability: Tensor, index: Tensor, weight: Tensor, axis: int, factor: Tensor
+              ) -> Tensor:
     at_label = torch.full_like(index, -1, dtype=probability.dtype)
     return probability.scatter_add(axis, index, at_label) * (weight * factor)
 
@@ -115,7 +119,8 @@ class _Loss(torch.autograd.Function):
     """As that of Caffe's loss, whose limit of the logarithm the gradient does not know."""
 
     @staticmethod
-    def forward(ctx, scores, index, weight, axis, divisor):
+    def forward(ctx: Any, scores: Tensor, index: Tensor, weight: Tensor, axis: int, divisor: Any
+                ) -> tuple[Tensor, Tensor]:
         probability = scores.softmax(axis)
         ctx.save_for_backward(probability, index, weight)
         ctx.mark_non_differentiable(probability)
@@ -124,7 +129,7 @@ class _Loss(torch.autograd.Function):
         return losses.sum() / divisor, probability
 
     @staticmethod
-    def backward(ctx, gradient, _):
+    def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple:
         probability, index, weight = ctx.saved_tensors
         by_scores = _gradient(probability, index, weight, ctx.axis, gradient / ctx.divisor)
         return by_scores, None, None, None, None

@@ -15,6 +15,7 @@ from ....images.lists import read_lines
 from ....images.planes import read_indices, read_planes, resized
 from ....proto.caffe_pb2 import ImageDataParameter
 from ..base import register
+from ..types import Blobs
 from .data import Batches, naming
 
 NONE, IMAGE = ImageDataParameter.NONE, ImageDataParameter.IMAGE
@@ -55,7 +56,7 @@ class SegmentationData(Batches):
                              f"{size[1]}")
         return size if all(size) else None
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         self.waiting: list | None = None    # a batch whose shapes the tops have already
         self.varies = self.settings().batch_size == 1 and not self.size and not self.crop()
@@ -65,7 +66,7 @@ class SegmentationData(Batches):
         for blob, array in zip(top, first):
             blob.reshape(self.settings().batch_size, *array.shape)
 
-    def open(self, p):
+    def open(self, p: Any) -> None:
         self.size = self.both(p, "new_height", "new_width")
         self.lines = [Sample(p.root_folder + words[0], " ".join(words[1:]), f"{p.source}:{number}")
                       for number, line in enumerate(read_lines(p.source), 1)
@@ -78,7 +79,7 @@ class SegmentationData(Batches):
         if self.skip >= len(self.lines):
             raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
 
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, ...]:
         return 1, 1, 1      # set by setup
 
     def samples(self) -> Iterator[tuple]:
@@ -91,14 +92,14 @@ class SegmentationData(Batches):
                 arrays = self.sample(sample)
             yield (*arrays, sample.place)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         if self.varies and not self.is_new:     # the net was built with the shapes of the first
             self.waiting = self.waiting or self.next_batch()
             for blob, array in zip(top, self.waiting):
                 blob.reshape(*array.shape)
         self.is_new = False
 
-    def next_batch(self):
+    def next_batch(self) -> Any:
         batch, self.waiting = self.waiting or super().next_batch(), None
         return batch
 
@@ -140,17 +141,17 @@ class ImageSegData(SegmentationData):
 
     tops = (1, 3)
 
-    def settings(self):
+    def settings(self) -> Any:
         return self.layer_param.image_data_param
 
-    def crop(self):
+    def crop(self) -> tuple[int, int] | None:
         p = self.layer_param.transform_param
         size = self.both(p, "crop_height", "crop_width")
         if size and p.crop_size:
             raise self.error("expected either crop_size or both crop_height and crop_width")
         return (p.crop_size, p.crop_size) if p.crop_size else size
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.transform_param
         if p.mean_file:
             raise self.error("expected mean_value, as this layer knows no mean_file")
@@ -158,7 +159,7 @@ class ImageSegData(SegmentationData):
             raise self.error(f"expected scale_factors above 0, got {list(p.scale_factors)}")
         super().setup(bottom, top)
 
-    def sample(self, sample):
+    def sample(self, sample: Sample) -> tuple[np.ndarray, ...]:
         p, transform = self.settings(), self.layer_param.transform_param
         image = self.read(sample, p.is_color)
         label = self._label(sample, image)
@@ -169,7 +170,7 @@ class ImageSegData(SegmentationData):
             raise LayerError(f"expected one mean_value, or one for each of {len(image)} channels, "
                              f"got {len(mean)}")
         height, width = self.crop() or image.shape[1:]
-        size = np.float32([[[min(height, image.shape[1]), min(width, image.shape[2])]]])
+        size = np.array([[[min(height, image.shape[1]), min(width, image.shape[2])]]], np.float32)
         image = image.astype(np.float32) - (0 if mean is None else mean)
         below, right = max(0, height - image.shape[1]), max(0, width - image.shape[2])
         beyond = (0, 0), (0, below), (0, right)
@@ -181,7 +182,7 @@ class ImageSegData(SegmentationData):
                         for planes in (image, label))
         return np.ascontiguousarray(image), label.astype(np.float32), size
 
-    def _label(self, sample, image):
+    def _label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
         p = self.settings()
         shape = 1, *image.shape[1:]
         if p.label_type == NONE or not p.has_label:
@@ -196,11 +197,12 @@ class ImageSegData(SegmentationData):
         return self.read_label(sample, image).astype(int)
 
     @staticmethod
-    def _scaled(image, label, factor):
+    def _scaled(image: np.ndarray, label: np.ndarray, factor: float
+                ) -> tuple[np.ndarray, np.ndarray]:
         height, width = (int(n * np.float32(factor)) for n in image.shape[1:])
         return resized(image, height, width), nearest(label, height, width)
 
-    def _corner(self, down, right):
+    def _corner(self, down: int, right: int) -> tuple[int, int]:
         if self.phase == TRAIN:
             return self.random.integers(down + 1), self.random.integers(right + 1)
         return down // 2, right // 2
@@ -211,13 +213,13 @@ class DenseImageData(SegmentationData):
     """Its own parameters mirror, by chance, and crop_height and crop_width, anywhere in both
     phases, go for image and label; mean and scale of transform_param for the image alone."""
 
-    def settings(self):
+    def settings(self) -> Any:
         return self.layer_param.dense_image_data_param
 
-    def crop(self):
+    def crop(self) -> tuple[int, int] | None:
         return self.both(self.settings(), "crop_height", "crop_width")
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.transform_param
         if p.mirror or p.crop_size:
             raise self.error("mirror and crop_size of transform_param would change the image "
@@ -225,7 +227,7 @@ class DenseImageData(SegmentationData):
                              "dense_image_data_param")
         super().setup(bottom, top)
 
-    def sample(self, sample):
+    def sample(self, sample: Sample) -> tuple[np.ndarray, ...]:
         p = self.settings()
         image = self.read(sample, p.is_color)
         label = self.read_label(sample, image)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ....errors import LayerError
 
@@ -25,7 +27,7 @@ class Lattice:
     that are not finite, or reach so far that the lattice's points cannot be numbered.
     """
 
-    def __init__(self, features: torch.Tensor):
+    def __init__(self, features: Tensor) -> None:
         count, d = features.shape
         if not features.isfinite().all():
             raise LayerError("the image holds values that are not finite")
@@ -45,10 +47,10 @@ class Lattice:
         self._corners = corners.view(d + 1, count).t().contiguous()
         self._nearness = nearness.t().float().contiguous() / (1 + 2.0 ** -d)
         self._neighbours = _neighbours(ordered[begins], strides)
-        self._sum: torch.Tensor | None = None
+        self._sum: Tensor | None = None
 
     @staticmethod
-    def _strides(base):
+    def _strides(base: Tensor) -> list[int]:
         """What a step along each axis, but the last, adds to the number of a lattice point."""
         strides, product = [], 1
         margin = 4 * (len(base) + 1)
@@ -60,18 +62,18 @@ class Lattice:
                              "image's values and places; expected larger ones")
         return strides
 
-    def filter(self, values: torch.Tensor) -> torch.Tensor:
+    def filter(self, values: Tensor) -> Tensor:
         """The filtered values, (points, channels) like `values`; differentiable by these."""
         return _Filter.apply(values, self)
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
+    def mean(self, values: Tensor) -> Tensor:
         """The filtered values, divided by the sum of the weights."""
         if self._sum is None:
             with torch.no_grad():
                 self._sum = self.filter(values.new_ones(len(values), 1)) + FILTERED_LEAST
         return self.filter(values) / self._sum
 
-    def run(self, values: torch.Tensor, backwards: bool = False) -> torch.Tensor:
+    def run(self, values: Tensor, backwards: bool = False) -> Tensor:
         """Spread, blur and read, the directions of blurring in order or `backwards`."""
         values = F.embedding_bag(self._around, values.contiguous(), self._starts, mode="sum",
                                  per_sample_weights=self._by_point)
@@ -88,16 +90,16 @@ class _Filter(torch.autograd.Function):
     """Each blur is its own adjoint, so that of all is the blurs in reverse order."""
 
     @staticmethod
-    def forward(ctx, values, lattice):
+    def forward(ctx: Any, values: Tensor, lattice: Lattice) -> Tensor:
         ctx.lattice = lattice
         return lattice.run(values)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         return ctx.lattice.run(gradient, backwards=True), None
 
 
-def _simplexes(features):
+def _simplexes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each point, (d + 1, points) each: the remainder-0 corner of its simplex; the rank of each
     coordinate's distance from there, the largest first; and the nearness to each corner."""
     d = len(features)
@@ -125,7 +127,7 @@ def _simplexes(features):
     return base, rank, sorted_away - before
 
 
-def _corner_codes(base, rank, strides):
+def _corner_codes(base: Tensor, rank: Tensor, strides: list[int]) -> Tensor:
     """The number of each corner of each point's simplex, (d + 1, points): corner r is the base plus
     r everywhere, less d + 1 at the r coordinates of the highest ranks."""
     d = len(strides)
@@ -138,7 +140,7 @@ def _corner_codes(base, rank, strides):
     return code + corner * sum(strides) - (d + 1) * lowered
 
 
-def _neighbours(codes, strides):
+def _neighbours(codes: Tensor, strides: list[int]) -> list[Tensor]:
     """For each direction, (lattice points + 1, 3): each point, and its neighbours on both sides;
     the number behind the last point for those that are not there, and for itself."""
     count = len(codes)
