@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # --gpu N, or --cpu
 DEVICE ?= --gpu 0
+# --accept: also download what comes by plain http and has no known checksum
+ACCEPT ?=
 
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
 	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
@@ -11,7 +13,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint coverage test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -39,6 +41,12 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+
+audit: .venv/done  ## look up known weaknesses of the pinned packages, needs network
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+	@.venv/bin/pip-audit --strict --progress-spinner off --disable-pip --no-deps -r constraints.txt \
+		|| { echo "audit: either packages above have known weaknesses (take newer ones in" \
+		"constraints.txt), or the database (pypi.org) cannot be reached: run it again"; exit 1; }
 
 coverage: .venv/done  ## run the tests, and show the lines that none of them reaches
 	@.venv/bin/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage
@@ -70,31 +78,31 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 	@.venv/bin/python benchmarks/bench.py --quick
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
-	@.venv/bin/python -m segdata.download voc
+	@.venv/bin/python -m segdata.download voc$(ACCEPT:%= %)
 
 data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
-	@.venv/bin/python -m segdata.download nyud
+	@.venv/bin/python -m segdata.download nyud$(ACCEPT:%= %)
 
 data-siftflow: .venv/done  ## download SIFT Flow (140 MB), write its splits
-	@.venv/bin/python -m segdata.download siftflow
+	@.venv/bin/python -m segdata.download siftflow$(ACCEPT:%= %)
 
 data-context: .venv/done  ## download PASCAL-Context and PASCAL VOC 2010 (1.4 GB)
-	@.venv/bin/python -m segdata.download context
+	@.venv/bin/python -m segdata.download context$(ACCEPT:%= %)
 
 vgg16: .venv/done  ## download the ILSVRC VGG-16 weights (553 MB)
-	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
-	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
-	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
 
 $(RELEASED:=-released): .venv/done
-	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an
 # experiment starts from. DEVICE="--gpu 0" or --cpu.

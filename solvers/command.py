@@ -61,6 +61,14 @@ def seed(text: str) -> int:
     return whole(text)
 
 
+_gpu: int | None = None     # the one that was chosen; pycaffe cannot be asked
+
+
+def runs_on_gpu() -> bool:
+    """Whether `set_device` chose a GPU."""
+    return _gpu is not None
+
+
 def set_device(args: argparse.Namespace) -> None:
     """Choose the device, and have Caffe's log silent, for progress bars say what it says.
 
@@ -68,6 +76,8 @@ def set_device(args: argparse.Namespace) -> None:
     pycaffe does not let one do.
     """
     import caffe
+    global _gpu
+    _gpu = args.gpu
     if "GLOG_minloglevel" not in os.environ:
         caffe.init_log(1)
     if args.precision:

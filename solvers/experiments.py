@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nets
-from nets.source import folder
+from nets.source import Source, folder
 from segdata.datasets import DATASETS
 from segdata.paths import build_root
 from solvers.runs import Run, RunError
@@ -44,7 +44,7 @@ class Experiment:
     bases: dict
     lr: float
     head: str
-    source: object
+    source: Source
     class_names: dict
     iterations: int = 100_000
     drop: float = 1.0

@@ -1,7 +1,7 @@
 """Segment images.
 
     python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N] [--depth PATH] [--hha PATH]
-                    [--experiment RUN | --net deploy.prototxt --weights W]
+                    [--experiment RUN | --net deploy.prototxt --weights W] [--trust]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
 DIR/NAME_overlay.png, the image under the colours of its classes with a legend, and prints the
@@ -15,6 +15,10 @@ A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image:
 millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
 of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
 less ILSVRC's mean.
+
+A net that would run Python code, write files or read files of its choice is refused, unless
+--trust is given. Images of more than 50 million pixels are, too; the environment variable
+FCN_MAX_PIXELS sets another limit.
 """
 
 import argparse
@@ -33,7 +37,7 @@ from segdata.overlay import overlay, percent, shares
 from segdata.palette import label_image
 from segdata.paths import build_root
 from segdata.readers import read_photograph
-from solvers import runs
+from solvers import runs, trust
 from solvers.command import add_device, report_errors, reported, set_device
 from solvers.prediction import load_net, predicted_classes
 
@@ -50,6 +54,8 @@ def main() -> int:
     with report_errors():
         args = parse()
         net, weights, input_spec = choose_net(args)
+        if not args.trust:
+            trust.check(net)
         print(f"net {net}\nweights {weights}")
         images = find_images(args.images)
         if not any(path.is_file() for path in images):
@@ -77,6 +83,8 @@ def parse() -> argparse.Namespace:
                         help="default: the newest trained one under build/")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("--trust", action="store_true",
+                        help="run a net whose layers do more than compute")
     parser.add_argument("--depth", type=Path, metavar="PATH",
                         help="a PNG file of the depth, or a folder of them named as the images")
     parser.add_argument("--hha", type=Path, metavar="PATH",
@@ -246,7 +254,7 @@ def read_image(path: Path) -> Image.Image:
         raise InferError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InferError(f"{path}: a folder without images") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:      # what Pillow raises on damaged files has no base
         raise InferError(f"{path}: not a readable image: {error}") from None
 
 

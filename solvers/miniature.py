@@ -26,6 +26,7 @@ from segdata.files import replacing
 from solvers import training
 from solvers.command import Stopped, deferring_signals, reported
 from solvers.experiments import EXPERIMENTS, Experiment
+from solvers.loop import LossError
 from solvers.metrics import Scores
 from solvers.prediction import load_net
 from solvers.runs import Run
@@ -114,7 +115,7 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
             bases[suffix] = train_classifier(base, directory / base, seed)
         else:
             bases[suffix] = training.trained_net(train(base, directory, seed)[0])
-    return training.train(experiment, bases)
+    return training.train(experiment, bases, force=True)    # variants depart from the recipes
 
 
 def generate(name: str, directory: Path, seed: int) -> None:
@@ -201,7 +202,7 @@ def _solve(solver, run, trunk, steps, seed):
             solver.step(1)
             loss = float(solver.net.blobs["loss"].data)
             if not np.isfinite(loss):
-                raise training.LossError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
+                raise LossError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
                                          "the rate in CLASSIFIERS is too high")
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
             if pending.number or solver.iter % CHECKPOINT == 0 or solver.iter == steps:

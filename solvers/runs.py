@@ -1,29 +1,38 @@
 """The folder of a run, build/EXPERIMENT: its prototxts, snapshots, settings and scores."""
 
-import ast
+from __future__ import annotations
+
 import difflib
 import json
+import numbers
 import re
 import reprlib
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from segdata.classes import read_class_names
 from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
+from segdata.lists import check_regular, literal
 from segdata.means import ILSVRC, OF_LAYERS
 from segdata.paths import build_root
+
+if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
 
 KEEP = 3        # of the newest snapshots
 
 
 class RunError(UserError):
     """A run that is not there, or not what was asked for."""
+
+
+MOST = 1 << 26      # bytes of a prototxt or settings.json
 
 
 class Images(NamedTuple):
@@ -68,7 +77,7 @@ class Run:
 
     def samples(self) -> int:
         """The number of validation samples, which solver.prototxt has as test_iter."""
-        solver = self._read("solver", "SolverParameter")
+        solver = self.solver_param()
         if not solver.test_iter:
             raise RunError(f"{self.prototxt('solver')} has no test_iter")
         return solver.test_iter[0]
@@ -77,12 +86,20 @@ class Run:
         """The Images that its net takes, as the project's data layer in val.prototxt has them;
         without such a file or layer, a colour image with ILSVRC's mean."""
         path = self.prototxt("val")
-        layers = self._read("val", "NetParameter").layer if path.exists() else ()
+        if not path.exists():
+            return Images()
+        layers = self.net_param("val").layer
         found = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
-        try:
+        with reading(path, "prototxt with a data layer's param_str"):
             return next(map(_images, found), Images())
-        except (ValueError, SyntaxError, TypeError) as error:
-            raise RunError(f"{path}: damaged: the data layer's param_str: {error}") from None
+
+    def solver_param(self) -> caffe_pb2.SolverParameter:
+        """What its solver.prototxt says. Raises RunError if that is damaged."""
+        return self._read("solver", "SolverParameter")
+
+    def net_param(self, split: str) -> caffe_pb2.NetParameter:
+        """What the net's prototxt of a split says. Raises RunError if that is damaged."""
+        return self._read(split, "NetParameter")
 
     def _read(self, split, message):
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
@@ -90,11 +107,9 @@ class Run:
 
         from caffe.proto import caffe_pb2
         path = self.prototxt(split)
-        try:
+        with reading(path, "prototxt"):
             return text_format.Parse(path.read_text(encoding="utf-8"),
                                      getattr(caffe_pb2, message)())
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise RunError(f"{path}: damaged: {error}") from None
 
     def class_names(self, label: str = "label", count: int | None = None) -> list[str]:
         """The names of a label's classes; those of the first label are in classes.txt.
@@ -109,15 +124,22 @@ class Run:
 
     def unscored(self) -> tuple:
         """The classes that do not count in the scores."""
-        return tuple(self.settings().get("unscored", ()))
+        unscored = self.settings().get("unscored", ())
+        if not isinstance(unscored, (list, tuple)) or not all(type(i) is int for i in unscored):
+            raise RunError(f"{self.directory / 'settings.json'}: damaged: 'unscored' is "
+                           f"{reprlib.repr(unscored)}, expected a list of class numbers")
+        return tuple(unscored)
 
     def settings(self) -> dict:
         """What the run began as, {} if that is not recorded."""
         path = self.directory / "settings.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
-            raise RunError(f"{path}: damaged: {error}") from None
+        if not path.exists():
+            return {}
+        with reading(path, "JSON file of a run's settings"):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError(f"expected {{...}}, found {reprlib.repr(found)}")
+            return found
 
     def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
@@ -195,11 +217,29 @@ class Run:
             lock.release()
 
 
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong while the file `path` is read into a RunError that names it."""
+    try:
+        check_regular(path)
+        if path.stat().st_size > MOST:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, at most {MOST:,} are read")
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise RunError(f"{path}: damaged: no {kind}: {error or type(error).__name__}. Write it "
+                       "anew, or take another folder") from None
+
+
 def _images(param):
     """The Images of a data layer's PythonParameter."""
-    params = dict(ast.literal_eval(param.param_str))
+    params = dict(literal(param.param_str))
     kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")
-    return Images(kinds, params.get("mean", OF_LAYERS[param.module]))
+    mean = params.get("mean", OF_LAYERS[param.module])
+    if len(mean) != 3 or not all(isinstance(value, numbers.Real) for value in mean):
+        raise ValueError(f"its mean is {reprlib.repr(mean)}, expected three numbers B, G, R")
+    return Images(kinds, mean)
 
 
 def find(name: str | Path) -> Run:

@@ -1,8 +1,10 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py RUN [--weights W] [--gpu N | --cpu]
+    python solvers/score.py RUN [--weights W] [--gpu N | --cpu] [--trust]
 
-RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run.
+RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. Its
+val.prototxt may have the project's data layers; one with other Python code, or that writes files,
+needs --trust.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from tqdm import tqdm
 from segdata.files import replacing
 from solvers.metrics import Scores, confusion
 from solvers.prediction import load_net, predicted_classes
+from solvers.preflight.divergence import one_class
 from solvers.runs import RunError
 from solvers.text import columns
 
@@ -137,25 +140,32 @@ def load(run: Run, iteration: int) -> dict[str, Scores] | None:
         return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64),
                                  tuple(one["unscored"]), one["headline"] == HEADLINES[True])
                 for label, one in content["labels"].items()}
-    except (OSError, ValueError, KeyError, TypeError):      # it is scored again
+    except Exception:       # missing, or damaged in whatever way: it is scored again
         return None
 
 
 def main() -> None:
-    from solvers import runs
+    from solvers import runs, trust
     from solvers.command import add_device, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
     parser.add_argument("--weights", help="default: the run's newest snapshot")
+    parser.add_argument("--trust", action="store_true",
+                        help="run a net whose layers do more than compute")
     add_device(parser)
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)
+        if not args.trust:
+            trust.check(run.prototxt("val"), own_data=True)
         weights = args.weights or run.newest_weights()
         set_device(args)
         scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
                            run.settings().get("in_truth", False))
+        for label, one in scores.items():
+            if warning := one_class(one, run.class_names(label, len(one.iu))):
+                print(warning, file=sys.stderr)
         print(f"{weights}\n\n{tables(scores, run)}")
 
 

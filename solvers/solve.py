@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-import folder_layers
 from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
+from solvers.preflight import labels, settle
 from solvers.runs import KEEP
 
 if TYPE_CHECKING:
@@ -23,20 +23,25 @@ FOLDER_ONLY = ("head", "width", "name")
 def main() -> None:
     args = parse()
     with report_errors(continues=True):
+        from solvers import score, training
+        if args.data:
+            described, found = labels.of_folder(args.data)
+            print(described)
+            settle(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
-        from solvers import score, training
         chain = training.unfinished_bases(experiment) if args.chain else []
         for each in (*chain, experiment):
             training.check(each, trained=chain)
         set_device(args)
-        if args.data:
-            print(folder_layers.check(args.data))
+        if not args.data:
+            settle(experiment.name, labels.of_source(experiment.source, experiment.class_names),
+                   args.force)
         if args.fresh:
             experiment.run.empty()
         for each in chain:
-            training.train(each, keep=args.keep)
-        scores = training.train(experiment, keep=args.keep)
+            training.train(each, keep=args.keep, force=args.force)
+        scores = training.train(experiment, keep=args.keep, force=args.force)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
@@ -74,6 +79,8 @@ def parse() -> argparse.Namespace:
                              f"(default {KEEP})")
     parser.add_argument("--fresh", action="store_true",
                         help="start anew: remove what the experiment wrote before")
+    parser.add_argument("--force", action="store_true",
+                        help="train in spite of what is found wrong with data, weights or settings")
     add_device(parser)
     args = parser.parse_args()
     for key in FOLDER_ONLY:

@@ -117,7 +117,7 @@ def test_one_s_own_data_are_trained_and_scored(installed, tmp_path):
     for split in ("train", "val"):
         (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
     run(installed, tmp_path, "python", "-m", "solvers.solve", "--data", folder, "--head", "fcn32s",
-        "--width", "0.02", "--name", "own", "--iterations", "1")
+        "--width", "0.02", "--name", "own", "--iterations", "1", "--force")
     assert "mean IU" in run(installed, tmp_path, "python", "-m", "solvers.score", "own")
     run(installed, tmp_path, "infer", folder)
     assert (tmp_path / "build" / "infer").is_dir()

@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(build, folder):
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
-             "--name", "own", "--interval", "2")
+             "--name", "own", "--interval", "2", "--force")
     python(*solve, "--iterations", "2", build=build)
     return python(*solve, "--iterations", "3", build=build)
 

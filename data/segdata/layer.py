@@ -13,8 +13,9 @@ where they are not colour images and label images (`VOCSegDataLayer` is an examp
     paths(name)         {top: path} of the files of a sample
 """
 
-import ast
+import hashlib
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +28,11 @@ import caffe
 from segdata.augment import apply_move, draw_move
 from segdata.classes import VOID
 from segdata.errors import DataError
-from segdata.lists import Entry, Listing, as_on_disk, latin1, read_list
+from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
 from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
 
 T = TypeVar("T")
+MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 
 
 class SegDataLayer(caffe.Layer):
@@ -67,6 +69,8 @@ class SegDataLayer(caffe.Layer):
     void_values: tuple[int, ...] = ()   # values that are stored for void, beside 255
     mean: np.ndarray                    # (3, 1, 1): B, G, R, where it is not in param_str
 
+    process = 0                         # the one that the thread is in
+
     def setup(self, bottom: Sequence, top: Sequence) -> None:
         self.open()
         if len(bottom) != 0 or len(top) != len(self.tops):
@@ -84,21 +88,31 @@ class SegDataLayer(caffe.Layer):
         self.configure()
         self.entries = self.find_files(self.read_split(self.params["split"]))
         self.training = "train" in self.params["split"]
-        seed, start = self.params["seed"], self.params["start"]
-        self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+        seed = self.params["seed"]
+        self.go_to(self.params["start"],
+                   random.SystemRandom().getrandbits(32) if seed is None else seed)
+
+    def go_to(self, position: int, seed: int) -> None:
+        """Have the sample at that position of the order that the seed gives come next."""
         shuffled = self.training and self.params["randomize"]
-        order = sample_order(len(self.entries), self.seed if shuffled else None)
-        self.queue = enumerate(itertools.islice(order, start, None), start)
-        self.worker = ThreadPoolExecutor(1)
+        order = sample_order(len(self.entries), seed if shuffled else None, position)
+        self.seed, self.queue = seed, enumerate(order, position)
 
     def reshape(self, bottom: Sequence, top: Sequence) -> None:
-        for i, array in enumerate(self.sample.result()):    # BVLC's vectors cannot be iterated
+        for i, array in enumerate(self.arrays()):   # BVLC's vectors cannot be iterated
             top[i].reshape(1, *array.shape)
 
     def forward(self, bottom: Sequence, top: Sequence) -> None:
-        for i, array in enumerate(self.sample.result()):
+        for i, array in enumerate(self.arrays()):
             top[i].data[...] = array
         self.prefetch()
+
+    def arrays(self) -> list[np.ndarray]:
+        """Those of the next sample. A process that was forked has no thread that decodes it, and
+        makes its own."""
+        if self.process != os.getpid():
+            self.submit()
+        return self.sample.result()
 
     def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
         pass
@@ -113,8 +127,34 @@ class SegDataLayer(caffe.Layer):
 
     def prefetch(self) -> None:
         """Start to load the next sample."""
-        position, index = next(self.queue)
-        self.sample = self.worker.submit(self.load, self.entries[index], position)
+        self.position, self.index = next(self.queue)
+        self.submit()
+
+    def submit(self) -> None:
+        """Have a thread of this process load the sample."""
+        if self.process != os.getpid():
+            self.process, self.worker = os.getpid(), ThreadPoolExecutor(1)
+        self.sample = self.worker.submit(self.load, self.entries[self.index], self.position)
+
+    def resume_state(self) -> dict:
+        """Which sample comes next, for a snapshot; whatever the thread has decoded."""
+        return {"position": self.position, "seed": self.seed, "of": self.identity()}
+
+    def resume_from(self, state: dict) -> None:
+        """Go on from what `resume_state` gave. Raises DataError where the order is of other
+        samples, or param_str has other settings."""
+        if state["of"] != self.identity():
+            raise self.error("the list of samples, or param_str, has changed")
+        self.go_to(state["position"], state["seed"])
+        self.prefetch()
+
+    def identity(self) -> str:
+        """What the order of the samples depends on, and what is made of them, in a text."""
+        params = {key: value for key, value in self.params.items()
+                  if key not in ("start", *self.directory_keys)}
+        names = hashlib.sha256(repr([entry.name for entry in self.entries]).encode(
+            errors="surrogateescape")).hexdigest()
+        return f"{sorted(params.items())} {names}"
 
     def load(self, entry: Entry, position: int) -> list[np.ndarray]:
         """The arrays (channels, height, width) of an entry, one a top.
@@ -167,10 +207,10 @@ class SegDataLayer(caffe.Layer):
         required = {*self.directory_keys, *self.required}
         allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
         try:
-            given = dict(ast.literal_eval(self.param_str))
-        except (ValueError, SyntaxError, TypeError):
+            given = dict(literal(self.param_str))
+        except (ValueError, TypeError):
             raise self.error("param_str is not a dictionary literal: "
-                             f"{self.param_str!r}; {allowed}") from None
+                             f"{self.param_str[:500]!r}; {allowed}") from None
         if unknown := given.keys() - required - self.defaults.keys():
             raise self.error(f"param_str has unknown {key_list(unknown)}; {allowed}")
         if missing := required - given.keys():
@@ -190,6 +230,9 @@ class SegDataLayer(caffe.Layer):
             if not isinstance(params[key], int) or params[key] < 0:
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
                                  f"{unit}")
+        if params["start"] > MOST_PASSED:
+            raise self.error(f"param_str key 'start' is {params['start']:,}, expected at most "
+                             f"{MOST_PASSED:,} samples; no training passes over so many")
 
     def read_mean(self, mean: object) -> np.ndarray:
         if (not isinstance(mean, (tuple, list)) or len(mean) != 3
@@ -239,15 +282,23 @@ class SegDataLayer(caffe.Layer):
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-def sample_order(count: int, seed: int | None = None) -> Iterator[int]:
-    """An endless iterator of sample indices: 0, 1, ... in turn, or drawn with replacement.
+def sample_order(count: int, seed: int | None = None, start: int = 0) -> Iterator[int]:
+    """An endless iterator of sample indices from the position `start` on: 0, 1, ... in turn, or
+    drawn with replacement.
 
     For a given seed the draws are those of the published layers, which ran on Python 2.7: its
-    randint scales random(), that of Python 3 draws bits.
+    randint scales random(), that of Python 3 draws bits. NumPy's generator is the same as
+    Python's, and passes over the two numbers of each draw a hundred times as fast.
     """
     if seed is None:
-        return itertools.cycle(range(count))
-    draws = random.Random(seed)
+        return (position % count for position in itertools.count(start))
+    version, numbers, gauss = random.Random(seed).getstate()
+    passed = np.random.MT19937()
+    passed.state = {"bit_generator": "MT19937",
+                    "state": {"key": np.array(numbers[:-1], np.uint32), "pos": numbers[-1]}}
+    passed.random_raw(2 * start, output=False)
+    draws, state = random.Random(), passed.state["state"]
+    draws.setstate((version, (*map(int, state["key"]), state["pos"]), gauss))
     return (int(draws.random() * count) for _ in itertools.count())
 
 

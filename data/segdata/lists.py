@@ -1,10 +1,12 @@
-"""Text files of names: split lists and lists of classes, whatever system wrote them."""
+"""Text files of names: split lists and lists of classes, whatever system wrote them; literals."""
 
+import ast
 import codecs
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segdata.errors import DataError
 
@@ -15,12 +17,42 @@ class Entry(NamedTuple):
     source: str     # "LIST:LINE", for messages
 
 
+MOST_LITERAL = 1 << 16      # characters of a param_str
+MOST_TEXT = 1 << 30     # bytes of a list; those of the largest data sets are smaller
+
+
+def check_regular(path: str | os.PathLike) -> None:
+    """ValueError for a pipe or a device, which keep their reader waiting, or never end."""
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise ValueError(f"{path} is a pipe or a device, expected a plain file")
+
+
+def literal(text: str) -> Any:
+    """The Python literal in a layer's param_str. ValueError where it is none.
+
+    Long texts are refused before they are parsed: the parser goes as deep as they nest, and takes
+    a hundred times their memory.
+    """
+    if len(text) > MOST_LITERAL:
+        raise ValueError(f"it has {len(text):,} characters, at most {MOST_LITERAL:,} are read")
+    try:
+        return ast.literal_eval(text)
+    except Exception as error:
+        raise ValueError(f"no Python literal: {error or type(error).__name__}") from None
+
+
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """[(line number from 1, text)] of the lines that are not blank, without blanks at their ends.
 
     UTF-8, and UTF-16 where a byte order mark says so. Bytes that are no UTF-8 stay as they are, as
     Python has them in file names (surrogate escapes): a name finds the file of the same bytes.
+
+    Raises ValueError for what is no plain file, or above MOST_TEXT.
     """
+    check_regular(path)
+    if path.stat().st_size > MOST_TEXT:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, too many for a list")
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         content = content.decode("utf-16", "replace").encode()      # what PowerShell's > writes
@@ -38,16 +70,20 @@ def latin1(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def read_list(path: Path) -> list[Entry]:
-    """The entries of a split list: one name a line; blank lines do not count.
+def list_entries(path: Path) -> tuple[list[Entry], list[str]]:
+    """(the entries of a split list, one name a line; what is wrong with its other lines).
 
-    Raises DataError where the list is missing or empty, and, with the line, where a name stands
-    twice or leads out of the folder of the data.
+    Blank lines do not count. Raises DataError where the list is missing or empty.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"split list {path} does not exist (looked in {Path.cwd()})")
     lines: dict[str, int] = {}
-    for number, name in read_lines(path):
+    problems = []
+    try:
+        numbered = read_lines(path)
+    except (ValueError, OSError) as error:
+        raise DataError(f"split list {path} cannot be read: {error}") from None
+    for number, name in numbered:
         if name.startswith(("/", "\\")) or ".." in Path(name).parts or Path(name).is_absolute():
             problem = ("is a path; expected is the name of a sample, without folder and suffix, "
                        "such as '2007_000033'")
@@ -56,10 +92,23 @@ def read_list(path: Path) -> list[Entry]:
         else:
             lines[name] = number
             continue
-        raise DataError(f"split list {path}:{number}: '{latin1(name)}' {problem}")
-    if not lines:
-        raise DataError(f"split list {path} is empty")
-    return [Entry(name, f"{path}:{number}") for name, number in lines.items()]
+        problems.append(f"split list {path}:{number}: '{latin1(name)}' {problem}")
+    if not lines and not problems:
+        raise DataError(f"split list {path} is empty; write the names of its samples there, one "
+                        "a line, without folder and suffix")
+    return [Entry(name, f"{path}:{number}") for name, number in lines.items()], problems
+
+
+def read_list(path: Path) -> list[Entry]:
+    """The entries of a split list: one name a line; blank lines do not count.
+
+    Raises DataError where the list is missing or empty, and, with the line, where a name stands
+    twice or leads out of the folder of the data.
+    """
+    entries, problems = list_entries(path)
+    if problems:
+        raise DataError(problems[0])
+    return entries
 
 
 def as_on_disk(entry: Entry, is_there: Callable[[str], bool]) -> Entry:

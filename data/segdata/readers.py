@@ -1,5 +1,9 @@
 """Reading the files of data sets: images and labels as arrays."""
 
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +11,41 @@ import scipy.io
 from PIL import Image, ImageOps
 
 from segdata.classes import VOID
+from segdata.lists import check_regular
+
+MOST_PIXELS = 50_000_000    # of an image, unless $FCN_MAX_PIXELS says otherwise
+MOST_TIMES = 1000           # what a variable in a MATLAB file may be larger than the file
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, whose pixels are not decoded yet. ValueError for what is no plain file, and
+    for more pixels than $FCN_MAX_PIXELS, by default MOST_PIXELS: few bytes may stand for many.
+
+    The engine has the same in caffe.images.planes, which the original's pycaffe lacks.
+    """
+    check_regular(path)
+    given = os.environ.get("FCN_MAX_PIXELS", "")
+    limit = int(given) if given.isdecimal() else MOST_PIXELS
+    if limit > MOST_PIXELS:         # above Pillow's own limit, too
+        Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS or 0)
+    with Image.open(path) as image:
+        if math.prod(image.size) > limit:
+            raise ValueError(f"it has {image.width} x {image.height} pixels, more than "
+                             f"{limit:,}; make it smaller, or set the environment variable "
+                             "FCN_MAX_PIXELS to a number that it does not exceed")
+        yield image
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """An image file as uint8 (height, width, 3), as it is stored; 16-bit grey is scaled to 8."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         return np.asarray(eight_bits(image).convert("RGB"))
 
 
 def read_photograph(path: Path) -> Image.Image:
     """Any image that Pillow reads, upright, as an RGB image; transparent parts become white."""
-    with Image.open(path) as file:
+    with opened(path) as file:
         image = eight_bits(ImageOps.exif_transpose(file))
         if image.has_transparency_data:
             image = image.convert("RGBA")
@@ -47,7 +75,7 @@ def read_label_image(path: Path) -> np.ndarray:
 
     They are class numbers. Raises ValueError where the file cannot hold them exactly.
     """
-    with Image.open(path) as image:
+    with opened(path) as image:
         if image.format != "PNG":
             raise ValueError(f"it is a {image.format} file, expected PNG, which keeps class "
                              "numbers exactly")
@@ -70,7 +98,7 @@ def png_bits(path: Path) -> int:
 
 def read_depth(path: Path) -> np.ndarray:
     """A 16-bit grey image of the depth in millimetres: (height, width), 0 where it is missing."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         if image.mode not in ("I;16", "I;16B", "I"):
             raise ValueError(f"its mode is {image.mode}, expected a 16-bit grey image of the depth "
                              "in millimetres")
@@ -86,7 +114,7 @@ LEAST_DEPTH = 100       # mm: nothing that a depth camera sees is all nearer
 
 def read_hha(path: Path) -> np.ndarray:
     """What `segdata.hha` writes: uint8 (height, width, 3)."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         if image.mode != "RGB":
             raise ValueError(f"its mode is {image.mode}, expected an RGB image of HHA")
         return np.asarray(image)
@@ -94,15 +122,24 @@ def read_hha(path: Path) -> np.ndarray:
 
 def read_mat(path: Path, variable: str) -> np.ndarray:
     """A variable of a MATLAB file. Raises ValueError where it is no such file or lacks that."""
+    check_regular(path)
     try:
-        found = scipy.io.loadmat(path, variable_names=[variable])
+        variables = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        if variable not in variables:
+            raise ValueError(f"it has no variable '{variable}', only "
+                             f"{', '.join(variables) or 'none'}")
+        size, most = math.prod(variables[variable]), MOST_TIMES * os.path.getsize(path)
+        if size > most:
+            raise ValueError(f"'{variable}' of shape {variables[variable]} has more than {most:,} "
+                             "values, which a file of that size cannot hold")
+        return scipy.io.loadmat(path, variable_names=[variable])[variable]
+    except (ValueError, OSError):
+        raise
     except NotImplementedError:
         raise ValueError("it is a MATLAB file of version 7.3 (HDF5), which is not read here; save "
                          "it anew by save(file, '-v7')") from None
-    if variable not in found:
-        present = [name for name, *_ in scipy.io.whosmat(path)]
-        raise ValueError(f"it has no variable '{variable}', only {', '.join(present) or 'none'}")
-    return found[variable]
+    except Exception as error:      # what SciPy raises on a damaged file has no base
+        raise ValueError(f"it is no MATLAB file, or a damaged one: {error}") from error
 
 
 def class_numbers(values: np.ndarray, first_class: int = 0, void_values: tuple = ()) -> np.ndarray:

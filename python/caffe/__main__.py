@@ -2,6 +2,9 @@
 
 import sys
 
-from .cli import main
+if not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]     # the current folder: modules of Python layers come from PYTHONPATH alone
+
+from .cli import main  # noqa: E402
 
 sys.exit(main())

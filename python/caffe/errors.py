@@ -23,6 +23,10 @@ class LayerError(CaffeError):
     """A layer that is unknown, is wired wrongly, or whose blobs do not fit."""
 
 
+class OutOfMemoryError(LayerError):
+    """Memory of the host or of a GPU that did not suffice for a layer."""
+
+
 class WeightsError(CaffeError):
     """A caffemodel or solverstate that cannot be read, or does not fit the net."""
 

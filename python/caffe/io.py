@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
+from .errors import CaffeError
+from .formats.reading import reading
 from .images.datum import array_to_datum, datum_to_array
+from .images.planes import opened
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 from .proto import caffe_pb2
 
@@ -168,10 +171,12 @@ class Transformer:
 def load_image(filename: str, color: bool = True) -> np.ndarray:
     """An image as float32 in [0, 1], (height, width, 3) R G B, or (height, width, 1) if not color.
 
-    A grey image is repeated over three channels if color; an alpha channel is dropped.
+    A grey image is repeated over three channels if color; an alpha channel is dropped. Raises
+    CaffeError where it cannot be read.
     """
     array: np.ndarray
-    with Image.open(filename) as image:
+    os.stat(filename)       # what is not there is Python's own error, as in the original
+    with reading(filename, "image", CaffeError), opened(filename) as image:
         if image.mode == "I" or image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.float32)[:, :, None] / 65535
         elif image.mode in ("1", "L"):

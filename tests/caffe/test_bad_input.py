@@ -1,13 +1,15 @@
 """What users get wrong: each an exception with the facts, after which the interpreter goes on."""
 
+import re
 import sys
 import types
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
-from caffe.errors import CaffeError, LayerError, PrototxtError, WeightsError
+from caffe.errors import CaffeError, LayerError, OutOfMemoryError, PrototxtError, WeightsError
 
 
 def inputs(**shapes):
@@ -28,8 +30,9 @@ CONV = layer("Convolution", "x", more="convolution_param { num_output: 4 kernel_
 
 @pytest.mark.parametrize("text, complaint", [
     (X + layer("Convolutoin", "x"),
-     r"net.prototxt.*'bad'.*unknown layer type 'Convolutoin' .did you mean 'Convolution'"),
-    (X + layer("ReLU", "y"), "'bad' .ReLU. reads the blob 'y', which no layer above it produces"),
+     r"net.prototxt.*'bad'.*Unknown layer type: 'Convolutoin' .did you mean 'Convolution'"),
+    (X + layer("ReLU", "y"),
+     "'y' .layer 'bad', bottom index 0.: no layer above produces what this ReLU"),
     (inputs(pool5=(1, 2)) + layer("ReLU", "pol5"), "'pol5'.*did you mean 'pool5'"),
     (X + layer("ReLU", "x", "z") + layer("ReLU", "x", "z"), "produces the blob 'z'.* already"),
     (X + layer("Eltwise", "x"), r"'bad' .Eltwise.*takes 2 or more bottom blob.s., .* gives 1"),
@@ -109,7 +112,8 @@ def test_a_net_without_a_phase(tmp_path):
 
 
 @pytest.mark.parametrize("other, facts", [
-    ("num_output: 5 kernel_size: 3", ["(4, 3, 3, 3)", "(5, 3, 3, 3)", "parameter 0"]),
+    ("num_output: 5 kernel_size: 3",
+     ["(4, 3, 3, 3)", "(5, 3, 3, 3)", "Cannot copy param 0 weights from layer 'bad'"]),
     ("num_output: 4 kernel_size: 1", ["(4, 3, 3, 3)", "(4, 3, 1, 1)"]),
     ("num_output: 4 kernel_size: 3 bias_term: false", ["2 parameters", "has 1"])])
 def test_weights_that_do_not_fit(net, tmp_path, other, facts):
@@ -184,6 +188,16 @@ def test_python_layers(net, python_layer, module, name, error, complaint):
         net(python_layer(module, name))
 
 
+def test_an_exception_of_a_python_layer_has_a_note_that_names_the_layer(net, python_layer):
+    """Its type and traceback stay, so that scripts which catch it still do."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        net(python_layer("user_layers", "Raises"))
+    assert caught.traceback[-1].name == "setup"
+    if sys.version_info >= (3, 11):
+        assert re.search("layer 'bad' .Python., bottoms 'x' .2, 3, 8, 8. raised this: class Raises "
+                         "of the module user_layers", "".join(caught.value.__notes__))
+
+
 def test_a_python_layer_that_lacks_a_method(net, python_layer):
     built = net(python_layer("user_layers", "Lacking"))
     with pytest.raises(LayerError, match=r"'bad'.*Lacking.*no forward\(\)"):
@@ -214,3 +228,46 @@ def test_what_torch_complains_about_names_the_layer(net, monkeypatch):
     monkeypatch.setattr(ReLU, "compute", fail)
     with pytest.raises(LayerError, match="'bad' .ReLU.*'x' .2, 3, 8, 8.*out of memory"):
         made.forward()
+
+
+# what the original says at its checks, by which people search
+
+@pytest.mark.parametrize("text, phrase, remedy", [
+    (layer("ReLU", "y"), r"Unknown bottom blob 'y' .layer 'bad', bottom index 0.", "correct the"),
+    (layer("Relux", "x"), "Unknown layer type: 'Relux'.*did you mean 'ReLU'", "Python layer"),
+    (layer("ReLU", "x") + layer("ReLU", "x"), "Top blob '.*' produced by multiple sources",
+     "name one of them otherwise"),
+    (layer("Convolution", "x", more="convolution_param { num_output: 2 kernel_size: 99 }"),
+     "kernel .99, 99. .* does not fit into .2, 3, 8, 8.", "larger image"),
+    (layer("Crop", "x x", more="crop_param { offset: 3 }"), "the crop is out-of-bounds",
+     "coord_map.crop"),
+    (layer("SoftmaxWithLoss", "x x"), "Number of labels must match number of predictions",
+     "crop the scores"),
+])
+def test_the_original_s_words_stand_in_errors(net, text, phrase, remedy):
+    with pytest.raises(LayerError, match=f"{phrase}.*{remedy}"):
+        net(X + text)
+
+
+# memory that does not suffice
+
+CUDA = ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139.81 GiB "
+        "of which 1.06 GiB is free. Including non-PyTorch memory, ...")
+
+
+@pytest.mark.parametrize("error, said", [
+    (torch.OutOfMemoryError(CUDA), "on the GPU: asked for 2.00 GiB, free are 1.06 GiB"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4294967296 "
+                  "bytes. Error code 12"), "on the host: asked for 4 GiB"),
+    (MemoryError(), "on the host: asked for an unknown amount")])
+def test_out_of_memory_says_what_uses_it_and_what_helps(net, monkeypatch, error, said):
+    built = net(X + layer("Convolution", "x", more="convolution_param { num_output: 5 "
+                                                   "kernel_size: 3 }"))
+
+    def fail(*_):
+        raise error
+    monkeypatch.setattr(type(built.layers[1]), "compute", fail)
+    with pytest.raises(OutOfMemoryError, match=rf"layer 'bad' .Convolution.*{said}.*largest blobs.*"
+                                               r" x .2, 3, 8, 8. 1.5 KiB.*largest parameters.*bad.0"
+                                               ".*What helps: smaller images"):
+        built.forward()

@@ -10,8 +10,8 @@ import caffe
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 from segdata.errors import UserError
-from solvers import training
 from solvers.command import report_errors
+from solvers.loop import LossError
 from solvers.runs import RunError
 from surgery import SurgeryError
 
@@ -23,7 +23,7 @@ def python(*arguments, **variables):
 
 
 @pytest.mark.parametrize("error", [UserError("why"), RunError("why"), SurgeryError("why"),
-                                   training.LossError("why"), caffe.CaffeError("why"),
+                                   LossError("why"), caffe.CaffeError("why"),
                                    FileNotFoundError("why")])
 def test_what_a_user_can_mend_is_told_in_one_line(error):
     with pytest.raises(SystemExit) as end, report_errors():
@@ -66,6 +66,9 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch)
     name = "own"
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn32s", "--width", "0.02",
              "--name", name, "--interval", "2")
+    refused = python(*solve, "--iterations", "3")
+    assert refused.returncode == 1 and "2 samples in both lists" in refused.stderr
+    solve = *solve, "--force"
     trained = python(*solve, "--iterations", "3")
     assert trained.returncode == 0, trained.stderr
     assert "iteration 2, loss" in trained.stdout and "mean IU" in trained.stdout

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,8 +19,9 @@ from caffe.formats import prototxt
 from nets.source import ROOT
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
-from solvers import score, training
+from solvers import loop, score, training
 from solvers.experiments import EXPERIMENTS, on_folder
+from solvers.preflight import PreflightError
 from solvers.runs import RunError
 
 
@@ -71,7 +73,7 @@ def losses_of(experiment, count):
 
 def test_the_logged_loss_is_that_of_the_last_image_of_an_iteration(experiment, monkeypatch):
     """Without a rate the weights stay, so that each loss can be computed again."""
-    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
     run = replace(experiment, head="fcn32s", lr=0.0, weight_decay=0.0, iter_size=3, iterations=3,
                   interval=3)
     training.train(run)
@@ -139,7 +141,7 @@ def test_scores_are_those_of_the_blobs(experiment, tmp_path):
 
 
 def test_a_log_goes_on_where_its_snapshot_is(experiment, monkeypatch):
-    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
     training.train(replace(experiment, iterations=3))
     first = rows(experiment)
     assert [row["iteration"] for row in first] == ["1", "2", "3"]
@@ -154,12 +156,12 @@ def test_however_many_iterations_at_a_time_the_log_is_the_same(experiment, monke
     counts, logs = {}, []
 
     def step_and_count(self, count, step=caffe.SGDSolver.step):
-        counts.setdefault(training.PATIENCE, []).append(count)
+        counts.setdefault(loop.PATIENCE, []).append(count)
         step(self, count)
     monkeypatch.setattr(caffe.SGDSolver, "step", step_and_count)
-    monkeypatch.setattr(training, "LOG_EVERY", 3)
+    monkeypatch.setattr(loop, "LOG_EVERY", 3)
     for patience in 1e9, 1e-9:
-        monkeypatch.setattr(training, "PATIENCE", patience)
+        monkeypatch.setattr(loop, "PATIENCE", patience)
         run = replace(experiment, iterations=9, interval=5, build=experiment.build / str(patience))
         training.train(run)
         logs.append(rows(run))
@@ -174,8 +176,9 @@ def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkey
             self.net.params["conv1_1"][0].data[0] = np.nan
         step(self, count)
     monkeypatch.setattr(caffe.SGDSolver, "step", spoil_and_step)
-    monkeypatch.setattr(training, "PATIENCE", 1e9)
-    with pytest.raises(FloatingPointError, match="loss is nan at iteration 4"):
+    monkeypatch.setattr(loop, "PATIENCE", 1e9)
+    with pytest.raises(FloatingPointError, match="loss is nan at iteration 2, of the image train_.*"
+                       "first layer whose output is not finite is 'conv1_1'.*rate is too high"):
         training.train(replace(experiment, interval=4, iterations=8))
     assert not experiment.run.snapshots()
 
@@ -189,15 +192,20 @@ def test_what_was_not_scored_is_scored_on_return(experiment):
     assert (experiment.directory / "curve.png").stat().st_size > 1000
 
 
-def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypatch, tmp_path):
+def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypatch, tmp_path,
+                                                            capsys):
     narrow = partial(nets.classifier, width=1 / 64, filler="msra", size=64)
     made = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg.prototxt", narrow())), caffe.TEST)
     made.save(str(tmp_path / "vgg.caffemodel"))
     monkeypatch.setattr(catalog, "path", lambda name: tmp_path / f"{name[:3]}.caffemodel")
     monkeypatch.setattr(nets, "classifier", narrow)
-    run = replace(experiment, bases={"": "vgg16"}, lr=0.0, weight_decay=0.0,
+    run = replace(experiment, bases={"": "vgg16"}, lr=0.0, weight_decay=0.0, head="fcn32s",
                   net=dict(width=1 / 64, fc6_kernel=2))
     training.train(run)
+    assert "is not the ILSVRC-trained VGG-16 as published" in capsys.readouterr().err
+    with pytest.raises(PreflightError, match="(?s)fcn16s starts from weights without score_fr, as "
+                                             "if from the classifier.*train FCN-32s first"):
+        training.train(replace(run, name="16s", head="fcn16s"))
     net = training.trained_net(run)
     for name in ("conv1_1", "conv5_3", "fc6", "fc7"):
         weights = made.params[name][0].data
@@ -211,6 +219,7 @@ def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(exper
     net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
     net.params["conv1_1"][0].data[...] += 3     # what no filler gives
     net.save(str(weights))
+    weights.with_suffix(".solverstate.resume").unlink()     # it would tell that they are others
     first = caffe.Net(str(experiment.directory / "deploy.prototxt"),
                       str(experiment.run.newest_weights()), caffe.TEST)
     training.train(experiment)
@@ -268,6 +277,7 @@ def test_a_snapshot_that_is_no_use_is_named(experiment):
     net = caffe.Net(str(experiment.run.prototxt("train")), str(weights), caffe.TRAIN)
     net.params["conv2_1"][0].data[0, 0] = np.nan
     net.save(str(weights))
+    weights.with_suffix(".solverstate.resume").unlink()
     with pytest.raises(RunError, match="train_iter_2.solverstate.*'conv2_1' are not finite"):
         training.train(experiment)
     weights.write_bytes(b"broken")
@@ -275,9 +285,25 @@ def test_a_snapshot_that_is_no_use_is_named(experiment):
         training.train(experiment)
 
 
+def test_a_damaged_snapshot_is_passed_over(experiment, capsys):
+    training.train(replace(experiment, iterations=3, interval=1))
+    pages = experiment.run.newest_weights().read_bytes()
+    experiment.run.newest_weights().write_bytes(pages[:4096] + bytes(4096) + pages[8192:])
+    training.train(replace(experiment, iterations=4, interval=1))
+    printed = capsys.readouterr()
+    assert "train_iter_3.solverstate is of no use: " in printed.err
+    assert "train_iter_3.caffemodel: damaged" in printed.err and "SHA-256" in printed.err
+    assert re.search("continuing tiny from .*train_iter_2.solverstate", printed.out)
+    assert experiment.run.newest_weights().name == "train_iter_4.caffemodel"
+
+
 def test_a_rate_that_is_too_high_is_said(experiment):
+    run = replace(experiment, lr=1.0, iterations=50)
+    with pytest.raises(PreflightError, match="(?s)base_lr is 1, and the loss 'loss' is summed over "
+                                             "about 18,744 pixels: .*--lr 5e-08"):
+        training.train(run)
     with pytest.raises(FloatingPointError, match="the rate 1 is too high.*--fresh --lr 0.3"):
-        training.train(replace(experiment, lr=1.0, iterations=50))
+        training.train(run, force=True)
 
 
 def test_what_is_missing_is_said_with_size_and_command(tmp_path):

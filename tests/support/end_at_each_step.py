@@ -99,10 +99,10 @@ def of_run(data: Path, folder: Path, every: int) -> int:
     from caffe.proto import caffe_pb2
     from nets.source import voc
     from segdata.embedded import voc as embedded_voc
-    from solvers import training
+    from solvers import loop, training
     from solvers.experiments import Experiment
     nets.vgg16.dropout = lambda bottom, ratio=0.5: bottom
-    training.LOG_EVERY = 1
+    loop.LOG_EVERY = 1
 
     def train(build: Path) -> None:
         training.train(Experiment(

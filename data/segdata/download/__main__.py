@@ -22,14 +22,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m segdata.download", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=(*RECIPES, *WEIGHTS))
-    what = parser.parse_args().what
+    parser.add_argument("--accept", action="store_true", help="take also what comes by plain http "
+                        "and has no known checksum, so that nobody can say whether it is genuine")
+    args = parser.parse_args()
     try:
-        get(what, data_root())
+        get(args.what, data_root(), args.accept)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped. What has arrived is kept; the same command continues.")
-    print(f"{what}: complete")
+    print(f"{args.what}: complete")
 
 
 if __name__ == "__main__":

@@ -29,14 +29,21 @@ BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Tim
           ssl.SSLError)     # what another attempt may mend
 
 
-def fetch(item: Item, path: Path) -> None:
-    """Download an `Item` to `path`; the part that has arrived is kept in `path`.part."""
+def fetch(item: Item, path: Path, accept: bool = False) -> None:
+    """Download an `Item` to `path`; the part that has arrived is kept in `path`.part.
+
+    Without `accept`, nothing is taken from a server that does not prove who it is (plain http)
+    where the project has no checksum to hold it against: DownloadError.
+    """
+    urls = [url for url in item.urls if acceptable(url, item, accept)]
+    if not urls:
+        raise DownloadError(f"{path.name} is at {item.urls[0]}. {refusal(item, path)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     problems = []
-    for url in item.urls:
+    for url in urls:
         try:
-            digest = transfer_patiently(url, part, item)
+            digest = transfer_patiently(url, part, item, accept)
         except BROKEN as error:
             problems.append(f"{url}: {error}")
             continue
@@ -47,12 +54,23 @@ def fetch(item: Item, path: Path) -> None:
     raise DownloadError(f"could not download {path.name}: {'; '.join(problems)}.{kept}")
 
 
-def transfer_patiently(url: str, part: Path, item: Item) -> str:
+def acceptable(url: str, item: Item, accept: bool) -> bool:
+    """Whether what comes from there can be verified, or is wanted nevertheless."""
+    return accept or item.checksum is not None or url.startswith("https://")
+
+
+def refusal(item: Item, path: Path) -> str:
+    return (f"That is plain http, and the project knows no checksum of {item.title}: anybody on "
+            "the way could put something else in its place. Add --accept (make: ACCEPT=--accept) "
+            f"to download it nevertheless, or put the file at {path} yourself")
+
+
+def transfer_patiently(url: str, part: Path, item: Item, accept: bool = False) -> str:
     """`transfer`, tried again where the connection breaks or the server is busy."""
     attempt = 0
     while True:
         try:
-            return transfer(url, part, item)
+            return transfer(url, part, item, accept)
         except BROKEN as error:
             attempt += 1
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
@@ -64,10 +82,12 @@ def transfer_patiently(url: str, part: Path, item: Item) -> str:
             time.sleep(pause)
 
 
-def transfer(url: str, part: Path, item: Item) -> str:
+def transfer(url: str, part: Path, item: Item, accept: bool = False) -> str:
     """Continue the file `part` from `url` to its end, and return its digest (hexadecimal)."""
     start = part.stat().st_size if part.exists() else 0
     response, total = request(url, start)
+    if response is not None and not acceptable(response.url, item, accept):
+        raise DownloadError(f"{url} leads to {response.url}. {refusal(item, part)}")
     if None not in (item.size, total) and item.size != total:
         raise DownloadError(f"{url} has {total} bytes, expected {item.size}")
     continued = response is None or response.status == http.HTTPStatus.PARTIAL_CONTENT

@@ -40,9 +40,14 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
             (content / folder).mkdir(parents=True)
         trainval, test = read_splits(splits)
         write_nyud(content, trainval, test)
-        with h5py.File(labelled) as file:
-            for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2", unit="image"):
-                save(content, file, index, table)
+        try:
+            with h5py.File(labelled) as file:
+                for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2",
+                                  unit="image"):
+                    save(content, file, index, table)
+        except Exception as error:      # what h5py raises on a damaged file has no base
+            raise MaterialError(f"{labelled} cannot be read; if it is damaged, remove it and run "
+                                f"again: {error or type(error).__name__}") from error
         put_folder(content, root)
 
 

@@ -9,15 +9,16 @@ from segdata.download.fetch import fetch
 from segdata.download.splits import check_context, write_seg11valid, write_siftflow
 
 
-def get_file(name: str, root: Path) -> Path:
+def get_file(name: str, root: Path, accept: bool = False) -> Path:
     """Download a single file, unless it is there; returns its path."""
     item = catalog.ITEMS[name]
     if catalog.missing(name, root):
-        fetch(item, root / item.path)
+        fetch(item, root / item.path, accept)
     return root / item.path
 
 
-def get_archive(name: str, root: Path, unpack: Callable[[Path, Path], None]) -> Path:
+def get_archive(name: str, root: Path, unpack: Callable[[Path, Path], None],
+                accept: bool = False) -> Path:
     """Download an archive, hand it to unpack(archive, folder), and remove it.
 
     Nothing is done where the folder exists; returns the folder.
@@ -27,39 +28,41 @@ def get_archive(name: str, root: Path, unpack: Callable[[Path, Path], None]) -> 
     if not folder.exists():
         archive = root / "downloads" / PurePosixPath(item.urls[0]).name
         if not archive.exists():
-            fetch(item, archive)
+            fetch(item, archive, accept)
         unpack(archive, folder)
         archive.unlink()
     return folder
 
 
-def get_folder(name: str, root: Path) -> Path:
+def get_folder(name: str, root: Path, accept: bool = False) -> Path:
     """Download and unpack an archive, unless its folder exists; returns the folder."""
     inside = catalog.ITEMS[name].inside
-    return get_archive(name, root, lambda archive, folder: extract(archive, inside, folder))
+    return get_archive(name, root, lambda archive, folder: extract(archive, inside, folder),
+                       accept)
 
 
-def get_voc(root: Path) -> None:
-    sbd, voc = get_folder("sbd", root), get_folder("voc2011", root)
+def get_voc(root: Path, accept: bool = False) -> None:
+    sbd, voc = get_folder("sbd", root, accept), get_folder("voc2011", root, accept)
     if catalog.missing("voc2011", root):
         write_seg11valid(voc, sbd)
 
 
-def get_context(root: Path) -> None:
-    voc, context = get_folder("voc2010", root), get_folder("context", root)
-    get_file("context59", root)
+def get_context(root: Path, accept: bool = False) -> None:
+    voc, context = get_folder("voc2010", root, accept), get_folder("context", root, accept)
+    get_file("context59", root, accept)
     check_context(voc, context)
 
 
-def get_siftflow(root: Path) -> None:
-    write_siftflow(get_folder("siftflow", root))
+def get_siftflow(root: Path, accept: bool = False) -> None:
+    write_siftflow(get_folder("siftflow", root, accept))
 
 
-def get_nyud(root: Path) -> None:
+def get_nyud(root: Path, accept: bool = False) -> None:
     if catalog.missing("nyud", root):
-        splits, classes = get_file("nyud_splits", root), get_file("nyud_classes", root)
+        splits, classes = (get_file(name, root, accept) for name in ("nyud_splits",
+                                                                     "nyud_classes"))
         get_archive("nyud", root, lambda labelled, folder: nyud.prepare(
-            labelled, splits, classes, folder))
+            labelled, splits, classes, folder), accept)
 
 
 RECIPES = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
@@ -67,9 +70,10 @@ WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 
 
-def get(what: str, root: Path) -> None:
-    """Download and prepare a dataset or weights, whatever of it is not there yet."""
+def get(what: str, root: Path, accept: bool = False) -> None:
+    """Download and prepare a dataset or weights, whatever of it is not there yet; `accept`: also
+    by plain http without a checksum."""
     if what in RECIPES:
-        RECIPES[what](root)
+        RECIPES[what](root, accept)
     else:
-        get_file(what, root)
+        get_file(what, root, accept)

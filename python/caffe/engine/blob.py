@@ -10,7 +10,10 @@ import numpy as np
 import torch
 
 from ..errors import LayerError
+from ..formats.reading import check_memory
 from .memory import Memory
+
+VALUE_SIZE = 4      # bytes
 
 
 class Blob:
@@ -20,7 +23,7 @@ class Blob:
     """
 
     def __init__(self, shape: Sequence[int] = (0,)) -> None:
-        self._shape = torch.Size(shape)
+        self._shape = _checked(tuple(shape))
         self._data, self._diff = Memory(), Memory()
         self._room: torch.Tensor | None = None
 
@@ -66,7 +69,8 @@ class Blob:
         If the blob has had as many values before, in any shape, the first ones survive, and those
         behind them are zeros unless their memory is still there; else all are zeros.
 
-        Raises LayerError for dimensions that are no whole numbers of at least 0.
+        Raises LayerError for dimensions that are no whole numbers of at least 0, and for a shape
+        for which there is no memory.
         """
         try:
             dims = tuple(map(operator.index, shape))
@@ -77,7 +81,7 @@ class Blob:
                              "reshape(N, C, H, W)")
         if dims == self._shape:
             return
-        self._shape = torch.Size(dims)
+        self._shape = _checked(dims)
         for memory in self.memories:
             memory.resize(self.count)
 
@@ -178,6 +182,12 @@ class Blob:
     def share_diff(self, other: Blob) -> None:
         """Use the gradient of `other`, now and after either is written."""
         self._diff = other._diff
+
+
+def _checked(dims: tuple[int, ...]) -> torch.Size:
+    """A shape for which there is memory."""
+    check_memory(VALUE_SIZE * math.prod(dims), f"a blob of shape {dims}", LayerError)
+    return torch.Size(dims)
 
 
 def _raise_discarded(memory: Memory) -> None:

@@ -116,8 +116,9 @@ class NetBuilder:
     def _own_params(self, spec: caffe_pb2.LayerParameter, layer: Layer) -> None:
         """Join parameters of equal name, and list those that a solver updates."""
         if len(spec.param) > len(layer.blobs):
-            raise LayerError(f"has {len(layer.blobs)} parameters but {len(spec.param)} param "
-                             "entries")
+            raise LayerError(f"Too many params specified for layer '{spec.name}': it has "
+                             f"{len(layer.blobs)} parameters but {len(spec.param)} param entries; "
+                             "remove those too many")
         for i, blob in enumerate(layer.blobs):
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
@@ -129,8 +130,10 @@ class NetBuilder:
             permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
             fits = blob.count == shared.count if permissive else blob.shape == shared.shape
             if not fits:
-                raise LayerError(f"cannot share the parameter '{param.name}' of layer "
-                                 f"'{owner_name}': its shape is {shared.shape}, here {blob.shape}")
+                raise LayerError(f"Cannot share param '{param.name}' owned by layer "
+                                 f"'{owner_name}'; shape mismatch: its shape is {shared.shape}, "
+                                 f"here {blob.shape}; share_mode: PERMISSIVE takes other shapes of "
+                                 "as many values")
             _merge_multipliers(param, owner_param, owner_name)
             blob.share_data(shared)
             blob.share_diff(shared)
@@ -189,4 +192,6 @@ def _check_count(kind: str, count: int, allowed: tuple[int, int | None]) -> None
     low, high = allowed
     if count < low or (high is not None and count > high):
         wants = str(low) if low == high else f"{low} or more" if high is None else f"{low}–{high}"
-        raise LayerError(f"takes {wants} {kind} blob(s), the prototxt gives {count}")
+        verb = "takes" if kind == "bottom" else "produces"
+        raise LayerError(f"{verb} {wants} {kind} blob(s), the prototxt gives {count}; add "
+                         f"or remove {kind}: lines")

@@ -25,7 +25,8 @@ def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     del filtered.layer[:]
     for layer in net_param.layer:
         if layer.include and layer.exclude:
-            raise LayerError(f"layer '{layer.name}' has both include and exclude rules")
+            raise LayerError(f"layer '{layer.name}' has both include and exclude rules: "
+                             "Specify either include rules or exclude rules; not both")
         if layer.include:
             kept = any(_meets(net_param.state, rule) for rule in layer.include)
         else:
@@ -102,8 +103,10 @@ def _readers(net_param: caffe_pb2.NetParameter) -> tuple[dict[tuple[int, int], P
     for number, layer in enumerate(net_param.layer):
         for i, blob in enumerate(layer.bottom):
             if blob not in latest:
-                raise LayerError(f"layer '{layer.name}' ({layer.type}) reads the blob '{blob}', "
-                                 f"which no layer above it produces" + nearest(blob, latest))
+                raise LayerError(f"Unknown bottom blob '{blob}' (layer '{layer.name}', bottom "
+                                 f"index {i}): no layer above produces what this {layer.type} "
+                                 "layer reads" + nearest(blob, latest) + "; correct the name, or "
+                                 "the include rules of the layer that produces it")
             sources[number, i] = latest[blob]
             uses[latest[blob]] += 1
         for i, blob in enumerate(layer.top):
@@ -131,7 +134,8 @@ def _produced_twice(net_param: caffe_pb2.NetParameter, layer: caffe_pb2.LayerPar
         return (f"has the blob '{blob}' as top {index} and as bottom {bottom}: in place, both have "
                 "the same index; reorder them, or name the top otherwise")
     return (f"produces the blob '{blob}', which layer '{net_param.layer[producer].name}' produces "
-            "already")
+            f"already: Top blob '{blob}' produced by multiple sources; name one of them otherwise, "
+            "or give layers of one phase an include rule")
 
 
 def _split_name(net_param: caffe_pb2.NetParameter, source: Place) -> str:
@@ -165,7 +169,8 @@ def loss_weights(spec: caffe_pb2.LayerParameter, is_loss: bool) -> list[float]:
     given = list(spec.loss_weight) or ([1.0] if is_loss else [])
     if given and len(given) != len(spec.top):
         described = f"{len(given)} loss_weight" + ("" if spec.loss_weight else ", the default")
-        raise LayerError(f"has {len(spec.top)} tops but {described}; give one for each top, 0 "
+        raise LayerError("loss_weight must be unspecified or specified once per top blob: has "
+                         f"{len(spec.top)} tops but {described}; give one for each top, 0 "
                          "where a top is no loss")
     return given or [0.0] * len(spec.top)
 

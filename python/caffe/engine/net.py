@@ -16,6 +16,7 @@ from ..errors import CaffeError, LayerError
 from ..formats import caffemodel, hdf5, prototxt
 from . import parameters
 from .builder import NetBuilder
+from .one_thread import Turn, by_one_thread
 from .private_names import PrivateNames
 from .runners.debug_info import DebugInfo
 from .runners.eliding import ElidingRunner
@@ -69,6 +70,7 @@ class Net(PrivateNames):
         return net
 
     def _build(self, param, source, weights=None):
+        self.turn = Turn(source)
         # which of two layers a BN is, the number of its parameters may have to tell
         counts = (parameters.counts(weights) if weights is not None
                   and any(layer.type == "BN" for layer in param.layer) else None)
@@ -90,6 +92,7 @@ class Net(PrivateNames):
 
     # running
 
+    @by_one_thread
     def forward(self, blobs=None, start=None, end=None, **kwargs):
         """Run the layers from `start` to `end` (names, inclusive; default: all).
 
@@ -107,6 +110,7 @@ class Net(PrivateNames):
         self.run_forward(first, last)
         return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
 
+    @by_one_thread
     def backward(self, diffs=None, start=None, end=None, **kwargs):
         """Run backward from layer `start` down to layer `end` (names, inclusive; default: all).
 
@@ -125,6 +129,7 @@ class Net(PrivateNames):
         self.run_backward(last, first)
         return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
 
+    @by_one_thread
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any
                     ) -> dict[str, np.ndarray]:
         """Run forward over inputs of any number, in batches of the net's size.
@@ -134,6 +139,7 @@ class Net(PrivateNames):
         outputs, _ = self._in_batches(kwargs, lambda batch: (self.forward(blobs, **batch), {}))
         return outputs
 
+    @by_one_thread
     def forward_backward_all(self, blobs: Sequence[str] | None = None,
                              diffs: Sequence[str] | None = None, **kwargs: Any
                              ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -171,6 +177,7 @@ class Net(PrivateNames):
         return tuple({name: np.asarray(items) for name, items in results.items()}
                      for results in whole)
 
+    @by_one_thread
     def run_forward(self, first: int = 0, last: int | None = None) -> torch.Tensor | float:
         """Run the layers with the numbers first..last (default: all); returns the loss, a tensor
         on the current device, or 0.0 where none of them counts towards it."""
@@ -179,15 +186,18 @@ class Net(PrivateNames):
         release = len(numbers) == len(self.layers) and not self._observer.watches
         return self._runner.forward(numbers, self._observer, release)
 
+    @by_one_thread
     def run_backward(self, last: int | None = None, first: int = 0) -> None:
         """Run the backward passes of the layers with the numbers last..first (default: all)."""
         last = len(self.layers) - 1 if last is None else last
         self._runner.backward(range(last, first - 1, -1), self._observer)
 
+    @by_one_thread
     def weights_updated(self) -> None:
         """Know that a solver has subtracted from each parameter what its `diff` holds."""
         self._runner.weights_updated()
 
+    @by_one_thread
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from those of the inputs."""
         self.program.reshape(range(len(self.layers)))
@@ -236,13 +246,14 @@ class Net(PrivateNames):
 
     # parameters
 
+    @by_one_thread
     def copy_from(self, weights) -> None:
         """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
 
         Layers that only one side has are left alone. Raises WeightsError if the file cannot be
         read or a parameter does not fit; the net is then unchanged.
         """
-        parameters.copy_from_file(self.program, weights)
+        parameters.from_file(self.program, weights)()
 
     load_hdf5 = copy_from       # the original's name for HDF5
 
@@ -251,23 +262,28 @@ class Net(PrivateNames):
         for path in paths:
             self.copy_from(path)
 
+    @by_one_thread
     def share_with(self, other: Net) -> None:
         """Use the parameters of `other` for layers of equal names, now and after updates."""
         parameters.share_with(self.program, other.program)
 
+    @by_one_thread
     def save(self, path: str) -> None:
         """Write the net with its parameters to `path`, a binary caffemodel."""
         parameters.write_file(self.program, caffemodel, path)
 
+    @by_one_thread
     def save_hdf5(self, path: str) -> None:
         """Write the parameters to `path`, a caffemodel in HDF5."""
         parameters.write_file(self.program, hdf5, path)
 
+    @by_one_thread
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
         for blob, _ in self.program.learnable:
             blob.clear_diff()
 
+    @by_one_thread
     def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Have the MemoryData layer that begins the net go through these arrays.
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
+
+import numpy as np
+import torch
 
 from ..errors import WeightsError
 from ..formats import caffemodel, hdf5
 from ..log import logger
 from ..proto import caffe_pb2
+from .blob import Blob
 from .program import AUTOMATIC, Program
 
+RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
 
-def copy_from_file(program: Program, path: str) -> None:
-    """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
+_BN = ("PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2: bn_param tells which "
+       "the prototxt's is")
+
+
+def from_file(program: Program, path: str) -> Callable[[], None]:
+    """A function that takes the parameters of layers of equal names from a caffemodel, binary or
+    HDF5.
 
     Layers that only one side has are left alone. Raises WeightsError if the file cannot be read
     or a parameter does not fit; the parameters are then unchanged.
@@ -30,23 +40,48 @@ def copy_from_file(program: Program, path: str) -> None:
         if form is hdf5:        # which leaves out what belongs to other layers
             arrays += [None] * (len(blobs) - len(arrays))
         if len(arrays) != len(blobs):
-            hint = ("; PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2: "
-                    "bn_param tells which the prototxt's is" if names[name].type == "BN" else "")
-            raise WeightsError(f"{path}: layer '{name}' has {len(arrays)} parameters, in "
-                               f"{program.source} it has {len(blobs)}{hint}")
+            raise WeightsError(f"{path}: Incompatible number of blobs for layer '{name}': it has "
+                               f"{len(arrays)} parameters, in {program.source} it has "
+                               f"{len(blobs)}; {_BN if names[name].type == 'BN' else RENAME}")
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
-            shape = "no values" if array is None else f"the shape {array.shape}"
-            # strict_dim: false is how DeepLab takes a product's weights for a convolution
-            fits = array is not None and (caffemodel.same_shape(array.shape, blob.shape) or
-                                          not names[name].strict_dim and array.size == blob.count)
-            if not fits:
-                raise WeightsError(f"{path}: parameter {i} of layer '{name}' has {shape}, in "
-                                   f"{program.source} it has {blob.shape}")
-            copies.append((blob, array))
-    for blob, array in copies:
-        blob.data[...] = array.reshape(blob.shape)
+            _check_fit(program, path, names[name], i, blob, array)
+            copies.append((name, blob, array))
+
+    def put() -> None:
+        for entry in copies:
+            _take(path, *entry)
+    return put
+
+
+def _check_fit(program: Program, path: str, layer: caffe_pb2.LayerParameter, number: int,
+               blob: Blob, array: np.ndarray | None) -> None:
+    what = f"{path}: Cannot copy param {number} weights from layer '{layer.name}'"
+    if array is None:
+        raise WeightsError(f"{what}: it has no values there, nor does another layer share it")
+    # strict_dim: false is how DeepLab takes a product's weights for a convolution
+    if not (caffemodel.same_shape(array.shape, blob.shape)
+            or not layer.strict_dim and array.size == blob.count):
+        raise WeightsError(f"{what}; shape mismatch: it has the shape {array.shape}, in "
+                           f"{program.source} it has {blob.shape}; {RENAME}")
+
+
+def _take(path: str, layer: str, blob: Blob, array: np.ndarray) -> None:
+    values = blob.data
+    with np.errstate(over="ignore"):
+        values[...] = array.reshape(blob.shape)
+    if count := count_not_finite(torch.from_numpy(values)):
+        logger.warning("%s: %d of %d values of a parameter of layer '%s' are not finite, or too "
+                       "large for a float32; what the net makes of them will be of no use", path,
+                       count, blob.count, layer)
+
+
+def count_not_finite(tensor: torch.Tensor) -> int:
+    """How many values are infinite or not a number."""
+    if torch.isfinite(tensor.sum()):    # as it is of nearly all, at a fraction of the time
+        return 0
+    return int((~torch.isfinite(tensor)).sum())
 
 
 def counts(path: str) -> dict[str, int]:
@@ -68,13 +103,14 @@ def share_with(program: Program, other: Program) -> None:
     for name, theirs in by_layer(other).items():
         mine = params.get(name, ())
         if name in names and len(mine) != len(theirs):
-            raise WeightsError(f"cannot share the parameters of layer '{name}': {program.source} "
-                               f"has {len(mine)} of them, {other.source} {len(theirs)}")
+            raise WeightsError(f"Incompatible number of blobs for layer '{name}', so that they "
+                               f"cannot be shared: {program.source} has {len(mine)} of them, "
+                               f"{other.source} {len(theirs)}; {RENAME}")
         for i, (own, source) in enumerate(zip(mine, theirs)):
             if own.shape != source.shape:
-                raise WeightsError(f"cannot share parameter {i} of layer '{name}': its shape is "
-                                   f"{own.shape} in {program.source} and {source.shape} in "
-                                   f"{other.source}")
+                raise WeightsError(f"Cannot share param {i} weights from layer '{name}'; shape "
+                                   f"mismatch: its shape is {own.shape} in {program.source} and "
+                                   f"{source.shape} in {other.source}; {RENAME}")
             pairs.append((own, source))
     for own, source in pairs:
         own.share_data(source)

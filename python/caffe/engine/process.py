@@ -1,8 +1,11 @@
 """What the engine sets for the whole process, when its first net is built."""
 
 import ctypes
+import os
 import sys
 from functools import lru_cache
+
+import torch
 
 from . import precision
 
@@ -11,8 +14,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4       # of malloc.h
 
 @lru_cache
 def prepare() -> None:
-    """Set up memory and precision, once."""
+    """Set up memory, precision and what happens in a forked process, once."""
     _keep_freed_memory()
+    if hasattr(os, "register_at_fork"):     # not on Windows
+        # OpenMP's threads are not there, and whoever gives them work waits for ever
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
     precision.choose(precision.chosen())
 
 

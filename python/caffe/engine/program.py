@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ..errors import CaffeError, LayerError
 from ..layer import Layer
+from ..log import logger
 from ..proto import caffe_pb2
+from . import out_of_memory
 from .blob import Blob
 
 AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
@@ -92,22 +94,48 @@ class Program:
     @contextmanager
     def locating_errors(self, step: Step) -> Iterator[None]:
         """Add file, layer and bottoms to what a layer complains about."""
-        with locating_errors(self.source, step.spec, step.bottom, self.unsplit_names):
+        with locating_errors(self.source, step.spec, step.bottom, self.unsplit_names, self):
             yield
+
+    def memory_users(self) -> dict[str, dict[str, tuple]]:
+        """{"blobs": {name: shape}, "parameters": {LAYER[i]: shape}}."""
+        return {"blobs": {name: blob.shape for name, blob in self.blobs.items()
+                          if name not in self.unsplit_names},
+                "parameters": {f"{step.name}[{i}]": blob.shape for step in self.steps
+                               for i, blob in enumerate(step.layer.blobs)}}
 
 
 @contextmanager
 def locating_errors(source: str, spec: caffe_pb2.LayerParameter, bottom: Sequence[Blob],
-                    unsplit_names: Mapping[str, str]) -> Iterator[None]:
+                    unsplit_names: Mapping[str, str], program: Program | None = None
+                    ) -> Iterator[None]:
     """Add file, layer and bottoms to what a layer complains about.
 
-    A Python layer's own exceptions pass as they are.
+    A Python layer's own exceptions pass as they are, with a note (PEP 678) that names the layer
+    and its module. With a `program`, what it holds is told where memory does not suffice.
     """
-    kinds = CaffeError if spec.type == "Python" else (RuntimeError, ValueError, IndexError)
+    is_users = spec.type == "Python"
     try:
         yield
-    except kinds as error:
+    except Exception as error:
         names = [unsplit_names.get(name, name) for name in spec.bottom]
         blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
         place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
-        raise LayerError(f"{source}: {place}: {error}") from error
+        if not is_users and out_of_memory.is_out_of_memory(error):
+            users = program.memory_users() if program else {}
+            raise out_of_memory.explained(error, f"{source}: {place}", users) from error
+        if isinstance(error, CaffeError if is_users else (RuntimeError, ValueError, IndexError)):
+            raise LayerError(f"{source}: {place}: {error}") from error
+        if is_users:
+            _note(error, f"{source}: {place} raised this: class {spec.python_param.layer} of the "
+                         f"module {spec.python_param.module}, a Python layer")
+        raise
+
+
+def _note(error: Exception, text: str) -> None:
+    """Have a traceback say more; where Python (3.10) has no notes, the log does."""
+    if hasattr(error, "add_note"):
+        if text not in getattr(error, "__notes__", ()):     # what a thread raised comes again
+            error.add_note(text)
+    else:
+        logger.error("%s", text)

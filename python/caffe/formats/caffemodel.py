@@ -7,16 +7,16 @@ around them go through protobuf: a walker finds the blobs in the memory-mapped f
 import math
 import mmap
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from ..errors import WeightsError
 from ..proto import caffe_pb2
 from . import text
-from .atomic import write_whole
+from .atomic import replacing, write_whole
+from .reading import reading
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -28,7 +28,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray]]]:
     mapped file. Raises WeightsError for a file that is missing, empty, truncated or not a
     caffemodel.
     """
-    with reporting_errors_in(path, "caffemodel"):
+    with reading(path, "caffemodel"):
         layers = [_layer(body, *_NAME_AND_BLOBS[field]) for field, _, body in _fields(_map(path))
                   if field in _NAME_AND_BLOBS]
         if not layers:
@@ -59,30 +59,35 @@ def write_caffemodel(path: str, net_param: caffe_pb2.NetParameter, layers: Seque
 
 def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]]:
     """A solverstate: (SolverState without history, list of history arrays). Raises WeightsError."""
-    with reporting_errors_in(path, "solverstate"):
+    with reading(path, "solverstate"):
         state, history = caffe_pb2.SolverState(), []
         for field, start, body in _fields(_map(path)):
             if field == _STATE_HISTORY:
                 history.append(_blob_array(_typed(memoryview, body)))
             else:
                 state.MergeFromString(bytes(start))
+        name: str | bytes = state.learned_net       # bytes where it is not UTF-8
+        if isinstance(name, bytes):
+            state.learned_net = text.decode(name)
         if not state.HasField("iter"):
             raise ValueError("it holds no iteration")
         return state, history
 
 
-def write_solverstate(path: str, state: caffe_pb2.SolverState,
-                      history: Sequence[np.ndarray]) -> None:
-    """Write a SolverState with `history`, a list of arrays, to `path`."""
-    pieces = [state.SerializeToString()]
-    for array in history:
-        pieces += _message(_STATE_HISTORY, _blob_pieces(array))
-    write_whole(path, pieces)
+def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence[np.ndarray],
+                      written: Callable[[BinaryIO], None] = lambda file: None) -> None:
+    """Write a SolverState with `history`, a list of arrays, to `path`; `written` is called with
+    the file before it takes that name."""
+    with replacing(path) as file:
+        file.write(state.SerializeToString())
+        for array in history:
+            file.writelines(_message(_STATE_HISTORY, _blob_pieces(array)))
+        written(file)
 
 
 def read_blobproto(path: str) -> np.ndarray:
     """The array in a binaryproto, as an image's mean is kept. Raises WeightsError."""
-    with reporting_errors_in(path, "binaryproto"):
+    with reading(path, "binaryproto"):
         array = _blob_array(_map(path))
         if not array.size:
             raise ValueError("it holds no values")
@@ -129,20 +134,6 @@ def _map(path):
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError("it is empty")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-@contextmanager
-def reporting_errors_in(path: str, kind: str) -> Iterator[None]:
-    """Turn what goes wrong while reading the file `path` into a WeightsError that names it, and
-    the `kind` of file that was expected."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise WeightsError(f"{path}: is a folder, not a {kind}") from None
-    except (ValueError, DecodeError) as error:
-        raise WeightsError(f"{path}: not a {kind}, or a damaged one: {error}") from error
 
 
 def _fields(buffer):

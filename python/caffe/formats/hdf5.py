@@ -4,8 +4,10 @@ A caffemodel holds `data/LAYER/I`, and with gradients `diff/LAYER/I`; a solverst
 `current_step`, `learned_net` and `history/I`.
 """
 
-from collections.abc import Iterator, Sequence, Set
+import os
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -15,11 +17,15 @@ from ..log import logger
 from ..proto import caffe_pb2
 from . import text
 from .atomic import replacing
+from .reading import check_memory, reading
+
+MOST_NAME = 1 << 16     # bytes of the name of a file
+MOST_DIGITS = 3     # of the number of a parameter in its layer
 
 
 def is_hdf5(path: str) -> bool:
     """Whether the file is there and in HDF5."""
-    return h5py.is_hdf5(text.file_name(path))
+    return os.path.isfile(name := text.file_name(path)) and h5py.is_hdf5(name)
 
 
 def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
@@ -28,7 +34,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
     An array is None where the layer uses another's parameter; several at the end of a list are
     left out. Raises WeightsError.
     """
-    layers: dict[str, dict[int, np.ndarray]] = {}
+    layers: dict[str, dict[int, h5py.Dataset]] = {}
 
     def enter(name, node):
         name = _name(name)
@@ -37,14 +43,17 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
                 layers.setdefault(name, {})
             return
         layer, _, index = name.rpartition("/")
-        if not layer or not index.isdecimal():
-            raise ValueError(f"expected data/LAYER/NUMBER, found data/{name}")
-        layers.setdefault(layer, {})[int(index)] = _numbers(node)
+        if not layer or not index.isdecimal() or len(index) > MOST_DIGITS:
+            raise ValueError(f"expected data/LAYER/NUMBER, of up to {MOST_DIGITS} digits, found "
+                             f"data/{name}")
+        layers.setdefault(layer, {})[int(index)] = node
 
-    with reporting_errors_in(path, "caffemodel") as file:
+    with opened(path, "caffemodel") as file:
         file["data"].visititems(enter)
-        return [(layer, [arrays.get(i) for i in range(max(arrays, default=-1) + 1)])
-                for layer, arrays in layers.items()]
+        check_numbers([node for nodes in layers.values() for node in nodes.values()])
+        return [(layer, [_values(nodes[i]) if i in nodes else None
+                         for i in range(max(nodes, default=-1) + 1)])
+                for layer, nodes in layers.items()]
 
 
 def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: Set,
@@ -97,27 +106,32 @@ def _check_names(path, names):
 
 def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]]:
     """A solverstate: (SolverState without history, list of history arrays). Raises WeightsError."""
-    with reporting_errors_in(path, "solverstate") as file:
+    with opened(path, "solverstate") as file:
         state = caffe_pb2.SolverState(iter=_integer(file["iter"]))
         if "current_step" in file:
             state.current_step = _integer(file["current_step"])
         if "learned_net" in file:
+            if file["learned_net"].size != 1 or file["learned_net"].dtype.itemsize > MOST_NAME:
+                raise ValueError(f"learned_net is no name of up to {MOST_NAME} bytes")
             state.learned_net = _name(file["learned_net"][()])
         history = file["history"]
         return state, [_numbers(history[str(i)]) for i in range(len(history))]
 
 
-def write_solverstate(path: str, state: caffe_pb2.SolverState,
-                      history: Sequence[np.ndarray]) -> None:
-    """Write a SolverState with `history`, a list of arrays, to `path`."""
-    with replacing(path) as raw, h5py.File(raw, "w") as file:
-        file["iter"] = np.array([state.iter], np.int32)
-        file["current_step"] = np.array([state.current_step], np.int32)
-        name = text.encode(state.learned_net)
-        file["learned_net"] = np.array(name, f"S{len(name) + 1}")   # Caffe expects the final NUL
-        group = file.create_group("history")
-        for i, array in enumerate(history):
-            group[str(i)] = array
+def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence[np.ndarray],
+                      written: Callable[[BinaryIO], None] = lambda file: None) -> None:
+    """Write a SolverState with `history`, a list of arrays, to `path`; `written` is called with
+    the file before it takes that name."""
+    with replacing(path) as raw:
+        with h5py.File(raw, "w") as file:
+            file["iter"] = np.array([state.iter], np.int32)
+            file["current_step"] = np.array([state.current_step], np.int32)
+            name = text.encode(state.learned_net)
+            file["learned_net"] = np.array(name, f"S{len(name) + 1}")   # Caffe expects the NUL
+            group = file.create_group("history")
+            for i, array in enumerate(history):
+                group[str(i)] = array
+        written(raw)
 
 
 def _name(stored):
@@ -125,28 +139,40 @@ def _name(stored):
     return text.decode(stored) if isinstance(stored, bytes) else stored
 
 
+def check_numbers(datasets: Sequence[h5py.Dataset]) -> None:
+    """Raise ValueError or CaffeError unless these are datasets of integers or floats, in this
+    file, for which there is memory: a few bytes may stand for many values."""
+    for dataset in datasets:
+        kind = getattr(dataset, "dtype", None)
+        if kind is None or kind.kind not in "iuf" or dataset.shape is None:
+            raise ValueError(f"{dataset.name} holds no numbers, but {kind or 'other datasets'}")
+        if dataset.external or dataset.is_virtual:
+            raise ValueError(f"the values of {dataset.name} are in another file")
+    size = sum(4 * dataset.size + dataset.nbytes for dataset in datasets)   # as float32, as stored
+    check_memory(size, f"{', '.join(dataset.file.filename for dataset in datasets[:1])}: what it "
+                 "holds", WeightsError)
+
+
 def _numbers(dataset):
     """The array in a dataset of integers or floats."""
-    if dataset.dtype.kind not in "iuf":
-        raise ValueError(f"{dataset.name} holds no numbers, but {dataset.dtype}")
+    check_numbers([dataset])
+    return _values(dataset)
+
+
+def _values(dataset):
     return dataset[()] if dataset.shape else np.array(dataset[()])
 
 
 def _integer(dataset):
-    values = np.ravel(dataset[()])
+    values = np.ravel(_numbers(dataset))
     if values.size != 1:
         raise ValueError(f"{dataset.name} holds {values.size} numbers, expected one")
     return int(values[0])
 
 
 @contextmanager
-def reporting_errors_in(path: str, kind: str) -> Iterator[h5py.File]:
-    """Open the file `path`; what goes wrong with it becomes a WeightsError that names it, and the
+def opened(path: str, kind: str) -> Iterator[h5py.File]:
+    """The HDF5 file `path`, to read; what goes wrong becomes a WeightsError that names it, and the
     `kind` of file that was expected."""
-    try:
-        with h5py.File(text.file_name(path), "r") as file:
-            yield file
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path}: not a {kind}, or a damaged one: {error}") from error
+    with reading(path, kind), h5py.File(text.file_name(path), "r") as file:
+        yield file

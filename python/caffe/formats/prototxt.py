@@ -9,6 +9,7 @@ from ..errors import PrototxtError, nearest
 from ..proto import caffe_pb2
 from . import forks
 from . import text as texts
+from .reading import reading
 from .upgrade import upgrade_net, upgrade_solver
 
 _UNKNOWN_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named (\w+)')
@@ -21,21 +22,23 @@ def read_net(path: str) -> caffe_pb2.NetParameter:
     Bytes that are not UTF-8 are kept, see formats.text. Raises PrototxtError naming file, line and
     column, or the nearest known field or value.
     """
-    param = parse(_text(path), caffe_pb2.NetParameter(), path)
-    if not param.ListFields():
-        raise PrototxtError(f"{path}: the file is empty, expected a net")
-    try:
-        upgrade_net(param)
-    except PrototxtError as error:
-        raise PrototxtError(f"{path}: {error}") from None
-    return param
+    with reading(path, "prototxt", PrototxtError):
+        param = parse(texts.read_text(path), caffe_pb2.NetParameter(), path)
+        if not param.ListFields():
+            raise PrototxtError(f"{path}: the file is empty, expected a net")
+        try:
+            upgrade_net(param)
+        except PrototxtError as error:
+            raise PrototxtError(f"{path}: {error}") from None
+        return param
 
 
 def read_solver(path: str) -> caffe_pb2.SolverParameter:
     """The SolverParameter in a prototxt, older formats upgraded. Raises PrototxtError."""
-    param = parse(_text(path), caffe_pb2.SolverParameter(), path)
-    upgrade_solver(param, str(path))
-    return param
+    with reading(path, "prototxt", PrototxtError):
+        param = parse(texts.read_text(path), caffe_pb2.SolverParameter(), path)
+        upgrade_solver(param, str(path))
+        return param
 
 
 def parse(text: str, message: Message, source: str = "<string>") -> Message:
@@ -44,15 +47,8 @@ def parse(text: str, message: Message, source: str = "<string>") -> Message:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise PrototxtError(_explain(error, source, text)) from None
-
-
-def _text(path):
-    try:
-        return texts.read_text(path)
-    except FileNotFoundError:
-        raise PrototxtError(f"{path}: no such file") from None
-    except OSError as error:
-        raise PrototxtError(f"{path}: cannot be read as text: {error}") from None
+    except Exception as error:
+        raise PrototxtError(f"{source}: not a prototxt: {error or type(error).__name__}") from error
 
 
 def _explain(error, source, text):

@@ -6,7 +6,11 @@ private plane, U+10FE80 to U+10FEFF, which protobuf's strings can hold; surrogat
 """
 
 import codecs
+import errno
 import os
+import stat
+
+MOST_TEXT = 1 << 30         # bytes of a text file; the lists of the largest data sets are smaller
 
 _PRIVATE = 0x10FE00
 _SURROGATES = 0xDC00        # where Python's surrogateescape puts such bytes
@@ -17,9 +21,27 @@ _TO_PRINT = {place + byte: f"\\x{byte:02x}" for byte in _BYTES for place in (_PR
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text in a file, without a byte order mark. Raises OSError."""
+    """The text in a file, without a byte order mark.
+
+    Raises OSError, also for what is no plain file and for files above MOST_TEXT.
+    """
+    check_regular(path, MOST_TEXT)
     with open(file_name(path), "rb") as file:
         return decode(file.read().removeprefix(codecs.BOM_UTF8))
+
+
+def check_regular(path: str | os.PathLike, most: int | None = None) -> None:
+    """Raise OSError unless `path` is a plain file, of at most `most` bytes.
+
+    Pipes and devices would keep the reader waiting, or never end.
+    """
+    status = os.stat(file_name(path))
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, expected a plain file")
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read")
 
 
 def decode(content: bytes) -> str:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 
 import lmdb
 import numpy as np
-from google.protobuf.message import DecodeError
 from PIL import Image
 
 from ..errors import CaffeError
@@ -177,6 +176,6 @@ def records(path: str) -> Iterator[tuple[str, caffe_pb2.Datum]]:
     for key, value in open_database(path):
         try:
             datum = caffe_pb2.Datum.FromString(value)
-        except DecodeError as error:
+        except Exception as error:
             raise CaffeError(f"{path}, key {key}: no Datum: {error}") from None
         yield key, datum

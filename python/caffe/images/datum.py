@@ -3,11 +3,10 @@
 import io
 
 import numpy as np
-from PIL import Image
 
 from ..errors import CaffeError
 from ..proto import caffe_pb2
-from .planes import planes
+from .planes import opened, planes
 
 
 def array_to_datum(array: np.ndarray, label: int | None = None) -> caffe_pb2.Datum:
@@ -51,7 +50,8 @@ def decode(datum: caffe_pb2.Datum, color: bool | None = None) -> np.ndarray:
     """
     try:
         if datum.encoded:
-            return planes(Image.open(io.BytesIO(datum.data)), color)
+            with opened(io.BytesIO(datum.data)) as image:
+                return planes(image, color)
         return datum_to_array(datum)
-    except (ValueError, OSError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise CaffeError(f"a damaged record: {error}") from None

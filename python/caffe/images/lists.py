@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import CaffeError
+from ..formats.reading import reading
 from ..formats.text import file_name, read_text
 from ..log import logger
 
@@ -54,10 +55,8 @@ def check_paths(entries: list[Entry]) -> None:
 
 def read_lines(source: str) -> list[str]:
     """The lines of a text file, without their ends and a byte order mark. Raises CaffeError."""
-    try:
+    with reading(source, "list", CaffeError):
         lines = read_text(source).split("\n")
-    except OSError as error:
-        raise CaffeError(f"{source}: cannot be read: {error.strerror}") from None
     if not lines[-1]:
         del lines[-1]
     return [line.removesuffix("\r") for line in lines]

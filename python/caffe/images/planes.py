@@ -1,15 +1,42 @@
 """Pictures as Caffe's data layers hold them: uint8 (channels, height, width), B G R or grey."""
 
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from ..errors import CaffeError
+from ..formats.reading import check_memory, reading
 from ..formats.text import file_name
 
 _GREY = "1", "L", "I", "I;16", "I;16B", "F"
 _ONE = 1 << 11      # of OpenCV's weights
+MOST_PIXELS = 50_000_000
+
+
+def max_pixels() -> int:
+    """The most pixels that an image may have: $FCN_MAX_PIXELS, else MOST_PIXELS."""
+    given = os.environ.get("FCN_MAX_PIXELS", "")
+    return int(given) if given.isdecimal() else MOST_PIXELS
+
+
+@contextmanager
+def opened(source: str | BinaryIO) -> Iterator[Image.Image]:
+    """An image file, whose pixels are not decoded yet. ValueError if it has more than
+    `max_pixels`: a few bytes may stand for many."""
+    limit = max_pixels()
+    if limit > MOST_PIXELS:         # above Pillow's own limit, too
+        Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS or 0)
+    with Image.open(source) as image:
+        if math.prod(image.size) > limit:
+            raise ValueError(f"it has {image.width} x {image.height} pixels, more than "
+                             f"{limit:,}; make it smaller, or set FCN_MAX_PIXELS to a number "
+                             "that it does not exceed")
+        yield image
 
 
 def read_planes(path: str, color: bool = True, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -17,25 +44,16 @@ def read_planes(path: str, color: bool = True, size: tuple[int, int] | None = No
 
     Raises CaffeError naming the file.
     """
-    array = _read(path, lambda image: planes(image, color))
+    with reading(path, "image", CaffeError), opened(file_name(path)) as image:
+        array = planes(image, color)
     return array if size is None else resized(array, *size)
-
-
-def _read(path: str, take: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """What `take` makes of the picture in a file."""
-    try:
-        with Image.open(file_name(path)) as image:
-            return take(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise CaffeError(f"{path}: cannot be read as an image: {reason}") from None
 
 
 def read_indices(path: str) -> np.ndarray:
     """The labels in a file as a plane, (1, height, width): of a picture with a palette its
     indices, of any other the grey values. Raises CaffeError naming the file."""
-    return _read(path, lambda image: np.asarray(image)[None] if image.mode == "P"
-                 else planes(image, False))
+    with reading(path, "image", CaffeError), opened(file_name(path)) as image:
+        return np.array(image)[None] if image.mode == "P" else planes(image, False)
 
 
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
@@ -76,6 +94,9 @@ def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = array.shape[1:]
     if (rows, columns) == (height, width):
         return array
+    # sums of the columns and of the rows, as int32
+    check_memory(4 * len(array) * width * (rows + 2 * height),
+                 f"an image resized to {height} x {width}")
     if (rows, columns) == (2 * height, 2 * width):
         sums = array.astype(np.uint16)
         sums = sums[:, ::2] + sums[:, 1::2]

@@ -43,7 +43,8 @@ def messages(capsys):
 def test_train_and_resume(folder, capsys, dashes):
     assert main(["train", f"{dashes}solver=solver.prototxt"]) == 0
     assert {path.name for path in folder.glob("s_*")} == {
-        f"s_iter_{i}.{kind}" for i in (2, 4) for kind in ("caffemodel", "solverstate")}
+        f"s_iter_{i}.{kind}" for i in (2, 4)
+        for kind in ("caffemodel", "solverstate", "solverstate.resume")}
     lines = messages(capsys)
     assert lines[:3] == ["Starting Optimization", "Solving tiny", "Learning Rate Policy: fixed"]
     assert lines[-1] == "Optimization Done."

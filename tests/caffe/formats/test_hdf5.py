@@ -96,9 +96,9 @@ def test_a_parameter_shared_with_the_last_place(net, tmp_path):
 def test_missing_and_odd_datasets(net, tmp_path):
     path, made = str(tmp_path / "some.caffemodel.h5"), net(layers("a"))
     for change, complaint in [
-            (lambda data: data["a"].pop("1"), "parameter 1 of layer 'a' has no values"),
-            (lambda data: data["a"].pop("0"), "parameter 0 of layer 'a' has no values"),
-            (lambda data: [data["a"].pop(i) for i in "01"], "parameter 0 of .*'a' has no values"),
+            (lambda data: data["a"].pop("1"), "param 1 weights from layer 'a': it has no values"),
+            (lambda data: data["a"].pop("0"), "param 0 weights from layer 'a': it has no values"),
+            (lambda data: [data["a"].pop(i) for i in "01"], "param 0 .*'a': it has no values"),
             (lambda data: data["a"].create_dataset("2", (3,), "f4"),
              "has 3 parameters, in .* it has 2"),
             (lambda data: data.create_dataset("0", (3,), "f4"), "expected data/LAYER/NUMBER"),
@@ -115,10 +115,10 @@ def test_what_does_not_fit(net, tmp_path):
     path = str(tmp_path / "some.caffemodel.h5")
     net(TEXT).save_hdf5(path)
     unshared = net(TEXT.replace('param { name: "w" }', ""))
-    with pytest.raises(WeightsError, match="parameter 0 of layer 'b' has no values"):
+    with pytest.raises(WeightsError, match="param 0 weights from layer 'b': it has no values"):
         unshared.copy_from(path)
     narrow = net(TEXT.split("layer { name: \"b\"")[0].replace("num_output: 3", "num_output: 2"))
-    with pytest.raises(WeightsError, match=r"'in/a' has the shape \(3, 3\), .* has \(2, 3\)"):
+    with pytest.raises(WeightsError, match=r"'in/a'; .* the shape \(3, 3\), .* has \(2, 3\)"):
         narrow.copy_from(path)
 
 

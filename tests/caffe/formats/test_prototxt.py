@@ -55,5 +55,5 @@ def test_a_file_that_is_not_text(tmp_path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n\xff")
     with pytest.raises(PrototxtError, match=r"image.prototxt:1:1: .*\\x89PNG"):
         prototxt.read_net(str(path))
-    with pytest.raises(PrototxtError, match="cannot be read"):
+    with pytest.raises(PrototxtError, match="is a folder, not a prototxt"):
         prototxt.read_net(str(tmp_path))

@@ -150,8 +150,8 @@ def test_data_layers(kind, mark):
     if kind == "Data":
         write("list", mark, NAME + b".png 5\n")
         datasets.convert_imageset("list", "", os.fsdecode(source), encoded=True)
-        with caffe.images.database.open_database(os.fsdecode(source)).environment.begin() as found:
-            assert [key for key, _ in found.cursor()] == [b"00000000_" + NAME + b".png"]
+        found = caffe.images.database.open_database(os.fsdecode(source))
+        assert [text.encode(key) for key, _ in found] == [b"00000000_" + NAME + b".png"]
     else:
         write(source, mark, {"ImageData": NAME + b".png 5\n", "HDF5Data": NAME + b".h5\n",
                              "WindowData": b"# 0\n%s.png\n3\n4\n6\n1\n5 1 0 0 3 3\n" % NAME}[kind])

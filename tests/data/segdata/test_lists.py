@@ -5,9 +5,9 @@ import os
 import pytest
 
 from data_samples import sequence
-from folder_layers import check
 from segdata.errors import DataError
 from segdata.lists import Listing, read_list
+from solvers.preflight.labels import of_folder
 
 UTF8, LATIN1 = "caf\xe9".encode(), "caf\xe9".encode("latin-1")
 VOC = ("voc_layers", "VOCSegDataLayer")
@@ -47,14 +47,15 @@ def test_names_may_have_folders(net, voc):
 
 
 @pytest.mark.parametrize("in_list, on_disk", [(UTF8, UTF8), (LATIN1, LATIN1), (LATIN1, UTF8)])
-def test_a_latin1_name_finds_its_file(net, voc, on_disk, in_list):
+def test_a_latin1_name_finds_its_file(net, voc, tmp_path, monkeypatch, on_disk, in_list):
     """By bytes, as the published layers find it, or else as text."""
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "build"))
     for folder, suffix in (("JPEGImages", b".jpg"), ("SegmentationClass", b".png")):
         place = os.fsencode(voc / folder) + b"/"
         os.rename(place + b"b" + suffix, place + on_disk + suffix)
     (voc / "ImageSets/Segmentation/train.txt").write_text("c\nd\n")
     (voc / "ImageSets/Segmentation/val.txt").write_bytes(in_list + b"\na\n")
-    assert "2 for val" in check(voc)
+    assert "2 for val" in of_folder(voc)[0]
     assert sequence(net(*VOC, voc_dir=str(voc), split="val"), 2) == [1, 0]
 
 

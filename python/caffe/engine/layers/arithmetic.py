@@ -45,7 +45,9 @@ class Eltwise(TensorLayer):
 
     def shapes(self, bottom: Shapes) -> Shapes:
         if any(shape != bottom[0] for shape in bottom):
-            raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+            raise self.error("Check failed: bottom[0]->shape() == bottom[i]->shape(): expected "
+                             f"bottoms of one shape, got {' and '.join(map(str, bottom))}; crop "
+                             "the larger one")
         return bottom[:1]
 
     def compute(self, *bottoms: Tensor) -> Tensor:

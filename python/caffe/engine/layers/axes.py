@@ -13,7 +13,8 @@ LEGACY_AXES = 4     # num, channels, height, width: what the original's older la
 def canonical_axis(layer: TensorLayer, axis: int, shape: Sequence[int]) -> int:
     """`axis` counted from the front. Raises the layer's error if `shape` has no such axis."""
     if not -len(shape) <= axis < len(shape):
-        raise layer.error(f"axis {axis} does not exist in a blob of shape {tuple(shape)}")
+        raise layer.error(f"axis {axis} out of range: it does not exist in a blob of shape "
+                          f"{tuple(shape)}, whose axes are {-len(shape)} to {len(shape) - 1}")
     return axis % len(shape)
 
 

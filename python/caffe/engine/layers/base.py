@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ from ..memory import DATA, Memory
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 LayerMaker = TypeVar("LayerMaker", bound=Callable[..., Layer])
+LARGE_WINDOW = 1 << 16      # pixels
+MOST_WORK = 10 ** 12        # products, of a layer with such windows
+
 _registry: dict[str, Callable[..., Layer]] = {}
 
 
@@ -35,8 +39,9 @@ def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
 def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
-        raise LayerError(f"unknown layer type '{layer_param.type}'"
-                         + (whose(layer_param.type) or nearest(layer_param.type, _registry)))
+        raise LayerError(f"Unknown layer type: '{layer_param.type}'"
+                         + (whose(layer_param.type) or nearest(layer_param.type, _registry))
+                         + "; write a Python layer for what is not in caffe.layer_type_list()")
     return _registry[layer_param.type](layer_param)
 
 
@@ -131,6 +136,17 @@ class TensorLayer(Layer):
     def error(self, message: str) -> LayerError:
         """A LayerError to raise; the net adds the layer's name, type and bottoms."""
         return LayerError(message)
+
+    def check_work(self, window: Sequence[int], count: int) -> None:
+        """Raises the layer's error where a window of unusual size is to be computed so often that
+        it would take hours; `count` : how often, over all places, inputs and outputs."""
+        if not all(isinstance(size, int) for size in window):       # torch traces the layer
+            return
+        size = math.prod(window)
+        if size > LARGE_WINDOW and size * count > MOST_WORK:
+            raise self.error(f"a window of {tuple(window)} would take {size * count:,} products in "
+                             f"each pass, at most {MOST_WORK:,} are computed for windows of more "
+                             f"than {LARGE_WINDOW:,} pixels; make it smaller, or its stride larger")
 
     @property
     def is_in_place(self) -> bool:

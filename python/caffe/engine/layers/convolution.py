@@ -53,13 +53,16 @@ class Window(TensorLayer):
     def places(self, shape: Shape) -> tuple[int, ...]:
         """The number of places of the window on each spatial axis of a bottom of `shape`."""
         if len(shape) != self.axis + 1 + len(self.kernel) or shape[self.axis] != self.channels:
-            raise self.error(f"expected {self.channels} channels on axis {self.axis} and "
-                             f"{len(self.kernel)} axes after it, got {shape}")
+            raise self.error("Input size incompatible with convolution kernel: expected "
+                             f"{self.channels} channels on axis {self.axis} and "
+                             f"{len(self.kernel)} axes after it, got {shape}; a net's channels "
+                             "cannot change once it is built")
         sizes = tuple(map(self.size, shape[self.axis + 1:], self.kernel, self.stride, self.pad,
                           self.dilation))
         if any(size < self.least_places for size in sizes):
             raise self.error(f"kernel {self.kernel} with pad {self.pad} and dilation "
-                             f"{self.dilation} does not fit into {shape}: top would be {sizes}")
+                             f"{self.dilation} does not fit into {shape}: top would be {sizes}; "
+                             "take a larger image, or more pad")
         return sizes
 
     @staticmethod
@@ -96,6 +99,10 @@ class Sliding(Window):
         """The first two axes of the weights."""
         raise self.error(f"layer type '{self.type}' defines no kernel_planes()")
 
+    def times(self, shape: Shape) -> int:
+        """How often the kernel is applied to each plane of a bottom of `shape`."""
+        raise self.error(f"layer type '{self.type}' defines no times()")
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.convolution_param
@@ -121,6 +128,9 @@ class Sliding(Window):
         shape = bottom[0]
         if any(other != shape for other in bottom):
             raise self.error(f"expected bottoms of one shape, got {' and '.join(map(str, bottom))}")
+        if not torch.compiler.is_compiling():
+            self.check_work(self.kernel, math.prod(self.blobs[0].shape[:2])
+                            * math.prod(shape[:self.axis]) * self.times(shape))
         return [shape[:self.axis] + (self.outputs,) + self.places(shape)] * len(bottom)
 
     def compute(self, *bottoms: Tensor) -> Tops:
@@ -147,6 +157,9 @@ class Convolution(Sliding):
 
     def kernel_planes(self) -> tuple[int, int]:
         return self.outputs, self.channels // self.group
+
+    def times(self, shape: Shape) -> int:
+        return math.prod(self.places(shape))
 
     def _slide(self, x: Tensor) -> Tensor:
         x = self.filled(x)
@@ -196,6 +209,9 @@ class Deconvolution(Sliding):
 
     def kernel_planes(self) -> tuple[int, int]:
         return self.channels, self.outputs // self.group
+
+    def times(self, shape: Shape) -> int:
+        return math.prod(shape[self.axis + 1:])
 
     def _slide(self, x: Tensor) -> Tensor:
         weight = self.weights[0]

@@ -34,8 +34,10 @@ class InnerProduct(TensorLayer):
     def shapes(self, bottom: Shapes) -> Shapes:
         inputs = math.prod(bottom[0][self.axis:])
         if inputs != self.inputs:
-            raise self.error(f"expected {self.inputs} values from axis {self.axis} on, "
-                             f"as in the weights of shape {self.blobs[0].shape}, got {inputs}")
+            raise self.error("Input size incompatible with inner product parameters: expected "
+                             f"{self.inputs} values from axis {self.axis} on, "
+                             f"as in the weights of shape {self.blobs[0].shape}, got {inputs}; "
+                             "images of another size need convolutions in place of InnerProduct")
         return [bottom[0][:self.axis] + (self.outputs,)]
 
     def compute(self, x: Tensor) -> Tensor:

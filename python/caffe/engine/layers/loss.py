@@ -73,8 +73,10 @@ class Labelled(TensorLayer):
         """Raises the layer's error unless there is one label for each position."""
         positions = scores[:axis] + scores[axis + 1:]
         if math.prod(labels) != math.prod(positions):
-            raise self.error(f"expected {math.prod(positions)} labels for scores of shape {scores} "
-                             f"with classes on axis {axis}, got {labels}")
+            raise self.error("Number of labels must match number of predictions: expected "
+                             f"{math.prod(positions)} labels for scores of shape {scores} with "
+                             f"classes on axis {axis}, got {labels}; crop the scores to the label, "
+                             "or give the labels the size of the image")
 
     def check_batch(self, scores: Shape, labels: Shape) -> None:
         """Raises the layer's error unless both have as many items."""
@@ -96,9 +98,11 @@ class Labelled(TensorLayer):
         for label in torch.stack(index.aminmax()).tolist() if index.numel() else []:
             if not 0 <= label < self.classes(scores):
                 label = label if labels.isfinite().all() else "NaN or infinite"
-                raise self.error(f"label {label} is outside [0, {self.classes(scores) - 1}]"
+                raise self.error("Check failed: label_value < num_labels: "
+                                 f"label {label} is outside [0, {self.classes(scores) - 1}]"
                                  + "".join(f" and not ignore_label {each}"
-                                           for each in self.ignored))
+                                           for each in self.ignored)
+                                 + "; correct the labels, or num_output of the scores")
 
     def indices(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.

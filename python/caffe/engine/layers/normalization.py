@@ -56,6 +56,7 @@ class LRN(KeepingLayer):
         """The mean over the neighbours of each of these values."""
         size = self.layer_param.lrn_param.local_size
         if not self._crosses_channels:
+            self.check_work((size, size), values.numel())
             return F.avg_pool2d(values, size, stride=1, padding=size // 2)
         planes = values.flatten(2).unsqueeze(1)
         mean = F.avg_pool2d(planes, (size, 1), stride=1, padding=(size // 2, 0))

@@ -1,5 +1,6 @@
 """Pooling and SPP: the maximum, the average or a random value of each window of an image."""
 
+import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...context import TRAIN
+from ...errors import LayerError
+from ...formats.reading import check_memory
 from ...proto import caffe_pb2
 from ...proto.caffe_pb2 import PoolingParameter
 from ..blob import Blob
@@ -169,6 +172,11 @@ class Pool(TensorLayer):
         if any(size < 1 for size in sizes):
             raise self.error(f"kernel {kernel} with pad {pad} does not fit into {shape}: "
                              f"top would be {sizes}")
+        if all(map(isinstance, kernel, (int, int))):        # else torch traces the layer
+            values = math.prod(shape[:2]) * math.prod(sizes)
+            self.check_work(kernel, values)
+            if method == STOCHASTIC:        # which lays out all windows, and their sums
+                check_memory(8 * values * math.prod(kernel), f"all windows of {kernel}", LayerError)
         return sizes
 
     def pooled(self, windows: Windows, method: int, x: Tensor) -> Tensor:

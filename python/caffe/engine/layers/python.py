@@ -17,6 +17,8 @@ def python_layer(layer_param: caffe_pb2.LayerParameter) -> Layer:
     if not (param.module and param.layer):
         raise LayerError("expected python_param with a module and a layer, "
                          f"got module '{param.module}', layer '{param.layer}'")
+    if not all(map(str.isidentifier, param.module.split("."))):
+        raise LayerError(f"'{param.module}' is no name of a Python module")
     try:
         module = importlib.import_module(param.module)
     except ModuleNotFoundError as error:

@@ -128,6 +128,17 @@ class Recurrent(TensorLayer):
         count = len(self.layer_param.bottom)
         return tuple(i == 0 or i == 2 and self.has_static for i in range(count))
 
+    def resume_state(self) -> list[torch.Tensor]:
+        """The states after the last forward."""
+        return list(self._carried)
+
+    def resume_from(self, state: list[torch.Tensor]) -> None:
+        """Go on from what `resume_state` gave."""
+        if any(array.shape[1:] != (self.outputs,) for array in state):
+            raise self.error(f"expected states (streams, {self.outputs}), got "
+                             f"{[tuple(array.shape) for array in state]}")
+        self._carried = state
+
     def _last(self, x: Tensor) -> list[Tensor]:
         """The states after the forward before; zeros at first, or if those were fewer streams, or
         in a trace."""

@@ -35,8 +35,10 @@ class Crop(TensorLayer):
         offsets = self.offsets(len(shape) - start)
         if any(n < offset + size for n, offset, size
                in zip(shape[start:], offsets, reference[start:])):
-            raise self.error(f"a window of {reference[start:]} at offset {offsets} reaches "
-                             f"beyond {shape[start:]}")
+            raise self.error("invalid crop parameters, the crop is out-of-bounds: a window of "
+                             f"{reference[start:]} at offset {offsets} reaches beyond "
+                             f"{shape[start:]}; lower the offset, which caffe.coord_map.crop "
+                             "computes, or pad the trunk more (the first convolution's pad: 100)")
         return [shape[:start] + reference[start:]]
 
     def offsets(self, axes: int) -> tuple[int, ...]:
@@ -99,8 +101,10 @@ class Concat(JoiningLayer):
         axis = self.axis = _joint_axis(self, self.layer_param.concat_param, "concat_dim", bottom[0])
         first, *others = ((*shape[:axis], *shape[axis + 1:]) for shape in bottom)
         if any(around != first for around in others):
-            raise self.error(f"expected shapes that differ on axis {axis} alone, "
-                             f"got {' and '.join(map(str, bottom))}")
+            raise self.error("All inputs must have the same shape, except at concat_axis: "
+                             f"expected shapes that differ on axis {axis} alone, "
+                             f"got {' and '.join(map(str, bottom))}; crop or pool them to one "
+                             "size")
         total = sum(shape[axis] for shape in bottom)
         return [bottom[0][:axis] + (total,) + bottom[0][axis + 1:]]
 
@@ -198,7 +202,8 @@ class Reshape(SharedMemoryLayer):
         known, total = (math.prod(filter(None, each)) if 0 in sizes else math.prod(each)
                         for each in (sizes, source))
         if total % known or (-1 not in dims and known != total):
-            raise self.error(f"{total} values {source} do not fit shape {dims}")
+            raise self.error(f"output count must match input count: {total} values {source} "
+                             f"do not fit shape {dims}; let one dim be -1")
         return tuple(total // known if dim == -1 else dim for dim in dims)
 
     def compute(self, x: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ from .solver import Solver, register_solver
 class SGDSolver(Solver):
     """Momentum SGD. V <- mu V + lr g; w <- w - V, the rate inside the history."""
 
+    def check(self) -> None:
+        self.check_decay("momentum", lowest=-1)
+
     def update(self, diff, rate, history):
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
         diff.copy_(history)
@@ -58,6 +61,9 @@ def _take_copy(history, memory):
 @register_solver("Nesterov")
 class NesterovSolver(Solver):
     """V' = mu V + lr g; w <- w - ((1 + mu) V' - mu V) (Nesterov 1983, Sutskever et al. 2013)."""
+
+    def check(self) -> None:
+        self.check_decay("momentum", lowest=-1)
 
     def update(self, diff, rate, history):
         momentum = self.param.momentum
@@ -107,6 +113,9 @@ class AdaDeltaSolver(Solver):
 
     histories = 2
 
+    def check(self) -> None:
+        self.check_decay("momentum")
+
     def update(self, diff, rate, gradients, updates):
         mu, delta = self.param.momentum, self.param.delta
         gradients.mul_(mu).addcmul_(diff, diff, value=1 - mu)
@@ -122,6 +131,10 @@ class AdamSolver(Solver):
     (Kingma and Ba 2015)."""
 
     histories = 2
+
+    def check(self) -> None:
+        self.check_decay("momentum", lowest=-1)
+        self.check_decay("momentum2")
 
     def update(self, diff, rate, first, second):
         beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1

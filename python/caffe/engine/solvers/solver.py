@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 from ... import context
-from ...errors import CaffeError, nearest
+from ...errors import CaffeError, WeightsError, nearest
 from ...formats import prototxt
 from ...log import logger
 from ...proto import caffe_pb2
+from .. import values
 from ..net import Net
+from ..one_thread import Turn, by_one_thread
 from ..precision import laid_out_as
-from . import display, rates, snapshots
+from . import bookmark, display, rates, settings, snapshots
 
 PIECE = 1 << 17     # values of an array that are updated before the next ones
 
@@ -75,6 +77,7 @@ class Solver:
             param.train_state.level = level
         param.train_state.stage.extend(stages)
         self._source = str(solver_file)
+        self.turn = Turn(self._source)
         self._folder = os.path.dirname(os.path.abspath(solver_file))
         if param.snapshot:
             snapshots.check_folder(self._source, param.snapshot_prefix)
@@ -92,15 +95,29 @@ class Solver:
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
         self._check_decay()
+        self._bookmark = bookmark.Bookmark([self.net, *self.test_nets])
+        self._last = 0          # the iteration that step() goes on to
+        self._is_continued = False      # and the next step() keeps the losses
+        self._before_tests: dict[str, Any] | None = None
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                         for blob, _ in self.net.program.learnable]
 
     def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
 
+    def check_decay(self, field: str, lowest: float = 0) -> None:
+        """Raise CaffeError where a history that is multiplied by that field of the prototxt would
+        grow for ever. Values below 0, down to `lowest`, make it swing, and are as in Caffe."""
+        value = getattr(self.param, field)
+        if not (0 <= value < 1 or lowest < value < 0):
+            raise CaffeError(f"{self._source}: {field} {value:g} makes the training diverge with "
+                             f"the solver type {type(self).__name__.removesuffix('Solver')}: "
+                             "expected at least 0 and below 1, such as 0.9")
+
     def _check_settings(self):
         """Raise CaffeError before the training, not at its first update."""
         with self._located():
+            settings.check_finite(self.param)
             if self.param.HasField("lr_policy"):
                 rates.check(self.param)
             if self.param.average_loss < 1:
@@ -169,6 +186,10 @@ class Solver:
         for given in (param.state, state):      # a phase that is given counts, as in Caffe
             merged.MergeFrom(given)
         param.state.CopyFrom(merged)
+        try:
+            settings.check_multipliers(param)
+        except CaffeError as error:
+            raise CaffeError(f"{name}: {error}") from None
         return Net.from_param(param, name)
 
     def _path(self, name):
@@ -182,6 +203,7 @@ class Solver:
 
     # training
 
+    @by_one_thread
     def solve(self, resume: str | None = None) -> None:
         """Train until max_iter, from the solverstate `resume` if given."""
         logger.info("Solving %s", self.net.name)
@@ -190,7 +212,10 @@ class Solver:
             snapshots.check_folder(self._source, self.param.snapshot_prefix)
         if resume is not None:
             logger.info("Restoring previous solver status from %s", resume)
-            self.restore(resume)
+            try:
+                self.restore(resume)
+            except WeightsError as error:
+                raise WeightsError(f"{error}; {snapshots.whole_beside(resume)}") from error
         self.step(self.param.max_iter - self.iter)
         if self.param.snapshot_after_train and not self._snapshot_due():
             self.snapshot()
@@ -204,14 +229,18 @@ class Solver:
             self._test_all()
         logger.info("Optimization Done.")
 
+    @by_one_thread
     def step(self, iterations: int) -> None:
         """Run that many iterations of forward, backward and update."""
-        self._losses, self._stopped = [], False
-        last = self.iter + iterations
-        while self.iter < last and not self._stopped:
+        if not self._is_continued:
+            self._losses = []
+        self._is_continued = self._stopped = False
+        self._last = self.iter + iterations
+        while self.iter < self._last and not self._stopped:
             self._iterate()
 
     def _iterate(self):
+        self._before_tests = None
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
             self._test_all()
@@ -244,7 +273,8 @@ class Solver:
 
     @property
     def smoothed_loss(self) -> float:
-        """The mean loss of the last `average_loss` iterations of this step()."""
+        """The mean loss of the last `average_loss` iterations of this step(), with those before
+        the snapshot that it continues."""
         return float(sum(self._losses) / len(self._losses)) if self._losses else float("nan")
 
     def _record(self, loss):
@@ -268,10 +298,14 @@ class Solver:
     # testing
 
     def _test_all(self):
-        for number in range(len(self.test_nets) if self._logs else 0):
+        if not (self.test_nets and self._logs):
+            return
+        self._before_tests = self._marked()     # a run that is continued begins them anew
+        for number in range(len(self.test_nets)):
             self._test(number)
             if self._stopped:
                 return
+        self._before_tests = None
 
     def _test(self, number):
         logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
@@ -375,15 +409,43 @@ class Solver:
 
     # snapshots
 
+    @by_one_thread
     def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
-        HDF5 .caffemodel.h5 and .solverstate.h5."""
-        snapshots.write(self.param, self.net, self.iter, self._drops, self.history)
+        HDF5 .caffemodel.h5 and .solverstate.h5; and beside the state a file that ends in .resume,
+        with all that makes a continued training equal to one that was not interrupted."""
+        snapshots.write(self.param, self.net, self.iter, self._drops, self.history,
+                        self._before_tests or self._marked())
 
+    def _marked(self):
+        """What is written beside a solverstate."""
+        goes_on = self.iter < self._last        # else the next step() begins with no losses
+        return {**self._bookmark.take(), "losses": values.encode(self._losses if goes_on else [])}
+
+    @by_one_thread
     def restore(self, path: str) -> None:
         """Continue from a solverstate, binary or HDF5 (.h5), and the caffemodel that it names.
 
-        The caffemodel is looked for where the state says, and then beside the state. Raises
-        WeightsError where the history does not fit the net; the solver is then unchanged.
+        The caffemodel is looked for where the state says, and then beside the state. Where a file
+        that ends in .resume is beside the state, both have to be as they were written, and
+        training goes on as if it had not been interrupted; without one, as in the original, data
+        and random numbers begin anew. Raises WeightsError where a file is damaged, or does not
+        fit the net; the solver is then unchanged.
         """
-        self.iter, self._drops, self.history = snapshots.read(path, self.net, self.history)
+        path = str(path)
+        read = snapshots.read(path, self.net, self.history)
+        losses, put_mark = [], None
+        if read.marked:
+            with bookmark.reporting_damage(path):
+                put_mark = self._bookmark.plan(read.marked)
+                losses = [_on_device(loss) for loss in values.decode(read.marked["losses"])]
+        read.put_weights()
+        self.iter, self._drops, self.history = read.iteration, read.drops, read.history
+        self._losses, self._is_continued = losses, bool(losses)
+        self._before_tests = None
+        if put_mark:
+            put_mark()
+
+
+def _on_device(loss):
+    return loss.to(context.device()) if isinstance(loss, torch.Tensor) else float(loss)

@@ -129,8 +129,8 @@ def test_continuing_from_a_snapshot_of_our_own(fit):
 
 def test_snapshot_files(fit, tmp_path):
     fit('base_lr: 0.02 lr_policy: "step" gamma: 0.5 stepsize: 2 snapshot: 4').solve()
-    names = {f"solver_iter_{n}.{kind}" for n in (4, 8, 10) for kind in ("caffemodel",
-                                                                        "solverstate")}
+    names = {f"solver_iter_{n}.{kind}" for n in (4, 8, 10)
+             for kind in ("caffemodel", "solverstate", "solverstate.resume")}
     assert {p.name for p in tmp_path.iterdir()} == names | {"net.prototxt", "solver.prototxt"}
     state = caffe_pb2.SolverState.FromString((tmp_path / "solver_iter_8.solverstate").read_bytes())
     assert (state.iter, state.current_step) == (8, 3)       # that of the last update

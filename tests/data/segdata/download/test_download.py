@@ -193,7 +193,11 @@ def test_a_host_that_is_not_found_is_not_tried_again(target, monkeypatch):
 
 
 def test_without_a_known_checksum_what_arrived_is_told(server, target, capsys):
-    fetch.fetch(item(server.url("file"), size=None, checksum=None), target)
+    unknown = item(server.url("file"), size=None, checksum=None)
+    with pytest.raises(DownloadError, match="plain http, and the project knows no checksum.*--acc"):
+        fetch.fetch(unknown, target)
+    assert not target.exists() and not server.asked
+    fetch.fetch(unknown, target, accept=True)
     said = capsys.readouterr().err
     assert "model" in said and "not verified" in said
     assert hashlib.sha256(CONTENT).hexdigest() in said

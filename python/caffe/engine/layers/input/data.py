@@ -1,19 +1,20 @@
 """Data and MemoryData: batches from an LMDB, and from arrays in memory."""
 
 import itertools
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from google.protobuf.message import DecodeError
 
 from .... import context
 from ....context import TEST
-from ....errors import CaffeError, LayerError
+from ....errors import LayerError
 from ....images.database import open_database
 from ....images.datum import decode
 from ....proto import caffe_pb2
+from ...values import generator
 from ..base import register
 from .prefetch import Prefetch
 from .sources import Source
@@ -25,13 +26,12 @@ class Batches(Source):
 
     Top 0 is (batch_size, channels, height, width), the optional top 1 labels (batch_size,).
     data_param.prefetch, of all these layers, says how many batches are made ahead, 4 by default.
+
+    Where it stands is the `place`, a dict: the place of the last sample that the net was given,
+    as `samples` says, and "random", the state of the random generator after it.
     """
 
     tops: tuple[int, int | None] = (1, 2)
-
-    def settings(self) -> Any:
-        """The message with batch_size and source."""
-        raise self.error(f"layer type '{self.type}' defines no settings()")
 
     def setup(self, bottom, top):
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
@@ -45,31 +45,66 @@ class Batches(Source):
         if not p.source:
             raise self.error("expected a source")
         self.open(p)
+        self.place = {**self.first_place(), "random": self.random.bit_generator.state}
         top[0].reshape(p.batch_size, *self.image_shape())
         for blob in top[1:]:
             blob.reshape(p.batch_size)
 
+    settings: Callable[[], Any]     # the layer's own part of its prototxt entry
+
+    def first_place(self) -> dict:
+        """The place before the first sample."""
+        return {}
+
+    def files(self) -> str:
+        """What the files of the layer hold, in a text: a place in others means nothing."""
+        raise self.error(f"layer type '{self.type}' defines no files()")
+
     def forward(self, bottom, top):
-        for blob, array in zip(top, self.next_batch()):
+        arrays, self.place = self.next_batch()
+        for blob, array in zip(top, arrays):
             blob.set_data(torch.from_numpy(array))
 
-    def next_batch(self):
-        """An array for each top."""
+    def next_batch(self) -> tuple[Any, dict]:
+        """An array for each top, and the place behind them."""
         if self.prefetch is None:
-            self.prefetch = Prefetch(_batches(self.samples(), self.settings().batch_size),
+            # the thread has a layer of its own, so that this one can come to its end
+            other: Any = self.copy_without_blobs()
+            self.prefetch = Prefetch(other._batches, self.place,
                                      self.layer_param.data_param.prefetch)
-        return self.prefetch.next()
+        return self.prefetch.next(), self.prefetch.place
+
+    def _batches(self, place):
+        """Endless ((images, labels), place)."""
+        place = dict(place)
+        random = np.random.Generator(getattr(np.random, place["random"]["bit_generator"])(0))
+        random.bit_generator.state = place.pop("random")
+        samples = self.samples(place, self.transform.drawing_from(random))
+        size = self.settings().batch_size
+        while True:
+            *batch, places = zip(*itertools.islice(samples, size))
+            yield _stacked(*batch), {**places[-1], "random": random.bit_generator.state}
+
+    def resume_state(self) -> dict:
+        """Where the net stands in the samples, whatever was made ahead."""
+        return {"files": self.files(), "place": self.place}
+
+    def resume_from(self, state: dict) -> None:
+        """Go on from what `resume_state` gave. Raises LayerError where the files are others."""
+        if state["files"] != self.files():
+            raise self.error(f"{self.settings().source}: it, or what it lists, has changed")
+        generator(state["place"]["random"])
+        self.place, self.prefetch = state["place"], None
 
 
-def _batches(samples, size):
-    """Arrays of `size` samples each, from an endless iterator of (image, ..., name)."""
-    while True:
-        images, *others, names = zip(*itertools.islice(samples, size))
-        for image, name in zip(images, names):
-            if image.shape != images[0].shape:
-                raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
-                                 f"{images[0].shape} of {names[0]}; crop_size makes them equal")
-        yield np.stack(images), *(np.array(each, np.float32) for each in others)
+def _stacked(images, *others):
+    """Arrays of the samples of a batch, whose names are the last of `others`."""
+    *others, names = others
+    for image, name in zip(images, names):
+        if image.shape != images[0].shape:
+            raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
+                             f"{images[0].shape} of {names[0]}; crop_size makes them equal")
+    return np.stack(images), *(np.array(each, np.float32) for each in others)
 
 
 @contextmanager
@@ -77,7 +112,7 @@ def naming(name):
     """Add the record, or the line of the list, to what is wrong with a sample."""
     try:
         yield
-    except (CaffeError, DecodeError) as error:
+    except Exception as error:
         raise LayerError(f"{name}: {error}") from None
 
 
@@ -104,22 +139,31 @@ class Data(Batches):
             image, _ = _decoded(value, self.transform.color)
         return self.transform.shape(image.shape)
 
-    def samples(self):
-        share = (0, 1) if self.phase == TEST else (context.solver_rank(), context.solver_count())
-        return _records(self.database, self.transform, *share)
+    def first_place(self):
+        return {"passed": 0, "key": None}
 
+    def files(self):
+        with self.database.environment.begin() as transaction:
+            cursor = transaction.cursor()
+            ends = [bytes(cursor.key()).hex() for move in (cursor.first, cursor.last) if move()]
+        return f"{len(self.database)} records, keys {' to '.join(ends)}"
 
-def _records(database, transform, rank, count):
-    """Endless (transformed image, label, name of the record), of every `count` the one `rank`."""
-    place = itertools.count()
-    while True:
-        for key, value in database:
-            if next(place) % count == rank:
-                name = f"{database.path}, key {key}"
-                with naming(name):
-                    image, label = _decoded(value, transform.color)
-                    image = transform(image)
-                yield image, label, name
+    def samples(self, place, transform):
+        """Endless (transformed image, label, name of the record, place), of the records that are
+        this solver's: the place says how many were passed, and the key of the last one."""
+        rank, count = ((0, 1) if self.phase == TEST
+                       else (context.solver_rank(), context.solver_count()))
+        passed, last = place["passed"], place["key"]
+        while True:
+            for key, value in self.database.after(last):
+                passed += 1
+                if (passed - 1) % count == rank:
+                    name = f"{self.database.path}, key {key}"
+                    with naming(name):
+                        image, label = _decoded(value, transform.color)
+                        image = transform(image)
+                    yield image, label, name, {"passed": passed, "key": key}
+            last = None
 
 
 def _decoded(value, color):
@@ -142,10 +186,27 @@ class MemoryData(Source):
                              f"{self.size} and {self.item}")
         top[0].reshape(self.size, *self.item)
         top[1].reshape(self.size)
-        self.arrays = None
+        self.arrays, self.resumed = None, (0, 0)
+
+    def resume_state(self) -> list:
+        """[position, number of items]: where the net stands in the arrays."""
+        return [self.position, len(self.arrays[0])] if self.arrays else [0, 0]
+
+    def resume_from(self, state: list) -> None:
+        """Go on from what `resume_state` gave, once there are arrays of as many items."""
+        position, count = map(int, state)
+        if position < 0 or position % self.size or position >= max(count, 1):
+            raise self.error(f"no batch begins at the position {position} of {count}")
+        if self.arrays and count not in (0, len(self.arrays[0])):
+            raise self.error(f"has changed: {len(self.arrays[0])} items, when the snapshot was "
+                             f"taken {count}")
+        self.resumed = position, count
+        if self.arrays:
+            self.reset(*self.arrays)
 
     def reset(self, data, labels):
-        """Go through these arrays from now on, from their beginning; they are not copied.
+        """Go through these arrays from now on, from their beginning (for the first ones after a
+        snapshot was restored: from where it was taken); they are not copied.
 
         data : float32 (N, channels, height, width), C-contiguous, N a multiple of batch_size
         labels : float32 (N,) or (N, 1, 1, 1)
@@ -163,7 +224,9 @@ class MemoryData(Source):
                              f"{labels.shape}")
         if not len(data) or len(data) % self.size:
             raise self.error(f"expected a multiple of the batch_size {self.size}, got {len(data)}")
-        self.arrays, self.position = (data, labels.reshape(-1)), 0
+        position, count = self.resumed
+        self.arrays, self.resumed = (data, labels.reshape(-1)), (0, 0)
+        self.position = position if count == len(data) else 0
 
     def forward(self, bottom, top):
         if self.arrays is None:

@@ -1,5 +1,6 @@
 """HDF5Data and HDF5Output: batches from HDF5 files, and into one."""
 
+import copy
 import os
 
 import h5py
@@ -8,9 +9,11 @@ import torch
 
 from .... import context
 from ....context import TEST
+from ....errors import CaffeError
+from ....formats import hdf5
 from ....formats.atomic import replacing
-from ....formats.text import file_name
 from ....images.lists import read_lines
+from ...values import generator
 from ..base import TensorLayer, register
 from .sources import Source
 
@@ -31,7 +34,7 @@ class HDF5Data(Source):
             raise self.error("expected a batch_size of at least 1")
         self.size, self.shuffle = p.batch_size, p.shuffle
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
-        self.files = self._list(p.source)
+        self.listed = self._list(p.source)
         self.position = self.offset = 0
         self.loaded = None
         self._start_round()
@@ -45,31 +48,59 @@ class HDF5Data(Source):
         return files
 
     def _start_round(self):
-        self.current = 0
-        if self.shuffle:
-            self.random.shuffle(self.files)
+        self.current, self.round = 0, self.random.bit_generator.state
+        self._order_files()
         self._load()
+
+    def _order_files(self):
+        count = len(self.listed)
+        order = self.random.permutation(count) if self.shuffle else range(count)
+        self.files = [self.listed[number] for number in order]
 
     def _load(self):
         path = self.files[self.current]
         if path != self.loaded:
             self._read(path)
             self.loaded = path
-        rows = len(self.arrays[0])
+        rows, self.file = len(self.arrays[0]), self.random.bit_generator.state
         self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
         self.position = 0
 
     def _read(self, path):
         try:
-            with h5py.File(file_name(path), "r") as file:
-                self.arrays = [np.asarray(file[name][()], np.float32)
-                               for name in self.layer_param.top]
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise self.error(f"{path}: cannot be read: {error}") from None
+            with hdf5.opened(path, "HDF5 file") as file:
+                datasets = [file[name] for name in self.layer_param.top]
+                hdf5.check_numbers(datasets)
+                self.arrays = [np.asarray(dataset[()], np.float32) for dataset in datasets]
+        except CaffeError as error:
+            raise self.error(error) from None
         if len({array.shape[:1] for array in self.arrays}) > 1 or not self.arrays[0].shape \
                 or not len(self.arrays[0]):
             raise self.error(f"{path}: expected datasets of as many rows, one at least, got "
                              f"{[array.shape for array in self.arrays]}")
+
+    def resume_state(self) -> dict:
+        """Which file of the round it is, which row of that, and the states of the random generator
+        when round and file began."""
+        return {"files": self.listed, "rows": len(self.order), "round": self.round,
+                "current": self.current, "file": self.file, "position": self.position,
+                "offset": self.offset}
+
+    def resume_from(self, state: dict) -> None:
+        """Go on from what `resume_state` gave. Raises LayerError where the files are others."""
+        if state["files"] != self.listed:
+            raise self.error(f"{self.layer_param.hdf5_data_param.source}: it lists other files")
+        other = copy.copy(self)
+        other.random = generator(state["round"])
+        other._order_files()
+        other.random, other.round = generator(state["file"]), state["round"]
+        other.current, other.offset = state["current"], state["offset"]
+        other._load()
+        other.position = state["position"]
+        if len(other.order) != state["rows"] or not 0 <= other.position <= len(other.order):
+            raise self.error(f"{other.loaded}: it has {len(other.order)} rows, when the snapshot "
+                             f"was taken it had {state['rows']}")
+        vars(self).update(vars(other))
 
     def forward(self, bottom, top):
         parts, missing = [], self.size

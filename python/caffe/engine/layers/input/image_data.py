@@ -1,5 +1,6 @@
 """ImageData and WindowData: batches from lists of image files."""
 
+import hashlib
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,7 @@ import numpy as np
 from ....errors import LayerError
 from ....images.lists import check_paths, read_lines, read_list
 from ....images.planes import read_planes, resized
+from ...values import generator
 from ..base import register
 from .data import Batches, naming
 
@@ -27,34 +29,57 @@ class ImageData(Batches):
         if bool(p.new_height) != bool(p.new_width):
             raise self.error("expected both new_height and new_width, or neither, got "
                              f"{p.new_height} and {p.new_width}")
-        # empty lines are passed over; the original fails when it comes to one
-        self.lines = [line for line in read_list(p.source, p.root_folder) if line.path]
-        check_paths(self.lines)
-        if p.shuffle:
-            self.random.shuffle(self.lines)
+        self.lines = self.listed(p)
+        self.round = self.random.bit_generator.state
+        self.order = self._order(self.random)
         self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0
         if self.skip >= len(self.lines):
             raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
 
+    def listed(self, p):
+        """The lines of the list."""
+        # empty lines are passed over; the original fails when it comes to one
+        lines = [line for line in read_list(p.source, p.root_folder) if line.path]
+        check_paths(lines)
+        return lines
+
+    def sample(self, line, transform):
+        """What the tops get for one line."""
+        image = _read(line.path, line.place, self.settings())
+        with naming(line.place):
+            return transform(image), line.label
+
+    def _order(self, random):
+        """The numbers of the lines in the order of a round."""
+        count = len(self.lines)
+        return random.permutation(count) if self.settings().shuffle else np.arange(count)
+
     def image_shape(self):
-        path, _, name = self.lines[self.skip]
+        path, _, name = self.lines[self.order[self.skip]]
         return self.transform.shape(_read(path, name, self.settings()).shape)
 
-    def samples(self):
-        return _images(self.lines, self.skip, self.settings(), self.transform, self.random)
+    def first_place(self):
+        return {"round": self.round, "passed": self.skip}
 
+    def files(self):
+        return hashlib.sha256(repr([line[:2] for line in self.lines]).encode(
+            errors="surrogateescape")).hexdigest()
 
-def _images(lines, skip, p, transform, random):
-    """Endless (transformed image, label, name); what follows a round is shuffled anew."""
-    while True:
-        for path, label, name in lines[skip:]:
-            image = _read(path, name, p)
-            with naming(name):
-                image = transform(image)
-            yield image, label, name
-        skip = 0
-        if p.shuffle:
-            random.shuffle(lines)
+    def samples(self, place, transform):
+        """Endless (transformed image, label, name, place): the place says with which state of the
+        random generator its round began, and how many of that were passed. Each round is shuffled
+        anew."""
+        random = transform.random
+        begin, passed = place["round"], place["passed"]
+        order = self._order(generator(begin))
+        while True:
+            for number in order[passed:]:
+                line = self.lines[number]
+                arrays = self.sample(line, transform)
+                passed += 1
+                yield *arrays, line.place, {"round": begin, "passed": passed}
+            begin, passed = random.bit_generator.state, 0
+            order = self._order(random)
 
 
 def _read(path, name, p):
@@ -126,20 +151,25 @@ class WindowData(Batches):
         crop = self.layer_param.transform_param.crop_size
         return self.channels, crop, crop
 
-    def samples(self):
+    def files(self):
+        windows = [(window.path, window.label, window.box.tolist())
+                   for window in (*self.foreground, *self.background)]
+        return hashlib.sha256(repr(windows).encode(errors="surrogateescape")).hexdigest()
+
+    def samples(self, place, transform):
         p, color = self.settings(), self.channels == 3
         read = lru_cache(None if p.cache_images else 1)(lambda path: read_planes(path, color))
-        return _windows(self.foreground, self.background, self.drawn, p, self.transform, read)
+        return _windows(self.foreground, self.background, self.drawn, p, transform, read)
 
 
 def _windows(foreground, background, drawn, p, transform, read):
-    """Endless (crop, label, name): in each batch first background, then foreground."""
+    """Endless (crop, label, name, place): in each batch first background, then foreground."""
     kinds = [background] * (p.batch_size - drawn) + [foreground] * drawn
     for windows in itertools.cycle(kinds):
         window = windows[transform.random.integers(len(windows))]
         with naming(window.name):
             crop = warped(read(window.path), window.box, p, transform)
-        yield crop, window.label, window.name
+        yield crop, window.label, window.name, {}
 
 
 def warped(image, box, p, transform):

@@ -3,8 +3,6 @@ pixel, from a list of files."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,9 @@ from ....images.planes import read_indices, read_planes, resized
 from ....proto.caffe_pb2 import ImageDataParameter
 from ..base import register
 from ..types import Blobs
-from .data import Batches, naming
+from .data import naming
+from .image_data import ImageData
+from .transform import Transform
 
 NONE, IMAGE = ImageDataParameter.NONE, ImageDataParameter.IMAGE
 
@@ -24,12 +24,12 @@ NONE, IMAGE = ImageDataParameter.NONE, ImageDataParameter.IMAGE
 class Sample(NamedTuple):
     """A line of a list."""
 
-    image: str
+    path: str
     label: str      # the rest of the line, '' without any
     place: str      # 'source:line'
 
 
-class SegmentationData(Batches):
+class SegmentationData(ImageData):
     """What both layers share. Top 0 is the images (N, channels, H, W), top 1 the labels
     (N, 1, H, W); of a list `image label` on each line, again and again, shuffled before each round
     with `shuffle`.
@@ -38,15 +38,9 @@ class SegmentationData(Batches):
     one and no size, the tops get the size of each image.
     """
 
-    tops: tuple[int, int | None] = (2, 2)
-
     def crop(self) -> tuple[int, int] | None:
         """The height and width that are cut out, None for the whole image."""
         raise self.error(f"layer type '{self.type}' defines no crop()")
-
-    def sample(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        """What the tops get for one line."""
-        raise self.error(f"layer type '{self.type}' defines no sample()")
 
     def both(self, p: Any, height: str, width: str) -> tuple[int, int] | None:
         """Two fields that go together; None if neither is given."""
@@ -57,55 +51,56 @@ class SegmentationData(Batches):
         return size if all(size) else None
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
+        self.crop()
         super().setup(bottom, top)
-        self.waiting: list | None = None    # a batch whose shapes the tops have already
+        # a batch whose shapes the tops have already, with the place behind it
+        self.waiting: tuple[Any, dict] | None = None
         self.varies = self.settings().batch_size == 1 and not self.size and not self.crop()
         self.is_new = True
-        with naming(self.lines[self.skip].place):
-            first = self.sample(self.lines[self.skip])
-        for blob, array in zip(top, first):
+        for blob, array in zip(top, self._first()):
             blob.reshape(self.settings().batch_size, *array.shape)
 
-    def open(self, p: Any) -> None:
-        self.size = self.both(p, "new_height", "new_width")
-        self.lines = [Sample(p.root_folder + words[0], " ".join(words[1:]), f"{p.source}:{number}")
-                      for number, line in enumerate(read_lines(p.source), 1)
-                      for words in [line.split()] if words]
-        if not self.lines:
-            raise self.error(f"{p.source}: it lists no images")
-        if p.shuffle:
-            self.random.shuffle(self.lines)
-        self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0
-        if self.skip >= len(self.lines):
-            raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
+    def _first(self) -> tuple[np.ndarray, ...]:
+        return self.sample(self.lines[self.order[self.skip]], self.transform)
 
     def image_shape(self) -> tuple[int, ...]:
-        return 1, 1, 1      # set by setup
+        return self._first()[0].shape
 
-    def samples(self) -> Iterator[tuple]:
-        for number in itertools.count(self.skip):
-            place = number % len(self.lines)
-            if place == 0 and number and self.settings().shuffle:
-                self.random.shuffle(self.lines)
-            sample = self.lines[place]
-            with naming(sample.place):
-                arrays = self.sample(sample)
-            yield (*arrays, sample.place)
+    def listed(self, p: Any) -> list[Sample]:
+        self.size = self.both(p, "new_height", "new_width")
+        lines = [Sample(p.root_folder + words[0], " ".join(words[1:]), f"{p.source}:{number}")
+                 for number, line in enumerate(read_lines(p.source), 1)
+                 for words in [line.split()] if words]
+        if not lines:
+            raise self.error(f"{p.source}: it lists no images")
+        return lines
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         if self.varies and not self.is_new:     # the net was built with the shapes of the first
-            self.waiting = self.waiting or self.next_batch()
-            for blob, array in zip(top, self.waiting):
+            self.waiting = self.waiting or super().next_batch()
+            for blob, array in zip(top, self.waiting[0]):
                 blob.reshape(*array.shape)
         self.is_new = False
 
-    def next_batch(self) -> Any:
+    def next_batch(self) -> tuple[Any, dict]:
         batch, self.waiting = self.waiting or super().next_batch(), None
         return batch
 
+    def resume_from(self, state: dict) -> None:
+        super().resume_from(state)
+        self.waiting = None
+
+    def sample(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+        with naming(line.place):
+            return self.arrays(line, transform)
+
+    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+        """What the tops get for one line."""
+        raise self.error(f"layer type '{self.type}' defines no arrays()")
+
     def read(self, sample: Sample, is_color: bool) -> np.ndarray:
         """The image, in its size."""
-        return read_planes(sample.image, is_color, self.size)
+        return read_planes(sample.path, is_color, self.size)
 
     def read_label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
         """The labels of the pixels of an image, (1, H, W)."""
@@ -159,13 +154,13 @@ class ImageSegData(SegmentationData):
             raise self.error(f"expected scale_factors above 0, got {list(p.scale_factors)}")
         super().setup(bottom, top)
 
-    def sample(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        p, transform = self.settings(), self.layer_param.transform_param
-        image = self.read(sample, p.is_color)
-        label = self._label(sample, image)
-        if transform.scale_factors:
-            image, label = self._scaled(image, label, self.random.choice(transform.scale_factors))
-        mean = self.transform.mean
+    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+        p, random = self.settings(), transform.random
+        image = self.read(line, p.is_color)
+        label = self._label(line, image)
+        if transform.param.scale_factors:
+            image, label = self._scaled(image, label, random.choice(transform.param.scale_factors))
+        mean = transform.mean
         if mean is not None and len(mean) not in (1, len(image)):
             raise LayerError(f"expected one mean_value, or one for each of {len(image)} channels, "
                              f"got {len(mean)}")
@@ -174,10 +169,10 @@ class ImageSegData(SegmentationData):
         image = image.astype(np.float32) - (0 if mean is None else mean)
         below, right = max(0, height - image.shape[1]), max(0, width - image.shape[2])
         beyond = (0, 0), (0, below), (0, right)
-        image = np.pad(image, beyond) * np.float32(transform.scale)
+        image = np.pad(image, beyond) * np.float32(transform.param.scale)
         label = np.pad(label, beyond, constant_values=p.ignore_label)
-        down, across = self._corner(image.shape[1] - height, image.shape[2] - width)
-        columns = slice(None, None, -1 if self.transform.mirrors() else 1)
+        down, across = self._corner(image.shape[1] - height, image.shape[2] - width, random)
+        columns = slice(None, None, -1 if transform.mirrors() else 1)
         image, label = (planes[:, down:down + height, across:across + width][:, :, columns]
                         for planes in (image, label))
         return np.ascontiguousarray(image), label.astype(np.float32), size
@@ -202,9 +197,9 @@ class ImageSegData(SegmentationData):
         height, width = (int(n * np.float32(factor)) for n in image.shape[1:])
         return resized(image, height, width), nearest(label, height, width)
 
-    def _corner(self, down: int, right: int) -> tuple[int, int]:
+    def _corner(self, down: int, right: int, random: np.random.Generator) -> tuple[int, int]:
         if self.phase == TRAIN:
-            return self.random.integers(down + 1), self.random.integers(right + 1)
+            return int(random.integers(down + 1)), int(random.integers(right + 1))
         return down // 2, right // 2
 
 
@@ -227,17 +222,17 @@ class DenseImageData(SegmentationData):
                              "dense_image_data_param")
         super().setup(bottom, top)
 
-    def sample(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        p = self.settings()
-        image = self.read(sample, p.is_color)
-        label = self.read_label(sample, image)
-        columns = slice(None, None, -1 if p.mirror and self.random.integers(2) else 1)
+    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+        p, random = self.settings(), transform.random
+        image = self.read(line, p.is_color)
+        label = self.read_label(line, image)
+        columns = slice(None, None, -1 if p.mirror and random.integers(2) else 1)
         height, width = self.crop() or image.shape[1:]
         if height > image.shape[1] or width > image.shape[2]:
             raise LayerError(f"a crop of {height} x {width} does not fit into an image of "
                              f"{image.shape[1:]}")
-        down, right = (self.random.integers(there - wanted + 1) for there, wanted
+        down, right = (random.integers(there - wanted + 1) for there, wanted
                        in zip(image.shape[1:], (height, width)))
         image, label = (planes[:, :, columns][:, down:down + height, right:right + width]
                         for planes in (image, label))
-        return np.ascontiguousarray(self.transform(image)), label.astype(np.float32)
+        return np.ascontiguousarray(transform(image)), label.astype(np.float32)

@@ -1,5 +1,9 @@
 """transform_param: what data layers do to each image."""
 
+from __future__ import annotations
+
+import copy
+
 import numpy as np
 
 from ....context import TRAIN
@@ -42,6 +46,12 @@ class Transform:
     def color(self):
         """What encoded images become: True for colour, False for grey, None for what they are."""
         return True if self.param.force_color else False if self.param.force_gray else None
+
+    def drawing_from(self, random: np.random.Generator) -> Transform:
+        """The same with another random generator."""
+        other = copy.copy(self)
+        other.random = random
+        return other
 
     def shape(self, shape):
         """The shape of a transformed image of `shape` (channels, height, width)."""

@@ -98,8 +98,8 @@ def test_float_data(folder):
     (DATA.replace("backend: LMDB", ""), "expected backend: LMDB; LevelDB.*convert_imageset"),
     (DATA.replace("batch_size: 3", ""), "batch_size of at least 1"),
     (DATA.replace("batch_size: 3", "batch_size: 3 prefetch: 0"), "prefetch of at least 1"),
-    ((IMAGES % "").replace('top: "t"', ""), r"takes 2 top blob\(s\)"),
-    (IMAGES % "", "list.txt: cannot be read"),
+    ((IMAGES % "").replace('top: "t"', ""), r"produces 2 top blob\(s\)"),
+    (IMAGES % "", "list.txt: no such file"),
     (IMAGES % "new_height: 3", "both new_height and new_width")])
 def test_what_cannot_be_set_up(folder, text, complaint):
     with pytest.raises(LayerError, match=f"'layer'.*{complaint}"):
@@ -163,13 +163,14 @@ def test_an_image_that_cannot_be_read_is_named(images, folder):
     (folder / "2.png").write_bytes(b"nonsense")
     made = net(IMAGES % "")
     for _ in range(3):      # also after the thread that reads has ended
-        with pytest.raises(LayerError, match="list.txt:3: 2.png: cannot be read as an image"):
+        with pytest.raises(LayerError, match="list.txt:3: 2.png: not an image, or a damaged one"):
             made.forward()
 
 
 def test_as_many_batches_are_made_ahead_as_prefetch_says():
     taken = []
-    prefetch = Prefetch(iter(lambda: taken.append(len(taken)) or len(taken), None), 2)
+    prefetch = Prefetch(lambda place: iter(lambda: taken.append(place) or (len(taken), None), None),
+                        None, 2)
     assert [prefetch.next() for _ in range(3)] == [1, 2, 3]
     time.sleep(0.3)
     assert len(taken) == 3 + 2 + 1      # three given, two in the queue, one in the thread's hand
@@ -414,9 +415,9 @@ def test_hdf5_shares(files):
 def test_hdf5_files_that_are_wrong(files, folder):
     (folder / "files.txt").write_text("a.h5\nabsent.h5\n")
     made = net(HDF5 % "")
-    with pytest.raises(LayerError, match="'layer'.*absent.h5: cannot be read"):
+    with pytest.raises(LayerError, match="'layer'.*absent.h5: no such file"):
         made.forward()
-    with pytest.raises(LayerError, match="a.h5: cannot be read"):
+    with pytest.raises(LayerError, match="a.h5: not an HDF5 file"):
         net((HDF5 % "").replace('"t"', '"other"'))
     with h5py.File(folder / "a.h5", "a") as file:
         del file["t"]

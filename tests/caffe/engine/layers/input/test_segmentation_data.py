@@ -160,7 +160,7 @@ def test_refused(folder, make, data, transform, message):
     ("0.png", "list.txt:1: the line has no label"),
     ("0.png l1.png", r"list.txt:1: expected a label of the image's size, \(20, 30\), got "
                      r"\(24, 26\)"),
-    ("none.png l1.png", "list.txt:1: .*none.png: cannot be read"), ("", "it lists no images")])
+    ("none.png l1.png", "list.txt:1: .*none.png: no such file"), ("", "it lists no images")])
 def test_lines_that_are_wrong(folder, line, message):
     (folder / "list.txt").write_text(line)
     with pytest.raises(LayerError, match=f"layer 'd'.*{message}"):

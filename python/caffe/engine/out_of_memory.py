@@ -1,0 +1,63 @@
+"""What to say where memory did not suffice: what was asked for, what is free, what uses it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+import torch
+
+from ..errors import OutOfMemoryError
+
+SHOWN = 3       # of the largest blobs and parameters
+REMEDIES = ("smaller images, or fewer at a time, with iter_size for the sum of their gradients; "
+            "--precision bf16; a narrower net; ending other programs that use this memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it came from, says that memory did not suffice."""
+    text = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or isinstance(
+        error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def explained(error: BaseException, place: str, users: Mapping[str, Mapping[str, tuple]]
+              ) -> OutOfMemoryError:
+    """The error to raise in place of one that says that memory did not suffice.
+
+    It says what was asked for and what is free, as PyTorch knows it, the largest of `users`,
+    {kind: {name: shape}}, and what helps. `place` is the file and the layer.
+    """
+    asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)", str(error))
+    free = re.search(r"of which ([\d.]+ ?\w+) is free", str(error))
+    where = "GPU" if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) else "host"
+    largest = "".join(f". The largest {kind} (each held again as gradient): {_largest(shapes)}"
+                      for kind, shapes in users.items())
+    return OutOfMemoryError(
+        f"{place}: out of memory on the {where}: asked for "
+        f"{_bytes(asked[1]) if asked else 'an unknown amount'}"
+        + (f", free are {free[1]}" if free else "") + largest
+        + f". What helps: {REMEDIES}. PyTorch said: {str(error) or type(error).__name__}")
+
+
+def _bytes(text: str) -> str:
+    """'123 bytes' in a unit that can be read."""
+    number, _, unit = text.partition(" ")
+    return _readable(float(number)) if unit.startswith("byte") else text
+
+
+def _largest(shapes: Mapping[str, tuple]) -> str:
+    sized = sorted(((4 * math.prod(shape), name, shape) for name, shape in shapes.items()),
+                   reverse=True)
+    return ", ".join(f"{name} {tuple(shape)} {_readable(size)}" for size, name, shape
+                     in sized[:SHOWN]) or "none"
+
+
+def _readable(count: float) -> str:
+    """A number of bytes."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} GiB"

@@ -1,0 +1,68 @@
+"""The boundary to files from elsewhere: what goes wrong there becomes one of the project's errors.
+
+A file may be anything. It is looked at before it is opened, sizes that it states are held against
+the memory there is before any is taken, and every exception of a library that reads it becomes an
+error that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import CaffeError, WeightsError
+from . import text
+
+NOTABLE = 1 << 26       # bytes; about less nobody asks how much memory there is
+
+
+@contextmanager
+def reading(path: str | os.PathLike, kind: str, error: type[CaffeError] = WeightsError
+            ) -> Iterator[None]:
+    """Turn whatever goes wrong while the file `path` is read, a `kind` of file ("caffemodel"),
+    into an `error` that names both; a CaffeError stays as it is."""
+    a = "an" if kind[0] in "aeiouLH" else "a"
+    try:
+        text.check_regular(path)
+        yield
+    except CaffeError:
+        raise
+    except FileNotFoundError as problem:
+        raise error(f"{path}: no such file") from problem
+    except IsADirectoryError as problem:
+        raise error(f"{path}: is a folder, not {a} {kind}") from problem
+    except MemoryError as problem:
+        raise error(f"{path}: there is not the memory to read it as {a} {kind}") from problem
+    except Exception as problem:
+        if reason := getattr(problem, "strerror", None):
+            what = f"cannot be read as {a} {kind}: {reason}"
+        else:
+            what = f"not {a} {kind}, or a damaged one: {problem or type(problem).__name__}"
+        raise error(f"{path}: {what}") from problem
+
+
+def check_memory(size: int, what: str, error: type[CaffeError] = CaffeError) -> None:
+    """Raise `error` unless `size` bytes can be had for `what` ("blob 'data' of shape ...")."""
+    if size > NOTABLE and size > (available := available_memory()):
+        raise error(f"{what} takes {size:,} bytes of memory, there are {available:,}: make it "
+                    "smaller, or free memory")
+
+
+def available_memory() -> int:
+    """The bytes that this process can still take, by the machine and its own limit; where the
+    system does not say it (not Linux), more than anybody asks for."""
+    try:
+        import resource
+        with open("/proc/meminfo") as file:
+            entries = dict(line.split(":") for line in file)
+        of_machine = 1024 * sum(int(entries[name].split()[0])
+                                for name in ("MemAvailable", "SwapFree"))
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, KeyError):
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    own = sys.maxsize if limit == resource.RLIM_INFINITY else limit - taken
+    return max(0, min(of_machine, own))

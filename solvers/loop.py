@@ -1,0 +1,190 @@
+"""The loop of a training: iterations, log, snapshots, scores; and what it watches for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+import surgery
+from segdata.errors import UserError
+from solvers import log, score
+from solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
+from solvers.experiments import EXPERIMENTS, Experiment
+from solvers.metrics import Scores
+from solvers.prediction import ScoreError
+from solvers.preflight import divergence, first_loss, labels
+
+if TYPE_CHECKING:
+    import caffe
+
+LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
+PATIENCE = 2.0          # seconds of iterations that a signal may have to wait for
+
+
+class LossError(UserError, FloatingPointError):
+    """A loss that is not finite."""
+
+
+class Loop:
+    """Trains the solver of an experiment to its end.
+
+    lines : the Log that it writes; keep : the number of newest snapshots to keep, None for all
+    """
+
+    def __init__(self, experiment: Experiment, solver: caffe.Solver, lines: log.Log,
+                 keep: int | None):
+        self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
+        self.start: int = solver.iter
+        self.scores: dict[str, Scores] = {}
+        self.train_param = experiment.run.net_param("train")
+        self.progress = divergence.Progress()
+        self.has_told_one_class = False
+        self.bar = tqdm(total=experiment.iterations, initial=self.start, desc=experiment.name,
+                        unit="it", smoothing=0.05, disable=None)
+        solver.add_callback(lambda: None, self._before_update)
+
+    def run(self) -> dict[str, Scores]:
+        """Iterate to the end, scoring every interval; returns the last {label: Scores}.
+
+        Raises LossError, and Stopped after a snapshot where a signal asks for the end.
+        """
+        with self.bar, deferring_signals() as pending:
+            if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
+                self._score(pending, score.load(self.experiment.run, self.start))
+            seconds = PATIENCE
+            while self.solver.iter < self.experiment.iterations:
+                count, begin = self._next_iterations(seconds), time.perf_counter()
+                self.solver.step(count)
+                self._finite_loss(self.solver.iter)
+                seconds = (time.perf_counter() - begin) / count
+                self._after_steps(count, pending)
+        return self.scores
+
+    def _is_scored(self, iteration: int) -> bool:
+        """Whether there is a snapshot of that iteration, and scores."""
+        return (iteration == self.experiment.iterations
+                or iteration % self.experiment.interval == 0)
+
+    def _next_iterations(self, seconds: float) -> int:
+        """How many iterations, of so many seconds, to do in turn: up to the next line of the log
+        or snapshot, as far as a signal can wait."""
+        done, interval = self.solver.iter, self.experiment.interval
+        return min(LOG_EVERY - done % LOG_EVERY, self.experiment.iterations - done,
+                   interval - done % interval, max(1, int(PATIENCE / seconds)))
+
+    def _before_update(self) -> None:
+        """Look at the pass that an update follows.
+
+        The losses that belong into the log are written before the update, and so before the
+        snapshot that may follow: a run that is killed after it has them. On the CPU, where that
+        costs nothing, every loss is looked at while the net is as it was in the pass.
+        """
+        coming = self.solver.iter + 1
+        is_logged = coming % LOG_EVERY == 0 or self._is_scored(coming)
+        if is_logged or not runs_on_gpu():
+            loss = self._finite_loss(coming)
+        if is_logged:
+            self.lines.write(coming, loss)
+            self._tell_standstill()
+        if coming == 1:
+            self._tell_first_losses()
+
+    def _after_steps(self, count: int, pending: Pending) -> None:
+        """A snapshot where one is due, the end that a signal asks for, scores."""
+        iteration = self.solver.iter
+        is_scored = self._is_scored(iteration)
+        if (is_scored or pending.number) and iteration % self.experiment.interval:
+            self.solver.snapshot()
+        if pending.number:      # before anything is printed: the terminal may be gone
+            raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
+        self.bar.update(count)
+        if is_scored:
+            self._score(pending)
+        if self.lines.rows and self.lines.rows[-1].iteration == iteration:
+            self.bar.set_postfix(loss=f"{self.lines.rows[-1].smoothed_loss:.4g}")
+
+    # scores
+
+    def _score(self, pending: Pending, scores: dict[str, Scores] | None = None) -> None:
+        """Score the weights, of which there is a snapshot, unless there are `scores`; log them,
+        draw the curve, print a line, remove old snapshots. A signal ends it at once."""
+        experiment, iteration = self.experiment, self.solver.iter
+        self.scores = scores or self._computed_scores(pending)
+        row = self.lines.write(iteration, None,
+                               100 * next(iter(self.scores.values())).headline)
+        log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+        learned = "" if row.smoothed_loss is None else f"loss {row.smoothed_loss:.4g}, "
+        self.bar.write(f"{experiment.name}: iteration {iteration}, {learned}"
+                       f"mean IU {row.mean_iu:.1f}%")
+        self._tell_one_class()
+        if self.keep:
+            self._prune(self.keep)
+
+    def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
+        experiment, net = self.experiment, self.solver.test_nets[0]
+        net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+        try:
+            with pending.at_once():
+                scores = score.score_net(net, experiment.run.samples(), experiment.unscored,
+                                         experiment.in_truth)
+        except ScoreError as error:
+            raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
+                            f"{divergence.origin(net)}. {self._lower_rate()}") from None
+        score.save(scores, experiment.run, experiment.class_names, self.solver.iter)
+        return scores
+
+    def _prune(self, keep: int) -> None:
+        """Remove snapshots but for the newest `keep`, the best by mean IU, and that of the table's
+        number of iterations, from which other experiments start."""
+        run = self.experiment.run
+        scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
+                  if row.mean_iu is not None and run.weights(row.iteration).exists()]
+        table = EXPERIMENTS.get(self.experiment.name, self.experiment)
+        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations})
+
+    # what is watched for
+
+    def _finite_loss(self, iteration: int) -> float:
+        """The loss of an iteration that has just run. Raises LossError if it is not finite."""
+        net, experiment = self.solver.net, self.experiment
+        loss = sum(float(net.blobs[name].data) for name in net.outputs if name.startswith("loss"))
+        if np.isfinite(loss):
+            return loss
+        spoilt = (f", or was too high before the snapshot of iteration {self.start}"
+                  if self.start and iteration - self.start <= LOG_EVERY else "")
+        size = experiment.iter_size
+        names = labels.training_names(experiment.source, (iteration - 1) * size, size)
+        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {iteration}, of the "
+                        f"image{'s' * (size > 1)} {', '.join(names)}; {divergence.origin(net)}. "
+                        f"{self._lower_rate(spoilt)}")
+
+    def _lower_rate(self, spoilt: str = "") -> str:
+        rate = self.experiment.lr
+        return (f"If the rate {rate:g} is too high{spoilt}: start anew with a lower one, "
+                f"--fresh --lr {rate / 3:.1g}")
+
+    def _tell_first_losses(self) -> None:
+        """Print what the losses of the first iteration say, a line each."""
+        net = self.solver.net
+        is_guessing = not any(blob.data.any() for name in net.params if name.startswith("score")
+                              for blob in surgery.layer_parameters(net, name))
+        for loss in first_loss.losses(net, self.train_param):
+            self.bar.write(first_loss.described(loss, is_guessing))
+
+    def _tell_one_class(self) -> None:
+        """Say once if the net predicts one class for all pixels."""
+        for label, one in self.scores.items():
+            warning = divergence.one_class(one, self.experiment.class_names[label])
+            if warning and not self.has_told_one_class:
+                self.has_told_one_class = True
+                self.bar.write(warning, file=sys.stderr)
+
+    def _tell_standstill(self) -> None:
+        """Take the loss of the last pass; say once if losses stand still."""
+        for loss in first_loss.losses(self.solver.net, self.train_param)[:1]:
+            if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
+                self.bar.write(warning, file=sys.stderr)

@@ -1,0 +1,12 @@
+"""What is looked at before the first iteration, so that no run trains garbage unnoticed.
+
+    labels        the images and labels of a data set
+    weights       what the net starts from
+    recipe        the settings of the solver
+    first_loss    the loss of the first iteration, beside that of guessing
+    divergence    where a loss that is not finite comes from, and progress that is none
+"""
+
+from .findings import Finding, PreflightError, settle
+
+__all__ = ["Finding", "PreflightError", "settle"]

@@ -1,0 +1,52 @@
+"""A finding: what is wrong before training, and what mends it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from segdata.errors import UserError
+
+SHOWN = 5       # examples in a finding
+
+
+class PreflightError(UserError):
+    """Findings that stop a run before its first iteration."""
+
+
+class Finding(NamedTuple):
+    """problem, remedy : sentences; stops : whether the run ends, unless it is forced."""
+    problem: str
+    remedy: str
+    stops: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n    Remedy: {self.remedy}"
+
+
+def settle(subject: str, findings: Iterable[Finding], force: bool = False) -> None:
+    """Print findings about `subject` on standard error.
+
+    Raises PreflightError, with all of them at once, if one of them stops the run; with `force`
+    none does.
+    """
+    findings = list(findings)
+    listed = "\n".join(f"  {number}. {finding}" for number, finding in enumerate(findings, 1))
+    if any(finding.stops for finding in findings) and not force:
+        raise PreflightError(f"{subject}: {counted(len(findings), 'finding')} before training; "
+                             f"--force goes on all the same.\n{listed}")
+    if findings:
+        print(f"warning: {subject}: {counted(len(findings), 'finding')} before training\n{listed}",
+              file=sys.stderr)
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 mask', '2 masks'."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def some(items: Sequence[object], separator: str = ", ") -> str:
+    """The first few items as text, and how many more there are."""
+    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return separator.join([*map(str, items[:SHOWN]), *more])

@@ -1,0 +1,414 @@
+"""The images and labels of a data set: every file of train and val is read before training."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import json
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from nets.source import folder as folder_source
+from segdata.classes import VOID
+from segdata.errors import DataError
+from segdata.files import replacing
+from segdata.layer import check_sizes, sample_order
+from segdata.lists import Entry, as_on_disk, list_entries
+from segdata.paths import build_root
+
+from .findings import Finding, counted, some
+
+if TYPE_CHECKING:
+    from nets.source import Source
+    from segdata.layer import SegDataLayer
+
+STRAY = 10              # pixels of a class in a whole split, below which it is no class
+TRACE = 0.0005          # share of a mask, below which a class does not count as shown in it
+VOID_MASKS = 0.1        # share of masks that are void throughout, above which a run stops
+
+CONVERT = ('python -c "import sys, numpy as np; from PIL import Image; '
+           "[Image.fromarray((np.asarray(Image.open(p)) > 0).astype('uint8')).save(p) "
+           'for p in sys.argv[1:]]"')
+FROM_COLOURS = ('python -c "import sys, numpy as np; from PIL import Image; '
+                "from segdata.palette import label_image; "
+                "v = label_image(np.zeros((1, 1), 'uint8')); "
+                "[Image.open(p).convert('RGB').quantize(palette=v, dither=0).save(p) "
+                'for p in sys.argv[1:]]"')
+
+
+# reading
+
+@dataclass
+class Sample:
+    """What is kept of a sample of a list.
+
+    source : "LIST:LINE"
+    stamp : sizes and times of its files, by which one that has changed is known
+    problem : why a data layer cannot use it, '' if it can
+    digest : of its images' pixels
+    pixels : {label: {value: number of pixels}}
+    colours : {value: colour in the mask's palette} of the values in the first label
+    """
+    name: str
+    source: str
+    stamp: list
+    problem: str = ""
+    digest: str = ""
+    pixels: dict = field(default_factory=dict)
+    colours: dict = field(default_factory=dict)
+
+    def shown(self, label: str) -> dict[int, int]:
+        return {int(value): count for value, count in self.pixels.get(label, {}).items()}
+
+
+@dataclass
+class Split:
+    """A split of a data set: its samples, and what is wrong with its list."""
+    name: str
+    reader: SegDataLayer
+    samples: list[Sample]
+    list_problems: list[str]
+
+    @property
+    def good(self) -> list[Sample]:
+        return [sample for sample in self.samples if not sample.problem]
+
+    def totals(self, label: str) -> Counter:
+        """{value: pixels} of a label in all its masks."""
+        total: Counter = Counter()
+        for sample in self.good:
+            total.update(sample.shown(label))
+        return total
+
+
+def read_source(source: Source) -> list[Split]:
+    """The train and val splits of a data set; every file in their lists is read.
+
+    What was read before, and has not changed since, is taken from build/preflight.
+    Raises DataError where a folder, a list or the param_str of the layer is no use.
+    """
+    return [read_split(*getattr(source, split)) for split in ("train", "val")]
+
+
+def read_split(module: str, layer: str, params: dict) -> Split:
+    """The Split that a data layer of that module, class and param_str would read."""
+    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    entries, problems = list_entries(reader.split_file(params["split"]))
+    entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
+    roots = [str(path.resolve()) for path in reader.roots.values()]
+    key = hashlib.sha1(repr((module, layer, params, roots)).encode()).hexdigest()[:16]
+    cache = build_root() / "preflight" / f"{key}.json"
+    known = _known(cache)
+    with ThreadPoolExecutor() as pool:
+        samples = list(tqdm(pool.map(partial(_read, reader, known), entries), total=len(entries),
+                            desc=f"checking {params['split']}", unit="sample", leave=False,
+                            disable=None))
+    if any(known.get(sample.name) is not sample for sample in samples):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(cache) as temporary:
+            temporary.write_text(json.dumps([asdict(sample) for sample in samples]), "utf-8")
+    return Split(params["split"], reader, samples, problems)
+
+
+def open_reader(layer: type[SegDataLayer], params: dict) -> SegDataLayer:
+    """A data layer outside a net, to read its files; it takes missing files for granted."""
+    base: Any = layer
+
+    class Reader(base):
+        def read_split(self, split: str) -> list[Entry]:
+            return [Entry("", "")]
+
+        def find_files(self, entries: list[Entry]) -> list[Entry]:
+            return entries
+
+    Reader.__name__ = layer.__name__
+    reader = Reader.__new__(Reader)
+    reader.name, reader.param_str = "data", str(params)
+    reader.open()
+    return reader
+
+
+def _known(cache: Path) -> dict[str, Sample]:
+    """{name: Sample} of what was read before."""
+    try:
+        return {one["name"]: Sample(**one) for one in json.loads(cache.read_text("utf-8"))}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _read(reader: SegDataLayer, known: dict[str, Sample], entry: Entry) -> Sample:
+    """The Sample of an entry, from what is known if its files are those of then."""
+    paths = {top: path for top, path in reader.paths(entry.name).items() if top in reader.tops}
+    sample = Sample(entry.name, entry.source, [_stamp(path) for path in paths.values()])
+    before = known.get(entry.name)
+    if before and (before.stamp, before.source) == (sample.stamp, sample.source):
+        return before
+    try:
+        _look_at(reader, sample, paths)
+    except DataError as error:
+        sample.problem = str(error)
+    return sample
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+        return [status.st_size, status.st_mtime_ns]
+    except OSError:
+        return []
+
+
+def _look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> None:
+    digest, shapes = hashlib.blake2b(digest_size=12), []
+    for top, path in paths.items():
+        array = reader.read_top(top, path, sample.source)
+        shapes.append((path, array.shape))
+        if top in reader.classes:
+            counts = np.bincount(array.ravel(), minlength=1)
+            sample.pixels[top] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
+            if not sample.colours and path.suffix.lower() == ".png":
+                sample.colours = _colours(path, sample.shown(top))
+        else:
+            digest.update(np.ascontiguousarray(array[:, ::4]).data)
+            if not np.isfinite(array).all():
+                raise DataError(f"image {path} has values that are not finite, {sample.source}")
+    sample.digest = digest.hexdigest()
+    check_sizes(shapes, sample.source)
+
+
+def _colours(path: Path, values: dict[int, int]) -> dict[str, list[int]]:
+    """{value: colour} of the values in a palette image whose colour no other value has."""
+    with Image.open(path) as image:
+        flat = (image.getpalette() or []) if image.mode == "P" else []
+    colours = [tuple(flat[at:at + 3]) for at in range(0, len(flat), 3)]
+    often = Counter(colours)
+    return {str(value): list(colours[value]) for value in values
+            if value < len(colours) and often[colours[value]] == 1}
+
+
+def training_names(source: Source, first: int, count: int) -> list[str]:
+    """The names of `count` samples of a training, from the one at position `first` on."""
+    module, layer, params = source.train
+    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    entries = list_entries(reader.split_file(params["split"]))[0]
+    seed = reader.seed if reader.training and reader.params["randomize"] else None
+    order = sample_order(len(entries), seed)
+    return [entries[index].name for index in itertools.islice(order, first, first + count)]
+
+
+# judging
+
+def of_folder(path: str | Path) -> tuple[str, list[Finding]]:
+    """(what a folder in VOC layout holds, in a line; the findings).
+
+    Raises DataError where the folder is not in that layout.
+    """
+    import folder_layers
+    names = folder_layers.existing_layout(Path(path))
+    splits = read_source(folder_source(path, len(names) or VOID))
+    found = _findings(splits, {"label": len(names) or None}, {"label": names})
+    return _summary(path, splits, len(names)), found
+
+
+def of_source(source: Source, class_names: dict) -> list[Finding]:
+    """The findings about a data set of the table; `class_names` is {label: names}."""
+    return _findings(read_source(source), source.labels, class_names)
+
+
+def _findings(splits: list[Split], labels: dict[str, int | None], class_names: dict
+              ) -> list[Finding]:
+    """The findings about splits, given {label: number of classes, None if the masks say it} and
+    {label: names of its classes}."""
+    found = [*_lists(splits), *_unusable(splits), *_identical(splits)]
+    for label, classes in labels.items():
+        names = class_names[label]
+        if classes and len(names) != classes:
+            found.append(Finding(f"there are {len(names)} names for the {classes} classes of "
+                                 f"'{label}'", "give as many names as classes"))
+        degenerate = [finding for split in splits for finding in _degenerate(split, label)]
+        found += degenerate or _absent(splits, label, classes, names)
+    return found + list(_palettes(splits))
+
+
+def _summary(path: str | Path, splits: list[Split], classes: int) -> str:
+    most = max(max({0, *split.totals("label")} - {VOID}, default=0) for split in splits)
+    counts = " and ".join(f"{len(split.samples)} for {split.name}" for split in splits)
+    return f"{path}: {counts}, {classes or most + 1} classes"
+
+
+def _lists(splits: list[Split]) -> Iterator[Finding]:
+    for split in splits:
+        if split.list_problems:
+            yield Finding(some(split.list_problems, "; "),
+                          "keep one line for each sample, the name of its files without folder and "
+                          "suffix")
+    first, second = ({sample.name for sample in split.samples} for split in splits)
+    if both := sorted(first & second):
+        yield Finding(f"{counted(len(both), 'sample')} in both lists, {splits[0].name} and "
+                      f"{splits[1].name}, so that the scores flatter: {some(both)}",
+                      "remove them from one of the lists")
+
+
+KINDS = (       # (what the problem says, remedy)
+    ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in the colours "
+                    "of PASCAL VOC become such by: {colours}"),
+    ("expected PNG", "save the masks as PNG from their source: JPEG changes class numbers at every "
+                     "edge"),
+    ("width x height", "export image and mask in one size; resize masks to the nearest pixel only, "
+                       "for interpolated class numbers are those of other classes"),
+    ("has values", "classes.txt needs a line for each class, the largest value in the masks plus "
+                   "one; if that is a stray value, correct the mask"),
+    ("not finite", "make the image anew, or take it out of the list: one such number spoils all "
+                   "weights"),
+    ("does not exist", "put the file there, or take its line out of the list"),
+    ("", "copy the file anew, or take its line out of the list"),
+)
+
+
+def _unusable(splits: list[Split]) -> Iterator[Finding]:
+    grouped: dict[str, list[Sample]] = defaultdict(list)
+    samples = {sample.name: sample for split in splits for sample in reversed(split.samples)}
+    for sample in samples.values():
+        if sample.problem:
+            grouped[next(kind for kind, _ in KINDS if kind in sample.problem)].append(sample)
+    for kind, remedy in KINDS:
+        if bad := grouped[kind][::-1]:
+            yield Finding(f"{len(bad)} of {counted(len(samples), 'sample')} cannot be used:\n      "
+                          + some([sample.problem for sample in bad], "\n      "),
+                          remedy.format(colours=f"{FROM_COLOURS} {_masks(splits[0])}"))
+
+
+def _masks(split: Split) -> str:
+    """The masks of a split, for a command line."""
+    label = next(iter(split.reader.classes))
+    path = split.reader.paths(split.samples[0].name)[label]
+    return f"{shlex.quote(str(path.parent))}/*{path.suffix}"
+
+
+def _identical(splits: list[Split]) -> Iterator[Finding]:
+    names: dict[str, dict[str, str]] = defaultdict(dict)
+    for split in splits:
+        for sample in split.good:
+            names[sample.digest].setdefault(sample.name, split.name)
+    pairs = [list(same.items()) for same in names.values() if len(same) > 1]
+    if pairs:
+        shown = [" = ".join(f"{name} ({split})" for name, split in same) for same in pairs]
+        yield Finding(f"{counted(len(pairs), 'image')} under several names: {some(shown)}",
+                      "keep one of each; an image of train that is in val as well makes the scores "
+                      "flatter")
+
+
+def _degenerate(split: Split, label: str) -> Iterator[Finding]:
+    """Masks from which nothing can be learnt: void, of one class, or with 255 for a class."""
+    where = f"the labels '{label}' of the split {split.name}"
+    totals, masks = split.totals(label), [sample.shown(label) for sample in split.good]
+    classes = {value: count for value, count in totals.items() if value != VOID}
+    if not masks:
+        return
+    main = max(classes, key=lambda value: classes[value], default=None)
+    if main is None:
+        yield Finding(f"{where} are void (255) throughout, so that there is nothing to learn",
+                      "store class numbers from 0 on in the masks, and 255 only where no class is "
+                      "known")
+        return
+    rest = totals.total() - totals[VOID] - totals[main]
+    if rest <= STRAY:
+        strays = f", but for {counted(rest, 'stray pixel')}" if rest else ""
+        if totals[VOID] > rest:
+            yield _two_values(split, f"{where} show class {main} alone{strays}, and 255, which "
+                              "stands for void; whatever a net answers is right, mean IU 100%")
+        else:
+            yield Finding(f"{where} show class {main} alone{strays}; whatever a net answers is "
+                          "right, mean IU 100%", "label a second class, or take other samples")
+        return
+    beside = [sum(mask.get(value, 0) > TRACE * sum(mask.values()) for value in classes)
+              for mask in masks]
+    voids = [mask.get(VOID, 0) > TRACE * sum(mask.values()) for mask in masks]
+    if len(classes) == 2 and any(voids) and not any(
+            void and count > 1 for void, count in zip(voids, beside)):
+        yield _two_values(split, f"{counted(sum(voids), 'mask')} of {where} have only one class "
+                          "and 255, which stands for void, the others only classes: some of them "
+                          "seem to have 255 for the second class")
+    empty = [sample.name for sample, count, void in zip(split.good, beside, voids)
+             if void and not count]
+    if empty:
+        yield Finding(f"{len(empty)} of {counted(len(masks), 'mask')} of {where} are void (255) "
+                      f"throughout: {some(empty)}", "label them, or take them out of the list",
+                      stops=len(empty) > VOID_MASKS * len(masks))
+
+
+def _two_values(split: Split, problem: str) -> Finding:
+    return Finding(problem, "store 1 in place of 255 in masks of two classes. This rewrites masks "
+                            f"that have 0 and one other value: {CONVERT} {_masks(split)}")
+
+
+def _absent(splits: list[Split], label: str, classes: int | None, names: Sequence[str]
+            ) -> Iterator[Finding]:
+    """Classes that no label has, labels of no class, and classes of a few stray pixels."""
+    train, val = ({value for value in split.totals(label) if value != VOID} for split in splits)
+    if not train or not val:
+        return
+    if not classes:
+        classes = max(train | val) + 1
+        yield from _strays(splits, label, train | val)
+    if beyond := sorted(value for value in train | val if value >= classes):
+        yield Finding(f"the labels '{label}' have {some(beyond)}, but there are {classes} classes, "
+                      f"0 to {classes - 1}", "correct the masks, or the number of classes")
+    for absent, where in (({*range(classes)} - train - val, "no label has"),
+                          ({*range(classes)} & val - train, "only labels of val have, none of "
+                                                            "train,")):
+        if absent:
+            shown = some([f"{value} ({names[value]})" if names else value
+                          for value in sorted(absent)])
+            command = (f". This makes 0 and 1 of the two values: {CONVERT} {_masks(splits[0])}"
+                       if len(train | val) == 2 and 0 in train else "")
+            yield Finding(f"of the {classes} classes of '{label}', {where} {shown}",
+                          "store class numbers 0, 1, 2, ... in the masks without a gap, or add "
+                          "samples; a class without labels is never learnt" + command)
+
+
+def _strays(splits: list[Split], label: str, present: set[int]) -> Iterator[Finding]:
+    """Without classes.txt a single pixel makes classes."""
+    samples = [sample for split in splits for sample in split.good]
+    strays = []
+    for value in sorted(present, reverse=True):
+        holders = [sample.name for sample in samples if value in sample.shown(label)]
+        pixels = sum(sample.shown(label).get(value, 0) for sample in samples)
+        if pixels > STRAY:
+            break
+        strays.append(f"{value} has {counted(pixels, 'pixel')} in all, in {some(holders)}")
+    if strays:
+        yield Finding(f"class {some(strays, '; class ')}, and makes the number of classes "
+                      f"{max(present) + 1}", "correct these masks, which may have been resized by "
+                      "interpolation, or say in classes.txt which classes there are")
+
+
+def _palettes(splits: list[Split]) -> Iterator[Finding]:
+    """Masks in which a colour has another number than in most masks."""
+    votes: dict[tuple, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for split in splits:
+        for sample in split.good:
+            for value, colour in sample.colours.items():
+                votes[tuple(colour)][value].append(sample.name)
+    wrong = []
+    for colour, numbers in votes.items():
+        usual, *others = sorted(numbers, key=lambda value: -len(numbers[value]))
+        wrong += [f"{some(numbers[value])}: the colour {colour} is {value}, elsewhere {usual}"
+                  for value in others]
+    if wrong:
+        yield Finding("masks whose palette has the classes in another order than the others': "
+                      + some(wrong, "; "),
+                      "save these masks with the palette of the others, so that each colour has "
+                      "one number; editors that optimise palettes renumber the classes")
+

@@ -1,0 +1,72 @@
+"""What a process takes stays flat: memory over passes and nets, files, threads."""
+
+import gc
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+
+NET = """layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {
+  num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "r" type: "ReLU" bottom: "p" top: "p" }
+layer { name: "l" type: "Reduction" bottom: "p" top: "l" loss_weight: 1 }
+"""
+LIST = """layer { name: "data" type: "ImageData" top: "data" top: "t"
+  image_data_param { source: "LIST" batch_size: 2 } }
+"""
+LENGTHS = [200, pytest.param(2000, marks=pytest.mark.slow)]
+
+
+def resident() -> int:
+    """The bytes in memory of this process."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+
+
+@pytest.mark.parametrize("passes", LENGTHS)
+def test_memory_over_passes_of_varying_sizes(tmp_path: Path, passes: int) -> None:
+    (tmp_path / "net.prototxt").write_text(NET)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    sizes = np.random.default_rng(0).integers(8, 100, (passes, 2))
+    before = 0
+    for number, size in enumerate(sizes):
+        net.blobs["data"].reshape(1, 3, *map(int, size))
+        net.forward()
+        net.backward()
+        if number == passes // 4:
+            before = resident()
+    assert resident() - before < max(3e6, 1500 * passes)
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_nets_that_are_dropped_leave_nothing(tmp_path: Path, count: int) -> None:
+    from PIL import Image
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "list").write_text(f"{tmp_path}/a.png 1\n")
+    path = tmp_path / "net.prototxt"
+    path.write_text(LIST.replace("LIST", str(tmp_path / "list")))
+    taken = []
+    for number in range(count):
+        net = caffe.Net(str(path), caffe.TEST)
+        net.forward()
+        del net
+        if number in (count // 4, count - 1):
+            gc.collect()
+            for thread in threading.enumerate():        # those of dropped nets end by themselves
+                if thread is not threading.current_thread():
+                    thread.join(0.3)
+            taken.append((resident(), len(os.listdir("/proc/self/fd")), threading.active_count()))
+    (memory, files, threads), (memory_after, files_after, threads_after) = taken
+    assert (files_after, threads_after) <= (files, threads)
+    assert memory_after - memory < 5e6 + 20_000 * count

@@ -1,0 +1,214 @@
+"""Files and nets that hang, take the machine, run code or write files: refused with a message."""
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import h5py
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe
+from caffe.images.database import Database
+from segdata import lists, readers
+from segdata.errors import DataError, UserError
+from solvers import infer, runs, trust
+
+INPUT = """layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 1 dim: %d dim: %d } } }
+"""
+
+
+def net(folder: Path, text: str) -> caffe.Net:
+    (folder / "net.prototxt").write_text(text)
+    return caffe.Net(str(folder / "net.prototxt"), caffe.TEST)
+
+
+LAYERS = {
+    'type: "Python" python_param { module: "evil" layer: "L" }': "runs the code of .* 'evil'",
+    'type: "HDF5Output" bottom: "a" bottom: "b" hdf5_output_param { file_name: "v.h5" }':
+        "writes over the file 'v.h5'",
+    'type: "ImageData" image_data_param { source: "/etc/passwd" }': "reads .* '/etc/passwd'",
+    'type: "Data" data_param { source: "db" }': "reads .* 'db'",
+    'type: "HDF5Data" hdf5_data_param { source: "list" }': "reads .* 'list'",
+    'type: "WindowData" window_data_param { source: "list" }': "reads .* 'list'"}
+OLD = {'layers { name: "l" type: HDF5_OUTPUT hdf5_output_param { file_name: "v.h5" } }':
+       "layer 'l' .hdf5output. writes over the file 'v.h5'",
+       'layers { layer { name: "l" type: "images" } }': "layer 'l' .images. reads"}
+
+
+@pytest.mark.parametrize("text, what", [
+    *((f'layer {{ name: "l" {layer} }}', f"layer 'l' .*{what}") for layer, what in LAYERS.items()),
+    *OLD.items()])
+def test_nets_that_do_more_than_compute_want_trust(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "net.prototxt").write_text(INPUT % (4, 4) * text.startswith("layer {") + text)
+    with pytest.raises(trust.TrustError, match=f"net.prototxt: {what}.*--trust"):
+        trust.check(tmp_path / "net.prototxt")
+
+
+def test_infer_refuses_before_anything_is_run(tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil.py").write_text("open('ran', 'w')")
+    (tmp_path / "net.prototxt").write_text(
+        INPUT % (4, 4) + 'layer { name: "l" type: "Python" bottom: "data" top: "score" '
+        'python_param { module: "evil" layer: "L" } }')
+    for name in ("w.caffemodel", "image.png"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["infer", "image.png", "--net", "net.prototxt", "--weights",
+                                      "w.caffemodel", "-o", "out"])
+    with pytest.raises(SystemExit, match="error: .*layer 'l'.*--trust"):
+        infer.main()
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--trust"])
+    with pytest.raises(SystemExit, match="error: .*no class 'L'|has no"):
+        infer.main()
+    assert (tmp_path / "ran").exists()
+
+
+def test_scoring_takes_the_projects_own_data_layers(tmp_path: Path) -> None:
+    layer = 'layer { name: "d" type: "Python" top: "x" python_param { module: "%s" layer: "L" } }'
+    (tmp_path / "val.prototxt").write_text(layer % "voc_layers")
+    trust.check(tmp_path / "val.prototxt", own_data=True)
+    (tmp_path / "val.prototxt").write_text(layer % "other")
+    with pytest.raises(trust.TrustError, match="'other'"):
+        trust.check(tmp_path / "val.prototxt", own_data=True)
+
+
+def test_the_command_caffe_imports_from_pythonpath_alone(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("open('ran', 'w')\nraise ImportError('was imported')")
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "l" type: "Python" top: "x" python_param { module: "beside" layer: "L" } }')
+    command = [sys.executable, "-m", "caffe", "time", "--model", "net.prototxt"]
+    paths = [path for path in sys.path if path and Path(path) != tmp_path]
+    for extra, ran in (([], False), ([str(tmp_path)], True)):
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={
+            **os.environ, "PYTHONPATH": os.pathsep.join([*paths, *extra])})
+        assert result.returncode != 0 and (tmp_path / "ran").exists() == ran, result.stderr
+        assert ran or "no Python module 'beside'" in result.stderr
+
+
+def test_hdf5_with_a_huge_number_a_bomb_and_another_file(tmp_path: Path) -> None:
+    made = net(tmp_path, INPUT % (4, 4) + """layer { name: "conv" type: "Convolution" bottom: "data"
+        top: "score" convolution_param { num_output: 1 kernel_size: 1 } }""")
+    path = str(tmp_path / "w.h5")
+    with h5py.File(path, "w") as file:
+        file["data/conv/999999999"] = np.zeros(1)
+    with pytest.raises(caffe.CaffeError, match="w.h5: .*data/conv/999999999"):
+        made.copy_from(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data/conv/0", (1 << 40,), chunks=(1 << 20,), compression="gzip")
+    with pytest.raises(caffe.CaffeError, match=r"w.h5: .*takes [\d,]+ bytes of memory, there are"):
+        made.copy_from(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data/conv/0", (4,), external=[("/etc/passwd", 0, 16)])
+    with pytest.raises(caffe.CaffeError, match="in another file"):
+        made.copy_from(path)
+
+
+@pytest.mark.parametrize("source", ["/dev/zero", "fifo"])
+def test_lists_and_prototxts_that_never_end(tmp_path: Path, source: str) -> None:
+    path = tmp_path / source
+    if source == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(caffe.CaffeError, match="expected a plain file"):
+        caffe.Net(str(path), caffe.TEST)
+    with pytest.raises(caffe.CaffeError, match="expected a plain file"):
+        net(tmp_path, f'layer {{ name: "l" type: "ImageData" top: "x" top: "t" image_data_param '
+                      f'{{ source: "{path}" batch_size: 1 }} }}')
+    with pytest.raises(DataError, match="expected a plain file"):
+        lists.read_list(path)
+    with pytest.raises(infer.InferError, match="expected a plain file"):
+        infer.read_image(path)
+    with pytest.raises(caffe.CaffeError, match="expected a plain file"):
+        caffe.io.load_image(str(path))
+
+
+def test_a_picture_of_more_pixels_than_are_allowed(tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.png"
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (len(content).to_bytes(4, "big") + kind + content
+                + zlib.crc32(kind + content).to_bytes(4, "big"))
+    size = (13000).to_bytes(4, "big")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size * 2 + bytes([8, 0, 0, 0, 0]))
+                     + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    for read in (infer.read_image, readers.read_rgb, readers.read_label_image,
+                 lambda path: caffe.io.load_image(str(path))):
+        with pytest.raises((UserError, ValueError, caffe.CaffeError),
+                           match="13000 x 13000 pixels, more than 50,000,000.*FCN_MAX_PIXELS"):
+            read(path)
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
+    monkeypatch.setenv("FCN_MAX_PIXELS", "11")
+    with pytest.raises(infer.InferError, match="4 x 3 pixels, more than 11"):
+        infer.read_image(path)
+    monkeypatch.setenv("FCN_MAX_PIXELS", "12")
+    infer.read_image(path)
+
+
+def test_an_lmdb_that_is_cut_short_also_while_it_is_read(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "db"), map_size=1 << 24) as environment:
+        with environment.begin(write=True) as transaction:
+            for i in range(300):
+                transaction.put(b"%06d" % i, bytes([i % 256]) * (20 * i))
+    database = Database(str(tmp_path / "db"))
+    assert [(key, value) for key, value in database] == [
+        (f"{i:06d}", bytes([i % 256]) * (20 * i)) for i in range(300)]
+    reader = iter(database)
+    next(reader)
+    path = tmp_path / "db" / "data.mdb"
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    with pytest.raises(caffe.CaffeError, match="data.mdb: .*cut short: .* expected .* pages"):
+        Database(str(tmp_path / "db"))
+    with pytest.raises(caffe.CaffeError, match="has become shorter|stands twice|no page"):
+        list(reader)
+
+
+@pytest.mark.parametrize("layer, what", [
+    ('type: "Convolution" convolution_param { num_output: 900 kernel_size: 30000 pad: 15000 }',
+     r"a blob of shape \(900, 1, 30000, 30000\) takes [\d,]+ bytes of memory, there are"),
+    ('type: "Convolution" convolution_param { num_output: 2 kernel_size: 3000 pad: 1500 }',
+     r"window of \(3000, 3000\) would take [\d,]+ products"),
+    ('type: "Pooling" pooling_param { kernel_size: 3000 pad: 1499 }',
+     r"window of \(3000, 3000\) would take [\d,]+ products"),
+    ('type: "InnerProduct" inner_product_param { num_output: 2000000000 }',
+     r"a blob of shape \(2000000000, 250000\) takes")])
+def test_sizes_are_checked_before_memory_is_taken(tmp_path: Path, layer: str, what: str) -> None:
+    with pytest.raises(caffe.LayerError, match=f"net.prototxt: layer 'l' .*{what}"):
+        net(tmp_path, INPUT % (500, 500) + f'layer {{ name: "l" bottom: "data" top: "y" {layer} }}')
+
+
+def test_batches_that_memory_does_not_hold(tmp_path: Path) -> None:
+    with pytest.raises(caffe.LayerError, match=r"layer 'data'.*\(1, 1, 999999999, 999999999\)"):
+        net(tmp_path, INPUT % (999999999, 999999999))
+    made = net(tmp_path, INPUT % (4, 4))
+    with pytest.raises(caffe.LayerError, match="takes 16,000,000,000,000 bytes"):
+        made.blobs["data"].reshape(1_000_000, 1, 2000, 2000)
+    assert made.blobs["data"].shape == (1, 1, 4, 4)
+
+
+@pytest.mark.parametrize("content", ["[" * 50_000, '{"a": ' * 20_000, "[1]", '{"unscored": 5}',
+                                     '{"unscored": ["x"]}', "\udcff", ""])
+def test_settings_that_are_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(runs.RunError, match="settings.json: damaged"):
+        runs.Run(tmp_path).unscored()
+
+
+@pytest.mark.parametrize("text", ["(" * 5000, "9" * 70_000, "{[]: 1}", "9**9**9", "{'a': f()}",
+                                  "-" * 60_000 + "1", "'\\N{x}'"])
+def test_param_str_that_explodes(text: str) -> None:
+    with pytest.raises(ValueError):
+        lists.literal(text)
+
+
+@pytest.mark.parametrize("module", ["..evil", "a b", "a..b", "/tmp/x", "os\\u0000"])
+def test_names_that_are_no_modules(tmp_path: Path, module: str) -> None:
+    with pytest.raises(caffe.CaffeError):
+        net(tmp_path, f'layer {{ name: "l" type: "Python" top: "x" python_param {{ '
+                      f'module: "{module}" layer: "L" }} }}')
