@@ -102,12 +102,13 @@ class SegmentationData(ImageData):
         """The image, in its size."""
         return read_planes(sample.path, is_color, self.size)
 
-    def read_label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
-        """The labels of the pixels of an image, (1, H, W)."""
+    def read_label(self, sample: Sample, image: np.ndarray, factor: int = 1) -> np.ndarray:
+        """The labels of the pixels of an image, (1, H, W), or of every `factor` of them."""
         if not sample.label:
             raise LayerError("the line has no label behind the image; expected `image label`")
         label = read_indices(self.settings().root_folder + sample.label)
-        label = nearest(label, *self.size) if self.size else label
+        if self.size or factor > 1:
+            return nearest(label, *(n // factor for n in image.shape[1:]))
         if label.shape[1:] != image.shape[1:]:
             raise LayerError(f"expected a label of the image's size, {image.shape[1:]}, got "
                              f"{label.shape[1:]} in {sample.label}")
@@ -206,7 +207,8 @@ class ImageSegData(SegmentationData):
 @register("DenseImageData")
 class DenseImageData(SegmentationData):
     """Its own parameters mirror, by chance, and crop_height and crop_width, anywhere in both
-    phases, go for image and label; mean and scale of transform_param for the image alone."""
+    phases, go for image and label; mean and scale of transform_param for the image alone. With a
+    label_divide_factor (ENet) labels have a size smaller by it."""
 
     def settings(self) -> Any:
         return self.layer_param.dense_image_data_param
@@ -215,6 +217,10 @@ class DenseImageData(SegmentationData):
         return self.both(self.settings(), "crop_height", "crop_width")
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
+        factor = self.settings().label_divide_factor
+        if not factor or factor > 1 and self.crop():
+            raise self.error("expected a label_divide_factor of at least 1, and without a crop, "
+                             f"got {factor}")
         p = self.layer_param.transform_param
         if p.mirror or p.crop_size:
             raise self.error("mirror and crop_size of transform_param would change the image "
@@ -225,8 +231,10 @@ class DenseImageData(SegmentationData):
     def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
         p, random = self.settings(), transform.random
         image = self.read(line, p.is_color)
-        label = self.read_label(line, image)
+        label = self.read_label(line, image, p.label_divide_factor)
         columns = slice(None, None, -1 if p.mirror and random.integers(2) else 1)
+        if p.label_divide_factor > 1:
+            return transform(image[:, :, columns]), label[:, :, columns].astype(np.float32)
         height, width = self.crop() or image.shape[1:]
         if height > image.shape[1] or width > image.shape[2]:
             raise LayerError(f"a crop of {height} x {width} does not fit into an image of "

@@ -138,6 +138,26 @@ def test_mirrored_and_cut_at_random_in_both_phases(folder):
     assert len(found) == 5 and net.blobs["label"].data.shape == (3, 1, 8, 9)
 
 
+def test_labels_of_an_encoder_are_smaller(folder):
+    net = dense(folder, "batch_size: 1 new_height: 16 new_width: 24 label_divide_factor: 8")
+    net.forward()
+    _, labels = picture(folder, 0)
+    assert net.blobs["data"].data.shape == (1, 3, 16, 24)
+    np.testing.assert_array_equal(net.blobs["label"].data[0, 0], labels[::10, ::10])
+
+
+def test_a_run_goes_on_where_it_stood(folder):
+    caffe.set_random_seed(1)
+    net, other = (seg(folder, "batch_size: 1 label_type: PIXEL shuffle: true") for _ in "ab")
+    for _ in range(4):
+        net.forward()
+    other.layers[0].resume_from(net.layers[0].resume_state())
+    for _ in range(5):
+        net.forward()
+        other.forward()
+        np.testing.assert_array_equal(net.blobs["data"].data, other.blobs["data"].data)
+
+
 REFUSED = {
     "mean file": (seg, "batch_size: 1", 'mean_file: "m"', "mean_value.*mean_file"),
     "two crops": (seg, "batch_size: 1", "crop_size: 3 crop_height: 3 crop_width: 3", "crop_size"),
