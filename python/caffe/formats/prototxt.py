@@ -1,6 +1,7 @@
 """Reading prototxts: text to messages, upgraded to the current form, with errors that say where."""
 
 import re
+from collections.abc import Iterable
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -50,7 +51,7 @@ def parse(text: str, message: Message, source: str = "<string>") -> Message:
         raise PrototxtError(f"{source}: not a prototxt: {error or type(error).__name__}") from error
 
 
-def _explain(error, source):
+def _explain(error: text_format.ParseError, source: str) -> str:
     line, column = error.GetLine(), error.GetColumn()
     where = f"{source}:{line}:{column}" if line else f"{source}"
     # the runtime starts its message with the place, which stands in `where` already
@@ -67,13 +68,13 @@ def _explain(error, source):
     return f"{where}: {what}"
 
 
-def _values(kind):
+def _values(kind: str) -> Iterable[str]:
     """The names of an enum's values; `kind` is NAME or MESSAGE.NAME."""
     message, _, name = kind.rpartition(".")
     scope = caffe_pb2.DESCRIPTOR.message_types_by_name[message] if message else caffe_pb2.DESCRIPTOR
     return scope.enum_types_by_name[name].values_by_name
 
 
-def _fields(message):
+def _fields(message: str) -> Iterable[str]:
     found = [d for d in caffe_pb2.DESCRIPTOR.message_types_by_name.values() if d.name == message]
     return found[0].fields_by_name if found else ()

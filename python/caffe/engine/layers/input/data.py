@@ -1,7 +1,7 @@
 """Data and MemoryData: batches from an LMDB, and from arrays in memory."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,12 @@ from ....images.datum import decode
 from ....proto import caffe_pb2
 from ...values import generator
 from ..base import register
+from ..types import Blobs, Shape
 from .prefetch import Prefetch
 from .sources import Source
 from .transform import Transform
+
+Sample = tuple[np.ndarray, int, str, dict[str, Any]]   # image, label, name, the place after it
 
 
 class Batches(Source):
@@ -33,10 +36,10 @@ class Batches(Source):
 
     tops = (1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
         self.transform = Transform(self.layer_param.transform_param, self.phase, self.random)
-        self.prefetch = None
+        self.prefetch: Prefetch | None = None
         p = self.settings()
         if not p.batch_size:
             raise self.error("expected a batch_size of at least 1")
@@ -51,6 +54,9 @@ class Batches(Source):
             blob.reshape(p.batch_size)
 
     settings: Callable[[], Any]     # the layer's own part of its prototxt entry
+    open: Callable[[Any], None]     # given that part: open, and check, what it names
+    image_shape: Callable[[], Shape]
+    samples: Callable[[dict[str, Any], Transform], Iterator[Sample]]    # endless, from a place
 
     def first_place(self) -> dict:
         """The place before the first sample."""
@@ -60,7 +66,7 @@ class Batches(Source):
         """What the files of the layer hold, in a text: a place in others means nothing."""
         raise self.error(f"layer type '{self.type}' defines no files()")
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         if self.prefetch is None:
             # the thread has a layer of its own, so that this one can come to its end
             self.prefetch = Prefetch(self.copy_without_blobs()._batches, self.place,
@@ -70,7 +76,8 @@ class Batches(Source):
         for blob, array in zip(top, arrays):
             blob.set_data(torch.from_numpy(array))
 
-    def _batches(self, place):
+    def _batches(self, place: dict[str, Any]
+                ) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], dict[str, Any]]]:
         """Endless ((images, labels), place)."""
         place = dict(place)
         random = np.random.Generator(getattr(np.random, place["random"]["bit_generator"])(0))
@@ -93,7 +100,8 @@ class Batches(Source):
         self.place, self.prefetch = state["place"], None
 
 
-def _stacked(images, labels, names):
+def _stacked(images: Sequence[np.ndarray], labels: Sequence[int], names: Sequence[str]
+            ) -> tuple[np.ndarray, np.ndarray]:
     """(images, labels) as arrays."""
     for image, name in zip(images, names):
         if image.shape != images[0].shape:
@@ -103,7 +111,7 @@ def _stacked(images, labels, names):
 
 
 @contextmanager
-def naming(name):
+def naming(name: str) -> Iterator[None]:
     """Add the record, or the line of the list, to what is wrong with a sample."""
     try:
         yield
@@ -117,10 +125,10 @@ class Data(Batches):
     train together, each takes its share; rand_skip, which was for that, does nothing in Caffe 1.0
     either."""
 
-    def settings(self):
+    def settings(self) -> caffe_pb2.DataParameter:
         return self.layer_param.data_param
 
-    def open(self, p):
+    def open(self, p: caffe_pb2.DataParameter) -> None:
         if p.backend != caffe_pb2.DataParameter.LMDB:
             raise self.error(f"{p.source}: expected backend: LMDB; LevelDB, the default, is not "
                              "supported. Write the images anew with `caffe convert_imageset`")
@@ -128,22 +136,20 @@ class Data(Batches):
         if not len(self.database):
             raise self.error(f"{p.source}: it holds no records")
 
-    def image_shape(self):
+    def image_shape(self) -> Shape:
         key, value = next(iter(self.database))
         with naming(f"{self.database.path}, key {key}"):
             image, _ = _decoded(value, self.transform.color)
         return self.transform.shape(image.shape)
 
-    def first_place(self):
+    def first_place(self) -> dict[str, Any]:
         return {"passed": 0, "key": None}
 
-    def files(self):
-        with self.database.environment.begin() as transaction:
-            cursor = transaction.cursor()
-            ends = [bytes(cursor.key()).hex() for move in (cursor.first, cursor.last) if move()]
-        return f"{len(self.database)} records, keys {' to '.join(ends)}"
+    def files(self) -> str:
+        first, _ = next(iter(self.database))
+        return f"{len(self.database)} records, keys {first} to {self.database.last_key()}"
 
-    def samples(self, place, transform):
+    def samples(self, place: dict[str, Any], transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name of the record, place), of the records that are
         this solver's: the place says how many were passed, and the key of the last one."""
         rank, count = ((0, 1) if self.phase == TEST
@@ -161,7 +167,7 @@ class Data(Batches):
             last = None
 
 
-def _decoded(value, color):
+def _decoded(value: bytes, color: bool | None) -> tuple[np.ndarray, int]:
     """(image, label) of a serialised Datum."""
     datum = caffe_pb2.Datum.FromString(value)
     return decode(datum, color), datum.label
@@ -172,8 +178,9 @@ class MemoryData(Source):
     """Batches of arrays in memory, which `Net.set_input_arrays` gives, again and again."""
 
     tops = (2, 2)
+    arrays: tuple[np.ndarray, np.ndarray] | None = None
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.memory_data_param
         self.size, self.item = p.batch_size, (p.channels, p.height, p.width)
         if min(self.size, *self.item) < 1:
@@ -181,7 +188,7 @@ class MemoryData(Source):
                              f"{self.size} and {self.item}")
         top[0].reshape(self.size, *self.item)
         top[1].reshape(self.size)
-        self.arrays, self.resumed = None, (0, 0)
+        self.resumed = 0, 0
 
     def resume_state(self) -> list:
         """[position, number of items]: where the net stands in the arrays."""
@@ -199,7 +206,7 @@ class MemoryData(Source):
         if self.arrays:
             self.reset(*self.arrays)
 
-    def reset(self, data, labels):
+    def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Go through these arrays from now on, from their beginning (for the first ones after a
         snapshot was restored: from where it was taken); they are not copied.
 
@@ -223,7 +230,7 @@ class MemoryData(Source):
         self.arrays, self.resumed = (data, labels.reshape(-1)), (0, 0)
         self.position = position if count == len(data) else 0
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         if self.arrays is None:
             raise self.error("has no arrays yet; give them with Net.set_input_arrays")
         part = slice(self.position, self.position + self.size)

@@ -27,7 +27,8 @@ class Prefetch:
     place : the place after the last item that was asked for
     """
 
-    def __init__(self, make: Callable[[Any], Iterator[tuple[Any, Any]]], place: Any, depth: int):
+    def __init__(self, make: Callable[[Any], Iterator[tuple[Any, Any]]], place: Any, depth: int
+                ) -> None:
         self.place = place
         self._make, self._depth = make, depth
         self._start()
@@ -54,8 +55,10 @@ class Prefetch:
         return item
 
 
-def _fill(make, place, items, stopped):
-    iterator = None
+def _fill(make: Callable[[Any], Iterator[tuple[Any, Any]]], place: Any, items: queue.Queue,
+          stopped: list[bool]) -> None:
+    iterator: Iterator[tuple[Any, Any]] | None = None
+    entry: tuple[tuple[Any, Any], BaseException | None]
     while not stopped:
         try:
             iterator = iterator or make(place)
