@@ -232,7 +232,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
                        "anew, or take another folder") from None
 
 
-def _images(param: Any) -> Images:
+def _images(param: caffe_pb2.PythonParameter) -> Images:
     """The Images of a data layer's PythonParameter."""
     params = dict(literal(param.param_str))
     kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")

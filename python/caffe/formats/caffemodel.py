@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ..proto import caffe_pb2
 from . import text
@@ -114,7 +114,7 @@ def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 # the wire format
 
 
-def _number(message: Any, name: str) -> int:
+def _number(message: type[Message], name: str) -> int:
     return message.DESCRIPTOR.fields_by_name[name].number
 
 

@@ -5,6 +5,8 @@ All parameters stood in one message then, and padding in a layer of its own.
 
 from typing import Any
 
+from google.protobuf.message import Message
+
 from ..errors import PrototxtError
 from ..proto import caffe_pb2
 
@@ -93,7 +95,7 @@ def _upgrade_layer(old: caffe_pb2.V1LayerParameter) -> caffe_pb2.V1LayerParamete
     return new
 
 
-def _set(message: Any, name: str, value: Any) -> None:
+def _set(message: Message, name: str, value: Any) -> None:
     """Set a field that may meanwhile be a list, or a message."""
     old = getattr(message, name)
     if hasattr(old, "CopyFrom"):

@@ -21,7 +21,8 @@ from .prefetch import Prefetch
 from .sources import Source
 from .transform import Transform
 
-Sample = tuple[np.ndarray, int, str, dict[str, Any]]   # image, label, name, the place after it
+Place = dict[str, Any]
+Sample = tuple[np.ndarray, int, str, Place]     # image, label, name, the place after it
 
 
 class Batches(Source):
@@ -56,9 +57,9 @@ class Batches(Source):
     settings: Callable[[], Any]     # the layer's own part of its prototxt entry
     open: Callable[[Any], None]     # given that part: open, and check, what it names
     image_shape: Callable[[], Shape]
-    samples: Callable[[dict[str, Any], Transform], Iterator[Sample]]    # endless, from a place
+    samples: Callable[[Place, Transform], Iterator[Sample]]    # endless, from a place
 
-    def first_place(self) -> dict:
+    def first_place(self) -> Place:
         """The place before the first sample."""
         return {}
 
@@ -76,8 +77,7 @@ class Batches(Source):
         for blob, array in zip(top, arrays):
             blob.set_data(torch.from_numpy(array))
 
-    def _batches(self, place: dict[str, Any]
-                ) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], dict[str, Any]]]:
+    def _batches(self, place: Place) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], Place]]:
         """Endless ((images, labels), place)."""
         place = dict(place)
         random = np.random.Generator(getattr(np.random, place["random"]["bit_generator"])(0))
@@ -142,14 +142,14 @@ class Data(Batches):
             image, _ = _decoded(value, self.transform.color)
         return self.transform.shape(image.shape)
 
-    def first_place(self) -> dict[str, Any]:
+    def first_place(self) -> Place:
         return {"passed": 0, "key": None}
 
     def files(self) -> str:
         first, _ = next(iter(self.database))
         return f"{len(self.database)} records, keys {first} to {self.database.last_key()}"
 
-    def samples(self, place: dict[str, Any], transform: Transform) -> Iterator[Sample]:
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name of the record, place), of the records that are
         this solver's: the place says how many were passed, and the key of the last one."""
         rank, count = ((0, 1) if self.phase == TEST

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ....proto import caffe_pb2
 from ...values import generator
 from ..base import register
 from ..types import Shape
-from .data import Batches, Sample, naming
+from .data import Batches, Place, Sample, naming
 from .transform import Transform
 
 
@@ -52,14 +51,14 @@ class ImageData(Batches):
         path, _, name = self.lines[self.order[self.skip]]
         return self.transform.shape(_read(path, name, self.settings()).shape)
 
-    def first_place(self) -> dict[str, Any]:
+    def first_place(self) -> Place:
         return {"round": self.round, "passed": self.skip}
 
     def files(self) -> str:
         return hashlib.sha256(repr([line[:2] for line in self.lines]).encode(
             errors="surrogateescape")).hexdigest()
 
-    def samples(self, place: dict[str, Any], transform: Transform) -> Iterator[Sample]:
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name, place): the place says with which state of the
         random generator its round began, and how many of that were passed. Each round is shuffled
         anew."""
@@ -152,7 +151,7 @@ class WindowData(Batches):
                    for window in (*self.foreground, *self.background)]
         return hashlib.sha256(repr(windows).encode(errors="surrogateescape")).hexdigest()
 
-    def samples(self, place: dict[str, Any], transform: Transform) -> Iterator[Sample]:
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         p, color = self.settings(), self.channels == 3
         read = lru_cache(None if p.cache_images else 1)(lambda path: read_planes(path, color))
         return _windows(self.foreground, self.background, self.drawn, p, transform, read)
