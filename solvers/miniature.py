@@ -187,7 +187,7 @@ def _snapshot(solver: caffe.Solver, run: Run, accuracy: float) -> None:
     run.prune(1, ())
 
 
-def _solve(solver: caffe.SGDSolver, run: Run, trunk: str, steps: int, seed: int) -> None:
+def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) -> None:
     images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen

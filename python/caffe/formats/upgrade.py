@@ -88,8 +88,8 @@ def _repeated(field: Any) -> bool:
 
 def _upgrade_v1_params(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:
     """Per-parameter names, share modes and multipliers stood in parallel lists."""
-    for i in range(max(map(len, (old.param, old.blob_share_mode, old.blobs_lr,
-                                 old.weight_decay)))):
+    for i in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr),
+                       len(old.weight_decay))):
         spec = new.param.add()
         if i < len(old.param):
             spec.name = old.param[i]

@@ -78,52 +78,33 @@ class Database:
                              f"{size:,}; copy it anew")
         return size, count, root
 
-    def last_key(self) -> str:
-        """The key of the last record. Raises CaffeError where there is none."""
-        number, seen = self._root, set[int]()
-        with self._reading():
-            while True:
-                _, is_branch, nodes = self._nodes(number, seen)
-                _, key, number, _ = nodes[-1]
-                if not is_branch:
-                    return decode(key)
-
     def _below(self, number: int, last: bytes | None, seen: set[int], depth: int = 0
                ) -> Iterator[tuple[str, bytes]]:
         """The records below a page whose keys follow on `last`."""
         with self._reading():
-            if depth > MOST_DEPTH:
-                raise ValueError(f"page {number} lies too deep in the tree")
-            page, is_branch, nodes = self._nodes(number, seen)
+            if number in seen or depth > MOST_DEPTH:
+                raise ValueError(f"page {number} stands twice in the tree, or too deep in it")
+            seen.add(number)
+            page = self._bytes(number * self._page_size, self._page_size)
+            own, flags, end, _ = HEADER.unpack_from(page)
+            if own != number or flags & (BRANCH | LEAF) not in (BRANCH, LEAF):
+                raise ValueError(f"page {number} is no page of the tree")
+            places = struct.unpack_from(f"<{(end - HEADER.size) // 2}H", page, HEADER.size)
+            nodes = [(place, *NODE.unpack_from(page, place)) for place in places]
+            begins = [place + NODE.size + length for place, *_, length in nodes]
+            keys = [page[begin - node[-1]:begin] for begin, node in zip(begins, nodes)]
         if last is not None:    # below a branch's node are keys from its own up to the next one's
-            first = bisect.bisect_right([key for _, key, *_ in nodes], last,
-                                        lo=min(1, len(nodes)) if is_branch else 0)
-            nodes = nodes[first - is_branch:]
-        for begin, key, below, flags in nodes:
-            if is_branch:
-                yield from self._below(below, last, seen, depth + 1)
+            first = bisect.bisect_right(keys, last, lo=min(1, len(keys)) if flags & BRANCH else 0)
+            first -= bool(flags & BRANCH)
+            nodes, begins, keys = nodes[first:], begins[first:], keys[first:]
+        for (_, low, high, third, _), begin, key in zip(nodes, begins, keys):
+            size = low | high << 16
+            if flags & BRANCH:
+                yield from self._below(size | third << 32, last, seen, depth + 1)
             else:
                 with self._reading():
-                    value = self._value(page, begin, below & 0xFFFFFFFF, flags)
+                    value = self._value(page, begin, size, third)
                 yield decode(key), value
-
-    def _nodes(self, number: int, seen: set[int]
-               ) -> tuple[bytes, bool, list[tuple[int, bytes, int, int]]]:
-        """A page, whether it is a branch's, and of each of its nodes where its value begins, its
-        key, the number of the page below or, in 32 bits, the value's size, and a leaf's flags."""
-        if number in seen:
-            raise ValueError(f"page {number} stands twice in the tree")
-        seen.add(number)
-        page = self._bytes(number * self._page_size, self._page_size)
-        own, flags, end, _ = HEADER.unpack_from(page)
-        if own != number or flags & (BRANCH | LEAF) not in (BRANCH, LEAF):
-            raise ValueError(f"page {number} is no page of the tree")
-        nodes = []
-        for place in struct.unpack_from(f"<{(end - HEADER.size) // 2}H", page, HEADER.size):
-            low, high, third, length = NODE.unpack_from(page, place)
-            begin = place + NODE.size + length
-            nodes.append((begin, page[begin - length:begin], low | high << 16 | third << 32, third))
-        return page, bool(flags & BRANCH), nodes
 
     def _value(self, page: bytes, begin: int, size: int, flags: int) -> bytes:
         if flags == ELSEWHERE:

@@ -11,7 +11,6 @@ from caffe.cli import main
 from caffe.errors import CaffeError
 from caffe.formats.caffemodel import read_blobproto
 from caffe.images import datasets
-from caffe.images.database import open_database
 from caffe.images.datum import decode
 from caffe.images.planes import read_planes, resized
 
@@ -116,15 +115,6 @@ def test_damaged_records_are_named(tmp_path, monkeypatch):
         transaction.put(b"some key", b"\xff\xff")
     with pytest.raises(CaffeError, match="other, key some key: no Datum"):
         datasets.compute_image_mean("other")
-
-
-def test_the_last_key(tmp_path):
-    for count in (1, 5000):     # one page, and several levels of them
-        name = str(tmp_path / f"{count}")
-        with lmdb.open(name) as environment, environment.begin(write=True) as transaction:
-            for number in range(count):
-                transaction.put(f"{number:08}".encode(), b"value")
-        assert open_database(name).last_key() == f"{count - 1:08}"
 
 
 def test_keys_that_are_too_long(tmp_path):

@@ -147,7 +147,7 @@ class Data(Batches):
 
     def files(self) -> str:
         first, _ = next(iter(self.database))
-        return f"{len(self.database)} records, keys {first} to {self.database.last_key()}"
+        return f"{len(self.database)} records, first key {first}"
 
     def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name of the record, place), of the records that are
