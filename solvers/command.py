@@ -39,7 +39,7 @@ def keep(text: str) -> int | None:
 
 def positive(kind: type) -> Callable[[str], float]:
     """An argparse type: a number above 0, int or float as `kind` says."""
-    def number(text):
+    def number(text: str) -> float:
         value = kind(text)
         if not 0 < value < (INT_MAX if kind is int else float("inf")):
             raise ValueError
@@ -108,7 +108,7 @@ def reported() -> tuple[type[BaseException], ...]:
 class Stopped(KeyboardInterrupt):
     """The end that a signal asks for. number : of the signal; told : what there is to say of it"""
 
-    def __init__(self, number: int, told: str = ""):
+    def __init__(self, number: int, told: str = "") -> None:
         super().__init__(told)
         self.number, self.told = number, told
 

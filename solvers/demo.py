@@ -10,7 +10,7 @@ scenes, beside what predicting the most frequent class would score.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,7 @@ def draw(trained: list[tuple[Experiment, dict[str, Scores]]], path: Path, scenes
     return path
 
 
-def _segment(experiment, scenes):
+def _segment(experiment: Experiment, scenes: int) -> Iterator[tuple[np.ndarray, ...]]:
     """(input, truth, prediction) of the first validation scenes, three lists of pictures."""
     weights = training.final_weights(experiment)
     net = load_net(experiment.run.prototxt("val"), weights)
@@ -102,7 +102,8 @@ def _segment(experiment, scenes):
     return zip(*pictures)
 
 
-def _grid(columns, names, zoom=2, gap=8, line=24):
+def _grid(columns: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], zoom: int = 2,
+          gap: int = 8, line: int = 24) -> Image.Image:
     """A picture of {title: images}, enlarged, with a legend of the class names."""
     rows = len(columns["input"])
     height, width = zoom * np.max([image.shape[:2] for image in columns["input"]], axis=0)
@@ -123,12 +124,12 @@ def _grid(columns, names, zoom=2, gap=8, line=24):
     return canvas
 
 
-def _photograph(data):
+def _photograph(data: np.ndarray) -> np.ndarray:
     image = np.moveaxis(data, 0, -1) + np.array(MEAN, np.float32)
     return image[..., ::-1].round().clip(0, 255).astype(np.uint8)
 
 
-def _coloured(label):
+def _coloured(label: np.ndarray) -> np.ndarray:
     """Class colours; void is the map's last colour."""
     return colour_map()[np.minimum(label.astype(int), VOID)]
 

@@ -151,8 +151,8 @@ class Segmenter:
     Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
     """
 
-    def __init__(self, net: Path, weights: Path, kinds: Sequence[str],
-                 device: argparse.Namespace):
+    def __init__(self, net: Path, weights: Path, kinds: Sequence[str], device: argparse.Namespace
+                ) -> None:
         set_device(device)
         self.net, self.path, self.weights = load_net(net, weights), net, weights
         inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}

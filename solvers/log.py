@@ -33,7 +33,7 @@ class Log:
     on smoothing where they end.
     """
 
-    def __init__(self, directory: str | Path, iteration: int):
+    def __init__(self, directory: str | Path, iteration: int) -> None:
         self.path = Path(directory) / "log.csv"
         self.rows = [row for row in read(self.path) if row.iteration <= iteration]
         self._rewrite()
@@ -53,12 +53,14 @@ class Log:
             append(self.path, _lines([row]))
         return row
 
-    def _smoothed(self, loss):
+    def _smoothed(self, loss: float | None) -> float | None:
+        if loss is None:
+            return None
         before = next((row.smoothed_loss for row in reversed(self.rows)
                        if row.smoothed_loss is not None), loss)
-        return None if loss is None else SMOOTHING * before + (1 - SMOOTHING) * loss
+        return SMOOTHING * before + (1 - SMOOTHING) * loss
 
-    def _rewrite(self):
+    def _rewrite(self) -> None:
         with replacing(self.path) as temporary:
             temporary.write_text(_lines([Row._fields, *self.rows]), newline="")
 

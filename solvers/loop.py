@@ -36,7 +36,7 @@ class Loop:
     """
 
     def __init__(self, experiment: Experiment, solver: caffe.Solver, lines: log.Log,
-                 keep: int | None):
+                 keep: int | None) -> None:
         self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
         self.start: int = solver.iter
         self.scores: dict[str, Scores] = {}

@@ -33,6 +33,7 @@ from solvers.runs import Run
 
 if TYPE_CHECKING:
     import caffe
+    from caffe.proto import caffe_pb2
 
 WIDTH = 0.125           # of the trunks
 CROP = 64               # side of the single-shape crops
@@ -124,7 +125,7 @@ def generate(name: str, directory: Path, seed: int) -> None:
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
-def _trunk(experiment):
+def _trunk(experiment: Experiment) -> str:
     return experiment.net.get("trunk", "vgg16")
 
 
@@ -151,7 +152,7 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     return load_net(deploy, weights, complete=True)
 
 
-def _solver_param(train, weights, lr, steps):
+def _solver_param(train: Path, weights: Path, lr: float, steps: int) -> caffe_pb2.SolverParameter:
     from caffe.proto import caffe_pb2
     prefix = str(weights).rpartition("_iter_")[0]
     return caffe_pb2.SolverParameter(
@@ -169,7 +170,7 @@ def _restore(solver: caffe.Solver, run: Run) -> None:
             print(f"warning: {error}; going on from what is before it", file=sys.stderr)
 
 
-def _accuracies(run):
+def _accuracies(run: Run) -> dict[str, float]:
     """{iteration: the smoothed accuracy at its snapshot} of a classifier."""
     try:
         return dict(json.loads((run.directory / "accuracy.json").read_text()))
@@ -186,7 +187,7 @@ def _snapshot(solver: caffe.Solver, run: Run, accuracy: float) -> None:
     run.prune(1, ())
 
 
-def _solve(solver, run, trunk, steps, seed):
+def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) -> None:
     images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +44,7 @@ class Images(NamedTuple):
 class Run:
     """What a run leaves in its folder; the folder alone suffices to score it and to infer."""
 
-    def __init__(self, directory: str | Path, snapshots: str = "snapshot"):
+    def __init__(self, directory: str | Path, snapshots: str = "snapshot") -> None:
         """snapshots : the folder in it that has them"""
         self.directory, self.folder = Path(directory), Path(directory) / snapshots
 
@@ -101,7 +101,7 @@ class Run:
         """What the net's prototxt of a split says. Raises RunError if that is damaged."""
         return self._read(split, "NetParameter")
 
-    def _read(self, split, message):
+    def _read(self, split: str, message: str) -> Any:
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
         from google.protobuf import text_format
 
@@ -232,7 +232,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
                        "anew, or take another folder") from None
 
 
-def _images(param):
+def _images(param: caffe_pb2.PythonParameter) -> Images:
     """The Images of a data layer's PythonParameter."""
     params = dict(literal(param.param_str))
     kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")

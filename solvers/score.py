@@ -116,11 +116,11 @@ def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int)
                                         ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _content(scores, class_names):
-    def percent(values):
+def _content(scores: Scores, class_names: Sequence[str]) -> dict[str, Any]:
+    def percent(values: np.ndarray) -> dict[str, float | None]:
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    def summary(scores):
+    def summary(scores: Scores) -> dict[str, float]:
         return {name: round(float(value), 2) for name, value in scores.summary().items()}
 
     every = {"all classes": summary(scores.with_all_classes())} if scores.unscored else {}

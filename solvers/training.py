@@ -102,7 +102,7 @@ def solver_param(experiment: Experiment, paths: dict[str, Path]) -> caffe_pb2.So
         snapshot_prefix=str(experiment.directory / "snapshot" / "train"), random_seed=SEED)
 
 
-def _val_samples(experiment):
+def _val_samples(experiment: Experiment) -> int:
     return len(read_list(experiment.source.val_names))
 
 
@@ -126,13 +126,13 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
     return list(weights.unplaced(experiment.head, reports, experiment.run.net_param("train")))
 
 
-def _base_nets(experiment):
+def _base_nets(experiment: Experiment) -> dict[str, caffe.Net]:
     """{suffix: net} of the experiment's bases."""
     return {suffix: _classifier(experiment.build, base) if base in nets.TRUNKS else
             trained_net(EXPERIMENTS[base]) for suffix, base in experiment.bases.items()}
 
 
-def _classifier(build, trunk):
+def _classifier(build: Path, trunk: str) -> caffe.Net:
     deploy = nets.write_prototxt(build / trunk / "deploy.prototxt", nets.classifier(trunk))
     return load_net(deploy, catalog.path(trunk), complete=True)
 

@@ -132,7 +132,7 @@ class Listing:
         return path.name in names
 
 
-def _names(folder):
+def _names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):

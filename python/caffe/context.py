@@ -97,7 +97,7 @@ def has_nccl() -> bool:
 class NCCL:
     """pycaffe's exchange of gradients between processes. Raises DeviceError: there is none."""
 
-    def __init__(self, solver: Any, uid: Any = None):
+    def __init__(self, solver: Any, uid: Any = None) -> None:
         raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
 
     @staticmethod
@@ -106,7 +106,7 @@ class NCCL:
         raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
 
 
-def _check_gpu(number):
+def _check_gpu(number: int) -> None:
     import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:

@@ -11,7 +11,7 @@ from .formats.text import printable
 class CaffeError(RuntimeError):
     """Base of all errors of the engine. Bytes of names that are not UTF-8 are shown as \\xNN."""
 
-    def __init__(self, message: str = ""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(printable(str(message)))
 
 

@@ -69,7 +69,7 @@ class Transformer:
     inputs : {name of an input blob: its shape, the batch first}
     """
 
-    def __init__(self, inputs: dict):
+    def __init__(self, inputs: dict) -> None:
         self.inputs = inputs
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
@@ -163,7 +163,7 @@ class Transformer:
         self.__check_input(in_)
         self.input_scale[in_] = scale
 
-    def __check_input(self, in_):
+    def __check_input(self, in_: str) -> None:
         if in_ not in self.inputs:
             raise Exception(f"{in_} is not one of the net inputs: {self.inputs}")
 

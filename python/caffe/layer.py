@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import LayerError
 from .formats.text import printable
 from .vectors import BlobVec
 
 if TYPE_CHECKING:
+    from .engine.blob import Blob
     from .proto import caffe_pb2
+
+
+Own = TypeVar("Own", bound="Layer")
 
 
 class Layer:
@@ -26,7 +31,7 @@ class Layer:
     blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`; cannot be set
     """
 
-    def __init__(self, layer_param: caffe_pb2.LayerParameter):
+    def __init__(self, layer_param: caffe_pb2.LayerParameter) -> None:
         self.layer_param = layer_param
         self.name = layer_param.name
         self.phase = layer_param.phase
@@ -52,23 +57,24 @@ class Layer:
         return printable(f"Layer '{self.layer_param.name}' ({self.__type}{own})"
                          + (f", parameters {shapes}" if shapes else ""))
 
-    def copy_without_blobs(self) -> Layer:
+    def copy_without_blobs(self: Own) -> Own:
         """A shallow copy of the layer, whose list of parameters is its own, and empty; it takes
         anything."""
         other = copy.copy(self)
         other.__blobs = []
         return other
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Called once, before the first reshape: check parameters, create `blobs`."""
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Called before every forward: give each top its shape."""
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Fill `top[i].data` from `bottom[i].data`."""
         raise LayerError(f"layer '{self.name}' ({type(self).__name__}) defines no forward()")
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+                ) -> None:
         """Fill `bottom[i].diff` where `propagate_down[i]`, and add to the diffs of `blobs`."""
         raise LayerError(f"layer '{self.name}' ({type(self).__name__}) defines no backward()")

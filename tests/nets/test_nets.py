@@ -9,6 +9,7 @@ import pytest
 import nets
 from caffe.formats import prototxt
 from nets.source import ROOT, folder
+from segdata.files import WriteError
 
 
 def layers(head, split="train", **options):
@@ -178,7 +179,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("disk full")
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match="disk full"):
         nets.write("voc-fcn32s", tmp_path)
     assert not list(tmp_path.iterdir())
 

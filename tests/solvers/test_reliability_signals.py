@@ -122,7 +122,8 @@ from solvers.experiments import Experiment
 with report_errors(continues=True):
     training.train(Experiment("tiny", {}, 1e-9, "fcn32s", voc(Path(sys.argv[1]), 7),
                               {"label": embedded_voc.CLASSES}, iterations=10**6, interval=10**6,
-                              build=Path(sys.argv[2]), net=dict(width=1 / 64, filler="msra")))
+                              build=Path(sys.argv[2]), net=dict(width=1 / 64, filler="msra")),
+                   force=True)
 """
 
 

@@ -1,11 +1,13 @@
 """train, test, time and device_query."""
 
+from __future__ import annotations
+
 import argparse
 import shlex
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +17,10 @@ from ..formats import prototxt
 from ..log import log
 from ..proto import caffe_pb2
 from .flags import file, files, flag, gpus, names, positive, use_device
+
+if TYPE_CHECKING:
+    from ..engine.net import Net
+    from ..engine.program import Step
 
 
 def train(args: argparse.Namespace) -> None:
@@ -55,7 +61,7 @@ class Signals:
     stopped : the number of the signal to stop that came, 0 for none
     """
 
-    def __init__(self, effects: dict[int, str]):
+    def __init__(self, effects: dict[int, str]) -> None:
         """effects : {signal: "stop", "snapshot" or "none"}; it is caught in any case"""
         self.stopped, self._asked = 0, False
         for number, effect in effects.items():
@@ -126,7 +132,7 @@ def time(args: argparse.Namespace) -> None:
     backward_steps = _with_backward(net)
     runner = PlainRunner(net.program)       # layers as they are: nothing elided, nothing recorded
 
-    def run_backward(step):
+    def run_backward(step: Step) -> None:
         with net.program.locating_errors(step):
             graph.check_gradients(step.spec, step.layer, step.propagate_down)
             runner.backward_step(step)
@@ -168,7 +174,7 @@ def time(args: argparse.Namespace) -> None:
     log("*** Benchmark ends ***")
 
 
-def _with_backward(net):
+def _with_backward(net: Net) -> list[Step]:
     """The steps of a net that have a backward pass, from the last to the first, and those that
     training would not run made ready to give the gradients of their parameters."""
     from ..engine import graph
@@ -200,7 +206,7 @@ def device_query(args: argparse.Namespace) -> None:
               f"Number of multiprocessors:     {device.multi_processor_count}")
 
 
-def _net(args, phase):
+def _net(args: argparse.Namespace, phase: int) -> Net:
     import caffe
     use_device(args.gpu)
     net = caffe.Net(args.model, phase, level=args.level, stages=args.stage)
@@ -208,7 +214,7 @@ def _net(args, phase):
     return net
 
 
-def _run_flags(parser):
+def _run_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "gpu", type=gpus, default="", metavar="N",
          help="run on GPU N (default: the CPU)")
     flag(parser, "level", type=int, default=0, help="the net's level")
@@ -217,7 +223,7 @@ def _run_flags(parser):
          help="caffemodels to start from")
 
 
-def _train_flags(parser):
+def _train_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "solver", type=file, required=True, metavar="PROTOTXT",
          help="the solver's prototxt")
     flag(parser, "snapshot", type=file, metavar="SOLVERSTATE", help="continue from here")
@@ -227,18 +233,18 @@ def _train_flags(parser):
     _run_flags(parser)
 
 
-def _model_flags(parser):
+def _model_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "model", type=file, required=True, metavar="PROTOTXT", help="the net's prototxt")
     flag(parser, "iterations", type=positive, default=50, help="default 50")
     _run_flags(parser)
 
 
-def _time_flags(parser):
+def _time_flags(parser: argparse.ArgumentParser) -> None:
     _model_flags(parser)
     flag(parser, "phase", choices=("TRAIN", "TEST"), default="TRAIN", help="default TRAIN")
 
 
-def _query_flags(parser):
+def _query_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "gpu", type=gpus, default="all", metavar="N", help="these GPUs alone")
 
 

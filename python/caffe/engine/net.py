@@ -6,7 +6,7 @@ import inspect
 import numbers
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ..layer import Layer
     from ..proto import caffe_pb2
     from .blob import Blob
+
+
+Arrays = dict[str, np.ndarray]      # by the names of blobs
 
 
 def _with_signature_of(other: Callable) -> Callable[[Callable], Callable]:
@@ -81,7 +84,7 @@ class Net(PrivateNames):
     def __init__(self, network_file: str, weights: str, phase: int) -> None: ...
 
     @_with_signature_of(lambda self, network_file, phase, level=0, stages=None, weights=None: None)
-    def __init__(self, network_file: str, *args: Any, **kwargs: Any):
+    def __init__(self, network_file: str, *args: Any, **kwargs: Any) -> None:
         phase, level, stages, weights = _net_arguments(network_file, args, kwargs)
         param = prototxt.read_net(network_file)
         param.state.phase, param.state.level = phase, level
@@ -97,7 +100,8 @@ class Net(PrivateNames):
         net._build(param, source)
         return net
 
-    def _build(self, param, source, weights=None):
+    def _build(self, param: caffe_pb2.NetParameter, source: str,
+               weights: str | os.PathLike | None = None) -> None:
         self.turn = Turn(source)
         # which of two layers a BN is, the number of its parameters may have to tell
         counts = (parameters.counts(weights) if weights is not None
@@ -122,7 +126,7 @@ class Net(PrivateNames):
 
     @by_one_thread
     def forward(self, blobs: Sequence[str] | None = None, start: str | None = None,
-                end: str | None = None, **kwargs: np.ndarray) -> dict[str, np.ndarray]:
+                end: str | None = None, **kwargs: np.ndarray) -> Arrays:
         """Run the layers from `start` to `end` (names, inclusive; default: all).
 
         Parameters
@@ -141,7 +145,7 @@ class Net(PrivateNames):
 
     @by_one_thread
     def backward(self, diffs: Sequence[str] | None = None, start: str | None = None,
-                 end: str | None = None, **kwargs: np.ndarray) -> dict[str, np.ndarray]:
+                 end: str | None = None, **kwargs: np.ndarray) -> Arrays:
         """Run backward from layer `start` down to layer `end` (names, inclusive; default: all).
 
         Parameters
@@ -160,8 +164,7 @@ class Net(PrivateNames):
         return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
 
     @by_one_thread
-    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any
-                    ) -> dict[str, np.ndarray]:
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> Arrays:
         """Run forward over inputs of any number, in batches of the net's size.
 
         Parameters are those of `forward`; returns {blob name: array}, an item for each input.
@@ -172,18 +175,20 @@ class Net(PrivateNames):
     @by_one_thread
     def forward_backward_all(self, blobs: Sequence[str] | None = None,
                              diffs: Sequence[str] | None = None, **kwargs: Any
-                             ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+                             ) -> tuple[Arrays, Arrays]:
         """Run forward and backward over inputs, and gradients of outputs, of any number.
 
         Returns ({blob name: array}, {blob name: gradient}), an item for each input.
         """
-        def run(batch):
+        def run(batch: dict[str, Any]) -> tuple[Arrays, Arrays]:
             given = {name: batch.pop(name) for name in list(batch) if name in self.outputs}
             outputs = {name: array.copy() for name, array in self.forward(blobs, **batch).items()}
             return outputs, self.backward(diffs, **given)
         return self._in_batches(kwargs, run)
 
-    def _in_batches(self, arrays, run):
+    def _in_batches(self, arrays: Mapping[str, Any],
+                    run: Callable[[dict[str, Any]], tuple[Arrays, Arrays]]
+                   ) -> tuple[Arrays, Arrays]:
         """What `run` returns for each batch of `arrays`, two dicts, put together."""
         counts = {name: len(array) for name, array in arrays.items()}
         if not self.inputs or len(set(counts.values())) != 1:
@@ -191,7 +196,7 @@ class Net(PrivateNames):
                              f"inputs {self.inputs}, got {counts}")
         count, = set(counts.values())
         size = self.blobs[next(iter(self.inputs))].shape[0]
-        whole = {}, {}
+        whole: tuple[dict[str, list], dict[str, list]] = {}, {}
         for begin in range(0, count, size):
             batch = {name: np.asarray(array)[begin:begin + size] for name, array in arrays.items()}
             rest = min(size, count - begin)
@@ -204,8 +209,9 @@ class Net(PrivateNames):
                                          "for a whole batch, not one for each item: call "
                                          "forward() for each batch, or leave it out of the net")
                     results.setdefault(name, []).extend(array[:rest].copy())
-        return tuple({name: np.asarray(items) for name, items in results.items()}
-                     for results in whole)
+        outputs, gradients = ({name: np.asarray(items) for name, items in results.items()}
+                              for results in whole)
+        return outputs, gradients
 
     @by_one_thread
     def run_forward(self, first: int = 0, last: int | None = None) -> torch.Tensor | float:
@@ -277,7 +283,7 @@ class Net(PrivateNames):
     # parameters
 
     @by_one_thread
-    def copy_from(self, weights) -> None:
+    def copy_from(self, weights: str) -> None:
         """Take the parameters of layers of equal names from a caffemodel, binary or HDF5.
 
         Layers that only one side has are left alone. Raises WeightsError if the file cannot be
@@ -287,7 +293,7 @@ class Net(PrivateNames):
 
     load_hdf5 = copy_from       # the original's name for HDF5
 
-    def load_weights(self, paths) -> None:
+    def load_weights(self, paths: Iterable[str]) -> None:
         """Take the parameters of several caffemodels, one after the other."""
         for path in paths:
             self.copy_from(path)
@@ -341,17 +347,18 @@ class Net(PrivateNames):
         return printable("\n  ".join([f"Net{name} of {self.program.source}, {phase}, "
                                       f"{len(rows)} layers", *lines]))
 
-    def _index(self, layer):
+    def _index(self, layer: str) -> int:
         if layer not in self.layer_dict:
             raise LayerError(f"{self.program.source}: no layer '{layer}' in the net")
         return next(step.number for step in self.program.steps if step.name == layer)
 
-    def _blob(self, name):
+    def _blob(self, name: str) -> Blob:
         if name not in self.blobs:
             raise LayerError(f"{self.program.source}: no blob '{name}' in the net")
         return self.blobs[name]
 
-    def _place(self, arrays, names, kind, field):
+    def _place(self, arrays: Mapping[str, Any], names: Collection[str], kind: str, field: str
+              ) -> None:
         """Fill `field` of the blobs `names`, all or none, from {name: array}."""
         if arrays and set(arrays) != set(names):
             raise CaffeError(f"{self.program.source}: the {kind}s of the net are {names}, "
@@ -368,11 +375,12 @@ class Net(PrivateNames):
                                  ) from None
 
 
-def _net_arguments(file, args, kwargs):
+def _net_arguments(file: str, args: tuple, kwargs: dict[str, Any]
+                   ) -> tuple[int, int, Sequence[str] | None, str | None]:
     """(phase, level, stages, weights) from what the two ways to make a Net are given."""
     old = bool(args) and isinstance(args[0], (str, os.PathLike))
     order = ("weights", "phase") if old else ("phase", "level", "stages", "weights")
-    given = {"phase": None, "level": 0, "stages": None, "weights": None}
+    given: dict[str, Any] = {"phase": None, "level": 0, "stages": None, "weights": None}
     placed = dict(zip(order, args))
     if len(args) > len(order) or set(kwargs) - set(given) or set(kwargs) & set(placed):
         raise CaffeError(f"{file}: expected Net(file, phase, level, stages, weights) or "
@@ -386,4 +394,4 @@ def _net_arguments(file, args, kwargs):
                          "given by name, weights='...'")
     if isinstance(given["stages"], str):
         raise CaffeError(f"{file}: stages is a list, stages=['{given['stages']}'], not a text")
-    return (int(given["phase"]), int(given["level"]), *map(given.get, ("stages", "weights")))
+    return int(given["phase"]), int(given["level"]), given["stages"], given["weights"]

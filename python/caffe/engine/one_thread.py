@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class Turn:
     """Held by the thread that uses an object; `source` is the file that names it in errors."""
 
-    def __init__(self, source: str):
+    def __init__(self, source: str) -> None:
         self.source, self.lock = source, threading.RLock()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -85,9 +86,10 @@ def count_not_finite(tensor: torch.Tensor) -> int:
     return int((~torch.isfinite(tensor)).sum())
 
 
-def counts(path: str) -> dict[str, int]:
+def counts(path: str | os.PathLike) -> dict[str, int]:
     """The number of parameters of each layer in a caffemodel, binary or HDF5. Raises
     WeightsError."""
+    path = os.fspath(path)
     form = hdf5 if hdf5.is_hdf5(path) else caffemodel
     return {name: len(arrays) for name, arrays in form.read_caffemodel(path)}
 

@@ -7,11 +7,11 @@ around them go through protobuf: a walker finds the blobs in the memory-mapped f
 import math
 import mmap
 import os
-from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ..proto import caffe_pb2
 from . import text
@@ -19,6 +19,8 @@ from .atomic import replacing, write_whole
 from .reading import reading
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+Pieces = list[bytes | memoryview]
+Kind = TypeVar("Kind", int, memoryview)
 
 
 def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray]]]:
@@ -112,7 +114,7 @@ def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 # the wire format
 
 
-def _number(message, name):
+def _number(message: type[Message], name: str) -> int:
     return message.DESCRIPTOR.fields_by_name[name].number
 
 
@@ -129,15 +131,16 @@ _LEGACY_DIMS = tuple(_number(caffe_pb2.BlobProto, n)
                      for n in ("num", "channels", "height", "width"))
 
 
-def _map(path):
+def _map(path: str) -> memoryview:
     with open(text.file_name(path), "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError("it is empty")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _fields(buffer):
+def _fields(buffer: memoryview) -> Iterator[tuple[int, memoryview, int | memoryview]]:
     """Walk a message: (field number, the whole field's bytes, its payload's bytes or value)."""
+    body: int | memoryview
     position = 0
     while position < len(buffer):
         start = position
@@ -160,7 +163,7 @@ def _fields(buffer):
         yield field, buffer[start:position], body
 
 
-def _varint(buffer, position):
+def _varint(buffer: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
     while position < len(buffer) and shift < 64:
         byte = buffer[position]
@@ -171,7 +174,8 @@ def _varint(buffer, position):
     raise ValueError(f"no number at byte {position}; the file is truncated")
 
 
-def _layer(body, name_field, blobs_field):
+def _layer(body: int | memoryview, name_field: int, blobs_field: int
+           ) -> tuple[str, list[np.ndarray]]:
     name, blobs = "", []
     for number, _, payload in _fields(_typed(memoryview, body)):
         if number == name_field:
@@ -186,15 +190,17 @@ def _layer(body, name_field, blobs_field):
     return name, blobs
 
 
-def _typed(kind, payload):
+def _typed(kind: type[Kind], payload: int | memoryview) -> Kind:
     """`payload`, which is to be bytes (a memoryview) or a number (an int)."""
     if not isinstance(payload, kind):
         raise ValueError("a number stands for bytes, or bytes for a number")
     return payload
 
 
-def _blob_array(body):
-    shape, legacy, parts = None, {}, {_DATA: [], _DOUBLES: []}
+def _blob_array(body: memoryview) -> np.ndarray:
+    shape: Sequence[int] | None = None
+    legacy: dict[int, int] = {}
+    parts: dict[int, list[Any]] = {_DATA: [], _DOUBLES: []}
     for number, field, payload in _fields(body):
         if number == _SHAPE:
             shape = caffe_pb2.BlobShape.FromString(bytes(_typed(memoryview, payload))).dim
@@ -217,12 +223,12 @@ def _blob_array(body):
     return array.reshape(shape)
 
 
-def _int32(value):
+def _int32(value: int) -> int:
     """A varint as protobuf's int32: negative numbers are 64-bit two's complements."""
     return (value + 2 ** 31) % 2 ** 32 - 2 ** 31
 
 
-def _blob_pieces(array, diff=None):
+def _blob_pieces(array: np.ndarray, diff: np.ndarray | None = None) -> Pieces:
     """A BlobProto; like the original's it has no shape where there are no axes."""
     shape = caffe_pb2.BlobProto()
     if array.ndim:
@@ -231,18 +237,18 @@ def _blob_pieces(array, diff=None):
     return pieces if diff is None else [*pieces, *_packed(_DIFF, diff)]
 
 
-def _packed(field, array):
+def _packed(field: int, array: np.ndarray) -> Pieces:
     values = np.ascontiguousarray(array, "<f4").reshape(-1)
-    return _message(field, [memoryview(values).cast("B")])
+    return _message(field, [values.data.cast("B")])
 
 
-def _message(field, pieces):
+def _message(field: int, pieces: Pieces) -> Pieces:
     """The pieces as one length-delimited field."""
     size = sum(len(piece) for piece in pieces)
     return [_encode(field << 3 | _BYTES) + _encode(size), *pieces]
 
 
-def _encode(value):
+def _encode(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -172,7 +172,7 @@ def _unknown(message: Message) -> str:
     return ""
 
 
-def _misplaced(layer, kind: str, old: bool) -> str:
+def _misplaced(layer: Any, kind: str, old: bool) -> str:
     """A field whose number forks use for others, in a layer that has no use for it."""
     if old:
         late = layer.convolution_param.ListFields()

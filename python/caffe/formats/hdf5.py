@@ -36,7 +36,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
     """
     layers: dict[str, dict[int, h5py.Dataset]] = {}
 
-    def enter(name, node):
+    def enter(name: str, node: h5py.Group | h5py.Dataset) -> None:
         name = _name(name)
         if isinstance(node, h5py.Group):
             if not len(node):
@@ -84,7 +84,7 @@ def write_caffemodel(path: str, names: Sequence[str], layers: Sequence, shared: 
                         group[str(i)] = getattr(blob, kind)
 
 
-def _check_names(path, names):
+def _check_names(path: str, names: Sequence[str]) -> None:
     """Raises WeightsError for layer names that would lose parameters; warns of nested ones."""
     for name in names:
         parts = name.split("/")
@@ -134,7 +134,7 @@ def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence
         written(raw)
 
 
-def _name(stored):
+def _name(stored: str | bytes) -> str:
     """A name as h5py gives it: bytes where it is not UTF-8."""
     return text.decode(stored) if isinstance(stored, bytes) else stored
 
@@ -153,17 +153,17 @@ def check_numbers(datasets: Sequence[h5py.Dataset]) -> None:
                  "holds", WeightsError)
 
 
-def _numbers(dataset):
+def _numbers(dataset: h5py.Dataset) -> np.ndarray:
     """The array in a dataset of integers or floats."""
     check_numbers([dataset])
     return _values(dataset)
 
 
-def _values(dataset):
+def _values(dataset: h5py.Dataset) -> np.ndarray:
     return dataset[()] if dataset.shape else np.array(dataset[()])
 
 
-def _integer(dataset):
+def _integer(dataset: h5py.Dataset) -> int:
     values = np.ravel(_numbers(dataset))
     if values.size != 1:
         raise ValueError(f"{dataset.name} holds {values.size} numbers, expected one")

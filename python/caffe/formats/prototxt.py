@@ -1,6 +1,7 @@
 """Reading prototxts: text to messages, upgraded to the current form, with errors that say where."""
 
 import re
+from collections.abc import Iterable
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -51,7 +52,7 @@ def parse(text: str, message: Message, source: str = "<string>") -> Message:
         raise PrototxtError(f"{source}: not a prototxt: {error or type(error).__name__}") from error
 
 
-def _explain(error, source, text):
+def _explain(error: text_format.ParseError, source: str, text: str) -> str:
     line, column = error.GetLine(), error.GetColumn()
     where = f"{source}:{line}:{column}" if line else f"{source}"
     # the runtime starts its message with the place, which stands in `where` already
@@ -67,12 +68,12 @@ def _explain(error, source, text):
     return f"{where}:{forks.enclosing_layer(text, line) if line else ''} {what}"
 
 
-def _instead(name, known):
+def _instead(name: str, known: Iterable[str]) -> str:
     """Which fork has what is unknown here, or the nearest name that is known."""
     return forks.whose(name) or nearest(name, known)
 
 
-def _values(kind):
+def _values(kind: str) -> Iterable[str]:
     """The names of an enum's values; `kind` is NAME or MESSAGE.NAME."""
     message, _, name = kind.rpartition(".")
     scope = getattr(caffe_pb2, message or "NetParameter").DESCRIPTOR
@@ -80,6 +81,6 @@ def _values(kind):
     return scope.enum_types_by_name[name].values_by_name
 
 
-def _fields(message):
+def _fields(message: str) -> Iterable[str]:
     known = getattr(caffe_pb2, message, None)
     return known.DESCRIPTOR.fields_by_name if known else ()

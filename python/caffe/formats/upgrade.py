@@ -6,6 +6,7 @@ forks that had their offset computed get it written down.
 """
 
 import os
+from typing import Any
 
 from ..errors import PrototxtError
 from ..proto import caffe_pb2
@@ -70,7 +71,7 @@ def upgrade_solver(param: caffe_pb2.SolverParameter, path: str) -> None:
         param.ClearField("solver_type")
 
 
-def _upgrade_v1(old, new):
+def _upgrade_v1(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:
     if not old.type:
         raise PrototxtError(f"the V1 layer '{old.name}' has no known type")
     new.type = V1_TYPES[old.type]
@@ -88,15 +89,15 @@ def _upgrade_v1(old, new):
     _upgrade_v1_params(old, new)
 
 
-def _repeated(field):
+def _repeated(field: Any) -> bool:
     # is_repeated came with protobuf 6, which deprecates label
     return field.is_repeated if hasattr(field, "is_repeated") else field.label == 3
 
 
-def _upgrade_v1_params(old, new):
+def _upgrade_v1_params(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:
     """Per-parameter names, share modes and multipliers stood in parallel lists."""
-    for i in range(max(map(len, (old.param, old.blob_share_mode, old.blobs_lr,
-                                 old.weight_decay)))):
+    for i in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr),
+                       len(old.weight_decay))):
         spec = new.param.add()
         if i < len(old.param):
             spec.name = old.param[i]
@@ -108,7 +109,7 @@ def _upgrade_v1_params(old, new):
             spec.decay_mult = old.weight_decay[i]
 
 
-def _upgrade_inputs(param):
+def _upgrade_inputs(param: caffe_pb2.NetParameter) -> None:
     """`input` with `input_shape`, or four `input_dim` each, becomes an Input layer."""
     if not param.input:
         return
@@ -129,7 +130,7 @@ def _upgrade_inputs(param):
         param.ClearField(field)
 
 
-def _upgrade_transform(layer):
+def _upgrade_transform(layer: caffe_pb2.LayerParameter) -> None:
     """What is done to images stood once in the parameters of each data layer."""
     for place in ("data_param", "image_data_param", "window_data_param"):
         if not layer.HasField(place):
@@ -141,7 +142,7 @@ def _upgrade_transform(layer):
                 old.ClearField(field)
 
 
-def _upgrade_batch_norm(layer):
+def _upgrade_batch_norm(layer: caffe_pb2.LayerParameter) -> None:
     """Nets of 2015 and 2016 kept the solver off the three statistics by hand, or forgot to."""
     if layer.type == "BatchNorm" and len(layer.param) == 3:
         for spec in layer.param:

@@ -3,6 +3,10 @@
 All parameters stood in one message then, and padding in a layer of its own.
 """
 
+from typing import Any
+
+from google.protobuf.message import Message
+
 from ..errors import PrototxtError
 from ..proto import caffe_pb2
 
@@ -66,7 +70,7 @@ def upgrade_v0(param: caffe_pb2.NetParameter) -> None:
     param.layers.extend(kept)
 
 
-def _upgrade_layer(old):
+def _upgrade_layer(old: caffe_pb2.V1LayerParameter) -> caffe_pb2.V1LayerParameter:
     v0 = old.layer
     if v0.type not in _TYPES:
         raise PrototxtError(f"the V0 layer '{v0.name}' has the unknown type '{v0.type}'")
@@ -74,6 +78,7 @@ def _upgrade_layer(old):
     new = caffe_pb2.V1LayerParameter(name=v0.name, type=kind, bottom=old.bottom, top=old.top,
                                      blobs=v0.blobs, blobs_lr=v0.blobs_lr,
                                      weight_decay=v0.weight_decay)
+    target: Any
     for field, value in v0.ListFields():
         if field.name in ("name", "type", "blobs", "blobs_lr", "weight_decay"):
             continue
@@ -90,7 +95,7 @@ def _upgrade_layer(old):
     return new
 
 
-def _set(message, name, value):
+def _set(message: Message, name: str, value: Any) -> None:
     """Set a field that may meanwhile be a list, or a message."""
     old = getattr(message, name)
     if hasattr(old, "CopyFrom"):
@@ -101,7 +106,8 @@ def _set(message, name, value):
         setattr(message, name, value)
 
 
-def _merge_padding(layer, index, padding):
+def _merge_padding(layer: caffe_pb2.V1LayerParameter, index: int,
+                   padding: caffe_pb2.V1LayerParameter) -> None:
     place = {"CONVOLUTION": "convolution_param", "POOLING": "pooling_param"}.get(
         caffe_pb2.V1LayerParameter.LayerType.Name(layer.type))
     if place is None:

@@ -38,7 +38,7 @@ _open: dict[tuple[int, ...], Database] = {}    # by device, inode, size and time
 class Database:
     """An LMDB in a folder, opened for reading. Raises CaffeError if it is none, or is cut short."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path = path
         with self._reading():
             self._file = open(_data_file(path), "rb", buffering=0)     # noqa: SIM115  kept open

@@ -34,7 +34,7 @@ def writing_lmdb(path: str) -> Iterator[Callable[[str, caffe_pb2.Datum], None]]:
             lmdb.open(os.fsencode(temporary), map_size=MAP_SIZE, sync=False) as environment:
         batch: list[tuple[str, bytes]] = []
 
-        def flush():
+        def flush() -> None:
             try:
                 with environment.begin(write=True) as transaction:
                     for key, value in batch:
@@ -43,7 +43,7 @@ def writing_lmdb(path: str) -> Iterator[Callable[[str, caffe_pb2.Datum], None]]:
                 raise CaffeError(f"{path}: cannot be written, key {key}: {error}") from None
             batch.clear()
 
-        def write(key, datum):
+        def write(key: str, datum: caffe_pb2.Datum) -> None:
             batch.append((key, datum.SerializeToString()))
             if len(batch) == COMMIT_EVERY:
                 flush()
@@ -60,10 +60,10 @@ def writing_features(paths: Sequence[str]) -> Iterator[list[Callable[[np.ndarray
         yield [_numbered(stack.enter_context(writing_lmdb(path))) for path in paths]
 
 
-def _numbered(write):
+def _numbered(write: Callable[[str, caffe_pb2.Datum], None]) -> Callable[[np.ndarray], None]:
     count = 0
 
-    def add(array):
+    def add(array: np.ndarray) -> None:
         nonlocal count
         planes = np.asarray(array, float)
         planes = planes.reshape(planes.shape + (1,) * (3 - planes.ndim))
@@ -122,7 +122,7 @@ def convert_imageset(listfile: str, rootfolder: str, db_name: str, gray: bool = 
     return count
 
 
-def _compressed(path, planes, kind, changed):
+def _compressed(path: str, planes: np.ndarray, kind: str, changed: bool) -> bytes:
     """The bytes of the file, or, where something is to change, of the planes compressed anew."""
     formats = Image.registered_extensions()
     own = formats.get(os.path.splitext(path)[1].lower())

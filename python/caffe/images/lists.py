@@ -62,7 +62,7 @@ def read_lines(source: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _whole_number(text):
+def _whole_number(text: str) -> int:
     """The 32-bit whole number with which `text` begins, blanks before it aside; 0 if none does."""
     found = _INTEGER.match(text)
     value = int(found[1]) if found else 0

@@ -67,7 +67,7 @@ def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))
 
 
-def _grey(image):
+def _grey(image: Image.Image) -> np.ndarray:
     """One channel, as OpenCV's readers make it of colours: libjpeg gives the luminance that the
     file holds, libpng drops fractions, and for other formats they are rounded."""
     if image.format == "JPEG":
@@ -111,7 +111,7 @@ def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return (result + 2 >> 2).astype(np.uint8)
 
 
-def _neighbours(old, new, at_edges=False):
+def _neighbours(old: int, new: int, at_edges: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """For each of `new` places on an axis of `old` values the two values beside it, and their
     weights (int32, in parts of _ONE); with `at_edges`, a value at an edge counts in whole."""
     place = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)

@@ -39,14 +39,15 @@ def test_memory_over_passes_of_varying_sizes(tmp_path: Path, passes: int) -> Non
     (tmp_path / "net.prototxt").write_text(NET)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
     sizes = np.random.default_rng(0).integers(8, 100, (passes, 2))
-    before = 0
+    taken = []
     for number, size in enumerate(sizes):
         net.blobs["data"].reshape(1, 3, *map(int, size))
         net.forward()
         net.backward()
-        if number == passes // 4:
-            before = resident()
-    assert resident() - before < max(3e6, 1500 * passes)
+        if number % (passes // 4) == 0:
+            taken.append(resident())
+    # the allocator takes more now and then; what is lost in every pass shows in every quarter
+    assert np.diff(taken).min() < max(1e6, 500 * passes)
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])

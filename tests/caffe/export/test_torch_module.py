@@ -197,7 +197,7 @@ def test_what_cannot_be_exported(net):
 def test_inputs_that_do_not_fit(made):
     module = caffe.to_torch(made)
     with pytest.raises(LayerError, match=r"layer 'in/conv.1' \(Convolution\), bottoms 'x' "
-                                         r"\(1, 2, 6, 5\): expected 3 channels"):
+                                         r"\(1, 2, 6, 5\): .*expected 3 channels"):
         module(torch.zeros(1, 2, 6, 5))
     copy.deepcopy(module)
     with pytest.raises(LayerError, match=r"inputs are \['x'\], given were 0 in order and \['z'\]"):

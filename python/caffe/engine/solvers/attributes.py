@@ -28,7 +28,7 @@ class Attributes:
     what a new prototxt says.
     """
 
-    def __init__(self, layer: Layer):
+    def __init__(self, layer: Layer) -> None:
         self._layer = layer
         self._has_told = False
         # by the place of each value: the object itself, and the digest of what it held
@@ -63,7 +63,7 @@ class Attributes:
                 change()
         return put
 
-    def _change(self, path, is_same, value):
+    def _change(self, path: Path, is_same: bool, value: Any) -> Callable[[], None]:
         if len(path) == 1 and path[0] in OWN:
             raise ValueError(f"'{path[0]}' is the prototxt's")
         holder: Any = self._layer

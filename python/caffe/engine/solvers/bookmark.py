@@ -33,6 +33,7 @@ from ...proto import caffe_pb2
 from .. import values
 from ..layers import TensorLayer
 from ..net import Net
+from ..program import Step
 from .attributes import Attributes
 
 VERSION = 1
@@ -46,7 +47,7 @@ class Bookmark:
     where that does not fit. Of other Python layers the attributes are recorded.
     """
 
-    def __init__(self, nets: Sequence[Net]):
+    def __init__(self, nets: Sequence[Net]) -> None:
         self._nets = nets
         self._told: set[Layer] = set()
         self._attributes = {layer: Attributes(layer) for net in nets for layer in net.layers
@@ -96,15 +97,16 @@ class Bookmark:
             self._told.add(layer)
             return None
 
-    def _put(self, source, step, entry):
+    def _put(self, source: str, step: Step, entry: dict[str, Any]) -> None:
+        layer: Any = step.layer
         try:
-            if entry["is"] != _identity(step.spec, step.layer):
+            if entry["is"] != _identity(step.spec, layer):
                 raise ValueError("the layer's entry in the prototxt has changed")
-            own = self._attributes.get(step.layer)
+            own = self._attributes.get(layer)
             if own:
                 own.plan(entry["state"])()
             else:
-                step.layer.resume_from(values.decode(entry["state"]))
+                layer.resume_from(values.decode(entry["state"]))
         except Exception as error:      # of a layer's own methods, or of its files
             logger.warning("%s: layer '%s' (%s) does not continue where the snapshot was taken, "
                            "but where it stands: %s", source, step.name, step.spec.type, error)

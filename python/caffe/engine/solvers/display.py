@@ -14,7 +14,7 @@ from ..net import Net
 class Progress:
     """The line with the loss, and with the speed since the line before it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._iteration, self._start = 0, time.perf_counter()
 
     def show(self, iteration: int, interval: int, loss: float) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from ...errors import CaffeError
-from ..memory import DIFF
+from ..memory import DIFF, Memory
 from ..precision import laid_out_as
 from .solver import Solver, register_solver
 
@@ -23,7 +23,7 @@ class SGDSolver(Solver):
     def check(self) -> None:
         self.check_decay("momentum", lowest=-1)
 
-    def update(self, diff, rate, history):
+    def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
         diff.copy_(history)
 
@@ -54,7 +54,7 @@ class SGDSolver(Solver):
                 blob.memories[DIFF].set_lazily(partial(_take_copy, history))
 
 
-def _take_copy(history, memory):
+def _take_copy(history: torch.Tensor, memory: Memory) -> None:
     memory.assign(history.clone())
 
 
@@ -65,7 +65,7 @@ class NesterovSolver(Solver):
     def check(self) -> None:
         self.check_decay("momentum", lowest=-1)
 
-    def update(self, diff, rate, history):
+    def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         momentum = self.param.momentum
         before = history.clone()
         history.mul_(momentum).add_(diff, alpha=rate)
@@ -85,7 +85,7 @@ class WithoutMomentum(Solver):
 class AdaGradSolver(WithoutMomentum):
     """H <- H + g^2; w <- w - lr g / (sqrt(H) + delta) (Duchi et al. 2011)."""
 
-    def update(self, diff, rate, history):
+    def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         history.addcmul_(diff, diff)
         diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
 
@@ -100,7 +100,7 @@ class RMSPropSolver(WithoutMomentum):
             raise CaffeError(f"{self._source}: expected rms_decay in [0, 1), "
                              f"got {self.param.rms_decay:g}")
 
-    def update(self, diff, rate, history):
+    def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         decay = self.param.rms_decay
         history.mul_(decay).addcmul_(diff, diff, value=1 - decay)
         diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
@@ -116,7 +116,8 @@ class AdaDeltaSolver(Solver):
     def check(self) -> None:
         self.check_decay("momentum")
 
-    def update(self, diff, rate, gradients, updates):
+    def update(self, diff: torch.Tensor, rate: float, gradients: torch.Tensor,
+               updates: torch.Tensor) -> None:
         mu, delta = self.param.momentum, self.param.delta
         gradients.mul_(mu).addcmul_(diff, diff, value=1 - mu)
         diff.mul_(((updates + delta) / (gradients + delta)).sqrt_())
@@ -136,7 +137,8 @@ class AdamSolver(Solver):
         self.check_decay("momentum", lowest=-1)
         self.check_decay("momentum2")
 
-    def update(self, diff, rate, first, second):
+    def update(self, diff: torch.Tensor, rate: float, first: torch.Tensor, second: torch.Tensor
+              ) -> None:
         beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
         first.mul_(beta1).add_(diff, alpha=1 - beta1)
         second.mul_(beta2).addcmul_(diff, diff, value=1 - beta2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,12 +22,13 @@ from . import bookmark, display, rates, settings, snapshots
 
 PIECE = 1 << 17     # values of an array that are updated before the next ones
 
+_UNSET: Any = None      # of the class alone; each solver has its own
 _registry: dict[str, type[Solver]] = {}
 
 
 def register_solver(solver_type: str) -> Callable[[type[Solver]], type[Solver]]:
     """Class decorator: solver prototxts reach the class by `type: "<solver_type>"`."""
-    def enter(cls):
+    def enter(cls: type[Solver]) -> type[Solver]:
         _registry[solver_type] = cls
         return cls
     return enter
@@ -70,13 +71,12 @@ class Solver:
     """
 
     histories = 1       # how many arrays a rule keeps for each parameter
-    # None of the class alone; each solver has its own
-    param: Any = None
-    net: Any = None
-    test_nets: Any = None
-    iter: Any = None
+    param: caffe_pb2.SolverParameter = _UNSET
+    net: Net = _UNSET
+    test_nets: list[Net] = _UNSET
+    iter: int = _UNSET
 
-    def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()):
+    def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> None:
         self.param = param = prototxt.read_solver(solver_file)
         creation_log.write_message("Initializing solver from parameters: ", param)
         if level:
@@ -121,7 +121,7 @@ class Solver:
                              f"the solver type {type(self).__name__.removesuffix('Solver')}: "
                              "expected at least 0 and below 1, such as 0.9")
 
-    def _check_settings(self):
+    def _check_settings(self) -> None:
         """Raise CaffeError before the training, not at its first update."""
         with self._located():
             settings.check_finite(self.param)
@@ -131,7 +131,7 @@ class Solver:
                 raise CaffeError("expected average_loss of at least 1, "
                                  f"got {self.param.average_loss}")
 
-    def _check_decay(self):
+    def _check_decay(self) -> None:
         """Raise CaffeError for a regularization_type that is unknown, and used."""
         kinds, given = ("L1", "L2"), self.param.regularization_type
         used = any(self.param.weight_decay * spec.decay_mult
@@ -146,7 +146,7 @@ class Solver:
 
     # nets
 
-    def _train_net(self):
+    def _train_net(self) -> Net:
         param = self.param
         given = [name for name in ("net", "net_param", "train_net", "train_net_param")
                  if param.HasField(name)]
@@ -163,9 +163,9 @@ class Solver:
                 net.copy_from(self._path(name.strip()))
         return net
 
-    def _build_test_nets(self):
+    def _build_test_nets(self) -> list[Net]:
         param = self.param
-        sources = [*param.test_net_param, *param.test_net]
+        sources: list[str | caffe_pb2.NetParameter] = [*param.test_net_param, *param.test_net]
         common = param.net_param if param.HasField("net_param") else param.net
         sources += [common] * (len(param.test_iter) - len(sources)) if common else []
         if len(sources) != len(param.test_iter):
@@ -193,7 +193,8 @@ class Solver:
             nets[-1].share_with(self.net)
         return nets
 
-    def _build_net(self, source, phase, state):
+    def _build_net(self, source: str | caffe_pb2.NetParameter, phase: int,
+                   state: caffe_pb2.NetState) -> Net:
         name = self._source
         if isinstance(source, str):
             name = self._path(source)
@@ -210,7 +211,7 @@ class Solver:
             raise CaffeError(f"{name}: {error}") from None
         return Net.from_param(param, name)
 
-    def _path(self, name):
+    def _path(self, name: str) -> str:
         """Paths are the working directory's, as in Caffe, or else the solver prototxt's."""
         beside = os.path.join(self._folder, name)
         return beside if not os.path.exists(name) and os.path.exists(beside) else name
@@ -257,7 +258,7 @@ class Solver:
         while self.iter < self._last and not self._stopped:
             self._iterate()
 
-    def _iterate(self):
+    def _iterate(self) -> None:
         self._before_tests = None
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
@@ -267,7 +268,7 @@ class Solver:
         for on_start, _ in self._callbacks:
             on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
-        loss = 0.0
+        loss: torch.Tensor | float = 0.0
         for _ in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
             self.net.run_backward()
@@ -295,27 +296,27 @@ class Solver:
         the snapshot that it continues."""
         return float(sum(self._losses) / len(self._losses)) if self._losses else float("nan")
 
-    def _record(self, loss):
+    def _record(self, loss: torch.Tensor | float) -> None:
         self._losses = [*self._losses, loss][-self.param.average_loss:]
 
-    def _every(self, interval):
-        return interval and self.iter % interval == 0
+    def _every(self, interval: int) -> bool:
+        return interval != 0 and self.iter % interval == 0
 
-    def _snapshot_due(self):
-        return self.iter and self._every(self.param.snapshot)
+    def _snapshot_due(self) -> bool:
+        return self.iter != 0 and self._every(self.param.snapshot)
 
     @property
-    def _logs(self):
+    def _logs(self) -> bool:
         return context.solver_rank() == 0
 
     @property
-    def _displays(self):
+    def _displays(self) -> bool:
         """Whether this iteration is shown. Nothing else reads from the net, and waits for a GPU."""
         return self._logs and self._every(self.param.display)
 
     # testing
 
-    def _test_all(self):
+    def _test_all(self) -> None:
         if not (self.test_nets and self._logs):
             return
         self._before_tests = self._marked()     # a run that is continued begins them anew
@@ -325,11 +326,12 @@ class Solver:
                 return
         self._before_tests = None
 
-    def _test(self, number):
+    def _test(self, number: int) -> None:
         logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
         net, passes = self.test_nets[number], self.param.test_iter[number]
         net.share_with(self.net)
-        sums, loss = {}, 0.0
+        sums: dict[str, torch.Tensor] = {}
+        loss: torch.Tensor | float = 0.0
         for _ in range(passes):
             action = self.requested_action()
             if action == "snapshot":
@@ -357,7 +359,7 @@ class Solver:
             return rates.rate(self.param, self.iter, self._drops)
 
     @contextmanager
-    def _located(self):
+    def _located(self) -> Iterator[None]:
         """Add the file to what is wrong with its settings."""
         try:
             yield
@@ -389,7 +391,7 @@ class Solver:
                 self.net.debug_info.before_update(number)
                 data.sub_(diff)
 
-    def _pieces(self, number):
+    def _pieces(self, number: int) -> Iterable[tuple[torch.Tensor, ...]]:
         """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
         learnable = self.net.program.learnable
         blob, _ = learnable[number]
@@ -400,12 +402,12 @@ class Solver:
         rows = max(1, PIECE * blob.shape[0] // blob.count)
         return zip(*(array.split(rows) for array in whole))
 
-    def _regularize(self, data, diff, decay):
+    def _regularize(self, data: torch.Tensor, diff: torch.Tensor, decay: float) -> None:
         if decay:
             squared = self.param.regularization_type == "L2"
             diff.add_(data if squared else data.sign(), alpha=decay)
 
-    def _clip_gradients(self):
+    def _clip_gradients(self) -> None:
         limit = self.param.clip_gradients
         if limit < 0:
             return
@@ -420,7 +422,7 @@ class Solver:
             logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
                         "factor %g", norm, limit, scale)
 
-    def update(self, diff: torch.Tensor, rate: float, *history: torch.Tensor) -> None:
+    def update(self, diff: torch.Tensor, rate: float, *history: Any, **named: Any) -> None:
         """Turn the gradient `diff` into what is subtracted, and its histories into those of the
         next update, all in place. Elements do not depend on one another."""
         raise CaffeError(f"solver type '{self.param.type}' defines no update()")
@@ -435,7 +437,7 @@ class Solver:
         snapshots.write(self.param, self.net, self.iter, self._drops, self.history,
                         self._before_tests or self._marked())
 
-    def _marked(self):
+    def _marked(self) -> dict[str, Any]:
         """What is written beside a solverstate."""
         goes_on = self.iter < self._last        # else the next step() begins with no losses
         return {**self._bookmark.take(), "losses": values.encode(self._losses if goes_on else [])}
@@ -465,5 +467,5 @@ class Solver:
             put_mark()
 
 
-def _on_device(loss):
+def _on_device(loss: torch.Tensor | float) -> torch.Tensor | float:
     return loss.to(context.device()) if isinstance(loss, torch.Tensor) else float(loss)

@@ -1,7 +1,7 @@
 """Data and MemoryData: batches from an LMDB, and from arrays in memory."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,13 @@ from ....images.datum import decode
 from ....proto import caffe_pb2
 from ...values import generator
 from ..base import register
+from ..types import Blobs, Shape
 from .prefetch import Prefetch
 from .sources import Source
 from .transform import Transform
+
+Place = dict[str, Any]
+Sample = tuple[np.ndarray, int, str, Place]     # image, label, name, the place after it
 
 
 class Batches(Source):
@@ -33,10 +37,10 @@ class Batches(Source):
 
     tops: tuple[int, int | None] = (1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
         self.transform = Transform(self.layer_param.transform_param, self.phase, self.random)
-        self.prefetch = None
+        self.prefetch: Prefetch | None = None
         p = self.settings()
         if not p.batch_size:
             raise self.error("expected a batch_size of at least 1")
@@ -51,8 +55,11 @@ class Batches(Source):
             blob.reshape(p.batch_size)
 
     settings: Callable[[], Any]     # the layer's own part of its prototxt entry
+    open: Callable[[Any], None]     # given that part: open, and check, what it names
+    image_shape: Callable[[], Shape]
+    samples: Callable[[Place, Transform], Iterator[Sample]]    # endless, from a place
 
-    def first_place(self) -> dict:
+    def first_place(self) -> Place:
         """The place before the first sample."""
         return {}
 
@@ -60,12 +67,12 @@ class Batches(Source):
         """What the files of the layer hold, in a text: a place in others means nothing."""
         raise self.error(f"layer type '{self.type}' defines no files()")
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         arrays, self.place = self.next_batch()
         for blob, array in zip(top, arrays):
             blob.set_data(torch.from_numpy(array))
 
-    def next_batch(self) -> tuple[Any, dict]:
+    def next_batch(self) -> tuple[Any, Place]:
         """An array for each top, and the place behind them."""
         if self.prefetch is None:
             # the thread has a layer of its own, so that this one can come to its end
@@ -74,7 +81,7 @@ class Batches(Source):
                                      self.layer_param.data_param.prefetch)
         return self.prefetch.next(), self.prefetch.place
 
-    def _batches(self, place):
+    def _batches(self, place: Place) -> Iterator[tuple[Any, Place]]:
         """Endless ((images, labels), place)."""
         place = dict(place)
         random = np.random.Generator(getattr(np.random, place["random"]["bit_generator"])(0))
@@ -97,18 +104,18 @@ class Batches(Source):
         self.place, self.prefetch = state["place"], None
 
 
-def _stacked(images, *others):
+def _stacked(images: Sequence[np.ndarray], *others: Sequence) -> tuple[np.ndarray, ...]:
     """Arrays of the samples of a batch, whose names are the last of `others`."""
-    *others, names = others
+    names: Sequence = others[-1]
     for image, name in zip(images, names):
         if image.shape != images[0].shape:
             raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
                              f"{images[0].shape} of {names[0]}; crop_size makes them equal")
-    return np.stack(images), *(np.array(each, np.float32) for each in others)
+    return np.stack(images), *(np.array(each, np.float32) for each in others[:-1])
 
 
 @contextmanager
-def naming(name):
+def naming(name: str) -> Iterator[None]:
     """Add the record, or the line of the list, to what is wrong with a sample."""
     try:
         yield
@@ -122,10 +129,10 @@ class Data(Batches):
     train together, each takes its share; rand_skip, which was for that, does nothing in Caffe 1.0
     either."""
 
-    def settings(self):
+    def settings(self) -> caffe_pb2.DataParameter:
         return self.layer_param.data_param
 
-    def open(self, p):
+    def open(self, p: caffe_pb2.DataParameter) -> None:
         if p.backend != caffe_pb2.DataParameter.LMDB:
             raise self.error(f"{p.source}: expected backend: LMDB; LevelDB, the default, is not "
                              "supported. Write the images anew with `caffe convert_imageset`")
@@ -133,20 +140,20 @@ class Data(Batches):
         if not len(self.database):
             raise self.error(f"{p.source}: it holds no records")
 
-    def image_shape(self):
+    def image_shape(self) -> Shape:
         key, value = next(iter(self.database))
         with naming(f"{self.database.path}, key {key}"):
             image, _ = _decoded(value, self.transform.color)
         return self.transform.shape(image.shape)
 
-    def first_place(self):
+    def first_place(self) -> Place:
         return {"passed": 0, "key": None}
 
-    def files(self):
+    def files(self) -> str:
         first, _ = next(iter(self.database))
         return f"{len(self.database)} records, first key {first}"
 
-    def samples(self, place, transform):
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name of the record, place), of the records that are
         this solver's: the place says how many were passed, and the key of the last one."""
         rank, count = ((0, 1) if self.phase == TEST
@@ -164,7 +171,7 @@ class Data(Batches):
             last = None
 
 
-def _decoded(value, color):
+def _decoded(value: bytes, color: bool | None) -> tuple[np.ndarray, int]:
     """(image, label) of a serialised Datum."""
     datum = caffe_pb2.Datum.FromString(value)
     return decode(datum, color), datum.label
@@ -175,8 +182,9 @@ class MemoryData(Source):
     """Batches of arrays in memory, which `Net.set_input_arrays` gives, again and again."""
 
     tops = (2, 2)
+    arrays: tuple[np.ndarray, np.ndarray] | None = None
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.memory_data_param
         self.size, self.item = p.batch_size, (p.channels, p.height, p.width)
         if min(self.size, *self.item) < 1:
@@ -184,7 +192,7 @@ class MemoryData(Source):
                              f"{self.size} and {self.item}")
         top[0].reshape(self.size, *self.item)
         top[1].reshape(self.size)
-        self.arrays, self.resumed = None, (0, 0)
+        self.resumed = 0, 0
 
     def resume_state(self) -> list:
         """[position, number of items]: where the net stands in the arrays."""
@@ -202,7 +210,7 @@ class MemoryData(Source):
         if self.arrays:
             self.reset(*self.arrays)
 
-    def reset(self, data, labels):
+    def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Go through these arrays from now on, from their beginning (for the first ones after a
         snapshot was restored: from where it was taken); they are not copied.
 
@@ -226,7 +234,7 @@ class MemoryData(Source):
         self.arrays, self.resumed = (data, labels.reshape(-1)), (0, 0)
         self.position = position if count == len(data) else 0
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         if self.arrays is None:
             raise self.error("has no arrays yet; give them with Net.set_input_arrays")
         part = slice(self.position, self.position + self.size)

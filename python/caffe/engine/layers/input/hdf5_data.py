@@ -15,6 +15,7 @@ from ....formats.atomic import replacing
 from ....images.lists import read_lines
 from ...values import generator
 from ..base import TensorLayer, register
+from ..types import Blobs, Flags, Shapes
 from .sources import Source
 
 
@@ -26,7 +27,7 @@ class HDF5Data(Source):
     random order.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.hdf5_data_param
         if self.layer_param.HasField("transform_param"):
             raise self.error("transforms nothing: expected no transform_param")
@@ -36,28 +37,28 @@ class HDF5Data(Source):
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
         self.listed = self._list(p.source)
         self.position = self.offset = 0
-        self.loaded = None
+        self.loaded: str | None = None
         self._start_round()
         for blob, array in zip(top, self.arrays):
             blob.reshape(self.size, *array.shape[1:])
 
-    def _list(self, source):
+    def _list(self, source: str) -> list[str]:
         files = [name for line in read_lines(source) for name in line.split()]
         if not files:
             raise self.error(f"{source}: it lists no files")
         return files
 
-    def _start_round(self):
+    def _start_round(self) -> None:
         self.current, self.round = 0, self.random.bit_generator.state
         self._order_files()
         self._load()
 
-    def _order_files(self):
+    def _order_files(self) -> None:
         count = len(self.listed)
         order = self.random.permutation(count) if self.shuffle else range(count)
         self.files = [self.listed[number] for number in order]
 
-    def _load(self):
+    def _load(self) -> None:
         path = self.files[self.current]
         if path != self.loaded:
             self._read(path)
@@ -66,14 +67,14 @@ class HDF5Data(Source):
         self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
         self.position = 0
 
-    def _read(self, path):
+    def _read(self, path: str) -> None:
         try:
             with hdf5.opened(path, "HDF5 file") as file:
                 datasets = [file[name] for name in self.layer_param.top]
                 hdf5.check_numbers(datasets)
                 self.arrays = [np.asarray(dataset[()], np.float32) for dataset in datasets]
         except CaffeError as error:
-            raise self.error(error) from None
+            raise self.error(str(error)) from None
         if len({array.shape[:1] for array in self.arrays}) > 1 or not self.arrays[0].shape \
                 or not len(self.arrays[0]):
             raise self.error(f"{path}: expected datasets of as many rows, one at least, got "
@@ -102,7 +103,7 @@ class HDF5Data(Source):
                              f"was taken it had {state['rows']}")
         vars(self).update(vars(other))
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         parts, missing = [], self.size
         while missing:
             rows = self._rows(missing)
@@ -114,7 +115,7 @@ class HDF5Data(Source):
                                  f"{[array.shape[1:] for array in arrays]}")
             blob.set_data(torch.from_numpy(np.concatenate(arrays)))
 
-    def _rows(self, most):
+    def _rows(self, most: int) -> np.ndarray:
         """The numbers of the next rows of this solver, at most `most`, from one file."""
         if self.position == len(self.order):
             self.current += 1
@@ -142,22 +143,22 @@ class HDF5Output(TensorLayer):
     bottoms, tops = (2, 2), (0, 0)
     is_function = False
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.path = self.layer_param.hdf5_output_param.file_name
         folder = os.path.dirname(os.path.abspath(self.path))
         if not self.path or not os.path.isdir(folder):
             raise self.error(f"expected a file_name in an existing folder, got '{self.path}'")
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         if bottom[0][:1] != bottom[1][:1] or max(map(len, bottom)) > 4:
             raise self.error(f"expected two bottoms of one batch size and at most 4 axes, "
                              f"got {bottom}")
         return []
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         with replacing(self.path) as raw, h5py.File(raw, "w") as file:
             for name, blob in zip(("data", "label"), bottom):
                 file[name] = blob.data.reshape(blob.shape + (1,) * (4 - len(blob.shape)))
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """Nothing comes back from a file."""

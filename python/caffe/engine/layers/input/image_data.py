@@ -2,17 +2,22 @@
 
 import hashlib
 import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from ....errors import LayerError
 from ....images.lists import check_paths, read_lines, read_list
 from ....images.planes import read_planes, resized
+from ....proto import caffe_pb2
 from ...values import generator
 from ..base import register
-from .data import Batches, naming
+from ..types import Shape
+from .data import Batches, Place, Sample, naming
+from .transform import Transform
 
 
 @register("ImageData")
@@ -22,10 +27,10 @@ class ImageData(Batches):
 
     tops = (2, 2)
 
-    def settings(self):
+    def settings(self) -> caffe_pb2.ImageDataParameter:
         return self.layer_param.image_data_param
 
-    def open(self, p):
+    def open(self, p: caffe_pb2.ImageDataParameter) -> None:
         if bool(p.new_height) != bool(p.new_width):
             raise self.error("expected both new_height and new_width, or neither, got "
                              f"{p.new_height} and {p.new_width}")
@@ -36,36 +41,36 @@ class ImageData(Batches):
         if self.skip >= len(self.lines):
             raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
 
-    def listed(self, p):
+    def listed(self, p: Any) -> list:
         """The lines of the list."""
         # empty lines are passed over; the original fails when it comes to one
         lines = [line for line in read_list(p.source, p.root_folder) if line.path]
         check_paths(lines)
         return lines
 
-    def sample(self, line, transform):
+    def sample(self, line: Any, transform: Transform) -> tuple:
         """What the tops get for one line."""
         image = _read(line.path, line.place, self.settings())
         with naming(line.place):
             return transform(image), line.label
 
-    def _order(self, random):
+    def _order(self, random: np.random.Generator) -> np.ndarray:
         """The numbers of the lines in the order of a round."""
         count = len(self.lines)
         return random.permutation(count) if self.settings().shuffle else np.arange(count)
 
-    def image_shape(self):
+    def image_shape(self) -> Shape:
         path, _, name = self.lines[self.order[self.skip]]
         return self.transform.shape(_read(path, name, self.settings()).shape)
 
-    def first_place(self):
+    def first_place(self) -> Place:
         return {"round": self.round, "passed": self.skip}
 
-    def files(self):
+    def files(self) -> str:
         return hashlib.sha256(repr([line[:2] for line in self.lines]).encode(
             errors="surrogateescape")).hexdigest()
 
-    def samples(self, place, transform):
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         """Endless (transformed image, label, name, place): the place says with which state of the
         random generator its round began, and how many of that were passed. Each round is shuffled
         anew."""
@@ -82,7 +87,7 @@ class ImageData(Batches):
             order = self._order(random)
 
 
-def _read(path, name, p):
+def _read(path: str, name: str, p: caffe_pb2.ImageDataParameter) -> np.ndarray:
     with naming(name):
         return read_planes(path, p.is_color, (p.new_height, p.new_width) if p.new_height else None)
 
@@ -110,10 +115,10 @@ class WindowData(Batches):
 
     tops = (2, 2)
 
-    def settings(self):
+    def settings(self) -> caffe_pb2.WindowDataParameter:
         return self.layer_param.window_data_param
 
-    def open(self, p):
+    def open(self, p: caffe_pb2.WindowDataParameter) -> None:
         self._check_options(p)
         self.foreground, self.background, self.channels = read_windows(p)
         self._check_mean()
@@ -124,7 +129,7 @@ class WindowData(Batches):
             if needed and not windows:
                 raise self.error(f"{p.source}: it lists no {kind} windows")
 
-    def _check_options(self, p):
+    def _check_options(self, p: caffe_pb2.WindowDataParameter) -> None:
         crop = self.layer_param.transform_param.crop_size
         if not crop:
             raise self.error("expected transform_param with a crop_size")
@@ -136,7 +141,7 @@ class WindowData(Batches):
         if not 0 <= p.fg_fraction <= 1:
             raise self.error(f"expected a fg_fraction between 0 and 1, got {p.fg_fraction:g}")
 
-    def _check_mean(self):
+    def _check_mean(self) -> None:
         crop, mean = self.layer_param.transform_param.crop_size, self.transform.mean
         if mean is not None and not self.layer_param.transform_param.mean_file:
             if len(mean) not in (1, self.channels):
@@ -147,32 +152,35 @@ class WindowData(Batches):
             raise self.error(f"expected a square mean_file of {self.channels} channels and at "
                              f"least {crop}x{crop}, got {mean.shape}")
 
-    def image_shape(self):
+    def image_shape(self) -> Shape:
         crop = self.layer_param.transform_param.crop_size
         return self.channels, crop, crop
 
-    def files(self):
+    def files(self) -> str:
         windows = [(window.path, window.label, window.box.tolist())
                    for window in (*self.foreground, *self.background)]
         return hashlib.sha256(repr(windows).encode(errors="surrogateescape")).hexdigest()
 
-    def samples(self, place, transform):
+    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
         p, color = self.settings(), self.channels == 3
         read = lru_cache(None if p.cache_images else 1)(lambda path: read_planes(path, color))
         return _windows(self.foreground, self.background, self.drawn, p, transform, read)
 
 
-def _windows(foreground, background, drawn, p, transform, read):
+def _windows(foreground: Sequence[Window], background: Sequence[Window], drawn: int,
+             p: caffe_pb2.WindowDataParameter, transform: Transform,
+             read: Callable[[str], np.ndarray]) -> Iterator[Sample]:
     """Endless (crop, label, name, place): in each batch first background, then foreground."""
     kinds = [background] * (p.batch_size - drawn) + [foreground] * drawn
     for windows in itertools.cycle(kinds):
-        window = windows[transform.random.integers(len(windows))]
+        window = windows[int(transform.random.integers(len(windows)))]
         with naming(window.name):
             crop = warped(read(window.path), window.box, p, transform)
         yield crop, window.label, window.name, {}
 
 
-def warped(image, box, p, transform):
+def warped(image: np.ndarray, box: np.ndarray, p: caffe_pb2.WindowDataParameter,
+           transform: Transform) -> np.ndarray:
     """A window of an image as a square of crop_size, less the mean, scaled, perhaps mirrored.
 
     Places are computed in float32, as in Caffe; in double some come out a pixel beside.
@@ -202,7 +210,7 @@ def warped(image, box, p, transform):
     return crop
 
 
-def _grown(box, factor, square):
+def _grown(box: np.ndarray, factor: float, square: bool) -> np.ndarray:
     half = (box[2:] - box[:2] + 1) / 2
     centre = box[:2] + half
     if square:
@@ -210,12 +218,12 @@ def _grown(box, factor, square):
     return _rounded(np.concatenate([centre - half * factor, centre + half * factor]))
 
 
-def _rounded(values):
+def _rounded(values: np.ndarray) -> np.ndarray:
     """Halves go away from 0, as those of C."""
     return np.trunc(values + np.copysign(0.5, values.astype(float))).astype(np.float32)
 
 
-def _mean(transform, size, place):
+def _mean(transform: Transform, size: int, place: tuple[slice, ...]) -> np.ndarray | float:
     """The part of the mean image's centre that lies at `place`, or the mean values."""
     if transform.mean is None:
         return 0
@@ -225,7 +233,7 @@ def _mean(transform, size, place):
     return transform.mean[:, offset:offset + size, offset:offset + size][place]
 
 
-def read_windows(p):
+def read_windows(p: caffe_pb2.WindowDataParameter) -> tuple[list[Window], list[Window], int]:
     """(foreground windows, background windows, channels) of a window file.
 
     For each image: `# index`, path, channels, height, width, number of windows, and for each
@@ -260,26 +268,26 @@ def read_windows(p):
 class _NumberedLines:
     """The lines of a file without the blanks around them; `number` is that of the last one."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._lines = iter(read_lines(path))
         self.number = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> str:
         line = next(self._lines)
         self.number += 1
         return line.strip()
 
 
-def _of_a_class(window):
+def _of_a_class(window: Window) -> Window:
     if window.label <= 0:
         raise ValueError(f"expected the class of a foreground window above 0, got {window.label}")
     return window
 
 
-def _parsed(line):
+def _parsed(line: str) -> tuple[int, np.float32, np.ndarray]:
     words = line.split()
     if len(words) != 6:
         raise ValueError(f"expected `class overlap left top right bottom`, got '{line}'")

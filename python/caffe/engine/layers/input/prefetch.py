@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+Make = Callable[[Any], Iterator[tuple[Any, Any]]]
+
 
 class Prefetch:
     """Takes items from an iterator in a thread of its own, `depth` ahead of who asks for them.
@@ -27,7 +29,7 @@ class Prefetch:
     place : the place after the last item that was asked for
     """
 
-    def __init__(self, make: Callable[[Any], Iterator[tuple[Any, Any]]], place: Any, depth: int):
+    def __init__(self, make: Make, place: Any, depth: int) -> None:
         self.place = place
         self._make, self._depth = make, depth
         self._start()
@@ -54,8 +56,9 @@ class Prefetch:
         return item
 
 
-def _fill(make, place, items, stopped):
-    iterator = None
+def _fill(make: Make, place: Any, items: queue.Queue, stopped: list[bool]) -> None:
+    iterator: Iterator[tuple[Any, Any]] | None = None
+    entry: tuple[tuple[Any, Any], BaseException | None]
     while not stopped:
         try:
             iterator = iterator or make(place)

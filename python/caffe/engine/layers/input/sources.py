@@ -1,9 +1,14 @@
 """Input, DummyData and Parameter: where values come from."""
 
-from ....proto.caffe_pb2 import FillerParameter
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+from ....proto.caffe_pb2 import DummyDataParameter, FillerParameter
 from ...fillers import fill
 from ..base import TensorLayer, register
 from ..shape import share_memory
+from ..types import Blobs, Flags, Shapes
 
 
 class Source(TensorLayer):
@@ -13,17 +18,17 @@ class Source(TensorLayer):
     tops: tuple[int, int | None] = (1, None)
     is_function = False
 
-    def each_top(self, what, values, top):
+    def each_top(self, what: str, values: Sequence, top: Blobs) -> Sequence:
         """`values`, given once for all tops or once for each, as one for each."""
         if len(values) not in (1, len(top)):
             raise self.error(f"expected {what} once or once for each of {len(top)} tops, "
                              f"got {len(values)}")
         return list(values) * (len(top) if len(values) == 1 else 1)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """The shapes are set already."""
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """There is nothing below."""
 
 
@@ -31,13 +36,13 @@ class Source(TensorLayer):
 class Input(Source):
     """Tops of given shapes, which users fill."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         shapes = self.layer_param.input_param.shape
         if shapes:
             for blob, shape in zip(top, self.each_top("shape", shapes, top)):
                 blob.reshape(*shape.dim)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         """The values are there already."""
 
 
@@ -45,7 +50,7 @@ class Input(Source):
 class DummyData(Source):
     """Tops that fillers fill: constants once, everything else again for each forward."""
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.dummy_data_param
         fillers = p.data_filler or [FillerParameter()]
         self.fillers = self.each_top("data_filler", fillers, top)
@@ -54,7 +59,7 @@ class DummyData(Source):
             if filler.type == "constant":
                 fill(blob.data_tensor, filler)
 
-    def _shapes(self, p, top):
+    def _shapes(self, p: DummyDataParameter, top: Blobs) -> Iterable[Sequence[int]]:
         legacy = [p.num, p.channels, p.height, p.width]
         if not any(legacy):
             return [shape.dim for shape in self.each_top("shape", p.shape, top)]
@@ -63,7 +68,7 @@ class DummyData(Source):
         names = "num", "channels", "height", "width"
         return zip(*(self.each_top(name, dims, top) for name, dims in zip(names, legacy)))
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         for blob, filler in zip(top, self.fillers):
             if filler.type != "constant":
                 fill(blob.data_tensor, filler)
@@ -79,24 +84,24 @@ class Parameter(TensorLayer):
 
     bottoms = (0, 0)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.blobs.add_blob(*self.layer_param.parameter_param.shape.dim)
         top[0].reshape(*self.blobs[0].shape)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """The shape is set already."""
 
-    def shapes(self, bottom):
+    def shapes(self, bottom: Shapes) -> Shapes:
         return [self.blobs[0].shape]
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         share_memory(self.blobs[0], top[0])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """The gradient is there already."""
 
-    def release(self, bottom, top):
+    def release(self, bottom: Blobs, top: Blobs) -> None:
         """The top is the parameter."""
 
-    def compute(self):
+    def compute(self) -> Tensor:
         return self.weights[0]
