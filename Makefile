@@ -53,7 +53,7 @@ coverage: .venv/done  ## run the tests, and show the lines that none of them rea
 
 test: .venv/done  ## run the tests
 	@echo "Running the tests"
-	@.venv/bin/python -m pytest
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 tests: test
 
