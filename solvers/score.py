@@ -43,9 +43,9 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
     for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
         for label, name in pairs.items():
-            truth, scores = net.blobs[label].data, net.blobs[name].data
-            said = predicted_classes(scores, f"sample {number + 1} of {samples}, blob '{name}'")
-            matrices[label] = matrices[label] + confusion(truth[:, 0], said, scores.shape[1])
+            truth, maps = net.blobs[label].data, net.blobs[name].data
+            said = predicted_classes(maps, f"sample {number + 1} of {samples}, blob '{name}'")
+            matrices[label] = matrices[label] + confusion(truth[:, 0], said, maps.shape[1])
     try:
         scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
                   for i, (label, matrix) in enumerate(matrices.items())}

@@ -10,6 +10,8 @@ from PIL import Image
 
 import caffe
 import nets
+import notebooks
+from caffe.log import silence
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 
@@ -94,3 +96,11 @@ def test_finetune_starts_from_the_trunk_of_the_trained_net(tmp_path):
 def test_own_layer_learns():
     losses = [float(line) for line in run("own_layer.py").splitlines()]
     assert len(losses) == 50 and losses[-1] < losses[0] / 4
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_print_what_they_hold(path, tmp_path, monkeypatch):
+    """If not: python tests/support/notebooks.py NOTEBOOK"""
+    monkeypatch.chdir(tmp_path)
+    with silence():
+        assert notebooks.outputs(path) == notebooks.stored(path)

@@ -8,12 +8,12 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import caffe
 from nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 from solvers import infer
@@ -150,6 +150,6 @@ __main__.main(["stitch", "sampling", "--seeds", "0"])
 
 def test_precision_is_refused_with_the_reason(monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
-    monkeypatch.delattr(caffe, "set_precision")
+    monkeypatch.setitem(sys.modules, "caffe", SimpleNamespace(__file__="the original"))
     with pytest.raises(RunError, match="--precision bf16: .*computes in fp32"):
         set_device(Namespace(gpu=None, precision="bf16"))

@@ -4,12 +4,48 @@ Writing prototxts needs no torch: it is loaded when the first net, solver or blo
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import CaffeError, DeviceError, LayerError, PrototxtError, WeightsError
 from .layer import Layer
 from .log import init_log, log
 from .net_spec import NetSpec, layers, params, to_proto
+
+if TYPE_CHECKING:       # what editors see of the names that are loaded when they are asked for
+    from . import _caffe, classifier, coord_map, detector, draw, io, pycaffe
+    from .classifier import Classifier
+    from .context import (
+        NCCL,
+        TEST,
+        TRAIN,
+        has_nccl,
+        set_device,
+        set_mode_cpu,
+        set_mode_gpu,
+        set_multiprocess,
+        set_precision,
+        set_random_seed,
+        set_solver_count,
+        set_solver_rank,
+        solver_count,
+        solver_rank,
+    )
+    from .detector import Detector
+    from .engine.blob import Blob
+    from .engine.layers import layer_type_list
+    from .engine.net import Net
+    from .engine.solvers.rules import (
+        AdaDeltaSolver,
+        AdaGradSolver,
+        AdamSolver,
+        NesterovSolver,
+        RMSPropSolver,
+        SGDSolver,
+    )
+    from .engine.solvers.solver import Solver, get_solver
+    from .engine.timer import Timer
+    from .export import to_torch
+    from .proto.caffe_pb2 import LayerParameter, SolverParameter
 
 _CONTEXT = ("NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
             "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",

@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from .errors import LayerError
+from .formats.text import printable
 from .vectors import BlobVec
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Layer:
     def blobs(self) -> BlobVec:
         """The layer's parameters."""
         return self.__blobs
+
+    def __repr__(self) -> str:
+        own = f" {type(self).__name__}" if self.__type == "Python" else ""
+        shapes = ", ".join(str(blob.shape) for blob in self.__blobs)
+        return printable(f"Layer '{self.layer_param.name}' ({self.__type}{own})"
+                         + (f", parameters {shapes}" if shapes else ""))
 
     def copy_without_blobs(self) -> Layer:
         """A shallow copy of the layer, whose list of parameters is its own, and empty; it takes

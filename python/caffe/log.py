@@ -6,8 +6,12 @@ GLOG_minloglevel (0 all, 1 warnings, 2 errors, 3 nothing short of fatal) is hono
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+
+from .formats.text import printable
 
 _LEVELS = logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL
 
@@ -19,7 +23,7 @@ class _GlogForm(logging.Formatter):
         letter = "FEWI"[sum(record.levelno < level for level in _LEVELS[:0:-1])]
         when = datetime.fromtimestamp(record.created)
         return (f"{letter}{when:%m%d %H:%M:%S.%f} {record.process:5} "
-                f"{record.filename}:{record.lineno}] {record.getMessage()}")
+                f"{record.filename}:{record.lineno}] {printable(record.getMessage())}")
 
 
 class _StandardError(logging.StreamHandler):
@@ -46,6 +50,17 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     goes to standard error.
     """
     logger.setLevel(_LEVELS[min(max(int(level), 0), 3)])
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log warnings and errors alone for a while."""
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def log(message: str) -> None:

@@ -12,11 +12,13 @@ any other belongs to the type's own parameter (`num_output` to `convolution_para
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import PrototxtError, nearest
+from .layer_types import LAYER_TYPES
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 from .proto import caffe_pb2
 
@@ -35,6 +37,10 @@ class UnknownFieldError(PrototxtError, AttributeError):
     """A keyword that no field takes. (pycaffe raises AttributeError.)"""
 
 
+class UnknownTypeError(PrototxtError, AttributeError):
+    """A layer type that the engine does not have."""
+
+
 class UnknownTopError(AttributeError, KeyError):
     """A name that no top of the net has. (pycaffe raises KeyError.)"""
 
@@ -45,6 +51,20 @@ _param_names = param_name_dict()
 # layers whose parameters are those of another type
 _param_names.update(Deconvolution="convolution", Im2col="convolution",
                     LSTM="recurrent", RNN="recurrent")
+
+
+def layer_types() -> list[str]:
+    """The names of all layer types, sorted, with those that a script has registered; to ask for
+    them loads no torch."""
+    engine = sys.modules.get(f"{__package__}.engine.layers")
+    registered = engine.layer_type_list() if engine else ()
+    return sorted({*LAYER_TYPES, *registered})
+
+
+def own_parameter(layer_type: str) -> str | None:
+    """The field of LayerParameter with a layer type's own parameters, None if it has none."""
+    name = _param_names.get(layer_type)
+    return name and name + "_param"
 
 
 def to_proto(*tops: Top) -> caffe_pb2.NetParameter:
@@ -123,6 +143,8 @@ class Function:
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
+        # what cannot be written fails here, at the line of the script that is wrong
+        self._assign(caffe_pb2.LayerParameter(type=type_name), type_name)
 
     def _update(self, params: Mapping[str, Any]) -> None:
         self.params.update(params)
@@ -146,23 +168,22 @@ class Function:
                          [self._automatic_name(top, names, counts) for top in self.tops])
         first = self.tops[0] if self.tops else self
         layer.name = self._automatic_name(first, names, counts)
-        try:
-            self._assign(layer)
-        except (PrototxtError, TypeError, ValueError) as error:
-            raise type(error)(f"layer '{layer.name}' ({self.type_name}): {error}") from None
+        self._assign(layer, f"layer '{layer.name}' ({self.type_name})")
         layers[self] = layer
 
-    def _assign(self, layer: caffe_pb2.LayerParameter) -> None:
+    def _assign(self, layer: caffe_pb2.LayerParameter, place: str) -> None:
+        """Set the fields of a LayerParameter; `place` is where errors say they are."""
         fields = layer.DESCRIPTOR.fields_by_name
-        own = _param_names.get(self.type_name)
-        for key, value in self.params.items():
-            if key in fields:
-                assign_proto(layer, key, value)
-            elif own is None:
-                raise UnknownFieldError("the type has no parameters of its own, so no "
-                                        f"'{key}'" + nearest(key, fields))
-            else:
-                assign_proto(getattr(layer, own + "_param"), key, value)
+        own = own_parameter(self.type_name) or ""
+        known = [*fields, *(fields[own].message_type.fields_by_name if own else ())]
+        try:
+            for key, value in self.params.items():
+                if key not in known:
+                    raise UnknownFieldError(f"{fields[own].message_type.name if own else 'it'} has "
+                                            f"no field '{key}'" + nearest(key, known))
+                assign_proto(layer if key in fields else getattr(layer, own), key, value)
+        except (PrototxtError, TypeError, ValueError) as error:
+            raise type(error)(f"{place}: {error}") from None
 
 
 class NetSpec:
@@ -218,9 +239,20 @@ class NetSpec:
 
 
 class Layers:
-    """`L.Type(*bottoms, **parameters)`: the Top, or tuple of Tops, of a new layer."""
+    """`L.Type(*bottoms, **parameters)`: the Top, or tuple of Tops, of a new layer.
+
+    Raises UnknownTypeError for a type that the engine does not have, and UnknownFieldError for a
+    parameter that the type does not have.
+    """
+
+    def __dir__(self) -> list[str]:
+        return layer_types()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in layer_types():
+            raise UnknownTypeError(f"there is no layer type '{name}'" + nearest(name, layer_types())
+                                   + "; a new one is entered by caffe.engine.layers.register")
+
         def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)
             if function.ntop == 0:
@@ -232,12 +264,19 @@ class Layers:
 class Parameters:
     """`P.Pooling.MAX`: values of the enums of a layer type's parameter."""
 
+    def __dir__(self) -> list[str]:
+        messages = caffe_pb2.DESCRIPTOR.message_types_by_name
+        return [name[:-len("Parameter")] for name in messages if name.endswith("Parameter")]
+
     def __getattr__(self, name: str) -> Any:
-        message = getattr(caffe_pb2, name + "Parameter", None)
-        if message is None:
-            raise AttributeError(f"there is no {name}Parameter")
-        return message
+        if name not in dir(self):
+            raise AttributeError(f"there is no {name}Parameter" + nearest(name, dir(self)))
+        return getattr(caffe_pb2, name + "Parameter")
 
 
-layers = Layers()
-params = Parameters()
+if TYPE_CHECKING:
+    # editors read there what each type takes
+    from .layer_stubs import layers, params
+else:
+    layers = Layers()
+    params = Parameters()

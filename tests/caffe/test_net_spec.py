@@ -128,24 +128,48 @@ def test_enums():
 
 @pytest.mark.parametrize("layer, error, complaint", [
     (lambda x: L.Convolution(x, num_outputs=3), PrototxtError,
-     "layer 'y' .Convolution.: ConvolutionParameter has no field 'num_outputs'.*'num_output'"),
-    (lambda x: L.Sigmoid2(x, slope=3), PrototxtError, "no parameters of its own.*'slope'"),
+     "^Convolution: ConvolutionParameter has no field 'num_outputs'.*'num_output'"),
+    (lambda x: L.Convolution(x, weight_filler=dict(tipe="xavier")), PrototxtError,
+     "^Convolution: FillerParameter has no field 'tipe'.*'type'"),
+    (lambda x: L.Convolutoin(x, num_output=3), PrototxtError,
+     "^there is no layer type 'Convolutoin' .did you mean 'Convolution'?"),
+    (lambda x: L.convolution(x), AttributeError, "'convolution' .did you mean 'Convolution'?"),
+    (lambda x: L.Loss(x), AttributeError, "no layer type 'Loss'"),
+    (lambda x: L.AbsVal(x, slope=3), PrototxtError, "^AbsVal: it has no field 'slope'"),
     (lambda x: L.Pooling(x, pool_param=dict(kernel=3)), PrototxtError, "'pool_param'"),
-    (lambda x: L.Convolution(x, num_output="many"), TypeError, "layer 'y'"),
-    (lambda x: L.Pooling(x, pool="MAXIMUM"), ValueError, "layer 'y'"),
+    (lambda x: L.Convolution(x, num_output="many"), TypeError, "^Convolution: "),
+    (lambda x: L.Pooling(x, pool="MAXIMUM"), ValueError, "^Pooling: "),
     (lambda x: L.Convolution(x, weight_filler="xavier"), TypeError, "given as a dict"),
     (lambda x: L.Convolution(x, num_outputs=3), AttributeError, "'num_outputs'"),
-    (lambda x: L.Sigmoid2(x, slope=3), AttributeError, "'slope'"),
+    (lambda x: L.AbsVal(x, slope=3), AttributeError, "'slope'"),
     (lambda x: L.ReLU(x, "x"), TypeError,
      r"^ReLU input 1 is not a Top \(type is <class 'str'>\)$"),
     (lambda x: L.Silence((x, x), ntop=0), TypeError,
      r"^Silence input 0 is not a Top \(type is <class 'tuple'>\)$")])
-def test_what_cannot_be_written(layer, error, complaint):
-    n = caffe.NetSpec()
-    n.x = L.Input()
+def test_what_cannot_be_written_fails_at_once(layer, error, complaint):
+    x = L.Input()
     with pytest.raises(error, match=complaint):
-        n.y = layer(n.x)
+        layer(x)
+
+
+def test_what_is_updated_later_is_said_with_the_layer_s_name():
+    n = spec()
+    n.update("conv", dict(num_outputs=9))
+    with pytest.raises(PrototxtError, match="^layer 'conv' .Convolution.: .*'num_outputs'"):
         n.to_proto()
+
+
+def test_types_that_a_script_registers(monkeypatch):
+    engine = caffe.engine.layers
+    monkeypatch.setattr(engine.base, "_registry", dict(engine.base._registry))
+    with pytest.raises(AttributeError, match="caffe.engine.layers.register"):
+        L.OwnType
+    engine.register("OwnType")(engine.TensorLayer)
+    assert L.OwnType(L.Input()).to_proto().layer[-1].type == "OwnType"
+
+
+def test_names_at_the_prompt():
+    assert set(caffe.layer_type_list()) <= set(dir(L)) and {"Pooling", "Loss"} <= set(dir(P))
 
 
 def test_a_layer_in_place_keeps_all_its_bottoms():

@@ -7,23 +7,23 @@ import argparse
 import sys
 
 from ..errors import CaffeError
-from . import models, pictures, train_test
+from . import info, logs, migrate, models, pictures, train_test
 from .flags import without_truth
 
-_FAMILIES = train_test, models, pictures
+_FAMILIES = train_test, logs, models, pictures, migrate, info
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     args = _parser().parse_args(without_truth(sys.argv[1:] if arguments is None else arguments))
     try:
-        args.run(args)
+        status = args.run(args)
     except (CaffeError, OSError) as error:
         print(f"caffe {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -76,10 +76,12 @@ def use_device(gpu: str) -> None:
     """Choose the GPU of a --gpu flag (a number, 'all' or a list: the first), else the CPU."""
     import caffe
     if not gpu:
+        caffe.log("Use CPU.")
         caffe.set_mode_cpu()
         return
     numbers = ["0"] if gpu == "all" else names(gpu)
     if gpu == "all" or len(numbers) > 1:
         caffe.log(f"Training on several GPUs is not supported; using GPU {numbers[0]}")
+    caffe.log(f"Using GPUs {numbers[0]}")
     caffe.set_device(int(numbers[0]))
     caffe.set_mode_gpu()

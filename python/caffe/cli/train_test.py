@@ -33,15 +33,20 @@ def train(args: argparse.Namespace) -> None:
         gpu = str(param.device_id)
     use_device(gpu)
     solver = caffe.get_solver(args.solver, args.level, args.stage)
+    for name in args.weights:
+        log(f"Finetuning from {name}")
     solver.net.load_weights(args.weights)
     effects = {"SIGINT": args.sigint_effect, "SIGHUP": args.sighup_effect, "SIGTERM": "stop"}
     signals = Signals({getattr(signal, name): effect for name, effect in effects.items()
                        if hasattr(signal, name)})       # Windows has no SIGHUP
     solver.requested_action = signals.requested_action
+    if args.snapshot:
+        log(f"Resuming from {args.snapshot}")
     log("Starting Optimization")
     solver.solve(args.snapshot)
     if signals.stopped == signal.SIGTERM:
         _end_after_sigterm(solver, args)
+    log("Optimization Done.")
 
 
 class Signals:
@@ -109,28 +114,45 @@ def test(args: argparse.Namespace) -> None:
 
 
 def time(args: argparse.Namespace) -> None:
-    """Time a model, layer by layer, forward and backward."""
+    """Time a model, layer by layer, forward and backward.
+
+    As in the original, the backward pass of every layer is timed, also where there is no loss: then
+    it gives the gradients of the parameters alone.
+    """
+    from ..engine import graph
+    from ..engine.runners.plain import PlainRunner
     from ..engine.timer import Timer
     net = _net(args, TEST if args.phase == "TEST" else TRAIN)
-    net.forward()
-    net.backward()
+    backward_steps = _with_backward(net)
+    runner = PlainRunner(net.program)       # layers as they are: nothing elided, nothing recorded
+
+    def run_backward(step):
+        with net.program.locating_errors(step):
+            graph.check_gradients(step.spec, step.layer, step.propagate_down)
+            runner.backward_step(step)
+
+    log("Performing Forward")
+    log(f"Initial loss: {float(runner.forward(range(len(net.layers)))):g}")
+    log("Performing Backward")
+    for step in backward_steps:
+        run_backward(step)
     log("*** Benchmark begins ***")
     log(f"Testing for {args.iterations} iterations.")
-    if not any(step.runs_backward for step in net.program.steps):
-        log("No layer runs backward, because the net has no loss")
     spent = {"forward": [0.0] * len(net.layers), "backward": [0.0] * len(net.layers)}
     timer, total = Timer(), Timer()
     total.start()
     for i in range(args.iterations):
         before = sum(map(sum, spent.values()))
-        for kind, run, numbers in (
-                ("forward", net.run_forward, range(len(net.layers))),
-                ("backward", net.run_backward, reversed(range(len(net.layers))))):
-            for number in numbers:
-                timer.start()
-                run(number, number)
-                timer.stop()
-                spent[kind][number] += timer.ms
+        for number in range(len(net.layers)):
+            timer.start()
+            runner.forward([number])
+            timer.stop()
+            spent["forward"][number] += timer.ms
+        for step in backward_steps:
+            timer.start()
+            run_backward(step)
+            timer.stop()
+            spent["backward"][step.number] += timer.ms
         passed = sum(map(sum, spent.values())) - before
         log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
     total.stop()
@@ -144,6 +166,19 @@ def time(args: argparse.Namespace) -> None:
     log(f"Average Forward-Backward: {total.ms / args.iterations:g} ms.")
     log(f"Total Time: {total.ms:g} ms.")
     log("*** Benchmark ends ***")
+
+
+def _with_backward(net):
+    """The steps of a net that have a backward pass, from the last to the first, and those that
+    training would not run made ready to give the gradients of their parameters."""
+    from ..engine import graph
+    from ..engine.layers import TensorLayer
+    for step in net.program.steps:
+        if isinstance(step.layer, TensorLayer) and not step.runs_backward:
+            step.layer.propagate_down = graph.possible_gradients(step.layer, step.propagate_down)
+            step.layer.param_propagate_down = graph.learning(step.spec, step.layer)
+    return [step for step in reversed(net.program.steps)
+            if isinstance(step.layer, TensorLayer) or step.runs_backward]
 
 
 def device_query(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import LayerError
 from ..formats.reading import check_memory
+from ..formats.text import printable
 from .memory import Memory
 
 VALUE_SIZE = 4      # bytes
@@ -19,8 +20,11 @@ VALUE_SIZE = 4      # bytes
 class Blob:
     """An N-dimensional float32 array `data` with its gradient `diff`, both of `shape`.
 
-    Images are batches of shape (number, channels, height, width).
+    Images are batches of shape (number, channels, height, width). `name` is the blob's in its
+    net, or LAYER[i] of a layer's parameter.
     """
+
+    name = ""
 
     def __init__(self, shape: Sequence[int] = (0,)) -> None:
         self._shape = _checked(tuple(shape))
@@ -84,6 +88,9 @@ class Blob:
         self._shape = _checked(dims)
         for memory in self.memories:
             memory.resize(self.count)
+
+    def __repr__(self) -> str:
+        return f"Blob {repr(printable(self.name)) + ' ' if self.name else ''}{self.shape} float32"
 
     def _legacy_axis(self, axis: int) -> int:
         """Blobs were once 4-D: missing axes count as 1."""

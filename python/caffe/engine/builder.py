@@ -11,11 +11,11 @@ from ..errors import LayerError
 from ..formats.caffemodel import blob_values, same_shape
 from ..layer import Layer
 from ..proto import caffe_pb2
-from . import graph, in_place, process
+from . import creation_log, graph, in_place, process
 from .blob import Blob
 from .layers import TensorLayer, create
 from .layers.shape import Split
-from .program import AUTOMATIC, Program, Step, locating_errors
+from .program import Program, Step, locating_errors
 
 
 class NetBuilder:
@@ -29,7 +29,9 @@ class NetBuilder:
         self._source = source
         self._phase = param.state.phase
         try:
-            self._param = graph.insert_splits(graph.filter_layers(param))
+            filtered = graph.filter_layers(param)
+            creation_log.write_message("Initializing net from parameters: ", filtered)
+            self._param = graph.insert_splits(filtered)
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
         self._unsplit_names = {top: spec.bottom[0] for spec in self._param.layer
@@ -40,10 +42,11 @@ class NetBuilder:
         self._parts: list[tuple] = []
         # the blob before the split, for each blob behind one
         self._before_split: dict[Blob, Blob] = {}
-        # of shared parameters, by name: (blob, ParamSpec, layer name)
-        self._owners: dict[str, tuple[Blob, caffe_pb2.ParamSpec, str]] = {}
+        # of shared parameters, by name: (blob, ParamSpec, layer name, number in that layer)
+        self._owners: dict[str, tuple[Blob, caffe_pb2.ParamSpec, str, int]] = {}
         self._learnable: list[tuple[Blob, caffe_pb2.ParamSpec]] = []
         self._borrowed: set[Blob] = set()
+        self._memory = 0        # bytes of all tops so far
 
     def program(self) -> Program:
         """The Program. A builder makes one."""
@@ -52,6 +55,7 @@ class NetBuilder:
                 spec.phase = self._phase
             self._add_layer(spec)
         plan = self._plan_backward()
+        creation_log.write_outputs(graph.outputs(self._param))
         steps = []
         for number, (spec, part, (runs, down, params)) in enumerate(
                 zip(self._param.layer, self._parts, plan)):
@@ -72,7 +76,8 @@ class NetBuilder:
             built_in = layer if isinstance(layer, TensorLayer) else None
             is_loss = built_in is not None and built_in.loss
             if is_loss and not spec.top:
-                spec.top.append(AUTOMATIC)
+                spec.top.append(graph.AUTOMATIC)
+            creation_log.write_connections(spec)
             top = tuple(self._top_blob(name, spec) for name in spec.top)
             if built_in:
                 _check_count("bottom", len(bottom), built_in.bottoms)
@@ -81,8 +86,10 @@ class NetBuilder:
             in_place.check(spec, layer)
             _take_weights_of_prototxt(layer, spec)
             layer.reshape(bottom, top)
-            self._own_params(spec, layer)
             weights = graph.loss_weights(spec, is_loss)
+            self._memory += 4 * sum(blob.count for blob in top)
+            creation_log.write_shapes(spec, top, weights, self._memory)
+            self._own_params(spec, layer)
         self._parts.append((layer, bottom, top, weights, self._validated(layer, bottom, top)))
         for name, blob, weight in zip(spec.top, top, weights):
             self._blob_loss_weights[name] = weight
@@ -92,6 +99,7 @@ class NetBuilder:
     def _top_blob(self, name: str, spec: caffe_pb2.LayerParameter) -> Blob:
         if name not in spec.bottom:
             self._blobs[name] = Blob()
+            self._blobs[name].name = name
         return self._blobs[name]
 
     def _validated(self, layer: Layer, bottom: Sequence[Blob], top: Sequence[Blob]
@@ -110,13 +118,15 @@ class NetBuilder:
                              f"{len(layer.blobs)} parameters but {len(spec.param)} param entries; "
                              "remove those too many")
         for i, blob in enumerate(layer.blobs):
+            blob.name = f"{spec.name}[{i}]"
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
             if owner is None:
-                self._owners[param.name] = (blob, param, spec.name)
+                self._owners[param.name] = (blob, param, spec.name, i)
                 self._learnable.append((blob, param))
                 continue
-            shared, owner_param, owner_name = owner
+            shared, owner_param, owner_name, owner_index = owner
+            creation_log.write_sharing(param.name, owner_name, owner_index)
             permissive = param.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
             fits = blob.count == shared.count if permissive else blob.shape == shared.shape
             if not fits:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 from ..errors import LayerError, nearest
 from ..layer import Layer
+from ..log import logger
 from ..proto import caffe_pb2
 from .layers import TensorLayer
 from .layers.normalization import BatchNorm
 
 Place = tuple[int, int]         # of a top: the number of its layer, and its own
+
+AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
 
 
 def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -23,21 +26,30 @@ def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
         if layer.include and layer.exclude:
             raise LayerError(f"layer '{layer.name}' has both include and exclude rules: "
                              "Specify either include rules or exclude rules; not both")
-        if layer.include:
-            kept = any(_meets(net_param.state, rule) for rule in layer.include)
-        else:
-            kept = not any(_meets(net_param.state, rule) for rule in layer.exclude)
-        if kept:
+        met = any(_meets(net_param.state, rule, layer.name)
+                  for rule in layer.include or layer.exclude)
+        if met == bool(layer.include):
             filtered.layer.add().CopyFrom(layer)
     return filtered
 
 
-def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
-    return ((not rule.HasField("phase") or rule.phase == state.phase)
-            and (not rule.HasField("min_level") or state.level >= rule.min_level)
-            and (not rule.HasField("max_level") or state.level <= rule.max_level)
-            and all(stage in state.stage for stage in rule.stage)
-            and not any(stage in state.stage for stage in rule.not_stage))
+def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule, layer_name: str) -> bool:
+    """Whether a rule holds; the log says why not, in the original's words."""
+    for broken, reason in (
+            (rule.HasField("phase") and rule.phase != state.phase,
+             f"phase ({state.phase}) differed from the phase ({rule.phase})"),
+            (rule.HasField("min_level") and state.level < rule.min_level,
+             f"level ({state.level}) is above the min_level ({rule.min_level})"),
+            (rule.HasField("max_level") and state.level > rule.max_level,
+             f"level ({state.level}) is above the max_level ({rule.max_level})"),
+            *((stage not in state.stage, f"did not contain stage '{stage}'")
+              for stage in rule.stage),
+            *((stage in state.stage, f"contained a not_stage '{stage}'")
+              for stage in rule.not_stage)):
+        if broken:
+            logger.info("The NetState %s specified by a rule in layer %s", reason, layer_name)
+            return False
+    return True
 
 
 def insert_splits(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -127,6 +139,15 @@ def _branch(net_param: caffe_pb2.NetParameter, source: Place, branch: int) -> st
     return f"{_split_name(net_param, source)}_{branch}"
 
 
+def outputs(net_param: caffe_pb2.NetParameter) -> list[str]:
+    """The names of the blobs that no layer reads, sorted as in the original."""
+    unread: set[str] = set()
+    for layer in net_param.layer:
+        unread.difference_update(layer.bottom)
+        unread.update(set(layer.top) - {AUTOMATIC})
+    return sorted(unread)
+
+
 def check_names(net_param: caffe_pb2.NetParameter, layers: Sequence[Layer]) -> None:
     """Raise LayerError if two layers with parameters have one name: a file of weights, in which
     parameters go by the names of their layers, could not tell them apart."""
@@ -186,7 +207,7 @@ def plan_backward(net_param: caffe_pb2.NetParameter, layers: Sequence[Layer],
             raise LayerError(f"layer '{spec.name}' has {len(spec.bottom)} bottoms but "
                              f"{len(given)} propagate_down")
         below = [blob in wanted for blob in spec.bottom]
-        learns = [_multiplier(spec, layer, i) != 0 for i in range(len(layer.blobs))]
+        learns = learning(spec, layer)
         runs = any(below) or any(learns)
         wanted |= set(spec.top) if runs else set()
         plan.append([runs, given or below, learns])
@@ -237,9 +258,12 @@ def _drop_without_loss(net_param: caffe_pb2.NetParameter, plan: list[list],
         else:
             step[0], step[1] = False, [False] * len(spec.bottom)
         skipped.update(blob for blob, down in zip(spec.bottom, step[1]) if not down)
+        logger.info("%s %s backward computation.", spec.name,
+                    "needs" if step[0] else "does not need")
 
 
-def _multiplier(spec: caffe_pb2.LayerParameter, layer: Layer, index: int) -> float:
-    """The lr_mult that the prototxt gives a parameter, 1 where it gives none."""
+def learning(spec: caffe_pb2.LayerParameter, layer: Layer) -> list[bool]:
+    """For each parameter of a layer, whether its lr_mult, 1 where the prototxt gives none, is not
+    zero."""
     count = layer.given_params if isinstance(layer, BatchNorm) else len(spec.param)
-    return spec.param[index].lr_mult if index < count else 1.0
+    return [i >= count or spec.param[i].lr_mult != 0 for i in range(len(layer.blobs))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
 from ..formats import caffemodel, hdf5, prototxt
+from ..formats.text import printable
 from . import parameters
 from .builder import NetBuilder
 from .one_thread import Turn, by_one_thread
@@ -24,7 +26,17 @@ from .runners.plain import Callbacks, Observers
 from .runners.recorded import RecordedRunner
 
 if TYPE_CHECKING:
+    from ..layer import Layer
     from ..proto import caffe_pb2
+    from .blob import Blob
+
+
+def _with_signature_of(other: Callable) -> Callable[[Callable], Callable]:
+    """Decorator: the function shows the signature of `other` to whoever asks for it."""
+    def decorate(function: Callable) -> Callable:
+        function.__signature__ = inspect.signature(other)   # type: ignore[attr-defined]
+        return function
+    return decorate
 
 
 class Net(PrivateNames):
@@ -51,8 +63,24 @@ class Net(PrivateNames):
     debug_info : DebugInfo, which writes the means of all blobs to the log if it is `enabled`
 
     Raises PrototxtError, LayerError or WeightsError, naming file, layer and blobs.
+
+    Example
+    -------
+        net = caffe.Net("deploy.prototxt", caffe.TEST, weights="net.caffemodel")
+        net.blobs["data"].reshape(1, 3, 500, 500)
+        net.blobs["data"].data[...] = image         # float32, (channels, height, width)
+        score = net.forward()["score"]              # an array of the net's output
+        print(net)                                  # its layers, with the shapes of their blobs
     """
 
+    @overload
+    def __init__(self, network_file: str, phase: int, level: int = 0,
+                 stages: Sequence[str] | None = None, weights: str | None = None) -> None: ...
+
+    @overload
+    def __init__(self, network_file: str, weights: str, phase: int) -> None: ...
+
+    @_with_signature_of(lambda self, network_file, phase, level=0, stages=None, weights=None: None)
     def __init__(self, network_file: str, *args: Any, **kwargs: Any):
         phase, level, stages, weights = _net_arguments(network_file, args, kwargs)
         param = prototxt.read_net(network_file)
@@ -74,10 +102,10 @@ class Net(PrivateNames):
         self.program = program = NetBuilder(param, source).program()
         steps = program.steps
         self.name = param.name
-        self.layers = [step.layer for step in steps]
-        self.layer_dict = OrderedDict((step.name, step.layer) for step in steps)
+        self.layers: list[Layer] = [step.layer for step in steps]
+        self.layer_dict: Mapping[str, Layer] = OrderedDict(zip(self._layer_names, self.layers))
         self.blobs, self.blob_loss_weights = program.blobs, program.loss_weights
-        self.params = OrderedDict(parameters.by_layer(program))
+        self.params: Mapping[str, list[Blob]] = OrderedDict(parameters.by_layer(program))
         self.top_names = OrderedDict((step.name, list(step.spec.top)) for step in steps)
         self.bottom_names = OrderedDict((step.name, list(step.spec.bottom)) for step in steps)
         self.inputs = [top for step in steps if step.spec.type == "Input" for top in step.spec.top]
@@ -90,7 +118,8 @@ class Net(PrivateNames):
     # running
 
     @by_one_thread
-    def forward(self, blobs=None, start=None, end=None, **kwargs):
+    def forward(self, blobs: Sequence[str] | None = None, start: str | None = None,
+                end: str | None = None, **kwargs: np.ndarray) -> dict[str, np.ndarray]:
         """Run the layers from `start` to `end` (names, inclusive; default: all).
 
         Parameters
@@ -108,7 +137,8 @@ class Net(PrivateNames):
         return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
 
     @by_one_thread
-    def backward(self, diffs=None, start=None, end=None, **kwargs):
+    def backward(self, diffs: Sequence[str] | None = None, start: str | None = None,
+                 end: str | None = None, **kwargs: np.ndarray) -> dict[str, np.ndarray]:
         """Run backward from layer `start` down to layer `end` (names, inclusive; default: all).
 
         Parameters
@@ -291,7 +321,22 @@ class Net(PrivateNames):
                              "with a MemoryData layer, not with "
                              f"'{self.program.steps[0].name}' ({self.layers[0].type})")
         with self.program.locating_errors(self.program.steps[0]):
-            self.layers[0].reset(data, labels)
+            cast(Any, self.layers[0]).reset(data, labels)
+
+    def __repr__(self) -> str:
+        rows = []
+        for step in self.program.steps:
+            bottom = ", ".join(step.spec.bottom)
+            top = ", ".join(f"{name} {blob.shape}" for name, blob in zip(step.spec.top, step.top))
+            params = ", ".join(str(blob.shape) for blob in step.layer.blobs)
+            rows.append((step.name, step.spec.type, bottom, f"-> {top}" if top else "",
+                         f"parameters {params}" if params else ""))
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        phase = "TRAIN" if self.program.param.state.phase == TRAIN else "TEST"
+        name = f" '{self.name}'" if self.name else ""
+        return printable("\n  ".join([f"Net{name} of {self.program.source}, {phase}, "
+                                      f"{len(rows)} layers", *lines]))
 
     def _index(self, layer):
         if layer not in self.layer_dict:

@@ -13,7 +13,8 @@ from ..formats import caffemodel, hdf5
 from ..log import logger
 from ..proto import caffe_pb2
 from .blob import Blob
-from .program import AUTOMATIC, Program
+from .graph import AUTOMATIC
+from .program import Program
 
 RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
 
@@ -87,6 +88,9 @@ def share_with(program: Program, other: Program) -> None:
     """
     params = by_layer(program)
     names = {step.name for step in program.steps}
+    for step in other.steps:
+        if step.name not in names:
+            logger.info("Ignoring source layer %s", step.name)
     pairs = []
     for name, theirs in by_layer(other).items():
         mine = params.get(name, ())

@@ -10,10 +10,8 @@ from ..errors import CaffeError, LayerError
 from ..layer import Layer
 from ..log import logger
 from ..proto import caffe_pb2
-from . import out_of_memory
+from . import graph, out_of_memory
 from .blob import Blob
-
-AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +83,7 @@ class Program:
     @property
     def outputs(self) -> list[str]:
         """The names of the blobs that no layer reads, sorted as in the original."""
-        unread: set[str] = set()
-        for step in self.steps:
-            unread.difference_update(step.spec.bottom)
-            unread.update(set(step.spec.top) - {AUTOMATIC})
-        return sorted(unread)
+        return graph.outputs(self.param)
 
     @contextmanager
     def locating_errors(self, step: Step) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import caffe
+import single_layers
 from caffe.cli import main
 
 NET = """
@@ -46,7 +47,8 @@ def test_train_and_resume(folder, capsys, dashes):
         f"s_iter_{i}.{kind}" for i in (2, 4)
         for kind in ("caffemodel", "solverstate", "solverstate.resume")}
     lines = messages(capsys)
-    assert lines[:3] == ["Starting Optimization", "Solving tiny", "Learning Rate Policy: fixed"]
+    start = lines.index("Starting Optimization")
+    assert lines[start + 1:start + 3] == ["Solving tiny", "Learning Rate Policy: fixed"]
     assert lines[-1] == "Optimization Done."
     assert main(["train", f"{dashes}solver", "solver.prototxt",
                  f"{dashes}snapshot", "s_iter_2.solverstate"]) == 0
@@ -153,7 +155,8 @@ def test_test_shows_the_mean_of_each_output(capsys):
     assert main(["test", "-model", "net.prototxt", "-weights", "zero.caffemodel",
                  "-iterations", "3"]) == 0
     loss = f"{np.log(3):g}"
-    assert messages(capsys) == [
+    lines = messages(capsys)
+    assert lines[lines.index("Running for 3 iterations."):] == [
         "Running for 3 iterations.", *[f"Batch {i}, loss = {loss}" for i in range(3)],
         f"Loss: {loss}", f"loss = {loss} (* 1 = {loss} loss)"]
 
@@ -173,7 +176,57 @@ def test_time_shows_every_layer(capsys):
     for name in ("x", "fc", "loss"):
         for kind in ("forward", "backward"):
             assert any(re.fullmatch(rf" +{name}\t{kind}: \S+ ms\.", line) for line in lines)
-    assert lines[0] == "*** Benchmark begins ***" and lines[-1] == "*** Benchmark ends ***"
+    begin = lines.index("Performing Forward")
+    assert re.fullmatch(r"Initial loss: \d\.\d+", lines[begin + 1])
+    assert lines[begin + 2:begin + 4] == ["Performing Backward", "*** Benchmark begins ***"]
+    assert lines[-1] == "*** Benchmark ends ***"
+
+
+def backward_times(capsys):
+    """{layer: milliseconds} of its backward pass, as `caffe time` shows them."""
+    found = re.findall(r"\] +(\S+)\tbackward: (\S+) ms", capsys.readouterr().err)
+    return {name: float(ms) for name, ms in found}
+
+
+DEPLOY = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 40 dim: 40 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+        convolution_param { num_output: 16 kernel_size: 5 } }
+layer { name: "fixed" type: "Convolution" bottom: "conv" top: "fixed" param { lr_mult: 0 }
+        param { lr_mult: 0 } convolution_param { num_output: 16 kernel_size: 5 } }
+layer { name: "up" type: "Deconvolution" bottom: "fixed" top: "up"
+        convolution_param { num_output: 16 kernel_size: 4 stride: 2 } }
+layer { name: "python" type: "Python" bottom: "up" top: "y"
+        python_param { module: "identity" layer: "Identity" } }
+"""
+
+
+def test_time_without_a_loss_times_the_gradients_of_the_parameters(folder, monkeypatch, capsys):
+    """As the original does. A Python layer need define no backward."""
+    (folder / "identity.py").write_text("""
+import caffe
+
+class Identity(caffe.Layer):
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data
+""")
+    monkeypatch.syspath_prepend(folder)
+    (folder / "deploy.prototxt").write_text(DEPLOY)
+    assert main(["time", "--model", "deploy.prototxt", "--iterations", "3"]) == 0
+    spent = backward_times(capsys)
+    assert min(spent["conv"], spent["up"]) > 2 * spent["x"]
+    assert spent["python"] == 0
+
+
+@pytest.mark.parametrize("name", single_layers.LAYERS)
+def test_time_of_a_layer_of_any_type(name, folder, capsys):
+    single_layers.build(folder, single_layers.LAYERS[name])
+    capsys.readouterr()
+    assert main(["time", "--model", "net.prototxt", "--iterations", "1"]) == 0
+    assert len(backward_times(capsys)) >= 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

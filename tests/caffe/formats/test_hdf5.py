@@ -67,10 +67,10 @@ def test_every_other_name_comes_back(net, tmp_path):
 def test_a_slash_is_warned_of(net, tmp_path, capsys, log_as_it_is):
     path = str(tmp_path / "some.caffemodel.h5")
     net(layers("conv", "in/a", "in/b")).save_hdf5(path)
-    line, = capsys.readouterr().err.splitlines()
+    line, = (line for line in capsys.readouterr().err.splitlines() if line.startswith("W"))
     assert "original Caffe does not read" in line and "2 of them, such as 'in/a'" in line
     net(layers("conv")).save_hdf5(path)
-    assert not capsys.readouterr().err
+    assert "original Caffe" not in capsys.readouterr().err
 
 
 def test_names_of_layers_without_parameters_do_not_matter(net, tmp_path):

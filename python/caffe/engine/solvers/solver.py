@@ -14,7 +14,7 @@ from ...errors import CaffeError, WeightsError, nearest
 from ...formats import prototxt
 from ...log import logger
 from ...proto import caffe_pb2
-from .. import values
+from .. import creation_log, values
 from ..net import Net
 from ..one_thread import Turn, by_one_thread
 from ..precision import laid_out_as
@@ -33,18 +33,23 @@ def register_solver(solver_type: str) -> Callable[[type[Solver]], type[Solver]]:
     return enter
 
 
+def solver_types() -> list[str]:
+    """The names of all solver types, sorted."""
+    from . import rules  # noqa: F401  registers its classes
+    return sorted(_registry)
+
+
 def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> Solver:
     """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`).
 
     level, stages : added to the train_state, as the command line's --level and --stage
     """
-    from . import rules  # noqa: F401  registers its classes
     if isinstance(stages, str):
         raise CaffeError(f"{solver_file}: stages is a list, stages=['{stages}'], not a text")
     solver_type = prototxt.read_solver(solver_file).type
-    if solver_type not in _registry:
+    if solver_type not in solver_types():
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
-                         + nearest(solver_type, _registry))
+                         + nearest(solver_type, solver_types()))
     return _registry[solver_type](solver_file, level, stages)
 
 
@@ -73,6 +78,7 @@ class Solver:
 
     def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()):
         self.param = param = prototxt.read_solver(solver_file)
+        creation_log.write_message("Initializing solver from parameters: ", param)
         if level:
             param.train_state.level = level
         param.train_state.stage.extend(stages)
@@ -87,7 +93,7 @@ class Solver:
             context.set_random_seed(param.random_seed)
         self.iter = 0
         self._drops = 0         # of the rate, as of the last time that it was asked for
-        self.requested_action = lambda: None
+        self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
@@ -99,6 +105,7 @@ class Solver:
         self._last = 0          # the iteration that step() goes on to
         self._is_continued = False      # and the next step() keeps the losses
         self._before_tests: dict[str, Any] | None = None
+        logger.info("Solver scaffolding done.")
         self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                         for blob, _ in self.net.program.learnable]
 
@@ -146,9 +153,14 @@ class Solver:
         if len(given) != 1:
             raise CaffeError(f"{self._source}: one train net is needed in net, net_param, "
                              f"train_net or train_net_param; given: {given or 'none'}")
-        net = self._build_net(getattr(param, given[0]), context.TRAIN, param.train_state)
+        source = getattr(param, given[0])
+        logger.info("Creating training net %s", f"from {given[0]} file: {source}"
+                    if isinstance(source, str) else f"specified in {given[0]}.")
+        net = self._build_net(source, context.TRAIN, param.train_state)
         for files in param.weights:
-            net.load_weights([self._path(name.strip()) for name in files.split(",")])
+            for name in files.split(","):
+                logger.info("Finetuning from %s", name.strip())
+                net.copy_from(self._path(name.strip()))
         return net
 
     def _build_test_nets(self):
@@ -169,10 +181,16 @@ class Solver:
         if sources and min(param.test_iter) < 1:
             raise CaffeError(f"{self._source}: expected each test_iter to be at least 1, "
                              f"got {list(param.test_iter)}")
-        nets = [self._build_net(*pair) for pair in
-                zip(sources, [context.TEST] * len(sources), states)]
-        for net in nets:
-            net.share_with(self.net)
+        files = ["test_net_param"] * len(param.test_net_param) \
+            + ["test_net file"] * len(param.test_net)
+        nets = []
+        for number, (source, state) in enumerate(zip(sources, states)):
+            field = files[number] if number < len(files) else \
+                "net_param" if param.HasField("net_param") else "net file"
+            logger.info("Creating test net (#%d) specified by %s", number,
+                        f"{field}: {source}" if isinstance(source, str) else field)
+            nets.append(self._build_net(source, context.TEST, state))
+            nets[-1].share_with(self.net)
         return nets
 
     def _build_net(self, source, phase, state):

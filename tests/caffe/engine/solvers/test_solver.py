@@ -245,6 +245,7 @@ LOG_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] (.*)")
 def test_the_log_has_the_original_s_lines(fit, capsys):
     solver = fit('base_lr: 0.02 lr_policy: "fixed" test_iter: 2 test_interval: 2 display: 2 '
                  'test_compute_loss: true')
+    capsys.readouterr()         # what is logged while the solver is made
     solver.param.max_iter = 2
     solver.solve()
     written = capsys.readouterr().err.splitlines()

@@ -1,0 +1,380 @@
+"""caffe migrate: what of a Caffe project runs here, and what to change. Nothing of it is run."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+from ..errors import CaffeError, nearest
+from ..formats import caffemodel, hdf5, prototxt, text
+from ..log import silence
+from ..proto import caffe_pb2
+
+RUNS, LAYER, CHANGE = "runs", "needs a layer", "change"
+_SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
+_SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
+_NET = re.compile(r"\b(layers?\s*\{|input\s*:|input_dim\s*:)")
+_OLD_NET = re.compile(r"\b(layers\s*\{|input\s*:)")
+_REGISTERED = re.compile(r"\bREGISTER_LAYER_(?:CLASS|CREATOR)\(\s*(\w+)")
+_PROTOTXT = (".prototxt", ".pt", ".pbtxt")
+_SOURCE = (".cpp", ".cu", ".cc", ".hpp")
+
+# layer types that well-known forks added
+_FORKS = {name: fork for fork, names in {
+    "SegNet": "Upsample BN DenseImageData", "PSPNet": "BN Interp SegAccuracy",
+    "DeepLab": "ImageSegData MatWrite MatRead DenseCRF DomainTransform",
+    "CRF-RNN": "MultiStageMeanfield", "DeconvNet": "Unpooling WindowSegData EltwiseAccuracy",
+    "Fast R-CNN": "ROIPooling SmoothL1Loss", "Faster R-CNN": "Proposal RPNProposal",
+    "R-FCN": "PSROIPooling BoxAnnotatorOHEM SoftmaxWithLossOHEM SmoothL1LossOHEM",
+    "SSD": "Permute PriorBox Normalize MultiBoxLoss DetectionOutput DetectionEvaluate "
+           "AnnotatedData", "SENet": "Axpy", "ShuffleNet": "ShuffleChannel",
+    "MobileNet": "DepthwiseConvolution ConvolutionDepthwise ReLU6",
+    "FlowNet": "Correlation FlowWarp L1Loss DataAugmentation CustomData Resample Downsample",
+    "a fork for recurrent nets": "CTCLoss WarpCTC Transpose Lstm Reverse",
+}.items() for name in names.split()}
+
+# names of Python 2, of old NumPy and of old pycaffe, with what is written instead
+_MODULES = {
+    "cPickle": "pickle", "StringIO": "io", "cStringIO": "io", "Queue": "queue",
+    "ConfigParser": "configparser", "urllib2": "urllib.request", "urlparse": "urllib.parse",
+    "Tkinter": "tkinter", "commands": "subprocess", "httplib": "http.client",
+    "HTMLParser": "html.parser", "copy_reg": "copyreg", "__builtin__": "builtins",
+    "thread": "_thread", "sklearn.cross_validation": "sklearn.model_selection",
+    "scipy.misc": "PIL.Image or skimage (SciPy dropped its image functions)"}
+_NAMES = {"xrange": "range", "unicode": "str", "raw_input": "input", "basestring": "str",
+          "long": "int", "unichr": "chr", "reduce": "functools.reduce", "execfile": "exec",
+          "reload": "importlib.reload", "cmp": "a key function", "file": "open"}
+_ATTRIBUTES = {
+    "iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "in",
+    "maxint": "sys.maxsize", "izip": "zip", "imap": "map", "ifilter": "filter",
+    "getcwdu": "os.getcwd", "im_func": "__func__", "im_self": "__self__",
+    "func_name": "__name__", "param_str_": "param_str",
+    "set_phase_test": "caffe.Net(file, caffe.TEST)", "set_phase_train": "caffe.Net(file, "
+    "caffe.TRAIN)"}
+_NUMPY = {"float": "float", "int": "int", "bool": "bool", "object": "object", "str": "str",
+          "long": "int", "float_": "np.float64", "unicode": "str", "product": "np.prod",
+          "cumproduct": "np.cumprod", "in1d": "np.isin", "alltrue": "np.all", "NaN": "np.nan",
+          "Inf": "np.inf", "asscalar": "array.item()"}
+_LAZY = {"map", "filter", "zip"}
+
+
+class Project(NamedTuple):
+    """A folder, and the files in it and its folders."""
+    root: Path
+    files: list[Path]
+
+
+class Finding(NamedTuple):
+    """A row of the table: `file` within the folder, one of RUNS, LAYER and CHANGE, and why."""
+    file: str
+    verdict: str
+    why: str
+
+
+def migrate(args: argparse.Namespace) -> int:
+    """Say what of a Caffe project runs here, what needs a layer of a fork, and what to change.
+
+    Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them. The
+    exit status is 0 if everything runs.
+    """
+    root = Path(args.folder)
+    project = Project(root, list(_files(root)))
+    with silence():
+        found = list(dict.fromkeys(row for path in project.files for row in _look(path, project)))
+    if not found:
+        raise CaffeError(f"{root}: expected a Caffe project, found no prototxt, caffemodel or "
+                         "Python file in it")
+    widths = [max(len(row[column]) for row in found) for column in (0, 1)]
+    for file, verdict, why in found:
+        print(text.printable(f"{file:{widths[0]}}  {verdict:{widths[1]}}  {why}"))
+    files = {row.file for row in found}
+    left = {row.file for row in found if row.verdict != RUNS}
+    print(f"{len(files) - len(left)} of {len(files)} files run as they are"
+          + ("" if left else ": everything"))
+    return int(bool(left))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not _SKIPPED.match(name))
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _look(path: Path, project: Project) -> Iterator[Finding]:
+    """The findings of a file; none if it is not of a kind that Caffe has."""
+    name = path.name
+    look: Callable[[Path, Project], Iterator[tuple[str, str]]]
+    if name.endswith(_PROTOTXT) or ".prototxt." in name:
+        look = _prototxt
+    elif name.endswith((".caffemodel", ".caffemodel.h5", ".solverstate", ".solverstate.h5")):
+        look = _weights
+    elif name.endswith(".py"):
+        look = _python
+    elif name.endswith(_SOURCE):
+        look = _source
+    else:
+        return
+    found: list[tuple[str, str]] = []
+    try:
+        found.extend(look(path, project))      # keeps those before an error
+    except (CaffeError, OSError) as error:
+        found.append((CHANGE, str(error).removeprefix(f"{path}:").strip()))
+    wrong = [row for row in found if row[0] != RUNS]
+    yield from (Finding(str(path.relative_to(project.root)), *row) for row in wrong or found)
+
+
+def _prototxt(path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    content = re.sub("#.*", "", text.read_text(path))
+    if _SOLVER.search(content):
+        yield from _solver(path, project)
+    elif _NET.search(content):
+        yield from _net(path, project, content)
+    else:
+        yield RUNS, "neither a net nor a solver: left alone"
+
+
+def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]]:
+    from ..engine.layers import layer_type_list
+    known = set(layer_type_list())
+    loose = caffe_pb2.NetParameter()
+    with suppress(text_format.ParseError):      # the strict reader, below, says what is wrong
+        text_format.Parse(content, loose, allow_unknown_field=True)
+    unknown = sorted({layer.type for layer in loose.layer} - known)
+    for name in unknown:
+        yield LAYER, _unknown_type(name)
+    try:
+        param = prototxt.read_net(str(path))
+        complaint = None
+    except CaffeError as error:
+        param, complaint = loose, str(error).removeprefix(f"{path}:").strip()
+        yield LAYER if unknown else CHANGE, complaint
+    for layer in param.layer:
+        if layer.type == "Python":
+            yield from _python_layer(layer, project)
+        if layer.type == "Data" and layer.data_param.backend != caffe_pb2.DataParameter.LMDB:
+            yield CHANGE, (f"layer '{layer.name}': LevelDB, the default backend, is not supported: "
+                           "make an LMDB (caffe convert_imageset), and set backend: LMDB")
+    yield from _missing_files(param, path)
+    if not unknown and complaint is None:
+        errors = [error for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)
+                  for error in _unconnected(param, phase)]
+        if len(errors) == 2:        # many nets are for one phase alone
+            yield CHANGE, errors[0]
+        old = ", in an older form" if _OLD_NET.search(content) else ""
+        yield RUNS, f"a net of {len(param.layer)} layers{old}"
+
+
+def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> list[str]:
+    """What is wrong with the blobs that connect the layers of a phase, if anything."""
+    from ..engine import graph
+    param.state.phase = phase
+    try:
+        graph.insert_splits(graph.filter_layers(param))
+    except CaffeError as error:
+        return [str(error)]
+    return []
+
+
+def _unknown_type(name: str) -> str:
+    from ..engine.layers import layer_type_list
+    whose = f"layer type {name} of {_FORKS[name]}" if name in _FORKS else \
+        f"layer type {name}, which Caffe does not have{nearest(name, layer_type_list())}"
+    return f"{whose}: write it with caffe.engine.layers.register, or as a Python layer"
+
+
+def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator[tuple[str, str]]:
+    module, name = layer.python_param.module, layer.python_param.layer
+    sources = [path for path in project.files
+               if path.as_posix().endswith("/" + module.replace(".", "/") + ".py")]
+    place = f"layer '{layer.name}': "
+    if not sources:
+        yield CHANGE, (f"{place}the module {module} of its Python layer is not in the project: put "
+                       "its folder on PYTHONPATH")
+    elif not any(re.search(rf"^class {re.escape(name)}\b|^{re.escape(name)} *=",
+                           text.read_text(source), re.M) for source in sources):
+        yield CHANGE, f"{place}no class {name} in {sources[0].relative_to(project.root)}"
+
+
+def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    from ..engine.solvers import rates
+    from ..engine.solvers.solver import solver_types
+    param = prototxt.read_solver(str(path))
+    if param.type not in solver_types():
+        yield CHANGE, f"unknown solver type '{param.type}'" + nearest(param.type, solver_types())
+    try:
+        rates.check(param)
+    except CaffeError as error:
+        yield CHANGE, str(error)
+    yield from _missing_files(param, path)
+    folder = os.path.dirname(param.snapshot_prefix)
+    if folder and not _exists(folder, path):
+        yield CHANGE, f"snapshot_prefix: make the folder {folder}"
+    yield RUNS, f"a solver, {param.type}"
+
+
+def _missing_files(message: Message, path: Path) -> Iterator[tuple[str, str]]:
+    """The files that a message names, and its layers, and that are not there."""
+    for field, value in message.ListFields():
+        if field.message_type:
+            for part in (value if field.is_repeated else [value]):
+                yield from _missing_files(part, path)
+        elif field.name in ("source", "mean_file", "net", "train_net", "test_net", "weights"):
+            for name in (value if field.is_repeated else [value]):
+                if not _exists(name, path):
+                    yield CHANGE, f"{field.name}: {name} is not there"
+
+
+def _exists(name: str, path: Path) -> bool:
+    """Whether a file is there, seen from the current folder or from one that `path` is in."""
+    return any((folder / text.file_name(name)).exists()
+               for folder in (Path(), *path.resolve().parents))
+
+
+def _weights(path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    form = hdf5 if hdf5.is_hdf5(str(path)) else caffemodel
+    with path.open("rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            raise CaffeError("a Git LFS pointer in place of the file: git lfs pull")
+    if ".solverstate" in path.name:
+        state, _ = form.read_solverstate(str(path))
+        yield RUNS, f"a solver's state after {state.iter} iterations"
+        return
+    layers = [name for name, arrays in form.read_caffemodel(str(path)) if arrays]
+    yield RUNS, f"weights of {len(layers)} layers"
+
+
+def _source(path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    from ..engine.layers import layer_type_list
+    for name in _REGISTERED.findall(text.read_text(path)):
+        if name not in layer_type_list():
+            yield LAYER, _unknown_type(name)
+
+
+def _python(path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    try:
+        tree = ast.parse(text.encode(text.read_text(path)))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        yield CHANGE, (f"line {line}: " if line else "") + f"not Python 3: {error.args[0]}"
+        return
+    own = _defined(tree)
+    found = {(node.lineno, why) for node in ast.walk(tree)
+             if isinstance(node, (ast.expr, ast.stmt))
+             for why in (*_old_name(node, own), *_old_form(node, own))}
+    found.update(_missing_modules(tree, project))
+    for line, why in sorted(found):
+        yield CHANGE, f"line {line}: {why}"
+    if not found:
+        yield RUNS, "Python 3"
+
+
+def _defined(tree: ast.AST) -> set[str]:
+    """The names that a program defines or imports itself."""
+    own = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name) \
+                    | ast.Name(id=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                own.update(alias.asname or alias.name for alias in names)
+    return own
+
+
+def _missing_modules(tree: ast.AST, project: Project) -> Iterator[tuple[int, str]]:
+    """(line, why) of modules that are imported, are not installed, and are not the project's;
+    imports that a program tries are left out."""
+    tried = {id(node) for block in ast.walk(tree) if isinstance(block, ast.Try)
+             for node in ast.walk(block)}
+    own = {part for path in project.files for part in (path.stem, *path.parts)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                names = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str(module), level=0):
+                names = [module]
+            case _:
+                continue
+        for name in names:
+            top = name.partition(".")[0]
+            if id(node) not in tried and top not in {*_MODULES, *own} and not find_spec(top):
+                yield node.lineno, f"the module {top} is not installed here"
+
+
+def _old_name(node: ast.AST, own: set[str]) -> Iterator[str]:
+    """What about a node of a program is a name of Python 2, old NumPy or old pycaffe, unless it is
+    one of its `own`."""
+    match node:
+        case ast.Import(names=names):
+            yield from (f"import {alias.name} → {_MODULES[alias.name]}"
+                        for alias in names if alias.name in _MODULES)
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            if module in _MODULES:
+                yield f"from {module} import → {_MODULES[module]}"
+            yield from (f"{module}.{alias.name} → {_ATTRIBUTES[alias.name]}"
+                        for alias in names if module == "itertools" and alias.name in _ATTRIBUTES)
+        case ast.Name(id=name, ctx=ast.Load()) if name in _NAMES and name not in own:
+            yield f"{name} → {_NAMES[name]}"
+        case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name) if name in _NUMPY:
+            yield f"np.{name} → {_NUMPY[name]} (NumPy dropped it)"
+        case ast.Attribute(attr=name) if name in _ATTRIBUTES and name not in own:
+            yield f".{name} → {_ATTRIBUTES[name]}"
+
+
+def _old_form(node: ast.AST, own: set[str]) -> Iterator[str]:
+    """What about a node of a program is written as in Python 2."""
+    match node:
+        case ast.BinOp(left=ast.Name(id="print"), op=ast.RShift()):
+            yield "print >> file → print(..., file=file)"
+        case ast.Call(func=ast.Attribute(attr="next"), args=[], keywords=[]) if "next" not in own:
+            yield ".next() → next(...)"
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="yaml"), attr="load"), args=[_],
+                      keywords=[]):
+            yield "yaml.load(text) → yaml.safe_load(text)"
+        case ast.Subscript(value=ast.Call(func=ast.Name(id=name))) if name in _LAZY - own:
+            yield f"{name}(...)[i] → list({name}(...))[i]"
+        case ast.Subscript(value=ast.Call(func=ast.Attribute(attr="keys" | "values" | "items"),
+                                          args=[])):
+            yield "d.keys()[i] → list(d.keys())[i]"
+        case ast.Call(func=ast.Name(id="range"), args=arguments) if any(map(_divides, arguments)):
+            yield "a / b gives a fraction → a // b"
+        case ast.Subscript(slice=index) if _divides(index):
+            yield "a / b gives a fraction → a // b"
+
+
+def _divides(node: ast.AST) -> bool:
+    """Whether a number is that of a division, outside of calls."""
+    match node:
+        case ast.BinOp(op=ast.Div()):
+            return True
+        case ast.BinOp(left=left, right=right):
+            return _divides(left) or _divides(right)
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            return any(part is not None and _divides(part) for part in (lower, upper, step))
+        case ast.Tuple(elts=parts):
+            return any(map(_divides, parts))
+    return False
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=folder, metavar="FOLDER", help="the project")
+
+
+def folder(path: str) -> str:
+    """A folder that is there."""
+    if not os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path}: no such folder")
+    return path
+
+
+COMMANDS = {migrate: _flags}
