@@ -193,6 +193,7 @@ class Segmenter:
             blob = self.net.blobs[name]
             blob.reshape(1, *array.shape)
             blob.data[0] = array
+        self.net.reshape()      # an image for whose blobs there is no memory is found here
         self.net.forward()
         score, size = self.net.blobs[self.blob].data, arrays[0].shape[1:]
         if score.shape[2:] != size:

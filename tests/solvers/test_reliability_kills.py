@@ -20,7 +20,8 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "y" top: "loss" 
 def steps(*arguments):
     run = subprocess.run([sys.executable, ROOT / "tests" / "support" / "end_at_each_step.py",
                           *map(str, arguments)], cwd=ROOT, text=True, capture_output=True,
-                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
+                              "GLOG_minloglevel": "2"})     # lines of the log would be steps
     assert run.returncode == 0, run.stderr[-3000:]
     return int(run.stdout.splitlines()[-1])
 
