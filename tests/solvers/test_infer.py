@@ -15,6 +15,7 @@ from PIL import Image
 import caffe
 import nets
 from nets.source import ROOT, nyud, siftflow
+from segdata.files import WriteError
 from segdata.inputs import Inputs
 from solvers import infer, runs
 
@@ -124,7 +125,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("disk full")
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match="a.png: cannot be written: disk full"):
         infer.write(Image.new("P", (2, 2)), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 

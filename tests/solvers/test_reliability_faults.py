@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.log import logger
 from segdata import files
 from segdata.download import catalog, fetch
 from segdata.files import WriteError
@@ -52,7 +53,8 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(experiment, 
         assert training.finished(small)
 
 
-def test_a_limit_of_file_sizes_is_said(experiment):
+def test_a_limit_of_file_sizes_is_said(experiment, monkeypatch):
+    monkeypatch.setattr(logger, "disabled", True)       # pytest has its lines in a file
     run = replace(experiment, head="fcn32s")
     training.train(replace(run, iterations=2))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
