@@ -86,7 +86,9 @@ def existing_layout(folder: Path) -> list[str]:
     lists = [split_list(folder, split) for split in SPLITS]
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists):
         if not path.exists():
-            raise DataError(f"{folder} is not in VOC layout: {path} does not exist")
+            from segdata.importing.recognise import conversion
+            raise DataError(f"{folder} is not in VOC layout: {path} does not exist"
+                            + conversion(folder))
     return class_names(folder)
 
 

@@ -137,7 +137,7 @@ def on_folder(path: str | Path, name: str | None = None, head: str = "fcn8s", wi
     path = Path(path).resolve()
     names = tuple(folder_layers.describe(path).classes)
     name = name or f"{path.name}-{head}"
-    taken = {*nets.NAMES, "analysis", "infer"}
+    taken = {*nets.NAMES, "analysis", "imported", "infer"}
     if Path(name).name != name or name.startswith((".", "demo")) or name in taken:
         raise RunError(f"{path}: the run cannot have the name '{name}', of a folder under "
                        f"{build_root()} that is another's; choose another --name")

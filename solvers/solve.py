@@ -2,6 +2,7 @@
 
     python solvers/solve.py voc-fcn8s --gpu 0
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
+    python solvers/solve.py --images DIR --masks DIR    # the same, imported first
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from segdata.importing import masks_once
 from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
 from solvers.preflight import labels, settle
@@ -24,6 +26,8 @@ def main() -> None:
     args = parse()
     with report_errors(continues=True):
         from solvers import score, training
+        if args.images:
+            args.data = masks_once.import_once(args, args.name, args.fresh)
         if args.data:
             described, found = labels.of_folder(args.data)
             print(described)
@@ -62,6 +66,7 @@ def parse() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
+    masks_once.add_arguments(what, parser)
     parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
                         help="with --data (default fcn8s)")
     parser.add_argument("--width", type=positive(float),
@@ -83,8 +88,9 @@ def parse() -> argparse.Namespace:
                         help="train in spite of what is found wrong with data, weights or settings")
     add_device(parser)
     args = parser.parse_args()
+    masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
-        if args.data is None and getattr(args, key) is not None:
+        if args.data is None and args.images is None and getattr(args, key) is not None:
             parser.error(f"--{key} goes with --data; an experiment's is in the table")
     return args
 

@@ -120,4 +120,6 @@ def test_one_s_own_data_are_trained_and_scored(installed, tmp_path):
         "--width", "0.02", "--name", "own", "--iterations", "1", "--force")
     assert "mean IU" in run(installed, tmp_path, "python", "-m", "solvers.score", "own")
     run(installed, tmp_path, "infer", folder)
+    run(installed, tmp_path, "fcn", "import", "made", "imported", "--images",
+        folder / "JPEGImages", "--masks", folder / "SegmentationClass")
     assert (tmp_path / "build" / "infer").is_dir()

@@ -59,6 +59,27 @@ def put_folder(temporary: Path, path: Path) -> None:
     flush(path.parent)
 
 
+@contextmanager
+def new_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty temporary folder, beside `path`, that becomes `path` if no error comes.
+
+    An empty folder may be there; any other is replaced only where that is said, at the very end.
+    Raises WriteError, with the remedy, where it cannot be written.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    with reporting(path), tempfile.TemporaryDirectory(".part", path.name + ".",
+                                                      path.parent) as staging:
+        content = Path(staging) / "content"
+        content.mkdir()
+        yield content
+        if path.exists() and not replace:
+            path.rmdir()
+        elif path.exists():
+            os.replace(path, Path(staging) / "replaced")
+        put_folder(content, path)
+
+
 def append(path: Path, text: str) -> None:
     """Write `text` at the end of a file, to the disk. Raises WriteError, with the remedy."""
     with reporting(path), path.open("a", encoding="utf-8", newline="") as file:

@@ -7,6 +7,7 @@ layer's bottom lies at a·x + b in its top (samples at pixel centres, k = dilati
     deconvolution          a = stride       b = (k − 1) / 2 − pad
     crop                   a = 1            b = −offset
     elementwise            a = 1            b = 0
+    interp (of forks)      a = its factor   b = a · pad_beg
 
 A path of layers composes its maps. Two blobs that meet at a common ancestor are related by the
 one's map after the inverse of the other's. If the result has scale 1 and a whole, non-positive
@@ -27,9 +28,9 @@ from .net_spec import Function, Top
 from .net_spec import layers as L
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 
-PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU",
-                       "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid",
-                       "Softmax", "Split", "Swish", "TanH", "Threshold"]
+PASS_THROUGH_LAYERS = ["AbsVal", "BatchNorm", "Bias", "BN", "BNLL", "Clip", "Dropout", "Eltwise",
+                       "ELU", "Exp", "Log", "LRN", "MVN", "Power", "PReLU", "ReLU", "ReLU6",
+                       "Scale", "Sigmoid", "Softmax", "Split", "Swish", "TanH", "Threshold"]
 _IDENTITY = None, 1, 0
 
 
@@ -57,7 +58,8 @@ def conv_params(fn: Function) -> tuple:
         raise UndefinedMapException(f"{fn.type_name} has no kernel_size")
     kernel, stride, pad, dilation = (
         _spatial(params, "kernel", "kernel_size", 1), _spatial(params, "stride", "stride", 1),
-        _spatial(params, "pad", "pad", 0), _spatial(params, "dilation", "dilation", 1))
+        _spatial(params, "pad", "pad", 0), _spatial(params, "dilation", "dilation", 1)
+        * _spatial(params, "hole", "hole", 1))
     return params.get("axis", 1), stride, dilation * (kernel - 1) + 1, pad
 
 
@@ -75,18 +77,30 @@ def crop_params(fn: Function) -> tuple:
 
 def coord_map(fn: Function) -> tuple:
     """The map (axis, a, b) from a layer's first bottom to its top. Raises UndefinedMapException."""
-    if fn.type_name in ("Convolution", "Pooling", "Im2col"):
+    if fn.type_name in ("Convolution", "Pooling", "Im2col", "ConvolutionDepthwise",
+                        "DepthwiseConvolution"):
         axis, stride, kernel, pad = conv_params(fn)
         return axis, 1 / stride, (pad - (kernel - 1) / 2) / stride
     if fn.type_name == "Deconvolution":
         axis, stride, kernel, pad = conv_params(fn)
         return axis, stride, (kernel - 1) / 2 - pad
+    if fn.type_name == "Interp":
+        return _interp_map(fn.params.get("interp_param", fn.params))
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)
         return axis - 1, 1, -offset
     if fn.type_name in PASS_THROUGH_LAYERS:
         return _IDENTITY
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
+
+
+def _interp_map(params: Any) -> tuple:
+    """The map of a fork's Interp, by a whole factor; of a size alone, none is known."""
+    zoom, shrink = params.get("zoom_factor"), params.get("shrink_factor")
+    if not zoom and not shrink or zoom and shrink and "height" in params:
+        raise UndefinedMapException("no coordinate map through an Interp to a given size")
+    scale = (zoom or 1) / (shrink or 1)
+    return 1, scale, scale * params.get("pad_beg", 0)
 
 
 def inverse(mapping: tuple) -> tuple:

@@ -265,7 +265,7 @@ class Parameters:
     """`P.Pooling.MAX`: values of the enums of a layer type's parameter."""
 
     def __dir__(self) -> list[str]:
-        messages = caffe_pb2.DESCRIPTOR.message_types_by_name
+        messages = caffe_pb2.NetParameter.DESCRIPTOR.file.message_types_by_name
         return [name[:-len("Parameter")] for name in messages if name.endswith("Parameter")]
 
     def __getattr__(self, name: str) -> Any:

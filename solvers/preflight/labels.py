@@ -23,6 +23,7 @@ from nets.source import folder as folder_source
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
+from segdata.importing.recognise import conversion
 from segdata.layer import check_sizes, sample_order
 from segdata.lists import Entry, as_on_disk, list_entries
 from segdata.paths import build_root
@@ -37,6 +38,7 @@ STRAY = 10              # pixels of a class in a whole split, below which it is 
 TRACE = 0.0005          # share of a mask, below which a class does not count as shown in it
 VOID_MASKS = 0.1        # share of masks that are void throughout, above which a run stops
 
+MIXED = "seem to have 255 for the second class"      # an import would take it for void
 CONVERT = ('python -c "import sys, numpy as np; from PIL import Image; '
            "[Image.fromarray((np.asarray(Image.open(p)) > 0).astype('uint8')).save(p) "
            'for p in sys.argv[1:]]"')
@@ -218,6 +220,10 @@ def of_folder(path: str | Path) -> tuple[str, list[Finding]]:
     names = folder_layers.existing_layout(Path(path))
     splits = read_source(folder_source(path, len(names) or VOID))
     found = _findings(splits, {"label": len(names) or None}, {"label": names})
+    imported = conversion(Path(path))
+    found = [finding._replace(remedy=finding.remedy + imported)
+             if "python -c" in finding.remedy and MIXED not in finding.problem else finding
+             for finding in found]
     return _summary(path, splits, len(names)), found
 
 
@@ -339,7 +345,7 @@ def _degenerate(split: Split, label: str) -> Iterator[Finding]:
             void and count > 1 for void, count in zip(voids, beside)):
         yield _two_values(split, f"{counted(sum(voids), 'mask')} of {where} have only one class "
                           "and 255, which stands for void, the others only classes: some of them "
-                          "seem to have 255 for the second class")
+                          + MIXED)
     empty = [sample.name for sample, count, void in zip(split.good, beside, voids)
              if void and not count]
     if empty:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import caffe
-from caffe.formats import prototxt
+from caffe.formats import forks, prototxt
 from caffe.proto import caffe_pb2
 from golden_runs import NETS, SOLVERS, load_solver, run_net, run_solver
 
@@ -47,7 +47,8 @@ def layers():
         errors = [e for name, e in found[kind] if name in names or not names]
         worst = [f"{max(e[field] for e in errors):.1e}" for field in ("data", "diff")]
         rows.append(f"| {kind} | {cells} | {worst[0]} | {worst[1]} |")
-    without = [kind for kind in caffe.layer_type_list() if kind not in PLUMBING | set(found)]
+    without = [kind for kind in caffe.layer_type_list()
+               if kind not in PLUMBING | forks.TYPES | set(found)]
     return "\n".join([*rows, "", f"Without a recording: {', '.join(without)}."]) + "\n"
 
 

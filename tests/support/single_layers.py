@@ -64,6 +64,25 @@ LAYERS = {
                       'num_axes: 1 }',
     "flatten": f'type: "Flatten" {X}',
     "flatten middle": f'type: "Flatten" {X} flatten_param {{ axis: 1 end_axis: 2 }}',
+    "interp": f'type: "Interp" {X} interp_param {{ height: 13 width: 5 }}',
+    "interp zoom": f'type: "Interp" {X} interp_param {{ zoom_factor: 4 pad_beg: -1 pad_end: -1 }}',
+    "interp shrink": f'type: "Interp" {X} interp_param {{ shrink_factor: 2 }}',
+    "interp both": f'type: "Interp" {X} interp_param {{ shrink_factor: 3 zoom_factor: 2 '
+                   'pad_beg: -1 }',
+    "frozen bn": f'type: "BN" {X} bn_param {{ frozen: true slope_{GAUSS} bias_{GAUSS} }}',
+    "inference bn": f'type: "BN" {X} bn_param {{ bn_mode: INFERENCE scale_{GAUSS} shift_{GAUSS} }}',
+    "relu6": f'type: "ReLU6" {X}',
+    "axpy": 'type: "Axpy" bottom: "f" bottom: "x" bottom: "z" top: "y"',
+    "permute": f'type: "Permute" {X} permute_param {{ order: 0 order: 2 order: 3 }}',
+    "normalize": f'type: "Normalize" {X}',
+    "normalize each": f'type: "Normalize" {X} norm_param {{ across_spatial: false channel_shared: '
+                      f'false scale_{GAUSS} }}',
+    "depthwise": f'type: "DepthwiseConvolution" {X} convolution_param {{ num_output: 8 '
+                 f'kernel_size: 3 pad: 1 {FILL} }}',
+    "hole": f'type: "Convolution" {X} convolution_param {{ num_output: 3 kernel_size: 3 pad: 2 '
+            f'hole: 2 {FILL} }}',
+    "floor pool": f'type: "Pooling" {X} pooling_param {{ kernel_size: 3 stride: 2 ceil_mode: false '
+                  '}',
     "global ave": f'type: "Pooling" {X} pooling_param {{ pool: AVE global_pooling: true }}',
     "global max": f'type: "Pooling" {X} pooling_param {{ global_pooling: true }}',
 }
@@ -73,7 +92,7 @@ FIXED = {"fc axis", "fc transposed"}
 
 def build(tmp_path, layer, x=(2, 4, 7, 6), phase=caffe.TEST, more=None):
     """A net of a layer, from its text, and {input: shape}, `x` for x and z."""
-    known = {"x": x, "z": x, "r": (1, 1, 3, 4), **(more or {})}
+    known = {"x": x, "z": x, "r": (1, 1, 3, 4), "f": (*x[:2], 1, 1), **(more or {})}
     shapes = {name: shape for name, shape in known.items() if f'bottom: "{name}"' in layer}
     text = "".join(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
                    + " ".join(f"dim: {n}" for n in shape) + " } } }\n"

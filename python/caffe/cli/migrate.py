@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from ..errors import CaffeError, nearest
 from ..formats import caffemodel, hdf5, prototxt, text
+from ..formats.forks import UNSUPPORTED
 from ..log import silence
 from ..proto import caffe_pb2
 
@@ -28,20 +29,6 @@ _OLD_NET = re.compile(r"\b(layers\s*\{|input\s*:)")
 _REGISTERED = re.compile(r"\bREGISTER_LAYER_(?:CLASS|CREATOR)\(\s*(\w+)")
 _PROTOTXT = (".prototxt", ".pt", ".pbtxt")
 _SOURCE = (".cpp", ".cu", ".cc", ".hpp")
-
-# layer types that well-known forks added
-_FORKS = {name: fork for fork, names in {
-    "SegNet": "Upsample BN DenseImageData", "PSPNet": "BN Interp SegAccuracy",
-    "DeepLab": "ImageSegData MatWrite MatRead DenseCRF DomainTransform",
-    "CRF-RNN": "MultiStageMeanfield", "DeconvNet": "Unpooling WindowSegData EltwiseAccuracy",
-    "Fast R-CNN": "ROIPooling SmoothL1Loss", "Faster R-CNN": "Proposal RPNProposal",
-    "R-FCN": "PSROIPooling BoxAnnotatorOHEM SoftmaxWithLossOHEM SmoothL1LossOHEM",
-    "SSD": "Permute PriorBox Normalize MultiBoxLoss DetectionOutput DetectionEvaluate "
-           "AnnotatedData", "SENet": "Axpy", "ShuffleNet": "ShuffleChannel",
-    "MobileNet": "DepthwiseConvolution ConvolutionDepthwise ReLU6",
-    "FlowNet": "Correlation FlowWarp L1Loss DataAugmentation CustomData Resample Downsample",
-    "a fork for recurrent nets": "CTCLoss WarpCTC Transpose Lstm Reverse",
-}.items() for name in names.split()}
 
 # names of Python 2, of old NumPy and of old pycaffe, with what is written instead
 _MODULES = {
@@ -187,7 +174,7 @@ def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> list[str]:
 
 def _unknown_type(name: str) -> str:
     from ..engine.layers import layer_type_list
-    whose = f"layer type {name} of {_FORKS[name]}" if name in _FORKS else \
+    whose = f"layer type {name} of {UNSUPPORTED[name]}" if name in UNSUPPORTED else \
         f"layer type {name}, which Caffe does not have{nearest(name, layer_type_list())}"
     return f"{whose}: write it with caffe.engine.layers.register, or as a Python layer"
 

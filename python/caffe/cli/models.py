@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from ..errors import PrototxtError, WeightsError
 from ..formats import prototxt, text
 from ..formats.atomic import replacing
+from ..formats.forks import sign_of_a_fork
 from ..formats.upgrade import upgrade_net
 from ..proto import caffe_pb2
 from .flags import file, flag, lines, numbers
@@ -31,10 +32,16 @@ def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
         try:
             param.ParseFromString(file.read())
         except DecodeError as error:
-            raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: "
-                               f"{error}") from None
+            raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one, or one of a "
+                               f"fork whose fields Caffe's schema cannot read: {error}") from None
     if not (param.layer or param.layers):
         raise WeightsError(f"{args.input}: not a caffemodel, or a damaged one: it holds no layers")
+    sign = sign_of_a_fork(param)
+    if sign:
+        raise WeightsError(f"{args.input}: a fork of Caffe wrote this: {sign}. The numbers of its "
+                           "fields mean something else in Caffe's schema, so that only the names "
+                           "and weights of its layers can be read: load it into the net of its "
+                           "prototxt, caffe.Net(prototxt, weights, phase), and save that")
     try:
         upgrade_net(param)
     except PrototxtError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ..proto import caffe_pb2
 from . import creation_log, graph, in_place, out_of_memory, process
 from .blob import Blob
 from .layers import TensorLayer, create
+from .layers.forks.batch_norm import decide_kinds
+from .layers.forks.interp import Interp
 from .layers.shape import Split
 from .program import Program, Step, locating_errors
 
@@ -21,16 +23,20 @@ from .program import Program, Step, locating_errors
 class NetBuilder:
     """Makes the layers of a NetParameter whose state is set, and joins them.
 
-    `source` names the file in errors. Raises LayerError naming file, layer and blobs.
+    `source` names the file in errors; `parameter_counts` are the numbers of parameters that the
+    weights to come have for each layer, where they are known. Raises LayerError naming file, layer
+    and blobs.
     """
 
-    def __init__(self, param: caffe_pb2.NetParameter, source: str) -> None:
+    def __init__(self, param: caffe_pb2.NetParameter, source: str,
+                 parameter_counts: Mapping[str, int] | None = None) -> None:
         process.prepare()
         self._source = source
         self._phase = param.state.phase
         try:
             filtered = graph.filter_layers(param)
             creation_log.write_message("Initializing net from parameters: ", filtered)
+            decide_kinds(filtered, parameter_counts or {})
             self._param = graph.insert_splits(filtered)
         except LayerError as error:
             raise LayerError(f"{source}: {error}") from None
@@ -50,10 +56,11 @@ class NetBuilder:
 
     def program(self) -> Program:
         """The Program. A builder makes one."""
-        for spec in self._param.layer:
+        labels = graph.carriers_of_labels(self._param)
+        for number, spec in enumerate(self._param.layer):
             if not spec.HasField("phase"):
                 spec.phase = self._phase
-            self._add_layer(spec)
+            self._add_layer(spec, number in labels)
         plan = self._plan_backward()
         creation_log.write_outputs(graph.outputs(self._param))
         steps = []
@@ -71,10 +78,12 @@ class NetBuilder:
         out_of_memory.check_total(program)
         return program
 
-    def _add_layer(self, spec: caffe_pb2.LayerParameter) -> None:
+    def _add_layer(self, spec: caffe_pb2.LayerParameter, carries_labels: bool) -> None:
         bottom = tuple(self._blobs[name] for name in spec.bottom)
         with locating_errors(self._source, spec, bottom, self._unsplit_names):
             layer = create(spec)
+            if isinstance(layer, Interp):
+                layer.carries_labels = carries_labels
             built_in = layer if isinstance(layer, TensorLayer) else None
             is_loss = built_in is not None and built_in.loss
             if is_loss and not spec.top:

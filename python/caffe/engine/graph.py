@@ -15,6 +15,9 @@ from .layers.normalization import BatchNorm
 Place = tuple[int, int]         # of a top: the number of its layer, and its own
 
 AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
+TAKING_LABELS = ("Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SegAccuracy",
+                 "SoftmaxWithLoss")
+"""Types of layers whose bottom 1 is labels."""
 
 
 def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -85,6 +88,22 @@ def insert_splits(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
                 del new.loss_weight[:]
                 taken[number, i] += 1
     return split
+
+
+def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
+    """The numbers of the layers from which a loss or an accuracy takes its labels, and of those
+    from which these get them, as long as they have one bottom. The net is one with splits."""
+    producers: dict[str, int] = {}
+    below: list[list[int | None]] = []
+    carriers = set()
+    for number, layer in enumerate(net_param.layer):
+        below.append([producers.get(name) for name in layer.bottom])
+        source = below[number][1] if layer.type in TAKING_LABELS and len(layer.bottom) > 1 else None
+        while source is not None:
+            carriers.add(source)
+            source = below[source][0] if len(below[source]) == 1 else None
+        producers.update(dict.fromkeys(layer.top, number))
+    return carriers
 
 
 def _readers(net_param: caffe_pb2.NetParameter) -> tuple[dict[tuple[int, int], Place], Counter]:

@@ -19,8 +19,10 @@ from .blob import Blob
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "BatchReindex", "Crop", "Filter", "Im2col", "InnerProduct", "LRN",
-               "LSTM", "LSTMUnit", "Pooling", "RNN", "SPP")
+OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "Filter", "Im2col",
+               "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
+               "Normalize", "Permute", "Pooling", "RNN", "ROIPooling", "SPP", "SegAccuracy",
+               "Unpooling", "Upsample")
 
 
 def check(spec: caffe_pb2.LayerParameter, layer: Layer) -> None:
@@ -56,7 +58,8 @@ def _overwrites(spec: caffe_pb2.LayerParameter, layer: Layer) -> bool:
         return spec.eltwise_param.operation != EltwiseParameter.PROD
     if spec.type == "MVN":
         return spec.mvn_param.normalize_variance
-    if spec.type in ("Convolution", "Deconvolution"):      # windows are copied, single values not
+    if spec.type in ("Convolution", "Deconvolution", "ConvolutionDepthwise",
+                     "DepthwiseConvolution"):      # windows are copied, single values not
         window: Any = layer
         return not any(window.pad) and set(window.kernel + window.stride) <= {1}
     return spec.type in OVERWRITING or spec.type.endswith("Loss")

@@ -86,7 +86,7 @@ class Net(PrivateNames):
         param = prototxt.read_net(network_file)
         param.state.phase, param.state.level = phase, level
         param.state.stage.extend(stages or ())
-        self._build(param, str(network_file))
+        self._build(param, str(network_file), weights)
         if weights is not None:
             self.copy_from(weights)
 
@@ -97,9 +97,12 @@ class Net(PrivateNames):
         net._build(param, source)
         return net
 
-    def _build(self, param, source):
+    def _build(self, param, source, weights=None):
         self.turn = Turn(source)
-        self.program = program = NetBuilder(param, source).program()
+        # which of two layers a BN is, the number of its parameters may have to tell
+        counts = (parameters.counts(weights) if weights is not None
+                  and any(layer.type == "BN" for layer in param.layer) else None)
+        self.program = program = NetBuilder(param, source, counts).program()
         steps = program.steps
         self.name = param.name
         self.layers: list[Layer] = [step.layer for step in steps]

@@ -18,6 +18,9 @@ from .program import Program
 
 RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
 
+_BN = ("PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2: bn_param tells which "
+       "the prototxt's is")
+
 
 def from_file(program: Program, path: str) -> Callable[[], None]:
     """A function that takes the parameters of layers of equal names from a caffemodel, binary or
@@ -28,7 +31,7 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
     """
     form = hdf5 if hdf5.is_hdf5(path) else caffemodel
     params = by_layer(program)
-    names = {step.name for step in program.steps}
+    names = {step.name: step.spec for step in program.steps}
     copies = []
     for name, arrays in form.read_caffemodel(path):
         if name not in names:
@@ -40,11 +43,11 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
         if len(arrays) != len(blobs):
             raise WeightsError(f"{path}: Incompatible number of blobs for layer '{name}': it has "
                                f"{len(arrays)} parameters, in {program.source} it has "
-                               f"{len(blobs)}; {RENAME}")
+                               f"{len(blobs)}; {_BN if names[name].type == 'BN' else RENAME}")
         for i, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None and blob in program.borrowed:
                 continue        # its owner has it
-            _check_fit(program, path, name, i, blob, array)
+            _check_fit(program, path, names[name], i, blob, array)
             copies.append((name, blob, array))
 
     def put() -> None:
@@ -53,12 +56,14 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
     return put
 
 
-def _check_fit(program: Program, path: str, layer: str, number: int, blob: Blob,
-               array: np.ndarray | None) -> None:
-    what = f"{path}: Cannot copy param {number} weights from layer '{layer}'"
+def _check_fit(program: Program, path: str, layer: caffe_pb2.LayerParameter, number: int,
+               blob: Blob, array: np.ndarray | None) -> None:
+    what = f"{path}: Cannot copy param {number} weights from layer '{layer.name}'"
     if array is None:
         raise WeightsError(f"{what}: it has no values there, nor does another layer share it")
-    if not caffemodel.same_shape(array.shape, blob.shape):
+    # strict_dim: false is how DeepLab takes a product's weights for a convolution
+    if not (caffemodel.same_shape(array.shape, blob.shape)
+            or not layer.strict_dim and array.size == blob.count):
         raise WeightsError(f"{what}; shape mismatch: it has the shape {array.shape}, in "
                            f"{program.source} it has {blob.shape}; {RENAME}")
 
@@ -78,6 +83,13 @@ def count_not_finite(tensor: torch.Tensor) -> int:
     if torch.isfinite(tensor.sum()):    # as it is of nearly all, at a fraction of the time
         return 0
     return int((~torch.isfinite(tensor)).sum())
+
+
+def counts(path: str) -> dict[str, int]:
+    """The number of parameters of each layer in a caffemodel, binary or HDF5. Raises
+    WeightsError."""
+    form = hdf5 if hdf5.is_hdf5(path) else caffemodel
+    return {name: len(arrays) for name, arrays in form.read_caffemodel(path)}
 
 
 def share_with(program: Program, other: Program) -> None:

@@ -241,11 +241,11 @@ def weights(layer: Any) -> list[np.ndarray]:
 
 # what slides
 
-@writes("Convolution", "Deconvolution")
+@writes("Convolution", "Deconvolution", "ConvolutionDepthwise", "DepthwiseConvolution")
 def convolution(g: Graph, layer: Any, *bottoms: str) -> list[str]:
     if layer.axis != 1 or not layer.kernel:
         raise g.unsupported("this axis, or no spatial axes")
-    operation = "Conv" if layer.type == "Convolution" else "ConvTranspose"
+    operation = "ConvTranspose" if layer.type == "Deconvolution" else "Conv"
     names = [g.parameter(i, array) for i, array in enumerate(weights(layer))]
     return [g(operation, x, *names, strides=layer.stride, pads=layer.pad * 2,
               dilations=layer.dilation, group=layer.group, kernel_shape=layer.kernel)
@@ -545,3 +545,67 @@ def flatten(g: Graph, layer: Any, x: str) -> str:
     if end + 1 == g.rank():
         return g("Reshape", x, dims)
     return g("Reshape", x, g("Concat", dims, _sizes(g, x, end + 1), axis=0))
+
+
+# layers of forks
+
+@writes("Interp")
+def interp(g: Graph, layer: Any, x: str) -> str:
+    p = layer.layer_param.interp_param
+    if p.pad_beg or p.pad_end:
+        x = g("Slice", x, integers(*[-p.pad_beg] * 2), integers(*[p.pad_end or END] * 2),
+              integers(2, 3))
+    size, zooms, shrinks = _sizes(g, x, 2), p.HasField("zoom_factor"), p.HasField("shrink_factor")
+    if zooms == shrinks and p.HasField("height") and p.HasField("width"):
+        size = g.constant(integers(p.height, p.width))
+    else:       # n - 1 is divided by the one factor, and multiplied by the other
+        steps = g("Div", g("Sub", size, integers(1)), integers(p.shrink_factor if shrinks else 1))
+        size = g("Add", g("Mul", steps, integers(p.zoom_factor if zooms else 1)), integers(1))
+    whole = g("Concat", g("Shape", x, start=0, end=2), size, axis=0)
+    return g("Resize", x, "", "", whole, mode="linear",
+             coordinate_transformation_mode="align_corners")
+
+
+@writes("BN")
+def bn(g: Graph, layer: Any, x: str) -> str:
+    if layer.learns:
+        raise g.unsupported("statistics of the batch, bn_mode: LEARN")
+    shape = (-1,) + (1,) * (g.rank() - 2)
+    slope, bias, *statistics = weights(layer)
+    if not statistics:
+        return g("Add", g("Mul", x, g.parameter(0, slope.reshape(shape))),
+                 g.parameter(1, bias.reshape(shape)))
+    names = [g.parameter(i, array.reshape(-1)) for i, array in enumerate(weights(layer))]
+    return g("BatchNormalization", x, *names, epsilon=layer.layer_param.bn_param.eps)
+
+
+@writes("ReLU6")
+def relu6(g: Graph, layer: Any, x: str) -> str:
+    return g("Clip", x, 0, 6)
+
+
+@writes("Axpy")
+def axpy(g: Graph, layer: Any, factor: str, x: str, y: str) -> str:
+    behind = integers(*range(g.rank(0), g.rank(1)))
+    return g("Add", g("Mul", g("Unsqueeze", factor, behind) if behind.size else factor, x), y)
+
+
+@writes("Permute")
+def permute(g: Graph, layer: Any, x: str) -> str:
+    return g("Transpose", x, perm=layer.order(g.rank()))
+
+
+@writes("Normalize")
+def normalize(g: Graph, layer: Any, x: str) -> str:
+    p, (scale,) = layer.layer_param.norm_param, weights(layer)
+    axes = integers(*range(1, g.rank())) if p.across_spatial else integers(1)
+    norm = g("Sqrt", g("Add", g("ReduceSumSquare", x, axes), p.eps))
+    behind = (1,) * (g.rank() - 2) if scale.ndim else ()
+    return g("Mul", g("Div", x, norm), g.parameter(0, scale.reshape(scale.shape + behind)))
+
+
+@writes("ROIPooling")
+def roi_pooling(g: Graph, layer: Any, x: str, regions: str) -> str:
+    p = layer.layer_param.roi_pooling_param
+    return g("MaxRoiPool", x, g("Reshape", regions, integers(-1, 5)),
+             pooled_shape=[p.pooled_h, p.pooled_w], spatial_scale=p.spatial_scale)

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from ..errors import PrototxtError, nearest
 from ..proto import caffe_pb2
+from . import forks
 from . import text as texts
 from .reading import reading
 from .upgrade import upgrade_net, upgrade_solver
@@ -45,12 +46,12 @@ def parse(text: str, message: Message, source: str = "<string>") -> Message:
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise PrototxtError(_explain(error, source)) from None
+        raise PrototxtError(_explain(error, source, text)) from None
     except Exception as error:
         raise PrototxtError(f"{source}: not a prototxt: {error or type(error).__name__}") from error
 
 
-def _explain(error, source):
+def _explain(error, source, text):
     line, column = error.GetLine(), error.GetColumn()
     where = f"{source}:{line}:{column}" if line else f"{source}"
     # the runtime starts its message with the place, which stands in `where` already
@@ -58,22 +59,27 @@ def _explain(error, source):
     unknown = _UNKNOWN_FIELD.search(what)
     if unknown:
         message, field = unknown.groups()
-        known = _fields(message)
-        what = f"{message} has no field '{field}'" + nearest(field, known)
+        what = f"{message} has no field '{field}'" + _instead(field, _fields(message))
     unknown = _UNKNOWN_VALUE.search(what)
     if unknown:
         kind, value = unknown.groups()
-        what = f"{kind} has no value '{value}'" + nearest(value, _values(kind))
-    return f"{where}: {what}"
+        what = f"{kind} has no value '{value}'" + _instead(value, _values(kind))
+    return f"{where}:{forks.enclosing_layer(text, line) if line else ''} {what}"
+
+
+def _instead(name, known):
+    """Which fork has what is unknown here, or the nearest name that is known."""
+    return forks.whose(name) or nearest(name, known)
 
 
 def _values(kind):
     """The names of an enum's values; `kind` is NAME or MESSAGE.NAME."""
     message, _, name = kind.rpartition(".")
-    scope = caffe_pb2.DESCRIPTOR.message_types_by_name[message] if message else caffe_pb2.DESCRIPTOR
+    scope = getattr(caffe_pb2, message or "NetParameter").DESCRIPTOR
+    scope = scope if message else scope.file
     return scope.enum_types_by_name[name].values_by_name
 
 
 def _fields(message):
-    found = [d for d in caffe_pb2.DESCRIPTOR.message_types_by_name.values() if d.name == message]
-    return found[0].fields_by_name if found else ()
+    known = getattr(caffe_pb2, message, None)
+    return known.DESCRIPTOR.fields_by_name if known else ()

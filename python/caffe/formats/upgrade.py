@@ -1,13 +1,16 @@
 """Older prototxts and models in the current form.
 
 V1 nets (2014: `layers` with enum types) become lists of `layer`, V0 nets (2013) first V1; the
-legacy input fields become an Input layer, and data layers get their transform_param.
+legacy input fields become an Input layer, and data layers get their transform_param. Crops of
+forks that had their offset computed get it written down.
 """
 
 import os
 
 from ..errors import PrototxtError
 from ..proto import caffe_pb2
+from .automatic_crops import align_crops
+from .forks import of_a_fork
 from .upgrade_v0 import upgrade_v0
 
 _V1 = caffe_pb2.V1LayerParameter
@@ -16,6 +19,8 @@ _V1_SPELLING = {
     "ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "BNLL": "BNLL", "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output", "IM2COL": "Im2col", "LRN": "LRN", "MVN": "MVN", "RELU": "ReLU",
     "SOFTMAX_LOSS": "SoftmaxWithLoss", "TANH": "TanH", "NONE": "",
+    "BN": "BN", "DENSE_CRF": "DenseCRF", "PRELU": "PReLU", "RELU6": "ReLU6",
+    "ROI_POOLING": "ROIPooling", "SMOOTH_L1_LOSS": "SmoothL1Loss",
 }
 V1_TYPES = {
     value.number: _V1_SPELLING.get(
@@ -27,7 +32,8 @@ V1_TYPES = {
 
 def upgrade_net(param: caffe_pb2.NetParameter) -> None:
     """Bring a NetParameter to the current form, in place. PrototxtError if it mixes forms."""
-    if param.layers:
+    is_v1 = bool(param.layers)
+    if is_v1:
         if param.layer:
             raise PrototxtError("a net has either `layer` or `layers` (V1) entries, not both")
         if any(old.HasField("layer") for old in param.layers):
@@ -35,6 +41,8 @@ def upgrade_net(param: caffe_pb2.NetParameter) -> None:
         for old in param.layers:
             _upgrade_v1(old, param.layer.add())
         del param.layers[:]
+    if is_v1 or param.input or any(map(of_a_fork, param.layer)):
+        align_crops(param, is_certain=is_v1)
     _upgrade_inputs(param)
     for layer in param.layer:
         _upgrade_transform(layer)

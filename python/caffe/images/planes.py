@@ -49,6 +49,13 @@ def read_planes(path: str, color: bool = True, size: tuple[int, int] | None = No
     return array if size is None else resized(array, *size)
 
 
+def read_indices(path: str) -> np.ndarray:
+    """The labels in a file as a plane, (1, height, width): of a picture with a palette its
+    indices, of any other the grey values. Raises CaffeError naming the file."""
+    with reading(path, "image", CaffeError), opened(file_name(path)) as image:
+        return np.array(image)[None] if image.mode == "P" else planes(image, False)
+
+
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     """A PIL image as planes; `color` None keeps what it is. Of 16 bits the upper 8 are kept."""
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):

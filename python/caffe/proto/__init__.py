@@ -1,1 +1,1 @@
-"""Caffe's schema: caffe.proto, and its message classes in caffe_pb2."""
+"""Caffe's schema, caffe.proto, what forks add to it, forks.proto, and their message classes."""

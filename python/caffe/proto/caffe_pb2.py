@@ -1,4 +1,4 @@
-"""The message classes of caffe.proto, for any protobuf runtime from 5 on.
+"""The message classes of caffe.proto and forks.proto, for any protobuf runtime from 5 on.
 
 Code that protoc generates is tied to the runtime of its day, so the classes are made from the
 schema's text: a reader for the part of proto2 that it uses, and protobuf's own class factory.
@@ -29,7 +29,7 @@ class _Reader:
     def next(self, expected: str | None = None) -> str:
         token = self.tokens.pop()
         if expected not in (None, token):
-            raise SyntaxError(f"caffe.proto: expected '{expected}', found '{token}'")
+            raise SyntaxError(f"schema: expected '{expected}', found '{token}'")
         return token
 
     def accept(self, token: str) -> str | None:
@@ -96,18 +96,41 @@ class _Reader:
             setattr(field.options, name, value == "true")
 
 
-def _load() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="caffe.proto")
-    _Reader(Path(__file__).with_name("caffe.proto").read_text()).file(file)
+def _parsed(name: str) -> Any:
+    file = descriptor_pb2.FileDescriptorProto()
+    _Reader(Path(__file__).with_name(name).read_text()).file(file)
+    return file
+
+
+def _built(file: Any, name: str) -> Any:
+    file.name = name
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return pool.FindFileByName("caffe.proto")
+    return pool.FindFileByName(name)
 
 
-DESCRIPTOR = _load()
+def _merge(into: Any, added: Any) -> None:
+    """Add the messages and enums of `added`, two messages or files; of equal names, their
+    fields and values."""
+    for kind in ("message_type", "nested_type", "enum_type"):
+        known = {each.name: each for each in getattr(into, kind, ())}
+        for each in getattr(added, kind, ()):
+            if each.name in known:
+                _merge(known[each.name], each)
+            else:
+                getattr(into, kind).append(each)
+    for kind in ("field", "value"):
+        getattr(into, kind, []).extend(getattr(added, kind, ()))
 
-for _name, _message in DESCRIPTOR.message_types_by_name.items():
+
+_caffe = _parsed("caffe.proto")
+DESCRIPTOR = _built(_caffe, "caffe.proto")
+"""The schema of Caffe 1.0 alone. The classes below also know what forks add (forks.proto)."""
+_merge(_caffe, _parsed("forks.proto"))
+_with_forks = _built(_caffe, "caffe_with_forks.proto")
+
+for _name, _message in _with_forks.message_types_by_name.items():
     globals()[_name] = message_factory.GetMessageClass(_message)
-for _name, _enum in DESCRIPTOR.enum_types_by_name.items():
+for _name, _enum in _with_forks.enum_types_by_name.items():
     globals()[_name] = enum_type_wrapper.EnumTypeWrapper(_enum)
     globals().update((value.name, value.number) for value in _enum.values)

@@ -140,7 +140,21 @@ class LayerParameter(Message):
     tile_param: TileParameter
     transform_param: TransformationParameter
     window_data_param: WindowDataParameter
-    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ...) -> None: ...
+    bn_param: BNParameter
+    dense_crf_param: DenseCRFParameter
+    dense_image_data_param: DenseImageDataParameter
+    interp_param: InterpParameter
+    multi_stage_meanfield_param: MultiStageMeanfieldParameter
+    norm_param: NormalizeParameter
+    permute_param: PermuteParameter
+    roi_pooling_param: ROIPoolingParameter
+    seg_accuracy_param: SegAccuracyParameter
+    smooth_l1_loss_param: SmoothL1LossParameter
+    softmaxloss_param: SoftmaxLossParameter
+    unpooling_param: UnpoolingParameter
+    upsample_param: UpsampleParameter
+    strict_dim: bool
+    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., strict_dim: Any = ...) -> None: ...
 
 class ParamSpec(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -245,7 +259,10 @@ class TransformationParameter(Message):
     mean_value: list[float]
     force_color: bool
     force_gray: bool
-    def __init__(self, *, scale: Any = ..., mirror: Any = ..., crop_size: Any = ..., mean_file: Any = ..., mean_value: Any = ..., force_color: Any = ..., force_gray: Any = ...) -> None: ...
+    scale_factors: list[float]
+    crop_width: int
+    crop_height: int
+    def __init__(self, *, scale: Any = ..., mirror: Any = ..., crop_size: Any = ..., mean_file: Any = ..., mean_value: Any = ..., force_color: Any = ..., force_gray: Any = ..., scale_factors: Any = ..., crop_width: Any = ..., crop_height: Any = ...) -> None: ...
 
 class LossParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -257,7 +274,9 @@ class LossParameter(Message):
     ignore_label: int
     normalize: bool
     normalization: int
-    def __init__(self, *, ignore_label: Any = ..., normalize: Any = ..., normalization: Any = ...) -> None: ...
+    weight_by_label_freqs: bool
+    class_weighting: list[float]
+    def __init__(self, *, ignore_label: Any = ..., normalize: Any = ..., normalization: Any = ..., weight_by_label_freqs: Any = ..., class_weighting: Any = ...) -> None: ...
 
 class AccuracyParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -329,7 +348,10 @@ class ConvolutionParameter(Message):
     axis: int
     force_nd_im2col: bool
     dilation: list[int]
-    def __init__(self, *, num_output: Any = ..., bias_term: Any = ..., pad: Any = ..., kernel_size: Any = ..., group: Any = ..., stride: Any = ..., weight_filler: Any = ..., bias_filler: Any = ..., pad_h: Any = ..., pad_w: Any = ..., kernel_h: Any = ..., kernel_w: Any = ..., stride_h: Any = ..., stride_w: Any = ..., engine: Any = ..., axis: Any = ..., force_nd_im2col: Any = ..., dilation: Any = ...) -> None: ...
+    hole: list[int]
+    hole_h: int
+    hole_w: int
+    def __init__(self, *, num_output: Any = ..., bias_term: Any = ..., pad: Any = ..., kernel_size: Any = ..., group: Any = ..., stride: Any = ..., weight_filler: Any = ..., bias_filler: Any = ..., pad_h: Any = ..., pad_w: Any = ..., kernel_h: Any = ..., kernel_w: Any = ..., stride_h: Any = ..., stride_w: Any = ..., engine: Any = ..., axis: Any = ..., force_nd_im2col: Any = ..., dilation: Any = ..., hole: Any = ..., hole_h: Any = ..., hole_w: Any = ...) -> None: ...
 
 class CropParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -357,7 +379,8 @@ class DataParameter(Message):
 class DropoutParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
     dropout_ratio: float
-    def __init__(self, *, dropout_ratio: Any = ...) -> None: ...
+    sample_weights_test: bool
+    def __init__(self, *, dropout_ratio: Any = ..., sample_weights_test: Any = ...) -> None: ...
 
 class DummyDataParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -429,6 +452,10 @@ class HingeLossParameter(Message):
 
 class ImageDataParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
+    LabelType: ClassVar[EnumTypeWrapper]
+    NONE: ClassVar[int]
+    IMAGE: ClassVar[int]
+    PIXEL: ClassVar[int]
     source: str
     scale: float
     mean_file: str
@@ -441,7 +468,11 @@ class ImageDataParameter(Message):
     new_width: int
     is_color: bool
     root_folder: str
-    def __init__(self, *, source: Any = ..., scale: Any = ..., mean_file: Any = ..., batch_size: Any = ..., crop_size: Any = ..., mirror: Any = ..., rand_skip: Any = ..., shuffle: Any = ..., new_height: Any = ..., new_width: Any = ..., is_color: Any = ..., root_folder: Any = ...) -> None: ...
+    has_label: bool
+    max_labels: int
+    ignore_label: int
+    label_type: int
+    def __init__(self, *, source: Any = ..., scale: Any = ..., mean_file: Any = ..., batch_size: Any = ..., crop_size: Any = ..., mirror: Any = ..., rand_skip: Any = ..., shuffle: Any = ..., new_height: Any = ..., new_width: Any = ..., is_color: Any = ..., root_folder: Any = ..., has_label: Any = ..., max_labels: Any = ..., ignore_label: Any = ..., label_type: Any = ...) -> None: ...
 
 class InfogainLossParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -540,7 +571,8 @@ class PoolingParameter(Message):
     engine: int
     global_pooling: bool
     round_mode: int
-    def __init__(self, *, pool: Any = ..., kernel_size: Any = ..., stride: Any = ..., pad: Any = ..., kernel_h: Any = ..., kernel_w: Any = ..., stride_h: Any = ..., stride_w: Any = ..., pad_h: Any = ..., pad_w: Any = ..., engine: Any = ..., global_pooling: Any = ..., round_mode: Any = ...) -> None: ...
+    ceil_mode: bool
+    def __init__(self, *, pool: Any = ..., kernel_size: Any = ..., stride: Any = ..., pad: Any = ..., kernel_h: Any = ..., kernel_w: Any = ..., stride_h: Any = ..., stride_w: Any = ..., pad_h: Any = ..., pad_w: Any = ..., engine: Any = ..., global_pooling: Any = ..., round_mode: Any = ..., ceil_mode: Any = ...) -> None: ...
 
 class PowerParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -730,6 +762,22 @@ class V1LayerParameter(Message):
     TANH: ClassVar[int]
     WINDOW_DATA: ClassVar[int]
     THRESHOLD: ClassVar[int]
+    BN: ClassVar[int]
+    CROP: ClassVar[int]
+    DENSE_CRF: ClassVar[int]
+    DENSE_IMAGE_DATA: ClassVar[int]
+    IMAGE_SEG_DATA: ClassVar[int]
+    INTERP: ClassVar[int]
+    MULTI_STAGE_MEANFIELD: ClassVar[int]
+    NORMALIZE: ClassVar[int]
+    PERMUTE: ClassVar[int]
+    PRELU: ClassVar[int]
+    RELU6: ClassVar[int]
+    ROI_POOLING: ClassVar[int]
+    SEG_ACCURACY: ClassVar[int]
+    SMOOTH_L1_LOSS: ClassVar[int]
+    UNPOOLING: ClassVar[int]
+    UPSAMPLE: ClassVar[int]
     DimCheckMode: ClassVar[EnumTypeWrapper]
     STRICT: ClassVar[int]
     PERMISSIVE: ClassVar[int]
@@ -776,7 +824,23 @@ class V1LayerParameter(Message):
     loss_param: LossParameter
     param: list[str]
     blob_share_mode: list[int]
-    def __init__(self, *, layer: Any = ..., bottom: Any = ..., top: Any = ..., name: Any = ..., type: Any = ..., blobs: Any = ..., blobs_lr: Any = ..., weight_decay: Any = ..., concat_param: Any = ..., convolution_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., lrn_param: Any = ..., pooling_param: Any = ..., window_data_param: Any = ..., power_param: Any = ..., memory_data_param: Any = ..., argmax_param: Any = ..., eltwise_param: Any = ..., threshold_param: Any = ..., dummy_data_param: Any = ..., accuracy_param: Any = ..., hinge_loss_param: Any = ..., relu_param: Any = ..., slice_param: Any = ..., include: Any = ..., exclude: Any = ..., mvn_param: Any = ..., loss_weight: Any = ..., transform_param: Any = ..., tanh_param: Any = ..., sigmoid_param: Any = ..., softmax_param: Any = ..., contrastive_loss_param: Any = ..., exp_param: Any = ..., loss_param: Any = ..., param: Any = ..., blob_share_mode: Any = ...) -> None: ...
+    bn_param: BNParameter
+    dense_crf_param: DenseCRFParameter
+    dense_image_data_param: DenseImageDataParameter
+    interp_param: InterpParameter
+    multi_stage_meanfield_param: MultiStageMeanfieldParameter
+    norm_param: NormalizeParameter
+    permute_param: PermuteParameter
+    roi_pooling_param: ROIPoolingParameter
+    seg_accuracy_param: SegAccuracyParameter
+    smooth_l1_loss_param: SmoothL1LossParameter
+    softmaxloss_param: SoftmaxLossParameter
+    unpooling_param: UnpoolingParameter
+    upsample_param: UpsampleParameter
+    crop_param: CropParameter
+    prelu_param: PReLUParameter
+    strict_dim: bool
+    def __init__(self, *, layer: Any = ..., bottom: Any = ..., top: Any = ..., name: Any = ..., type: Any = ..., blobs: Any = ..., blobs_lr: Any = ..., weight_decay: Any = ..., concat_param: Any = ..., convolution_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., lrn_param: Any = ..., pooling_param: Any = ..., window_data_param: Any = ..., power_param: Any = ..., memory_data_param: Any = ..., argmax_param: Any = ..., eltwise_param: Any = ..., threshold_param: Any = ..., dummy_data_param: Any = ..., accuracy_param: Any = ..., hinge_loss_param: Any = ..., relu_param: Any = ..., slice_param: Any = ..., include: Any = ..., exclude: Any = ..., mvn_param: Any = ..., loss_weight: Any = ..., transform_param: Any = ..., tanh_param: Any = ..., sigmoid_param: Any = ..., softmax_param: Any = ..., contrastive_loss_param: Any = ..., exp_param: Any = ..., loss_param: Any = ..., param: Any = ..., blob_share_mode: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., crop_param: Any = ..., prelu_param: Any = ..., strict_dim: Any = ...) -> None: ...
 
 class V0LayerParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -823,3 +887,155 @@ class V0LayerParameter(Message):
     concat_dim: int
     hdf5_output_param: HDF5OutputParameter
     def __init__(self, *, name: Any = ..., type: Any = ..., num_output: Any = ..., biasterm: Any = ..., weight_filler: Any = ..., bias_filler: Any = ..., pad: Any = ..., kernelsize: Any = ..., group: Any = ..., stride: Any = ..., pool: Any = ..., dropout_ratio: Any = ..., local_size: Any = ..., alpha: Any = ..., beta: Any = ..., source: Any = ..., scale: Any = ..., meanfile: Any = ..., batchsize: Any = ..., cropsize: Any = ..., mirror: Any = ..., k: Any = ..., blobs: Any = ..., blobs_lr: Any = ..., weight_decay: Any = ..., rand_skip: Any = ..., det_fg_threshold: Any = ..., det_bg_threshold: Any = ..., det_fg_fraction: Any = ..., det_context_pad: Any = ..., det_crop_mode: Any = ..., new_num: Any = ..., new_channels: Any = ..., new_height: Any = ..., new_width: Any = ..., shuffle_images: Any = ..., concat_dim: Any = ..., hdf5_output_param: Any = ...) -> None: ...
+
+class BNParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    BNMode: ClassVar[EnumTypeWrapper]
+    LEARN: ClassVar[int]
+    INFERENCE: ClassVar[int]
+    Engine: ClassVar[EnumTypeWrapper]
+    DEFAULT: ClassVar[int]
+    CAFFE: ClassVar[int]
+    CUDNN: ClassVar[int]
+    slope_filler: FillerParameter
+    bias_filler: FillerParameter
+    momentum: float
+    eps: float
+    frozen: bool
+    engine: int
+    scale_filler: FillerParameter
+    shift_filler: FillerParameter
+    bn_mode: int
+    def __init__(self, *, slope_filler: Any = ..., bias_filler: Any = ..., momentum: Any = ..., eps: Any = ..., frozen: Any = ..., engine: Any = ..., scale_filler: Any = ..., shift_filler: Any = ..., bn_mode: Any = ...) -> None: ...
+
+class DenseCRFParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    max_iter: int
+    pos_xy_std: list[float]
+    pos_w: list[float]
+    bi_xy_std: list[float]
+    bi_rgb_std: list[float]
+    bi_w: list[float]
+    output_probability: bool
+    def __init__(self, *, max_iter: Any = ..., pos_xy_std: Any = ..., pos_w: Any = ..., bi_xy_std: Any = ..., bi_rgb_std: Any = ..., bi_w: Any = ..., output_probability: Any = ...) -> None: ...
+
+class DenseImageDataParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    source: str
+    batch_size: int
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    is_color: bool
+    mean_file: str
+    root_folder: str
+    mirror: bool
+    crop_width: int
+    crop_height: int
+    label_divide_factor: int
+    def __init__(self, *, source: Any = ..., batch_size: Any = ..., rand_skip: Any = ..., shuffle: Any = ..., new_height: Any = ..., new_width: Any = ..., is_color: Any = ..., mean_file: Any = ..., root_folder: Any = ..., mirror: Any = ..., crop_width: Any = ..., crop_height: Any = ..., label_divide_factor: Any = ...) -> None: ...
+
+class InterpParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    height: int
+    width: int
+    zoom_factor: int
+    shrink_factor: int
+    pad_beg: int
+    pad_end: int
+    def __init__(self, *, height: Any = ..., width: Any = ..., zoom_factor: Any = ..., shrink_factor: Any = ..., pad_beg: Any = ..., pad_end: Any = ...) -> None: ...
+
+class MultiStageMeanfieldParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    Mode: ClassVar[EnumTypeWrapper]
+    POTTS: ClassVar[int]
+    compatibility_mode: int
+    threshold: float
+    theta_alpha: float
+    theta_beta: float
+    theta_gamma: float
+    num_iterations: int
+    spatial_filter_weight: float
+    bilateral_filter_weight: float
+    forced_spatial_filter_weight: float
+    forced_bilateral_filter_weight: float
+    def __init__(self, *, compatibility_mode: Any = ..., threshold: Any = ..., theta_alpha: Any = ..., theta_beta: Any = ..., theta_gamma: Any = ..., num_iterations: Any = ..., spatial_filter_weight: Any = ..., bilateral_filter_weight: Any = ..., forced_spatial_filter_weight: Any = ..., forced_bilateral_filter_weight: Any = ...) -> None: ...
+
+class NormalizeParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    across_spatial: bool
+    scale_filler: FillerParameter
+    channel_shared: bool
+    eps: float
+    def __init__(self, *, across_spatial: Any = ..., scale_filler: Any = ..., channel_shared: Any = ..., eps: Any = ...) -> None: ...
+
+class PermuteParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    order: list[int]
+    def __init__(self, *, order: Any = ...) -> None: ...
+
+class ROIPoolingParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    def __init__(self, *, pooled_h: Any = ..., pooled_w: Any = ..., spatial_scale: Any = ...) -> None: ...
+
+class SegAccuracyParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    AccuracyMetric: ClassVar[EnumTypeWrapper]
+    PixelAccuracy: ClassVar[int]
+    ClassAccuracy: ClassVar[int]
+    PixelIOU: ClassVar[int]
+    metric: int
+    ignore_label: list[int]
+    reset: bool
+    def __init__(self, *, metric: Any = ..., ignore_label: Any = ..., reset: Any = ...) -> None: ...
+
+class SmoothL1LossParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    sigma: float
+    def __init__(self, *, sigma: Any = ...) -> None: ...
+
+class SoftmaxLossParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    weight_source: str
+    ignore_label: list[int]
+    def __init__(self, *, weight_source: Any = ..., ignore_label: Any = ...) -> None: ...
+
+class UnpoolingParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    UnpoolMethod: ClassVar[EnumTypeWrapper]
+    MAX: ClassVar[int]
+    AVE: ClassVar[int]
+    TILE: ClassVar[int]
+    Engine: ClassVar[EnumTypeWrapper]
+    DEFAULT: ClassVar[int]
+    CAFFE: ClassVar[int]
+    unpool: int
+    kernel_size: int
+    stride: int
+    pad: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    engine: int
+    unpool_size: int
+    unpool_h: int
+    unpool_w: int
+    def __init__(self, *, unpool: Any = ..., kernel_size: Any = ..., stride: Any = ..., pad: Any = ..., kernel_h: Any = ..., kernel_w: Any = ..., stride_h: Any = ..., stride_w: Any = ..., pad_h: Any = ..., pad_w: Any = ..., engine: Any = ..., unpool_size: Any = ..., unpool_h: Any = ..., unpool_w: Any = ...) -> None: ...
+
+class UpsampleParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    scale: int
+    scale_h: int
+    scale_w: int
+    pad_out_h: bool
+    pad_out_w: bool
+    upsample_h: int
+    upsample_w: int
+    def __init__(self, *, scale: Any = ..., scale_h: Any = ..., scale_w: Any = ..., pad_out_h: Any = ..., pad_out_w: Any = ..., upsample_h: Any = ..., upsample_w: Any = ...) -> None: ...

@@ -22,6 +22,7 @@ _SCALARS = {FieldDescriptor.CPPTYPE_STRING: "str", FieldDescriptor.CPPTYPE_BOOL:
 # fields of LayerParameter that layers of all types, and of these, take beside their own
 _GENERAL, _ALSO = ("transform_param", "loss_param"), {"SoftmaxWithLoss": "softmax_param"}
 _PARAMETER = "Parameter"
+_SCHEMA = caffe_pb2.NetParameter.DESCRIPTOR.file     # Caffe's and the forks'
 
 
 def messages() -> str:
@@ -38,9 +39,9 @@ class _Messages(list[_T]):
     def add(self, **fields: Any) -> _T: ...
 
 DESCRIPTOR: FileDescriptor"""]
-    for enum in caffe_pb2.DESCRIPTOR.enum_types_by_name.values():
+    for enum in _SCHEMA.enum_types_by_name.values():
         lines += _enum(enum, "{}")
-    for message in caffe_pb2.DESCRIPTOR.message_types_by_name.values():
+    for message in _SCHEMA.message_types_by_name.values():
         lines += ["", *_message(message)]
     return "\n".join(lines) + "\n"
 
@@ -57,7 +58,7 @@ class _Layers:"""]
     lines += map(_layer, layer_type_list())
     lines += ["", "class _Parameters:"]
     lines += [f"    {name.removesuffix(_PARAMETER)}: type[caffe_pb2.{name}]"
-              for name in caffe_pb2.DESCRIPTOR.message_types_by_name if name.endswith(_PARAMETER)]
+              for name in _SCHEMA.message_types_by_name if name.endswith(_PARAMETER)]
     return "\n".join([*lines, "", "layers: _Layers", "params: _Parameters"]) + "\n"
 
 

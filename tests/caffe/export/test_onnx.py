@@ -40,7 +40,8 @@ def test_layer(tmp_path, kind):
         for blob, value in zip(net.params["layer"], ([1, 2, 3, 4], [1, 2, 3, 4], [2])):
             blob.data[...] = value
     more = (0, 0) if kind in FIXED else (4, 6)
-    bigger = {name: (3, shape[1], shape[2] + more[0], shape[3] + more[1]) if name != "r" else shape
+    bigger = {name: shape if name == "r" else (3, *shape[1:]) if name == "f"
+              else (3, shape[1], shape[2] + more[0], shape[3] + more[1])
               for name, shape in shapes.items()}
     check(net, tmp_path / "net.onnx", [shapes, bigger])
 

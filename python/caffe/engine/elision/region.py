@@ -12,12 +12,13 @@ from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
 from ..blob import Blob
 from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
 from ..layers.base import FormulaLayer
+from ..layers.forks import small
 from ..program import Program, Step
 from .rows import Slide
 
 POINTWISE = (activation.ReLU, activation.PReLU, activation.ELU, activation.AbsVal,
              activation.BNLL, activation.Clip, activation.Sigmoid, activation.Swish,
-             activation.TanH, arithmetic.Eltwise, arithmetic.Power, arithmetic.Exp,
+             activation.TanH, small.ReLU6, arithmetic.Eltwise, arithmetic.Power, arithmetic.Exp,
              arithmetic.Log, shape.Split)
 
 # what it takes to read and write a value, or to read one in a window of pooling, in the time of

@@ -6,6 +6,7 @@ from . import (
     class_losses,
     convolution,
     distance,
+    forks,
     inner_product,
     loss,
     normalization,
@@ -16,6 +17,6 @@ from . import (
     shape,
 )
 from .base import TensorLayer, create, layer_type_list, register
-from .input import data, hdf5_data, image_data, sources
+from .input import data, hdf5_data, image_data, segmentation_data, sources
 
 __all__ = ["TensorLayer", "create", "layer_type_list", "register"]

@@ -172,13 +172,18 @@ class Dropout(TensorLayer):
     1 - dropout_ratio, so that testing passes values on as they are."""
 
     @property
+    def drops(self) -> bool:
+        """Whether it zeroes values: in training, or always (Bayesian SegNet's field)."""
+        return self.phase == TRAIN or self.layer_param.dropout_param.sample_weights_test
+
+    @property
     def keeps_state(self) -> bool:
-        return self.phase == TRAIN      # which values it has zeroed
+        return self.drops       # which values it has zeroed
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         self.ratio = self.layer_param.dropout_param.dropout_ratio
-        if not 0 <= self.ratio <= 1 or self.ratio == 1 and self.phase == TRAIN:
+        if not 0 <= self.ratio <= 1 or self.ratio == 1 and self.drops:
             raise self.error(f"expected dropout_ratio in [0, 1), got {self.ratio}")
 
     def compute(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.ratio, training=self.phase == TRAIN)
+        return F.dropout(x, self.ratio, training=self.drops)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ...errors import LayerError, nearest
+from ...formats.forks import whose
 from ...layer import Layer
 from ...proto import caffe_pb2
 from .. import precision
@@ -40,8 +41,8 @@ def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
         raise LayerError(f"Unknown layer type: '{layer_param.type}'"
-                         + nearest(layer_param.type, _registry) + "; write a Python layer for "
-                         "what is not in caffe.layer_type_list()")
+                         + (whose(layer_param.type) or nearest(layer_param.type, _registry))
+                         + "; write a Python layer for what is not in caffe.layer_type_list()")
     return _registry[layer_param.type](layer_param)
 
 

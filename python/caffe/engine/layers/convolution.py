@@ -25,7 +25,13 @@ class Window(TensorLayer):
         self.kernel = self._geometry(axes, "kernel_size", "kernel_h", "kernel_w", least=1)
         self.stride = self._geometry(axes, "stride", "stride_h", "stride_w", 1, least=1)
         self.pad = self._geometry(axes, "pad", "pad_h", "pad_w", 0)
-        self.dilation = self._geometry(axes, "dilation", default=1, least=1)
+        p = self.layer_param.convolution_param
+        if p.hole or p.HasField("hole_h") or p.HasField("hole_w"):      # DeepLab's name of it
+            if p.dilation:
+                raise self.error("expected either dilation or hole, its older name, got both")
+            self.dilation = self._geometry(axes, "hole", "hole_h", "hole_w", least=1)
+        else:
+            self.dilation = self._geometry(axes, "dilation", default=1, least=1)
 
     def _geometry(self, axes: int, field: str, height: str | None = None, width: str | None = None,
                   default: int | None = None, least: int = 0) -> tuple[int, ...]:
@@ -105,7 +111,7 @@ class Sliding(Window):
         if len(self.kernel) > len(self.operations):
             raise self.error(f"expected up to {len(self.operations)} spatial axes after axis "
                              f"{self.axis}, got {len(self.kernel)}")
-        self.outputs, self.group = p.num_output, p.group
+        self.outputs, self.group = p.num_output, self.groups()
         if not self.outputs or not self.group or math.gcd(
                 self.group, self.outputs, self.channels) != self.group:
             raise self.error(f"num_output {self.outputs} and the {self.channels} channels of the "
@@ -113,6 +119,10 @@ class Sliding(Window):
         self.add_param(self.kernel_planes() + self.kernel, p.weight_filler)
         if p.bias_term:
             self.add_param((self.outputs,), p.bias_filler)
+
+    def groups(self) -> int:
+        """The number of groups of channels."""
+        return self.layer_param.convolution_param.group
 
     def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
@@ -175,6 +185,19 @@ class Convolution(Sliding):
         y = (F.linear(rows, weight, bias) if self.use_plain_torch_ops
              else linear(rows, weight, bias, self.gradient_place)).t()
         return y.reshape(-1, batch, *self.places(tuple(x.shape))).movedim(1, 0).contiguous()
+
+
+@register("ConvolutionDepthwise")
+@register("DepthwiseConvolution")
+class DepthwiseConvolution(Convolution):
+    """A Convolution with as many groups as channels, as forks for MobileNet call it."""
+
+    def groups(self) -> int:
+        p = self.layer_param.convolution_param
+        if p.HasField("group") and p.group != self.channels:
+            raise self.error(f"expected no group, or one for each of {self.channels} channels, got "
+                             f"{p.group}")
+        return self.channels
 
 
 @register("Deconvolution")

@@ -53,7 +53,7 @@ class Normalized(TensorLayer):
 
 class Labelled(TensorLayer):
     """Scores with the classes on `axis`, and labels, one for each position of the other axes;
-    those equal to `ignore` do not count."""
+    those in `ignored` do not count."""
 
     bottoms, tops = (2, 2), (1, 2)
     validated_bottom = 1
@@ -63,6 +63,11 @@ class Labelled(TensorLayer):
     def ignore(self) -> int | None:
         """The label that does not count, None if all do."""
         return None
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """The labels that do not count."""
+        return () if self.ignore is None else (self.ignore,)
 
     def check_labels(self, scores: Shape, labels: Shape, axis: int) -> None:
         """Raises the layer's error unless there is one label for each position."""
@@ -84,7 +89,7 @@ class Labelled(TensorLayer):
         return scores[self.axis]
 
     def validate(self, bottom: Blobs) -> None:
-        """Raises the layer's error if a label is no class and does not equal `ignore`.
+        """Raises the layer's error if a label is no class and not in `ignored`.
 
         A GPU is waited for only where the labels were computed on it.
         """
@@ -95,14 +100,14 @@ class Labelled(TensorLayer):
                 label = label if labels.isfinite().all() else "NaN or infinite"
                 raise self.error("Check failed: label_value < num_labels: "
                                  f"label {label} is outside [0, {self.classes(scores) - 1}]"
-                                 + ("" if self.ignore is None
-                                    else f" and not ignore_label {self.ignore}")
+                                 + "".join(f" and not ignore_label {each}"
+                                           for each in self.ignored)
                                  + "; correct the labels, or num_output of the scores")
 
     def indices(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.
 
-        Labels equal to `ignore` do not count, and become 0.
+        Labels in `ignored` do not count, and become 0.
         """
         shape = list(scores.shape)
         shape[self.axis] = 1
@@ -110,8 +115,9 @@ class Labelled(TensorLayer):
 
     def _counted(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         index = labels.long()
-        counts = (torch.ones_like(index, dtype=torch.bool) if self.ignore is None
-                  else index != self.ignore)
+        counts = torch.ones_like(index, dtype=torch.bool)
+        for label in self.ignored:
+            counts &= index != label
         return index.masked_fill(~counts, 0), counts
 
 

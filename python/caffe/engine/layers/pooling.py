@@ -211,7 +211,7 @@ class Pooling(Pool):
         if len(top) == 2 and p.pool != MAX:
             raise self.error("only max pooling has a second top, the index of the maximum")
         self.windows = Windows(self._pair("kernel", "kernel_size"), self._pair("stride"),
-                               self._pair("pad"), p.round_mode == PoolingParameter.CEIL)
+                               self._pair("pad"), self._rounds_up())
         given = self.windows.kernel, self.windows.pad, self.windows.stride
         if not p.global_pooling and given[0] == (0, 0):
             raise self.error("expected kernel_size, or kernel_h and kernel_w")
@@ -219,6 +219,14 @@ class Pooling(Pool):
         if p.global_pooling and (sized or given[1:] != ((0, 0), (1, 1))):
             raise self.error("global_pooling takes the whole image: expected no kernel, pad 0 and "
                              f"stride 1, got {given[0]}, {given[1]} and {given[2]}")
+
+    def _rounds_up(self) -> bool:
+        """Of round_mode, or of ceil_mode, which it is called in forks."""
+        p = self.layer_param.pooling_param
+        up = p.round_mode == PoolingParameter.CEIL
+        if p.HasField("round_mode") and p.HasField("ceil_mode") and p.ceil_mode != up:
+            raise self.error("round_mode and ceil_mode contradict each other; one is enough")
+        return p.ceil_mode if p.HasField("ceil_mode") else up
 
     def _pair(self, stem: str, field: str | None = None) -> tuple[int, int]:
         """(vertical, horizontal): given once for both, or as `stem`_h and `stem`_w."""

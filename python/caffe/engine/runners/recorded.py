@@ -299,7 +299,7 @@ def _changed_by_passes(program: Program) -> list[Blob]:
     which a layer may work in place."""
     own = [blob for step in program.steps if step.spec.type == "Parameter"
            for blob in step.layer.blobs]
-    return own + [blob for step in program.steps if step.spec.type == "BatchNorm"
+    return own + [blob for step in program.steps if step.spec.type in ("BatchNorm", "BN")
                   for blob in step.layer.blobs]
 
 

@@ -31,7 +31,7 @@ class Batches(Source):
     as `samples` says, and "random", the state of the random generator after it.
     """
 
-    tops = (1, 2)
+    tops: tuple[int, int | None] = (1, 2)
 
     def setup(self, bottom, top):
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
@@ -61,14 +61,18 @@ class Batches(Source):
         raise self.error(f"layer type '{self.type}' defines no files()")
 
     def forward(self, bottom, top):
-        if self.prefetch is None:
-            # the thread has a layer of its own, so that this one can come to its end
-            self.prefetch = Prefetch(self.copy_without_blobs()._batches, self.place,
-                                     self.layer_param.data_param.prefetch)
-        arrays = self.prefetch.next()
-        self.place = self.prefetch.place
+        arrays, self.place = self.next_batch()
         for blob, array in zip(top, arrays):
             blob.set_data(torch.from_numpy(array))
+
+    def next_batch(self) -> tuple[Any, dict]:
+        """An array for each top, and the place behind them."""
+        if self.prefetch is None:
+            # the thread has a layer of its own, so that this one can come to its end
+            other: Any = self.copy_without_blobs()
+            self.prefetch = Prefetch(other._batches, self.place,
+                                     self.layer_param.data_param.prefetch)
+        return self.prefetch.next(), self.prefetch.place
 
     def _batches(self, place):
         """Endless ((images, labels), place)."""
@@ -93,13 +97,14 @@ class Batches(Source):
         self.place, self.prefetch = state["place"], None
 
 
-def _stacked(images, labels, names):
-    """(images, labels) as arrays."""
+def _stacked(images, *others):
+    """Arrays of the samples of a batch, whose names are the last of `others`."""
+    *others, names = others
     for image, name in zip(images, names):
         if image.shape != images[0].shape:
             raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
                              f"{images[0].shape} of {names[0]}; crop_size makes them equal")
-    return np.stack(images), np.array(labels, np.float32)
+    return np.stack(images), *(np.array(each, np.float32) for each in others)
 
 
 @contextmanager

@@ -29,14 +29,25 @@ class ImageData(Batches):
         if bool(p.new_height) != bool(p.new_width):
             raise self.error("expected both new_height and new_width, or neither, got "
                              f"{p.new_height} and {p.new_width}")
-        # empty lines are passed over; the original fails when it comes to one
-        self.lines = [line for line in read_list(p.source, p.root_folder) if line.path]
-        check_paths(self.lines)
+        self.lines = self.listed(p)
         self.round = self.random.bit_generator.state
         self.order = self._order(self.random)
         self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0
         if self.skip >= len(self.lines):
             raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
+
+    def listed(self, p):
+        """The lines of the list."""
+        # empty lines are passed over; the original fails when it comes to one
+        lines = [line for line in read_list(p.source, p.root_folder) if line.path]
+        check_paths(lines)
+        return lines
+
+    def sample(self, line, transform):
+        """What the tops get for one line."""
+        image = _read(line.path, line.place, self.settings())
+        with naming(line.place):
+            return transform(image), line.label
 
     def _order(self, random):
         """The numbers of the lines in the order of a round."""
@@ -58,17 +69,15 @@ class ImageData(Batches):
         """Endless (transformed image, label, name, place): the place says with which state of the
         random generator its round began, and how many of that were passed. Each round is shuffled
         anew."""
-        p, random = self.settings(), transform.random
+        random = transform.random
         begin, passed = place["round"], place["passed"]
         order = self._order(generator(begin))
         while True:
             for number in order[passed:]:
-                path, label, name = self.lines[number]
-                image = _read(path, name, p)
-                with naming(name):
-                    image = transform(image)
+                line = self.lines[number]
+                arrays = self.sample(line, transform)
                 passed += 1
-                yield image, label, name, {"round": begin, "passed": passed}
+                yield *arrays, line.place, {"round": begin, "passed": passed}
             begin, passed = random.bit_generator.state, 0
             order = self._order(random)
 

@@ -98,7 +98,7 @@ def test_float_data(folder):
     (DATA.replace("backend: LMDB", ""), "expected backend: LMDB; LevelDB.*convert_imageset"),
     (DATA.replace("batch_size: 3", ""), "batch_size of at least 1"),
     (DATA.replace("batch_size: 3", "batch_size: 3 prefetch: 0"), "prefetch of at least 1"),
-    ((IMAGES % "").replace('top: "t"', ""), r"takes 2 top blob\(s\)"),
+    ((IMAGES % "").replace('top: "t"', ""), r"produces 2 top blob\(s\)"),
     (IMAGES % "", "list.txt: no such file"),
     (IMAGES % "new_height: 3", "both new_height and new_width")])
 def test_what_cannot_be_set_up(folder, text, complaint):

@@ -1,0 +1,114 @@
+"""CVAT for images: an XML file of polygons, boxes, ellipses and masks."""
+
+import xml.etree.ElementTree as ElementTree
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from segdata.errors import DataError
+from segdata.importing.labelled import Labelled, Options, Sample
+from segdata.importing.pairs import some
+from segdata.importing.polygons import Size, box, ellipse, pasted, polygons
+from segdata.importing.shapes import Shape, drawn, values_of
+from segdata.importing.tree import Tree, split_named
+
+NAME, TITLE = "cvat", "CVAT's XML for images"
+
+
+def recognises(tree: Tree) -> str:
+    return next((str(tree.relative(path)) for path in files(tree)), "")
+
+
+def files(tree: Tree) -> list[Path]:
+    return [path for path in tree.with_suffix(".xml") if is_cvat(path)]
+
+
+def is_cvat(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return b"<annotations>" in file.read(1000)
+
+
+def read(tree: Tree, options: Options) -> Labelled:
+    roots = {path: parse(path) for path in files(tree)}
+    names: dict[str, None] = {}
+    for root in roots.values():
+        listed = [element.text or "" for element in root.iterfind(".//labels/label/name")]
+        names |= dict.fromkeys([*listed, *(shape.get("label", "") for image in root.iter("image")
+                                           for shape in areas(image))])
+    result = Labelled([], values_of(names))
+    numbers = {name: number for number, name in result.values.items()}
+    without, lines = [], 0
+    for path, root in roots.items():
+        for image in root.iter("image"):
+            name = image.get("name", "")
+            try:
+                file = tree.find_image(name, path)
+            except DataError:
+                without.append(name)
+                continue
+            found = sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
+            lines += sum(child.tag != "tag" for child in image) - len(found)
+            shapes = [Shape(numbers[shape.get("label", "")], partial(outline, shape),
+                            f"a {shape.tag} '{shape.get('label')}' of {name}") for shape in found]
+            size = int(image.get("height", 0)), int(image.get("width", 0))
+            split = split_named(image.get("subset", "")) or tree.split(file)
+            result.samples.append(Sample(file, path, partial(drawn, shapes, size, path), split))
+    if lines:
+        result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
+    if without:
+        result.problems.append(f"{len(without)} labels without an image: {some(without)} (in CVAT: "
+                               "export with 'Save images', or put the images beside the XML)")
+    result.unlabelled = tree.unused({sample.image for sample in result.samples})
+    return result
+
+
+def parse(path: Path) -> ElementTree.Element:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise DataError(f"{path}: no valid XML: {error}; export it again") from None
+    if root.find("track") is not None:
+        raise DataError(f"{path}: CVAT's XML for video; export the task as 'CVAT for images 1.1'")
+    return root
+
+
+def areas(image: ElementTree.Element) -> list[ElementTree.Element]:
+    return [child for child in image if child.tag in OUTLINES and (
+        child.tag != "polygon" or child.get("points", "").count(";") >= 2)]
+
+
+def outline(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    return OUTLINES[shape.tag](shape, size)
+
+
+def number(shape: ElementTree.Element, *keys: str) -> list[float]:
+    return [float(shape.get(key, "nan")) for key in keys]
+
+
+def _polygon(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    points = [float(value) for point in shape.get("points", "").split(";")
+              for value in point.split(",")]
+    return polygons([points], size)
+
+
+def _box(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    return box(number(shape, "xtl", "ytl", "xbr", "ybr"), size, float(shape.get("rotation", 0)))
+
+
+def _ellipse(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    x, y, rx, ry = number(shape, "cx", "cy", "rx", "ry")
+    return ellipse((x, y), (rx, ry), float(shape.get("rotation", 0)), size)
+
+
+def _mask(shape: ElementTree.Element, size: Size) -> np.ndarray:
+    """Run lengths, row by row inside a box, of what is outside and inside in turn."""
+    left, top, width, height = map(int, number(shape, "left", "top", "width", "height"))
+    runs = [int(run) for run in shape.get("rle", "").split(",")]
+    if sum(runs) != width * height:
+        raise ValueError(f"its run lengths are {sum(runs)} pixels, its box has {width * height}")
+    inside = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool)
+    return pasted(inside.reshape(height, width), left, top, size)
+
+
+OUTLINES = {"polygon": _polygon, "box": _box, "ellipse": _ellipse, "mask": _mask}

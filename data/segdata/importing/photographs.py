@@ -1,0 +1,80 @@
+"""Images on their way in: their sizes as they stand upright, and files that everything reads."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from segdata.errors import DataError
+from segdata.readers import read_photograph
+
+ORIENTATION = 0x0112        # of EXIF
+# by orientation, what sets an array upright
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+RATIO = 0.02                # by which the shapes of an image and its mask may differ
+
+
+class Geometry(NamedTuple):
+    """Of an image file: (height, width) as it stands upright, and EXIF's orientation."""
+    size: tuple[int, int]
+    orientation: int
+
+
+def geometry(path: Path) -> Geometry:
+    """Raises DataError naming the file if it is no image."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = image.getexif().get(ORIENTATION, 1)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from None
+    return Geometry((width, height) if orientation >= 5 else (height, width), orientation)
+
+
+def write_photograph(source: Path, folder: Path, name: str) -> None:
+    """Write an image as FOLDER/NAME.jpg or .png: its very bytes, or, if it is turned, has more than
+    8 bits, alpha or colours that are not RGB, an upright RGB image. DataError if it is broken."""
+    try:
+        with Image.open(source) as image:
+            plain = (image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L")
+                     and not image.has_transparency_data
+                     and image.getexif().get(ORIENTATION, 1) == 1)
+            suffix = ".jpg" if image.format == "JPEG" and plain else ".png"
+            image.load()
+        upright = None if plain else read_photograph(source)
+    except UNREADABLE as error:
+        raise unreadable(source, error) from None
+    target = folder / (name + suffix)
+    if upright:
+        upright.save(target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not a readable image: {error}; save it anew as JPEG or PNG")
+
+
+def fitted(label: np.ndarray, image: Geometry, path: Path, source: Path) -> tuple[np.ndarray, str]:
+    """(the label in the size of its upright image, what was done to it).
+
+    A label that was drawn on the image as it is stored is turned with it; one of another size, but
+    the same shape, is enlarged or reduced without mixing values. DataError for any other.
+    """
+    if label.shape == image.size:
+        return label, ""
+    if image.orientation >= 5 and label.shape == image.size[::-1]:
+        turned = Image.fromarray(label.astype(np.int32)).transpose(TURNS[image.orientation])
+        return np.asarray(turned), "turned with their images"
+    (height, width), (rows, columns) = image.size, label.shape
+    if abs(rows * width - columns * height) > RATIO * height * columns:
+        raise DataError(f"{source} is {columns}x{rows}, but {path} is {width}x{height} (width x "
+                        "height), of another shape; is it the label of this image?")
+    y, x = ((np.arange(new) + 0.5) * old / new for new, old in ((height, rows), (width, columns)))
+    return label[y.astype(int)[:, None], x.astype(int)], "brought to the size of their images"

@@ -1,0 +1,12 @@
+"""The layers of Caffe's forks that segmentation nets use; docs/pycaffe.md lists them."""
+
+from . import (
+    batch_norm,
+    dense_crf,
+    interp,
+    regions,
+    seg_accuracy,
+    small,
+    unpooling,
+    weighted_loss,
+)

@@ -1,0 +1,156 @@
+"""The permutohedral lattice (Adams, Baek and Davis 2010): Gaussian filters over many dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....errors import LayerError
+
+_LIMIT = 1 << 62
+FILTERED_LEAST = 1e-20      # what is added to a sum of weights before it divides
+
+
+class Lattice:
+    """Filters values at points, each weighed with about exp(-|difference of features|**2 / 2).
+
+    features : (points, dimensions) tensor, in units of the filter's deviation, on the device of
+        the values to come
+
+    Each point lies in a simplex of a lattice. Its value is spread over the simplex's corners in
+    proportion to the nearness, the lattice's points that occur are blurred along one direction
+    after the other, and results are read where values were put. Raises LayerError for features
+    that are not finite, or reach so far that the lattice's points cannot be numbered.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        count, d = features.shape
+        if not features.isfinite().all():
+            raise LayerError("the image holds values that are not finite")
+        base, ranks, nearness = _simplexes(features.double().t())
+        strides = self._strides(base)
+        codes = _corner_codes(base, ranks, strides)
+        order = codes.flatten().argsort(stable=True)
+        ordered = codes.flatten()[order]
+        begins = torch.ones_like(ordered, dtype=torch.bool)
+        begins[1:] = ordered[1:] != ordered[:-1]
+        # corners to points: of each lattice point, the points around it and their nearness
+        self._around, self._starts = order % count, begins.nonzero().flatten()
+        self._by_point = nearness.flatten()[order].float()
+        # points to corners: of each point, the corners of its simplex
+        corners = torch.empty_like(order)
+        corners[order] = begins.cumsum(0) - 1
+        self._corners = corners.view(d + 1, count).t().contiguous()
+        self._nearness = nearness.t().float().contiguous() / (1 + 2.0 ** -d)
+        self._neighbours = _neighbours(ordered[begins], strides)
+        self._sum: Tensor | None = None
+
+    @staticmethod
+    def _strides(base: Tensor) -> list[int]:
+        """What a step along each axis, but the last, adds to the number of a lattice point."""
+        strides, product = [], 1
+        margin = 4 * (len(base) + 1)
+        for low, high in zip(base[:-1].amin(1).tolist(), base[:-1].amax(1).tolist()):
+            strides.append(product)
+            product *= int(high - low) + margin
+        if product > _LIMIT:
+            raise LayerError("the deviations of the filter are too small for the range of the "
+                             "image's values and places; expected larger ones")
+        return strides
+
+    def filter(self, values: Tensor) -> Tensor:
+        """The filtered values, (points, channels) like `values`; differentiable by these."""
+        return _Filter.apply(values, self)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The filtered values, divided by the sum of the weights."""
+        if self._sum is None:
+            with torch.no_grad():
+                self._sum = self.filter(values.new_ones(len(values), 1)) + FILTERED_LEAST
+        return self.filter(values) / self._sum
+
+    def run(self, values: Tensor, backwards: bool = False) -> Tensor:
+        """Spread, blur and read, the directions of blurring in order or `backwards`."""
+        values = F.embedding_bag(self._around, values.contiguous(), self._starts, mode="sum",
+                                 per_sample_weights=self._by_point)
+        # a row of zeros behind is the neighbour of those that have none
+        values = F.pad(values, (0, 0, 0, 1))
+        weights = values.new_tensor([1, 0.5, 0.5]).expand(len(values), 3).contiguous()
+        for near in reversed(self._neighbours) if backwards else self._neighbours:
+            values = F.embedding_bag(near, values, mode="sum", per_sample_weights=weights)
+        return F.embedding_bag(self._corners, values, mode="sum",
+                               per_sample_weights=self._nearness)
+
+
+class _Filter(torch.autograd.Function):
+    """Each blur is its own adjoint, so that of all is the blurs in reverse order."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, lattice: Lattice) -> Tensor:
+        ctx.lattice = lattice
+        return lattice.run(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
+        return ctx.lattice.run(gradient, backwards=True), None
+
+
+def _simplexes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each point, (d + 1, points) each: the remainder-0 corner of its simplex; the rank of each
+    coordinate's distance from there, the largest first; and the nearness to each corner."""
+    d = len(features)
+    scale = math.sqrt(2 / 3) * (d + 1)
+    scaled = [row * (scale / math.sqrt((i + 1) * (i + 2))) for i, row in enumerate(features)]
+    total, place = torch.zeros_like(features[0]), []
+    for j in range(d, 0, -1):
+        place.append(total - j * scaled[j - 1])
+        total = total + scaled[j - 1]
+    y = torch.stack([total, *reversed(place)])
+    steps = (y / (d + 1)).round()
+    base = steps * (d + 1)
+    away = y - base
+    rank = torch.zeros_like(away)
+    for i in range(d):
+        later = away[i + 1:] > away[i]
+        rank[i] += later.sum(0)
+        rank[i + 1:] += ~later
+    # the nearest points need not lie on the plane of the lattice, where coordinates sum to 0
+    rank += steps.sum(0)
+    shift = (d + 1) * ((rank < 0).to(rank) - (rank > d).to(rank))
+    rank, base = (rank + shift).long(), base + shift
+    sorted_away = torch.empty_like(y).scatter_(0, rank, (y - base) / (d + 1)).flip(0)
+    before = torch.cat([sorted_away[-1:] - 1, sorted_away[:-1]])
+    return base, rank, sorted_away - before
+
+
+def _corner_codes(base: Tensor, rank: Tensor, strides: list[int]) -> Tensor:
+    """The number of each corner of each point's simplex, (d + 1, points): corner r is the base plus
+    r everywhere, less d + 1 at the r coordinates of the highest ranks."""
+    d = len(strides)
+    stride = torch.tensor([*strides, 0], device=base.device)
+    low = base.amin(1, keepdim=True)
+    code = ((base - low).long() * stride[:, None]).sum(0)
+    of_rank = torch.empty_like(rank).scatter_(0, rank, stride[:, None].expand_as(rank))
+    lowered = F.pad(of_rank.flip(0).cumsum(0)[:-1], (0, 0, 1, 0))
+    corner = torch.arange(d + 1, device=base.device)[:, None]
+    return code + corner * sum(strides) - (d + 1) * lowered
+
+
+def _neighbours(codes: Tensor, strides: list[int]) -> list[Tensor]:
+    """For each direction, (lattice points + 1, 3): each point, and its neighbours on both sides;
+    the number behind the last point for those that are not there, and for itself."""
+    count = len(codes)
+    own, found = torch.arange(count + 1, device=codes.device), []
+    for stride in [*strides, 0]:
+        step = (len(strides) + 1) * stride - sum(strides)
+        sides = [own]
+        for wanted in (codes + step, codes - step):
+            at = torch.searchsorted(codes, wanted)
+            there = codes[at.clamp(max=count - 1)] == wanted
+            sides.append(F.pad(at.masked_fill(~there, count), (0, 1), value=count))
+        found.append(torch.stack(sides, 1).contiguous())
+    return found

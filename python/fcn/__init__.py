@@ -1,0 +1,1 @@
+"""The command `fcn`: importing labelled images, training, scoring and inference."""

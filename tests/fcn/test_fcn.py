@@ -1,0 +1,148 @@
+"""The command `fcn`: what a user types, and what comes."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import label_forms
+from fcn.command import COMMANDS, main
+from label_forms import FORMS, truth
+
+pytestmark = pytest.mark.usefixtures("log_as_it_is")
+
+
+@pytest.fixture
+def fcn(tmp_path, monkeypatch, capsys):
+    """fcn(*arguments, status=0): run the command in an empty folder; returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(sys, "argv", ["restored afterwards"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run(*arguments, status=0):
+        capsys.readouterr()
+        try:
+            found = main([*map(str, arguments)])
+        except SystemExit as ended:
+            found = ended.code
+        if isinstance(found, str):      # a message, which Python prints
+            print(found, file=sys.stderr)
+        printed = capsys.readouterr()
+        assert (1 if isinstance(found, str) else found) == status, printed
+        return printed.err if status else printed.out
+    return run
+
+
+def test_the_commands_are_listed(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"fcn {name} " in printed for name in COMMANDS)
+
+
+def test_an_unknown_command(capsys):
+    assert main(["slove"]) == 2
+    assert "fcn has no command 'slove'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_names_itself(name, fcn):
+    assert fcn(name, "--help").startswith(f"usage: fcn {name} ")
+
+
+def test_the_installed_command(tmp_path):
+    label_forms.index(tmp_path / "mine")
+    for command in ([Path(sys.executable).with_name("fcn")], [sys.executable, "-m", "fcn"]):
+        result = subprocess.run([*command, "import", "mine", f"voc{len(command)}"], cwd=tmp_path,
+                                capture_output=True, text=True)
+        assert result.returncode == 0 and "3 for train" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_import(form, fcn, tmp_path):
+    FORMS[form](tmp_path / "mine")
+    printed = fcn("import", "mine", "voc")
+    assert "3 for train and 2 for val" in printed and "solve --data voc" in printed
+    assert printed == (tmp_path / "voc" / "report" / "report.txt").read_text()
+    label = next((tmp_path / "voc" / "SegmentationClass").glob("a*.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(label)), truth("a"))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("mine", "voc", "--val", "1.5"), "1.5 is no share of the samples"),
+    (("mine", "voc", "--masks", "x"), "--masks takes --images DIR"),
+    (("mine", "voc", "--foreground", "red"), "--foreground"),
+    (("mine", "voc", "--val", "0.1", "--folds", "3"), "not allowed with"),
+    (("mine", "voc", "--format", "voc3"), "invalid choice: 'voc3'"),
+    (("mine", "voc", "--seed", "-1"), "expected a whole number from 0 on")])
+def test_wrong_options(arguments, message, fcn):
+    assert message in fcn("import", *arguments, status=2)
+
+
+def test_errors_have_no_traceback(fcn):
+    assert fcn("import", "mine", "voc", status=1) == \
+        "error: mine: no such folder\n"
+
+
+def printed_command(message):
+    """The words of the only command `fcn import` in a message."""
+    commands = set(re.findall(r"^ *(\S*fcn import .*)$", message, re.M))
+    assert len(commands) == 1, message
+    return shlex.split(commands.pop())
+
+
+@pytest.mark.parametrize("form", ["index", "coco", "labelme", "cvat", "cvat_masks", "voc",
+                                  "roboflow_masks", "cityscapes"])
+def test_solve_prints_the_command_that_converts(form, fcn, tmp_path):
+    FORMS[form](tmp_path / "my data")
+    message = fcn("solve", "--data", "my data", status=1)
+    words = printed_command(message)
+    assert Path(words[0]).name == "fcn"
+    assert "Traceback" not in message and len(message.splitlines()) <= 12
+    fcn(*words[1:])
+    assert message.splitlines()[-1].endswith(shlex.quote(words[3]))
+    assert (Path(words[3]) / "classes.txt").exists()
+
+
+def test_solve_tells_how_to_convert_masks_of_0_and_255(fcn, tmp_path):
+    label_forms.voc(tmp_path / "mine")
+    for path in (tmp_path / "mine").rglob("SegmentationClass/*.png"):
+        Image.fromarray(np.where(np.asarray(Image.open(path)) == 1, 255, 0).astype(np.uint8)).save(
+            path)
+    (tmp_path / "mine" / "VOC" / "class_names.txt").unlink()
+    for new, old in (("train", "training"), ("val", "validation")):
+        lists = tmp_path / "mine" / "VOC" / "ImageSets" / "Segmentation"
+        (lists / f"{old}.txt").rename(lists / f"{new}.txt")
+    message = fcn("solve", "--data", "mine/VOC", status=1)
+    fcn(*printed_command(message)[1:])
+    assert (tmp_path / "mine" / "VOC-voc" / "classes.txt").read_text() == \
+        "background\nforeground\n"
+
+
+def test_solve_imports_images_and_masks_once(fcn, tmp_path):
+    label_forms.index(tmp_path / "mine")
+    command = ("solve", "--images", "mine/pictures", "--masks", "mine/drawn", "--head", "fcn32s",
+               "--width", "0.02", "--iterations")
+    printed = fcn(*command, 1)
+    assert "3 for train and 2 for val" in printed and "mean IU" in printed
+    again = fcn(*command, 2)
+    assert "samples" not in again and "train_iter_2.caffemodel" in again
+    assert (tmp_path / "build" / "imported" / "mine" / "report").is_dir()
+    (tmp_path / "mine" / "drawn" / "train" / "a.png").touch()
+    assert "they have changed since. Import and train anew (--fresh)" in fcn(
+        *command, 2, status=1)
+    assert "3 for train and 2 for val" in fcn(*command, 1, "--fresh")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("--images", "x"), "--images takes --masks DIR"),
+    (("voc-fcn8s", "--masks", "x"), "--masks goes with --images"),
+    (("--data", "x", "--foreground", "255"), "--foreground goes with --images")])
+def test_options_of_solve_that_go_together(arguments, message, fcn):
+    assert message in fcn("solve", *arguments, status=2)

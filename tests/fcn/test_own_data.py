@@ -1,0 +1,67 @@
+"""Every command of docs/own-data.md does what the page says."""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import label_forms
+from fcn.command import main
+from label_forms import put
+from nets.source import ROOT
+
+COMMANDS = re.findall(r"^    (fcn (?:import|solve|infer) .*)$",
+                      (ROOT / "docs" / "own-data.md").read_text(), re.M)
+
+
+def binary(root):
+    for _, name in label_forms.samples():
+        put(label_forms.photograph(name), root / "images" / f"{name}.jpg")
+        put(Image.fromarray(np.where(label_forms.truth(name) == 2, 255, 0).astype(np.uint8)),
+            root / "masks" / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folders that the page names."""
+    root = tmp_path_factory.mktemp("own")
+    forms = {"photos": "index", "camvid": "colours", "coloured": "colours", "coco": "coco",
+             "labelme": "labelme", "cvat": "cvat", "cvat-masks": "cvat_masks", "voc": "voc",
+             "roboflow-coco": "roboflow_coco", "roboflow-masks": "roboflow_masks",
+             "cityscapes": "cityscapes", "several": "coco"}
+    for name, form in forms.items():
+        label_forms.FORMS[form](root / name)
+    label_forms.labelme(root / "several")
+    binary(root / "binary")
+    (root / "coloured" / "label_colors.txt").unlink()
+    shutil.copy(root / "camvid" / "label_colors.txt", root / "my_colours.txt")
+    shutil.copytree(root / "coco", root / "coco-images")
+    shutil.rmtree(root / "coco-images" / "annotations")
+    return root
+
+
+def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
+    """In order, for later commands use what earlier ones have written."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FCN_BUILD", str(folder / "build"))
+    monkeypatch.setattr("sys.argv", ["restored afterwards"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    before = label_forms.snapshot(folder)
+    for command in COMMANDS:
+        _, name, *arguments = shlex.split(command)
+        small = ["--width", "0.02", "--iterations", "1"] if name == "solve" else []
+        assert main([name, *arguments, *small]) == 0, command
+        printed = capsys.readouterr().out
+        if name == "import":
+            assert (folder / arguments[1] / "report" / "report.txt").exists()
+        if command == "fcn import photos data":
+            page = (ROOT / "docs" / "own-data.md").read_text()
+            shown = re.search(r"^    photos: masks.*?--data data$", page, re.M | re.S)[0]
+            assert re.sub(r"\S*fcn solve", "fcn solve", printed).rstrip() == \
+                re.sub(r"^    ", "", shown, flags=re.M)
+    assert len(COMMANDS) > 20
+    assert {path: content for path, content in label_forms.snapshot(folder).items()
+            if path in before} == before
