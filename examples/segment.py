@@ -1,9 +1,10 @@
 """Segment one photograph with a trained net, in plain pycaffe.
 
-    python examples/segment.py deploy.prototxt trained.caffemodel image.jpg classes.png
+    python examples/segment.py deploy.prototxt trained.caffemodel image.jpg classes.png [--trust]
 
 The net takes a colour image of any size, less ILSVRC's mean, and has a blob 'score'. `infer.py`
-does the same with all the checks.
+does the same with all the checks. A net that would run code or read and write files of its choice
+is refused without --trust.
 """
 
 import sys
@@ -14,9 +15,12 @@ from PIL import Image
 import caffe
 from segdata.means import ILSVRC
 from segdata.palette import label_image
+from solvers import trust
 
 
-def main(prototxt: str, weights: str, photograph: str, output: str) -> None:
+def main(prototxt: str, weights: str, photograph: str, output: str, trusted: str = "") -> None:
+    if trusted != "--trust":
+        trust.check(prototxt)
     net = caffe.Net(prototxt, weights, caffe.TEST)
     with Image.open(photograph) as file:
         rgb = np.asarray(file.convert("RGB"), np.float64)
@@ -34,6 +38,9 @@ def main(prototxt: str, weights: str, photograph: str, output: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
+    if len(sys.argv) not in (5, 6):
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except trust.TrustError as error:
+        sys.exit(f"error: {error}")

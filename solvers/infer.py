@@ -9,7 +9,8 @@ share of each class. Where two images have one NAME, or DIR/NAME.png is itself o
 the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
 Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s), a stage of the
-demo (voc-fcn8s-demo) or the folder of a run; the default is the newest trained one under build/.
+demo (voc-fcn8s-demo) or the folder of a run; the default is the one under build/ whose
+training began last.
 
 A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
 millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
@@ -80,7 +81,7 @@ def parse() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
-                        help="default: the newest trained one under build/")
+                        help="default: the one under build/ trained last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--trust", action="store_true",
@@ -126,12 +127,17 @@ def choose_net(args: argparse.Namespace) -> tuple[Path, Path, runs.Images]:
 
 
 def newest_run() -> runs.Run:
-    """The run under build/ with the newest snapshot."""
+    """The run under build/ whose training began last, as the runs say it, not the clock; of those
+    that do not say it, the last by name. Prints which."""
     trained = runs.trained()
     if not trained:
         raise InferError(f"nothing is trained yet under {build_root()}: `make demo` trains a small "
                          "net; or give --net and --weights")
-    return max(trained, key=lambda run: run.newest_weights().stat().st_mtime)
+    run = max(trained, key=lambda run: (run.turn(), run.directory.name))
+    print(f"{run.directory}: of {len(trained)} runs the one whose training began last"
+          if run.turn() else f"{run.directory}: of {len(trained)} runs, which do not say when they "
+          "were trained, the last by name", "(--experiment chooses another)", sep=" ")
+    return run
 
 
 def choose_inputs(input_spec: runs.Images, args: argparse.Namespace,
@@ -187,6 +193,7 @@ class Segmenter:
             blob = self.net.blobs[name]
             blob.reshape(1, *array.shape)
             blob.data[0] = array
+        self.net.reshape()      # an image for whose blobs there is no memory is found here
         self.net.forward()
         score, size = self.net.blobs[self.blob].data, arrays[0].shape[1:]
         if score.shape[2:] != size:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +86,8 @@ def read(path: Path) -> list[Row]:
         except (ValueError, TypeError):
             continue
     return [row for row in rows if (row.loss is None) == (row.smoothed_loss is None)
-            and (row.loss, row.mean_iu) != (None, None)]
+            and (row.loss, row.mean_iu) != (None, None) and row.iteration >= 0
+            and all(value is None or math.isfinite(value) for value in row[1:])]
 
 
 def draw(log: Path, path: Path, title: str) -> None:

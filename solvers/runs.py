@@ -9,7 +9,7 @@ import re
 import reprlib
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,7 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
+INT_MAX = 2 ** 31 - 1
 KEEP = 3        # of the newest snapshots
 
 
@@ -157,6 +158,23 @@ class Run:
         make_folder(self.directory)
         with replacing(self.directory / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def turn(self) -> int:
+        """The place of this run in the order in which the runs under build/ began to be trained,
+        or went on; 0 if that is not recorded, or damaged."""
+        path = self.directory / "turn.txt"
+        with suppress(RunError, OSError), reading(path, "whole number"):
+            return min(int(path.read_text(encoding="utf-8")), INT_MAX)
+        return 0
+
+    def take_turn(self) -> None:
+        """Record that this run is trained after all that have been trained, whatever the clock
+        says."""
+        before = max((run.turn() for run in trained() if run.directory != self.directory),
+                     default=0)
+        if self.turn() <= before:
+            with replacing(self.directory / "turn.txt") as temporary:
+                temporary.write_text(f"{before + 1}\n", encoding="utf-8")
 
     def prune(self, keep: int, needed: Collection[int]) -> None:
         """Remove snapshots, but not the newest `keep` and those of the iterations `needed`.

@@ -217,6 +217,7 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
     preflight.settle(experiment.name, found, force)
     run.record_settings(**experiment.settings())
+    run.take_turn()
     return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep).run()
 
 

@@ -32,6 +32,20 @@ def test_examples_are_short_and_say_how_they_are_called(path):
     assert len(text.splitlines()) <= 60 and f"python examples/{path.name}" in text
 
 
+def test_segment_refuses_a_net_that_runs_code_without_trust(tmp_path):
+    (tmp_path / "deploy.prototxt").write_text(
+        'layer { name: "evil" type: "Python" top: "data" python_param { module: "evil" '
+        'layer: "Evil" } }')
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / "segment.py", "deploy.prototxt", "w", "image", "out"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([".", *sys.path])},
+        capture_output=True, text=True)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "layer 'evil' (python) runs the code of the module 'evil'" in result.stderr
+    assert "--trust" in result.stderr and not (tmp_path / "ran").exists()
+
+
 def test_segment_writes_the_class_of_the_highest_score(tmp_path):
     deploy = nets.write_prototxt(tmp_path / "deploy.prototxt", nets.fcn(
         "fcn32s", "deploy", width=1 / 64, filler="msra"))

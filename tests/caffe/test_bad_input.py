@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import caffe
+from caffe.engine import out_of_memory
 from caffe.errors import CaffeError, LayerError, OutOfMemoryError, PrototxtError, WeightsError
+from caffe.formats import reading
 
 
 def inputs(**shapes):
@@ -271,3 +273,68 @@ def test_out_of_memory_says_what_uses_it_and_what_helps(net, monkeypatch, error,
                                                r" x .2, 3, 8, 8. 1.5 KiB.*largest parameters.*bad.0"
                                                ".*What helps: smaller images"):
         built.forward()
+
+
+SIXTEEN = "".join(f'layer {{ name: "p{i}" type: "Power" bottom: "x" top: "p{i}" }}'
+                  for i in range(16))
+
+
+def test_the_blobs_of_a_net_together_are_held_against_the_memory_there_is(net, monkeypatch):
+    """Each of them would fit; nothing is allocated before."""
+    monkeypatch.setattr(out_of_memory, "available_memory", lambda: 1 << 30)
+    made = net(inputs(x=(1, 3, 100, 100)) + SIXTEEN)
+    made.blobs["x"].reshape(1, 3, 4000, 4000)
+    said = ("net.prototxt: out of memory on the host: all blobs together take 3.04 GiB, there are "
+            r"1 GiB. The largest: .*p\d \(1, 3, 4000, 4000\) 183.1 MiB.*What helps: smaller images")
+    with pytest.raises(OutOfMemoryError, match=said):
+        made.reshape()
+    with pytest.raises(OutOfMemoryError, match=said):
+        net(inputs(x=(1, 3, 4000, 4000)) + SIXTEEN)
+    made.blobs["x"].reshape(1, 3, 200, 200)
+    made.reshape()
+    assert made.forward()["p3"].shape == (1, 3, 200, 200)
+
+
+LEARNING = inputs(x=(2, 3), t=(2, 4)) + (
+    'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" '
+    'inner_product_param { num_output: 4 } }'
+    'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }')
+
+
+@pytest.fixture
+def solver(tmp_path):
+    (tmp_path / "net.prototxt").write_text(LEARNING)
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" type: "Adam" momentum: 0.9')
+    return lambda: caffe.get_solver(str(tmp_path / "solver.prototxt"))
+
+
+def test_out_of_memory_in_the_histories_and_the_update_of_a_solver(solver, monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError(CUDA)
+    made = solver()
+    monkeypatch.setattr(type(made), "update", fail)
+    said = (r".*on the GPU: asked for 2.00 GiB, free are 1.06 GiB.*largest parameters.*fc.0. .4, 3."
+            ".*What helps")
+    with pytest.raises(OutOfMemoryError, match="solver.prototxt: the update of iteration 0" + said):
+        made.step(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "zeros_like", fail)
+        with pytest.raises(OutOfMemoryError, match="the histories of the 2 parameters" + said):
+            solver()
+    monkeypatch.setattr(reading, "NOTABLE", 100)
+    monkeypatch.setattr(reading, "available_memory", lambda: 127)
+    with pytest.raises(OutOfMemoryError, match="solver.prototxt: the histories of the 2 parameters "
+                                               "takes 128 bytes of memory, there are 127"):
+        solver()
+
+
+def test_a_limit_of_products_can_be_lifted(net, monkeypatch):
+    text = inputs(x=(1, 1, 400, 400)) + layer(
+        "Convolution", "x", more="convolution_param { num_output: 1 kernel_size: 300 }")
+    monkeypatch.setenv("FCN_MAX_PRODUCTS", "1000000")
+    with pytest.raises(LayerError, match="would take 918,090,000 products in each pass, at most "
+                                         "1,000,000 are .*or set FCN_MAX_PRODUCTS to a number"):
+        net(text)
+    monkeypatch.setenv("FCN_MAX_PRODUCTS", "918090000")
+    net(text)

@@ -15,7 +15,7 @@ from PIL import Image
 import caffe
 import nets
 from nets.source import ROOT, nyud, siftflow
-from segdata.errors import UserError
+from segdata.files import WriteError
 from segdata.inputs import Inputs
 from solvers import infer, runs
 
@@ -125,7 +125,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("disk full")
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(UserError, match="a.png: cannot be written: disk full"):
+    with pytest.raises(WriteError, match="a.png: cannot be written: disk full"):
         infer.write(Image.new("P", (2, 2)), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
@@ -144,19 +144,29 @@ def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
         infer.choose_net(DEFAULT)
 
 
-def test_the_newest_trained_net_is_taken_or_the_run_named(tmp_path, monkeypatch):
+def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     for age, name in enumerate(("old", "demo/new", "without-deploy")):
         snapshot = tmp_path / name / "snapshot" / "train_iter_1.caffemodel"
         snapshot.parent.mkdir(parents=True)
         for path in (snapshot, snapshot.with_suffix(".solverstate")):
             path.touch()
-            os.utime(path, (age, age))
+            os.utime(path, (9 - age,) * 2)      # as if the clock had been set back
         if age < 2:
             (tmp_path / name / "deploy.prototxt").touch()
     new = tmp_path / "demo" / "new"
-    assert infer.choose_net(DEFAULT) == (
-        new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", COLOUR)
+    chosen = new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", COLOUR
+    assert infer.choose_net(DEFAULT)[0] == tmp_path / "old" / "deploy.prototxt"
+    assert "2 runs, which do not say when they were trained, the last by name" in (
+        capsys.readouterr().out)
+    runs.Run(tmp_path / "old").take_turn()
+    runs.Run(new).take_turn()
+    assert infer.choose_net(DEFAULT) == chosen
+    assert f"{new}: of 2 runs the one whose training began last" in capsys.readouterr().out
+    runs.Run(tmp_path / "old").take_turn()
+    assert infer.choose_net(DEFAULT)[0] == tmp_path / "old" / "deploy.prototxt"
+    (tmp_path / "old" / "turn.txt").write_bytes(b"\xff\0" + b"9" * 5_000)
+    assert infer.choose_net(DEFAULT) == chosen
     for name in ("old", str(tmp_path / "old")):
         net, *_ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
         assert net == tmp_path / "old" / "deploy.prototxt"

@@ -44,6 +44,19 @@ def test_what_is_scored_later_has_the_loss_of_its_own_iteration_or_none(tmp_path
                                               log.Row(3, None, None, 60.0)]
 
 
+@pytest.mark.parametrize("damaged", [
+    b"2,\0,3,", b"2," + b"9" * 300_000 + b",2,", b"9" * 5_000 + b",2,2,", b"\xff\xfe,2,2,",
+    b'"2,3', b"-2,1,1,", b"2,nan,nan,", b"2,1,1e400,", b"2,,,inf", b"-" + b"9" * 4_000 + b",1,1,",
+    b"," * 100_000])
+def test_lines_of_any_bytes_are_left_out_and_the_log_goes_on(tmp_path, damaged):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"iteration,loss,smoothed_loss,mean_iu\n1,8,8,\n" + damaged + b"\n3,5,7,40\n")
+    record = log.Log(tmp_path, 3)
+    record.write(4, 5.0)
+    log.draw(path, tmp_path / "curve.png", "any")
+    assert [row.iteration for row in log.read(path)] == [1, 3, 4]
+
+
 def test_damaged_lines_are_left_out(tmp_path):
     (tmp_path / "log.csv").write_text("iteration,loss,smoothed_loss,mean_iu\n1,8,8,\n2,7\n3,x,7,\n"
                                       "4,\n5,6,7,3,9\n6,5,7,40\n")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
 from solvers import miniature
 from solvers.command import Stopped
 from solvers.runs import RunError
@@ -14,7 +13,7 @@ from solvers.runs import RunError
 
 @pytest.fixture
 def short(monkeypatch, tiny):
-    """Seven steps, a snapshot after every second, without dropout; returns the list of images."""
+    """Seven steps, a snapshot after every second; returns the list of images."""
     seen = []
 
     def preprocess(images, preprocess=miniature.preprocess):
@@ -23,7 +22,6 @@ def short(monkeypatch, tiny):
     monkeypatch.setattr(miniature, "CLASSIFIERS", {"vgg16": (4, 0.005, 7)})
     monkeypatch.setattr(miniature, "CHECKPOINT", 2)
     monkeypatch.setattr(miniature, "preprocess", preprocess)
-    monkeypatch.setattr(nets.layers, "dropout", lambda bottom, ratio=0.5: bottom)
     return seen
 
 

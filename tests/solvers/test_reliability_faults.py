@@ -1,6 +1,7 @@
 """Full disks, read-only and vanished folders, clocks set back, power cuts: told, without loss."""
 
 import errno
+import hashlib
 import os
 import resource
 import shutil
@@ -8,16 +9,16 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import caffe
-from caffe.formats.atomic import write_whole
+from caffe.log import logger
 from segdata import files
+from segdata.download import catalog, fetch
 from segdata.files import WriteError
-from solvers import training
+from solvers import log, runs, training
 
 
 @contextmanager
@@ -52,7 +53,8 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(experiment, 
         assert training.finished(small)
 
 
-def test_a_limit_of_file_sizes_is_said(experiment):
+def test_a_limit_of_file_sizes_is_said(experiment, monkeypatch):
+    monkeypatch.setattr(logger, "disabled", True)       # pytest has its lines in a file
     run = replace(experiment, head="fcn32s")
     training.train(replace(run, iterations=2))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -140,36 +142,61 @@ def test_old_snapshots_go_but_for_the_best_and_what_others_start_from(experiment
     assert [iteration for iteration, _ in run.run.snapshots()] == [2, 3, 5]
 
 
-CONTENT = np.random.default_rng(0).bytes(3_000_000)
+NET = """
+layer { name: "x" type: "DummyData" top: "x" top: "y"
+        dummy_data_param { shape { dim: 1 dim: 1000 } shape { dim: 1 dim: 750 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc"
+        inner_product_param { num_output: 750 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "y" top: "loss" }
+"""
 
 
-@pytest.mark.parametrize("there", [None, CONTENT[::-1]], ids=["new", "overwritten"])
-@pytest.mark.parametrize("write", [
-    lambda path: write_whole(path, [CONTENT]),
-    lambda path: replace_bytes(path, CONTENT)], ids=["engine", "tools"])
-def test_a_power_cut_leaves_whole_files(tmp_path, there, write):
+def write_all(solver, disk, monkeypatch):
+    """A snapshot's weights, state and sidecar, 3 MB each; settings, log and a download."""
+    solver.net.params["fc"][0].data[...] += 1
+    solver.history[0] += 1
+    solver.snapshot()
+    runs.Run(disk / "run").record_settings(head="fcn8s")
+    lines = log.Log(disk / "run", 0)
+    lines.write(1, 0.5)
+    lines.write(2, 0.25)
+    content = np.random.default_rng(len(list(disk.iterdir()))).bytes(3_000_000)
+
+    def transfer(url, part, item, accept):
+        part.write_bytes(content)
+        return hashlib.sha1(content).hexdigest()
+    monkeypatch.setattr(fetch, "transfer_patiently", transfer)
+    item = replace(catalog.ITEMS["vgg16"], checksum=None, size=None)
+    fetch.fetch(item, disk / "download", accept=True)
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["new", "overwritten"])
+def test_a_power_cut_leaves_whole_files(tmp_path, monkeypatch, times):
     """The image of a mounted disk, copied as it is, is what a power cut leaves."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("there is no mkfs.ext4")
     image, copy = tmp_path / "image", tmp_path / "copy"
     with image.open("wb") as file:
         file.truncate(64 << 20)
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("there is no mkfs.ext4")
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
     with mounted(tmp_path / "disk", "-o", "loop", image) as disk:
-        if there:
-            (disk / "file").write_bytes(there)
+        (tmp_path / "net.prototxt").write_text(NET)
+        (tmp_path / "solver.prototxt").write_text(
+            f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" '
+            f'snapshot_prefix: "{disk}/train"')
+        solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+        for _ in range(times):
             os.sync()
-        write(disk / "file")
-        with (disk / "log.csv").open("w"):
-            files.append(disk / "log.csv", "1,2,3\n")
+            write_all(solver, disk, monkeypatch)
+        expected = contents(disk)
         time.sleep(7)
         subprocess.run(["cp", str(image), str(copy)], check=True)
+    assert set(expected) == {"train_iter_0.caffemodel", "train_iter_0.solverstate", "download",
+                             "train_iter_0.solverstate.resume", "run/log.csv", "run/settings.json"}
     with mounted(tmp_path / "after", "-o", "loop", copy) as after:
-        assert (after / "file").read_bytes() == CONTENT
-        assert (after / "log.csv").read_text() == "1,2,3\n"
-        assert not list(Path(after).glob("*.part"))
+        assert contents(after) == expected
 
 
-def replace_bytes(path, content):
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(content)
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file()}

@@ -16,6 +16,7 @@ import caffe
 import nets
 import surgery
 from caffe.formats import prototxt
+from caffe.proto import caffe_pb2
 from nets.source import ROOT
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
@@ -211,6 +212,22 @@ def test_the_paper_s_first_stage_starts_from_its_classifier(experiment, monkeypa
         weights = made.params[name][0].data
         assert weights.any()
         np.testing.assert_array_equal(net.params[name][0].data.ravel(), weights.ravel())
+
+
+def test_weights_that_float32_does_not_hold_stop_before_training(experiment, monkeypatch, tmp_path):
+    narrow = partial(nets.classifier, width=1 / 64, filler="msra", size=64)
+    made = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg.prototxt", narrow())), caffe.TEST)
+    param = caffe_pb2.NetParameter(layer=[dict(name=name, blobs=[
+        dict(shape=dict(dim=blob.shape), double_data=[1e300] * blob.count
+             if name == "conv2_1" else blob.data.ravel()) for blob in blobs])
+        for name, blobs in made.params.items()])
+    (tmp_path / "vgg.caffemodel").write_bytes(param.SerializeToString())
+    monkeypatch.setattr(catalog, "path", lambda name: tmp_path / f"{name[:3]}.caffemodel")
+    monkeypatch.setattr(nets, "classifier", narrow)
+    with pytest.raises(PreflightError, match="(?s)weights of conv2_1 are not finite.*take other"):
+        training.train(replace(experiment, bases={"": "vgg16"}, head="fcn32s",
+                               net=dict(width=1 / 64, fc6_kernel=2)))
+    assert not experiment.run.snapshots()
 
 
 def test_an_interrupted_run_continues_with_its_weights_and_the_next_sample(experiment, capsys):

@@ -194,13 +194,18 @@ def snapshots(folder: Path, name: str) -> list[str]:
     """The solverstates of a set-up, the newest last."""
     found = glob.glob(f"{folder}/{name}_iter_*.solverstate*")
     return sorted((path for path in found if path.endswith((".solverstate", ".solverstate.h5"))),
-                  key=lambda path: int(path.rpartition("_iter_")[2].partition(".")[0]))
+                  key=iteration)
+
+
+def iteration(path: str) -> int:
+    """The number in the name of a snapshot."""
+    return int(path.rpartition("_iter_")[2].partition(".")[0])
 
 
 def train(folder: Path, name: str, iterations: int) -> None:
     """Train to the end, from the newest snapshot if there is one; then NAME.npz holds weights and
     histories."""
-    solver = make_solver(folder, name, interval=10)
+    solver = make_solver(folder, name, interval=3)
     if found := snapshots(folder, name):
         solver.restore(found[-1])
     solver.step(iterations - solver.iter)

@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
 from segdata.classes import VOID
 from segdata.download.splits import write_list
-from segdata.files import put_folder
+from segdata.files import make_folder, put_folder
 from segdata.palette import label_image
 
 # A class is recognised by its shape for certain; colour and texture are good guesses.
@@ -226,9 +227,16 @@ def publish(directory: str | Path, write: Callable[..., None], **settings: int) 
     """write(folder, **settings), and the folder becomes `directory`.
 
     Nothing is done where the same dataset is there already. An older dataset in that place is
-    replaced; a directory with anything else in it is an error.
+    replaced; a directory with anything else in it is an error. Another process that writes it,
+    too, is waited for, by a lock beside it.
     """
     directory = Path(directory).resolve()
+    make_folder(directory.parent)
+    with FileLock(directory.with_name(f".{directory.name}.lock")):
+        _publish(directory, write, settings)
+
+
+def _publish(directory: Path, write: Callable[..., None], settings: dict[str, int]) -> None:
     manifest = directory / "embedded.json"
     sources = {__file__, inspect.getsourcefile(write) or __file__}
     digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))

@@ -11,7 +11,7 @@ from ..errors import LayerError
 from ..formats.caffemodel import blob_values, same_shape
 from ..layer import Layer
 from ..proto import caffe_pb2
-from . import creation_log, graph, in_place, process
+from . import creation_log, graph, in_place, out_of_memory, process
 from .blob import Blob
 from .layers import TensorLayer, create
 from .layers.forks.batch_norm import decide_kinds
@@ -72,9 +72,11 @@ class NetBuilder:
                 layer.param_propagate_down = params
             steps.append(Step(number, spec, layer, bottom, top, weights, runs, tuple(down),
                               validated))
-        return Program(self._source, self._param, tuple(steps), self._blobs,
-                       self._blob_loss_weights, self._unsplit_names, tuple(self._learnable),
-                       frozenset(self._borrowed))
+        program = Program(self._source, self._param, tuple(steps), self._blobs,
+                          self._blob_loss_weights, self._unsplit_names, tuple(self._learnable),
+                          frozenset(self._borrowed))
+        out_of_memory.check_total(program)
+        return program
 
     def _add_layer(self, spec: caffe_pb2.LayerParameter, carries_labels: bool) -> None:
         bottom = tuple(self._blobs[name] for name in spec.bottom)

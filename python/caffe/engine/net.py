@@ -16,7 +16,7 @@ from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
 from ..formats import caffemodel, hdf5, prototxt
 from ..formats.text import printable
-from . import parameters
+from . import out_of_memory, parameters
 from .builder import NetBuilder
 from .one_thread import Turn, by_one_thread
 from .private_names import PrivateNames
@@ -235,8 +235,12 @@ class Net(PrivateNames):
 
     @by_one_thread
     def reshape(self) -> None:
-        """Give all blobs the shapes that follow from those of the inputs."""
+        """Give all blobs the shapes that follow from those of the inputs.
+
+        Raises OutOfMemoryError where their values together take more memory than there is.
+        """
         self.program.reshape(range(len(self.layers)))
+        out_of_memory.check_total(self.program)
 
     @property
     def elide_padding(self) -> bool:

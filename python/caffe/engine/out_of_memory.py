@@ -4,15 +4,50 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import OutOfMemoryError
+from .. import context
+from ..errors import CaffeError, OutOfMemoryError
+from ..formats.reading import NOTABLE, available_memory
+from .blob import VALUE_SIZE
+from .memory import DATA
+
+if TYPE_CHECKING:
+    from .program import Program
 
 SHOWN = 3       # of the largest blobs and parameters
+CERTAIN = 1.5   # times the memory that is there: blobs whose padding is elided take less than all
 REMEDIES = ("smaller images, or fewer at a time, with iter_size for the sum of their gradients; "
             "--precision bf16; a narrower net; ending other programs that use this memory")
+
+
+def check_total(program: Program) -> None:
+    """Raise OutOfMemoryError where the values of all blobs, of those that are not there yet, take
+    far more memory of the host than there is. A GPU says so itself."""
+    coming = {blob.memories[DATA]: (name, blob.shape) for name, blob in program.blobs.items()
+              if blob.memories[DATA].tensor is None and name not in program.unsplit_names}
+    total = sum(VALUE_SIZE * math.prod(shape) for _, shape in coming.values())
+    if context.device().type == "cpu" and total > NOTABLE \
+            and total > CERTAIN * (available := available_memory()):
+        raise OutOfMemoryError(
+            f"{program.source}: out of memory on the host: all blobs together take "
+            f"{_readable(total)}, there are {_readable(available)}. The largest: "
+            f"{_largest(dict(coming.values()))}. What helps: {REMEDIES}")
+
+
+@contextmanager
+def explaining(place: str, program: Program) -> Iterator[None]:
+    """Have an error that says that memory did not suffice say more; `place` is where it was."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, CaffeError) or not is_out_of_memory(error):
+            raise
+        raise explained(error, place, program.memory_users()) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

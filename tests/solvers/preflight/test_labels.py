@@ -197,12 +197,20 @@ def test_several_findings_are_told_at_once(data):
         check(data)
 
 
-@pytest.mark.parametrize("damage, said", [BAD[0], BAD[8], BAD[9]])
-def test_solve_as_a_command_refuses(data, damage, said):
+@pytest.mark.parametrize("damage, said", BAD)
+def test_solve_as_a_command_refuses(data, tmp_path, monkeypatch, damage, said):
     damage(data)
+    monkeypatch.setattr(sys, "argv", ["solve", "--data", str(data)])
+    with pytest.raises(SystemExit, match="(?s)error: .*finding.* before training.*" + said):
+        solve.main()
+    assert not list((tmp_path / "build").rglob("*.prototxt"))
+
+
+def test_solve_in_a_process_of_its_own_ends_with_status_1(data):
+    of_255(data)
     result = subprocess.run([sys.executable, "solvers/solve.py", "--data", data], cwd=ROOT,
                             capture_output=True, text=True)
-    assert result.returncode == 1 and re.search("(?s)" + said, result.stderr)
+    assert result.returncode == 1 and re.search("(?s)" + BAD[0][1], result.stderr)
     assert "Traceback" not in result.stderr
 
 

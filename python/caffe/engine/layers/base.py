@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -142,11 +143,13 @@ class TensorLayer(Layer):
         it would take hours; `count` : how often, over all places, inputs and outputs."""
         if not all(isinstance(size, int) for size in window):       # torch traces the layer
             return
-        size = math.prod(window)
-        if size > LARGE_WINDOW and size * count > MOST_WORK:
+        size, given = math.prod(window), os.environ.get("FCN_MAX_PRODUCTS", "")
+        most = int(given) if given.isdecimal() else MOST_WORK
+        if size > LARGE_WINDOW and size * count > most:
             raise self.error(f"a window of {tuple(window)} would take {size * count:,} products in "
-                             f"each pass, at most {MOST_WORK:,} are computed for windows of more "
-                             f"than {LARGE_WINDOW:,} pixels; make it smaller, or its stride larger")
+                             f"each pass, at most {most:,} are computed for windows of more "
+                             f"than {LARGE_WINDOW:,} pixels; make it smaller, or its stride "
+                             "larger, or set FCN_MAX_PRODUCTS to a number that it does not exceed")
 
     @property
     def is_in_place(self) -> bool:

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from ... import context
-from ...errors import CaffeError, WeightsError, nearest
+from ...errors import CaffeError, OutOfMemoryError, WeightsError, nearest
 from ...formats import prototxt
+from ...formats.reading import check_memory
 from ...log import logger
 from ...proto import caffe_pb2
-from .. import creation_log, values
+from .. import creation_log, out_of_memory, values
+from ..blob import VALUE_SIZE
 from ..net import Net
 from ..one_thread import Turn, by_one_thread
 from ..precision import laid_out_as
@@ -106,8 +108,14 @@ class Solver:
         self._is_continued = False      # and the next step() keeps the losses
         self._before_tests: dict[str, Any] | None = None
         logger.info("Solver scaffolding done.")
-        self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
-                        for blob, _ in self.net.program.learnable]
+        learnable = [blob for blob, _ in self.net.program.learnable]
+        place = f"{self._source}: the histories of the {len(learnable)} parameters"
+        if context.device().type == "cpu":      # which gives memory first, and ends who uses it
+            check_memory(VALUE_SIZE * self.histories * sum(blob.count for blob in learnable), place,
+                         OutOfMemoryError)
+        with out_of_memory.explaining(place, self.net.program):
+            self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
+                            for blob in learnable]
 
     def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
@@ -373,10 +381,12 @@ class Solver:
         rate = self.lr
         if self._displays:
             logger.info("Iteration %d, lr = %g", self.iter, rate)
-        self._clip_gradients()
-        datas = [blob.data_tensor for blob, _ in self.net.program.learnable] * self.histories
-        self.history = list(map(laid_out_as, self.history, datas))
-        self.update_all(rate)
+        with out_of_memory.explaining(f"{self._source}: the update of iteration {self.iter}",
+                                      self.net.program):
+            self._clip_gradients()
+            datas = [blob.data_tensor for blob, _ in self.net.program.learnable] * self.histories
+            self.history = list(map(laid_out_as, self.history, datas))
+            self.update_all(rate)
         self.net.weights_updated()
         self.iter += 1
 

@@ -1,5 +1,8 @@
 """The embedded dataset: the same bytes for the same seed, in the layout of the real data."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -105,3 +108,27 @@ def test_the_command_leaves_other_folders_alone(tmp_path, monkeypatch, capsys):
         embedded_voc.command("", embedded_voc.generate)
     assert "holds no embedded dataset" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_processes_that_write_one_dataset_wait_for_each_other(tmp_path):
+    """The second finds what the first has written; none removes what the other writes."""
+    running, seen = [], []
+
+    def write(folder, number):
+        running.append(number)
+        folder.mkdir()
+        (folder / "file").write_text(str(number))
+        time.sleep(0.05)
+        seen.append(len(running))
+        running.remove(number)
+
+    def publish(number):
+        embedded_voc.publish(tmp_path / "new" / "data", write, number=number)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in (1, 2, 1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen and set(seen) == {1}
+    assert (tmp_path / "new" / "data" / "file").read_text() in "12"
