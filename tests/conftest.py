@@ -3,6 +3,15 @@
 import pytest
 
 import tiny as miniatures
+from caffe.log import logger
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """Tools that a test runs in its own process silence the log; the next test reads it."""
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture
