@@ -68,8 +68,8 @@ def read(tree: Tree, options: Options) -> Labelled:
                 without.append(image["file_name"])
                 continue
             shapes = [shape(annotation, classes, path) for annotation in drawable]
-            size = (int(image["height"]), int(image["width"]))
-            result.samples.append(Sample(file, path, partial(drawn, shapes, size, path),
+            size = image["height"], image["width"]
+            result.samples.append(Sample(file, path, partial(drawn, shapes, size, file, path),
                                          tree.split(path) or tree.split(file)))
     if boxes and not any(has_area(each.get("segmentation")) for content in contents.values()
                          for each in content["annotations"]):

@@ -108,3 +108,9 @@ class Form(Protocol):
 
     @staticmethod
     def read(tree: Tree, options: Options) -> Labelled: ...
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, for a message."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error) \
+        or type(error).__name__

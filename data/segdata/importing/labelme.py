@@ -13,7 +13,15 @@ from segdata.importing.colours import find_names
 from segdata.importing.labelled import Labelled, Options, Sample
 from segdata.importing.pairs import some
 from segdata.importing.photographs import geometry
-from segdata.importing.polygons import Size, box, ellipse, pasted, png_text, polygons
+from segdata.importing.polygons import (
+    Size,
+    box,
+    check_near,
+    ellipse,
+    pasted,
+    png_text,
+    polygons,
+)
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
 
@@ -86,7 +94,8 @@ def areas(path: Path, content: Any) -> list[dict]:
 def draw(shapes: list[Shape], content: dict, image: Path, path: Path) -> np.ndarray:
     """The label in the size in which it was drawn."""
     height, width = content.get("imageHeight"), content.get("imageWidth")
-    return drawn(shapes, (height, width) if height and width else geometry(image).size, path)
+    return drawn(shapes, (height, width) if height and width else geometry(image).size, image,
+                 path)
 
 
 def outline(shape: dict, size: Size) -> np.ndarray:
@@ -98,6 +107,7 @@ def outline(shape: dict, size: Size) -> np.ndarray:
         radius = float(np.hypot(*(points[1] - points[0])))
         return ellipse(points[0], (radius, radius), 0, size)
     if kind == "mask":
-        left, top = points[0].astype(int)
-        return pasted(png_text(shape["mask"]), int(left), int(top), size)
+        check_near(points, size)
+        left, top = map(int, points[0])
+        return pasted(png_text(shape["mask"]), left, top, size)
     return polygons([points.ravel().tolist()], size)
