@@ -70,6 +70,13 @@ def latin1(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
+def printable(text: str) -> str:
+    """The text as it can be written: single bytes that are no UTF-8 are taken for Latin-1, and
+    halves of characters, which JSON can have, for unknown ones."""
+    return "".join(chr(ord(sign) - 0xdc00) if "\udc80" <= sign <= "\udcff" else
+                   "\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in text)
+
+
 def list_entries(path: Path) -> tuple[list[Entry], list[str]]:
     """(the entries of a split list, one name a line; what is wrong with its other lines).
 

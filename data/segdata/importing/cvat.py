@@ -47,7 +47,7 @@ def read(tree: Tree, options: Options) -> Labelled:
             except DataError:
                 without.append(name)
                 continue
-            found = sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
+            found = in_order(image, path)
             lines += sum(child.tag != "tag" for child in image) - len(found)
             shapes = [Shape(numbers[shape.get("label", "")], partial(outline, shape),
                             f"a {shape.tag} '{shape.get('label')}' of {name}") for shape in found]
@@ -67,7 +67,7 @@ def read(tree: Tree, options: Options) -> Labelled:
 def parse(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # also: unknown encodings
         raise DataError(f"{path}: no valid XML: {error}; export it again") from None
     if root.find("track") is not None:
         raise DataError(f"{path}: CVAT's XML for video; export the task as 'CVAT for images 1.1'")
@@ -77,6 +77,15 @@ def parse(path: Path) -> ElementTree.Element:
 def areas(image: ElementTree.Element) -> list[ElementTree.Element]:
     return [child for child in image if child.tag in OUTLINES and (
         child.tag != "polygon" or child.get("points", "").count(";") >= 2)]
+
+
+def in_order(image: ElementTree.Element, path: Path) -> list[ElementTree.Element]:
+    """The shapes of an image, the lowest first. DataError where one has no number of its layer."""
+    try:
+        return sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
+    except ValueError as error:
+        raise DataError(f"{path}: a z_order of image {image.get('name')}: {error}; mend it, or "
+                        "export it again") from None
 
 
 def outline(shape: ElementTree.Element, size: Size) -> np.ndarray:

@@ -47,6 +47,9 @@ def read(tree: Tree, options: Options) -> Labelled:
     without: list[str] = []
     lines = 0
     for path, content in contents.items():
+        if not isinstance(content.get("imagePath"), str):
+            raise DataError(f"{path}: its imagePath is {content.get('imagePath')!r}, expected is "
+                            "the name of its image; save it anew in LabelMe")
         try:
             image = tree.find_image(content["imagePath"], path)
         except DataError:
@@ -84,8 +87,12 @@ def unpack(text: str, image: Path, path: Path) -> None:
 def areas(path: Path, content: Any) -> list[dict]:
     """The shapes that have an area. DataError naming the file where they are none of LabelMe's."""
     try:
-        return [shape for shape in content["shapes"]
-                if len(shape["points"]) >= AREAS.get(shape.get("shape_type") or "polygon", 1e9)]
+        found = [shape for shape in content["shapes"]
+                 if len(shape["points"]) >= AREAS.get(shape.get("shape_type") or "polygon", 1e9)]
+        for shape in found:
+            if not isinstance(shape["label"], str):
+                raise TypeError(f"a label that is a text, for it is {shape['label']!r},")
+        return found
     except (TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: no file of LabelMe's: {error} is missing in 'shapes'; save it "
                         "anew in LabelMe") from None

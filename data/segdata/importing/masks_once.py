@@ -42,10 +42,19 @@ def import_once(args: argparse.Namespace, name: str | None, fresh: bool) -> Path
     request = Request(args.images, target, Options(args.colours, args.foreground, args.images,
                                                    args.masks), share=args.val, fresh=fresh)
     if not fresh and (path := target / "report" / RECORD).exists():
-        if json.loads(path.read_text(encoding="utf-8")) != record(request):
+        if recorded(path) != record(request):
             raise DataError(f"{target} was imported from other images or masks, or with other "
                             "options, or they have changed since. Import and train anew (--fresh), "
                             "or take another --name")
     else:
         print(import_labels(request), end="\n\n")
     return target
+
+
+def recorded(path: Path) -> object:
+    """What an import recorded. Raises DataError where that is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {error}. Import and train anew (--fresh), or take "
+                        "another --name") from None

@@ -1,5 +1,6 @@
 """Labels that are drawn as shapes, one over the other, on the background."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ def checked_size(stated: Sequence[Any], image: Path, source: Path) -> Size:
                         f"{stated[1]!r}, expected whole numbers; export it again") from None
     actual = geometry(image)
     check_shape((height, width), actual, image, source)
-    if height * width > max(MOST, np.prod(actual.size)):
+    if height * width > max(MOST, math.prod(actual.size)):
         raise DataError(f"{source} is {width}x{height}, but {image} is {actual.size[1]}x"
                         f"{actual.size[0]} (width x height); export it again")
     return height, width

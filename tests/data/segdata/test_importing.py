@@ -568,6 +568,22 @@ COCO = "annotations/instances_train2017.json"
      "annotation 1 is of category 7, which 'categories' does not name"),
     ("coco", change_text(COCO, '"file_name"', '"path"'), r"images\[0\] has no 'file_name'"),
     ("cvat", change_text("annotations.xml", "</annotations>", ""), "annotations.xml: no valid XML"),
+    ("cvat", change_text("annotations.xml", 'z_order="1"', 'z_order="x"'),
+     "annotations.xml: a z_order of image a.jpg: .*'x'"),
+    ("cvat", change_text("annotations.xml", 'encoding="utf-8"', 'encoding="utf-88"'),
+     "annotations.xml: no valid XML: .*utf-88"),
+    ("labelme", change_text("train/a.json", '"label": "dog", ', ""),
+     "a.json: no file of LabelMe's: 'label' is missing in 'shapes'; save it anew"),
+    ("labelme", change_text("train/a.json", '"label": "dog"', '"label": ["dog"]'),
+     "a.json: no file of LabelMe's: a label that is a text"),
+    ("labelme", change_text("train/a.json", '"imagePath": "', '"imagePath": 1, "x": "'),
+     "a.json: its imagePath is 1, expected is the name of its image"),
+    ("coco", change_text(COCO, '"name": "cat"', '"name": 3'),
+     r"train2017.json: categories\[0\] has a name that is no text: 3"),
+    ("coco", change_text(COCO, '"images": [', '"images": [null, '), "train2017.json: damaged: "),
+    ("coco", change_text(COCO, '"category_id": 18', '"category_id": []'),
+     "train2017.json: damaged: "),
+    ("coco", change_text(COCO, '[[10, 8, 25, 8, 25, 18, 10, 18]]', "3"), "mine: damaged: "),
     ("cvat", change_text("annotations.xml", "</meta>", "</meta><track/>"), "XML for video; export"),
     ("cvat_masks", change_text("labelmap.txt", "dog:30,220,40::\n", ""),
      r"5 of 5 samples cannot be used.*\n.*a.png: 1 colours that \S*labelmap.txt does not name, such"
@@ -582,6 +598,24 @@ def test_damaged_labels(source, form, damage, message):
     FORMS[form](source)
     damage(source)
     refused(source, message)
+
+
+def test_names_that_are_no_utf8(source):
+    """Written on a system with another encoding, or cut within a character."""
+    label_forms.voc(source)
+    path = source / "VOC/ImageSets/Segmentation/training.txt"
+    path.write_bytes(path.read_bytes() + b"\ncaf\xe9\n\xed\xa0\x80\n")
+    target, report = run(source)
+    assert "2 names in the lists have no image or no label: caf\xe9, " in report
+    assert (target / "report" / "report.txt").read_text(encoding="utf-8") == report + "\n"
+
+
+@pytest.mark.parametrize("form, path", [("coco", COCO), ("labelme", "train/a.json")])
+def test_names_with_half_a_character(source, form, path):
+    FORMS[form](source)
+    write(source / path, (source / path).read_text().replace('"dog"', r'"dog\ud83d"'))
+    target, _ = run(source)
+    assert "dog\ufffd" in (target / "classes.txt").read_text(encoding="utf-8").split("\n")
 
 
 @pytest.mark.parametrize("form, damage, message", [
