@@ -31,14 +31,19 @@ def check_arguments(args: argparse.Namespace, parser: argparse.ArgumentParser) -
             parser.error(f"--{key} goes with --images DIR")
 
 
+def folder_of(images: Path, name: str | None) -> Path:
+    """The folder under build/imported of the images of a command line."""
+    folder = images.resolve()
+    return build_root() / "imported" / (name or folder.parent.name or folder.name)
+
+
 def import_once(args: argparse.Namespace, name: str | None, fresh: bool) -> Path:
     """The folder under build/imported of the images and masks of a command line.
 
     What was imported before is taken as it is. Raises DataError if images, masks or options have
     changed since, unless `fresh`.
     """
-    folder = args.images.resolve()
-    target = build_root() / "imported" / (name or folder.parent.name or folder.name)
+    target = folder_of(args.images, name)
     request = Request(args.images, target, Options(args.colours, args.foreground, args.images,
                                                    args.masks), share=args.val, fresh=fresh)
     if not fresh and (path := target / "report" / RECORD).exists():
