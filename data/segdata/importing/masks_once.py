@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from segdata.errors import DataError
+from segdata.files import recover
 from segdata.importing.labelled import Options, Request
 from segdata.importing.options import add_label_options
 from segdata.importing.write import RECORD, import_labels, record
@@ -44,6 +45,7 @@ def import_once(args: argparse.Namespace, name: str | None, fresh: bool) -> Path
     changed since, unless `fresh`.
     """
     target = folder_of(args.images, name)
+    recover(target)
     request = Request(args.images, target, Options(args.colours, args.foreground, args.images,
                                                    args.masks), share=args.val, fresh=fresh)
     if not fresh and (path := target / "report" / RECORD).exists():

@@ -16,7 +16,7 @@ import numpy as np
 from segdata.classes import VOID
 from segdata.download.archives import extract
 from segdata.errors import DataError
-from segdata.files import new_folder
+from segdata.files import new_folder, recover
 from segdata.importing import report
 from segdata.importing.labelled import Labelled, Request, Written, reading
 from segdata.importing.numbering import Numbering, folds, split_names
@@ -35,6 +35,7 @@ SHOWN = 5                   # problems of a kind
 def import_labels(request: Request) -> str:
     """Import labels as `request` says; returns the report. Raises DataError, and writes nothing,
     where that is not possible; the source is never changed."""
+    recover(request.target)
     check_target(request)
     with tempfile.TemporaryDirectory() as scratch:
         source = unpacked(request.source, Path(scratch) / "archive")
