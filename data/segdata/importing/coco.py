@@ -9,10 +9,10 @@ import numpy as np
 
 from segdata.errors import DataError
 from segdata.importing.labelled import NOTHING, Labelled, Options, Sample, reading
-from segdata.importing.pairs import some
 from segdata.importing.polygons import Size, polygons, run_lengths
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
+from segdata.lists import some
 
 NAME, TITLE = "coco", "COCO JSON"
 KEYS = ("images", "annotations", "categories")

@@ -8,10 +8,10 @@ import numpy as np
 
 from segdata.errors import DataError
 from segdata.importing.labelled import Labelled, Options, Sample
-from segdata.importing.pairs import some
 from segdata.importing.polygons import Size, box, check_near, ellipse, filled, pasted, polygons
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree, split_named
+from segdata.lists import some
 
 NAME, TITLE = "cvat", "CVAT's XML for images"
 

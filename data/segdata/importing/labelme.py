@@ -11,7 +11,6 @@ from segdata.errors import DataError
 from segdata.importing.coco import LOOKED_AT, has_keys, load_json
 from segdata.importing.colours import find_names
 from segdata.importing.labelled import Labelled, Options, Sample
-from segdata.importing.pairs import some
 from segdata.importing.photographs import geometry
 from segdata.importing.polygons import (
     Size,
@@ -24,6 +23,7 @@ from segdata.importing.polygons import (
 )
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
+from segdata.lists import some
 
 NAME, TITLE = "labelme", "LabelMe JSON"
 KEYS = ("shapes", "imagePath")

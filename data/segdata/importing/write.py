@@ -20,12 +20,11 @@ from segdata.files import new_folder, recover
 from segdata.importing import report
 from segdata.importing.labelled import Labelled, Request, Written, reading
 from segdata.importing.numbering import Numbering, folds, split_names
-from segdata.importing.pairs import some
 from segdata.importing.photographs import fitted, geometry, write_photograph
 from segdata.importing.recognise import FORMS, KINDS, recognise
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
-from segdata.lists import latin1, printable
+from segdata.lists import latin1, printable, some
 from segdata.palette import label_image
 
 RECORD = "import.json"      # in report/: what was imported; it marks a folder as imported
