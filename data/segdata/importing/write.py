@@ -28,7 +28,6 @@ from segdata.lists import latin1, printable, some
 from segdata.palette import label_image
 
 RECORD = "import.json"      # in report/: what was imported; it marks a folder as imported
-SHOWN = 5                   # problems of a kind
 
 
 def import_labels(request: Request) -> str:
@@ -170,9 +169,8 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
     good = {one.name: one for one in written if not one.problem}
     bad = [one.problem for one in written if one.problem]
     if bad:
-        labelled.problems.append("\n  ".join([f"{len(bad)} of {len(written)} samples cannot be "
-                                              "used and are left out:", *bad[:SHOWN]])
-                                 + f"\n  and {len(bad) - SHOWN} more" * (len(bad) > SHOWN))
+        labelled.problems.append(f"{len(bad)} of {len(written)} samples cannot be used and are "
+                                 "left out:\n  " + some(bad, "\n  "))
     if not good:
         raise DataError(f"{request.source}: {labelled.problems[-1]}")
     present = {name: one.classes for name, one in good.items()}
