@@ -20,6 +20,9 @@ ONLINE = dict(momentum=0.9, iter_size=1)
 ACCUMULATED = dict(momentum=0.9, iter_size=20)
 
 
+HEAD = "fcn8s"      # of a net on one's own folder
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A row of the table.
@@ -124,7 +127,7 @@ EXPERIMENTS = {row.name: row for row in (
 )}
 
 
-def on_folder(path: str | Path, name: str | None = None, head: str = "fcn8s", width: float = 0.125,
+def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width: float = 0.125,
               iterations: int = 2_400, lr: float = 6e-9, interval: int = 800) -> Experiment:
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 

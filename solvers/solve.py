@@ -8,13 +8,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segdata.importing import masks_once
+from segdata.paths import build_root
 from solvers.command import add_device, keep, positive, report_errors, set_device
-from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
+from solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
 from solvers.preflight import labels, settle
-from solvers.runs import KEEP
+from solvers.runs import KEEP, Run, RunError
 
 if TYPE_CHECKING:
     from solvers.experiments import Experiment
@@ -27,7 +31,7 @@ def main() -> None:
     with report_errors(continues=True):
         from solvers import score, training
         if args.images:
-            args.data = masks_once.import_once(args, args.name, args.fresh)
+            args.data = imported(args)
         if args.data:
             described, found = labels.of_folder(args.data)
             print(described)
@@ -53,6 +57,29 @@ def main() -> None:
         print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
 
 
+def imported(args: argparse.Namespace) -> Path:
+    """The folder to which images and masks are imported. Raises RunError, and replaces nothing,
+    while another process trains on what an earlier import wrote there."""
+    folder = masks_once.folder_of(args.images, args.name)
+    with ExitStack() as held:
+        for run in runs_on(folder, args) if args.fresh else ():
+            held.enter_context(run.locked())
+        return masks_once.import_once(args, args.name, args.fresh)
+
+
+def runs_on(folder: Path, args: argparse.Namespace) -> Iterator[Run]:
+    """The run that the command line is about, if it is there, and all others on that folder."""
+    own = args.name or f"{folder.name}-{args.head or HEAD}"
+    for directory in filter(Path.is_dir, build_root().iterdir() if build_root().exists() else ()):
+        run = Run(directory)
+        try:
+            data = run.settings().get("data")
+        except RunError:
+            data = None
+        if directory.name == own or data == str(folder.resolve()):
+            yield run
+
+
 def choose(args: argparse.Namespace) -> Experiment:
     if args.data is None:
         return experiment_named(args.experiment)
@@ -68,7 +95,7 @@ def parse() -> argparse.Namespace:
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
     masks_once.add_arguments(what, parser)
     parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
-                        help="with --data (default fcn8s)")
+                        help=f"with --data (default {HEAD})")
     parser.add_argument("--width", type=positive(float),
                         help="with --data: fraction of VGG-16's channels (default 0.125)")
     parser.add_argument("--name", help="with --data: of the run under build/ "

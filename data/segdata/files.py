@@ -5,6 +5,7 @@ on the original Caffe. Both name what they are writing NAME.<letters>.part.
 """
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -12,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from segdata.errors import UserError
 
 REMEDIES = {errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
             errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
             errno.ENOENT: "make its folder, which is not there (any more)"}
+IN_USE = "lock"             # in a temporary folder: held while that is written
+REPLACED = "replaced"       # in a temporary folder: what had the name before
 ELSEWHERE = "make its folder writable, or write to another"
 
 
@@ -53,8 +58,7 @@ def put(temporary: Path, path: Path) -> None:
 
 def put_folder(temporary: Path, path: Path) -> None:
     """Give a complete folder its name, once all that is in it is on the disk."""
-    if hasattr(os, "sync"):         # for thousands of files a flush of each takes minutes
-        os.sync()
+    flush_all()
     os.replace(temporary, path)
     flush(path.parent)
 
@@ -67,17 +71,54 @@ def new_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     Raises WriteError, with the remedy, where it cannot be written.
     """
     path = Path(path)
-    make_folder(path.parent)
-    with reporting(path), tempfile.TemporaryDirectory(".part", path.name + ".",
-                                                      path.parent) as staging:
-        content = Path(staging) / "content"
+    with staging(path) as place:
+        content = place / "content"
         content.mkdir()
         yield content
+        flush_all()
         if path.exists() and not replace:
             path.rmdir()
         elif path.exists():
-            os.replace(path, Path(staging) / "replaced")
+            os.replace(path, place / REPLACED)
         put_folder(content, path)
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder, beside the folder `path`, in which it is prepared; what a process
+    that was killed has left there of an earlier one is removed.
+
+    What was moved to REPLACED in it gets its name back where nothing has taken that. Raises
+    WriteError, with the remedy, where it cannot be written.
+    """
+    make_folder(path.parent)
+    recover(path)
+    with reporting(path), tempfile.TemporaryDirectory(".part", path.name + ".",
+                                                      path.parent) as name:
+        place = Path(name)
+        with FileLock(place / IN_USE):
+            try:
+                yield place
+            finally:
+                put_back(place, path)
+
+
+def recover(path: Path) -> None:
+    """Of the folder `path`: put back what a process that was killed had moved aside to replace it,
+    and remove what it left half written."""
+    for place in path.parent.glob(f"{glob.escape(path.name)}.{8 * '[a-z0-9_]'}.part"):
+        if not (place / IN_USE).exists():
+            continue
+        with suppress(Timeout):
+            with FileLock(place / IN_USE, timeout=0):
+                put_back(place, path)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def put_back(place: Path, path: Path) -> None:
+    """Give what was moved aside its name back, if nothing has that."""
+    if (place / REPLACED).exists() and not path.exists():
+        os.replace(place / REPLACED, path)
 
 
 def append(path: Path, text: str) -> None:
@@ -102,6 +143,13 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise WriteError(f"{path}: cannot be made: {error.strerror}: {error.filename}; "
                          f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error
+
+
+def flush_all() -> None:
+    """Have all that was written on the disk: for thousands of files a flush of each takes minutes.
+    """
+    if hasattr(os, "sync"):
+        os.sync()
 
 
 def flush(path: Path) -> None:

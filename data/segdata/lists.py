@@ -4,7 +4,7 @@ import ast
 import codecs
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ class Entry(NamedTuple):
     source: str     # "LIST:LINE", for messages
 
 
+SHOWN = 5       # of many items in a message
 MOST_LITERAL = 1 << 16      # characters of a param_str
 MOST_TEXT = 1 << 30     # bytes of a list; those of the largest data sets are smaller
 
@@ -68,6 +69,19 @@ def latin1(text: str) -> str:
         return text
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def printable(text: str) -> str:
+    """The text as it can be written: single bytes that are no UTF-8 are taken for Latin-1, and
+    halves of characters, which JSON can have, for unknown ones."""
+    return "".join(chr(ord(sign) - 0xdc00) if "\udc80" <= sign <= "\udcff" else
+                   "\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in text)
+
+
+def some(items: Sequence[object], separator: str = ", ") -> str:
+    """The first few items as text, and how many more there are; 'none' where there is none."""
+    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return separator.join([*map(str, items[:SHOWN]), *more]) or "none"
 
 
 def list_entries(path: Path) -> tuple[list[Entry], list[str]]:

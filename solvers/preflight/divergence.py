@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import surgery
-
-from .findings import some
+from segdata.lists import some
 
 if TYPE_CHECKING:
     import caffe

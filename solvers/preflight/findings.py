@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from segdata.errors import UserError
-
-SHOWN = 5       # examples in a finding
 
 
 class PreflightError(UserError):
@@ -44,9 +42,3 @@ def settle(subject: str, findings: Iterable[Finding], force: bool = False) -> No
 def counted(number: int, noun: str) -> str:
     """'1 mask', '2 masks'."""
     return f"{number:,} {noun}" + "s" * (number != 1)
-
-
-def some(items: Sequence[object], separator: str = ", ") -> str:
-    """The first few items as text, and how many more there are."""
-    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
-    return separator.join([*map(str, items[:SHOWN]), *more])

@@ -25,10 +25,10 @@ from segdata.errors import DataError
 from segdata.files import replacing
 from segdata.importing.recognise import conversion
 from segdata.layer import check_sizes, sample_order
-from segdata.lists import Entry, as_on_disk, list_entries
+from segdata.lists import Entry, as_on_disk, list_entries, some
 from segdata.paths import build_root
 
-from .findings import Finding, counted, some
+from .findings import Finding, counted
 
 if TYPE_CHECKING:
     from nets.source import Source

@@ -12,8 +12,9 @@ import numpy as np
 
 import surgery
 from segdata.download import catalog
+from segdata.lists import some
 
-from .findings import Finding, some
+from .findings import Finding
 
 if TYPE_CHECKING:
     import caffe

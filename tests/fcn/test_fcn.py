@@ -14,6 +14,7 @@ from PIL import Image
 import label_forms
 from fcn.command import COMMANDS, main
 from label_forms import FORMS, truth
+from solvers.runs import Run
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -137,6 +138,14 @@ def test_solve_imports_images_and_masks_once(fcn, tmp_path):
     (tmp_path / "mine" / "drawn" / "train" / "a.png").touch()
     assert "they have changed since. Import and train anew (--fresh)" in fcn(
         *command, 2, status=1)
+    report = tmp_path / "build" / "imported" / "mine" / "report" / "report.txt"
+    before = report.stat()
+    other_head = [*command[:6], "fcn16s", *command[7:]]
+    with Run(tmp_path / "build" / "mine-fcn32s").locked():      # as while it is trained
+        for words in (command, other_head):
+            assert "another process is training in" in fcn(*words, 1, "--fresh", status=1)
+    assert report.stat() == before
+    assert not (tmp_path / "build" / "mine-fcn16s").exists()
     assert "3 for train and 2 for val" in fcn(*command, 1, "--fresh")
 
 

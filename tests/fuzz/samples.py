@@ -13,6 +13,7 @@ import scipy.io
 from PIL import Image
 
 import caffe
+import label_forms
 from caffe.formats import caffemodel
 from caffe.images import datasets
 from caffe.images.lists import read_list
@@ -20,6 +21,8 @@ from caffe.images.planes import read_planes
 from data_samples import tar, zipped
 from segdata import lists, readers
 from segdata.download.archives import extract
+from segdata.importing.labelled import Request
+from segdata.importing.write import import_labels
 from solvers import infer, log, runs, score, trust
 
 NET = """name: "net"
@@ -172,6 +175,18 @@ def _json(name: str, content: object) -> Callable[[Path], Path]:
     return make
 
 
+def _labels(form: Callable[[Path], None], name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        form(folder / "labels")
+        return folder / "labels" / name
+    return make
+
+
+def _import(path: Path) -> None:
+    folder = next(place for place in path.parents if place.name == "labels")
+    import_labels(Request(folder, folder.with_name("imported"), fresh=True))
+
+
 def _read_settings(path: Path) -> None:
     run = runs.Run(path.parent)
     run.unscored()
@@ -226,4 +241,9 @@ FORMATS = {
                          lambda path: read_list(str(path))),
     "classes.txt": Format(_text("classes.txt", "background\ncat\ndog\n"),
                           lambda path: infer.class_names(path.with_name("net"), 3)),
+    "coco": Format(_labels(label_forms.coco, "annotations/instances_train2017.json"), _import),
+    "coco compressed": Format(_labels(label_forms.coco_compressed,
+                                      "annotations/instances_train2017.json"), _import),
+    "labelme": Format(_labels(label_forms.labelme, "train/a.json"), _import),
+    "cvat": Format(_labels(label_forms.cvat, "annotations.xml"), _import),
 }

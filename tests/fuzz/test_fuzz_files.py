@@ -19,7 +19,7 @@ START = 120             # seconds until a worker answers the first time
 NAMES = ("caffemodel", "solverstate", "caffemodel.h5", "solverstate.h5", "net", "solver",
          "binaryproto", "png", "label", "jpg", "mat", "lmdb", "tar.gz", "tar.xz", "tar.bz2", "tar",
          "zip", "score.json", "settings.json", "log.csv", "val.prototxt", "list", "image list",
-         "classes.txt")
+         "classes.txt", "coco", "coco compressed", "labelme", "cvat")
 
 
 class Worker:

@@ -2,7 +2,6 @@
 
 import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from segdata.errors import ArchiveError, UserError
-from segdata.files import put_folder
+from segdata.files import put_folder, staging
 
 MOST_TIMES = 1000       # what the content may be larger than the archive; deflate reaches 1032
 SPARE = 1 << 28         # bytes that stay free on the disk
@@ -36,9 +35,8 @@ def extract(archive: Path, inside: str, folder: Path) -> None:
     be whole to its end. What is unpacked may not be larger than the disk has room for, nor than
     archives of that size hold. Raises ArchiveError.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name + ".") as staging:
-        content = Path(staging) / "content"
+    with staging(folder) as place:
+        content = place / "content"
         try:
             unpack_all(archive, inside, content)
         except UserError:

@@ -10,7 +10,6 @@ NAME is 5000 + the number of the image, and images lose their white frame, 640×
 Gupta et al. (CVPR 2013) have it and the published models expect it.
 """
 
-import tempfile
 from pathlib import Path
 
 import h5py
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from segdata.download.splits import write_nyud
 from segdata.errors import MaterialError
-from segdata.files import put_folder
+from segdata.files import new_folder
 from segdata.hha import NYUD, hha
 from segdata.readers import read_mat
 
@@ -33,9 +32,7 @@ RAW_CLASSES, CLASSES = 894, 40
 def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
     """Write `root` from the paths of nyu_depth_v2_labeled.mat, splits.mat, classMapping40.mat."""
     table = class_table(classes)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=root.name + ".") as staging:
-        content = Path(staging) / "content"
+    with new_folder(root) as content:
         for folder in ("data/images", "data/depth", "data/hha", "segmentation"):
             (content / folder).mkdir(parents=True)
         trainval, test = read_splits(splits)
@@ -48,7 +45,6 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
         except Exception as error:      # what h5py raises on a damaged file has no base
             raise MaterialError(f"{labelled} cannot be read; if it is damaged, remove it and run "
                                 f"again: {error or type(error).__name__}") from error
-        put_folder(content, root)
 
 
 def class_table(path: Path) -> np.ndarray:

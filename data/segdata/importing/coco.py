@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from segdata.errors import DataError
-from segdata.importing.labelled import NOTHING, Labelled, Options, Sample
-from segdata.importing.pairs import some
+from segdata.importing.labelled import NOTHING, Labelled, Options, Sample, reading
 from segdata.importing.polygons import Size, polygons, run_lengths
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
+from segdata.lists import some
 
 NAME, TITLE = "coco", "COCO JSON"
 KEYS = ("images", "annotations", "categories")
@@ -40,7 +40,7 @@ def load_json(path: Path) -> Any:
     """The content of a JSON file; DataError if it is none."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: no valid JSON: {error}; export it again") from None
 
 
@@ -48,7 +48,8 @@ def read(tree: Tree, options: Options) -> Labelled:
     contents = {path: load_json(path) for path in files(tree)}
     names: dict[str, None] = {}
     for path, content in contents.items():
-        check(path, content)
+        with reading(path):
+            check(path, content)
         names |= dict.fromkeys(category_names(content).values())
     value = {name: number for number, name in values_of(names).items()}
     result = Labelled([], values_of(names))
@@ -68,8 +69,8 @@ def read(tree: Tree, options: Options) -> Labelled:
                 without.append(image["file_name"])
                 continue
             shapes = [shape(annotation, classes, path) for annotation in drawable]
-            size = (int(image["height"]), int(image["width"]))
-            result.samples.append(Sample(file, path, partial(drawn, shapes, size, path),
+            size = image["height"], image["width"]
+            result.samples.append(Sample(file, path, partial(drawn, shapes, size, file, path),
                                          tree.split(path) or tree.split(file)))
     if boxes and not any(has_area(each.get("segmentation")) for content in contents.values()
                          for each in content["annotations"]):
@@ -98,6 +99,10 @@ def check(path: Path, content: Any) -> None:
             lacking = [name for name in fields if name not in entry]
             if lacking:
                 raise DataError(f"{path}: {key}[{place}] has no '{lacking[0]}'")
+            if wrong := [name for name in ("name", "file_name") if name in fields
+                         and not isinstance(entry[name], str)]:
+                raise DataError(f"{path}: {key}[{place}] has a {wrong[0]} that is no text: "
+                                f"{entry[wrong[0]]!r}; export it again")
     known = {category["id"] for category in content["categories"]}
     for annotation in content["annotations"]:
         if annotation["category_id"] not in known:

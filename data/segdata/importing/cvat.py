@@ -8,10 +8,10 @@ import numpy as np
 
 from segdata.errors import DataError
 from segdata.importing.labelled import Labelled, Options, Sample
-from segdata.importing.pairs import some
-from segdata.importing.polygons import Size, box, ellipse, pasted, polygons
+from segdata.importing.polygons import Size, box, check_near, ellipse, filled, pasted, polygons
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree, split_named
+from segdata.lists import some
 
 NAME, TITLE = "cvat", "CVAT's XML for images"
 
@@ -47,13 +47,14 @@ def read(tree: Tree, options: Options) -> Labelled:
             except DataError:
                 without.append(name)
                 continue
-            found = sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
+            found = in_order(image, path)
             lines += sum(child.tag != "tag" for child in image) - len(found)
             shapes = [Shape(numbers[shape.get("label", "")], partial(outline, shape),
                             f"a {shape.tag} '{shape.get('label')}' of {name}") for shape in found]
-            size = int(image.get("height", 0)), int(image.get("width", 0))
+            size = image.get("height"), image.get("width")
             split = split_named(image.get("subset", "")) or tree.split(file)
-            result.samples.append(Sample(file, path, partial(drawn, shapes, size, path), split))
+            result.samples.append(Sample(file, path, partial(drawn, shapes, size, file, path),
+                                         split))
     if lines:
         result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
     if without:
@@ -66,7 +67,7 @@ def read(tree: Tree, options: Options) -> Labelled:
 def parse(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # also: unknown encodings
         raise DataError(f"{path}: no valid XML: {error}; export it again") from None
     if root.find("track") is not None:
         raise DataError(f"{path}: CVAT's XML for video; export the task as 'CVAT for images 1.1'")
@@ -76,6 +77,15 @@ def parse(path: Path) -> ElementTree.Element:
 def areas(image: ElementTree.Element) -> list[ElementTree.Element]:
     return [child for child in image if child.tag in OUTLINES and (
         child.tag != "polygon" or child.get("points", "").count(";") >= 2)]
+
+
+def in_order(image: ElementTree.Element, path: Path) -> list[ElementTree.Element]:
+    """The shapes of an image, the lowest first. DataError where one has no number of its layer."""
+    try:
+        return sorted(areas(image), key=lambda shape: int(shape.get("z_order", 0)))
+    except ValueError as error:
+        raise DataError(f"{path}: a z_order of image {image.get('name')}: {error}; mend it, or "
+                        "export it again") from None
 
 
 def outline(shape: ElementTree.Element, size: Size) -> np.ndarray:
@@ -104,11 +114,9 @@ def _ellipse(shape: ElementTree.Element, size: Size) -> np.ndarray:
 def _mask(shape: ElementTree.Element, size: Size) -> np.ndarray:
     """Run lengths, row by row inside a box, of what is outside and inside in turn."""
     left, top, width, height = map(int, number(shape, "left", "top", "width", "height"))
+    check_near(np.array([(left, top), (left + width, top + height)]), size)
     runs = [int(run) for run in shape.get("rle", "").split(",")]
-    if sum(runs) != width * height:
-        raise ValueError(f"its run lengths are {sum(runs)} pixels, its box has {width * height}")
-    inside = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool)
-    return pasted(inside.reshape(height, width), left, top, size)
+    return pasted(filled(runs, (height, width)), left, top, size)
 
 
 OUTLINES = {"polygon": _polygon, "box": _box, "ellipse": _ellipse, "mask": _mask}

@@ -1,6 +1,7 @@
 """What every form of labels is read into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -8,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from segdata.classes import VOID
+from segdata.errors import DataError, UserError
 from segdata.importing.tree import Tree
 
 NOTHING = -1        # the stored value of what is named VOID_NAME, in forms that draw shapes
@@ -108,3 +110,20 @@ class Form(Protocol):
 
     @staticmethod
     def read(tree: Tree, options: Options) -> Labelled: ...
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, for a message."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error) \
+        or type(error).__name__
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file leads to while it is read into a DataError that names it."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: damaged: {reason(error)}; export it again") from None

@@ -11,11 +11,19 @@ from segdata.errors import DataError
 from segdata.importing.coco import LOOKED_AT, has_keys, load_json
 from segdata.importing.colours import find_names
 from segdata.importing.labelled import Labelled, Options, Sample
-from segdata.importing.pairs import some
 from segdata.importing.photographs import geometry
-from segdata.importing.polygons import Size, box, ellipse, pasted, png_text, polygons
+from segdata.importing.polygons import (
+    Size,
+    box,
+    check_near,
+    ellipse,
+    pasted,
+    png_text,
+    polygons,
+)
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
+from segdata.lists import some
 
 NAME, TITLE = "labelme", "LabelMe JSON"
 KEYS = ("shapes", "imagePath")
@@ -39,6 +47,9 @@ def read(tree: Tree, options: Options) -> Labelled:
     without: list[str] = []
     lines = 0
     for path, content in contents.items():
+        if not isinstance(content.get("imagePath"), str):
+            raise DataError(f"{path}: its imagePath is {content.get('imagePath')!r}, expected is "
+                            "the name of its image; save it anew in LabelMe")
         try:
             image = tree.find_image(content["imagePath"], path)
         except DataError:
@@ -76,8 +87,12 @@ def unpack(text: str, image: Path, path: Path) -> None:
 def areas(path: Path, content: Any) -> list[dict]:
     """The shapes that have an area. DataError naming the file where they are none of LabelMe's."""
     try:
-        return [shape for shape in content["shapes"]
-                if len(shape["points"]) >= AREAS.get(shape.get("shape_type") or "polygon", 1e9)]
+        found = [shape for shape in content["shapes"]
+                 if len(shape["points"]) >= AREAS.get(shape.get("shape_type") or "polygon", 1e9)]
+        for shape in found:
+            if not isinstance(shape["label"], str):
+                raise TypeError(f"a label that is a text, for it is {shape['label']!r},")
+        return found
     except (TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: no file of LabelMe's: {error} is missing in 'shapes'; save it "
                         "anew in LabelMe") from None
@@ -86,7 +101,8 @@ def areas(path: Path, content: Any) -> list[dict]:
 def draw(shapes: list[Shape], content: dict, image: Path, path: Path) -> np.ndarray:
     """The label in the size in which it was drawn."""
     height, width = content.get("imageHeight"), content.get("imageWidth")
-    return drawn(shapes, (height, width) if height and width else geometry(image).size, path)
+    return drawn(shapes, (height, width) if height and width else geometry(image).size, image,
+                 path)
 
 
 def outline(shape: dict, size: Size) -> np.ndarray:
@@ -98,6 +114,7 @@ def outline(shape: dict, size: Size) -> np.ndarray:
         radius = float(np.hypot(*(points[1] - points[0])))
         return ellipse(points[0], (radius, radius), 0, size)
     if kind == "mask":
-        left, top = points[0].astype(int)
-        return pasted(png_text(shape["mask"]), int(left), int(top), size)
+        check_near(points, size)
+        left, top = map(int, points[0])
+        return pasted(png_text(shape["mask"]), left, top, size)
     return polygons([points.ravel().tolist()], size)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from segdata.errors import DataError
+from segdata.files import recover
 from segdata.importing.labelled import Options, Request
 from segdata.importing.options import add_label_options
 from segdata.importing.write import RECORD, import_labels, record
@@ -31,21 +32,36 @@ def check_arguments(args: argparse.Namespace, parser: argparse.ArgumentParser) -
             parser.error(f"--{key} goes with --images DIR")
 
 
+def folder_of(images: Path, name: str | None) -> Path:
+    """The folder under build/imported of the images of a command line."""
+    folder = images.resolve()
+    return build_root() / "imported" / (name or folder.parent.name or folder.name)
+
+
 def import_once(args: argparse.Namespace, name: str | None, fresh: bool) -> Path:
     """The folder under build/imported of the images and masks of a command line.
 
     What was imported before is taken as it is. Raises DataError if images, masks or options have
     changed since, unless `fresh`.
     """
-    folder = args.images.resolve()
-    target = build_root() / "imported" / (name or folder.parent.name or folder.name)
+    target = folder_of(args.images, name)
+    recover(target)
     request = Request(args.images, target, Options(args.colours, args.foreground, args.images,
                                                    args.masks), share=args.val, fresh=fresh)
     if not fresh and (path := target / "report" / RECORD).exists():
-        if json.loads(path.read_text(encoding="utf-8")) != record(request):
+        if recorded(path) != record(request):
             raise DataError(f"{target} was imported from other images or masks, or with other "
                             "options, or they have changed since. Import and train anew (--fresh), "
                             "or take another --name")
     else:
         print(import_labels(request), end="\n\n")
     return target
+
+
+def recorded(path: Path) -> object:
+    """What an import recorded. Raises DataError where that is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {error}. Import and train anew (--fresh), or take "
+                        "another --name") from None

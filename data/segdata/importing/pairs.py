@@ -10,6 +10,7 @@ from PIL import Image
 
 from segdata.errors import DataError
 from segdata.importing.tree import Tree, common_start, split_named
+from segdata.lists import some
 
 # what people append to the name of an image for that of its mask, or put before its number
 ENDING = re.compile(r"(?i)([-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
@@ -180,9 +181,3 @@ def in_folders(images: Path, masks: Path) -> Pairing:
                         f"{some([path.name for path in found.unlabelled])} and "
                         f"{some([path.name for path in mask_files])}")
     return found
-
-
-def some(names: list[str], shown: int = 5) -> str:
-    """The first few of many names."""
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "") or "none"

@@ -72,9 +72,18 @@ def fitted(label: np.ndarray, image: Geometry, path: Path, source: Path) -> tupl
     if image.orientation >= 5 and label.shape == image.size[::-1]:
         turned = Image.fromarray(label.astype(np.int32)).transpose(TURNS[image.orientation])
         return np.asarray(turned), "turned with their images"
+    check_shape(label.shape, image, path, source)
     (height, width), (rows, columns) = image.size, label.shape
-    if abs(rows * width - columns * height) > RATIO * height * columns:
-        raise DataError(f"{source} is {columns}x{rows}, but {path} is {width}x{height} (width x "
-                        "height), of another shape; is it the label of this image?")
     y, x = ((np.arange(new) + 0.5) * old / new for new, old in ((height, rows), (width, columns)))
     return label[y.astype(int)[:, None], x.astype(int)], "brought to the size of their images"
+
+
+def check_shape(size: tuple[int, ...], image: Geometry, path: Path, source: Path) -> None:
+    """Raise DataError unless a label of (height, width) has the shape of its image, upright or as
+    it is stored."""
+    (height, width), (rows, columns) = image.size, size
+    if image.orientation >= 5 and size == image.size[::-1]:
+        return
+    if min(size) < 1 or abs(rows * width - columns * height) > RATIO * height * columns:
+        raise DataError(f"{source} is {columns}x{rows}, but {path} is {width}x{height} (width x "
+                        "height), of another shape; is it the label of this image?")

@@ -10,8 +10,8 @@ from typing import cast
 from segdata.errors import DataError
 from segdata.importing import cityscapes, coco, cvat, labelme, masks, roboflow, voc
 from segdata.importing.labelled import Form
-from segdata.importing.pairs import some
 from segdata.importing.tree import Tree
+from segdata.lists import some
 
 # Each is sure of itself, but the last: masks beside images may be left over by any of the others.
 FORMS = {form.NAME: form for form in cast(

@@ -13,8 +13,8 @@ from segdata.classes import VOID
 from segdata.importing.colours import colour
 from segdata.importing.labelled import Labelled, Request, Written
 from segdata.importing.numbering import Numbering, plain
-from segdata.importing.pairs import some
 from segdata.importing.recognise import program
+from segdata.lists import some
 from segdata.overlay import overlay, percent
 
 OVERLAYS = 6

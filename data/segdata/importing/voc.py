@@ -6,9 +6,9 @@ from pathlib import Path
 from segdata.errors import DataError
 from segdata.importing.labelled import SPLITS, Labelled, Options
 from segdata.importing.masks import labelled, reading
-from segdata.importing.pairs import match, some
+from segdata.importing.pairs import match
 from segdata.importing.tree import Tree, split_named
-from segdata.lists import read_lines
+from segdata.lists import read_lines, some
 
 NAME, TITLE = "voc", "a VOC layout"
 IMAGES = "JPEGImages"

@@ -16,25 +16,24 @@ import numpy as np
 from segdata.classes import VOID
 from segdata.download.archives import extract
 from segdata.errors import DataError
-from segdata.files import new_folder
+from segdata.files import new_folder, recover
 from segdata.importing import report
-from segdata.importing.labelled import Labelled, Request, Written
+from segdata.importing.labelled import Labelled, Request, Written, reading
 from segdata.importing.numbering import Numbering, folds, split_names
-from segdata.importing.pairs import some
 from segdata.importing.photographs import fitted, geometry, write_photograph
 from segdata.importing.recognise import FORMS, KINDS, recognise
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
-from segdata.lists import latin1
+from segdata.lists import latin1, printable, some
 from segdata.palette import label_image
 
 RECORD = "import.json"      # in report/: what was imported; it marks a folder as imported
-SHOWN = 5                   # problems of a kind
 
 
 def import_labels(request: Request) -> str:
     """Import labels as `request` says; returns the report. Raises DataError, and writes nothing,
     where that is not possible; the source is never changed."""
+    recover(request.target)
     check_target(request)
     with tempfile.TemporaryDirectory() as scratch:
         source = unpacked(request.source, Path(scratch) / "archive")
@@ -62,15 +61,17 @@ def import_tree(request: Request, source: Path, scratch: Path) -> str:
     tree = Tree(source, also=request.options.images)
     form = FORMS["masks"] if request.options.masks else recognise(tree, request.form)
     kind = request.form if request.form in KINDS else ""
-    labelled = form.read(tree, replace(request.options, kind=kind, scratch=scratch))
+    with reading(tree.root):
+        labelled = form.read(tree, replace(request.options, kind=kind, scratch=scratch))
+        labelled.values = {value: printable(name) for value, name in labelled.values.items()}
     if not labelled.samples:
         raise DataError("\n  ".join([f"{tree.root}: {form.TITLE}, but no image has a label",
                                      *labelled.problems]))
     numbering = Numbering(labelled.values)
     with new_folder(request.target, replace=request.fresh) as folder:
         written = write_samples(labelled, numbering, folder, tree)
-        text = shown(finish(request, folder, labelled, numbering, written, form.TITLE), source,
-                     request)
+        text = finish(request, folder, labelled, numbering, written, form.TITLE)
+        text = printable(shown(text, source, request))
         (folder / "report" / "report.txt").write_text(text + "\n", encoding="utf-8")
         return text
 
@@ -123,14 +124,16 @@ def write_samples(labelled: Labelled, numbering: Numbering, folder: Path,
 def write_sample(one: Written, numbering: Numbering, folder: Path) -> None:
     image, source = one.sample.image, one.sample.source
     shape = geometry(image)
-    stored, one.done = fitted(one.sample.label(), shape, image, source)
+    with reading(source):
+        stored, one.done = fitted(one.sample.label(), shape, image, source)
     try:
         label = numbering(stored)
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
     if (label == VOID).all():
         raise DataError(f"{source}: its label is void throughout")
-    write_photograph(image, folder / "JPEGImages", one.name)
+    with reading(image):
+        write_photograph(image, folder / "JPEGImages", one.name)
     label_image(label).save(folder / "SegmentationClass" / f"{one.name}.png")
     one.size, one.pixels = shape.size, np.bincount(label.ravel(), minlength=VOID + 1)
 
@@ -166,9 +169,8 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
     good = {one.name: one for one in written if not one.problem}
     bad = [one.problem for one in written if one.problem]
     if bad:
-        labelled.problems.append("\n  ".join([f"{len(bad)} of {len(written)} samples cannot be "
-                                              "used and are left out:", *bad[:SHOWN]])
-                                 + f"\n  and {len(bad) - SHOWN} more" * (len(bad) > SHOWN))
+        labelled.problems.append(f"{len(bad)} of {len(written)} samples cannot be used and are "
+                                 "left out:\n  " + some(bad, "\n  "))
     if not good:
         raise DataError(f"{request.source}: {labelled.problems[-1]}")
     present = {name: one.classes for name, one in good.items()}

@@ -13,6 +13,7 @@ import label_forms
 from label_forms import CLASSES, FORMS, NAMES, photograph, put, truth, write
 from segdata.errors import DataError
 from segdata.importing.labelled import Options, Request
+from segdata.importing.polygons import run_lengths
 from segdata.importing.recognise import KINDS
 from segdata.importing.write import import_labels
 from solvers.preflight import labels as preflight
@@ -567,6 +568,22 @@ COCO = "annotations/instances_train2017.json"
      "annotation 1 is of category 7, which 'categories' does not name"),
     ("coco", change_text(COCO, '"file_name"', '"path"'), r"images\[0\] has no 'file_name'"),
     ("cvat", change_text("annotations.xml", "</annotations>", ""), "annotations.xml: no valid XML"),
+    ("cvat", change_text("annotations.xml", 'z_order="1"', 'z_order="x"'),
+     "annotations.xml: a z_order of image a.jpg: .*'x'"),
+    ("cvat", change_text("annotations.xml", 'encoding="utf-8"', 'encoding="utf-88"'),
+     "annotations.xml: no valid XML: .*utf-88"),
+    ("labelme", change_text("train/a.json", '"label": "dog", ', ""),
+     "a.json: no file of LabelMe's: 'label' is missing in 'shapes'; save it anew"),
+    ("labelme", change_text("train/a.json", '"label": "dog"', '"label": ["dog"]'),
+     "a.json: no file of LabelMe's: a label that is a text"),
+    ("labelme", change_text("train/a.json", '"imagePath": "', '"imagePath": 1, "x": "'),
+     "a.json: its imagePath is 1, expected is the name of its image"),
+    ("coco", change_text(COCO, '"name": "cat"', '"name": 3'),
+     r"train2017.json: categories\[0\] has a name that is no text: 3"),
+    ("coco", change_text(COCO, '"images": [', '"images": [null, '), "train2017.json: damaged: "),
+    ("coco", change_text(COCO, '"category_id": 18', '"category_id": []'),
+     "train2017.json: damaged: "),
+    ("coco", change_text(COCO, '[[10, 8, 25, 8, 25, 18, 10, 18]]', "3"), "mine: damaged: "),
     ("cvat", change_text("annotations.xml", "</meta>", "</meta><track/>"), "XML for video; export"),
     ("cvat_masks", change_text("labelmap.txt", "dog:30,220,40::\n", ""),
      r"5 of 5 samples cannot be used.*\n.*a.png: 1 colours that \S*labelmap.txt does not name, such"
@@ -581,6 +598,24 @@ def test_damaged_labels(source, form, damage, message):
     FORMS[form](source)
     damage(source)
     refused(source, message)
+
+
+def test_names_that_are_no_utf8(source):
+    """Written on a system with another encoding, or cut within a character."""
+    label_forms.voc(source)
+    path = source / "VOC/ImageSets/Segmentation/training.txt"
+    path.write_bytes(path.read_bytes() + b"\ncaf\xe9\n\xed\xa0\x80\n")
+    target, report = run(source)
+    assert "2 names in the lists have no image or no label: caf\xe9, " in report
+    assert (target / "report" / "report.txt").read_text(encoding="utf-8") == report + "\n"
+
+
+@pytest.mark.parametrize("form, path", [("coco", COCO), ("labelme", "train/a.json")])
+def test_names_with_half_a_character(source, form, path):
+    FORMS[form](source)
+    write(source / path, (source / path).read_text().replace('"dog"', r'"dog\ud83d"'))
+    target, _ = run(source)
+    assert "dog\ufffd" in (target / "classes.txt").read_text(encoding="utf-8").split("\n")
 
 
 @pytest.mark.parametrize("form, damage, message", [
@@ -601,6 +636,90 @@ def test_single_samples_that_are_damaged_are_left_out_and_named(source, form, da
             'rle="5, ', 'rle="0, ').replace('rle="0, ', 'rle="5, ', 1))
     _, report = run(source)
     assert re.search(rf"of 5 samples cannot be used and are left out:\n  .*{message}", report)
+
+
+FAR = 999_999_999
+SQUARE = "[3, 4, 15, 4, 15, 12, 3, 12]"
+RING = '"points": [[3, 4], [15, 4], [15, 12], [3, 12]]'
+
+
+@pytest.mark.parametrize("form, old, new, message", [
+    ("coco", SQUARE, f"[{FAR}, 4, 15, 4, 15, 12]", "annotation 0 cannot be drawn: it has a point "
+     "at x 1e[+]09, y 4, far outside the image of 32x24"),
+    ("coco", SQUARE, f"[{FAR}, {FAR}, {FAR}, {FAR}, {FAR}, {FAR}]", "far outside"),
+    ("coco", SQUARE, "[1e400, 4, 15, 4, 15, 12]", "x inf, y 4, far outside"),
+    ("coco", SQUARE, f"[{10 ** 400}, 4, 15, 4, 15, 12]", "annotation 0 cannot be drawn"),
+    ("coco", SQUARE, f"[{'-90, -90, 100, 100, ' * 100_000} 3, 4]", "sides of its polygon are"),
+    ("coco", SQUARE, '["a", 4, 15, 4, 15, 12]', "annotation 0 cannot be drawn"),
+    ("coco", '"width": 32, "height": 24', f'"width": 32, "height": {FAR}',
+     f"is 32x{FAR}, but .*a.jpg is 32x24"),
+    ("coco", '"width": 32, "height": 24', '"width": 320000000, "height": 240000000',
+     "is 320000000x240000000, but .*a.jpg is 32x24"),
+    ("coco", '"width": 32, "height": 24', '"width": 0, "height": 0', "is 0x0, but .*a.jpg"),
+    ("coco", '"width": 32, "height": 24', '"width": "x", "height": null',
+     "height and width of .*a.jpg are None and 'x', expected whole numbers"),
+    ("labelme", RING, '"points": [[3, 4], [999999999, 4], [15, 12]]', "'cat' cannot be.*outside"),
+    ("labelme", '"points": [[25, 18], [10, 8]]', f'"points": [[25, 18], [10, {FAR}]]',
+     "'dog' cannot be drawn: it has a point"),
+    ("labelme", '"points": [[25, 18], [10, 8]], "shape_type": "rectangle"',
+     f'"points": [[25, 18], [{FAR}, 8]], "shape_type": "circle"', "'dog' cannot be.*outside"),
+    ("labelme", '"points": [[28, 0], [31, 2]]', f'"points": [[-{FAR}, NaN], [31, 2]]',
+     "'__ignore__' cannot be drawn: it has a point"),
+    ("labelme", '"imageHeight": 24', f'"imageHeight": {FAR}', f"is 32x{FAR}, but .*a.jpg"),
+    ("cvat", 'points="3,4', f'points="{FAR},4', "a polygon 'cat' of a.jpg cannot be.*outside"),
+    ("cvat", 'xbr="25"', f'xbr="{FAR}"', "a box 'dog' of a.jpg cannot be drawn.*outside"),
+    ("cvat", '<box label="dog"', f'<ellipse cx="9" cy="9" rx="{FAR}" ry="5" label="dog"',
+     "an? ellipse 'dog' of a.jpg cannot be drawn.*outside"),
+    ("cvat", 'rle="0, 12" left="28" top="0" width="4" height="3"',
+     f'rle="0, {FAR ** 2}" left="28" top="0" width="{FAR}" height="{FAR}"',
+     "a mask 'ignore' of a.jpg cannot be drawn.*outside"),
+    ("cvat", 'height="24"', f'height="{FAR}"', f"is 32x{FAR}, but .*a.jpg"),
+    ("cvat", 'height="24"', 'hight="24"', "height and width of .* are None and '32'"),
+])
+def test_numbers_far_beyond_the_image(source, form, old, new, message):
+    """The COCO tools write beyond their memory for these, and end the process."""
+    FORMS[form](source)
+    path = {"coco": source / COCO, "labelme": source / "train" / "a.json",
+            "cvat": source / "annotations.xml"}[form]
+    text = path.read_text()
+    assert old in text
+    write(path, text.replace(old, new, 1))
+    _, report = run(source)
+    assert re.search(rf"1 of 5 samples cannot be used and are left out:\n  .*{message}", report)
+
+
+def test_shapes_drawn_on_a_larger_image(source):
+    label_forms.coco(source)
+    for path in source.rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.resize((16, 12)).save(path)
+    target, report = run(source)
+    assert "5 labels were brought to the size of their images" in report
+    np.testing.assert_array_equal(label(target, "a"), truth("a")[1::2, 1::2])
+
+
+@pytest.mark.parametrize("counts, message", [
+    ("52", "its run lengths are 7 pixels, expected 768"),
+    ("P", "compressed run lengths end within a number"),
+    ("0O", "its run lengths have -1"),
+    ("\u00e9", "its counts are no compressed run lengths"),
+    ("oooooooooooooooo0", "its counts are no compressed run lengths"),
+    ("", "its run lengths are 0 pixels, expected 768"),
+    ([700.5, 67.5], "its run lengths have 700.5, expected whole numbers"),
+    ([-1, 769], "its run lengths have -1"),
+    ([1], "its run lengths are 1 pixels"),
+    (None, "annotation 0 cannot be drawn"),
+])
+def test_run_lengths_that_do_not_fit(source, counts, message):
+    label_forms.coco(source, lambda mask: {"size": [24, 32], "counts": counts})
+    refused(source, f"5 of 5 samples cannot be used.*\n.*{message}")
+
+
+def test_compressed_run_lengths_are_those_of_the_coco_tools():
+    generator = np.random.default_rng(0)
+    for share in (0, 0.01, 0.5, 1):
+        mask = (generator.random((37, 53)) < share).astype(np.uint8)
+        np.testing.assert_array_equal(run_lengths(label_forms.compressed(mask), (37, 53)), mask)
 
 
 @pytest.mark.parametrize("array, options, message", [
