@@ -99,6 +99,8 @@ class Loop:
         is_scored = self._is_scored(iteration)
         if (is_scored or pending.number) and iteration % self.experiment.interval:
             self.solver.snapshot()
+        if is_scored:
+            self.experiment.run.settle_aside()
         if pending.number:      # before anything is printed: the terminal may be gone
             raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
         self.bar.update(count)

@@ -41,11 +41,10 @@ def main() -> None:
         if not args.data:
             settle(experiment.name, labels.of_source(experiment.source, experiment.class_names),
                    args.force)
-        if args.fresh:
-            experiment.run.empty()
         for each in chain:
             training.train(each, keep=args.keep, force=args.force)
-        scores = training.train(experiment, keep=args.keep, force=args.force)
+        scores = training.train(experiment, keep=args.keep, force=args.force,
+                                fresh=args.fresh)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
@@ -83,7 +82,8 @@ def parse() -> argparse.Namespace:
                         help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
                              f"(default {KEEP})")
     parser.add_argument("--fresh", action="store_true",
-                        help="start anew: remove what the experiment wrote before")
+                        help="start anew: replace what the experiment wrote before, once there is "
+                             "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
     add_device(parser)

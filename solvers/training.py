@@ -181,12 +181,14 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
 # training
 
 def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | None = KEEP,
-          force: bool = False) -> dict[str, Scores]:
+          force: bool = False, fresh: bool = False) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
     snapshots stay the newest `keep` (None: all), the best by mean IU, and what other experiments
     start from. With `force`, findings about weights and recipe are said, and stop nothing.
+    With `fresh` it starts anew: the run that is there is removed when the new one has its first
+    snapshot, and stays if it ends before.
 
     Returns {label: Scores} of the final weights. Writes under the experiment's directory:
     settings.json, prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the
@@ -194,6 +196,8 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     Stopped, after a snapshot, where a signal ends it.
     """
     with experiment.run.locked():
+        if fresh:
+            experiment.run.set_aside()
         return _train(experiment, base_nets, keep, force)
 
 
