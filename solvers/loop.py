@@ -146,7 +146,8 @@ class Loop:
         scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
                   if row.mean_iu is not None and run.weights(row.iteration).exists()]
         table = EXPERIMENTS.get(self.experiment.name, self.experiment)
-        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations})
+        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations},
+                  self.solver.iter)
 
     # what is watched for
 

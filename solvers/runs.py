@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import itertools
 import json
 import numbers
 import re
@@ -178,13 +180,18 @@ class Run:
             with replacing(self.directory / "turn.txt") as temporary:
                 temporary.write_text(f"{before + 1}\n", encoding="utf-8")
 
-    def prune(self, keep: int, needed: Collection[int]) -> None:
+    def prune(self, keep: int, needed: Collection[int], latest: int = INT_MAX) -> None:
         """Remove snapshots, but not the newest `keep` and those of the iterations `needed`.
+
+        Only whole snapshots up to the iteration `latest` count as newest.
 
         Only for who holds the lock. A state goes before its weights: what is left of a snapshot
         if that is interrupted is not taken for one.
         """
-        newest = self.snapshots()[-keep:]
+        whole = ((iteration, state) for iteration, state in reversed(self.snapshots())
+                 if iteration <= latest
+                 and not any(map(damage, (state, state.with_suffix(".caffemodel")))))
+        newest = [*itertools.islice(whole, keep)][::-1]
         for _, state in newest:
             flush(state)            # which the original Caffe does not
             flush(state.with_suffix(".caffemodel"))
@@ -251,6 +258,29 @@ class Run:
                 self.settle_aside()
         finally:
             lock.release()
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a caffemodel or solverstate, by the SHA-256 that the file .resume of its
+    snapshot holds; '' where the two agree, or none is recorded, as by the original Caffe."""
+    state = path.with_suffix(".solverstate")
+    beside = state.with_name(f"{state.name}.resume")
+    if path.suffix not in (".caffemodel", ".solverstate") or not beside.exists():
+        return ""
+    try:
+        recorded = json.loads(beside.read_text(encoding="utf-8"))
+        text = json.dumps(recorded["content"], sort_keys=True)
+        if hashlib.sha256(text.encode()).hexdigest() != recorded["sha256"]:
+            raise ValueError("it is not as it was written")
+        expected = recorded["content"]["files"][path.suffix[1:]]
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return (f"{path} cannot be checked: {beside} or it is damaged ({error}). Take another "
+                f"snapshot, or remove {beside} if you trust the file")
+    if found == expected:
+        return ""
+    return (f"{path}: damaged, or another file than was written: expected the SHA-256 {expected}, "
+            f"got {found}. Take another snapshot, or remove {beside} if you trust the file")
 
 
 def _remove(path: Path) -> None:

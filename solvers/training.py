@@ -23,7 +23,7 @@ from solvers.loop import Loop
 from solvers.metrics import Scores
 from solvers.prediction import load_net
 from solvers.preflight import Finding, recipe, weights
-from solvers.runs import KEEP, RunError
+from solvers.runs import KEEP, RunError, damage
 
 if TYPE_CHECKING:
     import caffe
@@ -50,8 +50,9 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
     problems = [problem for name in experiment.needs if (problem := catalog.missing(name))]
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
-            problems.append(f"{final_weights(EXPERIMENTS[base])} is missing: the trained {base}. "
-                            f"Get it with `make {base}`.")
+            path = final_weights(EXPERIMENTS[base])
+            told = damage(path) if path.exists() else f"{path} is missing"
+            problems.append(f"{told}: the trained {base}. Get it with `make {base}`.")
     if problems:
         raise MissingError("\n".join([f"{experiment.name} cannot start.", *problems,
                                       catalog.WITHOUT]))
@@ -63,8 +64,9 @@ def final_weights(experiment: Experiment) -> Path:
 
 
 def finished(experiment: Experiment) -> bool:
-    """Whether the last iteration is done."""
-    return final_weights(experiment).exists()
+    """Whether the last iteration is done, and its weights are whole."""
+    weights = final_weights(experiment)
+    return weights.exists() and not damage(weights)
 
 
 # files

@@ -1,6 +1,8 @@
 """The folder of a run: what it began as, its snapshots, and how it is found."""
 
+import hashlib
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -195,10 +197,30 @@ def kept(run):
     return found
 
 
+def record(run, iteration):
+    """Write the file .resume of a snapshot."""
+    state = run.folder / f"train_iter_{iteration}.solverstate"
+    content = {"files": {kind: hashlib.sha256(state.with_suffix(f".{kind}").read_bytes())
+                         .hexdigest() for kind in ("caffemodel", "solverstate")}}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    state.with_name(f"{state.name}.resume").write_text(
+        json.dumps({"version": 1, "sha256": digest, "content": content}))
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "solverstate", "solverstate.resume"])
+def test_pruning_does_not_count_damaged_snapshots(tmp_path, suffix):
+    run = leave(tmp_path / "run", 1, 2, 3, 4)
+    for iteration in range(1, 5):
+        record(run, iteration)
+    (run.folder / f"train_iter_3.{suffix}").write_bytes(bytes(4096))
+    run.prune(1, (), latest=3)
+    assert sorted(kept(run)) == [2, 3, 4]
+
+
 def test_pruning_keeps_the_newest_and_what_is_needed(tmp_path):
     run = leave(tmp_path / "run", 10, 20, 30, 40, 50)
     for iteration in (10, 20, 50):
-        (run.directory / "snapshot" / f"train_iter_{iteration}.solverstate.resume").touch()
+        record(run, iteration)
     (run.directory / "snapshot" / "train_iter_40.solverstate").unlink()     # no snapshot
     run.prune(2, {10})
     assert kept(run) == {10: {"solverstate", "solverstate.resume", "caffemodel"},
