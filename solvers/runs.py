@@ -28,7 +28,7 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
-INT_MAX = 2 ** 31 - 1
+INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
@@ -84,7 +84,9 @@ class Run:
         """The number of validation samples, which solver.prototxt has as test_iter."""
         solver = self.solver_param()
         if not solver.test_iter:
-            raise RunError(f"{self.prototxt('solver')} has no test_iter")
+            raise RunError(f"{self.prototxt('solver')} has no test_iter: add a line "
+                           "`test_iter: N` for the N validation samples, or train anew, which "
+                           "writes it")
         return solver.test_iter[0]
 
     def images(self) -> Images:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from segdata.importing import masks_once
 from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, experiment_named, on_folder, with_options
-from solvers.preflight import labels, settle
+from solvers.preflight import labels, report_findings
 from solvers.runs import KEEP
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main() -> None:
         if args.data:
             described, found = labels.of_folder(args.data)
             print(described)
-            settle(args.data, found, args.force)
+            report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
         chain = training.unfinished_bases(experiment) if args.chain else []
@@ -39,8 +39,8 @@ def main() -> None:
             training.check(each, trained=chain)
         set_device(args)
         if not args.data:
-            settle(experiment.name, labels.of_source(experiment.source, experiment.class_names),
-                   args.force)
+            found = labels.of_source(experiment.source, experiment.class_names)
+            report_findings(experiment.name, found, args.force)
         for each in chain:
             training.train(each, keep=args.keep, force=args.force)
         scores = training.train(experiment, keep=args.keep, force=args.force,

@@ -221,7 +221,7 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
         solver = caffe.get_solver(str(write_files(experiment, 0)))
         found = _looked_at_weights(experiment, solver.net, base_nets)
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
-    preflight.settle(experiment.name, found, force)
+    preflight.report_findings(experiment.name, found, force)
     run.record_settings(**experiment.settings())
     run.take_turn()
     return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep).run()

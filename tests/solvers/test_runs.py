@@ -102,6 +102,13 @@ def test_class_names_are_those_of_the_scores(tmp_path):
         run.class_names("sem", 3)
 
 
+def test_a_solver_without_test_iter_is_told_what_to_add(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    run.prototxt("solver").write_text("base_lr: 1")
+    with pytest.raises(RunError, match="solver.prototxt has no test_iter: add a line `test_iter"):
+        run.samples()
+
+
 def content(run):
     """{path in the folder: bytes} but for the lock"""
     return {str(path.relative_to(run.directory)): path.read_bytes()

@@ -15,7 +15,7 @@ from segdata.embedded import nyud as embedded_nyud
 from segdata.errors import DataError
 from segdata.palette import label_image
 from solvers import miniature, solve
-from solvers.preflight import PreflightError, labels, settle
+from solvers.preflight import PreflightError, labels, report_findings
 from solvers.preflight.labels import of_folder, of_source
 
 TRAIN, VAL = "abcdefghij", "klmno"
@@ -181,7 +181,7 @@ def test_the_finding_is_named_with_its_remedy(data, damage, said):
 
 def check(data):
     line, found = of_folder(data)
-    settle(str(data), found)
+    report_findings(str(data), found)
     return line
 
 
@@ -309,7 +309,7 @@ def test_depth_and_labels_of_matlab_files_are_looked_at(tmp_path):
     depth = sorted((tmp_path / "data-nyud/nyud/data/depth").iterdir())[0]
     Image.new("RGB", (9, 9)).save(depth)
     with pytest.raises(PreflightError, match=f"{depth.name} cannot be read.*16-bit grey"):
-        settle("nyud", of_source(experiment.source, experiment.class_names))
+        report_findings("nyud", of_source(experiment.source, experiment.class_names))
 
 
 def test_names_for_fewer_classes_than_the_net_has(data):
