@@ -181,8 +181,14 @@ def tell(text: str) -> None:
 
 def same_command() -> str:
     """The command that runs, to be run again, without --fresh."""
-    arguments = [each for each in sys.argv if len(each) < 4 or not "--fresh".startswith(each)]
-    return shlex.join([os.path.basename(sys.executable), *arguments])
+    program, *arguments = [each for each in sys.argv
+                           if len(each) < 4 or not "--fresh".startswith(each)]
+    python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd() + os.sep) \
+        else sys.executable
+    if program.startswith("fcn "):      # a subcommand, as python/fcn/command.py names it
+        name, subcommand = program.split()
+        return shlex.join([os.path.join(os.path.dirname(python), name), subcommand, *arguments])
+    return shlex.join([python, program, *arguments])
 
 
 @contextmanager

@@ -145,7 +145,10 @@ class SegDataLayer(caffe.Layer):
         samples, or param_str has other settings."""
         if state["of"] != self.identity():
             raise self.error("the list of samples, or param_str, has changed")
-        self.go_to(state["position"], state["seed"])
+        position, seed = state["position"], state["seed"]
+        if not (type(position) is type(seed) is int and 0 <= position <= MOST_PASSED):
+            raise self.error(f"it cannot stand at the sample {position} of the order {seed}")
+        self.go_to(position, seed)
         self.prefetch()
 
     def identity(self) -> str:

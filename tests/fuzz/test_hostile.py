@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 import caffe
+from caffe.errors import WeightsError
+from caffe.formats import hdf5
 from caffe.images.database import Database
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
@@ -212,3 +214,50 @@ def test_names_that_are_no_modules(tmp_path: Path, module: str) -> None:
     with pytest.raises(caffe.CaffeError):
         net(tmp_path, f'layer {{ name: "l" type: "Python" top: "x" python_param {{ '
                       f'module: "{module}" layer: "L" }} }}')
+
+
+@pytest.mark.parametrize("form, names", [("caffemodel", ["data"]), ("solverstate", ["iter"]),
+                                         ("solverstate", ["history"])])
+def test_hdf5_links_are_not_followed(tmp_path: Path, form: str, names: list[str]) -> None:
+    """A pipe behind one would never answer; another file's values would pass for this one's."""
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / f"a.{form}.h5")
+    with h5py.File(path, "w") as file:
+        file["iter"], file["current_step"], file["learned_net"] = [1], [0], np.bytes_("x")
+        file.create_group("history")
+        for name in names:
+            file.pop(name, None)
+            file[name] = h5py.ExternalLink(str(tmp_path / "pipe"), "/x")
+    with pytest.raises(WeightsError, match=f"'{names[0]}' is a link to another place"):
+        getattr(hdf5, f"read_{form}")(path)
+
+
+def test_hdf5_rows_of_no_width(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file.create_dataset("x", (10 ** 12, 0), "f4")
+    with h5py.File(tmp_path / "rows.h5") as file, pytest.raises(WeightsError, match="rows.h5"):
+        hdf5.check_numbers([file["x"]])
+
+
+@pytest.mark.parametrize("place", [
+    {"passed": 2.5, "key": None}, {"passed": -5, "key": None}, {"passed": "x", "key": None},
+    {"key": None}, {"passed": 0, "key": 5}])
+def test_a_place_in_the_data_that_means_nothing(tmp_path: Path, place: dict) -> None:
+    """Before, the layer would look for it for ever, or fail in its thread."""
+    datum = caffe.io.array_to_datum(np.zeros((1, 2, 2), np.uint8)).SerializeToString()
+    with lmdb.open(str(tmp_path / "db")) as environment, environment.begin(write=True) as records:
+        records.put(b"0", datum)
+    made = net(tmp_path, f'layer {{ name: "d" type: "Data" top: "x" data_param {{ backend: LMDB '
+                         f'source: "{tmp_path}/db" batch_size: 1 }} }}')
+    state = made.layers[0].resume_state()
+    random = state["place"]["random"]
+    with pytest.raises(Exception, match="."):
+        made.layers[0].resume_from({**state, "place": {**place, "random": random}})
+    made.layers[0].resume_from(state)
+    made.forward()
+
+
+def test_exp_with_a_huge_shift(tmp_path: Path) -> None:
+    made = net(tmp_path, INPUT % (2, 2) + 'layer { name: "e" type: "Exp" bottom: "data" top: "y" '
+                                          'exp_param { shift: 1e38 } }')
+    assert np.isinf(made.forward()["y"]).all()

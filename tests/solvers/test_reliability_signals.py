@@ -110,6 +110,17 @@ def test_the_command_that_continues_starts_nothing_anew(monkeypatch, fresh):
     assert same_command().endswith(" solve.py --data 'a b' -o f")
 
 
+@pytest.mark.parametrize("program", ["fcn solve", "solvers/solve.py"])
+def test_the_command_that_continues_can_be_pasted(monkeypatch, program):
+    monkeypatch.setattr(sys, "argv", [program, "--data", "d"])
+    command, first, *_ = same_command().split()
+    if program == "fcn solve":
+        assert first == "solve" and os.path.basename(command) == "fcn"
+        assert os.path.samefile(os.path.dirname(command), os.path.dirname(sys.executable))
+    else:
+        assert first == program and os.path.samefile(command, sys.executable)
+
+
 TRAIN = """
 import sys
 from dataclasses import replace

@@ -58,7 +58,8 @@ def unpack_all(archive: Path, inside: str, content: Path) -> None:
     room, why = min((free, "there is free on the disk: make room"),
                     (MOST_TIMES * archive.stat().st_size + CHUNK,
                      f"{MOST_TIMES} times its own size: it is no archive to trust"))
-    for member in tqdm(members(archive), desc=f"unpacking {archive.name}", unit=" files"):
+    for member in tqdm(members(archive), desc=f"unpacking {archive.name}", unit=" files",
+                       disable=None):
         room -= max(member.size, LEAST)
         if room < 0 or member.size < 0:
             raise ArchiveError(f"{archive} is unsafe: with '{member.name}' of {member.size:,} "

@@ -4,6 +4,7 @@ A caffemodel holds `data/LAYER/I`, and with gradients `diff/LAYER/I`; a solverst
 `current_step`, `learned_net` and `history/I`.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def read_caffemodel(path: str) -> list[tuple[str, list[np.ndarray | None]]]:
         layers.setdefault(layer, {})[int(index)] = node
 
     with opened(path, "caffemodel") as file:
-        file["data"].visititems(enter)
+        entry(file, "data").visititems(enter)
         check_numbers([node for nodes in layers.values() for node in nodes.values()])
         return [(layer, [_values(nodes[i]) if i in nodes else None
                          for i in range(max(nodes, default=-1) + 1)])
@@ -107,15 +108,16 @@ def _check_names(path: str, names: Sequence[str]) -> None:
 def read_solverstate(path: str) -> tuple[caffe_pb2.SolverState, list[np.ndarray]]:
     """A solverstate: (SolverState without history, list of history arrays). Raises WeightsError."""
     with opened(path, "solverstate") as file:
-        state = caffe_pb2.SolverState(iter=_integer(file["iter"]))
+        state = caffe_pb2.SolverState(iter=_integer(entry(file, "iter")))
         if "current_step" in file:
-            state.current_step = _integer(file["current_step"])
+            state.current_step = _integer(entry(file, "current_step"))
         if "learned_net" in file:
-            if file["learned_net"].size != 1 or file["learned_net"].dtype.itemsize > MOST_NAME:
+            name = entry(file, "learned_net")
+            if name.size != 1 or name.dtype.itemsize > MOST_NAME:
                 raise ValueError(f"learned_net is no name of up to {MOST_NAME} bytes")
-            state.learned_net = _name(file["learned_net"][()])
-        history = file["history"]
-        return state, [_numbers(history[str(i)]) for i in range(len(history))]
+            state.learned_net = _name(name[()])
+        history = entry(file, "history")
+        return state, [_numbers(entry(history, str(i))) for i in range(len(history))]
 
 
 def write_solverstate(path: str, state: caffe_pb2.SolverState, history: Sequence[np.ndarray],
@@ -139,6 +141,20 @@ def _name(stored: str | bytes) -> str:
     return text.decode(stored) if isinstance(stored, bytes) else stored
 
 
+def entry(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """What stands under a name, a path of groups, in the file itself. Raises ValueError for a link:
+    one to another file would be followed, be that a pipe that never answers."""
+    found = group
+    for part in filter(None, name.split("/")):
+        link = found.get(part, getlink=True)
+        if link is None:
+            raise ValueError(f"it has no '{name}'")
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"'{name}' is a link to another place; copy there what it names")
+        found = found[part]
+    return found
+
+
 def check_numbers(datasets: Sequence[h5py.Dataset]) -> None:
     """Raise ValueError or CaffeError unless these are datasets of integers or floats, in this
     file, for which there is memory: a few bytes may stand for many values."""
@@ -148,7 +164,9 @@ def check_numbers(datasets: Sequence[h5py.Dataset]) -> None:
             raise ValueError(f"{dataset.name} holds no numbers, but {kind or 'other datasets'}")
         if dataset.external or dataset.is_virtual:
             raise ValueError(f"the values of {dataset.name} are in another file")
-    size = sum(4 * dataset.size + dataset.nbytes for dataset in datasets)   # as float32, as stored
+    # as float32 and as stored, where rows of no width count too; and the chunk that is unpacked
+    size = sum((4 + dataset.dtype.itemsize) * math.prod(max(length, 1) for length in dataset.shape)
+               + dataset.dtype.itemsize * math.prod(dataset.chunks or ()) for dataset in datasets)
     check_memory(size, f"{', '.join(dataset.file.filename for dataset in datasets[:1])}: what it "
                  "holds", WeightsError)
 

@@ -258,7 +258,7 @@ class Exp(Exponential):
     def compute(self, x: Tensor) -> Tensor:
         p = self.layer_param.exp_param
         y = torch.exp(self.log_base * p.scale * x)
-        return y * math.exp(self.log_base * p.shift) if p.shift else y
+        return y * torch.exp(torch.tensor(self.log_base * p.shift)).item() if p.shift else y
 
     def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         return dy * y * (self.log_base * self.layer_param.exp_param.scale)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from ...layer import Layer
 from ...log import logger
@@ -15,6 +18,7 @@ Path = tuple[str | int, ...]
 OWN = {"layer_param", "name", "phase", "param_str", "_Layer__type", "_Layer__blobs"}
 CONSTANT = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType,
             types.MethodType)
+GENERATORS = random.Random, np.random.RandomState, np.random.Generator
 # what their objects hold is not for others to change
 FOREIGN = {*sys.stdlib_module_names, "caffe", "torch", "google", "numpy"} - {"__main__"}
 
@@ -90,9 +94,11 @@ def _walk(path: Path, entries: Any, unknown: list[str], seen: set[int]
     items = enumerate(entries) if isinstance(entries, (list, tuple)) else list(entries.items())
     for step, value in items:
         place = (*path, step)
-        if isinstance(value, CONSTANT):
+        if isinstance(value, CONSTANT) and _entries(value) is None:
             continue
         try:
+            if _shares_generators(value):
+                raise values.NotRecorded("random generators")   # each of them for itself
             stored = values.encode(value)
         except Exception as error:      # layers may keep anything
             inner = _entries(value) if isinstance(error, values.NotRecorded) else None
@@ -105,12 +111,21 @@ def _walk(path: Path, entries: Any, unknown: list[str], seen: set[int]
             yield place, value, stored
 
 
+def _shares_generators(value: Any) -> bool:
+    """Whether a container holds random generators: others may draw from the same, so that new
+    ones must not take their places."""
+    inner = value if type(value) in (list, tuple) else value.values() if type(value) is dict else ()
+    return any(isinstance(entry, GENERATORS) for entry in inner)
+
+
 def _entries(value: Any) -> Any:
     """The dict or list in which an object keeps what it holds; None of one that is not plain."""
     if type(value) in (list, tuple):
         return value
     if type(value) is dict:
         return value if all(isinstance(key, (str, int)) for key in value) else None
+    if isinstance(getattr(value, "__self__", None), GENERATORS):
+        return {"__self__": value.__self__}     # a method of a random generator
     is_foreign = any(kind.__module__.partition(".")[0] in FOREIGN for kind in type(value).__mro__
                      if kind not in (object, Layer))
     return None if is_foreign else getattr(value, "__dict__", None)

@@ -16,6 +16,7 @@ import pytest
 import caffe
 import resumable
 from caffe.engine import values
+from caffe.engine.solvers.attributes import Attributes
 from caffe.log import logger
 from caffe.proto import caffe_pb2
 
@@ -225,6 +226,41 @@ def test_what_cannot_be_recorded_is_said_once_and_settings_are_not_recorded(fold
     recorded = {tuple(path) for path, _, _ in content["content"]["nets"][0]["data"]["state"]}
     assert {("sum",), ("seen",), ("old",), ("loader", "current"), ("loaders", 1, "current")} \
         <= recorded and ("path",) not in recorded and ("order",) not in recorded
+
+
+class Draws(caffe.Layer):
+    """Draws by methods of its generators, and shares one between a list and an object."""
+
+    def setup(self, bottom, top):
+        shared = np.random.default_rng(1)
+        self.draw, self.uniform = np.random.default_rng(2).random, random.Random(3).uniform
+        self.generators, self.holder = [shared, np.random.RandomState(4)], resumable.Holder()
+        self.holder.generator = shared
+        self.named = {"one": np.random.default_rng(5)}
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = (self.draw() + self.uniform(0, 1) + self.generators[0].random()
+                            + self.holder.generator.random() + self.generators[1].rand()
+                            + self.named["one"].random())
+
+
+def test_generators_that_are_shared_or_used_by_their_methods(tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable, "Holder", type("Holder", (), {"__module__": "resumable"}),
+                        raising=False)
+    monkeypatch.setattr(resumable, "Draws", Draws, raising=False)
+    path = tmp_path / "net.prototxt"
+    path.write_text('layer { name: "d" type: "Python" top: "x" '
+                    'python_param { module: "resumable" layer: "Draws" } }')
+    first, second = caffe.Net(str(path), caffe.TRAIN), caffe.Net(str(path), caffe.TRAIN)
+    marks = [Attributes(net.layers[0]) for net in (first, second)]
+    for _ in range(3):
+        first.forward()
+    marks[1].plan(marks[0].changed())()
+    for _ in range(3):
+        assert first.forward()["x"] == second.forward()["x"]
 
 
 @pytest.mark.parametrize("state", [

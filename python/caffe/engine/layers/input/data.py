@@ -11,6 +11,7 @@ import torch
 from .... import context
 from ....context import TEST
 from ....errors import LayerError
+from ....formats.text import encode
 from ....images.database import open_database
 from ....images.datum import decode
 from ....proto import caffe_pb2
@@ -100,8 +101,16 @@ class Batches(Source):
         """Go on from what `resume_state` gave. Raises LayerError where the files are others."""
         if state["files"] != self.files():
             raise self.error(f"{self.settings().source}: it, or what it lists, has changed")
-        generator(state["place"]["random"])
-        self.place, self.prefetch = state["place"], None
+        place = state["place"]
+        generator(place["random"])
+        passed = place.get("passed", 0)
+        if set(place) != {*self.first_place(), "random"} or type(passed) is not int or passed < 0:
+            raise self.error(f"it cannot stand at {place}")
+        self.check_place(place)
+        self.place, self.prefetch = place, None
+
+    def check_place(self, place: Place) -> None:
+        """Raise an exception where the layer's own entries of a place mean nothing."""
 
 
 def _stacked(images: Sequence[np.ndarray], *others: Sequence) -> tuple[np.ndarray, ...]:
@@ -137,7 +146,7 @@ class Data(Batches):
             raise self.error(f"{p.source}: expected backend: LMDB; LevelDB, the default, is not "
                              "supported. Write the images anew with `caffe convert_imageset`")
         self.database = open_database(p.source)
-        if not len(self.database):
+        if next(iter(self.database), None) is None:
             raise self.error(f"{p.source}: it holds no records")
 
     def image_shape(self) -> Shape:
@@ -148,6 +157,10 @@ class Data(Batches):
 
     def first_place(self) -> Place:
         return {"passed": 0, "key": None}
+
+    def check_place(self, place: Place) -> None:
+        if place["key"] is not None:
+            encode(place["key"])
 
     def files(self) -> str:
         first, _ = next(iter(self.database))

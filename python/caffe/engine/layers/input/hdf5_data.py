@@ -70,7 +70,7 @@ class HDF5Data(Source):
     def _read(self, path: str) -> None:
         try:
             with hdf5.opened(path, "HDF5 file") as file:
-                datasets = [file[name] for name in self.layer_param.top]
+                datasets = [hdf5.entry(file, name) for name in self.layer_param.top]
                 hdf5.check_numbers(datasets)
                 self.arrays = [np.asarray(dataset[()], np.float32) for dataset in datasets]
         except CaffeError as error:
@@ -101,6 +101,8 @@ class HDF5Data(Source):
         if len(other.order) != state["rows"] or not 0 <= other.position <= len(other.order):
             raise self.error(f"{other.loaded}: it has {len(other.order)} rows, when the snapshot "
                              f"was taken it had {state['rows']}")
+        if not other.offset >= 0:
+            raise self.error(f"the place in the file is {other.offset}, expected 0 or more")
         vars(self).update(vars(other))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

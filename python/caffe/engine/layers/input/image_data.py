@@ -66,6 +66,9 @@ class ImageData(Batches):
     def first_place(self) -> Place:
         return {"round": self.round, "passed": self.skip}
 
+    def check_place(self, place: Place) -> None:
+        generator(place["round"])
+
     def files(self) -> str:
         return hashlib.sha256(repr([line[:2] for line in self.lines]).encode(
             errors="surrogateescape")).hexdigest()
