@@ -15,9 +15,8 @@ from types import FrameType
 from typing import NoReturn
 
 from segdata.errors import UserError
-from solvers.runs import RunError
+from solvers.runs import INT_MAX, RunError
 
-INT_MAX = 2 ** 31 - 1       # of a solver's prototxt
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]        # Windows has no SIGHUP
 

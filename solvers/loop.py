@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import caffe
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
+MOST_NAMES = 20         # of images in a message: all of them, or none
 PATIENCE = 2.0          # seconds of iterations that a signal may have to wait for
 
 
@@ -39,6 +40,7 @@ class Loop:
                  keep: int | None) -> None:
         self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
         self.start: int = solver.iter
+        self.looked_at = self.start         # the last iteration whose loss was looked at
         self.scores: dict[str, Scores] = {}
         self.train_param = experiment.run.net_param("train")
         self.progress = divergence.Progress()
@@ -59,7 +61,8 @@ class Loop:
             while self.solver.iter < self.experiment.iterations:
                 count, begin = self._next_iterations(seconds), time.perf_counter()
                 self.solver.step(count)
-                self._finite_loss(self.solver.iter)
+                if self.looked_at < self.solver.iter:
+                    self._finite_loss(self.solver.iter, is_updated=True)
                 seconds = (time.perf_counter() - begin) / count
                 self._after_steps(count, pending)
         return self.scores
@@ -99,6 +102,8 @@ class Loop:
         is_scored = self._is_scored(iteration)
         if (is_scored or pending.number) and iteration % self.experiment.interval:
             self.solver.snapshot()
+        if is_scored:
+            self.experiment.run.settle_aside()
         if pending.number:      # before anything is printed: the terminal may be gone
             raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
         self.bar.update(count)
@@ -144,22 +149,37 @@ class Loop:
         scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
                   if row.mean_iu is not None and run.weights(row.iteration).exists()]
         table = EXPERIMENTS.get(self.experiment.name, self.experiment)
-        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations})
+        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations},
+                  self.solver.iter)
 
     # what is watched for
 
-    def _finite_loss(self, iteration: int) -> float:
-        """The loss of an iteration that has just run. Raises LossError if it is not finite."""
+    def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
+        """The loss of an iteration that has just run, its update too if `is_updated`.
+
+        Raises LossError if it is not finite, or with iter_size, where it is that of the last image
+        alone, if a gradient is not, which is of all of them.
+        """
         net, experiment = self.solver.net, self.experiment
         loss = sum(float(net.blobs[name].data) for name in net.outputs if name.startswith("loss"))
+        size, what = experiment.iter_size, f"the loss is {loss}"
+        if np.isfinite(loss) and size > 1 and not _has_finite_gradients(net):
+            what, loss = "gradients are not finite", np.nan
         if np.isfinite(loss):
+            self.looked_at = iteration
             return loss
         spoilt = (f", or was too high before the snapshot of iteration {self.start}"
                   if self.start and iteration - self.start <= LOG_EVERY else "")
-        size = experiment.iter_size
-        names = labels.training_names(experiment.source, (iteration - 1) * size, size)
-        raise LossError(f"{experiment.name}: the loss is {loss} at iteration {iteration}, of the "
-                        f"image{'s' * (size > 1)} {', '.join(names)}; {divergence.origin(net)}. "
+        first = self.looked_at + 1
+        when = f"at iteration {iteration}" if first == iteration else (
+            f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
+            f"it may come from any of {first} to {iteration}")
+        names = dict.fromkeys(labels.training_names(
+            experiment.source, self.looked_at * size, (iteration - self.looked_at) * size))
+        images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
+                  if len(names) <= MOST_NAMES else "")
+        found = divergence.origin(net, is_later=is_updated or first < iteration)
+        raise LossError(f"{experiment.name}: {what} {when}{images}; {found}. "
                         f"{self._lower_rate(spoilt)}")
 
     def _lower_rate(self, spoilt: str = "") -> str:
@@ -188,3 +208,8 @@ class Loop:
         for loss in first_loss.losses(self.solver.net, self.train_param)[:1]:
             if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
                 self.bar.write(warning, file=sys.stderr)
+
+
+def _has_finite_gradients(net: caffe.Net) -> bool:
+    return all(np.isfinite(blob.diff).all() for name in net.params
+               for blob in surgery.layer_parameters(net, name))

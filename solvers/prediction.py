@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solvers.runs import RunError
+from solvers.runs import RunError, damage
 
 if TYPE_CHECKING:
     import caffe
@@ -25,12 +25,14 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero
     without one; that is said on standard error. Raises RunError if all of them do; with
-    `complete`, if any does.
+    `complete`, if any does; and if the file .resume of its snapshot says that it is damaged.
     """
     import caffe
     for path in (prototxt, weights):
         if not Path(path).is_file():
             raise RunError(f"{path}: no such file")
+    if told := damage(Path(weights)):
+        raise RunError(told)
     net = caffe.Net(str(prototxt), caffe.TEST)
     before = {name: _mark(net.params[name][0].data) for name in net.params}
     net.copy_from(str(weights))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import itertools
 import json
 import numbers
 import re
 import reprlib
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,8 +28,9 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
-INT_MAX = 2 ** 31 - 1
+INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
+ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
 
 class RunError(UserError):
@@ -80,7 +84,9 @@ class Run:
         """The number of validation samples, which solver.prototxt has as test_iter."""
         solver = self.solver_param()
         if not solver.test_iter:
-            raise RunError(f"{self.prototxt('solver')} has no test_iter")
+            raise RunError(f"{self.prototxt('solver')} has no test_iter: add a line "
+                           "`test_iter: N` for the N validation samples, or train anew, which "
+                           "writes it")
         return solver.test_iter[0]
 
     def images(self) -> Images:
@@ -176,13 +182,18 @@ class Run:
             with replacing(self.directory / "turn.txt") as temporary:
                 temporary.write_text(f"{before + 1}\n", encoding="utf-8")
 
-    def prune(self, keep: int, needed: Collection[int]) -> None:
+    def prune(self, keep: int, needed: Collection[int], latest: int = INT_MAX) -> None:
         """Remove snapshots, but not the newest `keep` and those of the iterations `needed`.
+
+        Only whole snapshots up to the iteration `latest` count as newest.
 
         Only for who holds the lock. A state goes before its weights: what is left of a snapshot
         if that is interrupted is not taken for one.
         """
-        newest = self.snapshots()[-keep:]
+        whole = ((iteration, state) for iteration, state in reversed(self.snapshots())
+                 if iteration <= latest
+                 and not any(map(damage, (state, state.with_suffix(".caffemodel")))))
+        newest = [*itertools.islice(whole, keep)][::-1]
         for _, state in newest:
             flush(state)            # which the original Caffe does not
             flush(state.with_suffix(".caffemodel"))
@@ -191,30 +202,42 @@ class Run:
                 for suffix in (".solverstate", ".solverstate.resume", ".caffemodel"):
                     weights.with_suffix(suffix).unlink(missing_ok=True)
 
-    def empty(self) -> None:
-        """Remove all that is in the folder but the lock, snapshots first.
+    def set_aside(self) -> None:
+        """Move all that is in the folder aside, so that the run can start anew.
 
-        Raises RunError, and removes nothing, if it holds something else than a run, or another
-        process is training in it.
+        Only for who holds the lock. When it is released, and when it is next taken, what was set
+        aside is removed if the new run has a snapshot by then; if not, it is put back. Snapshots
+        go first, and come back last, so that a run that is killed meanwhile keeps them.
+        Raises RunError, and moves nothing, if the folder holds something else than a run.
         """
-        if not self.directory.exists():
+        found = {path.name for path in self.directory.iterdir()} - {".lock"}
+        files = [path for path in self.directory.rglob("*") if path.name != ".lock"
+                 and not path.is_dir()]
+        if files and not {"train.prototxt", "solver.prototxt"} & found:
+            raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
+        if files:
+            make_folder(self.directory / ASIDE)
+            for name in sorted(found, key=lambda name: (name != self.folder.name, name)):
+                (self.directory / name).rename(self.directory / ASIDE / name)
+
+    def settle_aside(self) -> None:
+        """Remove what was set aside if the run has a snapshot, or else put it back."""
+        aside = self.directory / ASIDE
+        if not aside.exists():
             return
-        with self.locked():
-            found = {path.name: path for path in self.directory.iterdir() if path.name != ".lock"}
-            files = [path for path in self.directory.rglob("*") if path.name != ".lock"
-                     and not path.is_dir()]
-            if files and not {"train.prototxt", "solver.prototxt"} & set(found):
-                raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
-            for name in sorted(found, key=lambda name: (name != "snapshot",
-                                                        name.endswith(".prototxt"))):
-                if found[name].is_dir() and not found[name].is_symlink():
-                    shutil.rmtree(found[name])
-                else:
-                    found[name].unlink()
+        if not self.snapshots():
+            for old in sorted(aside.iterdir(), key=lambda old: (old.name == self.folder.name,
+                                                                old.name)):
+                _remove(self.directory / old.name)
+                old.rename(self.directory / old.name)
+            print(f"the run in {self.directory} that --fresh set aside is back, for the new one "
+                  "has no snapshot", file=sys.stderr)
+        _remove(aside)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out, and remove what one that was killed left half written.
+        """Keep other processes out, and remove what one that was killed left half written; settle
+        what `set_aside` moved.
 
         Raises RunError while another process is in.
         """
@@ -230,9 +253,44 @@ class Run:
         try:
             for folder in (self.directory, self.folder):
                 remove_partial(folder)
-            yield
+            self.settle_aside()
+            try:
+                yield
+            finally:
+                self.settle_aside()
         finally:
             lock.release()
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a caffemodel or solverstate, by the SHA-256 that the file .resume of its
+    snapshot holds; '' where the two agree, or none is recorded, as by the original Caffe."""
+    state = path.with_suffix(".solverstate")
+    beside = state.with_name(f"{state.name}.resume")
+    if path.suffix not in (".caffemodel", ".solverstate") or not beside.exists():
+        return ""
+    try:
+        recorded = json.loads(beside.read_text(encoding="utf-8"))
+        text = json.dumps(recorded["content"], sort_keys=True)
+        if hashlib.sha256(text.encode()).hexdigest() != recorded["sha256"]:
+            raise ValueError("it is not as it was written")
+        expected = recorded["content"]["files"][path.suffix[1:]]
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return (f"{path} cannot be checked: {beside} or it is damaged ({error}). Take another "
+                f"snapshot, or remove {beside} if you trust the file")
+    if found == expected:
+        return ""
+    return (f"{path}: damaged, or another file than was written: expected the SHA-256 {expected}, "
+            f"got {found}. Take another snapshot, or remove {beside} if you trust the file")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -279,5 +337,6 @@ def find(name: str | Path) -> Run:
 def trained() -> list[Run]:
     """All runs under build/ that have a net and weights."""
     runs = [Run(path.parent) for pattern in ("*", "demo*/*")
-            for path in sorted(build_root().glob(f"{pattern}/deploy.prototxt"))]
+            for path in sorted(build_root().glob(f"{pattern}/deploy.prototxt"))
+            if path.parent.name != ASIDE]
     return [run for run in runs if run.caffemodels()]

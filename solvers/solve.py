@@ -17,7 +17,7 @@ from segdata.importing import masks_once
 from segdata.paths import build_root
 from solvers.command import add_device, keep, positive, report_errors, set_device
 from solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
-from solvers.preflight import labels, settle
+from solvers.preflight import labels, report_findings
 from solvers.runs import KEEP, Run, RunError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main() -> None:
         if args.data:
             described, found = labels.of_folder(args.data)
             print(described)
-            settle(args.data, found, args.force)
+            report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
         chain = training.unfinished_bases(experiment) if args.chain else []
@@ -43,13 +43,12 @@ def main() -> None:
             training.check(each, trained=chain)
         set_device(args)
         if not args.data:
-            settle(experiment.name, labels.of_source(experiment.source, experiment.class_names),
-                   args.force)
-        if args.fresh:
-            experiment.run.empty()
+            found = labels.of_source(experiment.source, experiment.class_names)
+            report_findings(experiment.name, found, args.force)
         for each in chain:
             training.train(each, keep=args.keep, force=args.force)
-        scores = training.train(experiment, keep=args.keep, force=args.force)
+        scores = training.train(experiment, keep=args.keep, force=args.force,
+                                fresh=args.fresh)
         print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
@@ -110,7 +109,8 @@ def parse() -> argparse.Namespace:
                         help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
                              f"(default {KEEP})")
     parser.add_argument("--fresh", action="store_true",
-                        help="start anew: remove what the experiment wrote before")
+                        help="start anew: replace what the experiment wrote before, once there is "
+                             "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
     add_device(parser)

@@ -23,7 +23,7 @@ from solvers.loop import Loop
 from solvers.metrics import Scores
 from solvers.prediction import load_net
 from solvers.preflight import Finding, recipe, weights
-from solvers.runs import KEEP, RunError
+from solvers.runs import KEEP, RunError, damage
 
 if TYPE_CHECKING:
     import caffe
@@ -50,8 +50,9 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
     problems = [problem for name in experiment.needs if (problem := catalog.missing(name))]
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
-            problems.append(f"{final_weights(EXPERIMENTS[base])} is missing: the trained {base}. "
-                            f"Get it with `make {base}`.")
+            path = final_weights(EXPERIMENTS[base])
+            told = damage(path) if path.exists() else f"{path} is missing"
+            problems.append(f"{told}: the trained {base}. Get it with `make {base}`.")
     if problems:
         raise MissingError("\n".join([f"{experiment.name} cannot start.", *problems,
                                       catalog.WITHOUT]))
@@ -63,8 +64,9 @@ def final_weights(experiment: Experiment) -> Path:
 
 
 def finished(experiment: Experiment) -> bool:
-    """Whether the last iteration is done."""
-    return final_weights(experiment).exists()
+    """Whether the last iteration is done, and its weights are whole."""
+    weights = final_weights(experiment)
+    return weights.exists() and not damage(weights)
 
 
 # files
@@ -181,12 +183,14 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
 # training
 
 def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | None = KEEP,
-          force: bool = False) -> dict[str, Scores]:
+          force: bool = False, fresh: bool = False) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
     snapshots stay the newest `keep` (None: all), the best by mean IU, and what other experiments
     start from. With `force`, findings about weights and recipe are said, and stop nothing.
+    With `fresh` it starts anew: the run that is there is removed when the new one has its first
+    snapshot, and stays if it ends before.
 
     Returns {label: Scores} of the final weights. Writes under the experiment's directory:
     settings.json, prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the
@@ -194,6 +198,8 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     Stopped, after a snapshot, where a signal ends it.
     """
     with experiment.run.locked():
+        if fresh:
+            experiment.run.set_aside()
         return _train(experiment, base_nets, keep, force)
 
 
@@ -215,7 +221,7 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
         solver = caffe.get_solver(str(write_files(experiment, 0)))
         found = _looked_at_weights(experiment, solver.net, base_nets)
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
-    preflight.settle(experiment.name, found, force)
+    preflight.report_findings(experiment.name, found, force)
     run.record_settings(**experiment.settings())
     run.take_turn()
     return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep).run()

@@ -7,6 +7,6 @@
     divergence    where a loss that is not finite comes from, and progress that is none
 """
 
-from .findings import Finding, PreflightError, settle
+from .findings import Finding, PreflightError, report_findings
 
-__all__ = ["Finding", "PreflightError", "settle"]
+__all__ = ["Finding", "PreflightError", "report_findings"]

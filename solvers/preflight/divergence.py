@@ -20,9 +20,13 @@ LEVEL = 0.7     # of ln(classes), above which a net has learnt nothing
 CHANGE = 0.02   # of the loss, from one stretch to the next
 
 
-def origin(net: caffe.Net) -> str:
+def origin(net: caffe.Net, is_later: bool = False) -> str:
     """Where numbers that are not finite begin in the pass that a net has just done, and the likely
-    causes in their order."""
+    causes in their order.
+
+    is_later : whether weights were updated since such numbers may first have come, so that they
+        tell nothing of the cause
+    """
     weights = [name for name in net.params if not all(
         np.isfinite(blob.data).all() for blob in surgery.layer_parameters(net, name))]
     layer, blob = next(((layer, blob) for layer, tops in net.top_names.items() for blob in tops
@@ -30,9 +34,12 @@ def origin(net: caffe.Net) -> str:
     parts, causes = [], [TOO_HIGH, BAD_IMAGE, DAMAGED]
     if layer:
         parts.append(f"the first layer whose output is not finite is '{layer}' (blob '{blob}')")
+    else:       # they came with an image before, of the same update
+        causes = [BAD_IMAGE, TOO_HIGH, DAMAGED]
     if weights:
         parts.append(f"the weights of {some(weights)} are not finite")
-        causes = [TOO_HIGH + " in the iterations before", DAMAGED, BAD_IMAGE]
+        causes = [TOO_HIGH + " in the iterations before", *(
+            [BAD_IMAGE, DAMAGED] if is_later else [DAMAGED, BAD_IMAGE])]
     if layer == next(iter(net.top_names)):
         causes = [BAD_IMAGE, TOO_HIGH]
     return ("; ".join(parts) or "all blobs and weights are finite now") \

@@ -23,7 +23,7 @@ class Finding(NamedTuple):
         return f"{self.problem}\n    Remedy: {self.remedy}"
 
 
-def settle(subject: str, findings: Iterable[Finding], force: bool = False) -> None:
+def report_findings(subject: str, findings: Iterable[Finding], force: bool = False) -> None:
     """Print findings about `subject` on standard error.
 
     Raises PreflightError, with all of them at once, if one of them stops the run; with `force`

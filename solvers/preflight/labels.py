@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import itertools
 import json
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +37,8 @@ STRAY = 10              # pixels of a class in a whole split, below which it is 
 TRACE = 0.0005          # share of a mask, below which a class does not count as shown in it
 VOID_MASKS = 0.1        # share of masks that are void throughout, above which a run stops
 
-MIXED = "seem to have 255 for the second class"      # an import would take it for void
-CONVERT = ('python -c "import sys, numpy as np; from PIL import Image; '
-           "[Image.fromarray((np.asarray(Image.open(p)) > 0).astype('uint8')).save(p) "
-           'for p in sys.argv[1:]]"')
-FROM_COLOURS = ('python -c "import sys, numpy as np; from PIL import Image; '
-                "from segdata.palette import label_image; "
-                "v = label_image(np.zeros((1, 1), 'uint8')); "
-                "[Image.open(p).convert('RGB').quantize(palette=v, dither=0).save(p) "
-                'for p in sys.argv[1:]]"')
+MIXED = "seem to have 255 for the second class"
+IMPORT = "import them with `fcn import`, which leaves the masks as they are"
 
 
 # reading
@@ -222,8 +214,7 @@ def of_folder(path: str | Path) -> tuple[str, list[Finding]]:
     found = _findings(splits, {"label": len(names) or None}, {"label": names})
     imported = conversion(Path(path))
     found = [finding._replace(remedy=finding.remedy + imported)
-             if "python -c" in finding.remedy and MIXED not in finding.problem else finding
-             for finding in found]
+             if IMPORT in finding.remedy else finding for finding in found]
     return _summary(path, splits, len(names)), found
 
 
@@ -267,8 +258,8 @@ def _lists(splits: list[Split]) -> Iterator[Finding]:
 
 
 KINDS = (       # (what the problem says, remedy)
-    ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in the colours "
-                    "of PASCAL VOC become such by: {colours}"),
+    ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in colours: "
+                    + IMPORT),
     ("expected PNG", "save the masks as PNG from their source: JPEG changes class numbers at every "
                      "edge"),
     ("width x height", "export image and mask in one size; resize masks to the nearest pixel only, "
@@ -292,14 +283,7 @@ def _unusable(splits: list[Split]) -> Iterator[Finding]:
         if bad := grouped[kind][::-1]:
             yield Finding(f"{len(bad)} of {counted(len(samples), 'sample')} cannot be used:\n      "
                           + some([sample.problem for sample in bad], "\n      "),
-                          remedy.format(colours=f"{FROM_COLOURS} {_masks(splits[0])}"))
-
-
-def _masks(split: Split) -> str:
-    """The masks of a split, for a command line."""
-    label = next(iter(split.reader.classes))
-    path = split.reader.paths(split.samples[0].name)[label]
-    return f"{shlex.quote(str(path.parent))}/*{path.suffix}"
+                          remedy)
 
 
 def _identical(splits: list[Split]) -> Iterator[Finding]:
@@ -332,7 +316,7 @@ def _degenerate(split: Split, label: str) -> Iterator[Finding]:
     if rest <= STRAY:
         strays = f", but for {counted(rest, 'stray pixel')}" if rest else ""
         if totals[VOID] > rest:
-            yield _two_values(split, f"{where} show class {main} alone{strays}, and 255, which "
+            yield _two_values(f"{where} show class {main} alone{strays}, and 255, which "
                               "stands for void; whatever a net answers is right, mean IU 100%")
         else:
             yield Finding(f"{where} show class {main} alone{strays}; whatever a net answers is "
@@ -343,8 +327,8 @@ def _degenerate(split: Split, label: str) -> Iterator[Finding]:
     voids = [mask.get(VOID, 0) > TRACE * sum(mask.values()) for mask in masks]
     if len(classes) == 2 and any(voids) and not any(
             void and count > 1 for void, count in zip(voids, beside)):
-        yield _two_values(split, f"{counted(sum(voids), 'mask')} of {where} have only one class "
-                          "and 255, which stands for void, the others only classes: some of them "
+        yield _two_values(f"{counted(sum(voids), 'mask')} of {where} have only one class and "
+                          "255, which stands for void, the others only classes: some of them "
                           + MIXED)
     empty = [sample.name for sample, count, void in zip(split.good, beside, voids)
              if void and not count]
@@ -354,9 +338,9 @@ def _degenerate(split: Split, label: str) -> Iterator[Finding]:
                       stops=len(empty) > VOID_MASKS * len(masks))
 
 
-def _two_values(split: Split, problem: str) -> Finding:
-    return Finding(problem, "store 1 in place of 255 in masks of two classes. This rewrites masks "
-                            f"that have 0 and one other value: {CONVERT} {_masks(split)}")
+def _two_values(problem: str) -> Finding:
+    other = "" if MIXED in problem else ", or " + IMPORT    # which would take 255 for void
+    return Finding(problem, "store 1 in place of 255 in masks of two classes" + other)
 
 
 def _absent(splits: list[Split], label: str, classes: int | None, names: Sequence[str]
@@ -377,11 +361,10 @@ def _absent(splits: list[Split], label: str, classes: int | None, names: Sequenc
         if absent:
             shown = some([f"{value} ({names[value]})" if names else value
                           for value in sorted(absent)])
-            command = (f". This makes 0 and 1 of the two values: {CONVERT} {_masks(splits[0])}"
-                       if len(train | val) == 2 and 0 in train else "")
+            other = f". Masks of two values: {IMPORT}" if len(train | val) == 2 else ""
             yield Finding(f"of the {classes} classes of '{label}', {where} {shown}",
                           "store class numbers 0, 1, 2, ... in the masks without a gap, or add "
-                          "samples; a class without labels is never learnt" + command)
+                          "samples; a class without labels is never learnt" + other)
 
 
 def _strays(splits: list[Split], label: str, present: set[int]) -> Iterator[Finding]:

@@ -1,9 +1,12 @@
 """The folder of a run: what it began as, its snapshots, and how it is found."""
 
+import hashlib
 import importlib
+import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from solvers.runs import Run, RunError
 
 
 def leave(directory, *iterations):
-    (directory / "snapshot").mkdir(parents=True)
+    (directory / "snapshot").mkdir(parents=True, exist_ok=True)
     (directory / "deploy.prototxt").touch()
     for iteration in iterations:
         for suffix in ("solverstate", "caffemodel"):
@@ -99,26 +102,73 @@ def test_class_names_are_those_of_the_scores(tmp_path):
         run.class_names("sem", 3)
 
 
-def test_only_runs_are_emptied_and_their_lock_stays(tmp_path):
+def test_a_solver_without_test_iter_is_told_what_to_add(tmp_path):
     run = leave(tmp_path / "run", 1)
-    with pytest.raises(RunError, match="holds no run"):
-        run.empty()
+    run.prototxt("solver").write_text("base_lr: 1")
+    with pytest.raises(RunError, match="solver.prototxt has no test_iter: add a line `test_iter"):
+        run.samples()
+
+
+def content(run):
+    """{path in the folder: bytes} but for the lock"""
+    return {str(path.relative_to(run.directory)): path.read_bytes()
+            for path in run.directory.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_only_runs_are_set_aside(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    with pytest.raises(RunError, match="holds no run"), run.locked():
+        run.set_aside()
     assert run.snapshots()
-    run.prototxt("solver").touch()
-    for _ in range(2):
-        run.empty()
-        assert [path.name for path in run.directory.iterdir()] in ([".lock"], [])
-    Run(tmp_path / "absent").empty()
-    assert not (tmp_path / "absent").exists()
 
 
-def test_what_ended_at_its_first_file_can_be_emptied(tmp_path):
+def test_what_ended_at_its_first_file_can_start_anew(tmp_path):
     """Nothing but an empty folder, and the first file half written."""
     run = Run(tmp_path / "run")
     (run.directory / "snapshot").mkdir(parents=True)
     (run.directory / "train.prototxt.abcdef_9.part").touch()
-    run.empty()
-    assert not (run.directory / "snapshot").exists()
+    with run.locked():
+        run.set_aside()
+    assert not content(run)
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_run_that_is_replaced_goes_when_the_new_one_has_a_snapshot(tmp_path, has_snapshot):
+    run = leave(tmp_path / "run", 1)
+    run.prototxt("solver").write_text("old")
+    before = content(run)
+    with run.locked():
+        run.set_aside()
+        assert not run.snapshots()
+        run.prototxt("solver").write_text("new")
+        if has_snapshot:
+            leave(run.directory, 2)
+    after = {"solver.prototxt": b"new", "deploy.prototxt": b"",
+             "snapshot/train_iter_2.solverstate": b"", "snapshot/train_iter_2.caffemodel": b""}
+    assert content(run) == (after if has_snapshot else before)
+    assert not (run.directory / "replaced").exists()
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("back", [False, True])
+def test_a_run_that_is_killed_while_it_is_set_aside_or_put_back_is_whole(tmp_path, monkeypatch,
+                                                                         steps, back):
+    run = leave(tmp_path / "run", 1)
+    for name in ("solver", "train", "val"):
+        run.prototxt(name).write_text(name)
+    before, rename, count = content(run), type(run.directory).rename, iter(range(steps))
+
+    def rename_so_often(path, target):
+        if next(count, None) is None:
+            raise SystemExit
+        return rename(path, target)
+    with monkeypatch.context() as patch, suppress(SystemExit):
+        if back:
+            run.set_aside()
+        patch.setattr(type(run.directory), "rename", rename_so_often)
+        run.settle_aside() if back else run.set_aside()
+    with run.locked():
+        assert content(run) == before
 
 
 def test_a_folder_in_which_a_run_is_trained_is_not_emptied(tmp_path):
@@ -127,7 +177,8 @@ def test_a_folder_in_which_a_run_is_trained_is_not_emptied(tmp_path):
     with run.locked():
         before = sorted(run.directory.rglob("*"))
         with pytest.raises(RunError, match="another process is training in .* Nothing was changed"):
-            Run(run.directory).empty()
+            with Run(run.directory).locked():
+                pass
         assert sorted(run.directory.rglob("*")) == before
 
 
@@ -153,10 +204,30 @@ def kept(run):
     return found
 
 
+def record(run, iteration):
+    """Write the file .resume of a snapshot."""
+    state = run.folder / f"train_iter_{iteration}.solverstate"
+    content = {"files": {kind: hashlib.sha256(state.with_suffix(f".{kind}").read_bytes())
+                         .hexdigest() for kind in ("caffemodel", "solverstate")}}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    state.with_name(f"{state.name}.resume").write_text(
+        json.dumps({"version": 1, "sha256": digest, "content": content}))
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "solverstate", "solverstate.resume"])
+def test_pruning_does_not_count_damaged_snapshots(tmp_path, suffix):
+    run = leave(tmp_path / "run", 1, 2, 3, 4)
+    for iteration in range(1, 5):
+        record(run, iteration)
+    (run.folder / f"train_iter_3.{suffix}").write_bytes(bytes(4096))
+    run.prune(1, (), latest=3)
+    assert sorted(kept(run)) == [2, 3, 4]
+
+
 def test_pruning_keeps_the_newest_and_what_is_needed(tmp_path):
     run = leave(tmp_path / "run", 10, 20, 30, 40, 50)
     for iteration in (10, 20, 50):
-        (run.directory / "snapshot" / f"train_iter_{iteration}.solverstate.resume").touch()
+        record(run, iteration)
     (run.directory / "snapshot" / "train_iter_40.solverstate").unlink()     # no snapshot
     run.prune(2, {10})
     assert kept(run) == {10: {"solverstate", "solverstate.resume", "caffemodel"},

@@ -314,6 +314,36 @@ def test_a_damaged_snapshot_is_passed_over(experiment, capsys):
     assert experiment.run.newest_weights().name == "train_iter_4.caffemodel"
 
 
+def test_damaged_weights_are_refused_and_trained_again(experiment):
+    training.train(replace(experiment, iterations=2, interval=1))
+    path = experiment.run.newest_weights()
+    pages = path.read_bytes()
+    path.write_bytes(pages[:4096] + bytes(4096) + pages[8192:])
+    small = replace(experiment, iterations=2, interval=1)
+    with pytest.raises(RunError, match="train_iter_2.caffemodel: damaged, .*SHA-256.*another"):
+        training.trained_net(small)
+    assert not training.finished(small)
+    training.train(small, keep=1)
+    assert training.finished(small) and training.trained_net(small)
+
+
+def test_a_fresh_start_that_fails_leaves_the_run_that_was_there(experiment, capsys):
+    training.train(experiment)
+    before = {path: path.read_bytes() for path in experiment.directory.rglob("*")
+              if path.is_file()}
+    with pytest.raises(PreflightError, match="base_lr is 1"):
+        training.train(replace(experiment, lr=1.0), fresh=True)
+    with pytest.raises(FloatingPointError, match="the rate 1 is too high"):
+        training.train(replace(experiment, lr=1.0, iterations=50, interval=50), fresh=True,
+                       force=True)
+    assert "that --fresh set aside is back" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in experiment.directory.rglob("*")
+                      if path.is_file()}
+    training.train(replace(experiment, iterations=1), fresh=True)
+    assert [iteration for iteration, _ in experiment.run.snapshots()] == [1]
+    assert not (experiment.directory / "replaced").exists()
+
+
 def test_a_rate_that_is_too_high_is_said(experiment):
     run = replace(experiment, lr=1.0, iterations=50)
     with pytest.raises(PreflightError, match="(?s)base_lr is 1, and the loss 'loss' is summed over "

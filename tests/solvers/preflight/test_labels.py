@@ -1,6 +1,7 @@
 """Data sets from which nothing good is learnt: solve.py refuses each, and says what mends it."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from segdata.embedded import nyud as embedded_nyud
 from segdata.errors import DataError
 from segdata.palette import label_image
 from solvers import miniature, solve
-from solvers.preflight import PreflightError, labels, settle
+from solvers.preflight import PreflightError, labels, report_findings
 from solvers.preflight.labels import of_folder, of_source
 
 TRAIN, VAL = "abcdefghij", "klmno"
@@ -145,7 +146,7 @@ def only_in_val(root):
 
 BAD = [
     (of_255, "split train show class 0 alone, and 255, which stands for void; whatever a net "
-             "answers is right, mean IU 100%.*store 1 in place of 255.*python -c"),
+             "answers is right, mean IU 100%.*store 1 in place of 255.*fcn import"),
     (of_255_with_a_stray_pixel, "class 0 alone, but for 1 stray pixel, and 255"),
     (all_masks(1, 255), "class 1 alone, and 255"),
     (all_masks(0, 255, names=VAL), "split val show class 0 alone, and 255"),
@@ -156,7 +157,7 @@ BAD = [
     (all_masks(2), "show class 2 alone; whatever a net answers is right.*label a second class"),
     (stray_pixel, "class 200 has 1 pixel in all, in c, and makes the number of classes 201.*"
                   "no label has 3, 4, 5, 6, 7, and 192 more"),
-    (rgb, "10 of 15 samples cannot be used.*its mode is RGB.*and 5 more.*quantize.*own data/Segm"),
+    (rgb, "10 of 15 samples cannot be used.*its mode is RGB.*and 5 more.*fcn import .*own data"),
     (absent_class, "of the 4 classes of 'label', no label has 3 .unicorn."),
     (only_in_val, "only labels of val have, none of train, 2"),
     (fewer_names, "has values 2, allowed are 0 to 1 and 255.*classes.txt needs a line for each"),
@@ -180,7 +181,7 @@ def test_the_finding_is_named_with_its_remedy(data, damage, said):
 
 def check(data):
     line, found = of_folder(data)
-    settle(str(data), found)
+    report_findings(str(data), found)
     return line
 
 
@@ -227,26 +228,26 @@ def test_force_goes_on(data, monkeypatch, capsys):
     assert "guessing among 3 classes costs ln(3) = 1.099: as it should be" in printed.out
 
 
-def test_the_command_of_the_remedy_mends_masks_of_0_and_255(data):
-    of_255(data)
-    with pytest.raises(PreflightError) as error:
-        check(data)
-    command = re.search("python -c .*", str(error.value))[0]
-    subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
-    check(data)
-    values = np.asarray(Image.open(data / "SegmentationClass/a.png"))
-    np.testing.assert_array_equal(values, mask(0, 1))
+def of_254(data):
+    all_masks(0, 254)(data)
 
 
-def test_the_command_of_the_remedy_mends_masks_in_colours(data):
-    rgb(data)
+@pytest.mark.parametrize("damage, values", [(of_255, (0, 1)), (of_254, (0, 1)),
+                                            (rgb, (0, 1, 2, 255))])
+def test_the_command_of_the_remedy_imports_the_masks_and_leaves_them_as_they_are(data, damage,
+                                                                                 values):
+    damage(data)
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     with pytest.raises(PreflightError) as error:
         check(data)
-    command = re.search("python -c .*", str(error.value))[0]
-    subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
-    check(data)
-    values = np.asarray(Image.open(data / "SegmentationClass/a.png"))
-    np.testing.assert_array_equal(values, mask(0, 1, 2, 255))
+    assert "python -c" not in str(error.value)
+    command = shlex.split(re.search(".*fcn import (?=.*own data).*", str(error.value))[0])
+    subprocess.run([sys.executable, "-m", "segdata.importing", *command[2:]], check=True)
+    assert before == {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    imported = Path(re.search("Then give --data (.*)", str(error.value))[1].strip("'"))
+    check(imported)
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(imported / "SegmentationClass/a.png")), mask(*values))
 
 
 def test_files_are_read_again_only_if_they_changed(data, monkeypatch):
@@ -308,7 +309,7 @@ def test_depth_and_labels_of_matlab_files_are_looked_at(tmp_path):
     depth = sorted((tmp_path / "data-nyud/nyud/data/depth").iterdir())[0]
     Image.new("RGB", (9, 9)).save(depth)
     with pytest.raises(PreflightError, match=f"{depth.name} cannot be read.*16-bit grey"):
-        settle("nyud", of_source(experiment.source, experiment.class_names))
+        report_findings("nyud", of_source(experiment.source, experiment.class_names))
 
 
 def test_names_for_fewer_classes_than_the_net_has(data):

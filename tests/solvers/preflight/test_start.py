@@ -17,7 +17,7 @@ from caffe.proto import caffe_pb2
 from nets.source import voc
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
-from solvers import training
+from solvers import loop, training
 from solvers.experiments import EXPERIMENTS, Experiment
 from solvers.loop import LossError
 from solvers.metrics import Scores
@@ -237,23 +237,57 @@ def test_an_averaged_loss_is_summed_again(build):
     assert loss.summed == pytest.approx(48 * math.log(4), rel=1e-5)
 
 
-def test_an_image_that_is_not_finite_is_named_with_its_iteration(experiment, monkeypatch, tmp_path):
-    """It spoils the first layer, and the run ends in that very iteration."""
+@pytest.fixture
+def bad_image(experiment, monkeypatch):
+    """(a run of whose images one is not finite, the name of that, its first position from 0)"""
     run = replace(experiment, iterations=20, interval=20, net=dict(width=1 / 64, fc6_kernel=2))
     name = labels_name(run, 2)
+    read = SBDDSegDataLayer.decode_image
 
-    def spoilt(self, path, read=SBDDSegDataLayer.decode_image, top="data"):
+    def spoilt(self, top, path):
         array = read(self, top, path)
         if name in str(path):
             array[0, 0, 0] = np.nan
         return array
-    monkeypatch.setattr(SBDDSegDataLayer, "decode_image",
-                        lambda self, top, path: spoilt(self, path))
-    first = next(i for i in range(20) if labels_name(run, i) == name) + 1
-    with pytest.raises(LossError, match=f"the loss is nan at iteration {first}, of the "
+    monkeypatch.setattr(SBDDSegDataLayer, "decode_image", spoilt)
+    return run, name, next(i for i in range(20) if labels_name(run, i) == name)
+
+
+def test_an_image_that_is_not_finite_is_named_with_its_iteration(bad_image, tmp_path):
+    """It spoils the first layer, and the run ends in that very iteration."""
+    run, name, position = bad_image
+    with pytest.raises(LossError, match=f"the loss is nan at iteration {position + 1}, of the "
                        f"image {name}; the first layer whose output is not finite is 'data' .*in "
                        "this order: an image holds numbers that are not finite"):
         training.train(run, base(tmp_path))
+
+
+def test_where_losses_are_not_looked_at_one_by_one_all_images_since_are_named(
+        bad_image, monkeypatch, tmp_path):
+    """As on a GPU, with four images of which the others come after the bad one."""
+    run, name, position = bad_image
+    monkeypatch.setattr(loop, "runs_on_gpu", lambda: True)
+    monkeypatch.setattr(loop, "PATIENCE", 1e9)
+    with pytest.raises(LossError) as caught:
+        training.train(replace(run, iterations=position + 10), base(tmp_path))
+    told = str(caught.value)
+    iterations, images = re.search(r"since iteration (\d+: .*?), of the images (.*?);",
+                                   told).groups()
+    first, last = map(int, re.search(r"from any of (\d+) to (\d+)", iterations).groups())
+    assert first <= position + 1 < last and name in images
+    assert told.index("an image holds") < told.index("the run started from were damaged")
+
+
+def test_of_several_images_of_an_update_each_is_looked_at(bad_image, tmp_path):
+    """The bad one is not the last, so that the loss that the net has is finite."""
+    run, name, position = bad_image
+    run = replace(run, iter_size=position + 2)
+    names = training_names(run.source, 0, run.iter_size)
+    assert names[-1] != name
+    with pytest.raises(LossError, match=f"gradients are not finite at iteration 1, of the images "
+                       f".*{name}.*in this order: an image holds"):
+        training.train(run, base(tmp_path))
+    assert not run.run.snapshots()
 
 
 def labels_name(run, position):
