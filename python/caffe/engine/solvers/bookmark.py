@@ -1,4 +1,4 @@
-"""Where a training stands, of what a solverstate of Caffe's cannot hold, and the file for that.
+"""What a resumed training needs beyond Caffe's solverstate, and the file that holds it.
 
 Beside NAME.solverstate lies NAME.solverstate.resume, JSON: {"version", "sha256" of the content,
 "content"}. The original does not look at it, and without it training continues as the original
@@ -18,6 +18,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -65,16 +66,29 @@ class Bookmark:
         """A function that goes back to what `take` took down. Raises ValueError, or another
         exception, where it cannot be understood; nothing has changed then.
 
-        A layer that has changed since, or whose files have, goes on as it is, as the log says.
+        A layer that has changed since, or whose files have, or of whose name there is none in the
+        snapshot, goes on as it is, as the log says.
         """
         set_random_states = _plan_random_states(content["random"])
-        changes = []
-        for net, taken in zip(self._nets, content["nets"]):
-            for step in net.program.steps:
-                if step.name in taken:
-                    changes.append((net.program.source, step, taken[step.name]))
+        changes, notes = [], []
+        for number, (net, taken) in enumerate(zip_longest(self._nets, content["nets"])):
+            place = f"test net #{number - 1}" if number else "train net"
+            left = dict(taken or {})
+            for step in net.program.steps if net else []:
+                entry = left.pop(step.name, None)
+                if entry is not None:
+                    changes.append((net.program.source, step, entry))
+                elif self._has_state(step.layer):
+                    notes.append(f"{net.program.source}: layer '{step.name}' ({step.spec.type}) of "
+                                 f"the {place} goes on where it stands: the snapshot holds nothing "
+                                 "of a layer of this name")
+            notes += [f"the snapshot holds where layer '{name}' of the {place} stood, and there is no "
+                      "such layer now: under another name it begins anew"
+                      for name, entry in left.items() if entry["state"] != []]
 
         def put() -> None:
+            for note in notes:
+                logger.warning("%s", note)
             for source, step, entry in changes:
                 self._put(source, step, entry)
             set_random_states()

@@ -162,6 +162,38 @@ def test_without_the_file_beside_it_a_state_resumes_as_in_the_original(folder, c
     assert again.iter == 4 and again.net.layers[0].place["passed"] == 0
 
 
+@pytest.mark.parametrize("name", ["images", "lmdb", "segdata", "python"])
+def test_the_log_tells_of_layers_with_a_state_on_one_side_only(folder, monkeypatch, capfd, name):
+    solver = resumable.make_solver(folder, name)
+    solver.step(5)
+    state = resumable.snapshots(folder, name)[-1]
+    net, lines = resumable.SETUPS[name]
+    monkeypatch.setitem(resumable.SETUPS, name,
+                        (net.replace('name: "data"', 'name: "renamed"'), lines))
+    again = resumable.make_solver(folder, name)
+    capfd.readouterr()
+    again.restore(state)
+    printed = capfd.readouterr().err
+    for place in ("train net", "test net #0"):
+        assert re.search(rf"layer 'renamed' \(\w+\) of the {place} goes on where it", printed)
+        assert f"holds where layer 'data' of the {place} stood" in printed
+
+
+def test_the_log_tells_of_test_nets_on_one_side_only(folder, monkeypatch, capfd):
+    net, lines = resumable.SETUPS["lmdb"]
+    two = 'test_iter: 1 test_state { } test_state { } '
+    for before, after, what in ((two, "", "holds where layer 'data' of the test net #1 stood"),
+                                ("", two, "layer 'data' (Data) of the test net #1 goes on")):
+        monkeypatch.setitem(resumable.SETUPS, "lmdb", (net, lines + before))
+        solver = resumable.make_solver(folder, "lmdb")
+        solver.step(3)
+        monkeypatch.setitem(resumable.SETUPS, "lmdb", (net, lines + after))
+        again = resumable.make_solver(folder, "lmdb")
+        capfd.readouterr()
+        again.restore(resumable.snapshots(folder, "lmdb")[-1])
+        assert capfd.readouterr().err.count(what) == 1
+
+
 @pytest.mark.parametrize("name, change", [
     ("images", ("batch_size: 3", "batch_size: 2")), ("hdf5", ("rows.txt", "other.txt")),
     ("images", ("list.txt", "other_list.txt")), ("segdata", ("'jitter': 2", "'jitter': 1")),
