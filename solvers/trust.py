@@ -10,7 +10,7 @@ from segdata.means import OF_LAYERS
 
 MOST = 1 << 26          # bytes of a prototxt
 # By types in lower case without underscores, as prototxts of 2013 and 2014 have them, too.
-COMPUTES = frozenset("""
+_COMPUTING = """
     absval accuracy argmax axpy batchnorm batchreindex bias bn bnll clip concat contrastiveloss
     convolution convolutiondepthwise crop deconvolution densecrf depthwiseconvolution dropout
     dummydata eltwise elu embed euclideanloss exp filter flatten hingeloss im2col infogainloss
@@ -19,7 +19,8 @@ COMPUTES = frozenset("""
     reshape rnn roipooling scale segaccuracy sigmoid sigmoidcrossentropyloss silence slice
     smoothl1loss softmax softmaxloss softmaxwithloss split spp swish tanh threshold tile unpooling
     upsample
-    conv padding pool""".split())       # the last line: of 2013 alone
+    conv padding pool"""        # the last line: of 2013 alone
+COMPUTES = frozenset(_COMPUTING.split())
 READS = "reads what is listed in, or is"
 DOES = {"python": "runs the code of the module", "hdf5output": "writes over the file",
         **dict.fromkeys(("data", "denseimagedata", "hdf5data", "imagedata", "images",

@@ -82,8 +82,8 @@ class Bookmark:
                     notes.append(f"{net.program.source}: layer '{step.name}' ({step.spec.type}) of "
                                  f"the {place} goes on where it stands: the snapshot holds nothing "
                                  "of a layer of this name")
-            notes += [f"the snapshot holds where layer '{name}' of the {place} stood, and there is no "
-                      "such layer now: under another name it begins anew"
+            notes += [f"the snapshot holds where layer '{name}' of the {place} stood, and there is "
+                      "no such layer now: under another name it begins anew"
                       for name, entry in left.items() if entry["state"] != []]
 
         def put() -> None:
@@ -207,8 +207,12 @@ def read(state: str) -> dict[str, Any] | None:
             whole = json.loads(file.read())
         version, content = whole["version"], whole["content"]
         found = _sha256(json.dumps(content, sort_keys=True))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a dict as its content, got a {type(content).__name__}")
         if missing := {"files", "random", "losses", "nets"} - set(content):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if not isinstance(content["files"], dict):
+            raise ValueError(f"expected files to be a dict, got {content['files']!r}")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -221,7 +225,7 @@ def read(state: str) -> dict[str, Any] | None:
     return content
 
 
-REMEDY = ("continue from the snapshot before; or remove the file that ends in .resume, to continue "
+REMEDY = ("continue from the snapshot before; or remove the resume file (.resume), to continue "
           "as the original Caffe does, with data and random numbers from their beginning")
 
 
@@ -264,7 +268,8 @@ def digest_of_file(path: str) -> str:
         with open(file_name(path), "rb") as file:
             return digest_of(file.fileno())
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
+        raise WeightsError(f"{path}: no such file; keep the three files of a snapshot together, "
+                           f"caffemodel, solverstate and resume file, or {REMEDY}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 
