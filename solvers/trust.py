@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from segdata.errors import UserError
 from segdata.means import OF_LAYERS
 
 MOST = 1 << 26          # bytes of a prototxt
-# what a layer does, by its type in lower case without underscores, as old prototxts have it, too
-DOES = {"python": ("runs the code of the module", "python_param", "module"),
-        "hdf5output": ("writes over the file", "hdf5_output_param", "file_name"),
-        **{kind: ("reads what is listed in, or is", f"{parameters}_param", "source")
-           for kind, parameters in (("data", "data"), ("hdf5data", "hdf5_data"),
-                                    ("imagedata", "image_data"), ("images", "image_data"),
-                                    ("windowdata", "window_data"))}}
+# By types in lower case without underscores, as prototxts of 2013 and 2014 have them, too.
+_COMPUTING = """
+    absval accuracy argmax axpy batchnorm batchreindex bias bn bnll clip concat contrastiveloss
+    convolution convolutiondepthwise crop deconvolution densecrf depthwiseconvolution dropout
+    dummydata eltwise elu embed euclideanloss exp filter flatten hingeloss im2col infogainloss
+    innerproduct input interp log lrn lstm lstmunit memorydata multinomiallogisticloss
+    multistagemeanfield mvn normalize parameter permute pooling power prelu reduction relu relu6
+    reshape rnn roipooling scale segaccuracy sigmoid sigmoidcrossentropyloss silence slice
+    smoothl1loss softmax softmaxloss softmaxwithloss split spp swish tanh threshold tile unpooling
+    upsample
+    conv padding pool"""        # the last line: of 2013 alone
+COMPUTES = frozenset(_COMPUTING.split())
+READS = "reads what is listed in, or is"
+DOES = {"python": "runs the code of the module", "hdf5output": "writes over the file",
+        **dict.fromkeys(("data", "denseimagedata", "hdf5data", "imagedata", "images",
+                         "imagesegdata", "windowdata"), READS)}
+# fields that name a file, or code, of any layer; the message names the first that is given
+NAMES = ("module", "file_name", "source", "weight_source", "mean_file", "meanfile")
 
 
 class TrustError(UserError):
@@ -28,14 +40,28 @@ def check(prototxt: str | Path, own_data: bool = False) -> None:
     own_data : whether the project's own data layers may read theirs, as for scoring
     """
     for layer in layers_of(Path(prototxt)):
-        kind = type_of(layer)
-        if kind in DOES and not (own_data and kind == "python"
-                                 and layer.python_param.module in OF_LAYERS):
-            does, parameters, field = DOES[kind]
-            what = getattr(getattr(layer, parameters, None), field, "?")
-            raise TrustError(f"{prototxt}: layer '{layer.name}' ({kind}) {does} '{what}'. Nothing "
-                             "has been run. If you trust whoever wrote the prototxt, add --trust; "
-                             "a deploy prototxt needs no such layer")
+        kind, names = type_of(layer), _names(layer)
+        if kind in COMPUTES and not names or (own_data and kind == "python"
+                                              and layer.python_param.module in OF_LAYERS):
+            continue
+        name = next((names[field] for field in NAMES if field in names), "?")
+        does = f"{DOES.get(kind, READS)} '{name}'"
+        if kind not in DOES and kind not in COMPUTES:
+            does = "is of a type of which is not known that it only computes"
+        raise TrustError(f"{prototxt}: layer '{layer.name}' ({kind}) {does}. Nothing has been run. "
+                         "If you trust whoever wrote the prototxt, add --trust; a deploy prototxt "
+                         "needs no such layer")
+
+
+def _names(message: Any) -> dict[str, str]:
+    """{field: value} of the NAMES in a layer and its parameters."""
+    found: dict[str, str] = {}
+    for field, value in message.ListFields():
+        if field.name in NAMES and value:
+            found[field.name] = value
+        elif hasattr(value, "ListFields"):
+            found.update(_names(value))
+    return found
 
 
 def layers_of(prototxt: Path) -> list:

@@ -83,9 +83,13 @@ class Signals:
 
 
 def _end_after_sigterm(solver: Any, args: argparse.Namespace) -> None:
-    """Write a snapshot, unless there is one; say how to go on; end with exit status 143."""
+    """Write a snapshot, unless solve() has; say how to go on; end with exit status 143.
+
+    At a multiple of `snapshot` solve() leaves it to step(), which has written none where the
+    stop came in the test of the iteration that the training began or was resumed at.
+    """
     param, iteration = solver.param, solver.iter
-    if not param.snapshot_after_train and not (param.snapshot and iteration % param.snapshot == 0):
+    if not param.snapshot_after_train or (param.snapshot and iteration % param.snapshot == 0):
         solver.snapshot()
     suffix = ".h5" if param.snapshot_format == caffe_pb2.SolverParameter.HDF5 else ""
     state = f"{param.snapshot_prefix}_iter_{iteration}.solverstate{suffix}"

@@ -138,6 +138,35 @@ def test_sigterm_leaves_a_snapshot_and_the_command_that_continues(folder, signal
     assert main(command[1:]) == 0 and snapshots(folder) == {1, 2, 4}
 
 
+@pytest.mark.parametrize("after_train", ["true", "false"])
+@pytest.mark.parametrize("start", [0, 2])
+def test_sigterm_in_the_first_test_leaves_the_state_that_it_names(
+        folder, signalled, capsys, monkeypatch, after_train, start):
+    """Also where the training was resumed from another folder, at a multiple of `snapshot`."""
+    flags = ["train", "--solver", "solver.prototxt"]
+    text = (folder / "solver.prototxt").read_text().replace("test_interval: 4", "test_interval: 2")
+    (folder / "solver.prototxt").write_text(f"{text} snapshot_after_train: {after_train}")
+    if start:
+        assert main(flags) == 0
+        (folder / "other").mkdir()
+        for path in folder.glob("s_iter_*"):
+            path.rename(folder / "other" / path.name)
+        flags += ["--snapshot", "other/s_iter_2.solverstate"]
+    test, come = caffe.SGDSolver._test, []
+
+    def interrupted(solver, number):
+        if not come:
+            come.append(signal.raise_signal(signal.SIGTERM))
+        test(solver, number)
+    monkeypatch.setattr(caffe.SGDSolver, "_test", interrupted)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(flags)
+    command = capsys.readouterr().err.splitlines()[-1].split()
+    assert end.value.code == 143 and command[-1] == f"s_iter_{start}.solverstate"
+    assert (folder / command[-1]).is_file() and main(command[1:]) == 0
+
+
 @pytest.mark.parametrize("first, second, status", [
     (signal.SIGTERM, signal.SIGTERM, 143), (signal.SIGINT, signal.SIGTERM, 143),
     (signal.SIGTERM, signal.SIGINT, 130), (signal.SIGINT, signal.SIGINT, 130)])

@@ -1,4 +1,4 @@
-"""Where a training stands, of what a solverstate of Caffe's cannot hold, and the file for that.
+"""What a resumed training needs beyond Caffe's solverstate, and the file that holds it.
 
 Beside NAME.solverstate lies NAME.solverstate.resume, JSON: {"version", "sha256" of the content,
 "content"}. The original does not look at it, and without it training continues as the original
@@ -18,6 +18,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -65,16 +66,29 @@ class Bookmark:
         """A function that goes back to what `take` took down. Raises ValueError, or another
         exception, where it cannot be understood; nothing has changed then.
 
-        A layer that has changed since, or whose files have, goes on as it is, as the log says.
+        A layer that has changed since, or whose files have, or of whose name there is none in the
+        snapshot, goes on as it is, as the log says.
         """
         set_random_states = _plan_random_states(content["random"])
-        changes = []
-        for net, taken in zip(self._nets, content["nets"]):
-            for step in net.program.steps:
-                if step.name in taken:
-                    changes.append((net.program.source, step, taken[step.name]))
+        changes, notes = [], []
+        for number, (net, taken) in enumerate(zip_longest(self._nets, content["nets"])):
+            place = f"test net #{number - 1}" if number else "train net"
+            left = dict(taken or {})
+            for step in net.program.steps if net else []:
+                entry = left.pop(step.name, None)
+                if entry is not None:
+                    changes.append((net.program.source, step, entry))
+                elif self._has_state(step.layer):
+                    notes.append(f"{net.program.source}: layer '{step.name}' ({step.spec.type}) of "
+                                 f"the {place} goes on where it stands: the snapshot holds nothing "
+                                 "of a layer of this name")
+            notes += [f"the snapshot holds where layer '{name}' of the {place} stood, and there is "
+                      "no such layer now: under another name it begins anew"
+                      for name, entry in left.items() if entry["state"] != []]
 
         def put() -> None:
+            for note in notes:
+                logger.warning("%s", note)
             for source, step, entry in changes:
                 self._put(source, step, entry)
             set_random_states()
@@ -193,8 +207,12 @@ def read(state: str) -> dict[str, Any] | None:
             whole = json.loads(file.read())
         version, content = whole["version"], whole["content"]
         found = _sha256(json.dumps(content, sort_keys=True))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a dict as its content, got a {type(content).__name__}")
         if missing := {"files", "random", "losses", "nets"} - set(content):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if not isinstance(content["files"], dict):
+            raise ValueError(f"expected files to be a dict, got {content['files']!r}")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -207,7 +225,7 @@ def read(state: str) -> dict[str, Any] | None:
     return content
 
 
-REMEDY = ("continue from the snapshot before; or remove the file that ends in .resume, to continue "
+REMEDY = ("continue from the snapshot before; or remove the resume file (.resume), to continue "
           "as the original Caffe does, with data and random numbers from their beginning")
 
 
@@ -250,7 +268,8 @@ def digest_of_file(path: str) -> str:
         with open(file_name(path), "rb") as file:
             return digest_of(file.fileno())
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
+        raise WeightsError(f"{path}: no such file; keep the three files of a snapshot together, "
+                           f"caffemodel, solverstate and resume file, or {REMEDY}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -19,6 +19,8 @@ from ..net import Net
 from . import bookmark
 
 HDF5 = caffe_pb2.SolverParameter.HDF5
+OTHER = ("it is of another net or solver type; continue with those that wrote it, or start anew "
+         "from its caffemodel, as weights")
 
 
 def check_folder(source: str, prefix: str) -> None:
@@ -103,12 +105,13 @@ def _fitting(path: str, stored: Sequence[np.ndarray], history: Sequence[torch.Te
              ) -> list[torch.Tensor]:
     """The stored history in the shapes of the solver's own. Raises WeightsError."""
     if len(stored) != len(history):
-        raise WeightsError(f"{path}: holds {len(stored)} histories, the net needs {len(history)}")
+        raise WeightsError(f"{path}: holds {len(stored)} histories, the net needs "
+                           f"{len(history)}; {OTHER}")
     fitting = []
     for number, (mine, theirs) in enumerate(zip(history, stored)):
         if not caffemodel.same_shape(theirs.shape, tuple(mine.shape)):
             raise WeightsError(f"{path}: history {number} has the shape {theirs.shape}, the net "
-                               f"needs {tuple(mine.shape)}")
+                               f"needs {tuple(mine.shape)}; {OTHER}")
         with np.errstate(over="ignore"):
             fitting.append(torch.from_numpy(np.array(theirs, np.float32).reshape(mine.shape)))
         if count := parameters.count_not_finite(fitting[-1]):

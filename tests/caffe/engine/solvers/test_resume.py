@@ -1,5 +1,6 @@
 """A training that is resumed ends as one that was not interrupted, bit for bit."""
 
+import hashlib
 import json
 import logging
 import os
@@ -161,6 +162,60 @@ def test_without_the_file_beside_it_a_state_resumes_as_in_the_original(folder, c
     again = resumable.make_solver(folder, "lmdb")
     again.restore(state)
     assert again.iter == 4 and again.net.layers[0].place["passed"] == 0
+
+
+@pytest.mark.parametrize("change", [
+    {"files": []}, {"files": None}, {"files": "x"}, {"files": {"solverstate": []}},
+    {"nets": {}}, {"nets": [[]]}, {"nets": [{"data": 3}]}, {"nets": [None, 5]},
+    {"nets": 7}, {"losses": 3}, {"random": []}, [], "files", 5, None])
+def test_a_resume_file_with_a_valid_hash_and_any_content(folder, change):
+    """What others wrote is the project's error, or taken with a warning; never a traceback."""
+    solver = resumable.make_solver(folder, "lmdb")
+    solver.step(3)
+    state = resumable.snapshots(folder, "lmdb")[-1]
+    path = Path(state + ".resume")
+    content = json.loads(path.read_text())["content"]
+    content = {**content, **change} if isinstance(change, dict) else change
+    text = json.dumps(content, sort_keys=True)
+    path.write_text(json.dumps({"version": 1, "content": content,
+                                "sha256": hashlib.sha256(text.encode()).hexdigest()}))
+    if change in ({"nets": {}}, {"nets": [[]]}, {"nets": [{"data": 3}]}):
+        return solver.restore(state)
+    with pytest.raises(caffe.WeightsError, match="iter_2.solverstate.*(damaged|expected)"):
+        solver.restore(state)
+    assert solver.iter == 3
+
+
+@pytest.mark.parametrize("name", ["images", "lmdb", "segdata", "python"])
+def test_the_log_tells_of_layers_with_a_state_on_one_side_only(folder, monkeypatch, capfd, name):
+    solver = resumable.make_solver(folder, name)
+    solver.step(5)
+    state = resumable.snapshots(folder, name)[-1]
+    net, lines = resumable.SETUPS[name]
+    monkeypatch.setitem(resumable.SETUPS, name,
+                        (net.replace('name: "data"', 'name: "renamed"'), lines))
+    again = resumable.make_solver(folder, name)
+    capfd.readouterr()
+    again.restore(state)
+    printed = capfd.readouterr().err
+    for place in ("train net", "test net #0"):
+        assert re.search(rf"layer 'renamed' \(\w+\) of the {place} goes on where it", printed)
+        assert f"holds where layer 'data' of the {place} stood" in printed
+
+
+def test_the_log_tells_of_test_nets_on_one_side_only(folder, monkeypatch, capfd):
+    net, lines = resumable.SETUPS["lmdb"]
+    two = 'test_iter: 1 test_state { } test_state { } '
+    for before, after, what in ((two, "", "holds where layer 'data' of the test net #1 stood"),
+                                ("", two, "layer 'data' (Data) of the test net #1 goes on")):
+        monkeypatch.setitem(resumable.SETUPS, "lmdb", (net, lines + before))
+        solver = resumable.make_solver(folder, "lmdb")
+        solver.step(3)
+        monkeypatch.setitem(resumable.SETUPS, "lmdb", (net, lines + after))
+        again = resumable.make_solver(folder, "lmdb")
+        capfd.readouterr()
+        again.restore(resumable.snapshots(folder, "lmdb")[-1])
+        assert capfd.readouterr().err.count(what) == 1
 
 
 @pytest.mark.parametrize("name, change", [
