@@ -68,6 +68,8 @@ def _snapshot(kind: str, suffix: str, form: str = "") -> Callable[[Path], Path]:
         solver = caffe.get_solver(str(path))
         solver.step(2)
         solver.snapshot()
+        for beside in folder.glob("*.resume"):
+            beside.unlink()     # its hash would end every reading before the file is looked into
         return folder / f"s_iter_2.{kind}{suffix}"
     return make
 
