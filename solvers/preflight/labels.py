@@ -136,8 +136,13 @@ def open_reader(layer: type[SegDataLayer], params: dict) -> SegDataLayer:
 def _known(cache: Path) -> dict[str, Sample]:
     """{name: Sample} of what was read before."""
     try:
-        return {one["name"]: Sample(**one) for one in json.loads(cache.read_text("utf-8"))}
-    except (OSError, ValueError, TypeError, KeyError):
+        known = {one["name"]: Sample(**one) for one in json.loads(cache.read_text("utf-8"))}
+        for sample in known.values():
+            counts = [sum(sample.shown(label).values()) for label, _ in sample.pixels.items()]
+            if not all(counts) or not all(len(colour) == 3 for colour in sample.colours.values()):
+                return {}
+        return known
+    except Exception:       # a damaged file may hold anything; what it says is read anew
         return {}
 
 
@@ -325,11 +330,12 @@ def _degenerate(split: Split, label: str) -> Iterator[Finding]:
     beside = [sum(mask.get(value, 0) > TRACE * sum(mask.values()) for value in classes)
               for mask in masks]
     voids = [mask.get(VOID, 0) > TRACE * sum(mask.values()) for mask in masks]
-    if len(classes) == 2 and any(voids) and not any(
-            void and count > 1 for void, count in zip(voids, beside)):
-        yield _two_values(f"{counted(sum(voids), 'mask')} of {where} have only one class and "
-                          "255, which stands for void, the others only classes: some of them "
-                          + MIXED)
+    # void lies between two classes: masks that have it beside one class alone are rare
+    alone = sum(void and count == 1 for void, count in zip(voids, beside))
+    if len(classes) == 2 and alone > 2 * sum(void and count > 1
+                                             for void, count in zip(voids, beside)):
+        yield _two_values(f"{counted(alone, 'mask')} of {where} have only one class and 255, "
+                          f"which stands for void: some of them {MIXED}")
     empty = [sample.name for sample, count, void in zip(split.good, beside, voids)
              if void and not count]
     if empty:

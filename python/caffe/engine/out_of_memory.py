@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SHOWN = 3       # of the largest blobs and parameters
 CERTAIN = 1.5   # times the memory that is there: blobs whose padding is elided take less than all
 REMEDIES = ("smaller images, or fewer at a time, with iter_size for the sum of their gradients; "
-            "--precision bf16, or caffe.set_precision('bf16'); a narrower net; ending other programs "
-            "that use this memory")
+            "--precision bf16, or caffe.set_precision('bf16'); a narrower net; ending other "
+            "programs that use this memory")
 
 
 def check_total(program: Program) -> None:

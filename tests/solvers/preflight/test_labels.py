@@ -1,5 +1,6 @@
 """Data sets from which nothing good is learnt: solve.py refuses each, and says what mends it."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -83,6 +84,15 @@ def some_of_255(root):
     all_masks(0, 255, names="abk")(root)
 
 
+def nearly_all_of_255(root):
+    """In a few masks somebody drew some pixels of the right value."""
+    all_masks(0, 255)(root)
+    for name in "abk":
+        values = mask(0, 255)
+        values[:5, :5] = 1
+        save(root, name, values)
+
+
 def stray_pixel(root):
     values = mask(0, 1, 2, 255)
     values[5, 5] = 200
@@ -152,6 +162,7 @@ BAD = [
     (all_masks(0, 255, names=VAL), "split val show class 0 alone, and 255"),
     (some_of_255, "2 masks of .* split train have only one class and 255.*seem to have 255 for the "
                   "second class"),
+    (nearly_all_of_255, "8 masks of .* split train have only one class and 255"),
     (all_masks(255), "void .255. throughout, so that there is nothing to learn"),
     (all_masks(255, names="cd"), "2 of 10 masks of .* are void .255. throughout: c, d"),
     (all_masks(2), "show class 2 alone; whatever a net answers is right.*label a second class"),
@@ -264,11 +275,14 @@ def test_files_are_read_again_only_if_they_changed(data, monkeypatch):
     assert read == ["e"]
 
 
-def test_a_damaged_cache_is_read_over(data, tmp_path):
-    check(data)
+@pytest.mark.parametrize("change", [
+    {"name": 3}, {"pixels": []}, {"pixels": {"label": {"x": "y"}}}, {"colours": {"0": 5}}])
+def test_a_damaged_cache_is_read_over(data, tmp_path, change):
+    before = check(data)
     for path in (tmp_path / "build/preflight").iterdir():
-        path.write_text('[{"name": 3}]')
-    check(data)
+        samples = json.loads(path.read_text())
+        path.write_text(json.dumps([{**sample, **change} for sample in samples]))
+    assert check(data) == before
 
 
 @pytest.mark.parametrize("path", ["JPEGImages", "ImageSets/Segmentation/val.txt"])
