@@ -148,7 +148,8 @@ def wait_for(path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_process_that_trains(data, tmp_path, number):
     process = subprocess.Popen([sys.executable, "-c", TRAIN, data, tmp_path], cwd=ROOT, text=True,
-                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                               env={**os.environ, "GLOG_minloglevel": "1",
+                                    "PYTHONPATH": os.pathsep.join(sys.path)},
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(tmp_path / "tiny" / "log.csv")
     process.send_signal(number)
