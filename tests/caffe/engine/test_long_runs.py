@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -22,7 +24,7 @@ LIST = """layer { name: "data" type: "ImageData" top: "data" top: "t"
   image_data_param { source: "LIST" batch_size: 2 } }
 """
 WARM, EVERY = 100, 5        # passes before the first number, and from one to the next
-MOST_LOST = 10_000          # bytes a pass
+MOST_LOST = 4_000          # bytes a pass
 LENGTHS = [200, pytest.param(2000, marks=pytest.mark.slow)]
 
 
@@ -55,13 +57,22 @@ def growth(solver: caffe.Solver, passes: int) -> float:
     return slope(taken) / EVERY
 
 
-@pytest.mark.parametrize("passes", LENGTHS)
-def test_memory_of_a_solver_over_passes_of_varying_sizes(tmp_path: Path, passes: int) -> None:
+def train(tmp_path: Path, passes: int) -> None:
+    """Print the bytes that each pass of a small training loses."""
     (tmp_path / "net.prototxt").write_text(NET)
     (tmp_path / "solver.prototxt").write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 1e-9 lr_policy: "fixed" momentum: 0.9')
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
-    assert growth(solver, passes) < MOST_LOST
+    print(growth(solver, passes))
+
+
+@pytest.mark.parametrize("passes", LENGTHS)
+def test_memory_of_a_training_over_passes_of_varying_sizes(tmp_path: Path, passes: int) -> None:
+    """In a process of its own: what other tests have used and freed hides what is lost."""
+    run = subprocess.run([sys.executable, __file__, tmp_path, str(passes)], text=True, check=True,
+                         capture_output=True, env={**os.environ, "GLOG_minloglevel": "1",
+                                                   "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert float(run.stdout) < MOST_LOST
 
 
 def test_the_slope_shows_a_leak_among_steps_of_the_allocator() -> None:
@@ -93,3 +104,7 @@ def test_nets_that_are_dropped_leave_nothing(tmp_path: Path, count: int) -> None
     assert files_after <= files
     assert threads_after <= threads
     assert memory_after - memory < 5e6 + 20_000 * count
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), int(sys.argv[2]))
