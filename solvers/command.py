@@ -113,8 +113,11 @@ class Stopped(KeyboardInterrupt):
 
 
 class Pending:
-    """A signal that came, and waits. number : of the signal, 0 for none; waits : whether one is
-    to wait for who looks at `number`, or raises Stopped at once"""
+    """A signal that came and is not yet acted on.
+
+    number : the signal that came, 0 for none; waits : False while a signal may stop the program
+    at once
+    """
     number, waits = 0, True
 
     @contextmanager

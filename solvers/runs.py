@@ -187,8 +187,8 @@ class Run:
 
         Only whole snapshots up to the iteration `latest` count as newest.
 
-        Only for who holds the lock. A state goes before its weights: what is left of a snapshot
-        if that is interrupted is not taken for one.
+        Call it only while the run is locked. A state goes before its weights: what is left of a
+        snapshot if that is interrupted is not taken for one.
         """
         whole = ((iteration, state) for iteration, state in reversed(self.snapshots())
                  if iteration <= latest
@@ -205,9 +205,9 @@ class Run:
     def set_aside(self) -> None:
         """Move all that is in the folder aside, so that the run can start anew.
 
-        Only for who holds the lock. When it is released, and when it is next taken, what was set
-        aside is removed if the new run has a snapshot by then; if not, it is put back. Snapshots
-        go first, and come back last, so that a run that is killed meanwhile keeps them.
+        Call it only while the run is locked. When the lock is released, and when it is next taken,
+        what was set aside is removed if the new run has a snapshot by then; if not, it is put back.
+        Snapshots go first, and come back last, so that a run that is killed meanwhile keeps them.
         Raises RunError, and moves nothing, if the folder holds something else than a run.
         """
         found = {path.name for path in self.directory.iterdir()} - {".lock"}

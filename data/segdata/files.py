@@ -130,8 +130,8 @@ def append(path: Path, text: str) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in a folder. Only for who
-    knows that nobody writes there."""
+    """Remove what a process that was killed while it wrote has left in a folder. Call it
+    only while nobody writes there."""
     for path in folder.glob(f"*.{8 * '[a-z0-9_]'}.part"):      # as tempfile names them
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -111,13 +111,6 @@ def test_deconvolutions_that_do_not_interpolate(build):
     assert "weights of a are not finite" in str(list(weights.findings(net, param))[0])
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("embedded") / "data"
-    embedded_voc.generate(directory, seed=5, train=4, val=2)
-    return directory
-
-
 @pytest.fixture
 def experiment(data, tmp_path):
     return Experiment("tiny", {"": "base"}, 1e-9, "fcn32s", voc(data, len(embedded_voc.CLASSES)),
