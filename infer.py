@@ -1,8 +1,8 @@
-"""Segment images: python infer.py --help. Where the project is installed, `infer` does the same."""
+"""Segment images: python infer.py --help; without a checkout, fcn infer."""
 
 import sys
 
-from solvers.infer import main
+from fcn.solvers.infer import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,8 +10,9 @@ import argparse
 import importlib
 from pathlib import Path
 
+from fcn.command import command_name
+from fcn.solvers.command import add_device, positive, report_errors, seed, set_device
 from segdata.paths import build_root
-from solvers.command import add_device, positive, report_errors, seed, set_device
 
 QUICK = ("upper-bound", "stitch", "timing")
 TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing")
@@ -23,13 +24,13 @@ def main(arguments=None):
     with report_errors(continues=True):
         set_device(options)
         for name in options.names:
-            module = importlib.import_module(f"analysis.{name.replace('-', '_')}")
+            module = importlib.import_module(f"fcn.analysis.{name.replace('-', '_')}")
             print(f"\n{module.__doc__}")
             module.run(options)
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__,
+    parser = argparse.ArgumentParser(prog=command_name("analysis"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *TRAINING),
                         help=f"{', '.join(QUICK)}; those that train: {', '.join(TRAINING)}")

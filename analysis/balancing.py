@@ -7,8 +7,8 @@ count.
 
 import numpy as np
 
-from analysis.filtered import filtered
-from analysis.variants import Variant, compare, one_stage, ordered, trained
+from fcn.analysis.filtered import filtered
+from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained
 from segdata.classes import VOID
 from segdata.readers import read_mat
 

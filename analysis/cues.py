@@ -8,10 +8,10 @@ for certain, and the background tells only that silhouette, as the hole that it 
 """
 
 import caffe
-import nets
-from analysis.filtered import filtered
-from analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of
-from solvers import miniature, score, training
+from fcn import nets
+from fcn.analysis.filtered import filtered
+from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of
+from fcn.solvers import miniature, score, training
 
 WHOLE = "voc-fcn8s", "one-stage", one_stage
 

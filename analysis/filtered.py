@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from caffe import layers as L
-from nets.source import Source
+from fcn.nets.source import Source
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Filtered(Source):
         if split not in self.splits:
             return tops
         params = {**dict(self.layer_params), "start": start}
-        return dict(zip(tops, L.Python(*tops.values(), module="analysis.layers", layer=self.layer,
-                                       ntop=len(tops), param_str=str(params))))
+        layer = L.Python(*tops.values(), module="fcn.analysis.layers", layer=self.layer,
+                         ntop=len(tops), param_str=str(params))
+        return dict(zip(tops, layer))
 
 
 def filtered(source, layer, splits=("train", "val"), **params):

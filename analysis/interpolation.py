@@ -4,7 +4,7 @@ The miniature of voc-fcn8s; both start from the same FCN-16s. The paper found no
 difference.
 """
 
-from analysis.variants import Variant, close, compare, trained
+from fcn.analysis.variants import Variant, close, compare, trained
 
 POINTS = 2      # of mean IU, within which results are taken as equal
 

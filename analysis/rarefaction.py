@@ -12,7 +12,7 @@ border of each shifted image, but only once in the rarefied net.
 
 import numpy as np
 
-from analysis.geometry import window
+from fcn.analysis.geometry import window
 
 # layers that treat every place alike
 POINTWISE = {"ReLU", "Dropout", "LRN", "Power", "Scale", "Bias", "BatchNorm", "PReLU", "ELU",
@@ -76,7 +76,7 @@ def _spread_pooling(layer, kernel, dilation, pad):
         raise RarefactionError(f"layer '{layer.name}': only max pooling has a rarefied form")
     layer.type = "Python"
     layer.ClearField("pooling_param")
-    layer.python_param.module = "analysis.layers"
+    layer.python_param.module = "fcn.analysis.layers"
     layer.python_param.layer = "DilatedMaxPooling"
     layer.python_param.param_str = str(dict(kernel=kernel, dilation=dilation, pad=dilation * pad))
 

@@ -8,8 +8,8 @@ accumulated gradient over its batch, so that each image counts 20 times less in 
 here.
 """
 
-from analysis.variants import Variant, compare, one_stage, ordered, trained
-from solvers.experiments import ACCUMULATED, HEAVY, ONLINE
+from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained
+from fcn.solvers.experiments import ACCUMULATED, HEAVY, ONLINE
 
 
 def run(options):

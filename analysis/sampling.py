@@ -5,8 +5,8 @@ The miniature of voc-fcn32s at equal numbers of iterations: batches of 1, 2 and 
 paper found that sampling converges no faster per iteration and takes more time.
 """
 
-from analysis.filtered import filtered
-from analysis.variants import Variant, close, compare, trained
+from fcn.analysis.filtered import filtered
+from fcn.analysis.variants import Variant, close, compare, trained
 
 CELL = 32       # px, the stride of the final layer
 SEED = 1

@@ -5,8 +5,8 @@ The miniatures of these experiments. The paper's figures: FCN-32s-fixed of CVPR,
 accumulation on a subset of VOC 2011 val; the others of the released models, heavy momentum.
 """
 
-from analysis.variants import Variant, compare, ordered, trained
-from solvers.experiments import EXPERIMENTS
+from fcn.analysis.variants import Variant, compare, ordered, trained
+from fcn.solvers.experiments import EXPERIMENTS
 
 STAGES = {"8s": "voc-fcn8s", "8s at once": "voc-fcn8s-atonce", "16s": "voc-fcn16s",
           "32s": "voc-fcn32s", "32s fixed": "voc-fcn32s-fixed"}

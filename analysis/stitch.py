@@ -10,12 +10,12 @@ import time
 import numpy as np
 
 import caffe
-import nets
-from analysis.geometry import places
-from analysis.rarefaction import fitting_side, rarefy, shift_and_stitch
 from caffe import layers as L
 from caffe import params as P
-from solvers.text import columns
+from fcn import nets
+from fcn.analysis.geometry import places
+from fcn.analysis.rarefaction import fitting_side, rarefy, shift_and_stitch
+from fcn.solvers.text import columns
 
 WIDTH = 0.125
 CELLS = 4       # coarse samples along a side

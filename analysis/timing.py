@@ -8,9 +8,9 @@ import statistics
 import time
 
 import caffe
-import nets
-from analysis.geometry import parameters, places
-from solvers.text import columns
+from fcn import nets
+from fcn.analysis.geometry import parameters, places
+from fcn.solvers.text import columns
 
 TIMES = 3
 # {trunk: (name, mean IU, forward ms, parameters, receptive field)}, strides are 32

@@ -11,14 +11,14 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from tqdm import tqdm
 
+from fcn.solvers.metrics import Scores, confusion
+from fcn.solvers.text import columns
 from folder_layers import sample_paths
 from segdata.classes import VOID
 from segdata.embedded import voc as embedded_voc
 from segdata.lists import Listing, read_list
 from segdata.paths import data_root
 from segdata.readers import read_label_image
-from solvers.metrics import Scores, confusion
-from solvers.text import columns
 
 FACTORS = (128, 64, 32, 16, 8, 4)
 PAPER = dict(zip(FACTORS, (50.9, 73.3, 86.1, 92.8, 96.4, 98.5)))

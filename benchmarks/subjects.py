@@ -98,7 +98,7 @@ def _use_bvlc():
 
 def _deploy(task, folder, width=1.0):
     """The deploy prototxt of the task's net."""
-    import nets
+    from fcn import nets
     row = nets.TABLE[{"fcn32s": "voc-fcn32s", "alexnet": "voc-fcn-alexnet"}.get(
         task.partition("-")[0], "voc-fcn8s")]
     return str(nets.write_prototxt(folder / "deploy.prototxt",
@@ -122,7 +122,7 @@ def pycaffe_forward(task, folder, width=1.0):
 
 def pycaffe_step(task, folder, width=1.0):
     """FCN-8s, as the Net of a solver, and a function that trains it one step."""
-    import nets
+    from fcn import nets
     image, = images(task)
     param = nets.fcn("fcn8s", "train", width=width)
     source = param.layer[0]
@@ -139,7 +139,7 @@ def pycaffe_step(task, folder, width=1.0):
 
 def pycaffe_schedule(task, folder, width=1.0):
     """The same with photographs of the sizes that VOC's have, and STEPS of them."""
-    import nets
+    from fcn import nets
     others = RNG.integers(300, 501, (12, 2)).tolist()
     source = _photographs(folder, [*PHOTOGRAPHS, *others])
     solver = _solver(folder, nets.fcn("fcn8s", "train", source=source, width=width))
@@ -149,7 +149,7 @@ def pycaffe_schedule(task, folder, width=1.0):
 def _solver(folder, param):
     """That of a net, with weights, at the paper's momentum and weight decay."""
     import caffe
-    import nets
+    from fcn import nets
     nets.write_prototxt(folder / "train.prototxt", param)
     (folder / "solver.prototxt").write_text(
         f'train_net: "{folder}/train.prototxt" base_lr: 1e-14 lr_policy: "fixed" momentum: 0.99 '
@@ -261,7 +261,7 @@ def write(task, folder):
 
 def _saved(folder):
     import caffe
-    import nets
+    from fcn import nets
     net = caffe.Net(str(nets.write_prototxt(folder / "deploy.prototxt",
                                             nets.fcn("fcn8s", "deploy"))), caffe.TEST)
     net.save(str(folder / "some.caffemodel"))
@@ -366,7 +366,7 @@ def waiting(computing):
 
 def _data_net(folder):
     import caffe
-    import nets
+    from fcn import nets
     param = nets.fcn("fcn32s", "train", source=_photographs(folder, [(375, 500)] * SAMPLES),
                      width=1 / 64)
     del param.layer[1:]
@@ -377,7 +377,7 @@ def _photographs(folder, sizes):
     """The source of JPEG photographs of these sizes with PNG labels, in VOC's layout."""
     from PIL import Image
 
-    from nets.source import folder as source
+    from fcn.nets.source import folder as source
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (folder / name).mkdir(parents=True)
     for i, (height, width) in enumerate(sizes):
@@ -485,7 +485,7 @@ SUBJECTS = {
              "waited for, at 0.009 s": waiting(0.009)},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
-              "a prototxt": start_up("import nets; nets.write('voc-fcn8s', '.')"),
+              "a prototxt": start_up("from fcn import nets; nets.write('voc-fcn8s', '.')"),
               "a net": start_up("import caffe; caffe.Net")},
 }
 

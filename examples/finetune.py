@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import caffe
-import nets
-import surgery
 from caffe.proto import caffe_pb2
-from nets.source import folder
+from fcn import nets, surgery
+from fcn.nets.source import folder
 
 ITERATIONS = 20
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 import caffe
+from fcn.solvers import trust
 from segdata.means import ILSVRC
 from segdata.palette import label_image
-from solvers import trust
 
 
 def main(prototxt: str, weights: str, photograph: str, output: str, trusted: str = "") -> None:

@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
+from fcn.command import command_name
 from segdata.paths import build_root
 
 from . import NAMES, write
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
+    parser = argparse.ArgumentParser(prog=command_name("nets"), description=__doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("-o", "--output", type=Path,
                         help="default: build/NAME, or NAME in $FCN_BUILD")

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nets.source import MEAN
+from fcn.nets.source import MEAN
+from fcn.solvers import miniature, training
+from fcn.solvers.command import add_device, report_errors, seed, set_device
+from fcn.solvers.experiments import EXPERIMENTS, Experiment, experiment_named
+from fcn.solvers.metrics import Scores
+from fcn.solvers.prediction import load_net, predicted_classes
+from fcn.solvers.text import columns
 from segdata.classes import VOID
 from segdata.files import replacing
 from segdata.palette import colour_map
 from segdata.paths import build_root
-from solvers import miniature, training
-from solvers.command import add_device, report_errors, seed, set_device
-from solvers.experiments import EXPERIMENTS, Experiment, experiment_named
-from solvers.metrics import Scores
-from solvers.prediction import load_net, predicted_classes
-from solvers.text import columns
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import nets
-from nets.source import Source, folder
+from fcn import nets
+from fcn.nets.source import Source, folder
+from fcn.solvers.runs import Run, RunError
 from segdata.datasets import DATASETS
 from segdata.paths import build_root
-from solvers.runs import Run, RunError
 
 # The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
 # accumulation; heavy momentum fades it by as much image by image: 0.9^(1/20) ≈ 0.99.

@@ -30,6 +30,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fcn.solvers import runs, trust
+from fcn.solvers.command import add_device, report_errors, reported, set_device
+from fcn.solvers.prediction import load_net, predicted_classes
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.errors import UserError
 from segdata.files import replacing
@@ -38,9 +41,6 @@ from segdata.overlay import overlay, percent, shares
 from segdata.palette import label_image
 from segdata.paths import build_root
 from segdata.readers import read_photograph
-from solvers import runs, trust
-from solvers.command import add_device, report_errors, reported, set_device
-from solvers.prediction import load_net, predicted_classes
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-import surgery
+from fcn import surgery
+from fcn.solvers import log, score
+from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.metrics import Scores
+from fcn.solvers.prediction import ScoreError
+from fcn.solvers.preflight import divergence, first_loss, labels
 from segdata.errors import UserError
-from solvers import log, score
-from solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
-from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.metrics import Scores
-from solvers.prediction import ScoreError
-from solvers.preflight import divergence, first_loss, labels
 
 if TYPE_CHECKING:
     import caffe

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-import nets
-from nets.source import MEAN, SEED
+from fcn import nets
+from fcn.nets.source import MEAN, SEED
+from fcn.solvers import training
+from fcn.solvers.command import Stopped, deferring_signals, reported
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.loop import LossError
+from fcn.solvers.metrics import Scores
+from fcn.solvers.prediction import load_net
+from fcn.solvers.runs import Run
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
 from segdata.files import replacing
-from solvers import training
-from solvers.command import Stopped, deferring_signals, reported
-from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.loop import LossError
-from solvers.metrics import Scores
-from solvers.prediction import load_net
-from solvers.runs import Run
 
 if TYPE_CHECKING:
     import caffe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solvers.runs import RunError, damage
+from fcn.solvers.runs import RunError, damage
 
 if TYPE_CHECKING:
     import caffe

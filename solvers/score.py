@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from fcn.solvers.metrics import Scores, confusion
+from fcn.solvers.prediction import load_net, predicted_classes
+from fcn.solvers.preflight.divergence import one_class
+from fcn.solvers.runs import RunError
+from fcn.solvers.text import columns
 from segdata.files import replacing
-from solvers.metrics import Scores, confusion
-from solvers.prediction import load_net, predicted_classes
-from solvers.preflight.divergence import one_class
-from solvers.runs import RunError
-from solvers.text import columns
 
 if TYPE_CHECKING:
     import caffe
-    from solvers.runs import Run
+    from fcn.solvers.runs import Run
 
 
 def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False
@@ -145,8 +145,8 @@ def load(run: Run, iteration: int) -> dict[str, Scores] | None:
 
 
 def main() -> None:
-    from solvers import runs, trust
-    from solvers.command import add_device, report_errors, set_device
+    from fcn.solvers import runs, trust
+    from fcn.solvers.command import add_device, report_errors, set_device
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")

@@ -13,15 +13,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
+from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
+from fcn.solvers.preflight import labels, report_findings
+from fcn.solvers.runs import KEEP, Run, RunError
 from segdata.importing import masks_once
 from segdata.paths import build_root
-from solvers.command import add_device, keep, positive, report_errors, set_device
-from solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
-from solvers.preflight import labels, report_findings
-from solvers.runs import KEEP, Run, RunError
 
 if TYPE_CHECKING:
-    from solvers.experiments import Experiment
+    from fcn.solvers.experiments import Experiment
 
 FOLDER_ONLY = ("head", "width", "name")
 
@@ -29,7 +29,7 @@ FOLDER_ONLY = ("head", "width", "name")
 def main() -> None:
     args = parse()
     with report_errors(continues=True):
-        from solvers import score, training
+        from fcn.solvers import score, training
         if args.images:
             args.data = imported(args)
         if args.data:

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import nets
-import surgery
-from nets.source import SEED
+from fcn import nets, surgery
+from fcn.nets.source import SEED
+from fcn.solvers import log, preflight, score
+from fcn.solvers.command import reported
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.loop import Loop
+from fcn.solvers.metrics import Scores
+from fcn.solvers.prediction import load_net
+from fcn.solvers.preflight import Finding, recipe, weights
+from fcn.solvers.runs import KEEP, RunError, damage
 from segdata.download import catalog
 from segdata.errors import UserError
 from segdata.files import make_folder, replacing
 from segdata.lists import read_list
-from solvers import log, preflight, score
-from solvers.command import reported
-from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.loop import Loop
-from solvers.metrics import Scores
-from solvers.prediction import load_net
-from solvers.preflight import Finding, recipe, weights
-from solvers.runs import KEEP, RunError, damage
 
 if TYPE_CHECKING:
     import caffe

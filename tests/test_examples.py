@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import caffe
-import nets
 import notebooks
 from caffe.log import silence
-from nets.source import ROOT
+from fcn import nets
+from fcn.nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 
 EXAMPLES = ROOT / "examples"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -116,10 +116,10 @@ def test_one_s_own_data_are_trained_and_scored(installed, tmp_path):
     lists = folder / "ImageSets" / "Segmentation"
     for split in ("train", "val"):
         (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
-    run(installed, tmp_path, "python", "-m", "solvers.solve", "--data", folder, "--head", "fcn32s",
+    run(installed, tmp_path, "fcn", "solve", "--data", folder, "--head", "fcn32s",
         "--width", "0.02", "--name", "own", "--iterations", "1", "--force")
-    assert "mean IU" in run(installed, tmp_path, "python", "-m", "solvers.score", "own")
-    run(installed, tmp_path, "infer", folder)
+    assert "mean IU" in run(installed, tmp_path, "fcn", "score", "own")
+    run(installed, tmp_path, "fcn", "infer", folder)
     run(installed, tmp_path, "fcn", "import", "made", "imported", "--images",
         folder / "JPEGImages", "--masks", folder / "SegmentationClass")
     assert (tmp_path / "build" / "infer").is_dir()

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
+from fcn.solvers.experiments import EXPERIMENTS
 from segdata.download import catalog
-from solvers.experiments import EXPERIMENTS
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="no make")
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
+from fcn.solvers import infer
+from fcn.solvers.command import set_device
+from fcn.solvers.runs import RunError
 from segdata.embedded import voc as embedded_voc
-from solvers import infer
-from solvers.command import set_device
-from solvers.runs import RunError
 
 FOLDERS = [ROOT / "tests" / "support" / "original", ROOT, ROOT / "data", ROOT / "tests" / "support"]
 
@@ -126,7 +126,7 @@ surgery.interp(made[0], ['upscore'])
 def test_the_demo(build):
     printed = python("-c", """
 import sys, tiny
-from solvers import demo
+from fcn.solvers import demo
 tiny.shrink()
 sys.argv = ["demo.py"]
 demo.STAGES = "voc-fcn32s", "voc-fcn16s"
@@ -139,7 +139,7 @@ demo.main()
 def test_analyses(build):
     printed = python("-c", """
 import sys, tiny
-from analysis import __main__, stitch
+from fcn.analysis import __main__, stitch
 tiny.shrink()
 stitch.CELLS, trunk = 1, stitch.trunk
 stitch.trunk = lambda name: trunk(name, 1 / 32)

@@ -2,7 +2,7 @@
 
 import re
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
 
 
 def listed(name):
@@ -19,4 +19,6 @@ def test_every_package_is_installed():
         "python", "data", "nets", "surgery", "solvers", "analysis")
         for path in (ROOT / top).rglob("__init__.py")]
     assert listed("packages") == sorted(
-        ".".join(path.parts).removeprefix("python.").removeprefix("data.") for path in packages)
+        ".".join(path.parts).removeprefix("python.").removeprefix("data.")
+        if path.parts[0] in ("python", "data") else ".".join(("fcn", *path.parts))
+        for path in packages)

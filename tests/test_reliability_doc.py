@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
 
 ROWS = [line.split(" | ") for line in (ROOT / "docs/reliability.md").read_text().splitlines()
         if line.startswith("| ") and "| test |" not in line and "| --- |" not in line]

@@ -6,9 +6,12 @@ import sys
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
 COMMANDS = {
     "import": ("segdata.importing.__main__", "turn labelled images of any form into a data folder"),
-    "solve": ("solvers.solve", "train on such a folder, or train an experiment of the paper"),
-    "score": ("solvers.score", "score a trained net on its validation set"),
-    "infer": ("solvers.infer", "segment photographs"),
+    "solve": ("fcn.solvers.solve", "train on such a folder, or train an experiment of the paper"),
+    "score": ("fcn.solvers.score", "score a trained net on its validation set"),
+    "infer": ("fcn.solvers.infer", "segment photographs"),
+    "demo": ("fcn.solvers.demo", "the paper in miniature, on generated data"),
+    "nets": ("fcn.nets.__main__", "write the prototxts of a net"),
+    "analysis": ("fcn.analysis.__main__", "repeat analyses of the paper"),
 }
 
 
@@ -25,7 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     return importlib.import_module(COMMANDS[name][0]).main() or 0
 
 
+def command_name(subcommand: str) -> str:
+    """What the help of a subcommand says it is called: `fcn NAME`, or as the folder of a checkout
+    that it is, `python -m NAME`."""
+    called = f"fcn {subcommand}"
+    return called if sys.argv[0] == called else f"python -m {subcommand}"
+
+
 def usage() -> str:
     """The commands, one a line."""
-    lines = [f"    fcn {name:<8} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"    fcn {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(["usage: fcn COMMAND ...\n", *lines, "\nfcn COMMAND --help says more."])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import surgery
+from fcn import surgery
 from segdata.lists import some
 
 if TYPE_CHECKING:
     import caffe
-    from solvers.metrics import Scores
+    from fcn.solvers.metrics import Scores
 
 STRETCH = 25    # logged losses, over two of which in turn a loss may stand still
 LEVEL = 0.7     # of ln(classes), above which a net has learnt nothing

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from nets.source import folder as folder_source
+from fcn.nets.source import folder as folder_source
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
@@ -30,7 +30,7 @@ from segdata.paths import build_root
 from .findings import Finding, counted
 
 if TYPE_CHECKING:
-    from nets.source import Source
+    from fcn.nets.source import Source
     from segdata.layer import SegDataLayer
 
 STRAY = 10              # pixels of a class in a whole split, below which it is no class

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import surgery
+from fcn import surgery
 from segdata.download import catalog
 from segdata.lists import some
 

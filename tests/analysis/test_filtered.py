@@ -1,8 +1,8 @@
 """Sources whose samples pass through a layer."""
 
-import nets
-from analysis.filtered import filtered
-from nets.source import voc
+from fcn import nets
+from fcn.analysis.filtered import filtered
+from fcn.nets.source import voc
 
 
 def test_a_filtered_source_changes_the_data_of_its_splits_alone():

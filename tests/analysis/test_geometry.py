@@ -3,9 +3,9 @@
 import pytest
 from google.protobuf import text_format
 
-import nets
-from analysis.geometry import Window, parameters, places, window
 from caffe.proto import caffe_pb2
+from fcn import nets
+from fcn.analysis.geometry import Window, parameters, places, window
 
 
 @pytest.mark.parametrize("trunk, millions, field", [("vgg16", 134, 404), ("caffenet", 57, 355),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
 from caffe import layers as L
+from fcn import nets
 
 LABEL = np.array([[0, 0, 1, 2], [0, 255, 1, 2], [0, 0, 2, 2]], np.float32)[None, None]
 
@@ -18,7 +18,7 @@ def passes(tmp_path):
         shape = list(label.shape[2:])
         n.data = L.Input(shape=dict(dim=[1, 3, *shape]))
         n.label = L.Input(shape=dict(dim=[1, 1, *shape]))
-        n.image, n.filtered = L.Python(n.data, n.label, module="analysis.layers", layer=layer,
+        n.image, n.filtered = L.Python(n.data, n.label, module="fcn.analysis.layers", layer=layer,
                                        ntop=2, param_str=str({"start": 0, **params}))
         net = caffe.Net(str(nets.write_prototxt(tmp_path / "net.prototxt", n.to_proto())),
                         caffe.TEST)

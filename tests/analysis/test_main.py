@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from analysis import __main__ as command
-from analysis import balancing, stitch, timing
-from analysis.__main__ import QUICK, TRAINING, main
+from fcn.analysis import __main__ as command
+from fcn.analysis import balancing, stitch, timing
+from fcn.analysis.__main__ import QUICK, TRAINING, main
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 

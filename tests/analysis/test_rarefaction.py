@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
-from analysis.geometry import places
-from analysis.rarefaction import RarefactionError, fitting_side, rarefy, shift_and_stitch
 from caffe import layers as L
 from caffe import params as P
 from caffe.proto import caffe_pb2
+from fcn import nets
+from fcn.analysis.geometry import places
+from fcn.analysis.rarefaction import RarefactionError, fitting_side, rarefy, shift_and_stitch
 
 CONV = dict(num_output=3, weight_filler=dict(type="gaussian", std=0.5),
             bias_filler=dict(type="gaussian", std=0.5))
@@ -122,7 +122,7 @@ def test_padded_pooling_is_rarefied_as_caffe_pads(tmp_path, pad):
         n = caffe.NetSpec()
         n.data = L.Input(shape=dict(dim=list(image.shape)))
         n.top = (L.Pooling(n.data, kernel_size=3, stride=1, pad=pad) if kind == "Pooling" else
-                 L.Python(n.data, module="analysis.layers", layer="DilatedMaxPooling",
+                 L.Python(n.data, module="fcn.analysis.layers", layer="DilatedMaxPooling",
                           param_str=str(dict(kernel=3, dilation=1, pad=pad))))
         path = nets.write_prototxt(tmp_path / f"{kind}.prototxt", n.to_proto())
         tops.append(caffe.Net(str(path), caffe.TEST).forward(data=image)["top"])

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import balancing, cues, interpolation, recipes, sampling, stages
+from fcn.analysis import balancing, cues, interpolation, recipes, sampling, stages
+from fcn.solvers import miniature
+from fcn.solvers.experiments import EXPERIMENTS
 from segdata.embedded import voc as embedded_voc
-from solvers import miniature
-from solvers.experiments import EXPERIMENTS
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.upper_bound import FACTORS, read_labels, restored, upper_bound, without_void
+from fcn.analysis.upper_bound import FACTORS, read_labels, restored, upper_bound, without_void
 from segdata.embedded import voc as embedded_voc
 
 

@@ -1,6 +1,6 @@
 """Tables of variants."""
 
-from analysis.variants import Variant, close, ordered, table
+from fcn.analysis.variants import Variant, close, ordered, table
 
 
 def test_claims():

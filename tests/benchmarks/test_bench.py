@@ -14,9 +14,9 @@ import caffe
 import issuing
 import kernels
 import layers
-import nets
 import subjects
 from caffe.engine.runners import recorded
+from fcn import nets
 from torch_fcn8s import FCN8s
 
 

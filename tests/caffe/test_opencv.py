@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
+from fcn import nets
 
 NETS = {
     **{head: lambda head=head: nets.fcn(head, "deploy", width=1 / 16)

@@ -12,10 +12,10 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from fcn.solvers.metrics import Scores, confusion
+from fcn.solvers.runs import Run
 from segdata.inputs import Inputs
 from segdata.readers import read_photograph
-from solvers.metrics import Scores, confusion
-from solvers.runs import Run
 
 SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
 SAMPLES, DRAWS = 5, 24

@@ -13,8 +13,8 @@ from PIL import Image
 
 import label_forms
 from fcn.command import COMMANDS, main
+from fcn.solvers.runs import Run
 from label_forms import FORMS, truth
-from solvers.runs import Run
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 

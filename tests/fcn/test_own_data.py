@@ -10,8 +10,8 @@ from PIL import Image
 
 import label_forms
 from fcn.command import main
+from fcn.nets.source import ROOT
 from label_forms import put
-from nets.source import ROOT
 
 COMMANDS = re.findall(r"^    (fcn (?:import|solve|infer) .*)$",
                       (ROOT / "docs" / "own-data.md").read_text(), re.M)

@@ -19,11 +19,11 @@ from caffe.images import datasets
 from caffe.images.lists import read_list
 from caffe.images.planes import read_planes
 from data_samples import tar, zipped
+from fcn.solvers import infer, log, runs, score, trust
 from segdata import lists, readers
 from segdata.download.archives import extract
 from segdata.importing.labelled import Request
 from segdata.importing.write import import_labels
-from solvers import infer, log, runs, score, trust
 
 NET = """name: "net"
 layer { name: "data" type: "Input" top: "data"

@@ -18,9 +18,9 @@ from caffe.errors import WeightsError
 from caffe.formats import hdf5
 from caffe.images.database import Database
 from caffe.proto import caffe_pb2
+from fcn.solvers import infer, runs, trust
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
-from solvers import infer, runs, trust
 
 INPUT = """layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 1 dim: 1 dim: %d dim: %d } } }

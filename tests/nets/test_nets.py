@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-import nets
 from caffe.formats import prototxt
-from nets.source import ROOT, folder
+from fcn import nets
+from fcn.nets.source import ROOT, folder
 from segdata.files import WriteError
 
 
@@ -134,8 +134,8 @@ def test_the_classifier_scores_images_or_learns_from_batches():
 
 
 def test_the_command_writes_three_prototxts_without_torch(tmp_path):
-    code = ("import sys; sys.argv = ['nets', 'voc-fcn8s', '-o', sys.argv[1]]; import nets.__main__ "
-            "as m; m.main(); assert 'torch' not in sys.modules")
+    code = ("import sys; sys.argv = ['nets', 'voc-fcn8s', '-o', sys.argv[1]]; "
+            "import fcn.nets.__main__ as m; m.main(); assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True,
                    env=_environment())
     for split in ("train", "val", "deploy"):
@@ -143,8 +143,8 @@ def test_the_command_writes_three_prototxts_without_torch(tmp_path):
 
 
 def test_importing_the_nets_changes_nothing_in_pycaffe():
-    code = ("import caffe.coord_map as c; before = list(c.PASS_THROUGH_LAYERS); import nets; "
-            "assert c.PASS_THROUGH_LAYERS == before")
+    code = ("import caffe.coord_map as c; before = list(c.PASS_THROUGH_LAYERS); "
+            "from fcn import nets; assert c.PASS_THROUGH_LAYERS == before")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=_environment())
 
 

@@ -9,8 +9,8 @@ import hashlib
 
 import pytest
 
-import nets
-from nets.source import ROOT
+from fcn import nets
+from fcn.nets.source import ROOT
 
 CHECKSUMS = {path: digest for digest, path in map(
     str.split, (ROOT / "tests" / "golden" / "published_prototxts.sha256").read_text().splitlines())}

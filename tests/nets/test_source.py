@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import nets
-from nets.source import ROOT, folder, nyud, pascalcontext, siftflow, voc
+from fcn import nets
+from fcn.nets.source import ROOT, folder, nyud, pascalcontext, siftflow, voc
 
 DATA = ROOT / "data" / "store"
 KEYS = {    # name: module, class, directories, splits

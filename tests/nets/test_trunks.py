@@ -3,7 +3,7 @@
 import pytest
 
 import caffe
-import nets
+from fcn import nets
 from net_geometry import learned, places, window
 
 TRUNKS = ("vgg16", "caffenet", "googlenet")

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from nets.source import voc
+from fcn.nets.source import voc
+from fcn.solvers.experiments import Experiment
 from segdata.embedded import voc as embedded_voc
-from solvers.experiments import Experiment
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,13 @@ import sys
 import pytest
 
 import caffe
-from nets.source import ROOT
+from fcn.nets.source import ROOT
+from fcn.solvers.command import report_errors
+from fcn.solvers.loop import LossError
+from fcn.solvers.runs import RunError
+from fcn.surgery import SurgeryError
 from segdata.embedded import voc as embedded_voc
 from segdata.errors import UserError
-from solvers.command import report_errors
-from solvers.loop import LossError
-from solvers.runs import RunError
-from surgery import SurgeryError
 
 
 def python(*arguments, **variables):

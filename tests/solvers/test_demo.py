@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 import caffe
+from fcn.solvers import demo, miniature
+from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.metrics import Scores
+from fcn.solvers.runs import RunError
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
-from solvers import demo, miniature
-from solvers.experiments import EXPERIMENTS
-from solvers.metrics import Scores
-from solvers.runs import RunError
 
 
 @pytest.mark.slow

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import caffe
-import nets
-from nets.source import ROOT, nyud, siftflow
+from fcn import nets
+from fcn.nets.source import ROOT, nyud, siftflow
+from fcn.solvers import infer, runs
 from segdata.files import WriteError
 from segdata.inputs import Inputs
-from solvers import infer, runs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
@@ -99,7 +99,7 @@ def test_a_broken_image_does_not_stop_the_others(model, tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = ("import sys; sys.argv = ['infer.py', '--help']; from solvers import infer\n"
+    code = ("import sys; sys.argv = ['infer.py', '--help']; from fcn.solvers import infer\n"
             "try: infer.main()\nexcept SystemExit as end: assert end.code == 0\n"
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
@@ -421,7 +421,7 @@ def test_a_bug_keeps_its_traceback(varied, tmp_path, monkeypatch):
 
 def test_no_table_of_experiments_is_loaded_to_segment_an_image(varied, tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "image.png")
-    code = ("import sys; from solvers import infer; sys.argv = ['infer', *sys.argv[1:]]\n"
+    code = ("import sys; from fcn.solvers import infer; sys.argv = ['infer', *sys.argv[1:]]\n"
             "infer.main()\n"
             "loaded = {'solvers.experiments', 'nets', 'surgery', 'matplotlib'} & set(sys.modules)\n"
             "assert not loaded, loaded")

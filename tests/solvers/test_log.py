@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solvers import log
+from fcn.solvers import log
 
 
 def lines(folder):

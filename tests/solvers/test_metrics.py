@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from solvers.metrics import Scores, confusion
+from fcn.solvers.metrics import Scores, confusion
 
 
 def obvious(truth, prediction, classes):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import caffe
-from solvers import miniature
-from solvers.command import Stopped
-from solvers.runs import RunError
+from fcn.solvers import miniature
+from fcn.solvers.command import Stopped
+from fcn.solvers.runs import RunError
 
 
 @pytest.fixture

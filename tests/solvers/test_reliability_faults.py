@@ -15,10 +15,10 @@ import pytest
 
 import caffe
 from caffe.log import logger
+from fcn.solvers import log, runs, training
 from segdata import files
 from segdata.download import catalog, fetch
 from segdata.files import WriteError
-from solvers import log, runs, training
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nets.source import ROOT
+from fcn.nets.source import ROOT
 
 NET = """
 layer { name: "x" type: "DummyData" top: "x" top: "y"

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 import caffe
-from nets.source import ROOT
-from solvers import score, training
-from solvers.command import handling_signals, report_errors, same_command, stop
+from fcn.nets.source import ROOT
+from fcn.solvers import score, training
+from fcn.solvers.command import handling_signals, report_errors, same_command, stop
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
@@ -125,11 +125,11 @@ TRAIN = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from nets.source import voc
+from fcn.nets.source import voc
 from segdata.embedded import voc as embedded_voc
-from solvers import training
-from solvers.command import report_errors
-from solvers.experiments import Experiment
+from fcn.solvers import training
+from fcn.solvers.command import report_errors
+from fcn.solvers.experiments import Experiment
 with report_errors(continues=True):
     training.train(Experiment("tiny", {}, 1e-9, "fcn32s", voc(Path(sys.argv[1]), 7),
                               {"label": embedded_voc.CLASSES}, iterations=10**6, interval=10**6,

@@ -11,11 +11,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-import nets
+from fcn import nets
+from fcn.solvers import runs
+from fcn.solvers.runs import Run, RunError
 from segdata.files import replacing
 from segdata.means import OF_LAYERS
-from solvers import runs
-from solvers.runs import Run, RunError
 
 
 def leave(directory, *iterations):
@@ -265,7 +265,7 @@ def test_a_run_is_trained_by_one_process(tmp_path):
 
 
 def test_the_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path):
-    held = ("from solvers.runs import Run; import os, sys\n"
+    held = ("from fcn.solvers.runs import Run; import os, sys\n"
             "with Run(sys.argv[1]).locked(): os.kill(os.getpid(), 9)")
     run = subprocess.run([sys.executable, "-c", held, str(tmp_path / "run")],
                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from solvers.metrics import Scores
-from solvers.runs import Run, RunError
-from solvers.score import load, save, score_net, table
+from fcn.solvers.metrics import Scores
+from fcn.solvers.runs import Run, RunError
+from fcn.solvers.score import load, save, score_net, table
 
 MATRIX = np.array([[6, 2, 0, 0], [1, 3, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])
 NAMES = ("background", "a", "b", "c")

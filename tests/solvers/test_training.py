@@ -13,17 +13,16 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
-import surgery
 from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
-from nets.source import ROOT
+from fcn import nets, surgery
+from fcn.nets.source import ROOT
+from fcn.solvers import loop, score, training
+from fcn.solvers.experiments import EXPERIMENTS, on_folder
+from fcn.solvers.preflight import PreflightError
+from fcn.solvers.runs import RunError
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
-from solvers import loop, score, training
-from solvers.experiments import EXPERIMENTS, on_folder
-from solvers.preflight import PreflightError
-from solvers.runs import RunError
 
 
 def rows(experiment):

@@ -96,10 +96,10 @@ def of_run(data: Path, folder: Path, every: int) -> int:
 
     import caffe  # noqa: F401
     from caffe.proto import caffe_pb2
-    from nets.source import voc
+    from fcn.nets.source import voc
+    from fcn.solvers import loop, training
+    from fcn.solvers.experiments import Experiment
     from segdata.embedded import voc as embedded_voc
-    from solvers import loop, training
-    from solvers.experiments import Experiment
     loop.LOG_EVERY = 1
 
     def train(build: Path) -> None:

@@ -1,9 +1,9 @@
 """Miniatures of the experiments that train in a second: one step on two small scenes."""
 
-from analysis import variants
+from fcn.analysis import variants
+from fcn.solvers import miniature
+from fcn.solvers.experiments import EXPERIMENTS
 from segdata.embedded import voc as embedded_voc
-from solvers import miniature
-from solvers.experiments import EXPERIMENTS
 
 
 def shrink(put=setattr):

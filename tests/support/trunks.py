@@ -1,6 +1,6 @@
 """Nets with wide paddings, for the tests of padding elision, and what runs them."""
 
-import nets
+from fcn import nets
 
 
 def layer(name, kind, bottom, top=None, **fields):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
-import nets
-import surgery
+from fcn import nets, surgery
 
 
 def build(tmp_path, name, seed=None):

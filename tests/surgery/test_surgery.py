@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 import caffe
-import surgery
+from fcn import surgery
 
 CLASSIFIER = """
 layer { name: "data" type: "Input" top: "data"

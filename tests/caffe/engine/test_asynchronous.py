@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import caffe
-import nets
 from caffe.errors import LayerError
-from nets.source import voc
+from fcn import nets
+from fcn.nets.source import voc
 
 SIZES = [(20, 28), (28, 20), (20, 28), (24, 24)]
 PLAIN = 'base_lr: 1e-9 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 '

@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 
 import caffe
-import nets
 from caffe.errors import LayerError, WeightsError
 from caffe.export import onnx_file, to_onnx
+from fcn import nets
 from single_layers import FILL, FIXED, LAYERS, X, Z, build
 
 

@@ -8,9 +8,9 @@ import torch
 from google.protobuf import text_format
 
 import caffe
-import nets
 from caffe.engine.layers import base
 from caffe.proto import caffe_pb2
+from fcn import nets
 from golden_runs import NETS, load_net
 from single_layers import FILL, FIXED, GAUSS, LAYERS, X, Z, build
 

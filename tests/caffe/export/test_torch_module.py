@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import caffe
-import nets
 from caffe.engine.layers.kernels import max_pooling, product
 from caffe.errors import LayerError
+from fcn import nets
 
 NET = """
 layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } } }

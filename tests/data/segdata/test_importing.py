@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 import label_forms
+from fcn.solvers.preflight import labels as preflight
 from label_forms import CLASSES, FORMS, NAMES, photograph, put, truth, write
 from segdata.errors import DataError
 from segdata.importing.labelled import Options, Request
 from segdata.importing.polygons import run_lengths
 from segdata.importing.recognise import KINDS
 from segdata.importing.write import import_labels
-from solvers.preflight import labels as preflight
 
 
 def run(source, target=None, **options):

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from data_samples import sequence
+from fcn.solvers.preflight.labels import of_folder
 from segdata.errors import DataError
 from segdata.lists import Listing, read_list
-from solvers.preflight.labels import of_folder
 
 UTF8, LATIN1 = "caf\xe9".encode(), "caf\xe9".encode("latin-1")
 VOC = ("voc_layers", "VOCSegDataLayer")

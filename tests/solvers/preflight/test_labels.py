@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nets.source import ROOT, folder
+from fcn.nets.source import ROOT, folder
+from fcn.solvers import miniature, solve
+from fcn.solvers.preflight import PreflightError, labels, report_findings
+from fcn.solvers.preflight.labels import of_folder, of_source
 from segdata.embedded import nyud as embedded_nyud
 from segdata.errors import DataError
 from segdata.palette import label_image
-from solvers import miniature, solve
-from solvers.preflight import PreflightError, labels, report_findings
-from solvers.preflight.labels import of_folder, of_source
 
 TRAIN, VAL = "abcdefghij", "klmno"
 SIDE = 48

@@ -11,19 +11,18 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-import nets
-import surgery
 from caffe.proto import caffe_pb2
-from nets.source import voc
+from fcn import nets, surgery
+from fcn.nets.source import voc
+from fcn.solvers import loop, training
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.loop import LossError
+from fcn.solvers.metrics import Scores
+from fcn.solvers.miniature import ACCUMULATED, SCHEDULE
+from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
+from fcn.solvers.preflight.labels import training_names
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
-from solvers import loop, training
-from solvers.experiments import EXPERIMENTS, Experiment
-from solvers.loop import LossError
-from solvers.metrics import Scores
-from solvers.miniature import ACCUMULATED, SCHEDULE
-from solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
-from solvers.preflight.labels import training_names
 from voc_layers import SBDDSegDataLayer
 
 HEAD = """

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import caffe
-import nets
 from caffe.engine.elision import choice
+from fcn import nets
 
 
 @pytest.fixture

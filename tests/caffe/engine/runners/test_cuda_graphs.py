@@ -15,15 +15,15 @@ import pytest
 import torch
 
 import caffe
-import nets
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.loss import SoftmaxWithLoss
 from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.errors import LayerError
+from fcn import nets
+from fcn.nets.source import voc
 from golden_runs import NETS, load_net
 from graph_stand_in import GraphStandIn
-from nets.source import voc
 
 SIZES = [(20, 28), (28, 20), (20, 28), (24, 24), (28, 20)]
 RATE = 'base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 '
