@@ -78,7 +78,7 @@ def test_the_engine_and_its_command(installed, tmp_path):
                                                                "elsewhere")])
 def test_nets_and_results_go_to_the_current_folder_or_where_told(installed, tmp_path, variables,
                                                                  folder):
-    run(installed, tmp_path, "python", "-m", "nets", "voc-fcn32s", **variables)
+    run(installed, tmp_path, "fcn", "nets", "voc-fcn32s", **variables)
     assert (tmp_path / folder / "voc-fcn32s" / "deploy.prototxt").is_file()
     val = (tmp_path / folder / "voc-fcn32s" / "val.prototxt").read_text()
     assert f"{tmp_path}/data/store/pascal/VOC2011" in val
