@@ -42,7 +42,8 @@ class Experiment:
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
-    options : what the command line says of the training data and of weights, see solvers.options
+    options : {option of the command line: value} of the training data and of weights; the source
+        has those of the data already, see solvers.options
     """
     name: str
     bases: dict
@@ -82,7 +83,7 @@ class Experiment:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
                     unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}),
-                    **({"options": self.options} if self.options else {}))
+                    **{f"--{key.replace('_', '-')}": value for key, value in self.options.items()})
 
 
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:

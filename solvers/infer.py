@@ -84,6 +84,9 @@ def parse() -> argparse.Namespace:
                         help="default: the one under build/ trained last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("--best", action="store_true",
+                        help="take the run's snapshot with the best mean IU on its validation set, "
+                             "not the newest")
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     parser.add_argument("--depth", type=Path, metavar="PATH",
@@ -115,11 +118,16 @@ def choose_net(args: argparse.Namespace) -> tuple[Path, Path, runs.Images]:
     snapshot."""
     if (args.net is None) != (args.weights is None):
         raise InferError("--net and --weights go together")
+    if args.net is not None and args.best:
+        raise InferError("--best is about a run, with --net give its --weights")
     if args.net and args.experiment:
         raise InferError("give --experiment, or --net and --weights")
     if args.net is None:
         run = runs.find(args.experiment) if args.experiment else newest_run()
-        return run.prototxt("deploy"), run.newest_weights(), run.images()
+        weights, told = run.chosen_weights(args.best)
+        if told:
+            print(told)
+        return run.prototxt("deploy"), weights, run.images()
     for path in (args.net, args.weights):
         if not path.is_file():
             raise InferError(f"{path}: no such file")

@@ -48,14 +48,17 @@ def main() -> None:
             found = labels.of_source(experiment.source, experiment.class_names)
             report_findings(experiment.name, found, args.force)
         for each in chain:
-            training.train(each, keep=args.keep, force=args.force)
+            training.train(each, keep=args.keep, force=args.force, patience=args.patience)
         scores = training.train(experiment, keep=args.keep, force=args.force,
-                                fresh=args.fresh)
-        print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
+                                fresh=args.fresh, patience=args.patience)
+        print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
+              "percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
+        told = experiment.run.chosen_weights(best=False)[1]
+        print("\n" + "\n".join(filter(None, (str(training.final_weights(experiment)), told,
+                                             str(experiment.directory / "curve.png")))))
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -107,6 +110,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--patience", type=positive(int), metavar="N",
+                        help="end early after N intervals without a better mean IU on the "
+                             "validation set (default: never)")
     parser.add_argument("--keep", type=keep, default=KEEP, metavar="N",
                         help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
                              f"(default {KEEP})")
