@@ -145,8 +145,8 @@ class Loop:
             self.bar.write(f"{self.experiment.name}: ends early at iteration {iteration} of "
                            f"{self.experiment.iterations}: mean IU was not above the "
                            f"{scored[best][0]:.1f}% of iteration {scored[best][1]} in the last "
-                           f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes on "
-                           "with a larger --patience, or without")
+                           f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
+                           "on with a larger --patience, or without")
 
     def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
         experiment, net = self.experiment, self.solver.test_nets[0]

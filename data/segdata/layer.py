@@ -400,7 +400,7 @@ class SegDataLayer(caffe.Layer):
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-# a run that began before there were any goes on without
+# Keys of what is made of samples; a run that began before there were any goes on without.
 OPTIONS = ("scale", "crop", "batch", "weights")
 
 

@@ -21,7 +21,7 @@ from segdata.inputs import Inputs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
-DEFAULT = Namespace(net=None, weights=None, experiment=None)
+DEFAULT = Namespace(net=None, weights=None, experiment=None, best=False)
 COLOUR = runs.Images()
 
 
