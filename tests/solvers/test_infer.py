@@ -263,7 +263,7 @@ def test_a_net_sees_what_it_saw_in_training(tmp_path):
     """SIFT Flow's has a mean of its own, and two labels, of which the first is given."""
     net = small_net(tmp_path, source=siftflow(classes=4, geometric=2))
     _, _, takes = infer.choose_net(Namespace(
-        net=net, weights=net.with_name("w.caffemodel"), experiment=None))
+        net=net, weights=net.with_name("w.caffemodel"), experiment=None, best=False))
     segment, image = segmenter(net), Image.fromarray(photograph())
     label = segment(Inputs(*takes, {}).read(None, image))
     assert label.shape == (23, 31) and label.dtype == np.uint8
