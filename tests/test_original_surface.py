@@ -53,7 +53,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(build, folder):
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
-             "--name", "own", "--interval", "2", "--force")
+             "--name", "own", "--interval", "2", "--force", "--batch", "2", "--crop", "96x64",
+             "--scale", "0.5,1", "--jitter", "3", "--class-weights", "median")
     python(*solve, "--iterations", "2", build=build)
     return python(*solve, "--iterations", "3", build=build)
 
