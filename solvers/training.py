@@ -11,7 +11,7 @@ import numpy as np
 
 from fcn import nets, surgery
 from fcn.nets.source import SEED
-from fcn.solvers import log, preflight, score
+from fcn.solvers import log, preflight, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -229,6 +229,9 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
 def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
                        ) -> list[Finding]:
     """Fill a new net; returns the findings about what it starts from."""
+    if experiment.start:
+        return [*starting.fill(experiment, net),
+                *weights.findings(net, experiment.run.net_param("train"))]
     files = () if base_nets else set(experiment.bases.values()) & set(nets.TRUNKS)
     return [*(finding for name in files
               for finding in weights.not_what_its_name_says(name, catalog.path(name))),
