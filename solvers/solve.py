@@ -130,7 +130,8 @@ def parse() -> argparse.Namespace:
     masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
         if args.data is None and args.images is None and getattr(args, key) is not None:
-            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the table")
+            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the "
+                         "table")
     return args
 
 

@@ -230,9 +230,9 @@ def _options(start: Start, nominal: caffe_pb2.NetParameter, trunk: str, width: f
     fc6 = next((blobs[0].data for name, blobs in start.weights.params.items()
                 if name.startswith("fc6") and name in full), None)
     if fc6 is not None and trunk != "googlenet":
-        inputs = next((start.outputs(name) for name in reversed([*have]) if name.startswith("conv")),
-                      0)
-        side = fc6.shape[-1] if fc6.ndim == 4 else math.isqrt(fc6.shape[-1] // max(1, inputs))
+        last = next((name for name in reversed([*have]) if name.startswith("conv")), "")
+        inputs = start.outputs(last) if last else fc6.shape[-1]
+        side = fc6.shape[-1] if fc6.ndim == 4 else math.isqrt(fc6.shape[-1] // inputs)
         net["fc6_kernel"] = max(1, side)
     return net
 
