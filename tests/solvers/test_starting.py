@@ -310,7 +310,8 @@ def test_the_number_of_classes_of_a_folder_without_names(folder, solve, build):
     assert "7 (class7), 8 (class8)" in solve(*command, 9)
     assert "1 for val, 9 classes" in solve(*command, 9, "--force")
     assert (build / "mine-fcn32s" / "classes.txt").read_text().split()[-1] == "class8"
-    assert "--num-classes 3, but" in solve("--data", folder(name="named"), "--num-classes", 3)
+    assert "--num-classes 3, but" in solve(
+        "--data", folder(name="named"), "--num-classes", 3, "--force")
 
 
 # experiments of the table
