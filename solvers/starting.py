@@ -13,6 +13,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 RATE = 6e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
 # {trunk: the experiment whose recipe fits its ILSVRC weights}, for that of VGG-16 by the head
 RECIPES = {"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
+NET_OPTIONS = ("trunk", "fusion", "normalize", "learned", "scale", "skip_scales", "width", "filler",
+               "fc6_kernel")
 ROUNDED = 1e-4  # difference up to which a deconvolution is taken to interpolate
 GENERATED = re.compile(r"class\d+")     # names that stand where there is no classes.txt
 
@@ -184,8 +187,9 @@ def _begun(text: str, **expected: str | None) -> dict:
     """The settings of a run that began so and has snapshots, {} without one: it goes on without
     what it started from."""
     for directory in sorted(path.parent for path in build_root().glob("*/settings.json")):
-        run = Run(directory)
-        settings: dict = run.settings() if run.snapshots() else {}
+        run, settings = Run(directory), {}
+        with suppress(RunError):        # of another run, that is damaged
+            settings = run.settings() if run.snapshots() else {}
         has = {**settings, "name": directory.name}
         if settings.get("from") in origins(text) and "width" in settings and all(
                 value is None or has.get(key) == value for key, value in expected.items()):
@@ -195,9 +199,8 @@ def _begun(text: str, **expected: str | None) -> dict:
 
 def _net_of(settings: dict) -> dict:
     """The options of nets.fcn in a run's settings."""
-    others = {"head", "classes", "data", "unscored", "in_truth", "from"}
     return {key: tuple(value) if isinstance(value, list) else value
-            for key, value in settings.items() if key not in others}
+            for key, value in settings.items() if key in NET_OPTIONS}
 
 
 # what is taken over from the source's shapes
@@ -243,7 +246,10 @@ def _width(start: Start, trunk: str, full: dict[str, int], have: dict[str, int],
     if not have:
         return asked or 1.0
     widest = sorted(have, key=lambda name: -full[name])
-    candidates = [have[name] / full[name] for name in widest]
+    recorded = start.home.settings().get("width") if start.home else None
+    candidates = [recorded] if isinstance(recorded, (int, float)) else []
+    candidates.append(round(have[widest[0]] / full[widest[0]], 2))
+    candidates += [have[name] / full[name] for name in widest]
     for multiple in (1, 2):     # channels are rounded, in groups to even numbers
         low = max((have[name] - multiple / 2) / full[name] for name in have)
         high = min((have[name] + multiple / 2) / full[name] for name in have)
@@ -252,7 +258,9 @@ def _width(start: Start, trunk: str, full: dict[str, int], have: dict[str, int],
     def fitting(width: float) -> int:
         made = _convolutions(nets.fcn("fcn32s", "deploy", trunk=trunk, width=width))
         return sum(made.get(name, have[name]) == have[name] for name in have)
-    best = max(dict.fromkeys(width for width in candidates if width > 0), key=fitting)
+    widths = [width for width in dict.fromkeys(candidates) if width > 0]
+    best = next((width for width in widths if fitting(width) == len(have)), None)
+    best = best or max(widths, key=fitting)
     if asked and fitting(asked) < fitting(best):
         _check_width(start.origin, asked, [best])
     return asked or best
