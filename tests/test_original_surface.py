@@ -117,6 +117,11 @@ def test_infer(trained, build, folder, tmp_path, monkeypatch):
 def test_surgery(build, tmp_path):
     python("-c", f"""
 import caffe, nets, surgery
+try:
+    surgery.Weights("w.caffemodel")
+    raise SystemExit("no SurgeryError")
+except surgery.SurgeryError as error:
+    assert "has no caffe.io.read_weights" in str(error)
 made = [caffe.Net(str(nets.write(name, {str(tmp_path)!r} + '/' + name, width=0.02)['deploy']),
                   caffe.TEST) for name in ('nyud-fcn32s-color-d', 'nyud-fcn32s-color')]
 surgery.transplant(*made, verbose=True)
