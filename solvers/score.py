@@ -1,6 +1,7 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py RUN [--weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu] [--trust]
+    python solvers/score.py RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu]
+                            [--trust]
 
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. Its
 val.prototxt may have the project's data layers; one with other Python code, or that writes files,
@@ -170,7 +171,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
-    parser.add_argument("--weights", help="default: the run's newest snapshot")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--weights", help="default: the run's newest snapshot")
+    which.add_argument("--best", action="store_true",
+                       help="take the snapshot with the best mean IU on the validation set")
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     add_crf(parser)
@@ -180,7 +184,7 @@ def main() -> None:
         run = runs.find(args.run)
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
-        weights = args.weights or run.newest_weights()
+        weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
@@ -190,7 +194,8 @@ def main() -> None:
             if not label.endswith(WITH_CRF) and (warning := one_class(
                     one, run.class_names(label, len(one.iu)))):
                 print(warning, file=sys.stderr)
-        print(f"{weights}\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
+        print("\n".join(filter(None, (str(weights), told)))
+              + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
 
 
 if __name__ == "__main__":
