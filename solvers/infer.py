@@ -34,10 +34,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fcn.solvers.command import add_device, positive, report_errors, reported
+from fcn.solvers.crf import add_crf, refine
+from fcn.solvers.crf import chosen as crf_settings
 from fcn.solvers.inference import truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.network import choose, described, warning_for
@@ -67,8 +70,11 @@ def main() -> int:
             raise InferError("there is no image to segment" + " (what this tool wrote itself is "
                              "left out)" * (not messages))
         inputs = choose_inputs(chosen.inputs, args, sources)
-        segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
-                              trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile)
+        crf = crf_settings(args.crf, chosen.prototxt.parent)
+        steps = [partial(refine, settings=crf)] if crf else []
+        segmenter = Segmenter(chosen=chosen, steps=steps, device=device(args),
+                              precision=args.precision, trust=args.trust, flip=args.flip,
+                              scales=args.scales, tile=args.tile)
         print(described(chosen))
         if note := warning_for(chosen.run, sources):
             print(note, file=sys.stderr)
@@ -132,6 +138,7 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
                           help="average with the probabilities of the mirrored image")
     computed.add_argument("--scales", type=scales, default=(1.0,), metavar="S,S,...",
                           help="average over these sizes of the image, such as 0.75,1,1.25")
+    add_crf(computed)
 
 
 def share(text: str) -> float:
