@@ -3,6 +3,7 @@
     python solvers/solve.py voc-fcn8s --gpu 0
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
     python solvers/solve.py --images DIR --masks DIR    # the same, imported first
+    python solvers/solve.py --data FOLDER --from RUN    # fine-tuning: from another net's weights
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from fcn.solvers.experiments import Experiment
 
-FOLDER_ONLY = ("head", "width", "name")
+FOLDER_ONLY = ("head", "width", "name", "num_classes")
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         if args.images:
             args.data = imported(args)
         if args.data:
-            described, found = labels.of_folder(args.data)
+            described, found = labels.of_folder(args.data, args.num_classes)
             print(described)
             report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
@@ -85,9 +86,13 @@ def runs_on(folder: Path, args: argparse.Namespace) -> Iterator[Run]:
 
 
 def choose(args: argparse.Namespace) -> Experiment:
+    from fcn.solvers import starting
     if args.data is None:
-        return experiment_named(args.experiment)
+        experiment = experiment_named(args.experiment)
+        return starting.named(experiment, args.start, args.fresh) if args.start else experiment
     folder = {key: value for key in FOLDER_ONLY if (value := getattr(args, key)) is not None}
+    if args.start:
+        return starting.on_folder(args.data, args.start, fresh=args.fresh, **folder)
     return on_folder(args.data, **folder)
 
 
@@ -98,10 +103,17 @@ def parse() -> argparse.Namespace:
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
     masks_once.add_arguments(what, parser)
-    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
-                        help=f"with --data (default {HEAD})")
+    parser.add_argument("--from", dest="start", metavar="START",
+                        help="start from these weights, as far as they fit: vgg16, caffenet or "
+                             "googlenet, a RUN, or a FILE.caffemodel")
+    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce"),
+                        help=f"with --data (default {HEAD}; with --from that of the source)")
     parser.add_argument("--width", type=positive(float),
-                        help="with --data: fraction of VGG-16's channels (default 0.125)")
+                        help="with --data: fraction of the trunk's channels (default 0.125; with "
+                             "--from that of the source)")
+    parser.add_argument("--num-classes", type=positive(int), metavar="N",
+                        help="with --data: how many classes there are, where no classes.txt says "
+                             "it")
     parser.add_argument("--name", help="with --data: of the run under build/ "
                                        "(default FOLDER-HEAD)")
     parser.add_argument("--chain", action="store_true",
@@ -127,7 +139,8 @@ def parse() -> argparse.Namespace:
     masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
         if args.data is None and args.images is None and getattr(args, key) is not None:
-            parser.error(f"--{key} goes with --data; an experiment's is in the table")
+            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the "
+                         "table")
     return args
 
 

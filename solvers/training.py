@@ -12,7 +12,7 @@ import numpy as np
 from fcn import nets, surgery
 from fcn.nets import weighted
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, score
+from fcn.solvers import log, options, preflight, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -270,6 +270,9 @@ def _tell_end(name: str, end: dict[str, int], patience: int | None) -> None:
 def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
                        ) -> list[Finding]:
     """Fill a new net; returns the findings about what it starts from."""
+    if experiment.start:
+        return [*starting.fill(experiment, net),
+                *weights.findings(net, experiment.run.net_param("train"))]
     files = () if base_nets else set(experiment.bases.values()) & set(nets.TRUNKS)
     return [*(finding for name in files
               for finding in weights.not_what_its_name_says(name, catalog.path(name))),

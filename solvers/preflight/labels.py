@@ -209,19 +209,23 @@ def training_names(source: Source, first: int, count: int) -> list[str]:
 
 # judging
 
-def of_folder(path: str | Path) -> tuple[str, list[Finding]]:
+def of_folder(path: str | Path, num_classes: int | None = None) -> tuple[str, list[Finding]]:
     """(what a folder in VOC layout holds, in a line; the findings).
+
+    `num_classes` : how many classes there are, where no classes.txt says it
 
     Raises DataError where the folder is not in that layout.
     """
     import folder_layers
     names = folder_layers.existing_layout(Path(path))
+    classes = len(names) or num_classes
     splits = read_source(folder_source(path, len(names) or VOID))
-    found = _findings(splits, {"label": len(names) or None}, {"label": names})
+    found = _findings(splits, {"label": classes},
+                      {"label": names or [f"class{i}" for i in range(num_classes or 0)]})
     imported = conversion(Path(path))
     found = [finding._replace(remedy=finding.remedy + imported)
              if IMPORT in finding.remedy else finding for finding in found]
-    return _summary(path, splits, len(names)), found
+    return _summary(path, splits, classes or 0), found
 
 
 def of_source(source: Source, class_names: dict) -> list[Finding]:
