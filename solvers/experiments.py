@@ -42,6 +42,8 @@ class Experiment:
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
+    options : {option of the command line: value} of the training data and of weights; the source
+        has those of the data already, see solvers.options
     start : what `--from` says in place of `bases`, as solvers.starting records it
     """
     name: str
@@ -62,8 +64,14 @@ class Experiment:
     needs: tuple = ()
     published: str = ""
     data: str = ""
+    options: dict = field(default_factory=dict)
     start: str = ""
     build: Path = field(default_factory=build_root)
+
+    @property
+    def images(self) -> int:
+        """The images of an iteration: batch times iter_size."""
+        return self.source.batch * self.iter_size
 
     @property
     def directory(self) -> Path:
@@ -77,7 +85,8 @@ class Experiment:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
                     unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}),
-                    **({"from": self.start} if self.start else {}))
+                    **({"from": self.start} if self.start else {}),
+                    **{f"--{key.replace('_', '-')}": value for key, value in self.options.items()})
 
 
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:

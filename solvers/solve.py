@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
+from fcn.solvers.options import add_arguments, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
 from segdata.importing import masks_once
@@ -39,6 +40,7 @@ def main() -> None:
             report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
+        experiment = with_training_options(experiment, args)
         chain = training.unfinished_bases(experiment) if args.chain else []
         for each in (*chain, experiment):
             training.check(each, trained=chain)
@@ -47,14 +49,17 @@ def main() -> None:
             found = labels.of_source(experiment.source, experiment.class_names)
             report_findings(experiment.name, found, args.force)
         for each in chain:
-            training.train(each, keep=args.keep, force=args.force)
+            training.train(each, keep=args.keep, force=args.force, patience=args.patience)
         scores = training.train(experiment, keep=args.keep, force=args.force,
-                                fresh=args.fresh)
-        print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
+                                fresh=args.fresh, patience=args.patience)
+        print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
+              "percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
+        told = experiment.run.chosen_weights(best=False)[1]
+        print("\n" + "\n".join(filter(None, (str(training.final_weights(experiment)), told,
+                                             str(experiment.directory / "curve.png")))))
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -117,6 +122,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--patience", type=positive(int), metavar="N",
+                        help="end early after N intervals without a better mean IU on the "
+                             "validation set (default: never)")
     parser.add_argument("--keep", type=keep, default=KEEP, metavar="N",
                         help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
                              f"(default {KEEP})")
@@ -125,6 +133,7 @@ def parse() -> argparse.Namespace:
                              "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
+    add_arguments(parser)
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)

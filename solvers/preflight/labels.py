@@ -23,7 +23,7 @@ from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
 from segdata.importing.recognise import conversion
-from segdata.layer import check_sizes, sample_order
+from segdata.layer import OPTIONS, check_sizes, sample_order
 from segdata.lists import Entry, as_on_disk, list_entries, some
 from segdata.paths import build_root
 
@@ -101,7 +101,8 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     entries, problems = list_entries(reader.split_file(params["split"]))
     entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
     roots = [str(path.resolve()) for path in reader.roots.values()]
-    key = hashlib.sha1(repr((module, layer, params, roots)).encode()).hexdigest()[:16]
+    read = {key: value for key, value in params.items() if key not in (*OPTIONS, "jitter")}
+    key = hashlib.sha1(repr((module, layer, read, roots)).encode()).hexdigest()[:16]
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)
     with ThreadPoolExecutor() as pool:
