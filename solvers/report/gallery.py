@@ -1,0 +1,160 @@
+"""The best, median and worst validation samples: input, truth, prediction, error map."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fcn.solvers.prediction import predicted_classes
+from segdata.classes import VOID
+from segdata.lists import literal
+from segdata.means import HHA, OF_LAYERS
+from segdata.palette import colour_map
+
+if TYPE_CHECKING:
+    import caffe
+    from fcn.solvers.runs import Run
+    from segdata.layer import SegDataLayer
+
+SHOWN = 3           # best, median and worst ones, each
+SIDE = 360          # pixels of a picture's longest side, at most
+RIGHT, WRONG = (214, 226, 214), (204, 51, 51)
+
+
+@dataclass
+class Picture:
+    """A validation sample. kind : best, median or worst; iou : mean IU in percent; images :
+    {caption: data: URI}; classes : those in the truth or the prediction"""
+    kind: str
+    name: str
+    iou: float
+    images: dict[str, str]
+    classes: set[int]
+
+
+def sample_ious(run: Run) -> list[float | None]:
+    """The mean IU of each validation sample, which score.json has; none where it has not."""
+    with suppress(Exception):       # missing, of an earlier version, or damaged in whatever way
+        text = json.loads((run.directory / "score.json").read_text(encoding="utf-8"))["sample IU"]
+        return [None if word == "-" else float(word) for word in text.split()]
+    return []
+
+
+def chosen(ious: Sequence[float | None]) -> list[tuple[str, int]]:
+    """[(kind, number of the sample)]: one of each kind in turn, no sample twice."""
+    order = sorted((iou, number) for number, iou in enumerate(ious) if iou is not None)
+    numbers = [number for _, number in order]
+    middle = sorted(range(len(numbers)), key=lambda i: abs(i - (len(numbers) - 1) / 2))
+    kinds = {"best": numbers[::-1], "median": [numbers[i] for i in middle], "worst": numbers}
+    taken: list[tuple[str, int]] = []
+    for _ in range(SHOWN):
+        for kind, candidates in kinds.items():
+            left = [number for number in candidates if number not in {each for _, each in taken}]
+            taken += [(kind, left[0])] if left else []
+    return taken
+
+
+def pictures(run: Run, net: caffe.Net, names: Sequence[str], seconds: float | None
+             ) -> list[Picture]:
+    """The pictures of a run, made by its deploy net, best ones first; after so many `seconds` no
+    further one is begun."""
+    begin, found = time.monotonic(), []
+    ious = sample_ious(run)
+    if not ious:
+        return []
+    reader = _reader(run)
+    for kind, number in chosen(ious):
+        if seconds is not None and time.monotonic() - begin > seconds:
+            break
+        entry = reader.entries[number]
+        arrays = dict(zip(reader.tops, reader.load(entry, number)))
+        images = [array for top, array in arrays.items() if top not in reader.classes]
+        truth = next(array for top, array in arrays.items() if top in reader.classes)[0]
+        said = _segmented(net, images, entry.name)
+        found.append(Picture(kind, entry.name, ious[number] or 0.0, {
+            **_inputs(run, reader, arrays), "truth": _uri(coloured(truth, names)),
+            "prediction": _uri(coloured(said, names)), "errors": _uri(_errors(truth, said))},
+            set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(said).tolist())))
+    return sorted(found, key=lambda picture: ("best", "median", "worst").index(picture.kind))
+
+
+def _reader(run: Run) -> SegDataLayer:
+    """The data layer of val.prototxt, outside a net."""
+    param = next(layer.python_param for layer in run.net_param("val").layer
+                 if layer.python_param.module in OF_LAYERS)
+    layer = getattr(importlib.import_module(param.module), param.layer)
+    reader = layer.__new__(layer)
+    reader.name, reader.param_str = "data", str(dict(literal(param.param_str)))
+    reader.open()
+    return reader
+
+
+def _segmented(net: caffe.Net, images: Sequence[np.ndarray], name: str) -> np.ndarray:
+    """The classes (height, width) that the net gives of a sample."""
+    for blob, array in zip(net.inputs, images):
+        net.blobs[blob].reshape(1, *array.shape)
+        net.blobs[blob].data[0] = array
+    net.reshape()
+    net.forward()
+    score = next(blob for blob in net.blobs if blob == "score"
+                 or blob in list(net.outputs) and blob.startswith("score_"))
+    return predicted_classes(net.blobs[score].data, f"validation sample {name}")[0]
+
+
+def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """{caption: data: URI} of what a sample gives the net."""
+    found, (kinds, mean) = {}, run.images()
+    tops = [top for top in reader.tops if top not in reader.classes]
+    for kind, array in zip(kinds, (arrays[top] for top in tops)):
+        if kind == "color":
+            pixels = (np.moveaxis(array, 0, -1) + np.array(mean))[..., ::-1]
+        elif kind == "hha":
+            pixels = np.moveaxis(array, 0, -1) + HHA
+        else:       # the logarithm of depth, of one channel
+            grey = 255 * (array[0] - array.min()) / max(float(np.ptp(array)), 1e-6)
+            pixels = np.repeat(grey[..., None], 3, -1)
+        caption = "input" if len(kinds) == 1 else f"input: {kind}"
+        found[caption] = _uri(pixels.round().clip(0, 255).astype(np.uint8), photograph=True)
+    return found
+
+
+def colours(names: Sequence[str]) -> np.ndarray:
+    """The colour of each class; class 0 is black only where it is the background."""
+    found = colour_map()
+    if names[0] != "background":
+        found[0] = found[VOID]
+    found[VOID] = 255, 255, 255
+    return found
+
+
+def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    return colours(names)[np.minimum(label.astype(int), VOID)]
+
+
+def _errors(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Wrong pixels red, right ones pale, void white."""
+    found = np.where((truth == said)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
+    found[truth == VOID] = 255
+    return found
+
+
+def _uri(pixels: np.ndarray, photograph: bool = False) -> str:
+    """A picture as a data: URI, made smaller where it is larger than shown."""
+    image, data = Image.fromarray(pixels), io.BytesIO()
+    scale = SIDE / max(image.size)
+    if scale < 1:
+        image = image.resize([max(1, round(length * scale)) for length in image.size],
+                             Image.Resampling.BILINEAR if photograph else Image.Resampling.NEAREST)
+    image.save(data, "JPEG" if photograph else "PNG", **({"quality": 88} if photograph else {}))
+    kind = "jpeg" if photograph else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
