@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import surgery
-from fcn.solvers import events, log, report, score
+from fcn.solvers import events, log, report, samples, score
 from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu, tell
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
@@ -60,7 +60,7 @@ class Loop:
             try:
                 self._train(pending)
             except Stopped:
-                self._report(report.SECONDS_AT_STOP)
+                self._report()
                 raise
             self._report()
         return self.scores
@@ -112,7 +112,8 @@ class Loop:
         pixels = sum(each.pixels for each in found)
         rate = getattr(self.solver, "lr", None)
         row = self.lines.write(
-            iteration, loss, time=self.lines.time(), rate=None if rate is None else float(f"{rate:.6g}"),
+            iteration, loss, time=self.lines.time(),
+            rate=None if rate is None else float(f"{rate:.6g}"),
             loss_per_pixel=sum(each.summed for each in found) / pixels if pixels else None)
         events.emit("log", run=self.experiment.name, **row._asdict())
         for each in found[:1]:
@@ -148,7 +149,7 @@ class Loop:
         events.emit("log", run=experiment.name, **row._asdict())
         events.emit("scores", run=experiment.name, iteration=iteration,
                     labels=events.summaries(self.scores))
-        self._draw()
+        log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
         learned = "" if row.smoothed_loss is None else f"smoothed loss {row.smoothed_loss:.4g}, "
         self.bar.write(f"{experiment.name}: iteration {iteration}, {learned}"
                        f"mean IU {row.mean_iu:.1f}%")
@@ -159,8 +160,8 @@ class Loop:
     def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
-        tally = score.Tally(experiment.run.net_param("val"), experiment.unscored,
-                            experiment.in_truth)
+        tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
+                              experiment.in_truth)
         try:
             with pending.at_once():
                 scores = score.score_net(net, experiment.run.samples(), experiment.unscored,
@@ -171,20 +172,16 @@ class Loop:
         score.save(scores, experiment.run, experiment.class_names, self.solver.iter, tally)
         return scores
 
-    def _draw(self) -> None:
-        """Draw the curve."""
-        log.draw(self.lines.path, self.experiment.directory / "curve.png", self.experiment.name)
-
-    def _report(self, seconds: float | None = None) -> None:
-        """Write the report, with as many pictures as there is time for; where a training ends
-        between two scores, draw the curve up to there."""
+    def _report(self) -> None:
+        """Draw the curve up to here, and write the report. What a picture lacks is said, and
+        ends no training."""
+        experiment = self.experiment
         try:
-            if seconds is not None:
-                self._draw()
-            report.write(self.experiment.run, seconds)
-        except Exception as error:      # whatever a picture lacks, the training is done
-            tell(f"{self.experiment.name}: no report: {error or type(error).__name__}; "
-                 f"`fcn report {self.experiment.directory}` tries again")
+            log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+            report.write(experiment.run)
+        except Exception as error:
+            tell(f"{experiment.name}: no report: {error or type(error).__name__}; "
+                 f"`fcn report {experiment.directory}` tries again")
 
     def _prune(self, keep: int) -> None:
         """Remove snapshots but for the newest `keep`, the best by mean IU, and that of the table's
@@ -205,7 +202,7 @@ class Loop:
         alone, if a gradient is not, which is of all of them.
         """
         net, experiment = self.solver.net, self.experiment
-        loss = score.net_loss(net)
+        loss = samples.net_loss(net)
         size, what = experiment.iter_size, f"the loss is {loss}"
         if np.isfinite(loss) and size > 1 and not _has_finite_gradients(net):
             what, loss = "gradients are not finite", np.nan

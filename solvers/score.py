@@ -16,56 +16,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from fcn.solvers import progress
 from fcn.solvers.metrics import Scores, confusion
 from fcn.solvers.prediction import load_net, predicted_classes
-from fcn.solvers.preflight import first_loss
 from fcn.solvers.preflight.divergence import one_class
 from fcn.solvers.runs import RunError
+from fcn.solvers.samples import Tally
 from fcn.solvers.text import columns
 from segdata.files import replacing
 
 if TYPE_CHECKING:
     import caffe
-    from caffe.proto import caffe_pb2
     from fcn.solvers.runs import Run
-
-
-class Tally:
-    """What a pass over the validation samples tells beside the scores.
-
-    ious : of each sample, the mean IU of its first label in percent; None where all is void
-    """
-
-    def __init__(self, param: caffe_pb2.NetParameter, unscored: tuple = (),
-                 in_truth: bool = False) -> None:
-        """param : of the net that is passed; unscored, in_truth : as of `score_net`"""
-        self.param, self.unscored, self.in_truth = param, unscored, in_truth
-        self.ious: list[float | None] = []
-        self.values: list[float] = []
-        self.summed, self.pixels = 0.0, 0
-
-    def add(self, net: caffe.Net, matrix: np.ndarray) -> None:
-        """Count the sample of the last pass; `matrix` : its confusion matrix"""
-        self.values.append(net_loss(net))
-        for loss in first_loss.losses(net, self.param):
-            self.summed, self.pixels = self.summed + loss.summed, self.pixels + loss.pixels
-        try:
-            iou = 100 * Scores.of(matrix, self.unscored, self.in_truth).headline
-        except ValueError:
-            self.ious.append(None)
-        else:
-            self.ious.append(round(float(iou), 2))
-
-    def content(self) -> dict[str, Any]:
-        """What score.json and log.csv say of it; a loss is None where the net has none."""
-        return {"validation_loss": float(np.mean(self.values)) if self.values else None,
-                "validation_loss_per_pixel": self.summed / self.pixels if self.pixels else None}
-
-
-def net_loss(net: caffe.Net) -> float:
-    """The sum of the losses of a net's last pass."""
-    return sum(float(net.blobs[name].data) for name in net.outputs if name.startswith("loss"))
 
 
 def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False,
@@ -86,7 +49,7 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
             matrix = confusion(truth[:, 0], said, maps.shape[1])
             matrices[label] = matrices[label] + matrix
             if tally and label == next(iter(pairs)):
-                tally.add(net, matrix)
+                tally.add(net, matrix, said[0])
     try:
         scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
                   for i, (label, matrix) in enumerate(matrices.items())}
@@ -149,7 +112,7 @@ def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int,
          tally: Tally | None = None) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
 
-    With a `tally`, also the losses, and the IU of each sample in the order of the list.
+    With a `tally`, also the losses, and beside it what the report shows of single samples.
 
     Classes that do not occur, or are not scored, have null. Where classes are unscored, "all
     classes" has the metrics with them.
@@ -157,7 +120,8 @@ def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int,
     content = {label: _content(one, class_names[label]) for label, one in scores.items()}
     samples: dict[str, Any] = {}
     if tally:
-        samples = {**tally.content(), "sample IU": " ".join(
+        tally.save(run, iteration)
+        samples = {**tally.losses(), "sample IU": " ".join(
             "-" if iou is None else f"{iou:g}" for iou in tally.ious)}
     with replacing(run.directory / "score.json") as temporary:
         temporary.write_text(json.dumps({"iteration": iteration, **samples, "labels": content},

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn.solvers import events
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
 from fcn.solvers.preflight import labels, report_findings
@@ -28,7 +29,11 @@ FOLDER_ONLY = ("head", "width", "name")
 
 def main() -> None:
     args = parse()
-    with report_errors(continues=True):
+    with report_errors(continues=True), ExitStack() as listeners:
+        if args.json:
+            listeners.enter_context(events.json_lines())
+        if args.tensorboard:
+            listeners.enter_context(events.tensorboard())
         from fcn.solvers import score, training
         if args.images:
             args.data = imported(args)
@@ -53,7 +58,13 @@ def main() -> None:
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
+        found = {"snapshot": training.final_weights(experiment),
+                 "report": experiment.directory / "report.html",
+                 "curve": experiment.directory / "curve.png"}
+        print("", *found.values(), sep="\n")
+        events.emit("end", run=experiment.name, iteration=experiment.iterations,
+                    labels=events.summaries(scores), **{key: str(path) for key, path in
+                                                        found.items()})
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -113,6 +124,10 @@ def parse() -> argparse.Namespace:
                              "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
+    parser.add_argument("--json", action="store_true",
+                        help="print what happens as JSON, an object a line, and all else to stderr")
+    parser.add_argument("--tensorboard", action="store_true",
+                        help="write the log and the scores to RUN/tensorboard, too")
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)

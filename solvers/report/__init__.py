@@ -5,6 +5,6 @@
 """
 
 from fcn.solvers.report.circumstances import record_circumstances
-from fcn.solvers.report.page import SECONDS_AT_STOP, write
+from fcn.solvers.report.page import write
 
-__all__ = ["SECONDS_AT_STOP", "record_circumstances", "write"]
+__all__ = ["record_circumstances", "write"]

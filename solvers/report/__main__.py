@@ -11,7 +11,7 @@ are there.
 import argparse
 
 from fcn.solvers import runs
-from fcn.solvers.command import add_device, report_errors, set_device
+from fcn.solvers.command import report_errors
 from fcn.solvers.report import overview, page
 
 
@@ -19,10 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", help="default: all under build/")
-    add_device(parser)
     args = parser.parse_args()
     with report_errors():
-        set_device(args)
         print(page.write(runs.find(args.run)) if args.run else overview.write(runs.trained()))
 
 

@@ -208,5 +208,5 @@ def network(rows: Sequence[Row]) -> str:
 
 def shape(row: Row) -> str:
     """64 × 250×250: channels and map."""
-    channels = row.shape[1:2]
-    return " × ".join([*map(str, channels), *([side(row.shape[2:4])] if len(row.shape) > 3 else [])])
+    channels, size = [f"{count:,}" for count in row.shape[1:2]], row.shape[2:4]
+    return " × ".join([*channels, side((size[0], size[1]))] if len(size) == 2 else channels)

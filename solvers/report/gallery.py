@@ -6,7 +6,6 @@ import base64
 import importlib
 import io
 import json
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,19 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fcn.solvers.prediction import predicted_classes
+from fcn.solvers import samples
+from fcn.solvers.runs import RunError
 from segdata.classes import VOID
 from segdata.lists import literal
 from segdata.means import HHA, OF_LAYERS
 from segdata.palette import colour_map
 
 if TYPE_CHECKING:
-    import caffe
     from fcn.solvers.runs import Run
     from segdata.layer import SegDataLayer
 
-SHOWN = 3           # best, median and worst ones, each
-SIDE = 360          # pixels of a picture's longest side, at most
+SIDE = 360      # pixels of a picture's longest side, at most
 RIGHT, WRONG = (214, 226, 214), (204, 51, 51)
 
 
@@ -50,42 +48,35 @@ def sample_ious(run: Run) -> list[float | None]:
     return []
 
 
-def chosen(ious: Sequence[float | None]) -> list[tuple[str, int]]:
-    """[(kind, number of the sample)]: one of each kind in turn, no sample twice."""
-    order = sorted((iou, number) for number, iou in enumerate(ious) if iou is not None)
-    numbers = [number for _, number in order]
-    middle = sorted(range(len(numbers)), key=lambda i: abs(i - (len(numbers) - 1) / 2))
-    kinds = {"best": numbers[::-1], "median": [numbers[i] for i in middle], "worst": numbers}
-    taken: list[tuple[str, int]] = []
-    for _ in range(SHOWN):
-        for kind, candidates in kinds.items():
-            left = [number for number in candidates if number not in {each for _, each in taken}]
-            taken += [(kind, left[0])] if left else []
-    return taken
+def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
+    """The pictures of a run: images and truth from its data, predictions as they were scored.
 
-
-def pictures(run: Run, net: caffe.Net, names: Sequence[str], seconds: float | None
-             ) -> list[Picture]:
-    """The pictures of a run, made by its deploy net, best ones first; after so many `seconds` no
-    further one is begun."""
-    begin, found = time.monotonic(), []
-    ious = sample_ious(run)
-    if not ious:
-        return []
-    reader = _reader(run)
-    for kind, number in chosen(ious):
-        if seconds is not None and time.monotonic() - begin > seconds:
-            break
-        entry = reader.entries[number]
+    Raises RunError where the scores say nothing of single samples, DataError where data are gone.
+    """
+    ious, predictions = sample_ious(run), _predictions(run)
+    if not ious or not predictions:
+        raise RunError("the scores are of an earlier version, which kept no predictions; they are "
+                       "there after the next scores of a training")
+    reader, found = _reader(run), []
+    for kind, number in samples.chosen(ious):
+        entry, said = reader.entries[number], predictions[number]
         arrays = dict(zip(reader.tops, reader.load(entry, number)))
-        images = [array for top, array in arrays.items() if top not in reader.classes]
         truth = next(array for top, array in arrays.items() if top in reader.classes)[0]
-        said = _segmented(net, images, entry.name)
         found.append(Picture(kind, entry.name, ious[number] or 0.0, {
             **_inputs(run, reader, arrays), "truth": _uri(coloured(truth, names)),
             "prediction": _uri(coloured(said, names)), "errors": _uri(_errors(truth, said))},
             set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(said).tolist())))
-    return sorted(found, key=lambda picture: ("best", "median", "worst").index(picture.kind))
+    return found
+
+
+def _predictions(run: Run) -> dict[int, np.ndarray]:
+    """{number of the sample: its classes (height, width)}, none unless they are those scored."""
+    with suppress(Exception):       # missing, or damaged in whatever way
+        scored = json.loads((run.directory / "score.json").read_text("utf-8"))["iteration"]
+        with np.load(run.directory / samples.FILE) as file:
+            if int(file["iteration"]) == scored:
+                return {int(name): file[name] for name in file.files if name != "iteration"}
+    return {}
 
 
 def _reader(run: Run) -> SegDataLayer:
@@ -97,18 +88,6 @@ def _reader(run: Run) -> SegDataLayer:
     reader.name, reader.param_str = "data", str(dict(literal(param.param_str)))
     reader.open()
     return reader
-
-
-def _segmented(net: caffe.Net, images: Sequence[np.ndarray], name: str) -> np.ndarray:
-    """The classes (height, width) that the net gives of a sample."""
-    for blob, array in zip(net.inputs, images):
-        net.blobs[blob].reshape(1, *array.shape)
-        net.blobs[blob].data[0] = array
-    net.reshape()
-    net.forward()
-    score = next(blob for blob in net.blobs if blob == "score"
-                 or blob in list(net.outputs) and blob.startswith("score_"))
-    return predicted_classes(net.blobs[score].data, f"validation sample {name}")[0]
 
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:

@@ -42,8 +42,8 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
     found: list[Row] = []
     maker: dict[str, int] = {}          # of each blob: its row
     for layer in param.layer:
-        count = sum(math.prod(blob.data.shape) for blob in surgery.layer_parameters(net, layer.name)
-                    ) if layer.name in net.params else 0
+        count = sum(math.prod(shape_of(blob)) for blob in surgery.layer_parameters(
+            net, layer.name)) if layer.name in net.params else 0
         bottoms = [maker[name] for name in layer.bottom if name in maker]
         if list(layer.top) == list(layer.bottom) and bottoms:
             found[bottoms[0]].after.append(layer.type)
@@ -51,11 +51,16 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
             continue
         fields = [field for number in bottoms if (field := found[number].field)]
         top = layer.top[0] if layer.top else ""
-        shape = tuple(map(int, net.blobs[top].data.shape)) if top in net.blobs else ()
+        shape = shape_of(net.blobs[top]) if top in net.blobs else ()
         found.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
                          _field(layer, fields), []))
         maker.update(dict.fromkeys(layer.top, len(found) - 1))
     return found
+
+
+def shape_of(blob: caffe.Blob) -> tuple[int, ...]:
+    """A blob's shape; its values are not touched, and so take no memory."""
+    return tuple(int(blob.shape[i]) for i in range(len(blob.shape)))
 
 
 def _field(layer: caffe_pb2.LayerParameter, bottoms: list[Field]) -> Field | None:

@@ -15,7 +15,6 @@ import numpy as np
 from fcn.solvers import log, score
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
-from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
@@ -23,39 +22,34 @@ from fcn.solvers.report.style import document
 from segdata.files import replacing
 
 if TYPE_CHECKING:
-    import caffe
     from fcn.solvers.runs import Run
 
 FILE = "report.html"
-SECONDS_AT_STOP = 5.0       # for pictures, where a signal ends a training
-MOST_CONFUSED = 5           # pairs of classes that are named
+MOST_CONFUSED = 5       # pairs of classes that are named
 
 
-def write(run: Run, seconds: float | None = None) -> Path:
-    """Write the report of a run from what is in its folder; returns its path.
+def write(run: Run) -> Path:
+    """Write the report of a run from what is in its folder and its data; returns its path.
 
-    seconds : after which no further picture is begun; None: all are made. What cannot be shown
-    (data that are gone, no snapshot) is said in its place.
+    What cannot be shown (pictures of data that are gone) is said in its place.
     """
     path = run.directory / FILE
-    content = html(run, seconds)
+    content = html(run)
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return path
 
 
-def html(run: Run, seconds: float | None = None) -> str:
+def html(run: Run) -> str:
     """The page as text."""
     rows = log.read(run.directory / "log.csv")
     iteration, scores = read_scores(run)
     names = {label: run.class_names(label, len(one.iu)) for label, one in scores.items()}
-    net, trouble = _net(run, iteration)
     sections = [_headline(run, rows, iteration, scores), _curves(rows, scores)]
     for label, one in scores.items():
         sections += [_classes(label, one, names[label], len(scores) > 1),
                      _confusion(label, one, names[label], len(scores) > 1)]
-    drawn = _network(run, net) if net else ""       # before the pictures give it other shapes
-    sections += [_gallery(run, net, names, trouble, seconds), drawn, _configuration(run, rows)]
+    sections += [_gallery(run, names), _network(run), _configuration(run, rows)]
     return document(run.directory.name, "".join(filter(None, sections)))
 
 
@@ -111,9 +105,9 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
             cards.append(f'<div class="card{" main" * (name == main)}"><b>{summary[name]:.1f}'
                          f'<small>%</small></b><span>{escape(name + title)}</span></div>')
     note = "The run has no scores yet." if not scores else (
-        f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation images "
-        "that the net was not trained on. Mean IU is the figure to compare: of each class, the "
-        "pixels that truth and prediction share among those that either has; then the mean over "
+        f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
+        "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
+        "the pixels that truth and prediction share among those that either has; then the mean over "
         "classes. 100% is perfect.")
     paper = published(run)
     beside = (f'<p class="paper"><b>The paper’s figure:</b> {escape(paper)}.'
@@ -194,46 +188,26 @@ def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> st
                    f"<p>The most frequent mistakes: {told}.</p>" if told else "")
 
 
-def _net(run: Run, iteration: int | None) -> tuple[caffe.Net | None, str]:
-    """(the deploy net with the weights that were scored, '') or (None, why there is none)."""
-    from fcn.solvers.command import reported
-    try:
-        weights = run.weights(iteration or 0)
-        weights = weights if weights.exists() else run.newest_weights()
-        return load_net(run.prototxt("deploy"), weights), ""
-    except reported() as error:
-        return None, str(error)
-
-
 EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "
              "three worst, by the mean IU of the image. Colours are classes, white is void "
              "(not judged). In the error map red pixels are wrong.")
 
 
-def _gallery(run: Run, net: caffe.Net | None, names: dict[str, list[str]], trouble: str,
-             seconds: float | None) -> str:
+def _gallery(run: Run, names: dict[str, list[str]]) -> str:
     if not names:
         return ""
     label, own = next(iter(names.items()))
-    found: list[gallery.Picture] = []
-    if net:
-        try:
-            found = gallery.pictures(run, net, own, seconds)
-            trouble = "" if found else "score.json does not say how each image was segmented"
-        except Exception as error:      # data that are gone, or no memory: the page does without
-            trouble = str(error) or type(error).__name__
-    if not found:
-        return section("Best, median and worst images", EXPLAINED,
-                       f"<p class='paper'>Not shown: {escape(trouble)}</p>")
-    complete = len(gallery.chosen(gallery.sample_ious(run))) == len(found)
-    parts = [] if complete else ["<p class='paper'>The training was stopped; <code>fcn report "
-                                 f"{escape(run.directory.name)}</code> draws all pictures.</p>"]
+    title, parts = "Best, median and worst images" + f": {label}" * (len(names) > 1), []
+    try:
+        found = gallery.pictures(run, own)
+    except Exception as error:      # of data that are gone or changed: the page does without
+        return section(title, EXPLAINED, "<p class='paper'>Not shown: "
+                       f"{escape(str(error) or type(error).__name__)}</p>")
     colours = gallery.colours(own)
     for kind in dict.fromkeys(picture.kind for picture in found):
         parts.append(f"<h3>{kind.capitalize()}</h3>")
         parts += [_picture(each, own, colours) for each in found if each.kind == kind]
-    return section("Best, median and worst images" + f": {label}" * (len(names) > 1), EXPLAINED,
-                   *parts)
+    return section(title, EXPLAINED, *parts)
 
 
 def _picture(picture: gallery.Picture, names: Sequence[str], colours: np.ndarray) -> str:
@@ -246,8 +220,10 @@ def _picture(picture: gallery.Picture, names: Sequence[str], colours: np.ndarray
             f'<div class="row">{images}</div><p class="legend">{legend}</p></article>')
 
 
-def _network(run: Run, net: caffe.Net) -> str:
-    rows = network.rows(run.net_param("deploy"), net)
+def _network(run: Run) -> str:
+    import caffe
+    rows = network.rows(run.net_param("deploy"),
+                        caffe.Net(str(run.prototxt("deploy")), caffe.TEST))
     total = sum(row.parameters for row in rows)
     size = next((network.side(row.shape[2:4]) for row in rows if len(row.shape) > 3), "?")
     table = "".join(
@@ -290,8 +266,8 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
         ("begun", known.get("begun")), ("duration", duration(seconds) if seconds else None),
         ("device", known.get("device")), ("system", known.get("system")),
         ("commit", known.get("commit")),
-        *(versions.items() if isinstance(versions, dict) else ()), ("command", known.get("command")),
-        ("folder", run.directory.resolve())])
+        *(versions.items() if isinstance(versions, dict) else ()),
+        ("command", known.get("command")), ("folder", run.directory.resolve())])
     return section("Configuration", "All that it takes to train this again. “Begun” is when the "
                    "process that trained last was started.",
                    f"<div class='two'>{trained}{around}</div>")
