@@ -5,10 +5,11 @@ An event is a dict with a key "event"; docs/reports.md lists them.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,8 @@ def tensorboard() -> Iterator[None]:
 
 def _summary_writer() -> Callable[..., Any]:
     """The class that writes TensorBoard's files."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise RunError("--tensorboard needs the package tensorboard: "
-                           f"{sys.executable} -m pip install tensorboard, or leave the option out"
-                           ) from None
-    return SummaryWriter
+    for module in ("torch.utils.tensorboard", "tensorboardX"):
+        with suppress(ImportError):
+            return importlib.import_module(module).SummaryWriter
+    raise RunError(f"--tensorboard needs the package tensorboard: {sys.executable} -m pip install "
+                   "tensorboard, or leave the option out")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segdata.files import append, replacing
 
@@ -54,7 +54,7 @@ class Log:
         self._rewrite()
 
     def write(self, iteration: int, loss: float | None = None, mean_iu: float | None = None,
-              **others: float | None) -> Row:
+              **others: Any) -> Row:
         """Append a line and return it; one of the same iteration is completed.
 
         `others` are further fields of Row.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,13 +42,17 @@ class Tally:
         self.values.append(net_loss(net))
         for loss in first_loss.losses(net, self.param):
             self.summed, self.pixels = self.summed + loss.summed, self.pixels + loss.pixels
-        self.predictions.append((zlib.compress(said.astype(np.uint8).tobytes(), 1), said.shape))
+        self.keep(said)
         try:
             iou = 100 * Scores.of(matrix, self.unscored, self.in_truth).headline
         except ValueError:
             self.ious.append(None)
         else:
             self.ious.append(round(float(iou), 2))
+
+    def keep(self, said: np.ndarray) -> None:
+        """Keep the classes of the next sample: some kilobytes for a photograph."""
+        self.predictions.append((zlib.compress(said.astype(np.uint8).tobytes(), 1), said.shape))
 
     def losses(self) -> dict[str, float | None]:
         """The fields of log.Row; None where the net has no such loss."""
@@ -57,10 +61,12 @@ class Tally:
 
     def save(self, run: Run, iteration: int) -> None:
         """Write the predictions of the samples `chosen`."""
-        arrays = {str(number): np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape)
-                  for _, number in chosen(self.ious) for data, shape in [self.predictions[number]]}
+        arrays: dict[str, Any] = {"iteration": iteration}
+        for _, number in chosen(self.ious):
+            data, shape = self.predictions[number]
+            arrays[str(number)] = np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape)
         with replacing(run.directory / FILE) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, iteration=iteration, **arrays)
+            np.savez_compressed(file, **arrays)
 
 
 def net_loss(net: caffe.Net) -> float:

@@ -58,13 +58,13 @@ def main() -> None:
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        found = {"snapshot": training.final_weights(experiment),
-                 "report": experiment.directory / "report.html",
-                 "curve": experiment.directory / "curve.png"}
-        print("", *found.values(), sep="\n")
+        left = {"snapshot": training.final_weights(experiment),
+                "report": experiment.directory / "report.html",
+                "curve": experiment.directory / "curve.png"}
+        print("", *left.values(), sep="\n")
         events.emit("end", run=experiment.name, iteration=experiment.iterations,
-                    labels=events.summaries(scores), **{key: str(path) for key, path in
-                                                        found.items()})
+                    labels=events.summaries(scores),
+                    **{name: str(path) for name, path in left.items()})
 
 
 def imported(args: argparse.Namespace) -> Path:

@@ -200,8 +200,9 @@ def network(rows: Sequence[Row]) -> str:
     legend = "".join(f'<span><i class="{kind}"></i>{word}</span>' for kind, word in (
         ("convolution", "convolution"), ("pooling", "pooling"), ("deconvolution", "upsampling"),
         ("sum", "sum"), ("crop", "crop"), ("other", "other")))
-    return (f'<div class="scroll"><svg class="fixed net" width="{width}" height="{height + 64}" '
-            f'viewBox="0 -64 {width} {height + 64}" role="img"><path class="wire" '
+    return (f'<div class="scroll"><svg class="net" '
+            f'style="min-width:{0.7 * width:.0f}px" viewBox="0 -64 {width} {height + 64}" '
+            f'role="img"><path class="wire" '
             f'd="M24 {middle}H{24 + STEP * (len(shown) - 1)}"/>{"".join(arcs + boxes)}</svg></div>'
             f'<p class="legend">{legend}</p>')
 

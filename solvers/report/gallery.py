@@ -122,7 +122,7 @@ def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 def _errors(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
     """Wrong pixels red, right ones pale, void white."""
-    found = np.where((truth == said)[..., None], np.uint8(RIGHT), np.uint8(WRONG))
+    found = np.where((truth == said)[..., None], RIGHT, WRONG).astype(np.uint8)
     found[truth == VOID] = 255
     return found
 

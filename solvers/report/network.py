@@ -94,7 +94,7 @@ def _pair(param: Any, name: str) -> Pair:
     if name != "dilation" and (param.HasField(f"{name}_h") or param.HasField(f"{name}_w")):
         return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
     value = getattr(param, "kernel_size" if name == "kernel" else name)
-    values = [value] if isinstance(value, int) else list(value)
+    values: list[float] = [value] if isinstance(value, int) else list(value)
     if name == "dilation" and not values:
         values = list(getattr(param, "hole", ()))       # DeepLab's word for it
     values = values or [1]

@@ -107,8 +107,8 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     note = "The run has no scores yet." if not scores else (
         f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
         "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
-        "the pixels that truth and prediction share among those that either has; then the mean over "
-        "classes. 100% is perfect.")
+        "the pixels that truth and prediction share among those that either has; then the mean "
+        "over classes. 100% is perfect.")
     paper = published(run)
     beside = (f'<p class="paper"><b>The paper’s figure:</b> {escape(paper)}.'
               + " This run is its miniature, a narrow net on generated data: its figures are not to"
@@ -225,7 +225,7 @@ def _network(run: Run) -> str:
     rows = network.rows(run.net_param("deploy"),
                         caffe.Net(str(run.prototxt("deploy")), caffe.TEST))
     total = sum(row.parameters for row in rows)
-    size = next((network.side(row.shape[2:4]) for row in rows if len(row.shape) > 3), "?")
+    size = next(("×".join(map(str, row.shape[2:4])) for row in rows if len(row.shape) > 3), "?")
     table = "".join(
         f"<tr><td>{escape(row.name)}</td><td>{escape(' + '.join([row.type, *row.after]))}</td>"
         f"<td>{escape(row.what)}</td><td>{charts.shape(row)}</td><td>{row.parameters:,}</td>"

@@ -29,6 +29,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .card small { font-size: .55em; font-weight: 500; margin-left: 2px; color: var(--soft); }
 .card.main { border-color: var(--blue); border-width: 2px; } .card.main b { color: var(--blue); }
 .scroll { overflow-x: auto; } svg { display: block; } .chart { width: 100%; min-width: 480px; }
+.net { width: 100%; }
 svg text { font-size: 12px; fill: var(--soft); } svg text.light { fill: #fff; }
 svg text.note { font-style: italic; } .grid { stroke: var(--line); fill: none; }
 .frame { fill: none; stroke: var(--line); } .fixed { margin: 0 auto; } .spark { width: 110px; }
