@@ -60,7 +60,7 @@ class Loop:
             try:
                 self._train(pending)
             except Stopped:
-                self._report()
+                self._report(is_stopped=True)
                 raise
             self._report()
         return self.scores
@@ -172,12 +172,13 @@ class Loop:
         score.save(scores, experiment.run, experiment.class_names, self.solver.iter, tally)
         return scores
 
-    def _report(self) -> None:
-        """Draw the curve up to here, and write the report. What a picture lacks is said, and
-        ends no training."""
+    def _report(self, is_stopped: bool = False) -> None:
+        """Write the report; where the training was stopped since the last scores, draw the curve
+        up to here, too. What goes wrong is said, and ends no training."""
         experiment = self.experiment
         try:
-            log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+            if is_stopped:
+                log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
             report.write(experiment.run)
         except Exception as error:
             tell(f"{experiment.name}: no report: {error or type(error).__name__}; "

@@ -11,8 +11,8 @@ import numpy as np
 
 from fcn.solvers.report.network import Row, side
 
-WIDTH, HEIGHT = 720, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 12, 40
+WIDTH, HEIGHT = 720, 262
+LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 52
 MOST_POINTS = 600           # of a line; of more, each stands for several
 NUMBERED = 14               # classes up to which a confusion matrix has its numbers
 
@@ -113,7 +113,7 @@ def _grid(across: _Axis, vertical: _Axis, unit: str) -> str:
     for value in across.ticks():
         x = across(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x:.1f}" '
-                     f'y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:,.0f}</text>')
+                     f'y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{value:,.0f}</text>')
     parts.append(f'<text class="note" x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">'
                  f'iteration</text><text class="note" x="{LEFT}" y="{HEIGHT - 6}">{escape(unit)}'
                  '</text>')

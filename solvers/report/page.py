@@ -83,9 +83,13 @@ def section(title: str, explanation: str, *content: str) -> str:
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """Names and values in a list; those without a value are left out."""
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_said(value))}</dd>"
                             for name, value in pairs if value not in ("", None, (), [], {})
                             ) + "</dl>"
+
+
+def _said(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
@@ -93,7 +97,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     """The figures that one looks for first."""
     seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
     head, last = run.settings().get("head", ""), rows[-1].iteration if rows else 0
-    said = [f"{head.upper().replace('FCN', 'FCN-')}" if head else "A net",
+    said = [head.replace("fcn", "FCN-") if head else "A net",
             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
     for label, one in scores.items():
@@ -102,8 +106,8 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
         main = score.HEADLINES[one.in_truth]
         for name in (main, *(name for name in summary if name != main and "truth" not in name
                              and name != "mean IU")):
-            cards.append(f'<div class="card{" main" * (name == main)}"><b>{summary[name]:.1f}'
-                         f'<small>%</small></b><span>{escape(name + title)}</span></div>')
+            cards.append(f'<div class="card{" main" * (name == main)}" '
+                         f'title="{summary[name]:.2f}%"><b>{summary[name]:.1f}<small>%</small></b><span>{escape(name + title)}</span></div>')
     note = "The run has no scores yet." if not scores else (
         f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
         "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
@@ -166,7 +170,8 @@ def _hex(colour: Sequence[int]) -> str:
 def _classes(label: str, one: Scores, names: Sequence[str], named: bool) -> str:
     colours, pixels = gallery.colours(names), one.matrix.sum(1)
     values = [(name, _hex(colours[i]), 100 * float(one.iu[i]) if np.isfinite(one.iu[i]) else None,
-               f"{name}: {int(pixels[i]):,} pixels in the truth") for i, name in enumerate(names)]
+               f"{name}: IU {100 * float(one.iu[i]):.2f}%, {int(pixels[i]):,} pixels in the truth")
+              for i, name in enumerate(names)]
     return section("IU of each class" + f": {label}" * named,
                    "Of the pixels that truth or prediction give a class, the share on which both "
                    "agree, in percent. A class at 0 was not learned; – stands for one that neither "

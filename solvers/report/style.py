@@ -28,7 +28,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .card b { display: block; font-size: 1.8rem; line-height: 1.2; } .card span { color: var(--soft); }
 .card small { font-size: .55em; font-weight: 500; margin-left: 2px; color: var(--soft); }
 .card.main { border-color: var(--blue); border-width: 2px; } .card.main b { color: var(--blue); }
-.scroll { overflow-x: auto; } svg { display: block; } .chart { width: 100%; min-width: 480px; }
+.scroll { overflow-x: auto; } svg { display: block; } .chart { width: 100%; }
 .net { width: 100%; }
 svg text { font-size: 12px; fill: var(--soft); } svg text.light { fill: #fff; }
 svg text.note { font-style: italic; } .grid { stroke: var(--line); fill: none; }
@@ -44,7 +44,7 @@ circle { fill: var(--red); } circle.rate, circle.smoothed, circle.loss { fill: v
   margin-right: 6px; border: 1px solid var(--line); vertical-align: -1px; flex: none; }
 i.loss { background: var(--pale); } i.smoothed { background: var(--blue); }
 i.validation, i.score { background: var(--red); } i.rate { background: var(--good); }
-.bars > div { display: grid; grid-template-columns: minmax(90px, 22%) 1fr 48px; gap: 10px;
+.bars > div { display: grid; grid-template-columns: minmax(112px, 22%) 1fr 48px; gap: 10px;
   align-items: center; padding: 3px 0; }
 .bars .name { overflow-wrap: anywhere; line-height: 1.2; }
 .track { background: var(--ground); border-radius: 4px; height: 14px; overflow: hidden; }
@@ -78,7 +78,7 @@ code { font-size: .92em; background: var(--ground); padding: 1px 5px; border-rad
 footer { margin-top: 28px; color: var(--soft); font-size: .85rem; }
 @media (max-width: 600px) { main { padding: 20px 12px 40px; } section { padding: 16px 14px; }
   h1 { font-size: 1.5rem; } .row { grid-template-columns: 1fr 1fr; } .two, dl { gap: 4px 12px; }
-  .cards { grid-template-columns: 1fr 1fr; } .card b { font-size: 1.45rem; } }
+  .chart text { font-size: 21px; } .cards { grid-template-columns: 1fr 1fr; } .card b { font-size: 1.45rem; } }
 """
 
 

@@ -21,7 +21,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.sources, self.links, self.stack = [], [], [], []
+        self.tags, self.sources, self.links, self.stack, self.told = [], [], [], [], []
         self.sections, self.title, self.text = {}, "", ""
         self.feed(text)
         assert not self.stack, self.stack
@@ -29,6 +29,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         found = dict(attributes)
+        self.told += [found["title"]] if "title" in found else []
         self.sources += [found["src"]] if "src" in found else []
         self.links += [found["href"]] if "href" in found else []
         if tag not in self.VOID:
@@ -60,16 +61,20 @@ def test_the_page_says_what_the_run_has(scored):
     page = read(report.write(scored.run))
     content = json.loads((scored.directory / "score.json").read_text())["labels"]["label"]
     for name in ("mean IU", "pixel accuracy", "mean accuracy", "f.w. IU"):
-        assert re.search(rf"\b{content[name]:.1f} % {re.escape(name)}", page.text), name
+        assert f"{content[name]:.2f}%" in page.told, name
+        shown = re.search(rf"([\d.]+) % {re.escape(name)}", page.text)
+        assert float(shown[1]) == pytest.approx(content[name], abs=0.06)
     for name, value in content["class IU"].items():
-        shown = "–" if value is None else f"{value:.1f}"
-        assert f"{name} {shown} " in page.sections["IU of each class"], name
+        if value is not None:
+            assert any(told.startswith(f"{name}: IU {value:.2f}%") for told in page.told)
+    assert "square 70.0 triangle –" in page.sections["IU of each class"]
     assert list(page.sections) == [
         "Loss", "Mean IU", "Time", "IU of each class", "What is taken for what",
         "Best, median and worst images", "The net", "Configuration"]
     assert "90% of  bar  are taken for  background" in page.text
     assert "validation: 3 at iteration 4" in page.sections["Loss"]
     assert "guessing among 7 classes" in page.sections["Loss"]
+    assert "FCN-16s trained for 4 iterations in 4 min" in page.text
     assert "The learning rate was 1e-09 throughout" in page.text and "4 min" in page.text
     for word in ("momentum 0.99", "rate 1e-09, fixed", "head fcn16s", "validation images 2"):
         assert word in page.sections["Configuration"], word
