@@ -11,7 +11,7 @@ are there.
 import argparse
 
 from fcn.solvers import runs
-from fcn.solvers.command import report_errors
+from fcn.solvers.command import report_errors, set_device
 from fcn.solvers.report import overview, page
 
 
@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("run", nargs="?", help="default: all under build/")
     args = parser.parse_args()
     with report_errors():
+        set_device(argparse.Namespace(gpu=None, precision=None))
         print(page.write(runs.find(args.run)) if args.run else overview.write(runs.trained()))
 
 

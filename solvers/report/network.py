@@ -79,12 +79,11 @@ def _field(layer: caffe_pb2.LayerParameter, bottoms: list[Field]) -> Field | Non
         return Field((math.inf, math.inf), widest.step)
     kernel, stride = _pair(param, "kernel"), _pair(param, "stride")
     dilation = (1.0, 1.0) if layer.type == "Pooling" else _pair(param, "dilation")
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation)]     # from the first tap to the last
+    step = (widest.step[0] * stride[0], widest.step[1] * stride[1])
     if layer.type == "Deconvolution":
-        reach = [math.ceil((d * (k - 1) + 1) / s) - 1 for k, s, d in zip(kernel, stride, dilation)]
+        reach = [math.ceil((taps + 1) / s) - 1 for taps, s in zip(reach, stride)]
         step = (widest.step[0] / stride[0], widest.step[1] / stride[1])
-    else:
-        reach = [d * (k - 1) for k, d in zip(kernel, dilation)]
-        step = (widest.step[0] * stride[0], widest.step[1] * stride[1])
     side = (widest.side[0] + reach[0] * widest.step[0], widest.side[1] + reach[1] * widest.step[1])
     return Field(side, step)
 

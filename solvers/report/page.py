@@ -106,8 +106,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
         main = score.HEADLINES[one.in_truth]
         for name in (main, *(name for name in summary if name != main and "truth" not in name
                              and name != "mean IU")):
-            cards.append(f'<div class="card{" main" * (name == main)}" '
-                         f'title="{summary[name]:.2f}%"><b>{summary[name]:.1f}<small>%</small></b><span>{escape(name + title)}</span></div>')
+            cards.append(_card(name + title, summary[name], name == main))
     note = "The run has no scores yet." if not scores else (
         f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
         "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
@@ -120,6 +119,11 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
             f"<p>{escape(' '.join(said))}.</p></header>"
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
+
+
+def _card(name: str, value: float, is_main: bool) -> str:
+    return (f'<div class="card{" main" * is_main}" title="{value:.2f}%"><b>{value:.1f}'
+            f'<small>%</small></b><span>{escape(name)}</span></div>')
 
 
 def _curves(rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:

@@ -69,6 +69,7 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; }
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line);
   vertical-align: top; } th { color: var(--soft); font-weight: 600; }
 table.layers { min-width: 640px; } table.runs { min-width: 860px; }
+table.runs a { overflow-wrap: normal; white-space: nowrap; }
 table.layers td { white-space: nowrap; overflow-wrap: normal; }
 td.number, table.layers td:nth-child(n+4) { font-variant-numeric: tabular-nums; }
 dl { display: grid; grid-template-columns: minmax(100px, auto) 1fr; gap: 4px 16px; margin: 0;
@@ -78,7 +79,9 @@ code { font-size: .92em; background: var(--ground); padding: 1px 5px; border-rad
 footer { margin-top: 28px; color: var(--soft); font-size: .85rem; }
 @media (max-width: 600px) { main { padding: 20px 12px 40px; } section { padding: 16px 14px; }
   h1 { font-size: 1.5rem; } .row { grid-template-columns: 1fr 1fr; } .two, dl { gap: 4px 12px; }
-  .chart text { font-size: 21px; } .cards { grid-template-columns: 1fr 1fr; } .card b { font-size: 1.45rem; } }
+  .chart text { font-size: 21px; } .cards { grid-template-columns: 1fr 1fr; }
+  .card b { font-size: 1.45rem; }
+  polyline { stroke-width: 3; } }
 """
 
 
