@@ -165,7 +165,7 @@ class Loop:
         try:
             with pending.at_once():
                 scores = score.score_net(net, experiment.run.samples(), experiment.unscored,
-                                         experiment.in_truth, tally=tally)
+                                         experiment.in_truth, {}, tally)
         except ScoreError as error:
             raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
                             f"{divergence.origin(net)}. {self._lower_rate()}") from None
