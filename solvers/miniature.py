@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn import nets
 from fcn.nets.source import MEAN, SEED
@@ -24,6 +23,7 @@ from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
+from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
@@ -194,8 +194,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
     inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
-    with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
-                                              unit="it", disable=None) as bar:
+    with deferring_signals() as pending, Progress(trunk, steps, "iteration", solver.iter) as bar:
         while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -210,9 +209,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
                 _snapshot(solver, run, accuracy)
             if pending.number:
                 raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
-            bar.update()
-            if solver.iter % 20 == 0:
-                bar.set_postfix(accuracy=f"{accuracy:.2f}")
+            bar.update(accuracy=accuracy)
     print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
 
 
