@@ -42,7 +42,7 @@ CROPS, BATCH = 4_000, 16
 CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
 # {trunk: (side of its input, of the last pooling, rate, steps)}
-CLASSIFIERS = {"vgg16": (64, 2, 0.005, 800), "caffenet": (128, 3, 0.002, 600),
+CLASSIFIERS = {"vgg16": (64, 2, 0.003, 800), "caffenet": (128, 3, 0.002, 600),
                "googlenet": (128, None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
@@ -56,7 +56,7 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}; as in the paper rates fall from stage to stage
 SCHEDULE = {
-    "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
+    "voc-fcn32s": (4e-8, 1_000), "voc-fcn16s": (2e-8, 800), "voc-fcn8s": (1e-8, 1_200),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
@@ -125,10 +125,10 @@ def generate(name: str, directory: Path, seed: int) -> None:
 
 
 def passes(name: str) -> int:
-    """How many images pass through NAME in miniature, or through a classifier, to train it; the
-    classifiers' are crops, of which four count as one."""
+    """How many images pass through NAME in miniature to train it; of a classifier, batches, which
+    take as long."""
     if name in CLASSIFIERS:
-        return CLASSIFIERS[name][3] * BATCH // 4
+        return CLASSIFIERS[name][3]
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 
