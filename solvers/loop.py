@@ -128,6 +128,8 @@ class Loop:
         self._tell_one_class()
         if self.keep:
             self._prune(self.keep)
+        # last, for a run with its final scores is done: nothing before is made up for then
+        score.save(self.scores, experiment.run, experiment.class_names, iteration)
 
     def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
         experiment, net = self.experiment, self.solver.test_nets[0]
@@ -139,7 +141,6 @@ class Loop:
         except ScoreError as error:
             raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
                             f"{divergence.origin(net)}. {self._lower_rate()}") from None
-        score.save(scores, experiment.run, experiment.class_names, self.solver.iter)
         return scores
 
     def _prune(self, keep: int) -> None:

@@ -159,9 +159,9 @@ def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(tmp_path, ti
 
 
 def kill_at(patch, owner, name, number):
-    calls = itertools.count()
+    calls, function = itertools.count(), getattr(owner, name)
 
-    def kill(*args, function=getattr(owner, name), **options):
+    def kill(*args, **options):
         if next(calls) == number:
             raise Killed
         return function(*args, **options)
