@@ -58,8 +58,8 @@ DONE = (
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
             "and truth, averaged over the classes. The last column is the mean IU of calling "
             "everything what is most frequent: a net that learned nothing.")
-OF_CLASSES = ("The IU of each class, in percent: thin shapes, such as ring, cross and bar, gain "
-              "most from finer strides.")
+OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner than the 32 "
+              "pixels that lie between the scores of FCN-32s.")
 OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. From stride 32 to "
              "8, blobs become shapes.")
 OF_STRIDES = ("What each stride contributes to FCN-8s: its prediction when the scores of one "

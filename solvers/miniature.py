@@ -56,8 +56,8 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}; as in the paper rates fall from stage to stage
 SCHEDULE = {
-    "voc-fcn32s": (4e-8, 1_000), "voc-fcn16s": (2e-8, 800), "voc-fcn8s": (1e-8, 1_200),
-    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
+    "voc-fcn32s": (5e-8, 1_000), "voc-fcn16s": (2e-8, 800), "voc-fcn8s": (1e-8, 1_200),
+    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (5e-8, 1_000),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
