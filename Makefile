@@ -31,8 +31,7 @@ help:  ## list the targets
 
 install: .venv/done  ## make .venv, and nothing else
 
-demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
-	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"
+demo: .venv/done  ## the paper in miniature on generated data, about 6 minutes on 2 cores
 	@.venv/bin/python solvers/demo.py
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
@@ -60,7 +59,7 @@ test: .venv/done  ## run the tests
 tests: test
 
 test-slow: .venv/done  ## run the tests that train for minutes
-	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
+	@echo "Running the slow tests (the demo over three seeds among them, half an hour or more)"
 	@.venv/bin/python -m pytest -m slow
 
 test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)

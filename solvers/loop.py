@@ -144,10 +144,14 @@ class Loop:
         """Score the weights, of which there is a snapshot, unless there are `scores`; log them,
         draw the curve, print a line, remove old snapshots. A signal ends it at once."""
         experiment, iteration = self.experiment, self.solver.iter
-        self.scores = scores or self._computed_scores(pending)
+        tally = None
+        if scores is None:
+            scores, tally = self._computed_scores(pending)
+        self.scores = scores
+        losses = tally.losses() if tally else score.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
                                100 * next(iter(self.scores.values())).headline,
-                               time=self.lines.time(), **score.validation_losses(experiment.run))
+                               time=self.lines.time(), **losses)
         events.emit("log", run=experiment.name, **row._asdict())
         events.emit("scores", run=experiment.name, iteration=iteration,
                     labels=events.summaries(self.scores))
@@ -158,6 +162,8 @@ class Loop:
         self._tell_one_class()
         if self.keep:
             self._prune(self.keep)
+        if tally:       # after all that, for a run with its final scores is not looked at again
+            score.save(scores, experiment.run, experiment.class_names, iteration, tally)
         self._end_early(iteration)
 
     def _end_early(self, iteration: int) -> None:
@@ -176,7 +182,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
+    def _computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
@@ -188,8 +194,7 @@ class Loop:
         except ScoreError as error:
             raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
                             f"{divergence.origin(net)}. {self._lower_rate()}") from None
-        score.save(scores, experiment.run, experiment.class_names, self.solver.iter, tally)
-        return scores
+        return scores, tally
 
     def _report(self, is_stopped: bool = False) -> None:
         """Write the report; where the training was stopped since the last scores, draw the curve
