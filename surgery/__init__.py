@@ -3,10 +3,11 @@
 Works on any pycaffe net: `net.params` maps layer names to blobs with NumPy `data`.
 """
 
+from .decimation import decimate, decimate_classifier
 from .expansion import expand_image, expand_score
 from .interpolation import bilinear, interp
 from .parameters import SurgeryError, layer_parameters
 from .transplant import Step, transplant
 
-__all__ = ["Step", "SurgeryError", "bilinear", "expand_image", "expand_score", "interp",
-           "layer_parameters", "transplant"]
+__all__ = ["Step", "SurgeryError", "bilinear", "decimate", "decimate_classifier", "expand_image",
+           "expand_score", "interp", "layer_parameters", "transplant"]

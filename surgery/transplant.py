@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +28,8 @@ class Step(NamedTuple):
         return f"{self.kind} {self.name}{self.detail}"
 
 
-def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bool = False
-               ) -> list[Step]:
+def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bool = False,
+               skip: Collection[str] = ()) -> list[Step]:
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
@@ -38,11 +39,12 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bo
     ----------
     suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
     verbose : print every step, not one line in all
+    skip : layers of `net` that are left out, and are not in the report
 
     Returns the report: a list of Steps. Raises SurgeryError for a misfit, or if no name matches.
     """
     copies, report = [], []
-    for name in net.params:
+    for name in (name for name in net.params if name not in skip):
         if name + suffix in new_net.params:
             pairs, steps = _match(name, layer_parameters(net, name), name + suffix,
                                   layer_parameters(new_net, name + suffix))

@@ -66,4 +66,6 @@ def _verdict(loss: Loss, scores_are_zero: bool) -> str:
     if loss.per_pixel > FAR * loss.guessing:
         return ("warning: far worse than guessing; the weights do not fit these images (mean, "
                 "scale, order of channels) or these classes (their order)")
-    return "as it should be" if scores_are_zero else "the net starts with what it has learnt"
+    if scores_are_zero or loss.per_pixel >= loss.guessing:
+        return "as it should be"
+    return "the net starts with what it has learnt"
