@@ -10,7 +10,8 @@ from .source import nyud, pascalcontext, siftflow, voc, voc2012
 
 @dataclass(frozen=True)
 class Row:
-    """head : of nets.heads or nets.deeplab; source() : a nets.source.Source; options : further ones of nets.fcn."""
+    """head : of nets.heads or nets.deeplab; source() : a nets.source.Source; options : further ones
+    of nets.fcn."""
     head: str
     source: Callable
     options: dict = field(default_factory=dict)

@@ -141,7 +141,8 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
                       "(solve.py EXPERIMENT --chain), or take the head fcn8s-atonce")
     fixed = {layer.name for layer in param.layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
-    anew = {layer.name for layer in param.layer if layer.convolution_param.HasField("weight_filler")}
+    anew = {layer.name for layer in param.layer
+            if layer.convolution_param.HasField("weight_filler")}
     empty = [name for name in sorted(kept - fixed - anew)
              if not name.startswith(("score", "upscore"))]
     if empty:
