@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,17 @@ class Source:
     def classes(self) -> int:
         """The classes of the (first) label."""
         return next(iter(self.labels.values()))
+
+    @property
+    def batch(self) -> int:
+        """The training images in a pass."""
+        return self.train[2].get("batch", 1)
+
+    def with_training(self, **params: Any) -> Source:
+        """The source whose training layer has these keys of `SegDataLayer` too: batch, crop,
+        scale, mirror, jitter."""
+        module, layer, own = self.train
+        return replace(self, train=(module, layer, {**own, **params}))
 
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""

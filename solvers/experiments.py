@@ -68,6 +68,11 @@ class Experiment:
     build: Path = field(default_factory=build_root)
 
     @property
+    def images(self) -> int:
+        """The images of an iteration: batch times iter_size."""
+        return self.source.batch * self.iter_size
+
+    @property
     def directory(self) -> Path:
         return self.build / self.name
 

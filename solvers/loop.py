@@ -157,7 +157,7 @@ class Loop:
     def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
         """The loss of an iteration that has just run, its update too if `is_updated`.
 
-        Raises LossError if it is not finite, or with iter_size, where it is that of the last image
+        Raises LossError if it is not finite, or with iter_size, where it is that of the last pass
         alone, if a gradient is not, which is of all of them.
         """
         net, experiment = self.solver.net, self.experiment
@@ -175,7 +175,8 @@ class Loop:
             f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
             f"it may come from any of {first} to {iteration}")
         names = dict.fromkeys(labels.training_names(
-            experiment.source, self.looked_at * size, (iteration - self.looked_at) * size))
+            experiment.source, self.looked_at * experiment.images,
+            (iteration - self.looked_at) * experiment.images))
         images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
                   if len(names) <= MOST_NAMES else "")
         found = divergence.origin(net, is_later=is_updated or first < iteration)

@@ -157,7 +157,7 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
     import caffe
     problems = []
     for iteration, state in reversed(experiment.run.snapshots()):
-        solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.iter_size)))
+        solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.images)))
         try:
             solver.restore(str(state))
         except reported() as error:
