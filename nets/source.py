@@ -45,14 +45,14 @@ class Source:
 
     def with_training(self, **params: Any) -> Source:
         """The source whose training layer has these keys of `SegDataLayer` too: batch, crop,
-        scale, mirror, jitter."""
+        scale, mirror, jitter, weights; with weights there is a further top, weight."""
         module, layer, own = self.train
         return replace(self, train=(module, layer, {**own, **params}))
 
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
-        names = (*self.images, *self.labels)
+        names = (*self.images, *self.labels, *(("weight",) if "weights" in own else ()))
         return dict(zip(names, L.Python(module=module, layer=layer, ntop=len(names),
                                         param_str=str({**own, **params}))))
 

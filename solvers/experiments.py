@@ -45,6 +45,7 @@ class Experiment:
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
+    options : what the command line says of the training data and of weights, see solvers.options
     """
     name: str
     bases: dict
@@ -65,6 +66,7 @@ class Experiment:
     needs: tuple = ()
     published: str = ""
     data: str = ""
+    options: dict = field(default_factory=dict)
     build: Path = field(default_factory=build_root)
 
     @property
@@ -83,7 +85,8 @@ class Experiment:
     def settings(self) -> dict:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
-                    unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}))
+                    unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}),
+                    **({"options": self.options} if self.options else {}))
 
 
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
+from fcn.solvers.options import add_arguments, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
 from segdata.importing import masks_once
@@ -38,6 +39,7 @@ def main() -> None:
             report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                                   interval=args.interval)
+        experiment = with_training_options(experiment, args)
         chain = training.unfinished_bases(experiment) if args.chain else []
         for each in (*chain, experiment):
             training.check(each, trained=chain)
@@ -113,6 +115,7 @@ def parse() -> argparse.Namespace:
                              "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
+    add_arguments(parser)
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)

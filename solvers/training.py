@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import nets, surgery
+from fcn.nets import weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, preflight, score
+from fcn.solvers import log, options, preflight, score
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -77,15 +78,29 @@ def write_files(experiment: Experiment, start: int) -> Path:
     run = experiment.run
     make_folder(run.directory / "snapshot")
     trained = dict(experiment.net, source=experiment.source)
-    options = {"train": dict(trained, start=start)}
+    own = {"train": dict(trained, start=start)}
     trained.pop("filler", None)     # what is trained needs none
-    paths = {split: nets.write_prototxt(run.prototxt(split), nets.fcn(
-                 experiment.head, split, **options.get(split, trained)))
-             for split in ("train", "val", "deploy")}
+    written = {split: nets.fcn(experiment.head, split, **own.get(split, trained))
+               for split in ("train", "val", "deploy")}
+    _weigh(experiment, written["train"])
+    paths = {split: nets.write_prototxt(run.prototxt(split), net) for split, net in written.items()}
     for i, (label, names) in enumerate(experiment.class_names.items()):
         with replacing(run.directory / f"classes{f'_{label}' * (i > 0)}.txt") as temporary:
             temporary.write_text("\n".join(names) + "\n", encoding="utf-8")
     return nets.write_prototxt(run.prototxt("solver"), solver_param(experiment, paths))
+
+
+def _weigh(experiment: Experiment, net: caffe_pb2.NetParameter) -> None:
+    """Give the losses of a train net the weights that the experiment's options say; those of val
+    stay as they are, so that they compare from run to run."""
+    by_class = experiment.options.get("class_weights", {})
+    if "weights" in experiment.options:
+        weighted.weigh_pixels(net, "weight", next(iter(by_class.values()), ()))
+    elif by_class:
+        weighted.weigh_classes(net, {
+            label: weighted.write_class_weights(
+                experiment.directory.resolve() / f"class_weights_{label}.binaryproto", weights)
+            for label, weights in by_class.items()})
 
 
 def solver_param(experiment: Experiment, paths: dict[str, Path]) -> caffe_pb2.SolverParameter:
@@ -227,6 +242,9 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
         found = _looked_at_weights(experiment, solver.net, base_nets)
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
     preflight.report_findings(experiment.name, found, force)
+    if line := options.said(experiment, any(recipe.averaged(layer) for layer in run.net_param(
+            "train").layer if recipe.is_loss(layer))):
+        print(line)
     run.record_settings(**experiment.settings())
     run.take_turn()
     return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep).run()

@@ -7,6 +7,8 @@ kinds:
              colour images are BGR
     labels   uint8 values (N, 1, height, width): class numbers, 255 for void
 
+and, where it is asked for, weights of the pixels, float32 (N, 1, height, width).
+
 A subclass says which tops there are, where split lists and files lie, and how they are decoded
 where they are not colour images and label images (`VOCSegDataLayer` is an example):
 
@@ -40,10 +42,17 @@ from segdata.augment import (
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
-from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
+from segdata.readers import (
+    class_numbers,
+    read_label_image,
+    read_rgb,
+    read_weights,
+    subtract_mean,
+)
 
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
+WEIGHT = "weight"           # the top with weights of the pixels
 MOST_SCALE = 16             # times an image may be enlarged
 
 
@@ -70,6 +79,9 @@ class SegDataLayer(caffe.Layer):
                      padded below and right, the image with the mean, the label with void
         batch        int, default 1: the samples that are given together; each is padded below and
                      right, as for crop, to the largest of them
+        weights      str, default None: a folder with NAME.npy or NAME.png of every sample, weights
+                     of its pixels from 0 on (in a PNG 255 is 1); they are a further top, weight,
+                     with 0 where a sample is padded
 
     Samples are resized, mirrored, moved and cropped, in this order. Everything random depends on
     the seed and the position of the sample only, which start counts from; it counts samples, not
@@ -82,7 +94,8 @@ class SegDataLayer(caffe.Layer):
     directory_keys: tuple[str, ...] = ()
     required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
     defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
-                                   "jitter": 0, "scale": None, "crop": None, "batch": 1}
+                                   "jitter": 0, "scale": None, "crop": None, "batch": 1,
+                                   "weights": None}
     tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
@@ -106,6 +119,9 @@ class SegDataLayer(caffe.Layer):
         self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
         self.listing = Listing()
         self.configure()
+        if self.params["weights"] is not None:
+            self.existing(Path(self.params["weights"]))
+            self.tops = (*self.tops, WEIGHT)
         self.entries = self.find_files(self.read_split(self.params["split"]))
         self.training = "train" in self.params["split"]
         seed = self.params["seed"]
@@ -144,6 +160,18 @@ class SegDataLayer(caffe.Layer):
     def paths(self, name: str) -> dict[str, Path]:
         """{top: file} of a sample; a subclass says which."""
         raise self.error("defines no paths(name)")
+
+    def files(self, name: str) -> dict[str, Path]:
+        """{top: file} of a sample, that of the weights too."""
+        paths = self.paths(name)
+        if WEIGHT in self.tops:
+            both = [Path(self.params["weights"]) / f"{name}{suffix}" for suffix in (".npy", ".png")]
+            paths[WEIGHT] = next((path for path in both if path in self.listing), both[1])
+        return paths
+
+    def kind(self, top: str) -> str:
+        """What a top is, for messages."""
+        return "weights" if top == WEIGHT else "label" if top in self.classes else "image"
 
     def prefetch(self) -> None:
         """Start to load the next batch."""
@@ -191,7 +219,7 @@ class SegDataLayer(caffe.Layer):
 
     def load(self, entry: Entry, position: int, seed: int) -> dict[str, np.ndarray]:
         """{top: array (channels, height, width)} of an entry at that position of the order."""
-        paths = self.paths(entry.name)
+        paths = self.files(entry.name)
         try:
             arrays = {top: self.read_top(top, paths[top], entry.source) for top in self.tops}
             check_sizes([(paths[top], array.shape) for top, array in arrays.items()], entry.source)
@@ -228,11 +256,14 @@ class SegDataLayer(caffe.Layer):
                 for top, array in arrays.items()}
 
     def fill(self, top: str) -> int:
-        """What lies outside a sample: void in a label, the mean in an image."""
+        """What lies outside a sample: void in a label, the mean in an image, no weight."""
         return VOID if top in self.classes else 0
 
     def read_top(self, top: str, path: Path, source: str) -> np.ndarray:
-        """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
+        """The array of a top: float32 of an image or of weights, uint8 (1, height, width) of a
+        label."""
+        if top == WEIGHT:
+            return read_file(read_weights, "weights", path, source)[None]
         if top not in self.classes:
             return read_file(lambda path: self.decode_image(top, path), "image", path, source)
         numbers = read_file(self.decode_label, "label", path, source)
@@ -305,6 +336,9 @@ class SegDataLayer(caffe.Layer):
                 and 0 < scale[0] <= scale[1] <= MOST_SCALE):
             raise self.error(f"param_str key 'scale' is {scale!r}, expected (low, high) with 0 < "
                              f"low <= high <= {MOST_SCALE}, or None")
+        if not isinstance(params["weights"], (str, type(None))):
+            raise self.error(f"param_str key 'weights' is {params['weights']!r}, expected the path "
+                             "of a folder, or None")
 
     def read_mean(self, mean: object) -> np.ndarray:
         if (not isinstance(mean, (tuple, list)) or len(mean) != 3
@@ -332,9 +366,9 @@ class SegDataLayer(caffe.Layer):
         return entries
 
     def missing_files(self, name: str) -> list[tuple[str, Path]]:
-        """[("image" or "label", path)] of the files of a sample that are not there."""
-        paths = self.paths(name)
-        return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
+        """[("image", "label" or "weights", path)] of the files of a sample that are not there."""
+        paths = self.files(name)
+        return [(self.kind(top), paths[top]) for top in self.tops
                 if paths[top] not in self.listing and not paths[top].exists()]
 
     def advice(self, name: str) -> str:
@@ -354,7 +388,8 @@ class SegDataLayer(caffe.Layer):
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-OPTIONS = ("scale", "crop", "batch")    # a run that began before there were any goes on without
+# a run that began before there were any goes on without
+OPTIONS = ("scale", "crop", "batch", "weights")
 
 
 def is_count(value: object) -> bool:
