@@ -19,7 +19,7 @@ from .layers import FC, FIXED, LEARN, conv_relu, dropout, filled, max_pool, scal
 from .vgg16 import BLOCKS
 
 SCORE_LEARN = [dict(lr_mult=10, decay_mult=1), dict(lr_mult=20, decay_mult=0)]
-SHRINK = 8              # the stride of the scores
+STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
 SIDES = (4, CLASSIFIER_SIDE)        # for which all holes are whole
 BRANCH = 128            # channels of a multi-scale branch
@@ -59,56 +59,61 @@ VARIANTS = {
 
 
 def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: float = 1.0,
-            filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE) -> None:
-    """Set `n.loss` of a train net, at stride 8, or `n.score`, as large as the image `n.data`.
+            filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8) -> None:
+    """Set `n.loss` of a train net, at the stride, or `n.score`, as large as the image `n.data`.
 
     head : one of VARIANTS; the others as of nets.fcn. With `fc6_kernel` 4, of a classifier of half
-    the field of view, holes are half as large.
+    the field of view, holes are half as large. With `stride` 32 all poolings halve the size and
+    nothing has the holes that make up for it: the net to which DeepLab's is to be compared.
 
-    Raises ValueError for another `fc6_kernel` than 4 or 7, and where the caffe that runs has no
-    Interp, a layer of DeepLab's fork.
+    Raises ValueError for another `fc6_kernel` than 4 or 7, for another `stride` than 8 or 32 or
+    one at which an even number of taps has no middle, and where the caffe that runs has no Interp,
+    a layer of DeepLab's fork.
     """
-    if fc6_kernel not in SIDES:
-        raise ValueError(f"fc6_kernel is {fc6_kernel}; of DeepLab it can be "
-                         f"{' or '.join(map(str, SIDES))}")
+    for name, value, known in (("fc6_kernel", fc6_kernel, SIDES), ("stride", stride, STRIDES)):
+        if value not in known:
+            raise ValueError(f"{name} is {value}; of DeepLab it can be "
+                             f"{' or '.join(map(str, known))}")
     if not hasattr(caffe_pb2, "InterpParameter"):
         raise ValueError(f"head '{head}' needs the layer Interp of DeepLab's fork, which this "
                          "caffe does not have; the package caffe of this project does")
     variant = VARIANTS[head]
     params = dict(param=FIXED if variant.multiscale else LEARN, **filled(filler))
-    pools = _trunk(n, image, width, params)
-    scores = _scores(n, pools["pool5"], variant, classes, width, fc6_kernel, params)
+    pools = _trunk(n, image, width, params, stride)
+    scores = _scores(n, pools["pool5"], variant, classes, width, fc6_kernel, params, stride)
     if variant.multiscale:
-        scores += _multiscale(n, {"data": image, **pools}, scores[0], classes, width, filler)
+        scores += _multiscale(n, {"data": image, **pools}, scores[0], classes, width, filler,
+                              stride)
     top = scores[0]
     if len(scores) > 1:
         n["fc8_sum" if variant.multiscale else "fc8_voc12"] = top = L.Eltwise(
             *scores, operation=P.Eltwise.SUM)
     if split == "train":
-        n.label_shrink = L.Interp(n.label, shrink_factor=SHRINK)
+        n.label_shrink = L.Interp(n.label, shrink_factor=stride)
         n.loss = L.SoftmaxWithLoss(top, n.label_shrink, loss_param=dict(ignore_label=255))
     else:
-        n.fc8_interp = L.Interp(top, zoom_factor=SHRINK)
+        n.fc8_interp = L.Interp(top, zoom_factor=stride)
         n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=0)
 
 
-def _trunk(n: NetSpec, bottom: Top, width: float, params: dict) -> dict[str, Top]:
+def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:
     """conv1_1 … pool5; returns {name: pooling layer}."""
     pools = {}
     for block, (channels, depth) in enumerate(BLOCKS, 1):
-        hole = 2 if block == 5 else 1
+        hole = 2 if block == 5 and stride == 8 else 1
         for i in range(1, depth + 1):
             name = f"{block}_{i}"
             n["conv" + name], n["relu" + name] = conv_relu(
                 bottom, scaled(channels, width), pad=hole, **_dilated(hole), **params)
             bottom = n["relu" + name]
-        n[f"pool{block}"] = bottom = max_pool(bottom, kernel=3, stride=2 if block < 4 else 1, pad=1)
+        n[f"pool{block}"] = bottom = max_pool(
+            bottom, kernel=3, stride=2 if 2 ** block <= stride else 1, pad=1)
         pools[f"pool{block}"] = bottom
     return pools
 
 
 def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: float,
-            side: int, params: dict) -> list[Top]:
+            side: int, params: dict, stride: int) -> list[Top]:
     """fc6, fc7 and fc8 of every hole; returns the fc8."""
     if variant.averaged:
         n.pool5a = bottom = L.Pooling(bottom, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
@@ -116,8 +121,11 @@ def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: floa
     scores = []
     for branch, hole in zip(variant.branches, variant.holes):
         # the same field of view, in proportion to that of the classifier
-        hole = (hole * (variant.kernel - 1) * (side - 1)
-                // ((CLASSIFIER_SIDE - 1) * (kernel - 1)))
+        hole = max(1, hole * (variant.kernel - 1) * (side - 1) * 8
+                   // ((CLASSIFIER_SIDE - 1) * (kernel - 1) * stride))
+        if hole * (kernel - 1) % 2:
+            raise ValueError(f"at stride {stride} fc6 would have {kernel} taps a side at a "
+                             f"distance of {hole}, which have no middle; take another head")
         top = bottom
         for name, size, space in (("6", kernel, hole), ("7", 1, 1)):
             name += branch
@@ -132,24 +140,25 @@ def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: floa
 
 
 def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, width: float,
-                filler: str | None) -> list[Top]:
+                filler: str | None, stride: int) -> list[Top]:
     """Scores of the image and of pool1 to pool4 through 128 filters of 3×3 and 128 of 1×1 (paper,
     section 4.3), where the scores are.
 
-    A stride of s takes one pixel too few where the size is not a whole number of steps and one,
+    A step of s takes one pixel too few where the size is not a whole number of steps and one,
     which no crop of training is but many an image: one more step of padding before and behind, and
     the crop to `scores`, give those of the padding of 1 and what is missing.
     """
     params = dict(param=LEARN, weight_filler=dict(type=filler) if filler else
                   dict(type="gaussian", std=0.001))
     tops = []
-    for name, stride in zip(("data", "pool1", "pool2", "pool3", "pool4"), (8, 4, 2, 1, 1)):
-        top, more = sources[name], stride if stride > 1 else 0
+    for i, name in enumerate(("data", "pool1", "pool2", "pool3", "pool4")):
+        top, step = sources[name], max(1, stride // 2 ** i)
+        more = step if step > 1 else 0
         for place, (kernel, pad) in enumerate(((3, 1 + more), (1, 0)), 1):
             layer = f"{name}_ms{place}"
             n[layer], n["relu_" + layer] = conv_relu(
                 top, scaled(BRANCH, width), kernel=kernel, pad=pad,
-                stride=stride if place == 1 else 1, **params)
+                stride=step if place == 1 else 1, **params)
             n["drop_" + layer] = top = dropout(n["relu_" + layer])
         n[f"fc8_{name}"] = top = _score(top, classes, SCORE_LEARN)
         if more:

@@ -61,7 +61,7 @@ SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.01, 600)),
+    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.02, 700)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
@@ -96,7 +96,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     if paper.head in DEEPLAB:
         source = source.with_training(**CROPPED, mirror=True)
     if "stepsize" in policy:
-        policy["stepsize"] = max(1, iterations // 3)
+        policy["stepsize"] = max(1, 2 * iterations // 3)
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
         iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",

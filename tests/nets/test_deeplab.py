@@ -118,6 +118,21 @@ def test_a_mirrored_image_has_mirrored_scores_of_the_image_and_of_all_poolings(t
         assert scores.any()
 
 
+def test_without_holes_the_same_net_has_stride_32(tmp_path):
+    net = layers("deeplab-largefov", stride=32)
+    assert [net[f"pool{i}"].pooling_param.stride for i in range(1, 6)] == [2] * 5
+    assert kernel(net["conv5_1"])[2:] == (1, 1, 1) and kernel(net["fc6"])[2:] == (3, 3, 1)
+    assert net["label_shrink"].interp_param.shrink_factor == 32
+    net = built(tmp_path, "deeplab-msc-largefov", fc6_kernel=4, stride=32)
+    net.blobs["data"].reshape(1, 3, 50, 66)
+    assert net.forward()["score"].shape == (1, 21, 50, 66)
+    assert net.blobs["fc8_sum"].data.shape == (1, 21, 3, 4)
+    with pytest.raises(ValueError, match="4 taps a side at a distance of 1, which have no middle"):
+        nets.fcn("deeplab", "train", stride=32)
+    with pytest.raises(ValueError, match="stride is 16; of DeepLab it can be 8 or 32"):
+        nets.fcn("deeplab", "train", stride=16)
+
+
 def test_what_does_not_fit_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="one image and one label, not color, hha, label"):
         nets.fcn("deeplab", "train", nyud(("color", "hha")))
