@@ -83,13 +83,13 @@ def _check_probabilities(probabilities: np.ndarray) -> None:
 
 def _check_image(image: np.ndarray, size: tuple) -> None:
     if image.ndim != 3 or image.shape[2] != 3:
-        raise CaffeError(f"dense_crf: expected an image (height, width, 3), R G B, got "
-                         f"{image.shape}. A grey image has to be repeated in 3 channels, and Caffe's "
-                         "order (3, height, width) transposed")
+        raise CaffeError("dense_crf: expected an image (height, width, 3), R G B, got "
+                         f"{image.shape}. Repeat a grey image in 3 channels; transpose one in "
+                         "Caffe's order, (3, height, width)")
     if image.shape[:2] != size:
         raise CaffeError(f"dense_crf: the image is {image.shape[0]} x {image.shape[1]}, the "
-                         f"probabilities are {size[0]} x {size[1]} (height x width). Resize or crop "
-                         "the probabilities to the image's size")
+                         f"probabilities are {size[0]} x {size[1]} (height x width). Resize or "
+                         "crop the probabilities to the image's size")
     _check_finite(image, "image")
 
 
