@@ -4,6 +4,7 @@ old format, of the second in the new one. Nets and images are small, the fields 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import loadmat
 
 import caffe
 from caffe.cli import main
@@ -54,6 +55,10 @@ TEST_V1 = """layers { bottom: "fc8_x" top: "fc8_interp" name: "fc8_interp" type:
 layers { bottom: "fc8_interp" bottom: "data_dim" bottom: "data" top: "crf_inf" name: "crf"
   type: DENSE_CRF dense_crf_param { max_iter: 10 pos_w: 3 pos_xy_std: 3 bi_w: 5 bi_xy_std: 50
   bi_rgb_std: 10 } include: { phase: TEST } }
+layers { name: "fc8_crop" type: PADDING bottom: "fc8_interp" top: "fc8_crop"
+  padding_param { pad_beg: -7 pad_end: -8 } }
+layers { name: "fc8_mat" type: MAT_WRITE bottom: "fc8_crop" mat_write_param { prefix: "FOLDER/fc8/"
+  source: "FOLDER/val_id.txt" strip: 0 period: 1 } include: { phase: TEST } }
 layers { bottom: "label" name: "silence" type: SILENCE include: { phase: TEST } }
 """
 STEP = 'lr_policy: "step" gamma: 0.1 stepsize: 2 base_lr: 0.001'
@@ -73,6 +78,8 @@ def folder(tmp_path):
         Image.fromarray(label).save(tmp_path / f"l{i}.png")
     (tmp_path / "train.txt").write_text("".join(f"/{i}.png /l{i}.png\n" for i in range(3)))
     (tmp_path / "val.txt").write_text("/0.png\n")
+    (tmp_path / "val_id.txt").write_text("0\n")
+    (tmp_path / "fc8").mkdir()
     return tmp_path
 
 
@@ -123,6 +130,9 @@ def test_training_and_testing(folder, new, rate):
     assert found.shape == net.blobs["fc8_interp"].data.shape == (1, CLASSES, 57, 57)
     np.testing.assert_allclose(found[0, :, :30, :44].sum(0), 1, rtol=1e-5)
     assert not found[0, :, 30:].any() and not found[0, :, :, 44:].any()
+    written = loadmat(folder / "fc8" / "0_blob_0.mat")["data"]      # MATLAB drops a last axis of 1
+    np.testing.assert_allclose(written.reshape(42, 42, CLASSES).T,
+                               net.blobs["fc8_interp"].data[0, :, 7:49, 7:49], rtol=1e-6)
 
 
 def test_a_crop_that_would_mix_labels_is_refused(folder):
