@@ -21,7 +21,7 @@ from .vgg16 import BLOCKS
 SCORE_LEARN = [dict(lr_mult=10, decay_mult=1), dict(lr_mult=20, decay_mult=0)]
 STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
-SIDES = (4, CLASSIFIER_SIDE)        # for which all holes are whole
+SIDES = (2, 4, CLASSIFIER_SIDE)     # for which all holes are whole
 BRANCH = 128            # channels of a multi-scale branch
 
 
@@ -62,13 +62,14 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
             filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8) -> None:
     """Set `n.loss` of a train net, at the stride, or `n.score`, as large as the image `n.data`.
 
-    head : one of VARIANTS; the others as of nets.fcn. With `fc6_kernel` 4, of a classifier of half
-    the field of view, holes are half as large. With `stride` 32 all poolings halve the size and
-    nothing has the holes that make up for it: the net to which DeepLab's is to be compared.
+    head : one of VARIANTS; the others as of nets.fcn. With `fc6_kernel` 4 or 2, of a classifier
+    with a smaller field of view, holes are smaller in proportion. With `stride` 32 all poolings
+    halve the size, nothing has the holes that make up for it, and the loss is that of the pixels:
+    the net to which DeepLab's is to be compared.
 
-    Raises ValueError for another `fc6_kernel` than 4 or 7, for another `stride` than 8 or 32 or
-    one at which an even number of taps has no middle, and where the caffe that runs has no Interp,
-    a layer of DeepLab's fork.
+    Raises ValueError for another `fc6_kernel` than 2, 4 or 7, for another `stride` than 8 or 32, 32
+    with multi-scale branches, and where the caffe that runs has no Interp, a layer of DeepLab's
+    fork.
     """
     for name, value, known in (("fc6_kernel", fc6_kernel, SIDES), ("stride", stride, STRIDES)):
         if value not in known:
@@ -78,22 +79,25 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
         raise ValueError(f"head '{head}' needs the layer Interp of DeepLab's fork, which this "
                          "caffe does not have; the package caffe of this project does")
     variant = VARIANTS[head]
+    if variant.multiscale and stride > 8:
+        raise ValueError(f"stride is {stride}; of the head '{head}' it can be 8")
     params = dict(param=FIXED if variant.multiscale else LEARN, **filled(filler))
     pools = _trunk(n, image, width, params, stride)
-    scores = _scores(n, pools["pool5"], variant, classes, width, fc6_kernel, params, stride)
+    scores, shift = _scores(n, pools["pool5"], variant, classes, width, fc6_kernel, params, stride)
     if variant.multiscale:
-        scores += _multiscale(n, {"data": image, **pools}, scores[0], classes, width, filler,
-                              stride)
+        scores += _multiscale(n, {"data": image, **pools}, scores[0], classes, width, filler)
     top = scores[0]
     if len(scores) > 1:
         n["fc8_sum" if variant.multiscale else "fc8_voc12"] = top = L.Eltwise(
             *scores, operation=P.Eltwise.SUM)
-    if split == "train":
+    if split == "train" and stride == 8:
         n.label_shrink = L.Interp(n.label, shrink_factor=stride)
-        n.loss = L.SoftmaxWithLoss(top, n.label_shrink, loss_param=dict(ignore_label=255))
-    else:
-        n.fc8_interp = L.Interp(top, zoom_factor=stride)
-        n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=0)
+        n.loss = _loss(top, n.label_shrink)
+        return
+    n.fc8_interp = L.Interp(top, zoom_factor=stride)
+    n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=shift * stride // 2)
+    if split == "train":
+        n.loss = _loss(n.score, n.label)
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:
@@ -113,34 +117,34 @@ def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> 
 
 
 def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: float,
-            side: int, params: dict, stride: int) -> list[Top]:
-    """fc6, fc7 and fc8 of every hole; returns the fc8."""
+            side: int, params: dict, stride: int
+            ) -> tuple[list[Top], int]:
+    """fc6, fc7 and fc8 of every hole; returns the fc8, and 1 if they lie half a step before the
+    pixels that they are to lie on, as where fc6 has no middle tap, else 0."""
     if variant.averaged:
         n.pool5a = bottom = L.Pooling(bottom, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
     kernel, channels = min(variant.kernel, side), scaled(variant.channels, width)
-    scores = []
+    scores, shift = [], 0
     for branch, hole in zip(variant.branches, variant.holes):
         # the same field of view, in proportion to that of the classifier
         hole = max(1, hole * (variant.kernel - 1) * (side - 1) * 8
                    // ((CLASSIFIER_SIDE - 1) * (kernel - 1) * stride))
-        if hole * (kernel - 1) % 2:
-            raise ValueError(f"at stride {stride} fc6 would have {kernel} taps a side at a "
-                             f"distance of {hole}, which have no middle; take another head")
+        shift = max(shift, hole * (kernel - 1) % 2)
         top = bottom
         for name, size, space in (("6", kernel, hole), ("7", 1, 1)):
             name += branch
             n["fc" + name], n["relu" + name] = conv_relu(
-                top, channels, kernel=size, pad=space * (size - 1) // 2, **_dilated(space),
+                top, channels, kernel=size, pad=(space * (size - 1) + 1) // 2, **_dilated(space),
                 **params)
             n["drop" + name] = top = dropout(n["relu" + name])
         n["fc8_voc12" + branch] = top = _score(top, classes, FIXED if variant.multiscale else
                                                SCORE_LEARN)
         scores.append(top)
-    return scores
+    return scores, shift
 
 
 def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, width: float,
-                filler: str | None, stride: int) -> list[Top]:
+                filler: str | None) -> list[Top]:
     """Scores of the image and of pool1 to pool4 through 128 filters of 3×3 and 128 of 1×1 (paper,
     section 4.3), where the scores are.
 
@@ -152,7 +156,7 @@ def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, 
                   dict(type="gaussian", std=0.001))
     tops = []
     for i, name in enumerate(("data", "pool1", "pool2", "pool3", "pool4")):
-        top, step = sources[name], max(1, stride // 2 ** i)
+        top, step = sources[name], max(1, 8 // 2 ** i)
         more = step if step > 1 else 0
         for place, (kernel, pad) in enumerate(((3, 1 + more), (1, 0)), 1):
             layer = f"{name}_ms{place}"
@@ -165,6 +169,10 @@ def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, 
             n[f"fc8_{name}c"] = top = L.Crop(top, scores, axis=2, offset=1)
         tops.append(top)
     return tops
+
+
+def _loss(scores: Top, label: Top) -> Top:
+    return L.SoftmaxWithLoss(scores, label, loss_param=dict(ignore_label=255))
 
 
 def _score(bottom: Top, classes: int, param: list) -> Top:

@@ -38,14 +38,13 @@ if TYPE_CHECKING:
 
 WIDTH = 0.125           # of the trunks
 CROP = 64               # side of the single-shape crops
-SIDE = 128              # of the classifiers' input, the crop amid zeros
 SCALE = 1 / 58          # the trunks start from random weights, so images get unit variance
 CROPS, BATCH = 4_000, 16
 CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
-# {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
-CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
-               "googlenet": (None, 0.005, 600)}
+# {trunk: (side of its input, of the last pooling, rate, steps)}
+CLASSIFIERS = {"vgg16": (64, 2, 0.005, 800), "caffenet": (128, 3, 0.002, 600),
+               "googlenet": (128, None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
 DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
@@ -89,7 +88,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    side = CLASSIFIERS[_trunk(paper)][0]
+    kernel = CLASSIFIERS[_trunk(paper)][1]
     source = (voc if paper.head in DEEPLAB else row.source)(
         data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
@@ -101,7 +100,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
         iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
         build=directory, data=f"seed {seed}", source=source, policy=policy,
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
+        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
                  **OPTIONS.get(name, {})))
 
 
@@ -137,6 +136,16 @@ def generate(name: str, directory: Path, seed: int) -> None:
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
+def passes(name: str) -> int:
+    """How many images pass through NAME in miniature, or through a classifier, to train it; the
+    classifiers' are crops, of which four count as one."""
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name][3] * BATCH // 4
+    if EXPERIMENTS[name].head in DEEPLAB:
+        return SCHEDULE[name][1] * CROPPED["batch"]
+    return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
+
+
 def _trunk(experiment: Experiment) -> str:
     return experiment.net.get("trunk", "vgg16")
 
@@ -147,8 +156,8 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     """Train a classifier on crops of single shapes, unless it is there, from its newest snapshot
     if there is one; returns its net."""
     import caffe
-    _, lr, steps = CLASSIFIERS[trunk]
-    options: dict[str, Any] = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH,
+    side, _, lr, steps = CLASSIFIERS[trunk]
+    options: dict[str, Any] = dict(size=side, classes=len(embedded_voc.OUTLINES), width=WIDTH,
                                    scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     run = Run(directory, ".")
@@ -204,7 +213,8 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
-    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
+    margin = (data.shape[-1] - CROP) // 2       # zeros around the crop
+    inside = slice(margin, margin + CROP)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
     with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
                                               unit="it", disable=None) as bar:

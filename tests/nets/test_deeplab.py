@@ -84,8 +84,11 @@ def test_rates_of_the_score_layer_and_of_what_is_fixed():
 
 @pytest.mark.parametrize("side, fc6", [(4, {"deeplab": (4, 3, 2), "deeplab-7x7": (4, 6, 4),
                                             "deeplab-4x4": (4, 6, 4),
-                                            "deeplab-largefov": (3, 6, 6)})])
-def test_a_classifier_of_half_the_view_has_half_the_holes(side, fc6):
+                                            "deeplab-largefov": (3, 6, 6)}),
+                                       (2, {"deeplab": (2, 1, 2), "deeplab-7x7": (2, 2, 4),
+                                            "deeplab-4x4": (2, 2, 4),
+                                            "deeplab-largefov": (2, 2, 4)})])
+def test_holes_shrink_as_the_view_of_the_classifier_does(side, fc6):
     for head, expected in fc6.items():
         assert kernel(layers(head, fc6_kernel=side)["fc6"])[1:4] == expected
 
@@ -118,17 +121,21 @@ def test_a_mirrored_image_has_mirrored_scores_of_the_image_and_of_all_poolings(t
         assert scores.any()
 
 
-def test_without_holes_the_same_net_has_stride_32(tmp_path):
-    net = layers("deeplab-largefov", stride=32)
+@pytest.mark.parametrize("side, shift", [(7, 0), (2, 16)])
+def test_without_holes_the_same_net_has_stride_32(tmp_path, side, shift):
+    net = layers("deeplab-largefov", stride=32, fc6_kernel=side)
     assert [net[f"pool{i}"].pooling_param.stride for i in range(1, 6)] == [2] * 5
-    assert kernel(net["conv5_1"])[2:] == (1, 1, 1) and kernel(net["fc6"])[2:] == (3, 3, 1)
-    assert net["label_shrink"].interp_param.shrink_factor == 32
-    net = built(tmp_path, "deeplab-msc-largefov", fc6_kernel=4, stride=32)
+    assert kernel(net["conv5_1"])[2:] == (1, 1, 1)
+    assert kernel(net["fc6"])[1:] == ((3, 3, 3, 1) if side == 7 else (2, 1, 1, 1))
+    assert list(net["loss"].bottom) == ["score", "label"]
+    net = built(tmp_path, "deeplab-largefov", fc6_kernel=side, stride=32)
     net.blobs["data"].reshape(1, 3, 50, 66)
-    assert net.forward()["score"].shape == (1, 21, 50, 66)
-    assert net.blobs["fc8_sum"].data.shape == (1, 21, 3, 4)
-    with pytest.raises(ValueError, match="4 taps a side at a distance of 1, which have no middle"):
-        nets.fcn("deeplab", "train", stride=32)
+    scores = net.forward()["score"]
+    assert scores.shape == (1, 21, 50, 66)
+    np.testing.assert_allclose(scores[:, :, 32 - shift::32, 32 - shift::32], net.blobs[
+        "fc8_voc12"].data[:, :, 1:, 1:][:, :, :2 if shift else 1, :2], atol=1e-6)
+    with pytest.raises(ValueError, match="stride is 32; of the head 'deeplab-msc' it can be 8"):
+        nets.fcn("deeplab-msc", "train", stride=32)
     with pytest.raises(ValueError, match="stride is 16; of DeepLab it can be 8 or 32"):
         nets.fcn("deeplab", "train", stride=16)
 
@@ -136,7 +143,7 @@ def test_without_holes_the_same_net_has_stride_32(tmp_path):
 def test_what_does_not_fit_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="one image and one label, not color, hha, label"):
         nets.fcn("deeplab", "train", nyud(("color", "hha")))
-    with pytest.raises(ValueError, match="fc6_kernel is 5; of DeepLab it can be 4 or 7"):
+    with pytest.raises(ValueError, match="fc6_kernel is 5; of DeepLab it can be 2 or 4 or 7"):
         nets.fcn("deeplab", "train", fc6_kernel=5)
     with pytest.raises(TypeError, match="wdith"):
         nets.fcn("deeplab", "train", wdith=1)
