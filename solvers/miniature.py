@@ -60,7 +60,7 @@ SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.02, 700)),
+    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.06, 700)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
