@@ -11,21 +11,25 @@ from typing import Any
 from segdata.files import replacing
 
 from .fcn import SPLITS, TRUNKS, classifier, fcn
+from .hed import hed
 from .table import TABLE
 
-__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "write", "write_prototxt"]
+__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "hed", "write", "write_prototxt"]
 
-NAMES = (*TRUNKS, *TABLE)
+NAMES = (*TRUNKS, *TABLE, "hed")
 
 
 def write(name: str, directory: str | Path, **options: Any) -> dict[str, Path]:
-    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
+    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier and of
+    HED, deploy.
 
-    `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
+    `name` is one of NAMES; `options` are those of `fcn`, `classifier` or `hed`.
     Returns {split: path}. Raises ValueError for an unknown name.
     """
     if name in TRUNKS:
         nets = {"deploy": classifier(name, **options)}
+    elif name == "hed":
+        nets = {"deploy": hed(**options)}
     elif name in TABLE:
         row = TABLE[name]
         own = {"source": row.source(), **row.options, **options}
