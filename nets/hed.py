@@ -1,5 +1,5 @@
-"""HED, holistically-nested edge detection (Xie & Tu): VGG-16's convolutions, each block of which says
-by itself where the edges are, and the five answers fused.
+"""HED, holistically-nested edge detection (Xie & Tu): VGG-16's convolutions, each block of which
+says by itself where the edges are, and the five answers fused.
 
 Layers and blobs have the names of the published net, so that its weights load as well.
 """
