@@ -7,6 +7,7 @@ again, so that any photograph fits into memory and its edges are those that a pe
 from __future__ import annotations
 
 import hashlib
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from PIL import Image
 
 from fcn import nets, surgery
 from fcn.solvers import trust
-from fcn.solvers.command import set_device
+from fcn.solvers.command import reported, set_device
+from fcn.solvers.inference import marks
+from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.outputs import name_outputs
+from fcn.solvers.inference.photographs import VIDEOS, find, read_image
 from fcn.solvers.prediction import ScoreError, load_net
 from fcn.surgery.from_keras import fill_hed
 from segdata.download import packages
-from segdata.files import replacing
+from segdata.files import make_folder, replacing
 from segdata.means import ILSVRC
 from segdata.paths import build_root
 from segdata.readers import subtract_mean
@@ -27,8 +32,71 @@ from segdata.readers import subtract_mean
 NAME = "hed"
 OUTPUT = "sigmoid-fuse"     # the blob of the probabilities, by which such a net is known
 SIDE = 640                  # of the image that the net sees, at most
+SUFFIX = "_edges.png"
+# options of infer.py that have no meaning here
+OF_CLASSES = ("kinds", "best", "depth", "hha", "truth", "contours", "tile", "flip")
 MARGIN = 32                 # of mirrored image around it: with zeros there, its border is an edge
 
+
+# the command line of infer.py, where it is about edges
+
+def asked_for(args: Namespace) -> bool:
+    """Whether the arguments name HED, or a net of edges."""
+    return args.experiment == NAME or bool(args.net and args.net.is_file()
+                                           and draws_edges(args.net))
+
+
+def main(args: Namespace) -> int:
+    """Draw the edges of all images named; returns the exit status."""
+    given = [name for name in OF_CLASSES if getattr(args, name)]
+    if given:
+        name = given[0] if given[0] != "kinds" else args.kinds[0]
+        raise InferError(f"--{name} is about classes, and this net says edges: it writes "
+                         f"NAME{SUFFIX} alone; leave --{name} out")
+    net, weights = _named(args)
+    if not args.trust:
+        trust.check(net)
+    sources, messages = find(args.images)
+    print(f"net {net}\nweights {weights}")
+    draw = EdgeDrawer(net, weights, args)
+    make_folder(args.output)
+    for source, stem in name_outputs(sources, args.output, [SUFFIX], [net, weights]):
+        try:
+            _draw_file(draw, source, Path(f"{stem}{SUFFIX}"))
+        except reported() as error:
+            messages.append(str(error))
+    for message in messages:
+        print(f"error: {message}", file=sys.stderr)
+    return 1 if messages else 0
+
+
+def _named(args: Namespace) -> tuple[Path, Path]:
+    """(deploy prototxt, caffemodel) that the arguments name. Raises InferError."""
+    if args.net is None:
+        if args.weights is not None:
+            raise InferError("--net and --weights go together")
+        return files()
+    if args.experiment:
+        raise InferError("give --experiment, or --net and --weights")
+    if args.weights is None:
+        raise InferError("--net and --weights go together")
+    if not args.weights.is_file():
+        raise InferError(no_such_file(args.weights))
+    return args.net, args.weights
+
+
+def _draw_file(draw: EdgeDrawer, source: Path, path: Path) -> None:
+    if source.suffix.lower() in VIDEOS:
+        raise InferError(f"{source}: edges are drawn of images, not of videos")
+    image = read_image(source)
+    with replacing(path) as temporary:
+        marks.save(draw(image), temporary)
+    width, height = image.size
+    small = f", computed at {'x'.join(map(str, _shrunk(image).size))}" * (max(image.size) > SIDE)
+    print(f"{source} ({width}x{height}{small}) -> {path}")
+
+
+# the weights
 
 def files() -> tuple[Path, Path]:
     """(deploy prototxt, caffemodel) of HED under build/hed, converted from the package's weights
@@ -65,6 +133,8 @@ def draws_edges(net: Path) -> bool:
     """Whether the net of a prototxt says edges, not classes."""
     return any(OUTPUT in layer.top for layer in trust.layers_of(net))
 
+
+# the net
 
 class EdgeDrawer:
     """A net that turns images into drawings of their edges. `device`: as set_device takes it."""

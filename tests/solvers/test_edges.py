@@ -2,11 +2,16 @@
 lack or are damaged."""
 
 import hashlib
+import io
+import re
 import shutil
+import sys
 from argparse import Namespace
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -17,12 +22,14 @@ from scipy.special import expit
 import caffe
 from fcn import nets
 from fcn.solvers import edges
+from fcn.solvers.infer import main
 from fcn.solvers.prediction import ScoreError
 from fcn.surgery import SurgeryError
 from fcn.surgery.from_keras import fill_hed
 from segdata.download import catalog
 from segdata.errors import MaterialError
 
+pytestmark = pytest.mark.usefixtures("log_as_it_is")
 CPU = Namespace(gpu=None, precision=None)
 WIDTH = 1 / 64
 BLOCKS = {1: (3, 1, 1), 2: (1, 2, 2), 3: (2, 4, 4, 4), 4: (4, 8, 8, 8), 5: (8, 8, 8, 8)}
@@ -186,3 +193,84 @@ def test_a_file_that_is_no_hdf5_file(tmp_path):
     net = caffe.Net(str(nets.write("hed", tmp_path, width=WIDTH)["deploy"]), caffe.TEST)
     with pytest.raises(SurgeryError, match="w.h5: no whole HDF5 file"):
         fill_hed(net, tmp_path / "w.h5")
+
+
+# the command
+
+def infer(*arguments):
+    """infer.py in this process: its exit status, what it prints, and what it says of errors."""
+    out, err, status = Text(), Text(), 0
+    with redirect_stdout(out), redirect_stderr(err), patch.object(
+            sys, "argv", ["infer.py", *map(str, arguments)]):
+        try:
+            status = main()
+        except SystemExit as end:
+            status = 1 if isinstance(end.code, str) else end.code
+            err.write(str(end.code))
+    return status, out.getvalue(), err.getvalue()
+
+
+class Text(io.StringIO):
+    """What stands in for a stream of the process; any encoding will do."""
+
+    def reconfigure(self, **_):
+        pass
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    pixels = np.random.default_rng(2).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    Image.fromarray(pixels).resize((700, 50)).save(folder / "b.jpg")
+    (folder / "c.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_infer_draws_every_image_of_a_folder_and_names_the_one_that_fails(narrow, photographs,
+                                                                         tmp_path):
+    status, out, err = infer(photographs, "--experiment", "hed", "-o", tmp_path / "out")
+    assert status == 1
+    assert f"{photographs / 'c.jpg'}: not a readable image" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_edges.png",
+                                                                         "b_edges.png"]
+    assert f"b.jpg (700x50, computed at 640x46) -> {tmp_path / 'out' / 'b_edges.png'}" in out
+    with Image.open(tmp_path / "out" / "a_edges.png") as drawing:
+        assert (drawing.size, drawing.mode) == ((30, 20), "L")
+        expected = edges.EdgeDrawer(*edges.files(), CPU)(Image.open(photographs / "a.png"))
+        np.testing.assert_array_equal(np.asarray(drawing), np.asarray(expected))
+    # with the drawings among the photographs, a second run takes none of them
+    assert infer(photographs / "a.png", "--experiment", "hed", "-o", photographs)[0] == 0
+    status, out, _ = infer(photographs, "--experiment", "hed", "-o", tmp_path / "out")
+    assert out.count("->") == 2
+
+
+def test_a_net_of_edges_is_known_by_its_blob(narrow, photographs, tmp_path):
+    net, weights = edges.files()
+    infer(photographs / "a.png", "--experiment", "hed", "-o", tmp_path / "one")
+    status, _, _ = infer(photographs / "a.png", "--net", net, "--weights", weights, "-o",
+                         tmp_path / "two")
+    assert status == 0
+    assert ((tmp_path / "one" / "a_edges.png").read_bytes()
+            == (tmp_path / "two" / "a_edges.png").read_bytes())
+
+
+@pytest.mark.parametrize("options, message", [
+    (("--mask",), "--mask is about classes.*NAME_edges.png alone"),
+    (("--flip",), "--flip is about classes"),
+    (("--truth", "x"), "--truth is about classes"),
+    (("--weights", "w"), "--net and --weights go together"),
+    (("--net", "NET", "--weights", "w"), "give --experiment, or --net and --weights")])
+def test_options_that_have_no_meaning_are_refused(narrow, photographs, options, message):
+    options = [str(edges.files()[0]) if option == "NET" else option for option in options]
+    status, _, err = infer(photographs / "a.png", "--experiment", "hed", *options)
+    assert status == 1
+    assert re.search(message, err)
+
+
+def test_infer_without_the_weights_says_how_to_get_them(narrow, photographs):
+    narrow.unlink()
+    status, _, err = infer(photographs, "--experiment", "hed")
+    assert status == 1
+    assert "`make hed`" in err and "Traceback" not in err
