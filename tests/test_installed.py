@@ -78,7 +78,7 @@ def test_the_engine_and_its_command(installed, tmp_path):
                                                                "elsewhere")])
 def test_nets_and_results_go_to_the_current_folder_or_where_told(installed, tmp_path, variables,
                                                                  folder):
-    run(installed, tmp_path, "python", "-m", "nets", "voc-fcn32s", **variables)
+    run(installed, tmp_path, "fcn", "nets", "voc-fcn32s", **variables)
     assert (tmp_path / folder / "voc-fcn32s" / "deploy.prototxt").is_file()
     val = (tmp_path / folder / "voc-fcn32s" / "val.prototxt").read_text()
     assert f"{tmp_path}/data/store/pascal/VOC2011" in val
@@ -87,8 +87,8 @@ def test_nets_and_results_go_to_the_current_folder_or_where_told(installed, tmp_
     run(installed, tmp_path, "python", "-c",
         "import caffe; caffe.Net('net/deploy.prototxt', caffe.TEST).save('w.caffemodel')")
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "image.png")
-    run(installed, tmp_path, "infer", "image.png", "--net", "net/deploy.prototxt", "--weights",
-        "w.caffemodel", **variables)
+    run(installed, tmp_path, "fcn", "infer", "image.png", "--net", "net/deploy.prototxt",
+        "--weights", "w.caffemodel", **variables)
     assert (tmp_path / folder / "infer" / "image.png").is_file()
 
 

@@ -22,10 +22,9 @@ def test_what_trains_prints_seeds_mean_paper_and_claims(tmp_path, tiny, capsys):
         assert [line.split("  ")[0] for line in lines[:2]] == ["seed 4", "mean"]
         assert any(re.search(r": seed 4 (yes|no), mean (yes|no)$", line) for line in lines[2:])
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.caffemodel")}
-    main(arguments)     # takes what is trained as it is
-    again = capsys.readouterr().out.split("\nmean IU, %")[1:]
-    assert [table.splitlines()[:5] for table in again] == [table.splitlines()[:5]
-                                                          for table in tables]
+    main([TRAINING[0], *arguments[len(TRAINING):]])     # takes what is trained as it is
+    again = capsys.readouterr().out.split("\nmean IU, %")[1]
+    assert again.splitlines()[:5] == tables[0].splitlines()[:5]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.caffemodel")} == written
 
 

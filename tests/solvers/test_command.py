@@ -8,6 +8,7 @@ import pytest
 
 import caffe
 from fcn.nets.source import ROOT
+from fcn.solvers import score, solve
 from fcn.solvers.command import report_errors
 from fcn.solvers.loop import LossError
 from fcn.solvers.runs import RunError
@@ -20,6 +21,17 @@ def python(*arguments, **variables):
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True,
                           text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
                                           **variables})
+
+
+def called(capsys, monkeypatch, module, *arguments):
+    """What `module.main()` prints with these arguments, or the message that it ends with."""
+    monkeypatch.setattr(sys, "argv", [f"solvers/{module.__name__.rpartition('.')[2]}.py",
+                                      *map(str, arguments)])
+    try:
+        module.main()
+    except SystemExit as end:
+        return str(end.code)
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [UserError("why"), RunError("why"), SurgeryError("why"),
@@ -56,7 +68,7 @@ def test_what_goes_with_data_is_refused_without(flag):
     assert run.returncode == 2 and "goes with --data" in run.stderr
 
 
-def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch):
+def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path / "runs"))
     embedded_voc.generate(tmp_path / "data", seed=5, train=1, val=2)
     folder = tmp_path / "data" / "pascal" / "VOC2011"
@@ -64,28 +76,28 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch)
     for split in ("train", "val"):
         (lists / f"{split}.txt").write_bytes((lists / "seg11valid.txt").read_bytes())
     name = "own"
-    solve = ("solvers/solve.py", "--data", folder, "--head", "fcn32s", "--width", "0.02",
-             "--name", name, "--interval", "2")
-    refused = python(*solve, "--iterations", "3")
-    assert refused.returncode == 1 and "2 samples in both lists" in refused.stderr
-    solve = *solve, "--force"
-    trained = python(*solve, "--iterations", "3")
-    assert trained.returncode == 0, trained.stderr
-    assert "iteration 2, loss" in trained.stdout and "mean IU" in trained.stdout
-    assert f"{folder}: 2 for train and 2 for val, " in trained.stdout
-    assert "Snapshotting" not in trained.stderr         # the bars say what Caffe's log says
-    assert f"{tmp_path}/runs/{name}/snapshot/train_iter_3.caffemodel" in trained.stdout
-    further = python(*solve, "--iterations", "4")
-    assert further.returncode == 0 and "train_iter_3.solverstate" in further.stdout
-    for again, words in ((("--iterations", "4", "--width", "0.04"), "width 0.02"),
-                         (("--iterations", "2"), "trained to iteration 4")):
-        refused = python(*solve, *again)
-        assert refused.returncode == 1 and words in refused.stderr, refused.stderr
-    fresh = python(*solve, "--iterations", "2", "--fresh")
-    assert fresh.returncode == 0 and "continuing" not in fresh.stdout
-    scored = python("solvers/score.py", name)
-    assert scored.returncode == 0 and "train_iter_2.caffemodel" in scored.stdout
-    assert scored.stdout.split("\n\n", 1)[1].strip() in fresh.stdout
+    options = ("--data", folder, "--head", "fcn32s", "--width", "0.02", "--name", name,
+               "--interval", "2")
+
+    def trained(*more):
+        return called(capsys, monkeypatch, solve, *options, *more)
+
+    assert "2 samples in both lists" in trained("--iterations", "3")
+    options = *options, "--force"
+    first = python("solvers/solve.py", *options, "--iterations", "3")
+    assert first.returncode == 0, first.stderr
+    assert "iteration 2, loss" in first.stdout and "mean IU" in first.stdout
+    assert f"{folder}: 2 for train and 2 for val, " in first.stdout
+    assert "Snapshotting" not in first.stderr       # the bars say what Caffe's log says
+    assert f"{tmp_path}/runs/{name}/snapshot/train_iter_3.caffemodel" in first.stdout
+    assert "train_iter_3.solverstate" in trained("--iterations", "4")
+    assert "width 0.02" in trained("--iterations", "4", "--width", "0.04")
+    assert "trained to iteration 4" in trained("--iterations", "2")
+    fresh = trained("--iterations", "2", "--fresh")
+    assert "mean IU" in fresh and "continuing" not in fresh
+    scored = called(capsys, monkeypatch, score, name)
+    assert "train_iter_2.caffemodel" in scored
+    assert scored.split("\n\n", 1)[1].strip() in fresh
     inferred = python("infer.py", folder, "--experiment", name, "-o", tmp_path / "out")
     assert inferred.returncode == 0, inferred.stderr
     assert len(list((tmp_path / "out").glob("*_overlay.png"))) == 2

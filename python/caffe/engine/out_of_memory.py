@@ -12,7 +12,8 @@ import torch
 
 from .. import context
 from ..errors import CaffeError, OutOfMemoryError
-from ..formats.reading import NOTABLE, available_memory
+from ..formats.memory import available_memory
+from ..formats.reading import NOTABLE
 from .blob import VALUE_SIZE
 from .memory import DATA
 

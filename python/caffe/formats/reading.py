@@ -8,12 +8,12 @@ error that names it.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import CaffeError, WeightsError
 from . import text
+from .memory import available_memory
 
 NOTABLE = 1 << 26       # bytes; about less nobody asks how much memory there is
 
@@ -48,21 +48,3 @@ def check_memory(size: int, what: str, error: type[CaffeError] = CaffeError) -> 
     if size > NOTABLE and size > (available := available_memory()):
         raise error(f"{what} takes {size:,} bytes of memory, there are {available:,}: make it "
                     "smaller, or free memory")
-
-
-def available_memory() -> int:
-    """The bytes that this process can still take, by the machine and its own limit; where the
-    system does not say it (not Linux), more than anybody asks for."""
-    try:
-        import resource
-        with open("/proc/meminfo") as file:
-            entries = dict(line.split(":") for line in file)
-        of_machine = 1024 * sum(int(entries[name].split()[0])
-                                for name in ("MemAvailable", "SwapFree"))
-        with open("/proc/self/statm") as file:
-            taken = int(file.read().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError, KeyError):
-        return sys.maxsize
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    own = sys.maxsize if limit == resource.RLIM_INFINITY else limit - taken
-    return max(0, min(of_machine, own))
