@@ -19,6 +19,8 @@ from caffe.formats import hdf5
 from caffe.images.database import Database
 from caffe.proto import caffe_pb2
 from fcn.solvers import infer, runs, trust
+from fcn.solvers.inference import photographs
+from fcn.solvers.inference.errors import InferError
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
 
