@@ -99,9 +99,11 @@ def test_score(trained, build):
 
 def test_infer(trained, build, folder, tmp_path, monkeypatch):
     """The surface computes with this project's engine, so outputs are the same as without it."""
-    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", build=build)
+    options = ["--flip", "--batch", "2", "--mask", "--overlay"]
+    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", *options,
+           build=build)
     monkeypatch.setattr(sys, "argv", ["infer", str(folder), "--experiment", str(build / "own"),
-                                      "-o", str(tmp_path / "two")])
+                                      "-o", str(tmp_path / "two"), *options])
     monkeypatch.setenv("GLOG_minloglevel", "0")
     assert infer.main() == 0
     found = sorted(path.name for path in (tmp_path / "one").iterdir())

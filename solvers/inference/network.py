@@ -235,7 +235,7 @@ class Network:
     def _count(self, height: int, width: int) -> int:
         self._reshape([(1, self.net.blobs[name].channels, height, width)
                        for name in self.net.inputs])
-        return sum(int(np.prod(tuple(blob.shape))) for blob in self.net.blobs.values())
+        return sum(blob.count for blob in self.net.blobs.values())
 
 
 def class_names(net: str | Path, count: int) -> Sequence[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from fcn.solvers.inference.fields import Reach
@@ -110,31 +108,12 @@ def _largest(size: tuple[int, int], both: tuple[Reach, Reach],
 
 
 def free_memory(gpu: int | None) -> int | None:
-    """The bytes that are free on a GPU, or for this process on the CPU; None where the system does
-    not say."""
-    if gpu is not None:
-        with suppress(ImportError, RuntimeError):
+    """The bytes that are free on a GPU, or for this process on the CPU; None on the original Caffe,
+    which cannot say it."""
+    with suppress(ImportError, RuntimeError):
+        if gpu is not None:
             import torch
             return torch.cuda.mem_get_info(gpu)[0]
-        return None
-    found = [*_of_system(), *_of_group()]
-    return min(found) if found else None
-
-
-def _of_system() -> Iterator[int]:
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                yield int(line.split()[1]) * 1024
-                return
-    with suppress(AttributeError, ValueError, OSError):
-        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-
-
-def _of_group() -> Iterator[int]:
-    """What the control group of the process, such as a container's, leaves free."""
-    for limit, used in (("memory.max", "memory.current"),
-                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        with suppress(OSError, ValueError):
-            folder = Path("/sys/fs/cgroup")
-            yield int((folder / limit).read_text()) - int((folder / used).read_text())
+        from caffe.formats.memory import available_memory
+        return available_memory()
+    return None

@@ -41,8 +41,9 @@ NETS = {
         conv("score", "data", "kernel_h: 5 kernel_w: 3 pad_h: 2 pad_w: 1"),
         Reach(2, 2, 1), Reach(1, 1, 1)),
     "a skip": (
-        SHRINKS + UP + CROP.replace('"score"', '"crop"') + conv("s", "data", "kernel_size: 9 pad: 4")
-        + layer("score", "Eltwise", "crop s"), Reach(5, 8, 2), Reach(5, 8, 2)),
+        SHRINKS + UP + CROP.replace('"score"', '"crop"')
+        + conv("s", "data", "kernel_size: 9 pad: 4") + layer("score", "Eltwise", "crop s"),
+        Reach(5, 8, 2), Reach(5, 8, 2)),
     "interpolation": (
         conv("a", "data", "kernel_size: 3 stride: 2 pad: 2")
         + layer("i", "Interp", "a", "interp_param { zoom_factor: 2 }")
@@ -172,7 +173,8 @@ def test_what_memory_does_not_hold_is_computed_in_tiles_and_said(tmp_path, monke
     result = run(*command, tmp_path / "tiles", "--batch", "2")
     assert result.returncode == 0, result.stderr
     told = [line for line in result.stdout.splitlines() if "tiles of up to" in line]
-    assert len(told) == 1 and "large.png: 400x300: " in told[0] and "the whole would take" in told[0]
+    line, = told
+    assert "large.png: 400x300: " in line and "the whole would take" in line
     for name in ("large", "small"):
         one, two = (np.load(tmp_path / each / f"{name}_probabilities.npy")
                     for each in ("whole", "tiles"))
@@ -181,7 +183,3 @@ def test_what_memory_does_not_hold_is_computed_in_tiles_and_said(tmp_path, monke
     result = run(*command, tmp_path / "none")
     assert result.returncode == 1 and "in the smallest tiles still" in result.stderr
     assert not list((tmp_path / "none").iterdir())
-
-
-def test_the_free_memory_of_this_machine_is_known():
-    assert tiles.free_memory(None) is None or tiles.free_memory(None) > 1 << 20
