@@ -114,11 +114,12 @@ $(RELEASED:=-released): .venv/done
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an
-# experiment starts from. DEVICE="--gpu 0" or --cpu.
+# experiment starts from. DEVICE="--gpu 0" or --cpu; OPTIONS="--batch 4 --patience 5", or what
+# solve.py takes besides.
 $(EXPERIMENTS):
 	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
 	@$(MAKE) --no-print-directory install
-	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
+	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)$(OPTIONS:%= %)
 
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)

@@ -1,6 +1,7 @@
 """The paper's analyses, with its figures beside what is measured.
 
     python -m analysis NAME... [--seeds 0 1 2] [-o build/analysis]
+    python -m analysis crf --run RUN
 
 Those that train work on the miniatures of the experiments, for each seed of the data; run again,
 they continue, and what is trained already is taken as it is.
@@ -15,6 +16,7 @@ from fcn.solvers.command import add_device, positive, report_errors, seed, set_d
 from segdata.paths import build_root
 
 QUICK = ("upper-bound", "stitch", "timing")
+OF_A_RUN = ("crf",)
 TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing")
 
 
@@ -32,8 +34,9 @@ def main(arguments=None):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog=command_name("analysis"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *TRAINING),
-                        help=f"{', '.join(QUICK)}; those that train: {', '.join(TRAINING)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *OF_A_RUN, *TRAINING),
+                        help=f"{', '.join(QUICK)}; of a run: "
+                             f"{', '.join(OF_A_RUN)}; those that train: {', '.join(TRAINING)}")
     parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="SEED",
                         help="of the data, of those that train (default 0 1 2)")
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "analysis",
@@ -41,6 +44,9 @@ def parse(arguments):
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="upper-bound: labels in VOC layout (default PASCAL VOC 2011, if it "
                              "is there, else the embedded dataset)")
+    parser.add_argument("--run", help="crf: the trained run, as score.py takes it")
+    parser.add_argument("--trust", action="store_true",
+                        help="crf: run a net whose layers do more than compute")
     parser.add_argument("--width", type=positive(float), default=1.0,
                         help="timing: fraction of the trunks' channels (default 1)")
     add_device(parser)

@@ -30,12 +30,14 @@ TASKS = {
     "gpu_step-500": "FCN-8s training step with update on a GPU, one image of 500x500",
     "gpu_schedule-voc": "500 training steps on a GPU, photographs of VOC's sizes; the schedule, of "
                         "3 x 100,000, takes 600 times that",
+    "crf-1": "dense CRF, 500x375, 21 classes, 10 iterations, one thread",
+    "crf-2": "dense CRF, 500x375, 21 classes, 10 iterations, two threads (pydensecrf2 uses one)",
     "data": "16 samples, JPEG photographs of 500x375 with PNG labels",
     "caffemodel": "FCN-8s' caffemodel, 538 MB",
     "start": "start-up",
 }
-QUICK = ("forward-375", "step-500", "gpu_forward-500", "gpu_step-500", "data", "caffemodel",
-         "start")
+QUICK = ("forward-375", "step-500", "gpu_forward-500", "gpu_step-500", "crf-1", "crf-2", "data",
+         "caffemodel", "start")
 REFERENCE = "engine"
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,21 @@ class Source:
         """The classes of the (first) label."""
         return next(iter(self.labels.values()))
 
+    @property
+    def batch(self) -> int:
+        """The training images in a pass."""
+        return self.train[2].get("batch", 1)
+
+    def with_training(self, **params: Any) -> Source:
+        """The source whose training layer has these keys of `SegDataLayer` too: batch, crop,
+        scale, mirror, jitter, weights; with weights there is a further top, weight."""
+        module, layer, own = self.train
+        return replace(self, train=(module, layer, {**own, **params}))
+
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
-        names = (*self.images, *self.labels)
+        names = (*self.images, *self.labels, *(("weight",) if "weights" in own else ()))
         return dict(zip(names, L.Python(module=module, layer=layer, ntop=len(names),
                                         param_str=str({**own, **params}))))
 

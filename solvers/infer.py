@@ -91,10 +91,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
                         help="default: the one under build/ trained last")
-    parser.add_argument("--best", action="store_true",
-                        help="of a run, the snapshot with the highest mean IU, not the newest")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("--best", action="store_true",
+                        help="take the run's snapshot with the best mean IU on its validation set, "
+                             "not the newest")
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     parser.add_argument("--depth", type=Path, metavar="PATH",

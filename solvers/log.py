@@ -16,8 +16,9 @@ class Row(NamedTuple):
     """A line of log.csv.
 
     iteration : int, the updates done
-    loss : of the last image that the iteration saw (with iter_size 20, the twentieth); None where
-        it is not known: the run was interrupted, and went on with the scores of its snapshot
+    loss : of the last image or batch that the iteration saw (with iter_size 20, the twentieth);
+        None where it is not known: the run was interrupted, and went on with the scores of its
+        snapshot
     smoothed_loss : 0.9 of that of the line before plus 0.1 of loss; the first is the loss
     mean_iu : in percent, of the first label; None where the net was not scored
     """

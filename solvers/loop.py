@@ -33,11 +33,13 @@ class LossError(UserError, FloatingPointError):
 class Loop:
     """Trains the solver of an experiment to its end.
 
-    lines : the Log that it writes; keep : the number of newest snapshots to keep, None for all
+    lines : the Log that it writes; keep : the number of newest snapshots to keep, None for all;
+    patience : the scores in turn without a better mean IU after which it ends, None for never
     """
 
     def __init__(self, experiment: Experiment, solver: caffe.Solver, lines: log.Log,
-                 keep: int | None) -> None:
+                 keep: int | None, patience: int | None = None) -> None:
+        self.patience, self.has_ended = patience, False
         self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
         self.start: int = solver.iter
         self.looked_at = self.start         # the last iteration whose loss was looked at
@@ -58,7 +60,7 @@ class Loop:
             if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
                 self._score(pending, score.load(self.experiment.run, self.start))
             seconds = PATIENCE
-            while self.solver.iter < self.experiment.iterations:
+            while self.solver.iter < self.experiment.iterations and not self.has_ended:
                 count, begin = self._next_iterations(seconds), time.perf_counter()
                 self.solver.step(count)
                 if self.looked_at < self.solver.iter:
@@ -128,6 +130,23 @@ class Loop:
         self._tell_one_class()
         if self.keep:
             self._prune(self.keep)
+        self._end_early(iteration)
+
+    def _end_early(self, iteration: int) -> None:
+        """Have the loop end where mean IU has not become better for as many scores as `patience`
+        says; the snapshot and the scores of the iteration are there."""
+        scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
+                  if row.mean_iu is not None]
+        best = max(range(len(scored)), key=lambda place: (scored[place][0], -place))
+        if (self.patience and len(scored) - 1 - best >= self.patience
+                and iteration < self.experiment.iterations):
+            self.experiment.run.record_end(iteration, self.patience)
+            self.has_ended = True
+            self.bar.write(f"{self.experiment.name}: ends early at iteration {iteration} of "
+                           f"{self.experiment.iterations}: mean IU was not above the "
+                           f"{scored[best][0]:.1f}% of iteration {scored[best][1]} in the last "
+                           f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
+                           "on with a larger --patience, or without")
 
     def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
         experiment, net = self.experiment, self.solver.test_nets[0]
@@ -157,7 +176,7 @@ class Loop:
     def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
         """The loss of an iteration that has just run, its update too if `is_updated`.
 
-        Raises LossError if it is not finite, or with iter_size, where it is that of the last image
+        Raises LossError if it is not finite, or with iter_size, where it is that of the last pass
         alone, if a gradient is not, which is of all of them.
         """
         net, experiment = self.solver.net, self.experiment
@@ -175,7 +194,8 @@ class Loop:
             f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
             f"it may come from any of {first} to {iteration}")
         names = dict.fromkeys(labels.training_names(
-            experiment.source, self.looked_at * size, (iteration - self.looked_at) * size))
+            experiment.source, self.looked_at * experiment.images,
+            (iteration - self.looked_at) * experiment.images))
         images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
                   if len(names) <= MOST_NAMES else "")
         found = divergence.origin(net, is_later=is_updated or first < iteration)

@@ -1,10 +1,11 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py RUN [--weights W] [--gpu N | --cpu] [--trust]
+    python solvers/score.py RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu]
+                            [--trust]
 
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. Its
 val.prototxt may have the project's data layers; one with other Python code, or that writes files,
-needs --trust.
+needs --trust. --crf prints the scores twice, without and with a dense CRF (docs/crf.md).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,32 +29,43 @@ from segdata.files import replacing
 
 if TYPE_CHECKING:
     import caffe
+    from fcn.solvers.crf import Sharpener
     from fcn.solvers.runs import Run
 
 
-def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False
-              ) -> dict[str, Scores]:
+WITH_CRF = " with CRF"      # behind the label of scores
+
+
+def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False,
+              sharpeners: Mapping[str, Sharpener] = MappingProxyType({})) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
     sem and so on. Pixels of the classes `unscored` of the (first) label do not count; in_truth: as
-    of `Scores`. A truth that shows one class alone is warned of.
+    of `Scores`. A truth that shows one class alone is warned of. For each suffix and Sharpener of
+    `sharpeners` there are, behind these, those of LABEL + suffix, with the sharpened scores.
     """
     pairs = score_blobs(net)
-    matrices: dict[str, Any] = dict.fromkeys(pairs, 0)
+    matrices: dict[tuple[str, str], Any] = {
+        (label, suffix): 0 for suffix in ("", *sharpeners) for label in pairs}
     for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
         net.forward()
         for label, name in pairs.items():
             truth, maps = net.blobs[label].data, net.blobs[name].data
-            said = predicted_classes(maps, f"sample {number + 1} of {samples}, blob '{name}'")
-            matrices[label] = matrices[label] + confusion(truth[:, 0], said, maps.shape[1])
+            source = f"sample {number + 1} of {samples}, blob '{name}'"
+            said = {"": predicted_classes(maps, source)}
+            said.update((suffix, sharpen(net, maps, source).argmax(1))
+                        for suffix, sharpen in sharpeners.items())
+            for suffix, classes in said.items():
+                matrices[label, suffix] += confusion(truth[:, 0], classes, maps.shape[1])
     try:
-        scores = {label: Scores.of(matrix, unscored if i == 0 else (), in_truth)
-                  for i, (label, matrix) in enumerate(matrices.items())}
+        first = next(iter(pairs))
+        scores = {label + suffix: Scores.of(matrix, unscored if label == first else (), in_truth)
+                  for (label, suffix), matrix in matrices.items()}
     except ValueError as error:
         raise RunError(f"{samples} samples: {error}; their labels are void throughout") from None
-    for label, one in scores.items():
-        present = np.flatnonzero(one.matrix.sum(1))
+    for label in pairs:
+        present = np.flatnonzero(scores[label].matrix.sum(1))
         if len(present) == 1:
             print(f"warning: blob '{label}' shows class {present[0]} alone, beside void, in all "
                   f"{samples} samples: the scores say nothing", file=sys.stderr)
@@ -100,8 +113,15 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
 def tables(scores: dict[str, Scores], run: Run) -> str:
     """One table for each label of `scores`, {label: Scores}."""
     return "\n\n".join(f"{label}\n" * (len(scores) > 1)
-                       + table(one, run.class_names(label, len(one.iu)))
+                       + table(one, run.class_names(label.removesuffix(WITH_CRF), len(one.iu)))
                        for label, one in scores.items())
+
+
+def gains(scores: dict[str, Scores]) -> str:
+    """A line for each label that stands there without and with CRF; '' where none does."""
+    return "\n".join(f"{label}: {HEADLINES[before.in_truth]} {100 * before.headline:.1f} without, "
+                     f"{100 * scores[label + WITH_CRF].headline:.1f} with CRF"
+                     for label, before in scores.items() if label + WITH_CRF in scores)
 
 
 def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int) -> None:
@@ -147,26 +167,35 @@ def load(run: Run, iteration: int) -> dict[str, Scores] | None:
 def main() -> None:
     from fcn.solvers import runs, trust
     from fcn.solvers.command import add_device, report_errors, set_device
+    from fcn.solvers.crf import Sharpener, add_crf, chosen
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
-    parser.add_argument("--weights", help="default: the run's newest snapshot")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--weights", help="default: the run's newest snapshot")
+    which.add_argument("--best", action="store_true",
+                       help="take the snapshot with the best mean IU on the validation set")
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
+    add_crf(parser)
     add_device(parser)
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
-        weights = args.weights or run.newest_weights()
+        weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         set_device(args)
+        settings = chosen(args.crf, run.directory)
+        sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
         scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
-                           run.settings().get("in_truth", False))
+                           run.settings().get("in_truth", False), sharpeners)
         for label, one in scores.items():
-            if warning := one_class(one, run.class_names(label, len(one.iu))):
+            if not label.endswith(WITH_CRF) and (warning := one_class(
+                    one, run.class_names(label, len(one.iu)))):
                 print(warning, file=sys.stderr)
-        print(f"{weights}\n\n{tables(scores, run)}")
+        print("\n".join(filter(None, (str(weights), told)))
+              + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
 
 
 if __name__ == "__main__":

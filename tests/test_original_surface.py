@@ -53,7 +53,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(build, folder):
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
-             "--name", "own", "--interval", "2", "--force")
+             "--name", "own", "--interval", "2", "--force", "--batch", "2", "--crop", "96x64",
+             "--scale", "0.5,1", "--jitter", "3", "--class-weights", "median")
     python(*solve, "--iterations", "2", build=build)
     return python(*solve, "--iterations", "3", build=build)
 
@@ -116,6 +117,11 @@ def test_infer(trained, build, folder, tmp_path, monkeypatch):
 def test_surgery(build, tmp_path):
     python("-c", f"""
 import caffe, nets, surgery
+try:
+    surgery.Weights("w.caffemodel")
+    raise SystemExit("no SurgeryError")
+except surgery.SurgeryError as error:
+    assert "has no caffe.io.read_weights" in str(error)
 made = [caffe.Net(str(nets.write(name, {str(tmp_path)!r} + '/' + name, width=0.02)['deploy']),
                   caffe.TEST) for name in ('nyud-fcn32s-color-d', 'nyud-fcn32s-color')]
 surgery.transplant(*made, verbose=True)

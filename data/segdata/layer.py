@@ -1,10 +1,13 @@
 """The base of the Python data layers: which sample comes next, decoding, and checks.
 
-A layer gives one sample at a time, in the size of the image. Tops are of two kinds:
+A layer gives one sample at a time, in the size of the image, or a batch of N. Tops are of two
+kinds:
 
-    images   float32 (1, channels, height, width), the mean subtracted, not scaled;
+    images   float32 (N, channels, height, width), the mean subtracted, not scaled;
              colour images are BGR
-    labels   uint8 values (1, 1, height, width): class numbers, 255 for void
+    labels   uint8 values (N, 1, height, width): class numbers, 255 for void
+
+and, where it is asked for, weights of the pixels, float32 (N, 1, height, width).
 
 A subclass says which tops there are, where split lists and files lie, and how they are decoded
 where they are not colour images and label images (`VOCSegDataLayer` is an example):
@@ -15,6 +18,7 @@ where they are not colour images and label images (`VOCSegDataLayer` is an examp
 
 import hashlib
 import itertools
+import math
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -25,18 +29,35 @@ from typing import TypeVar
 import numpy as np
 
 import caffe
-from segdata.augment import apply_move, draw_move
+from segdata.augment import (
+    apply_move,
+    draw_move,
+    draw_scale,
+    draw_window,
+    pad,
+    resize_bilinear,
+    resize_nearest,
+    stacked,
+)
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
-from segdata.readers import class_numbers, read_label_image, read_rgb, subtract_mean
+from segdata.readers import (
+    class_numbers,
+    read_label_image,
+    read_rgb,
+    read_weights,
+    subtract_mean,
+)
 
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
+WEIGHT = "weight"           # the top with weights of the pixels
+MOST_SCALE = 16             # times an image may be enlarged
 
 
 class SegDataLayer(caffe.Layer):
-    """Images and label maps, one sample at a time.
+    """Images and label maps, one sample at a time, or a batch.
 
     `param_str` is a dictionary literal with the keys
 
@@ -51,18 +72,30 @@ class SegDataLayer(caffe.Layer):
         mirror       bool, default False: mirror every second training sample, at random
         jitter       int, default 0: move training samples by up to that many pixels in each
                      direction; what comes in from outside has the mean, and the label void
+        scale        (low, high), default None: resize training samples by a random factor, the
+                     image bilinearly, the label to the nearest pixel
+        crop         a side or (height, width), default None: give a window of that size, drawn at
+                     random in training and else the middle one; where a sample is smaller it is
+                     padded below and right, the image with the mean, the label with void
+        batch        int, default 1: the samples that are given together; each is padded below and
+                     right, as for crop, to the largest of them
+        weights      str, default None: a folder with NAME.npy or NAME.png of every sample, weights
+                     of its pixels from 0 on (in a PNG 255 is 1); they are a further top, weight,
+                     with 0 where a sample is padded
 
-    Order, mirroring and jitter depend on seed and start only. reshape() loads the next sample and
-    shapes the tops for it, forward() hands it over and moves on, as in the published layers. The
-    sample after it is decoded in the background; what is wrong with it is raised when its turn
-    comes. That a file is missing is said at set-up.
+    Samples are resized, mirrored, moved and cropped, in this order. Everything random depends on
+    the seed and the position of the sample only, which start counts from; it counts samples, not
+    batches. reshape() loads what comes next and shapes the tops for it, forward() hands it over
+    and moves on, as in the published layers. What comes after it is decoded in the background;
+    what is wrong with it is raised when its turn comes. That a file is missing is said at set-up.
     """
 
     # What a subclass defines anew.
     directory_keys: tuple[str, ...] = ()
     required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
     defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
-                                   "jitter": 0}
+                                   "jitter": 0, "scale": None, "crop": None, "batch": 1,
+                                   "weights": None}
     tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
@@ -86,6 +119,9 @@ class SegDataLayer(caffe.Layer):
         self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
         self.listing = Listing()
         self.configure()
+        if self.params["weights"] is not None:
+            self.existing(Path(self.params["weights"]))
+            self.tops = (*self.tops, WEIGHT)
         self.entries = self.find_files(self.read_split(self.params["split"]))
         self.training = "train" in self.params["split"]
         seed = self.params["seed"]
@@ -100,7 +136,7 @@ class SegDataLayer(caffe.Layer):
 
     def reshape(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.arrays()):   # BVLC's vectors cannot be iterated
-            top[i].reshape(1, *array.shape)
+            top[i].reshape(*array.shape)
 
     def forward(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.arrays()):
@@ -108,11 +144,11 @@ class SegDataLayer(caffe.Layer):
         self.prefetch()
 
     def arrays(self) -> list[np.ndarray]:
-        """Those of the next sample. A process that was forked has no thread that decodes it, and
-        makes its own."""
+        """Those of the next batch, one a top. A process that was forked has no thread that decodes
+        it, and makes its own."""
         if self.process != os.getpid():
             self.submit()
-        return self.sample.result()
+        return self.decoded.result()
 
     def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
         pass
@@ -125,20 +161,32 @@ class SegDataLayer(caffe.Layer):
         """{top: file} of a sample; a subclass says which."""
         raise self.error("defines no paths(name)")
 
+    def files(self, name: str) -> dict[str, Path]:
+        """{top: file} of a sample, that of the weights too."""
+        paths = self.paths(name)
+        if WEIGHT in self.tops:
+            both = [Path(self.params["weights"]) / f"{name}{suffix}" for suffix in (".npy", ".png")]
+            paths[WEIGHT] = next((path for path in both if path in self.listing), both[1])
+        return paths
+
+    def kind(self, top: str) -> str:
+        """What a top is, for messages."""
+        return "weights" if top == WEIGHT else "label" if top in self.classes else "image"
+
     def prefetch(self) -> None:
-        """Start to load the next sample."""
-        self.position, self.index = next(self.queue)
+        """Start to load the next batch."""
+        self.coming = list(itertools.islice(self.queue, self.params["batch"]))
         self.submit()
 
     def submit(self) -> None:
-        """Have a thread of this process load the sample."""
+        """Have a thread of this process load the batch."""
         if self.process != os.getpid():
             self.process, self.worker = os.getpid(), ThreadPoolExecutor(1)
-        self.sample = self.worker.submit(self.load, self.entries[self.index], self.position)
+        self.decoded = self.worker.submit(self.load_batch, self.coming, self.seed)
 
     def resume_state(self) -> dict:
         """Which sample comes next, for a snapshot; whatever the thread has decoded."""
-        return {"position": self.position, "seed": self.seed, "of": self.identity()}
+        return {"position": self.coming[0][0], "seed": self.seed, "of": self.identity()}
 
     def resume_from(self, state: dict) -> None:
         """Go on from what `resume_state` gave. Raises DataError where the order is of other
@@ -154,30 +202,80 @@ class SegDataLayer(caffe.Layer):
     def identity(self) -> str:
         """What the order of the samples depends on, and what is made of them, in a text."""
         params = {key: value for key, value in self.params.items()
-                  if key not in ("start", *self.directory_keys)}
+                  if key not in ("start", *self.directory_keys)
+                  and (key not in OPTIONS or value != self.defaults[key])}
         names = hashlib.sha256(repr([entry.name for entry in self.entries]).encode(
             errors="surrogateescape")).hexdigest()
         return f"{sorted(params.items())} {names}"
 
-    def load(self, entry: Entry, position: int) -> list[np.ndarray]:
-        """The arrays (channels, height, width) of an entry, one a top.
+    def load_batch(self, coming: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
+        """The arrays (number, channels, height, width) of samples, one a top.
 
-        `position` counts the samples of this run, `start` included.
+        `coming` has the position of each, which counts from the start of the order, and the index
+        of its entry.
         """
-        paths = self.paths(entry.name)
+        samples = []
+        for position, index in coming:
+            samples.append(self.load(self.entries[index], position, seed))
+            if position == coming[0][0]:
+                self.check_memory(sum(array.nbytes for array in samples[0].values()))
+        return [stacked([sample[top] for sample in samples], self.fill(top)) for top in self.tops]
+
+    def check_memory(self, size: int) -> None:
+        """Raise DataError where a batch of samples of that many bytes cannot fit into memory."""
+        batch, memory = self.params["batch"], physical_memory()
+        if batch > 1 and 2 * batch * size > memory:     # the samples, and the batch of them
+            raise self.error(f"a batch of {batch:,} samples takes about "
+                             f"{2 * batch * size / 2 ** 30:,.1f} GiB, this machine has "
+                             f"{memory / 2 ** 30:,.1f} GiB: take a smaller batch, or a crop")
+
+    def load(self, entry: Entry, position: int, seed: int) -> dict[str, np.ndarray]:
+        """{top: array (channels, height, width)} of an entry at that position of the order."""
+        paths = self.files(entry.name)
         try:
             arrays = {top: self.read_top(top, paths[top], entry.source) for top in self.tops}
             check_sizes([(paths[top], array.shape) for top, array in arrays.items()], entry.source)
         except DataError as error:
             raise self.error(error) from error
         if self.training:
-            move = draw_move(self.seed, position, self.params["mirror"], self.params["jitter"])
-            arrays = {top: apply_move(array, move, VOID if top in self.classes else 0)
-                      for top, array in arrays.items()}
-        return list(arrays.values())
+            arrays = self.augmented(arrays, position, seed)
+        return self.cropped(arrays, position, seed) if self.params["crop"] else arrays
+
+    def augmented(self, arrays: dict[str, np.ndarray], position: int, seed: int
+                  ) -> dict[str, np.ndarray]:
+        """The arrays of a training sample resized, mirrored and moved."""
+        if self.params["scale"]:
+            factor = draw_scale(seed, position, *self.params["scale"])
+            arrays = {top: self.resized(top, array, factor) for top, array in arrays.items()}
+        move = draw_move(seed, position, self.params["mirror"], self.params["jitter"])
+        return {top: apply_move(array, move, self.fill(top)) for top, array in arrays.items()}
+
+    def resized(self, top: str, array: np.ndarray, factor: float) -> np.ndarray:
+        height, width = (max(1, round(side * factor)) for side in array.shape[-2:])
+        return (resize_nearest if top in self.classes else resize_bilinear)(array, height, width)
+
+    def cropped(self, arrays: dict[str, np.ndarray], position: int, seed: int
+                ) -> dict[str, np.ndarray]:
+        """The window of a sample that `crop` says, of all arrays the same."""
+        crop = self.params["crop"]
+        height, width = (crop, crop) if isinstance(crop, int) else crop
+        arrays = {top: pad(array, height, width, self.fill(top)) for top, array in arrays.items()}
+        rows, columns = next(iter(arrays.values())).shape[-2:]
+        row, column = (rows - height) // 2, (columns - width) // 2
+        if self.training:
+            row, column = draw_window(seed, position, (rows, columns), (height, width))
+        return {top: array[..., row:row + height, column:column + width]
+                for top, array in arrays.items()}
+
+    def fill(self, top: str) -> int:
+        """What lies outside a sample: void in a label, the mean in an image, no weight."""
+        return VOID if top in self.classes else 0
 
     def read_top(self, top: str, path: Path, source: str) -> np.ndarray:
-        """The array of a top: float32 of an image, uint8 (1, height, width) of a label."""
+        """The array of a top: float32 of an image or of weights, uint8 (1, height, width) of a
+        label."""
+        if top == WEIGHT:
+            return read_file(read_weights, "weights", path, source)[None]
         if top not in self.classes:
             return read_file(lambda path: self.decode_image(top, path), "image", path, source)
         numbers = read_file(self.decode_label, "label", path, source)
@@ -229,6 +327,7 @@ class SegDataLayer(caffe.Layer):
         if not isinstance(params["seed"], (int, type(None))):
             raise self.error(f"param_str key 'seed' is {params['seed']!r}, expected a whole number "
                              "or None")
+        self.check_options(params)
         for key, unit in (("start", "samples"), ("jitter", "pixels")):
             if not isinstance(params[key], int) or params[key] < 0:
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
@@ -236,6 +335,22 @@ class SegDataLayer(caffe.Layer):
         if params["start"] > MOST_PASSED:
             raise self.error(f"param_str key 'start' is {params['start']:,}, expected at most "
                              f"{MOST_PASSED:,} samples; no training passes over so many")
+
+    def check_options(self, params: dict) -> None:
+        """Refuse a batch, crop or scale that is none; crop and scale may be None."""
+        batch, crop, scale = params["batch"], params["crop"], params["scale"]
+        if not is_count(batch):
+            raise self.error(f"param_str key 'batch' is {batch!r}, expected 1 or more samples")
+        if not (crop is None or is_count(crop) or is_pair(crop) and all(map(is_count, crop))):
+            raise self.error(f"param_str key 'crop' is {crop!r}, expected a side or (height, "
+                             "width) of 1 or more pixels, or None")
+        if not (scale is None or is_pair(scale) and all(map(is_number, scale))
+                and 0 < scale[0] <= scale[1] <= MOST_SCALE):
+            raise self.error(f"param_str key 'scale' is {scale!r}, expected (low, high) with 0 < "
+                             f"low <= high <= {MOST_SCALE}, or None")
+        if not isinstance(params["weights"], (str, type(None))):
+            raise self.error(f"param_str key 'weights' is {params['weights']!r}, expected the path "
+                             "of a folder, or None")
 
     def read_mean(self, mean: object) -> np.ndarray:
         if (not isinstance(mean, (tuple, list)) or len(mean) != 3
@@ -263,9 +378,9 @@ class SegDataLayer(caffe.Layer):
         return entries
 
     def missing_files(self, name: str) -> list[tuple[str, Path]]:
-        """[("image" or "label", path)] of the files of a sample that are not there."""
-        paths = self.paths(name)
-        return [("label" if top in self.classes else "image", paths[top]) for top in self.tops
+        """[("image", "label" or "weights", path)] of the files of a sample that are not there."""
+        paths = self.files(name)
+        return [(self.kind(top), paths[top]) for top in self.tops
                 if paths[top] not in self.listing and not paths[top].exists()]
 
     def advice(self, name: str) -> str:
@@ -283,6 +398,30 @@ class SegDataLayer(caffe.Layer):
     def error(self, message: object) -> DataError:
         """A DataError that names this layer (BVLC's Python layers do not know their name)."""
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
+
+
+# Keys of what is made of samples; a run that began before there were any goes on without.
+OPTIONS = ("scale", "crop", "batch", "weights")
+
+
+def physical_memory() -> float:
+    """The bytes of memory of this machine; infinite where the system does not say it."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):       # Windows has no sysconf
+        return math.inf
+
+
+def is_count(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def is_pair(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def sample_order(count: int, seed: int | None = None, start: int = 0) -> Iterator[int]:

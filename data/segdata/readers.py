@@ -101,6 +101,27 @@ def png_bits(path: Path) -> int:
         return file.read(25)[24]
 
 
+def read_weights(path: Path) -> np.ndarray:
+    """Weights of pixels, float32 (height, width): the numbers in an .npy file, or a grey PNG of 8
+    bits, in which 255 is 1. Raises ValueError for numbers that are no weights."""
+    if path.suffix == ".npy":
+        check_regular(path)
+        weights = np.load(path, mmap_mode="r", allow_pickle=False)
+        if weights.ndim != 2 or weights.dtype.kind not in "uifb":
+            raise ValueError(f"expected numbers (height, width), got {weights.dtype} "
+                             f"{weights.shape}")
+        weights = np.array(weights, np.float32)
+    else:
+        with opened(path) as image:
+            if image.mode != "L":
+                raise ValueError(f"its mode is {image.mode}, expected an 8-bit grey image, in "
+                                 "which 255 is the weight 1, or an .npy file")
+            weights = np.asarray(image, np.float32) / np.float32(255)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("it has weights that are negative or not finite")
+    return weights
+
+
 def read_depth(path: Path) -> np.ndarray:
     """A 16-bit grey image of the depth in millimetres: (height, width), 0 where it is missing."""
     with opened(path) as image:

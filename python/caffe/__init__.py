@@ -30,6 +30,7 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
         solver_count,
         solver_rank,
     )
+    from .crf import dense_crf
     from .detector import Detector
     from .engine.blob import Blob
     from .engine.layers import layer_type_list
@@ -58,7 +59,7 @@ _LAZY = {
     "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.solvers.rules",
     "AdamSolver": "engine.solvers.rules", "Timer": "engine.timer",
     "SolverParameter": "proto.caffe_pb2", "LayerParameter": "proto.caffe_pb2",
-    "layer_type_list": "engine.layers", "to_torch": "export",
+    "layer_type_list": "engine.layers", "to_torch": "export", "dense_crf": "crf",
     "Classifier": "classifier", "Detector": "detector",
 }
 _MODULES = "io", "draw", "coord_map", "classifier", "detector", "pycaffe", "_caffe"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcn.solvers import log, runs, trust
+from fcn.solvers import runs, trust
 from fcn.solvers.command import reported
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
@@ -53,7 +53,9 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
         return Chosen(Path(net), Path(weights), runs.Run(Path(net).parent).images())
     found = newest_run() if run is None else runs.find(run)
     if weights is None:
-        weights = best_weights(found) if best else found.newest_weights()
+        weights, told = found.chosen_weights(best)
+        if told:
+            print(told)
     return Chosen(found.prototxt("deploy"), Path(weights), found.images(), found)
 
 
@@ -69,20 +71,6 @@ def newest_run() -> runs.Run:
           if run.turn() else f"{run.directory}: of {len(trained)} runs, which do not say when they "
           "were trained, the last by name", "(--experiment chooses another)", sep=" ")
     return run
-
-
-def best_weights(run: runs.Run) -> Path:
-    """The snapshot with the highest mean IU in log.csv, of those that are there. Prints which."""
-    scored = [(row.mean_iu, row.iteration) for row in log.read(run.directory / "log.csv")
-              if row.mean_iu is not None and run.weights(row.iteration).exists()]
-    if not scored:
-        raise InferError(f"{run.directory / 'log.csv'} has no mean IU of a snapshot that is there, "
-                         "so that none is known to be the best; leave out --best to take the "
-                         "newest")
-    mean_iu, iteration = max(scored)
-    print(f"{run.directory}: of {len(scored)} snapshots the best is that of iteration {iteration}, "
-          f"mean IU {mean_iu:.1f}% on the validation set")
-    return run.weights(iteration)
 
 
 # what a run was trained on, and when

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .recipe import averaged
+from fcn.nets.weighted import read_class_weights
+from segdata.lists import literal
+
+from .recipe import averaged, is_loss
 
 if TYPE_CHECKING:
     import caffe
@@ -19,7 +22,8 @@ FAR = 2.0       # times ln(classes), from which on a loss is worse than any sens
 
 class Loss(NamedTuple):
     """A loss of the net's last pass. label : its blob; pixels : those that are not void;
-    classes : of the scores; summed, per_pixel : NaN per pixel where all are void."""
+    classes : of the scores; summed, per_pixel : with weights, per weight; NaN per pixel where all
+    are void."""
     label: str
     pixels: int
     classes: int
@@ -32,19 +36,39 @@ class Loss(NamedTuple):
 
 
 def losses(net: caffe.Net, param: caffe_pb2.NetParameter) -> list[Loss]:
-    """The losses of the net's last pass, one of each SoftmaxWithLoss layer."""
+    """The losses of the net's last pass, one of each layer that is a loss of scores and labels."""
     found = []
-    for layer in param.layer:
-        if layer.type != "SoftmaxWithLoss":
-            continue
-        scores, label = layer.bottom
-        pixels = int(np.count_nonzero(
-            np.asarray(net.blobs[label].data) != layer.loss_param.ignore_label))
-        value = float(net.blobs[layer.top[0]].data)
-        summed = value * pixels if averaged(layer) else value
+    for layer in filter(is_loss, param.layer):
+        scores, label = layer.bottom[:2]
+        labels = np.asarray(net.blobs[label].data)
+        valid = labels != ignored(layer)
+        pixels, value = int(np.count_nonzero(valid)), float(net.blobs[layer.top[0]].data)
+        summed = value * (pixels if averaged(layer) else len(labels))
+        weight = _weight(net, layer, labels, valid)
         found.append(Loss(label, pixels, net.blobs[scores].data.shape[1], summed,
-                          summed / pixels if pixels else math.nan))
+                          summed / weight if weight else math.nan))
     return found
+
+
+def ignored(layer: caffe_pb2.LayerParameter) -> int:
+    """The label that does not count."""
+    if layer.type == "Python":
+        return literal(layer.python_param.param_str)["ignore_label"]
+    return layer.loss_param.ignore_label
+
+
+def _weight(net: caffe.Net, layer: caffe_pb2.LayerParameter, labels: np.ndarray,
+            valid: np.ndarray) -> float:
+    """The sum of the weights of all pixels that are not void: their number, without weights."""
+    by_class, by_pixel = None, np.ones(np.count_nonzero(valid))
+    if layer.type == "InfogainLoss":
+        by_class = read_class_weights(layer.infogain_loss_param.source)
+    elif layer.type == "Python":
+        by_class = literal(layer.python_param.param_str).get("class_weights")
+        by_pixel = np.asarray(net.blobs[layer.bottom[2]].data)[valid]
+    if by_class is not None:
+        by_pixel = by_pixel * np.asarray(by_class)[labels[valid].astype(int)]
+    return float(by_pixel.sum())
 
 
 def described(loss: Loss, scores_are_zero: bool) -> str:

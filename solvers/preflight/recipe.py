@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from segdata.lists import literal
+
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -44,8 +46,16 @@ def _impossible(solver: caffe_pb2.SolverParameter) -> Iterator[Finding]:
                           "take 0.9, or 0.99 with single images")
 
 
+def is_loss(layer: caffe_pb2.LayerParameter) -> bool:
+    """Whether a layer is a loss of scores and labels: weighted or not."""
+    return (layer.type in ("SoftmaxWithLoss", "InfogainLoss")
+            or layer.python_param.layer == "PixelWeightedLoss")
+
+
 def averaged(layer: caffe_pb2.LayerParameter) -> bool:
     """Whether a loss layer divides by its pixels."""
+    if layer.type == "Python":
+        return bool(literal(layer.python_param.param_str)["normalize"])
     loss = layer.loss_param
     if loss.HasField("normalize") and not loss.HasField("normalization"):
         return loss.normalize
@@ -55,9 +65,9 @@ def averaged(layer: caffe_pb2.LayerParameter) -> bool:
 def _rates(solver: caffe_pb2.SolverParameter, net_param: caffe_pb2.NetParameter,
            net: caffe.Net) -> Iterator[Finding]:
     for layer in net_param.layer:
-        if layer.type != "SoftmaxWithLoss" or not solver.base_lr:
+        if not is_loss(layer) or not solver.base_lr:
             continue
-        pixels = net.blobs[layer.bottom[1]].data.size
+        pixels = net.blobs[layer.bottom[1]].data[:1].size       # a sum is divided by the images
         is_mean, rate, left = averaged(layer), solver.base_lr, 1 - solver.momentum
         effective = rate * (1 if is_mean else pixels) / left
         kind = "averaged over pixels" if is_mean else f"summed over about {pixels:,} pixels"

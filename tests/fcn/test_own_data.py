@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 import label_forms
+from fcn import nets
 from fcn.command import main
 from fcn.nets.source import ROOT
 from label_forms import put
+from segdata.download import catalog
 
 COMMANDS = re.findall(r"^    (fcn (?:import|solve|infer) .*)$",
                       (ROOT / "docs" / "own-data.md").read_text(), re.M)
@@ -49,6 +52,10 @@ def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
     monkeypatch.setenv("FCN_BUILD", str(folder / "build"))
     monkeypatch.setattr("sys.argv", ["restored afterwards"])
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(catalog, "missing", lambda name: None)
+    monkeypatch.setattr(catalog, "path", lambda name: folder / f"{name}.caffemodel")
+    caffe.Net(str(nets.write_prototxt(folder / "c.prototxt", nets.classifier(
+        "vgg16", width=0.02, filler="msra"))), caffe.TEST).save(str(catalog.path("vgg16")))
     before = label_forms.snapshot(folder)
     for command in COMMANDS:
         _, name, *arguments = shlex.split(command)

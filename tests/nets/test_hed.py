@@ -1,5 +1,7 @@
 """HED's net against what is known of the published one."""
 
+import pytest
+
 from fcn import nets
 
 
@@ -26,3 +28,5 @@ def test_layers_have_the_published_names_and_sizes():
 def test_the_command_writes_its_deploy_prototxt_alone(tmp_path):
     assert set(nets.write("hed", tmp_path)) == {"deploy"}
     assert [path.name for path in tmp_path.iterdir()] == ["deploy.prototxt"]
+    with pytest.raises(ValueError, match="hed says where edges are: it has no classes"):
+        nets.write("hed", tmp_path, num_classes=3)

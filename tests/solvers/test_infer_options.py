@@ -258,11 +258,11 @@ def test_age_and_data_are_said_and_a_demo_s_net_on_a_photograph(there, tmp_path)
 def test_best_takes_the_snapshot_with_the_highest_mean_iu(there, tmp_path):
     assert "train_iter_2" in infer("photos/a.png", output=tmp_path).stdout
     result = run("photos/a.png", "--best", "--experiment", "run", "-o", tmp_path)
-    assert result.returncode == 1 and "log.csv has no mean IU" in result.stderr
+    assert result.returncode == 1 and "log.csv has scores of none of the" in result.stderr
     (there / "run" / "log.csv").write_text("iteration,loss,smoothed_loss,mean_iu\n"
                                            "1,2.0,2.0,84.7\n2,1.0,1.9,62.5\n3,1.0,1.9,99.0\n")
     result = infer("photos/a.png", "--best", output=tmp_path)
-    assert "the best is that of iteration 1, mean IU 84.7%" in result.stdout
+    assert "iteration 1, the best on the validation set: mean IU 84.7%" in result.stdout
     assert "weights run/snapshot/train_iter_1.caffemodel" in result.stdout
     (there / "run" / "log.csv").unlink()
 

@@ -121,6 +121,21 @@ def test_samples_go_on_behind_those_of_all_passes(experiment):
     assert "'start': 6" in param_str(experiment)
 
 
+def test_samples_go_on_behind_those_of_all_batches(experiment):
+    """And the weights are those of a run that was not interrupted."""
+    source = experiment.source.with_training(batch=2, crop=(40, 60), scale=(0.5, 1), mirror=True)
+    run = replace(experiment, head="fcn32s", source=source, iter_size=3)
+    training.train(replace(run, iterations=2))
+    training.train(run)
+    assert "'start': 12" in param_str(run)
+    whole = replace(run, name="whole")
+    training.train(whole)
+    found, expected = map(training.trained_net, (run, whole))
+    for name in expected.params:
+        for ours, its in zip(found.params[name], expected.params[name]):
+            np.testing.assert_array_equal(ours.data, its.data)
+
+
 def test_scores_are_those_of_the_blobs(experiment, tmp_path):
     """A net whose scores say the class that the first channel of the image is close to."""
     training.train(experiment)

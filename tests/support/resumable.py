@@ -84,6 +84,8 @@ SETUPS = {
     "memory": (MEMORY + BEHIND, MOMENTUM),
     "python": (PYTHON % "Drawing" + BEHIND, MOMENTUM),
     "segdata": (SEGDATA, MOMENTUM),
+    "segdata_batches": (SEGDATA.replace("'jitter': 2", "'jitter': 2, 'batch': 3, 'crop': (6, 5), "
+                                        "'scale': (0.5, 2)"), MOMENTUM + "iter_size: 2"),
     SEEDLESS: (SEGDATA.replace("'seed': 5, ", ""), MOMENTUM),
     "lstm": (LSTM, MOMENTUM),
     "iter_size": (IMAGE_DATA + BEHIND, MOMENTUM + "iter_size: 3"),

@@ -1,4 +1,5 @@
-"""What the engine sets for the whole process, when its first net is built."""
+"""What the engine sets for the whole process, when its first net is built, or the first
+CRF is inferred."""
 
 import ctypes
 import os

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from data_samples import MEAN, labels, picture, sequence
+from fcn.nets.source import folder
 from segdata.augment import draw_move
 from segdata.errors import DataError
 from segdata.layer import sample_order
+from segdata.lists import literal
 from segdata.palette import label_image
 from voc_layers import VOCSegDataLayer
 
@@ -349,3 +351,115 @@ def test_augmentation_leaves_the_order_alone(net, voc):
 def test_jitter_that_is_no_number_of_pixels(net, voc, jitter):
     assert f"'jitter' is {jitter!r}, expected 0 or more pixels" in message(
         net, *VOC, voc_dir=str(voc), split="val", jitter=jitter)
+
+
+# Batches, windows and scales.
+
+def given(layer):
+    """What the layer gives next: (images, labels)."""
+    layer.forward()
+    return layer.blobs["data"].data.copy(), layer.blobs["label"].data.copy()
+
+
+def test_a_batch_is_its_samples_padded_to_the_largest(net, voc):
+    """Below and right: the image with the mean, which is 0 after the subtraction, labels with
+    void. The order is that of single samples."""
+    options = dict(voc_dir=str(voc), split="train", seed=5)
+    single, batches = net(*VOC, **options), net(*VOC, batch=3, **options)
+    for _ in range(4):
+        images, labelled = given(batches)
+        ones = [given(single) for _ in range(3)]
+        assert images.shape == (3, 3, 7, max(image.shape[3] for image, _ in ones))
+        for i, (image, label) in enumerate(ones):
+            width = image.shape[3]
+            np.testing.assert_array_equal(images[i, :, :, :width], image[0])
+            np.testing.assert_array_equal(labelled[i, :, :, :width], label[0])
+            assert not images[i, :, :, width:].any() and (labelled[i, :, :, width:] == 255).all()
+
+
+def test_batches_go_on_from_any_sample(net, voc):
+    """start counts samples; what a snapshot holds too."""
+    options = dict(voc_dir=str(voc), split="train", seed=5, batch=2, crop=(5, 20), mirror=True,
+                   scale=(0.5, 2), jitter=2)
+    whole = net(*VOC, **options)
+    expected = [given(whole) for _ in range(6)]
+    started = net(*VOC, start=4, **options)
+    resumed = net(*VOC, **options)
+    for _ in range(2):
+        resumed.forward()
+    state = resumed.layers[0].resume_state()
+    assert state["position"] == 4
+    fresh = net(*VOC, **options)
+    fresh.layers[0].resume_from(state)
+    for layer in (started, fresh):
+        for sample in expected[2:]:
+            for found, blob in zip(given(layer), sample):
+                np.testing.assert_array_equal(found, blob)
+    assert len({images.tobytes() for images, _ in expected}) == 6
+
+
+def test_a_run_from_before_there_were_batches_goes_on(net, voc):
+    state = net(*VOC, voc_dir=str(voc), split="train", seed=5).layers[0].resume_state()
+    assert not any(word in state["of"] for word in ("batch", "crop", "scale"))
+    with pytest.raises(DataError, match="param_str, has changed"):
+        net(*VOC, voc_dir=str(voc), split="train", seed=5, batch=2).layers[0].resume_from(state)
+
+
+def test_windows_lie_inside_and_images_and_labels_agree(net, striped):
+    layer = net(*VOC, voc_dir=striped, crop=(4, 6), **OPTIONS)
+    found = samples(layer, 60)
+    for red, label in found:
+        assert label.shape == (4, 6)
+        np.testing.assert_array_equal(red, label)
+        np.testing.assert_array_equal(label, label[0, 0] + np.arange(6) * np.ones((4, 1)))
+    assert {label[0, 0] for _, label in found} == {0, 1, 2, 3}
+
+
+def test_a_window_larger_than_the_sample_is_padded(net, striped):
+    red, label = samples(net(*VOC, voc_dir=striped, crop=11, **OPTIONS), 1)[0]
+    assert red.shape == label.shape == (11, 11)
+    np.testing.assert_array_equal(label[:7, :9], np.arange(9) * np.ones((7, 1)))
+    assert (label == 255).sum() == 121 - 63
+    np.testing.assert_array_equal(red, np.where(label == 255, 0, label))
+
+
+def test_evaluation_takes_the_middle_window_and_no_scale(net, striped):
+    options = dict(OPTIONS, split="val", crop=(3, 5), scale=(2, 2), batch=2)
+    layer = net(*VOC, voc_dir=striped, **options)
+    for _ in range(2):
+        images, found = given(layer)
+        assert images.shape == (2, 3, 3, 5)
+        np.testing.assert_array_equal(found[:, 0], np.arange(2, 7) * np.ones((2, 3, 1)))
+
+
+def test_scaled_labels_are_those_of_the_nearest_pixels(net, striped):
+    """Twice as large each column stands twice; the image is interpolated between them."""
+    red, label = samples(net(*VOC, voc_dir=striped, scale=(2, 2), **OPTIONS), 1)[0]
+    np.testing.assert_array_equal(label, (np.arange(18) // 2) * np.ones((14, 1)))
+    expected = np.clip((np.arange(18) - 0.5) / 2, 0, 8)
+    np.testing.assert_allclose(red, expected * np.ones((14, 1)), atol=1e-5)
+    heights = {red.shape[0] for red, _ in samples(net(*VOC, voc_dir=striped, scale=[0.5, 2],
+                                                      **OPTIONS), 40)}
+    assert min(heights) >= 4 and max(heights) <= 14 and len(heights) > 6
+
+
+@pytest.mark.parametrize("params, words", [
+    (dict(batch=0), "'batch' is 0, expected 1 or more samples"),
+    (dict(batch=True), "'batch' is True"), (dict(batch=2.0), "'batch' is 2.0"),
+    (dict(crop=0), "'crop' is 0, expected a side or (height, width)"),
+    (dict(crop=(3, -1)), "'crop' is (3, -1)"), (dict(crop=(3, 4, 5)), "'crop' is (3, 4, 5)"),
+    (dict(crop="3"), "'crop' is '3'"),
+    (dict(scale=(2, 1)), "'scale' is (2, 1), expected (low, high) with 0 < low <= high <= 16"),
+    (dict(scale=(0, 1)), "'scale' is (0, 1)"), (dict(scale=(1, 99)), "'scale' is (1, 99)"),
+    (dict(scale=1.5), "'scale' is 1.5"), (dict(scale=("a", "b")), "'scale' is ('a', 'b')")])
+def test_batches_windows_and_scales_that_are_none(net, voc, params, words):
+    assert words in message(net, *VOC, voc_dir=str(voc), split="train", **params)
+
+
+def test_sources_pass_the_options_to_the_training_layer_alone(voc):
+    source = folder(voc, 3).with_training(batch=4, crop=(5, 6), scale=(0.5, 1.5), jitter=3)
+    assert source.batch == 4 and folder(voc, 3).batch == 1
+    assert source.val == folder(voc, 3).val
+    params = literal(source.tops("train", start=8)["data"].fn.params["param_str"])
+    assert (params["batch"], params["crop"], params["scale"], params["jitter"],
+            params["start"]) == (4, (5, 6), (0.5, 1.5), 3, 8)

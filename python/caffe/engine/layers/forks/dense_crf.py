@@ -15,6 +15,7 @@ from ....log import logger
 from ....proto.caffe_pb2 import FillerParameter
 from ..base import TensorLayer, register
 from ..kernels.lattice import Lattice
+from ..kernels.mean_field import as_rows, inferred, over_colours, over_places
 from ..loss import FLT_MIN
 from ..types import Blobs, Shapes
 
@@ -48,25 +49,9 @@ class Meanfield(TensorLayer):
         key = height, width, device
         found = self._spatial.get(deviation)
         if found is None or found[0] != key:
-            found = key, Lattice(_places(height, width, device) / deviation)
+            found = key, over_places(height, width, deviation, device)
             self._spatial[deviation] = found
         return found[1]
-
-    @staticmethod
-    def bilateral(image: Tensor, places: float, colours: float) -> Lattice:
-        """The filter over places and the colours of an image (3, H, W)."""
-        own = _places(image.shape[1], image.shape[2], image.device) / places
-        return Lattice(torch.cat([own, image.detach().flatten(1).t() / colours], 1))
-
-    @staticmethod
-    def rows(x: Tensor) -> Tensor:
-        """(C, H, W) as (places, C)."""
-        return x.flatten(1).t()
-
-
-def _places(height: int, width: int, device: torch.device) -> Tensor:
-    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-    return torch.stack([columns.repeat(height), rows.repeat_interleave(width)], 1).float()
 
 
 @register("DenseCRF")
@@ -124,23 +109,16 @@ class DenseCRF(Meanfield):
         filters = [(w, self.spatial(height, width, deviation, scores.device))
                    for w, deviation in zip(p.pos_w, p.pos_xy_std) if w]
         if image:
-            filters += [(w, self.bilateral(image[0], places, colours)) for w, places, colours
+            filters += [(w, over_colours(image[0], places, colours)) for w, places, colours
                         in zip(p.bi_w, p.bi_xy_std, p.bi_rgb_std) if w]
-        unary = self.rows(scores)
-        q = _softmax(unary)
-        for _ in range(p.max_iter):
-            total = unary
-            for w, lattice in filters:
-                total = total + w * lattice.mean(q)
-            q = _softmax(total)
-        q = q if p.output_probability else q.clamp(min=FLT_MIN).log()
-        return q.t().reshape(scores.shape)
+        q = _softmax(inferred(scores, filters, p.max_iter))
+        return q if p.output_probability else q.clamp(min=FLT_MIN).log()
 
 
 def _softmax(scores: Tensor) -> Tensor:
-    exponent = scores - scores.amax(1, keepdim=True)
+    exponent = scores - scores.amax(0)
     exponential = exponent.exp().masked_fill(exponent < LEAST_EXPONENT, 0)
-    return exponential / exponential.sum(1, keepdim=True)
+    return exponential / exponential.sum(0)
 
 
 @register("MultiStageMeanfield")
@@ -202,8 +180,8 @@ class MultiStageMeanfield(Meanfield):
         near = self.spatial(unary.shape[2], unary.shape[3], p.theta_gamma, unary.device)
         tops: list[Tensor] = []
         for own, q, picture in zip(unary, start, image):
-            alike = self.bilateral(picture, p.theta_alpha, p.theta_beta)
-            own, q = self.rows(own), self.rows(q)
+            alike = over_colours(picture, p.theta_alpha, p.theta_beta)
+            own, q = as_rows(own), as_rows(q)
             for _ in range(p.num_iterations):
                 probability = q.softmax(1)
                 message = near.mean(probability) @ by_place + alike.mean(probability) @ by_colour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,21 +34,29 @@ class Lattice:
             raise LayerError("the image holds values that are not finite")
         base, ranks, nearness = _simplexes(features.double().t())
         strides = self._strides(base)
-        codes = _corner_codes(base, ranks, strides)
-        order = codes.flatten().argsort(stable=True)
-        ordered = codes.flatten()[order]
-        begins = torch.ones_like(ordered, dtype=torch.bool)
-        begins[1:] = ordered[1:] != ordered[:-1]
-        # corners to points: of each lattice point, the points around it and their nearness
-        self._around, self._starts = order % count, begins.nonzero().flatten()
-        self._by_point = nearness.flatten()[order].float()
+        codes, order = _corner_codes(base, ranks, strides).flatten().sort(stable=True)
+        begins = torch.ones_like(codes, dtype=torch.bool)
+        begins[1:] = codes[1:] != codes[:-1]
+        # corners to points: of each lattice point, the points around it and their nearness; last,
+        # a lattice point with none around it: the neighbour of those that have none
+        self._around = (order % count).int()
+        self._starts = F.pad(begins.nonzero().flatten(), (0, 1), value=len(order)).int()
+        nearness = nearness.float()
+        self._by_point = nearness.flatten()[order]
         # points to corners: of each point, the corners of its simplex
-        corners = torch.empty_like(order)
-        corners[order] = begins.cumsum(0) - 1
+        corners = torch.empty_like(self._around)
+        corners[order] = begins.cumsum(0, dtype=torch.int32) - 1
         self._corners = corners.view(d + 1, count).t().contiguous()
-        self._nearness = nearness.t().float().contiguous() / (1 + 2.0 ** -d)
-        self._neighbours = _neighbours(ordered[begins], strides)
-        self._sum: Tensor | None = None
+        self._nearness = nearness.t().contiguous() / (1 + 2.0 ** -d)
+        self._neighbours = _neighbours(codes[begins], strides)
+        self._kernel = nearness.new_tensor([1, 0.5, 0.5]).repeat(len(self._starts), 1)
+
+    @cached_property
+    def _divided(self) -> tuple[Tensor, Tensor]:
+        """The sum of the weights of each point, (points, 1), and the nearness divided by it."""
+        total = self._run(self._nearness.new_ones(len(self._nearness), 1), self._nearness)
+        total += FILTERED_LEAST
+        return total, self._nearness / total
 
     @staticmethod
     def _strides(base: Tensor) -> list[int]:
@@ -67,23 +76,17 @@ class Lattice:
         return _Filter.apply(values, self)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The filtered values, divided by the sum of the weights."""
-        if self._sum is None:
-            with torch.no_grad():
-                self._sum = self.filter(values.new_ones(len(values), 1)) + FILTERED_LEAST
-        return self.filter(values) / self._sum
+        """The filtered values, divided by the sum of the weights; differentiable likewise."""
+        return _Mean.apply(values, self)
 
-    def run(self, values: Tensor, backwards: bool = False) -> Tensor:
-        """Spread, blur and read, the directions of blurring in order or `backwards`."""
+    def _run(self, values: Tensor, nearness: Tensor, backwards: bool = False) -> Tensor:
+        """Spread, blur and read with that nearness, the directions of blurring in order or
+        `backwards`. Each is a product with a sparse matrix, whose rows are short."""
         values = F.embedding_bag(self._around, values.contiguous(), self._starts, mode="sum",
                                  per_sample_weights=self._by_point)
-        # a row of zeros behind is the neighbour of those that have none
-        values = F.pad(values, (0, 0, 0, 1))
-        weights = values.new_tensor([1, 0.5, 0.5]).expand(len(values), 3).contiguous()
         for near in reversed(self._neighbours) if backwards else self._neighbours:
-            values = F.embedding_bag(near, values, mode="sum", per_sample_weights=weights)
-        return F.embedding_bag(self._corners, values, mode="sum",
-                               per_sample_weights=self._nearness)
+            values = F.embedding_bag(near, values, mode="sum", per_sample_weights=self._kernel)
+        return F.embedding_bag(self._corners, values, mode="sum", per_sample_weights=nearness)
 
 
 class _Filter(torch.autograd.Function):
@@ -92,11 +95,25 @@ class _Filter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, lattice: Lattice) -> Tensor:
         ctx.lattice = lattice
-        return lattice.run(values)
+        return lattice._run(values, lattice._nearness)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple:
-        return ctx.lattice.run(gradient, backwards=True), None
+        return ctx.lattice._run(gradient, ctx.lattice._nearness, backwards=True), None
+
+
+class _Mean(torch.autograd.Function):
+    """_Filter with the division in the nearness with which results are read."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, lattice: Lattice) -> Tensor:
+        ctx.lattice = lattice
+        return lattice._run(values, lattice._divided[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
+        lattice = ctx.lattice
+        return lattice._run(gradient / lattice._divided[0], lattice._nearness, backwards=True), None
 
 
 def _simplexes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,13 +161,14 @@ def _neighbours(codes: Tensor, strides: list[int]) -> list[Tensor]:
     """For each direction, (lattice points + 1, 3): each point, and its neighbours on both sides;
     the number behind the last point for those that are not there, and for itself."""
     count = len(codes)
-    own, found = torch.arange(count + 1, device=codes.device), []
+    own, found = torch.arange(count, device=codes.device), []
     for stride in [*strides, 0]:
         step = (len(strides) + 1) * stride - sum(strides)
-        sides = [own]
-        for wanted in (codes + step, codes - step):
-            at = torch.searchsorted(codes, wanted)
-            there = codes[at.clamp(max=count - 1)] == wanted
-            sides.append(F.pad(at.masked_fill(~there, count), (0, 1), value=count))
-        found.append(torch.stack(sides, 1).contiguous())
+        near = torch.full((count + 1, 3), count, dtype=torch.int32, device=codes.device)
+        near[:-1, 0] = own
+        at = torch.searchsorted(codes, codes + step).clamp_(max=count - 1)
+        there = codes[at] == codes + step
+        ahead, behind = at[there], own[there]
+        near[behind, 1], near[ahead, 2] = ahead.int(), behind.int()
+        found.append(near)
     return found

@@ -1,0 +1,212 @@
+"""Options of a training that the paper does not have: batches, windows, augmentation, weights."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcn.solvers.command import positive, whole
+from fcn.solvers.experiments import Experiment
+from fcn.solvers.preflight import labels
+from fcn.solvers.runs import RunError
+from fcn.solvers.text import columns
+from segdata.classes import VOID
+from segdata.layer import MOST_SCALE, SegDataLayer
+
+if TYPE_CHECKING:
+    from fcn.solvers.preflight.labels import Sample
+
+DATA = ("batch", "crop", "mirror", "jitter", "scale")   # keys of SegDataLayer
+MEASURED = {"frequency": "1 / (pixels of the class), so that the mean over pixels is 1",
+            "median": "median of the frequencies / frequency, of the images that show the class"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `with_training_options` takes."""
+    group = parser.add_argument_group("options of the training data")
+    group.add_argument("--batch", type=positive(int), metavar="N",
+                       help="images in a pass, padded to the largest of them (default 1)")
+    group.add_argument("--crop", type=crop, metavar="N|HxW",
+                       help="train on random windows of that size (default: whole images)")
+    group.add_argument("--mirror", action=argparse.BooleanOptionalAction,
+                       help="mirror every second image at random (default: with --data)")
+    group.add_argument("--jitter", type=whole, metavar="N",
+                       help="move images by up to N pixels in each direction (default 0)")
+    group.add_argument("--scale", type=scale, metavar="LOW,HIGH",
+                       help="resize images by a random factor between these (default: not)")
+    group.add_argument("--class-weights", metavar="KIND", default="none",
+                       help="of the loss: frequency or median, measured in the training labels; "
+                            "numbers as 1,2.5,4 in the order of the classes, or a file of them "
+                            "(default none)")
+    group.add_argument("--pixel-weights", type=Path, metavar="DIR",
+                       help="of the loss: a folder of maps named as the images, PNG (255 is 1) or "
+                            ".npy")
+
+
+def crop(text: str) -> int | tuple[int, int]:
+    """An argparse type: a side, or HEIGHTxWIDTH."""
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"expected a side or HEIGHTxWIDTH of 1 or more pixels, "
+                                         f"as 321 or 240x320, got '{text}'")
+    return int(text) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def scale(text: str) -> tuple[float, float]:
+    """An argparse type: LOW,HIGH."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 < low <= high <= MOST_SCALE:
+        raise argparse.ArgumentTypeError(f"expected LOW,HIGH with 0 < LOW <= HIGH <= {MOST_SCALE}, "
+                                         f"as 0.5,1.5, got '{text}'")
+    return low, high
+
+
+def with_training_options(experiment: Experiment, args: argparse.Namespace) -> Experiment:
+    """The experiment with what the command line says of the training data and of weights.
+
+    Raises RunError for weights that do not fit.
+    """
+    own = {**SegDataLayer.defaults, **experiment.source.train[2]}
+    changed = {key: value for key in DATA
+               if (value := getattr(args, key)) is not None and value != own[key]}
+    weights = class_weights(experiment, args.class_weights, args.fresh)
+    if args.pixel_weights:
+        changed["weights"] = pixel_weights(experiment, args.pixel_weights)
+    options: dict[str, Any] = dict(changed)
+    if args.pixel_weights:
+        options["pixel_weights"] = options.pop("weights")
+    if weights:
+        kind = args.class_weights if args.class_weights in MEASURED else "numbers"
+        options["class_weights"] = {"as": kind, "of": weights}
+    if not options:
+        return experiment
+    return replace(experiment, source=experiment.source.with_training(**changed), options=options)
+
+
+def pixel_weights(experiment: Experiment, folder: Path) -> str:
+    """The path of the folder. Raises RunError where it is none, or there are several labels."""
+    if len(experiment.class_names) > 1:
+        raise RunError(f"--pixel-weights: {experiment.name} has the labels "
+                       f"{', '.join(experiment.class_names)}; weights of pixels are for one label")
+    if not folder.is_dir():
+        raise RunError(f"--pixel-weights {folder}: no such folder; it has a PNG or .npy file for "
+                       "each training image, named as that")
+    return str(folder.resolve())
+
+
+def said(experiment: Experiment, averaged: bool) -> str:
+    """What a batch means for the rate and momentum, in a line; '' without one."""
+    batch, momentum = experiment.source.batch, experiment.momentum
+    if batch == 1:
+        return ""
+    divided = ("the loss is the mean over the pixels of the batch" if averaged else
+               f"the loss sums over pixels and is divided by the {batch} images")
+    reach = experiment.images / (1 - momentum)
+    return (f"batch {batch}: {divided}, so that the gradient does not grow with the batch, and the "
+            f"rate stands; with momentum {momentum:g} a gradient is a mean over about {reach:,.0f} "
+            f"images, with one image a pass over {reach / batch:,.0f}")
+
+
+# weights of classes
+
+def class_weights(experiment: Experiment, given: str, is_fresh: bool) -> dict[str, list[float]]:
+    """{label: weight of each class}, {} for none. Those that were measured when the run began stay.
+
+    Raises RunError for weights that are no numbers from 0 on, or not one for each class.
+    """
+    if given == "none":
+        return {}
+    if given not in MEASURED:
+        return {label: listed(given, names) for label, names in _only_label(experiment)}
+    before = experiment.run.settings().get("--class-weights")
+    if not is_fresh and isinstance(before, dict) and before.get("as") == given and "of" in before:
+        return before["of"]
+    samples = labels.read_split(*experiment.source.train).good
+    weights = {}
+    for label, names in experiment.class_names.items():
+        pixels, areas = counted(samples, label, len(names))
+        weights[label] = measured(given, pixels, areas)
+        print(f"weights of the classes of '{label}', {given}: {MEASURED[given]}\n"
+              + table(names, pixels, weights[label]))
+    return weights
+
+
+def _only_label(experiment: Experiment) -> list[tuple[str, Sequence[str]]]:
+    if len(experiment.class_names) > 1:
+        raise RunError(f"--class-weights: {experiment.name} has the labels "
+                       f"{', '.join(experiment.class_names)}; numbers are for one label: take "
+                       f"{' or '.join(MEASURED)}")
+    return list(experiment.class_names.items())
+
+
+def listed(given: str, names: Sequence[str]) -> list[float]:
+    """The numbers in a list or file. Raises RunError."""
+    text, where = given, "--class-weights"
+    if not _numbers(given):
+        where = f"--class-weights {given}"
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{where}: expected none, {', '.join(MEASURED)}, numbers as 1,2.5,4, or "
+                           f"a file of numbers: {error}") from None
+    weights = _numbers(text)
+    if not weights:
+        raise RunError(f"{where}: expected numbers, one for each class, got {text[:80]!r}")
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise RunError(f"{where}: weights are {', '.join(f'{weight:g}' for weight in weights)}; "
+                       "expected are finite numbers from 0 on, and not only 0")
+    if len(weights) != len(names):
+        raise RunError(f"{where}: there are {len(weights)} weights for the {len(names)} classes "
+                       f"{', '.join(names)}; give one for each, in that order")
+    return weights
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers in a text, with commas or blanks between them; none where it has others."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        return []
+
+
+def counted(samples: Sequence[Sample], label: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each class the pixels in all samples; and the pixels, but void, of those that show it."""
+    pixels, areas = np.zeros((2, classes))
+    for sample in samples:
+        shown = Counter(sample.shown(label))
+        del shown[VOID]
+        for value, count in shown.items():
+            pixels[value] += count
+            areas[value] += shown.total()
+    return pixels, areas
+
+
+def measured(kind: str, pixels: np.ndarray, areas: np.ndarray) -> list[float]:
+    """The weights by frequency or median frequency; 1 of a class that is never seen."""
+    seen = pixels > 0
+    weights = np.ones(len(pixels))
+    if kind == "frequency":
+        weights[seen] = pixels.sum() / (seen.sum() * pixels[seen])
+    else:
+        frequency = pixels[seen] / areas[seen]
+        weights[seen] = np.median(frequency) / frequency
+    return [float(f"{weight:.6g}") for weight in weights]
+
+
+def table(names: Sequence[str], pixels: np.ndarray, weights: Sequence[float]) -> str:
+    """The classes with their shares of the pixels and their weights."""
+    rows = [("class", "pixels", "weight", "")]
+    for name, count, weight in zip(names, pixels, weights):
+        rows.append((name, f"{100 * count / max(1, pixels.sum()):.2f}%", f"{weight:.4g}",
+                     "" if count else "never seen in training: the weight 1 has no effect"))
+    return columns(rows)
