@@ -34,7 +34,7 @@ OUTPUT = "sigmoid-fuse"     # the blob of the probabilities, by which such a net
 SIDE = 640                  # of the image that the net sees, at most
 SUFFIX = "_edges.png"
 # options of infer.py that have no meaning here
-OF_CLASSES = ("kinds", "best", "depth", "hha", "truth", "contours", "tile", "flip")
+OF_CLASSES = ("kinds", "best", "depth", "hha", "truth", "contours", "tile", "flip", "scales", "crf")
 MARGIN = 32                 # of mirrored image around it: with zeros there, its border is an edge
 
 
@@ -48,7 +48,7 @@ def asked_for(args: Namespace) -> bool:
 
 def main(args: Namespace) -> int:
     """Draw the edges of all images named; returns the exit status."""
-    given = [name for name in OF_CLASSES if getattr(args, name)]
+    given = [name for name in OF_CLASSES if getattr(args, name, None) not in (None, False, (1.0,))]
     if given:
         name = given[0] if given[0] != "kinds" else args.kinds[0]
         raise InferError(f"--{name} is about classes, and this net says edges: it writes "

@@ -260,6 +260,7 @@ def test_a_net_of_edges_is_known_by_its_blob(narrow, photographs, tmp_path):
     (("--mask",), "--mask is about classes.*NAME_edges.png alone"),
     (("--flip",), "--flip is about classes"),
     (("--truth", "x"), "--truth is about classes"),
+    (("--scales", "1,2"), "--scales is about classes"),
     (("--weights", "w"), "--net and --weights go together"),
     (("--net", "NET", "--weights", "w"), "give --experiment, or --net and --weights")])
 def test_options_that_have_no_meaning_are_refused(narrow, photographs, options, message):
