@@ -35,17 +35,18 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fcn.solvers import edges
+from fcn.solvers import crf, edges
 from fcn.solvers.command import add_device, positive, report_errors, reported
 from fcn.solvers.inference import truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.network import choose, described, warning_for
 from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
 from fcn.solvers.inference.photographs import VIDEOS, find
-from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter
+from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter, Step
 from fcn.solvers.inference.tiles import GIB
 from fcn.solvers.runs import Images
 from segdata.files import make_folder
@@ -72,7 +73,8 @@ def main() -> int:
                              "left out)" * (not messages))
         inputs = choose_inputs(chosen.inputs, args, sources)
         segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
-                              trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile)
+                              trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile,
+                              steps=steps(args, chosen.prototxt.parent))
         print(described(chosen))
         if note := warning_for(chosen.run, sources):
             print(note, file=sys.stderr)
@@ -136,6 +138,13 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
                           help="average with the probabilities of the mirrored image")
     computed.add_argument("--scales", type=scales, default=(1.0,), metavar="S,S,...",
                           help="average over these sizes of the image, such as 0.75,1,1.25")
+    crf.add_crf(computed)
+
+
+def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
+    """What the probabilities go through before classes are taken from them."""
+    settings = crf.chosen(args.crf, folder)
+    return [partial(crf.refine, settings=settings)] if settings else []
 
 
 def share(text: str) -> float:

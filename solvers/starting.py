@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import caffe
     from caffe.proto import caffe_pb2
 
-RATE = 6e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
+RATE = 2e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
 # {trunk: the experiment whose recipe fits its ILSVRC weights}, for that of VGG-16 by the head
 RECIPES = {"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
 NET_OPTIONS = ("trunk", "fusion", "normalize", "learned", "scale", "skip_scales", "width", "filler",

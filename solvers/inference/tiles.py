@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 
 def gigabytes(count: float) -> str:
-    return f"{count / GIB:.1f} GiB"
+    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 2 ** 20:.1f} MiB"
 
 
 def spans(length: int, tile: int, reach: Reach) -> Iterator[Span]:

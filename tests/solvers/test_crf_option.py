@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fcn.solvers import crf, score
+from fcn.solvers import crf, infer, score
 from fcn.solvers.crf import Settings, Sharpener, chosen
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.score import score_net
+from segdata.readers import read_label_image
 from small_run import small_run
 
 
@@ -129,3 +130,16 @@ def test_score_prints_both(tmp_path, log_as_it_is, monkeypatch, capsys):
     found = re.fullmatch(r"label: mean IU (\d+\.\d) without, (\d+\.\d) with CRF",
                          both.splitlines()[-1])
     assert float(found[1]) + 10 < float(found[2])
+
+
+def test_infer_sharpens(tmp_path, log_as_it_is, monkeypatch, capsys):
+    run, found = small_run(tmp_path), {}
+    for name, options in (("without", []), ("with", ["--crf", "2,10,80"])):
+        monkeypatch.setattr(sys, "argv", ["infer", str(tmp_path / "data"), "--experiment",
+                                          str(run.directory), "-o", str(tmp_path / name), *options])
+        assert infer.main() == 0
+        said = capsys.readouterr().out
+        assert ("CRF: w 2, xy 10, rgb 80 (as given)" in said) == bool(options)
+        found[name] = [np.mean(read_label_image(tmp_path / name / f"{i}.png") == read_label_image(
+            tmp_path / "data" / "SegmentationClass" / f"{i}.png")) for i in range(2)]
+    assert max(found["without"]) < 0.9 and min(found["with"]) > 0.95

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn.solvers.crf import Settings, refine
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import CLASSES, run, scene, small_run
 from segdata.importing.polygons import polygons
@@ -228,6 +229,18 @@ def test_nothing_that_is_read_is_overwritten(made, tmp_path):
     named = name_outputs([tmp_path / "x" / "a.jpg", tmp_path / "x" / "b.jpg"], tmp_path,
                          [".png", ".json"], kept)
     assert [stem.name for _, stem in named] == ["a_2", "b_2"]
+
+
+def test_crf_sharpens_the_probabilities_before_classes_are_taken(there, tmp_path, segment):
+    result = infer("photos/a.png", "--mask", "--probabilities", "--crf", "3,20,10",
+                   output=tmp_path)
+    assert "CRF: w 3, xy 20, rgb 10 (as given)" in result.stdout
+    plain = segment(there / "photos" / "a.png")
+    expected = refine(plain.probabilities, np.asarray(plain.image), Settings(3, 20, 10))
+    found = np.load(tmp_path / "a_probabilities.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, plain.probabilities, atol=0.05)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), found.argmax(0))
 
 
 # the run that is taken

@@ -316,9 +316,9 @@ def test_the_number_of_classes_of_a_folder_without_names(folder, solve, build):
 
 # experiments of the table
 
-def test_an_experiment_of_the_table_starts_from_a_run(source, data, tmp_path):
+def test_an_experiment_of_the_table_starts_from_a_run(source, data, build):
     made = source(("disc", *EXPERIMENTS["voc-fcn16s"].class_names["label"][:1]), head="fcn32s")
-    row = replace(EXPERIMENTS["voc-fcn16s"], source=voc(data))
+    row = replace(EXPERIMENTS["voc-fcn16s"], source=voc(data), build=build)
     experiment = starting.named(row, "source")
     assert (experiment.bases, experiment.needs) == ({}, ("sbd", "voc2011"))
     net, table = filled(experiment)
@@ -326,9 +326,9 @@ def test_an_experiment_of_the_table_starts_from_a_run(source, data, tmp_path):
     assert kinds(table)["score_fr"] == "started anew"       # VOC has no disc
 
 
-def test_an_image_of_more_channels_sees_the_mean(tmp_path):
+def test_an_image_of_more_channels_sees_the_mean(tmp_path, build):
     made = classifier(tmp_path / "c.caffemodel")
-    row = EXPERIMENTS["nyud-fcn32s-color-d"]
+    row = replace(EXPERIMENTS["nyud-fcn32s-color-d"], build=build)
     experiment = starting.named(row, str(tmp_path / "c.caffemodel"))
     net = caffe.Net(str(nets.write_prototxt(tmp_path / "d.prototxt", nets.fcn(
         row.head, "deploy", row.source, **experiment.net))), caffe.TEST)
