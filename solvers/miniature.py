@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn import nets
 from fcn.nets.source import MEAN, SEED
@@ -24,6 +23,7 @@ from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
+from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
@@ -37,14 +37,13 @@ if TYPE_CHECKING:
 
 WIDTH = 0.125           # of the trunks
 CROP = 64               # side of the single-shape crops
-SIDE = 128              # of the classifiers' input, the crop amid zeros
 SCALE = 1 / 58          # the trunks start from random weights, so images get unit variance
 CROPS, BATCH = 4_000, 16
 CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
-# {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
-CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
-               "googlenet": (None, 0.005, 600)}
+# {trunk: (side of its input, of the last pooling, rate, steps)}
+CLASSIFIERS = {"vgg16": (64, 2, 0.003, 800), "caffenet": (128, 3, 0.002, 600),
+               "googlenet": (128, None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
 DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
@@ -57,8 +56,8 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}; as in the paper rates fall from stage to stage
 SCHEDULE = {
-    "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
-    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
+    "voc-fcn32s": (5e-8, 1_000), "voc-fcn16s": (2e-8, 800), "voc-fcn8s": (1e-8, 1_200),
+    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (5e-8, 1_000),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
@@ -83,13 +82,13 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    side = CLASSIFIERS[_trunk(paper)][0]
+    kernel = CLASSIFIERS[_trunk(paper)][1]
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
         iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
         build=directory, data=f"seed {seed}",
         source=row.source(data_dir=directory / f"data-{dataset}", **classes),
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
+        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
                  **OPTIONS.get(name, {})))
 
 
@@ -125,6 +124,14 @@ def generate(name: str, directory: Path, seed: int) -> None:
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
+def passes(name: str) -> int:
+    """How many images pass through NAME in miniature to train it; of a classifier, batches, which
+    take as long."""
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name][3]
+    return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
+
+
 def _trunk(experiment: Experiment) -> str:
     return experiment.net.get("trunk", "vgg16")
 
@@ -135,8 +142,8 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     """Train a classifier on crops of single shapes, unless it is there, from its newest snapshot
     if there is one; returns its net."""
     import caffe
-    _, lr, steps = CLASSIFIERS[trunk]
-    options: dict[str, Any] = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH,
+    side, _, lr, steps = CLASSIFIERS[trunk]
+    options: dict[str, Any] = dict(size=side, classes=len(embedded_voc.OUTLINES), width=WIDTH,
                                    scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     run = Run(directory, ".")
@@ -192,10 +199,10 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
-    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
+    margin = (data.shape[-1] - CROP) // 2       # zeros around the crop
+    inside = slice(margin, margin + CROP)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
-    with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
-                                              unit="it", disable=None) as bar:
+    with deferring_signals() as pending, Progress(trunk, steps, "iteration", solver.iter) as bar:
         while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -210,9 +217,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
                 _snapshot(solver, run, accuracy)
             if pending.number:
                 raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
-            bar.update()
-            if solver.iter % 20 == 0:
-                bar.set_postfix(accuracy=f"{accuracy:.2f}")
+            bar.update(accuracy=accuracy)
     print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
 
 
