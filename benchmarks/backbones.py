@@ -101,7 +101,7 @@ class Trunk(NamedTuple):
 
 
 TRUNKS = {"hed": Trunk(vgg, lambda: edges.files()[1], 3e-4, 200),
-          "random": Trunk(narrow_vgg, None, 1e-2, 1750),
+          "random": Trunk(narrow_vgg, None, 1e-2, 2230),
           "nsfw": Trunk(resnet, lambda: packages.verified("nsfw"), 1e-3, 400)}
 
 
