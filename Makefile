@@ -15,7 +15,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out $(DEEPLAB) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
 	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -33,8 +33,7 @@ help:  ## list the targets
 
 install: .venv/done  ## make .venv, and nothing else
 
-demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
-	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"
+demo: .venv/done  ## the paper in miniature on generated data, about 6 minutes on 2 cores
 	@.venv/bin/python solvers/demo.py
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
@@ -62,8 +61,14 @@ test: .venv/done  ## run the tests
 tests: test
 
 test-slow: .venv/done  ## run the tests that train for minutes
-	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
+	@echo "Running the slow tests (the demo over three seeds among them, half an hour or more)"
 	@.venv/bin/python -m pytest -m slow
+
+test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
+	@.venv/bin/python -m pytest -m browser
+
+report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
+	@.venv/bin/python -m fcn report
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
@@ -112,11 +117,12 @@ $(RELEASED:=-released): .venv/done
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
 # Before anything is installed, the catalog says what is missing. --chain trains first what an
-# experiment starts from. DEVICE="--gpu 0" or --cpu.
+# experiment starts from. DEVICE="--gpu 0" or --cpu; OPTIONS="--batch 4 --patience 5", or what
+# solve.py takes besides.
 $(EXPERIMENTS):
 	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
 	@$(MAKE) --no-print-directory install
-	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)
+	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)$(OPTIONS:%= %)
 
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)

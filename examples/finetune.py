@@ -4,6 +4,7 @@
 
 FOLDER is in VOC layout, with classes 0 to CLASSES - 1. OUTPUT gets the prototxts and snapshots;
 WIDTH is the fraction of VGG-16's channels that the trained net has, 1 unless said otherwise.
+`fcn solve --data FOLDER --from trained.caffemodel` does this and more; here is how it works.
 """
 
 import sys
@@ -28,11 +29,8 @@ def main(data: str, classes: str, weights: str, output: str, width: str = "1") -
             lr_policy="fixed", momentum=0.99, weight_decay=0.0005, max_iter=ITERATIONS,
             snapshot_prefix=str(output / "train")))))
 
-    # The trunk of the trained net: all before the scores, which depend on the classes.
-    del deploy.layer[[layer.name for layer in deploy.layer].index("score_fr"):]
-    trunk = caffe.Net(str(nets.write_prototxt(output / "trunk.prototxt", deploy)), weights,
-                      caffe.TEST)
-    surgery.transplant(solver.net, trunk)
+    # All but the scores and their interpolation, which depend on the classes.
+    surgery.transplant(solver.net, surgery.Weights(weights), skip=["score*", "upscore*"])
     surgery.interp(solver.net, ["upscore"])
     solver.step(ITERATIONS)
     solver.snapshot()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from segdata.classes import VOID
 from segdata.files import replacing
 
 from .fcn import SPLITS, TRUNKS, classifier, fcn
@@ -18,21 +19,29 @@ __all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "write", "write_prot
 NAMES = (*TRUNKS, *TABLE)
 
 
-def write(name: str, directory: str | Path, **options: Any) -> dict[str, Path]:
+def write(name: str, directory: str | Path, num_classes: int | None = None, **options: Any
+          ) -> dict[str, Path]:
     """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
 
     `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
-    Returns {split: path}. Raises ValueError for an unknown name.
+    `num_classes` is how many classes it has, of the first label where there are two; default:
+    those of its data set. Returns {split: path}. Raises ValueError for an unknown name, and
+    for fewer than 2 classes or, of an FCN, more than 255.
     """
+    classes = {} if num_classes is None else {"classes": num_classes}
+    if num_classes is not None and (num_classes < 2 or name in TABLE and num_classes > VOID):
+        raise ValueError(f"{name} with {num_classes} classes: there can be 2 or more, of an FCN up "
+                         f"to {VOID}, for {VOID} is void")
     if name in TRUNKS:
-        nets = {"deploy": classifier(name, **options)}
+        nets = {"deploy": classifier(name, **classes, **options)}
     elif name in TABLE:
         row = TABLE[name]
-        own = {"source": row.source(), **row.options, **options}
+        own = {"source": row.source(**classes), **row.options, **options}
         nets = {split: fcn(row.head, split, **own) for split in SPLITS}
     else:
         raise ValueError(f"unknown net '{name}'; known are {', '.join(NAMES)}")
-    call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in options.items())])
+    given = {**({} if num_classes is None else {"num_classes": num_classes}), **options}
+    call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in given.items())])
     return {split: write_prototxt(Path(directory) / f"{split}.prototxt", net, f"nets.write({call})")
             for split, net in nets.items()}
 

@@ -16,12 +16,15 @@ def main() -> None:
                         help="default: build/NAME, or NAME in $FCN_BUILD")
     parser.add_argument("--width", type=float, default=1.0,
                         help="fraction of the trunk's channels (default 1)")
+    parser.add_argument("--num-classes", type=int, metavar="N",
+                        help="write it for N classes, background included, not for those of its "
+                             "data set; of two labels this is the first's")
     args = parser.parse_args()
     output = args.output or build_root() / args.name
     if (output / "snapshot").exists():
         parser.error(f"{output} holds a run and its prototxts; choose another folder with -o")
     try:
-        paths = write(args.name, output, width=args.width)
+        paths = write(args.name, output, args.num_classes, width=args.width)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     for path in paths.values():

@@ -35,7 +35,7 @@ class Settings(NamedTuple):
         return f"w {self.w:g}, xy {self.xy:g}, rgb {self.rgb:g}"
 
 
-def add_crf(parser: argparse.ArgumentParser) -> None:
+def add_crf(parser: argparse._ActionsContainer) -> None:
     """Add --crf, which `chosen` takes: None, "" without a value, or Settings."""
     parser.add_argument("--crf", nargs="?", const="", type=parsed, metavar="W,XY,RGB",
                         help="sharpen the classes along the edges of the image by a dense CRF; W: "

@@ -45,7 +45,9 @@ class Experiment:
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
-    options : what the command line says of the training data and of weights, see solvers.options
+    options : {option of the command line: value} of the training data and of weights; the source
+        has those of the data already, see solvers.options
+    start : what `--from` says in place of `bases`, as solvers.starting records it
     """
     name: str
     bases: dict
@@ -67,6 +69,7 @@ class Experiment:
     published: str = ""
     data: str = ""
     options: dict = field(default_factory=dict)
+    start: str = ""
     build: Path = field(default_factory=build_root)
 
     @property
@@ -86,7 +89,8 @@ class Experiment:
         """What cannot change from one start of a run to the next."""
         return dict(self.net, head=self.head, classes=self.class_names, data=self.data,
                     unscored=self.unscored, **({"in_truth": True} if self.in_truth else {}),
-                    **({"options": self.options} if self.options else {}))
+                    **({"from": self.start} if self.start else {}),
+                    **{f"--{key.replace('_', '-')}": value for key, value in self.options.items()})
 
 
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:
@@ -159,17 +163,24 @@ EXPERIMENTS = {row.name: row for row in (
 
 
 def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width: float = 0.125,
-              iterations: int = 2_400, lr: float = 6e-9, interval: int = 800) -> Experiment:
+              iterations: int = 2_400, lr: float = 6e-9, interval: int = 800,
+              num_classes: int | None = None) -> Experiment:
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 
-    `name` is that of the folder under build/, default FOLDER-HEAD.
+    `name` is that of the folder under build/, default FOLDER-HEAD. `num_classes` says how many
+    classes there are where no classes.txt does.
     Without ILSVRC weights the trunk starts from the msra filler, which expects inputs of unit
     variance: images are scaled by 1/58 after the mean is subtracted. There are no later stages
     with their lower rates, so the rate drops for the last quarter.
     """
     import folder_layers
     path = Path(path).resolve()
-    names = tuple(folder_layers.describe(path).classes)
+    names = tuple(folder_layers.class_names(path) if num_classes else
+                  folder_layers.describe(path).classes)
+    if num_classes and len(names) not in (0, num_classes):
+        raise RunError(f"--num-classes {num_classes}, but {path / 'classes.txt'} has {len(names)} "
+                       "names; leave --num-classes out, or correct that file")
+    names = names or tuple(f"class{number}" for number in range(num_classes or 0))
     name = name or f"{path.name}-{head}"
     taken = {*nets.NAMES, "analysis", "imported", "infer"}
     if Path(name).name != name or name.startswith((".", "demo")) or name in taken:

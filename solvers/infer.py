@@ -1,89 +1,100 @@
-"""Segment images.
+"""Segment images and videos.
 
     python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N] [--depth PATH] [--hha PATH]
                     [--experiment RUN | --net deploy.prototxt --weights W] [--trust]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
 DIR/NAME_overlay.png, the image under the colours of its classes with a legend, and prints the
-share of each class. Where two images have one NAME, or DIR/NAME.png is itself one of the images,
+share of each class. --mask, --overlay, --probabilities, --json and --polygons choose what is
+written. Where two images have one NAME, or an output would have the name of a file that is read,
 the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
-Of a folder in VOC layout it takes JPEGImages. RUN is an experiment (voc-fcn8s), a stage of the
-demo (voc-fcn8s-demo) or the folder of a run; the default is the one under build/ whose
-training began last.
+IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', @LIST, a file with one of
+these a line, or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
+the frames, to DIR/NAME_frames (needs OpenCV). Of a folder in VOC layout it takes JPEGImages. RUN
+is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
+default is the one under build/ whose training began last.
 
 A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
 millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
 of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
 less ILSVRC's mean.
 
+An image for which there is not enough memory is computed in tiles that overlap, so that the scores
+are those of the whole image.
+
 A net that would run Python code, write files or read files of its choice is refused, unless
 --trust is given. Images of more than 50 million pixels are, too; the environment variable
 FCN_MAX_PIXELS sets another limit.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from fcn.solvers import runs, trust
-from fcn.solvers.command import add_device, report_errors, reported, set_device
-from fcn.solvers.prediction import load_net, predicted_classes
-from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
-from segdata.errors import UserError
-from segdata.files import replacing
-from segdata.inputs import CHANNELS, Inputs
-from segdata.overlay import overlay, percent, shares
-from segdata.palette import label_image
+from fcn.solvers import crf
+from fcn.solvers.command import add_device, positive, report_errors, reported
+from fcn.solvers.inference import truths, videos
+from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.network import choose, described, warning_for
+from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
+from fcn.solvers.inference.photographs import VIDEOS, find
+from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter, Step
+from fcn.solvers.inference.tiles import GIB
+from fcn.solvers.runs import Images
+from segdata.files import make_folder
+from segdata.inputs import Inputs
+from segdata.overlay import percent
 from segdata.paths import build_root
-from segdata.readers import read_photograph
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-
-
-class InferError(UserError):
-    """An image, a net or weights that cannot be used."""
+WAITING = 4         # times --batch: images that may wait for others of their size
 
 
 def main() -> int:
     """The command line; returns the exit status."""
-    failures = 0
+    work = None
     with report_errors():
         args = parse()
-        net, weights, input_spec = choose_net(args)
-        if not args.trust:
-            trust.check(net)
-        print(f"net {net}\nweights {weights}")
-        images = find_images(args.images)
-        if not any(path.is_file() for path in images):
-            raise InferError("no such image, or no image in such a folder: "
-                             f"{', '.join(map(str, args.images))}")
-        inputs = choose_inputs(input_spec, args, images)
-        args.output.mkdir(parents=True, exist_ok=True)
-        segment = Segmenter(net, weights, input_spec.kinds, args)
-        for path, stem in name_outputs(images, args.output):
-            try:
-                process(path, args.output / stem, inputs, segment)
-            except reported() as error:
-                failures += 1
-                print(f"error: {error}", file=sys.stderr)
-        if failures and len(images) > 1:
-            print(f"{failures} of {len(images)} images failed", file=sys.stderr)
-    return 1 if failures else 0
+        chosen = choose(args.net, args.weights, args.experiment, args.best)
+        sources, messages = find(args.images)
+        for message in messages:
+            print(f"error: {message}", file=sys.stderr)
+        if not sources:
+            raise InferError("there is no image to segment" + " (what this tool wrote itself is "
+                             "left out)" * (not messages))
+        inputs = choose_inputs(chosen.inputs, args, sources)
+        segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
+                              trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile,
+                              steps=steps(args, chosen.prototxt.parent))
+        print(described(chosen))
+        if note := warning_for(chosen.run, sources):
+            print(note, file=sys.stderr)
+        make_folder(args.output)
+        work = Work(args, segmenter, inputs, len(messages))
+        work.do(name_outputs(sources, args.output, suffixes(args), files_read(args, sources)))
+        if work.failures and len(sources) + len(messages) > 1:
+            print(f"{work.failures} of {len(sources) + len(messages)} inputs failed",
+                  file=sys.stderr)
+    return 1 if work is None or work.failures else 0
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
                         help="default: the one under build/ trained last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
+    parser.add_argument("--best", action="store_true",
+                        help="take the run's snapshot with the best mean IU on its validation set, "
+                             "not the newest")
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     parser.add_argument("--depth", type=Path, metavar="PATH",
@@ -92,183 +103,204 @@ def parse() -> argparse.Namespace:
                         help="the same of HHA (default: computed from the depth)")
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "infer",
                         help="folder for the results (default build/infer)")
+    add_written(parser)
+    add_computed(parser)
     add_device(parser)
     return parser.parse_args()
 
 
-def process(path: Path, output: Path, inputs: Inputs, segment: "Segmenter") -> None:
-    """Segment one image: write OUTPUT.png and OUTPUT_overlay.png, print the shares."""
-    image = read_image(path)
-    label = segment(inputs.read(path, image), path)
-    coloured = overlay(image, label, segment.names)
-    write(label_image(label), Path(f"{output}.png"))
-    write(coloured, Path(f"{output}_overlay.png"))
-    print(f"{path} -> {output}.png")
-    for number, share in shares(label):
-        print(f"    {segment.names[number]:<16}{percent(share):>7}")
+def add_written(parser: argparse.ArgumentParser) -> None:
+    written = parser.add_argument_group("what is written (default: --mask --overlay)")
+    for kind, (suffix, text) in KINDS.items():
+        written.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind,
+                             help=f"NAME{suffix}: {text}")
+    written.add_argument("--opacity", type=share, default=0.55,
+                         help="of the colours in overlays, 0 to 1 (default 0.55)")
+    written.add_argument("--contours", action="store_true",
+                         help="draw the borders of the classes in overlays")
+    written.add_argument("--truth", type=Path, metavar="FOLDER",
+                         help="true labels, PNG files named as the images: overlays show them "
+                              "beside the prediction, with the errors")
 
 
-# the net
-
-def choose_net(args: argparse.Namespace) -> tuple[Path, Path, runs.Images]:
-    """(deploy prototxt, caffemodel, Images that it takes): those given, or a run's with its newest
-    snapshot."""
-    if (args.net is None) != (args.weights is None):
-        raise InferError("--net and --weights go together")
-    if args.net and args.experiment:
-        raise InferError("give --experiment, or --net and --weights")
-    if args.net is None:
-        run = runs.find(args.experiment) if args.experiment else newest_run()
-        return run.prototxt("deploy"), run.newest_weights(), run.images()
-    for path in (args.net, args.weights):
-        if not path.is_file():
-            raise InferError(f"{path}: no such file")
-    return args.net, args.weights, runs.Run(args.net.parent).images()
+def add_computed(parser: argparse.ArgumentParser) -> None:
+    computed = parser.add_argument_group("how it is computed")
+    computed.add_argument("--batch", type=positive(int), default=1, metavar="N",
+                          help="images of one size together; scores differ by rounding, about 1e-6 "
+                               "of the largest (default 1)")
+    computed.add_argument("--tile", type=tile, metavar="SIZE",
+                          help="in tiles of that many pixels (default auto: where the memory does "
+                               "not hold the image)")
+    computed.add_argument("--flip", action="store_true",
+                          help="average with the probabilities of the mirrored image")
+    computed.add_argument("--scales", type=scales, default=(1.0,), metavar="S,S,...",
+                          help="average over these sizes of the image, such as 0.75,1,1.25")
+    crf.add_crf(computed)
 
 
-def newest_run() -> runs.Run:
-    """The run under build/ whose training began last, as the runs say it, not the clock; of those
-    that do not say it, the last by name. Prints which."""
-    trained = runs.trained()
-    if not trained:
-        raise InferError(f"nothing is trained yet under {build_root()}: `make demo` trains a small "
-                         "net; or give --net and --weights")
-    run = max(trained, key=lambda run: (run.turn(), run.directory.name))
-    print(f"{run.directory}: of {len(trained)} runs the one whose training began last"
-          if run.turn() else f"{run.directory}: of {len(trained)} runs, which do not say when they "
-          "were trained, the last by name", "(--experiment chooses another)", sep=" ")
-    return run
+def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
+    """What the probabilities go through before classes are taken from them."""
+    settings = crf.chosen(args.crf, folder)
+    return [partial(crf.refine, settings=settings)] if settings else []
 
 
-def choose_inputs(input_spec: runs.Images, args: argparse.Namespace,
-                  images: Sequence[Path]) -> Inputs:
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def scales(text: str) -> tuple[float, ...]:
+    """An argparse type: numbers above 0 with commas between."""
+    return tuple(positive(float)(part) for part in text.split(","))
+
+
+def tile(text: str) -> int | None:
+    """An argparse type: a number of pixels, or "auto", which is None."""
+    return None if text == "auto" else int(positive(int)(text))
+
+
+def device(args: argparse.Namespace) -> str:
+    return "cpu" if args.gpu is None else f"gpu:{args.gpu}"
+
+
+def choose_inputs(images: Images, args: argparse.Namespace, sources: Sequence[Path]) -> Inputs:
     """The Inputs of a net, from the files that the command line names beside the images."""
     files = {"depth": args.depth, "hha": args.hha}
     for option, path in files.items():
-        if path and not path.is_dir() and len(images) > 1:
-            raise InferError(f"--{option} {path}: {len(images)} images take a folder of files with "
-                             "their names")
-    return Inputs(*input_spec, files)
+        if path and not path.is_dir() and len(sources) > 1:
+            raise InferError(f"--{option} {path}: {len(sources)} images take a folder of files "
+                             "with their names")
+    if args.truth and not args.truth.is_dir():
+        raise InferError(f"--truth {args.truth}: a folder is expected"
+                         if args.truth.exists() else f"--truth {no_such_file(args.truth)}")
+    return Inputs(*images, files)
 
 
-class Segmenter:
-    """A net that turns images into a label array; `names` are those of its classes.
-
-    Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
-    """
-
-    def __init__(self, net: Path, weights: Path, kinds: Sequence[str], device: argparse.Namespace
-                ) -> None:
-        set_device(device)
-        self.net, self.path, self.weights = load_net(net, weights), net, weights
-        inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
-        if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
-            raise InferError(f"{net}: its inputs have the channels {inputs}, it should take "
-                             f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
-                             "a deploy prototxt?")
-        scores = [name for name in self.net.blobs
-                  if name == "score" or name in self.net.outputs and name.startswith("score_")]
-        if not scores:
-            raise InferError(f"{net}: the net has no blob 'score'")
-        self.blob = scores[0]
-        classes = self.net.blobs[self.blob].data.shape[1]
-        if classes > 256:
-            raise InferError(f"{net}: {classes} classes, a palette image holds 256")
-        self.names = class_names(net, classes)
-        if not net.with_name("classes.txt").exists():
-            print(f"class names are taken by their number, {classes}: '{self.names[0]}' to "
-                  f"'{self.names[-1]}'; {net.with_name('classes.txt')} would say them",
-                  file=sys.stderr)
-
-    def __call__(self, arrays: Sequence[np.ndarray],
-                 image: str | Path = "the image") -> np.ndarray:
-        """uint8 classes (height, width), by one forward pass at the size of the images.
-
-        arrays : float32 (channels, height, width), one for each input of the net
-        image : what they are made of, for messages
-
-        Raises InferError if the scores are not of that size, RunError if they are not finite.
-        """
-        for name, array in zip(self.net.inputs, arrays):
-            blob = self.net.blobs[name]
-            blob.reshape(1, *array.shape)
-            blob.data[0] = array
-        self.net.reshape()      # an image for whose blobs there is no memory is found here
-        self.net.forward()
-        score, size = self.net.blobs[self.blob].data, arrays[0].shape[1:]
-        if score.shape[2:] != size:
-            raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
-                             f"image of {size}; is it a deploy prototxt?")
-        source = f"{image}: blob '{self.blob}' of {self.path} with {self.weights}"
-        return predicted_classes(score, source)[0].astype(np.uint8)
+def suffixes(args: argparse.Namespace) -> list[str]:
+    """What follows the stems of the names of all outputs, of images and of videos."""
+    return [*(KINDS[kind][0] for kind in args.kinds or DEFAULT), videos.OVERLAY, videos.FRAMES]
 
 
-def class_names(net: str | Path, count: int) -> Sequence[str]:
-    """From classes.txt beside the prototxt; else those of the paper's dataset with as many; else
-    numbers."""
-    path = Path(net).with_name("classes.txt")
-    if path.exists():
+def files_read(args: argparse.Namespace, sources: Sequence[Path]) -> list[Path]:
+    """Those beside the images that the command line has read, and outputs must not replace."""
+    named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
+    lists = [Path(image[1:]) for image in args.images if image.startswith("@")]
+    beside = [folder / f"{source.stem}.png" for folder in (args.depth, args.hha) if folder
+              for source in sources]
+    true = [truths.path_of(args.truth, source) for source in sources] if args.truth else []
+    return named + lists + beside + true
+
+
+class Work:
+    """Segments and writes one image or video after the other. failures : of the inputs"""
+
+    def __init__(self, args: argparse.Namespace, segmenter: Segmenter, inputs: Inputs,
+                 failures: int) -> None:
+        self.args, self.segmenter, self.inputs = args, segmenter, inputs
+        self.failures, self.told = failures, set[tuple]()
+        chosen = segmenter.chosen
+        self.outputs = Outputs(args.kinds or DEFAULT, Look(args.opacity, args.contours),
+                               {"net": str(chosen.prototxt), "weights": str(chosen.weights)})
+
+    def do(self, named: Sequence[tuple[Path, Path]]) -> None:
+        """Images wait for others of their size, until there are enough for a batch."""
+        waiting: dict[tuple, list] = {}
+        for source, stem in named:
+            if source.suffix.lower() in VIDEOS:
+                self._guarded(self._video, source, stem)
+                continue
+            read = self._guarded(self.segmenter.photograph, source, self.inputs)
+            if read is None:
+                continue
+            group = waiting.setdefault(read.size, [])
+            group.append((source, stem, read))
+            if len(group) == self.args.batch:
+                self._group(waiting.pop(read.size))
+            elif sum(map(len, waiting.values())) >= WAITING * self.args.batch:
+                self._group(waiting.pop(next(iter(waiting))))
+        for group in waiting.values():
+            self._group(group)
+
+    def _guarded(self, act: Callable, *arguments: Any) -> Any:
+        """What `act` returns; None where it fails, which is said and counted."""
         try:
-            return read_class_names(path, count)
-        except ValueError as error:
-            raise InferError(error) from None
-    for names in (VOC, NYUD, SIFTFLOW, PASCALCONTEXT):
-        if len(names) == count:
-            return names
-    return [f"class{i}" for i in range(count)]
+            return act(*arguments)
+        except reported() as error:
+            self.failures += 1
+            print(f"error: {error}", file=sys.stderr)
+            return None
 
+    def _group(self, group: list[tuple[Path, Path, Photograph]]) -> None:
+        """Segment images of one size; one by one where they do not go together."""
+        photographs = [read for _, _, read in group]
+        if len(group) > 1:
+            try:
+                if len(self.segmenter.plan(photographs[0].size, len(group))) == 1:
+                    results = self.segmenter.batch(photographs)
+                    for (source, stem, _), result in zip(group, results):
+                        self._guarded(self._write, source, stem, result)
+                    return
+            except reported():      # whose fault it is shows when each is alone
+                pass
+        for source, stem, read in group:
+            self._guarded(self._alone, source, stem, read)
 
-# images
+    def _alone(self, source: Path, stem: Path, photograph: Photograph) -> None:
+        self._write(source, stem, self._segmented(photograph))
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """The images named, and those in folders named, but for what this tool wrote there.
+    def _segmented(self, photograph: Photograph) -> Segmentation:
+        self._tell_memory(photograph)
+        return self.segmenter.batch([photograph])[0]
 
-    A folder without any stands for itself.
-    """
-    images = []
-    for path in paths:
-        if (path / "JPEGImages").is_dir():
-            path = path / "JPEGImages"
-        inside = path.iterdir() if path.is_dir() else ()
-        found = {file for file in inside if file.suffix.lower() in SUFFIXES}
-        for overlay_path in [file for file in found if file.name.endswith("_overlay.png")]:
-            label = overlay_path.with_name(overlay_path.name.replace("_overlay.png", ".png"))
-            if label in found:
-                found -= {overlay_path, label}
-        images += sorted(found) or [path]
-    return images
+    def _tell_memory(self, photograph: Photograph) -> None:
+        """Say once of each size what large images take."""
+        plan = self.segmenter.plan(photograph.size)
+        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.told:
+            self.told.add(photograph.size)
+            height, width = photograph.size
+            print(f"{photograph.name}: {width}x{height}: {plan}", flush=True)
 
+    def _write(self, source: Path, stem: Path, result: Segmentation) -> None:
+        truth = None
+        if self.args.truth:
+            truth = truths.read(truths.path_of(self.args.truth, source), result.labels,
+                                len(result.names))
+        paths = self.outputs.write(stem, source, result, truth)
+        print(f"{source} -> {', '.join(map(str, paths))}")
+        for name, part in result.shares:
+            print(f"    {name:<16}{percent(part):>7}")
+        if truth and truth.scores:
+            print("    against the truth: " + ", ".join(f"{name} {value:.1f}%" for name, value
+                                                        in truth.scores.items()))
 
-def name_outputs(paths: Sequence[Path], folder: Path) -> list[tuple[Path, str]]:
-    """[(path, stem of its outputs)]: the stems are distinct, and no input is overwritten."""
-    taken = {path.stem.lower() for path in paths if path.parent.resolve() == folder.resolve()
-             and path.suffix.lower() == ".png"}
-    named = []
-    for path in paths:
-        stem, number = path.stem, 2
-        while taken & (names := {stem.lower(), f"{stem}_overlay".lower()}):
-            stem, number = f"{path.stem}_{number}", number + 1
-        taken |= names
-        named.append((path, stem))
-    return named
-
-
-def read_image(path: Path) -> Image.Image:
-    """Any image that Pillow reads, upright, as RGB. Raises InferError naming the file."""
-    try:
-        return read_photograph(path)
-    except FileNotFoundError:
-        raise InferError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InferError(f"{path}: a folder without images") from None
-    except Exception as error:      # what Pillow raises on damaged files has no base
-        raise InferError(f"{path}: not a readable image: {error}") from None
-
-
-def write(image: Image.Image, path: Path) -> None:
-    """Save as PNG, whole or not at all."""
-    with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+    def _video(self, source: Path, stem: Path) -> None:
+        """Write a video of overlays, unless other kinds alone are asked for, and the frames of
+        other kinds that are."""
+        video = videos.Video(source)
+        kinds = self.args.kinds or ["overlay"]
+        frames = Outputs([kind for kind in kinds if kind != "overlay"], self.outputs.look,
+                         self.outputs.origin)
+        paths = []
+        with ExitStack() as stack:
+            overlays = folder = None
+            if "overlay" in kinds:
+                paths.append(Path(f"{stem}{videos.OVERLAY}"))
+                overlays = stack.enter_context(videos.written_overlays(video, paths[-1],
+                                                                       self.outputs))
+            if frames.kinds:
+                paths.append(Path(f"{stem}{videos.FRAMES}"))
+                folder = stack.enter_context(videos.written_frames(paths[-1]))
+            for number, image in enumerate(video, 1):
+                read = self.segmenter.photograph(image, self.inputs, f"{source}, frame {number}")
+                result = self._segmented(read)
+                if overlays:
+                    overlays.add(result)
+                if folder:
+                    frames.write(folder / f"frame_{number:06}", source, result)
+        print(f"{source} -> {', '.join(map(str, paths))} ({number} frames)")
 
 
 if __name__ == "__main__":

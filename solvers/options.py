@@ -82,11 +82,14 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     weights = class_weights(experiment, args.class_weights, args.fresh)
     if args.pixel_weights:
         changed["weights"] = pixel_weights(experiment, args.pixel_weights)
-    if not changed and not weights:
-        return experiment
     options: dict[str, Any] = dict(changed)
+    if args.pixel_weights:
+        options["pixel_weights"] = options.pop("weights")
     if weights:
-        options.update(class_weights=weights, weights_as=args.class_weights)
+        kind = args.class_weights if args.class_weights in MEASURED else "numbers"
+        options["class_weights"] = {"as": kind, "of": weights}
+    if not options:
+        return experiment
     return replace(experiment, source=experiment.source.with_training(**changed), options=options)
 
 
@@ -125,9 +128,9 @@ def class_weights(experiment: Experiment, given: str, is_fresh: bool) -> dict[st
         return {}
     if given not in MEASURED:
         return {label: listed(given, names) for label, names in _only_label(experiment)}
-    before = experiment.run.settings().get("options")
-    if not is_fresh and isinstance(before, dict) and before.get("weights_as") == given:
-        return before.get("class_weights", {})
+    before = experiment.run.settings().get("--class-weights")
+    if not is_fresh and isinstance(before, dict) and before.get("as") == given and "of" in before:
+        return before["of"]
     samples = labels.read_split(*experiment.source.train).good
     weights = {}
     for label, names in experiment.class_names.items():

@@ -67,6 +67,12 @@ def predicted_classes(scores: np.ndarray, source: str) -> np.ndarray:
     `source` says in the message where the scores come from. Raises ScoreError unless all scores are
     finite: of others no class is the highest.
     """
+    check_finite(scores, source)
+    return scores.argmax(1)
+
+
+def check_finite(scores: np.ndarray, source: str) -> None:
+    """Raise ScoreError unless all scores are finite; `source` says where they come from."""
     finite = np.isfinite(scores)
     if not finite.all():
         count = scores.size - np.count_nonzero(finite)
@@ -74,4 +80,3 @@ def predicted_classes(scores: np.ndarray, source: str) -> np.ndarray:
                        "is no prediction. Either the weights are damaged, or the training that "
                        "made them diverged (its rate was too high), or the image holds numbers "
                        "that are not finite")
-    return scores.argmax(1)

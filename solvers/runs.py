@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from fcn.solvers import log
 from segdata.classes import read_class_names
 from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
+NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newest, to be named
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
 
@@ -79,6 +81,55 @@ class Run:
             raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")
         return found[-1][1]
+
+    def scored(self) -> list[tuple[float, int]]:
+        """[(mean IU in percent, iteration)] of the snapshots that log.csv has scores of."""
+        there = {iteration for iteration, _ in self.caffemodels()}
+        return [(row.mean_iu, row.iteration) for row in log.read(self.directory / "log.csv")
+                if row.mean_iu is not None and row.iteration in there]
+
+    def chosen_weights(self, best: bool) -> tuple[Path, str]:
+        """The newest caffemodel or the best, by mean IU on the validation set, and what there is
+        to say of it: which it is, or that another is better by more than NOTABLE; '' for nothing.
+
+        Raises RunError if there is none, or none that was scored.
+        """
+        newest, scored = self.newest_weights(), self.scored()
+        if not scored:
+            if best:
+                raise RunError(f"--best: {self.directory / 'log.csv'} has scores of none of the "
+                               f"snapshots in {self.folder}; without --best it is the newest, or "
+                               "give --weights")
+            return newest, ""
+        mean_iu, iteration = max(scored)
+        if best:
+            return self.weights(iteration), (f"iteration {iteration}, the best on the validation "
+                                             f"set: mean IU {mean_iu:.1f}%")
+        last, its_mean_iu = scored[-1][1], scored[-1][0]
+        if newest != self.weights(last) or mean_iu - its_mean_iu <= NOTABLE:
+            return newest, ""
+        return newest, (f"iteration {last}, the newest, has mean IU {its_mean_iu:.1f}% on the "
+                        f"validation set, iteration {iteration} had {mean_iu:.1f}%: --best takes "
+                        "that")
+
+    def ended(self) -> dict[str, int]:
+        """Where --patience ended the run: {"iteration": N, "patience": N}, {} if it did not."""
+        path = self.directory / "ended.json"
+        if not path.exists():
+            return {}
+        with reading(path, "JSON file of where a run ended"):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {key: int(found[key]) for key in ("iteration", "patience")}
+
+    def record_end(self, iteration: int | None, patience: int = 0) -> None:
+        """Record that --patience ended the run at an iteration; None: that it goes on."""
+        path = self.directory / "ended.json"
+        if iteration is None:
+            path.unlink(missing_ok=True)
+            return
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({"iteration": iteration, "patience": patience}) + "\n",
+                                 encoding="utf-8")
 
     def samples(self) -> int:
         """The number of validation samples, which solver.prototxt has as test_iter."""

@@ -3,6 +3,7 @@
     python solvers/solve.py voc-fcn8s --gpu 0
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
     python solvers/solve.py --images DIR --masks DIR    # the same, imported first
+    python solvers/solve.py --data FOLDER --from RUN    # fine-tuning: from another net's weights
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn.solvers import events
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
 from fcn.solvers.options import add_arguments, with_training_options
@@ -24,17 +26,21 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from fcn.solvers.experiments import Experiment
 
-FOLDER_ONLY = ("head", "width", "name")
+FOLDER_ONLY = ("head", "width", "name", "num_classes")
 
 
 def main() -> None:
     args = parse()
-    with report_errors(continues=True):
+    with report_errors(continues=True), ExitStack() as listeners:
+        if args.json:
+            listeners.enter_context(events.json_lines())
+        if args.tensorboard:
+            listeners.enter_context(events.tensorboard())
         from fcn.solvers import score, training
         if args.images:
             args.data = imported(args)
         if args.data:
-            described, found = labels.of_folder(args.data)
+            described, found = labels.of_folder(args.data, args.num_classes)
             print(described)
             report_findings(args.data, found, args.force)
         experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
@@ -48,14 +54,22 @@ def main() -> None:
             found = labels.of_source(experiment.source, experiment.class_names)
             report_findings(experiment.name, found, args.force)
         for each in chain:
-            training.train(each, keep=args.keep, force=args.force)
+            training.train(each, keep=args.keep, force=args.force, patience=args.patience)
         scores = training.train(experiment, keep=args.keep, force=args.force,
-                                fresh=args.fresh)
-        print(f"\n{experiment.name} after {experiment.iterations} iterations, percent\n")
+                                fresh=args.fresh, patience=args.patience)
+        print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
+              "percent\n")
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        print(f"\n{training.final_weights(experiment)}\n{experiment.directory / 'curve.png'}")
+        told = experiment.run.chosen_weights(best=False)[1]
+        left = {"snapshot": training.final_weights(experiment),
+                "report": experiment.directory / "report.html",
+                "curve": experiment.directory / "curve.png"}
+        print("", *filter(None, (told, *left.values())), sep="\n")
+        events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
+                    labels=events.summaries(scores),
+                    **{name: str(path) for name, path in left.items()})
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -82,9 +96,13 @@ def runs_on(folder: Path, args: argparse.Namespace) -> Iterator[Run]:
 
 
 def choose(args: argparse.Namespace) -> Experiment:
+    from fcn.solvers import starting
     if args.data is None:
-        return experiment_named(args.experiment)
+        experiment = experiment_named(args.experiment)
+        return starting.named(experiment, args.start, args.fresh) if args.start else experiment
     folder = {key: value for key in FOLDER_ONLY if (value := getattr(args, key)) is not None}
+    if args.start:
+        return starting.on_folder(args.data, args.start, fresh=args.fresh, **folder)
     return on_folder(args.data, **folder)
 
 
@@ -95,10 +113,17 @@ def parse() -> argparse.Namespace:
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
     masks_once.add_arguments(what, parser)
-    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s"),
-                        help=f"with --data (default {HEAD})")
+    parser.add_argument("--from", dest="start", metavar="START",
+                        help="start from these weights, as far as they fit: vgg16, caffenet or "
+                             "googlenet, a RUN, or a FILE.caffemodel")
+    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce"),
+                        help=f"with --data (default {HEAD}; with --from that of the source)")
     parser.add_argument("--width", type=positive(float),
-                        help="with --data: fraction of VGG-16's channels (default 0.125)")
+                        help="with --data: fraction of the trunk's channels (default 0.125; with "
+                             "--from that of the source)")
+    parser.add_argument("--num-classes", type=positive(int), metavar="N",
+                        help="with --data: how many classes there are, where no classes.txt says "
+                             "it")
     parser.add_argument("--name", help="with --data: of the run under build/ "
                                        "(default FOLDER-HEAD)")
     parser.add_argument("--chain", action="store_true",
@@ -107,6 +132,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
                         help="iterations between snapshots (default: the experiment's)")
+    parser.add_argument("--patience", type=positive(int), metavar="N",
+                        help="end early after N intervals without a better mean IU on the "
+                             "validation set (default: never)")
     parser.add_argument("--keep", type=keep, default=KEEP, metavar="N",
                         help="snapshots to keep, the newest N and the best by mean IU, or 'all' "
                              f"(default {KEEP})")
@@ -116,12 +144,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
     add_arguments(parser)
+    parser.add_argument("--json", action="store_true",
+                        help="print what happens as JSON, an object a line, and all else to stderr")
+    parser.add_argument("--tensorboard", action="store_true",
+                        help="write the log and the scores to RUN/tensorboard, too")
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
         if args.data is None and args.images is None and getattr(args, key) is not None:
-            parser.error(f"--{key} goes with --data; an experiment's is in the table")
+            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the "
+                         "table")
     return args
 
 

@@ -14,7 +14,7 @@ from fcn.nets import weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, score
+from fcn.solvers import log, options, preflight, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -61,8 +61,14 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
 
 
 def final_weights(experiment: Experiment) -> Path:
-    """The caffemodel of the last iteration, whether or not it is there."""
-    return experiment.run.weights(experiment.iterations)
+    """The caffemodel of the last iteration, that at which --patience ended the run, or that of the
+    experiment; whether or not it is there."""
+    return experiment.run.weights(last_iteration(experiment))
+
+
+def last_iteration(experiment: Experiment) -> int:
+    """The iteration at which --patience ended the run, or else the experiment's last."""
+    return experiment.run.ended().get("iteration", experiment.iterations)
 
 
 def finished(experiment: Experiment) -> bool:
@@ -93,8 +99,8 @@ def write_files(experiment: Experiment, start: int) -> Path:
 def _weigh(experiment: Experiment, net: caffe_pb2.NetParameter) -> None:
     """Give the losses of a train net the weights that the experiment's options say; those of val
     stay as they are, so that they compare from run to run."""
-    by_class = experiment.options.get("class_weights", {})
-    if "weights" in experiment.options:
+    by_class = experiment.options.get("class_weights", {"of": {}})["of"]
+    if "pixel_weights" in experiment.options:
         weighted.weigh_pixels(net, "weight", next(iter(by_class.values()), ()))
     elif by_class:
         weighted.weigh_classes(net, {
@@ -203,14 +209,17 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
 # training
 
 def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | None = KEEP,
-          force: bool = False, fresh: bool = False) -> dict[str, Scores]:
+          force: bool = False, fresh: bool = False, patience: int | None = None
+          ) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
     snapshots stay the newest `keep` (None: all), the best by mean IU, and what other experiments
     start from. With `force`, findings about weights and recipe are said, and stop nothing.
     With `fresh` it starts anew: the run that is there is removed when the new one has its first
-    snapshot, and stays if it ends before.
+    snapshot, and stays if it ends before. With `patience` it ends early where as many scores in
+    turn have no better mean IU; called again with the same or less it stays so, with more, or
+    None, it goes on.
 
     Returns {label: Scores} of the final weights. Writes under the experiment's directory:
     settings.json, prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the
@@ -220,11 +229,11 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     with experiment.run.locked():
         if fresh:
             experiment.run.set_aside()
-        return _train(experiment, base_nets, keep, force)
+        return _train(experiment, base_nets, keep, force, patience)
 
 
-def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, force: bool
-           ) -> dict[str, Scores]:
+def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, force: bool,
+           patience: int | None) -> dict[str, Scores]:
     import caffe
     run = experiment.run
     run.check(**experiment.settings())
@@ -232,7 +241,11 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
     if iteration > experiment.iterations:
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
-    if finished(experiment) and (scores := score.load(run, experiment.iterations)):
+    if end := run.ended():
+        _tell_end(experiment.name, end, patience)
+        if not patience or patience > end["patience"]:
+            run.record_end(None)
+    if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         return scores
     solver, found = _continued(experiment), []
@@ -247,12 +260,25 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
         print(line)
     run.record_settings(**experiment.settings())
     run.take_turn()
-    return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep).run()
+    return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep, patience).run()
+
+
+def _tell_end(name: str, end: dict[str, int], patience: int | None) -> None:
+    """Say that --patience ended the run before, and how to go on, or that it goes on."""
+    if patience and patience <= end["patience"]:
+        print(f"{name}: --patience {end['patience']} ended it at iteration {end['iteration']}; "
+              f"it goes on with a larger --patience, or without")
+    else:
+        print(f"{name}: --patience {end['patience']} ended it at iteration {end['iteration']}; "
+              "now it goes on")
 
 
 def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
                        ) -> list[Finding]:
     """Fill a new net; returns the findings about what it starts from."""
+    if experiment.start:
+        return [*starting.fill(experiment, net),
+                *weights.findings(net, experiment.run.net_param("train"))]
     files = () if base_nets else set(experiment.bases.values()) & set(nets.TRUNKS)
     return [*(finding for name in files
               for finding in weights.not_what_its_name_says(name, catalog.path(name))),

@@ -1,6 +1,7 @@
 """Net surgery: weights from one net into another of a different shape.
 
-Works on any pycaffe net: `net.params` maps layer names to blobs with NumPy `data`.
+Works on any pycaffe net: `net.params` maps layer names to blobs with NumPy `data`. What is taken
+from may also be a file, as `Weights`.
 """
 
 from .decimation import decimate, decimate_classifier
@@ -8,6 +9,8 @@ from .expansion import expand_image, expand_score
 from .interpolation import bilinear, interp
 from .parameters import SurgeryError, layer_parameters
 from .transplant import Step, transplant
+from .weights import Parameter, Weights
 
-__all__ = ["Step", "SurgeryError", "bilinear", "decimate", "decimate_classifier", "expand_image",
-           "expand_score", "interp", "layer_parameters", "transplant"]
+__all__ = ["Parameter", "Step", "SurgeryError", "Weights", "bilinear", "decimate",
+           "decimate_classifier", "expand_image", "expand_score", "interp", "layer_parameters",
+           "transplant"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,12 +12,15 @@ import caffe
 
 from .parameters import SurgeryError, layer_parameters
 
+if TYPE_CHECKING:
+    from .weights import Weights
+
 
 class Step(NamedTuple):
     """What became of a parameter, or of all those of a layer.
 
     kind : 'copied', 'coerced' (to another shape of as many elements), 'dropped' (not in the new
-        net) or 'kept' (not in the old one)
+        net), 'skipped' (as asked) or 'kept' (not in the old one)
     name : of the layer, or LAYER[i] for a single parameter; that of the new net if it was kept
     detail : where it went, or why it did not
     """
@@ -28,8 +32,8 @@ class Step(NamedTuple):
         return f"{self.kind} {self.name}{self.detail}"
 
 
-def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bool = False,
-               skip: Collection[str] = ()) -> list[Step]:
+def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
+               verbose: bool | None = False, skip: str | Iterable[str] = ()) -> list[Step]:
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
@@ -38,14 +42,19 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bo
     Parameters
     ----------
     suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
-    verbose : print every step, not one line in all
-    skip : layers of `net` that are left out, and are not in the report
+    verbose : print every step, not one line in all; None: print nothing
+    skip : names of layers of either net, or patterns such as "score*"; these stay as they are
 
-    Returns the report: a list of Steps. Raises SurgeryError for a misfit, or if no name matches.
+    Returns the report: a list of Steps. Raises SurgeryError for a misfit, if no name matches, or
+    if neither net has a layer that `skip` names.
     """
-    copies, report = [], []
-    for name in (name for name in net.params if name not in skip):
-        if name + suffix in new_net.params:
+    copies: list[tuple] = []
+    report: list[Step] = []
+    skipped = _skipped([skip] if isinstance(skip, str) else skip, new_net, net)
+    for name in net.params:
+        if {name, name + suffix} & skipped:
+            report.append(Step("skipped", name, ": as asked"))
+        elif name + suffix in new_net.params:
             pairs, steps = _match(name, layer_parameters(net, name), name + suffix,
                                   layer_parameters(new_net, name + suffix))
             copies += pairs
@@ -54,14 +63,29 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "", verbose: bo
             report.append(Step("dropped", name, f": no layer {name + suffix} in the new net"))
     if not copies:
         raise SurgeryError(f"nothing to transplant: of the layers {', '.join(net.params)} none is "
-                           f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}")
+                           f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}"
+                           + f"; skipped are {', '.join(sorted(skipped))}" * bool(skipped))
     filled = {name + suffix for name in net.params}
     report += [Step("kept", name, ": no layer of that name in the source")
                for name in new_net.params if name not in filled]
     for new, old in copies:
         new.data[...] = old.data.reshape(new.data.shape)
-    print("\n".join(map(str, report)) if verbose else _summary(report))
+    if verbose is not None:
+        print("\n".join(map(str, report)) if verbose else _summary(report))
     return report
+
+
+def _skipped(patterns: Iterable[str], new_net: caffe.Net, net: caffe.Net | Weights) -> set[str]:
+    """The layers of the nets whose names match one of the patterns. Raises SurgeryError for a name
+    that is no pattern, and of no layer."""
+    names, found = {*new_net.params, *net.params}, set()
+    for pattern in patterns:
+        matching = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
+        if not matching and not set(pattern) & set("*?["):
+            raise SurgeryError(f"neither net has a layer {pattern} to skip; there are "
+                               f"{', '.join(sorted(names))}")
+        found |= matching
+    return found
 
 
 def _match(name: str, blobs: list, new_name: str, new_blobs: list
@@ -86,10 +110,12 @@ def _fit(name: str, shape: tuple[int, ...], new_name: str, new_shape: tuple[int,
 
 
 def _summary(report: list[Step]) -> str:
-    """A line: how many steps of each kind, and the names of what was coerced or dropped."""
+    """A line: how many steps of each kind, and the names of what was coerced, dropped
+    or skipped."""
     parts = []
-    for kind in ("copied", "coerced", "dropped", "kept"):
+    for kind in ("copied", "coerced", "dropped", "skipped", "kept"):
         names = [step.name for step in report if step.kind == kind]
-        named = f" ({', '.join(names)})" if names and kind in ("coerced", "dropped") else ""
-        parts.append(f"{len(names)} {kind}{named}")
+        named = f" ({', '.join(names)})" if names and kind not in ("copied", "kept") else ""
+        if names or kind != "skipped":
+            parts.append(f"{len(names)} {kind}{named}")
     return "transplant: " + ", ".join(parts)

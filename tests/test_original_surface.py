@@ -53,7 +53,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(build, folder):
     solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
-             "--name", "own", "--interval", "2", "--force")
+             "--name", "own", "--interval", "2", "--force", "--batch", "2", "--crop", "96x64",
+             "--scale", "0.5,1", "--jitter", "3", "--class-weights", "median")
     python(*solve, "--iterations", "2", build=build)
     return python(*solve, "--iterations", "3", build=build)
 
@@ -99,9 +100,11 @@ def test_score(trained, build):
 
 def test_infer(trained, build, folder, tmp_path, monkeypatch):
     """The surface computes with this project's engine, so outputs are the same as without it."""
-    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", build=build)
+    options = ["--flip", "--batch", "2", "--mask", "--overlay"]
+    python("infer.py", folder, "--experiment", "own", "-o", tmp_path / "one", *options,
+           build=build)
     monkeypatch.setattr(sys, "argv", ["infer", str(folder), "--experiment", str(build / "own"),
-                                      "-o", str(tmp_path / "two")])
+                                      "-o", str(tmp_path / "two"), *options])
     monkeypatch.setenv("GLOG_minloglevel", "0")
     assert infer.main() == 0
     found = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -114,6 +117,11 @@ def test_infer(trained, build, folder, tmp_path, monkeypatch):
 def test_surgery(build, tmp_path):
     python("-c", f"""
 import caffe, nets, surgery
+try:
+    surgery.Weights("w.caffemodel")
+    raise SystemExit("no SurgeryError")
+except surgery.SurgeryError as error:
+    assert "has no caffe.io.read_weights" in str(error)
 made = [caffe.Net(str(nets.write(name, {str(tmp_path)!r} + '/' + name, width=0.02)['deploy']),
                   caffe.TEST) for name in ('nyud-fcn32s-color-d', 'nyud-fcn32s-color')]
 surgery.transplant(*made, verbose=True)

@@ -214,8 +214,20 @@ class SegDataLayer(caffe.Layer):
         `coming` has the position of each, which counts from the start of the order, and the index
         of its entry.
         """
-        samples = [self.load(self.entries[index], position, seed) for position, index in coming]
+        samples = []
+        for position, index in coming:
+            samples.append(self.load(self.entries[index], position, seed))
+            if position == coming[0][0]:
+                self.check_memory(sum(array.nbytes for array in samples[0].values()))
         return [stacked([sample[top] for sample in samples], self.fill(top)) for top in self.tops]
+
+    def check_memory(self, size: int) -> None:
+        """Raise DataError where a batch of samples of that many bytes cannot fit into memory."""
+        batch, memory = self.params["batch"], physical_memory()
+        if batch > 1 and 2 * batch * size > memory:     # the samples, and the batch of them
+            raise self.error(f"a batch of {batch:,} samples takes about "
+                             f"{2 * batch * size / 2 ** 30:,.1f} GiB, this machine has "
+                             f"{memory / 2 ** 30:,.1f} GiB: take a smaller batch, or a crop")
 
     def load(self, entry: Entry, position: int, seed: int) -> dict[str, np.ndarray]:
         """{top: array (channels, height, width)} of an entry at that position of the order."""
@@ -388,8 +400,16 @@ class SegDataLayer(caffe.Layer):
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-# a run that began before there were any goes on without
+# Keys of what is made of samples; a run that began before there were any goes on without.
 OPTIONS = ("scale", "crop", "batch", "weights")
+
+
+def physical_memory() -> float:
+    """The bytes of memory of this machine; infinite where the system does not say it."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):       # Windows has no sysconf
+        return math.inf
 
 
 def is_count(value: object) -> bool:

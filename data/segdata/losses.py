@@ -41,7 +41,7 @@ class PixelWeightedLoss(caffe.Layer):
         if self.by_class is not None and len(self.by_class) != classes:
             raise self.error(f"there are {len(self.by_class)} class_weights, expected are "
                              f"{classes}, as the scores have channels")
-        top[0].reshape(1)
+        top[0].reshape()        # a number
 
     def forward(self, bottom: Sequence, top: Sequence) -> None:
         scores, labels = bottom[0].data, bottom[1].data[:, 0].astype(int)

@@ -46,11 +46,16 @@ def read_rgb(path: Path) -> np.ndarray:
 def read_photograph(path: Path) -> Image.Image:
     """Any image that Pillow reads, upright, as an RGB image; transparent parts become white."""
     with opened(path) as file:
-        image = eight_bits(ImageOps.exif_transpose(file))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        return upright(file)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as its camera was held, in RGB; transparent parts become white."""
+    image = eight_bits(ImageOps.exif_transpose(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

@@ -53,7 +53,7 @@ def dense_crf(probabilities: np.ndarray, image: np.ndarray, iterations: int = 10
         filters.append((spatial_w, over_places(height, width, spatial_xy, device())))
     if w and iterations:
         filters.append((w, over_colours(pixels.to(device()), xy, rgb)))
-    result = inferred(scores.to(device()), filters, iterations)
+    result = inferred(scores.to(device()), filters, int(iterations))
     return result.softmax(0).cpu().numpy()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from .errors import CaffeError
+from .formats import caffemodel, hdf5
 from .formats.reading import reading
 from .images.datum import array_to_datum, datum_to_array
 from .images.planes import opened
@@ -18,7 +20,7 @@ from .proto import caffe_pb2
 __all__ = ["Transformer", "array_to_blobproto", "array_to_datum",
            "arraylist_to_blobprotovector_str", "blobproto_to_array",
            "blobprotovector_str_to_arraylist", "caffe_pb2", "datum_to_array", "load_image",
-           "oversample", "resize_image"]
+           "oversample", "read_weights", "resize_image"]
 
 
 # messages
@@ -53,6 +55,19 @@ def blobprotovector_str_to_arraylist(serialized: bytes) -> list[np.ndarray]:
     """The arrays of a serialised BlobProtoVector."""
     return [blobproto_to_array(blob)
             for blob in caffe_pb2.BlobProtoVector.FromString(serialized).blobs]
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
+    """{layer: its parameters} in a caffemodel, binary or HDF5, without the prototxt of its net.
+
+    Shapes are as stored: files of old Caffe have four axes throughout, the first of length 1. Of a
+    layer that uses parameters of another, as an HDF5 file can say, there are those before them.
+    Raises CaffeError for a file that is missing, damaged or no caffemodel.
+    """
+    path = os.fspath(path)
+    form = hdf5 if hdf5.is_hdf5(path) else caffemodel
+    return {name: list(itertools.takewhile(lambda array: array is not None, arrays))
+            for name, arrays in form.read_caffemodel(path)}
 
 
 # images

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from fcn.nets.source import folder as folder_source
+from fcn.solvers import progress
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
 from segdata.importing.recognise import conversion
-from segdata.layer import check_sizes, sample_order
+from segdata.layer import OPTIONS, check_sizes, sample_order
 from segdata.lists import Entry, as_on_disk, list_entries, some
 from segdata.paths import build_root
 
@@ -101,13 +101,14 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     entries, problems = list_entries(reader.split_file(params["split"]))
     entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
     roots = [str(path.resolve()) for path in reader.roots.values()]
-    key = hashlib.sha1(repr((module, layer, params, roots)).encode()).hexdigest()[:16]
+    read = {key: value for key, value in params.items() if key not in (*OPTIONS, "jitter")}
+    key = hashlib.sha1(repr((module, layer, read, roots)).encode()).hexdigest()[:16]
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)
     with ThreadPoolExecutor() as pool:
-        samples = list(tqdm(pool.map(partial(_read, reader, known), entries), total=len(entries),
-                            desc=f"checking {params['split']}", unit="sample", leave=False,
-                            disable=None))
+        samples = list(progress.through(
+            pool.map(partial(_read, reader, known), entries), f"checking {params['split']}",
+            len(entries), "sample", leave=False))
     if any(known.get(sample.name) is not sample for sample in samples):
         cache.parent.mkdir(parents=True, exist_ok=True)
         with replacing(cache) as temporary:
@@ -208,19 +209,23 @@ def training_names(source: Source, first: int, count: int) -> list[str]:
 
 # judging
 
-def of_folder(path: str | Path) -> tuple[str, list[Finding]]:
+def of_folder(path: str | Path, num_classes: int | None = None) -> tuple[str, list[Finding]]:
     """(what a folder in VOC layout holds, in a line; the findings).
+
+    `num_classes` : how many classes there are, where no classes.txt says it
 
     Raises DataError where the folder is not in that layout.
     """
     import folder_layers
     names = folder_layers.existing_layout(Path(path))
+    classes = len(names) or num_classes
     splits = read_source(folder_source(path, len(names) or VOID))
-    found = _findings(splits, {"label": len(names) or None}, {"label": names})
+    found = _findings(splits, {"label": classes},
+                      {"label": names or [f"class{i}" for i in range(num_classes or 0)]})
     imported = conversion(Path(path))
     found = [finding._replace(remedy=finding.remedy + imported)
              if IMPORT in finding.remedy else finding for finding in found]
-    return _summary(path, splits, len(names)), found
+    return _summary(path, splits, classes or 0), found
 
 
 def of_source(source: Source, class_names: dict) -> list[Finding]:

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 import label_forms
+from fcn import nets
 from fcn.command import main
 from fcn.nets.source import ROOT
 from label_forms import put
+from segdata.download import catalog
+from segdata.embedded import voc as embedded_voc
 
 COMMANDS = re.findall(r"^    (fcn (?:import|solve|infer) .*)$",
                       (ROOT / "docs" / "own-data.md").read_text(), re.M)
@@ -36,6 +40,11 @@ def folder(tmp_path_factory):
         label_forms.FORMS[form](root / name)
     label_forms.labelme(root / "several")
     binary(root / "binary")
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(embedded_voc, "SCENE_SIDE", (40, 48))
+        for name, classes in (("scenes", embedded_voc.CLASSES), ("others", "abcdefg")):
+            embedded_voc.generate(root / name, train=1, val=12)
+            (root / name / "pascal" / "VOC2011" / "classes.txt").write_text("\n".join(classes))
     (root / "coloured" / "label_colors.txt").unlink()
     shutil.copy(root / "camvid" / "label_colors.txt", root / "my_colours.txt")
     shutil.copytree(root / "coco", root / "coco-images")
@@ -49,10 +58,15 @@ def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
     monkeypatch.setenv("FCN_BUILD", str(folder / "build"))
     monkeypatch.setattr("sys.argv", ["restored afterwards"])
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(catalog, "missing", lambda name: None)
+    monkeypatch.setattr(catalog, "path", lambda name: folder / f"{name}.caffemodel")
+    caffe.Net(str(nets.write_prototxt(folder / "c.prototxt", nets.classifier(
+        "vgg16", width=0.02, filler="msra"))), caffe.TEST).save(str(catalog.path("vgg16")))
     before = label_forms.snapshot(folder)
     for command in COMMANDS:
         _, name, *arguments = shlex.split(command)
         small = ["--width", "0.02", "--iterations", "1"] if name == "solve" else []
+        small += ["--force"] * bool({"many", "few"} & {*arguments} and small)   # too few scenes
         assert main([name, *arguments, *small]) == 0, command
         printed = capsys.readouterr().out
         if name == "import":

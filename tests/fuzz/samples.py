@@ -19,7 +19,8 @@ from caffe.images import datasets
 from caffe.images.lists import read_list
 from caffe.images.planes import read_planes
 from data_samples import tar, zipped
-from fcn.solvers import infer, log, runs, score, trust
+from fcn.solvers import log, runs, score, trust
+from fcn.solvers.inference import network, photographs
 from segdata import lists, readers
 from segdata.download.archives import extract
 from segdata.importing.labelled import Request
@@ -107,7 +108,7 @@ def _image(kind: str, mode: str = "RGB") -> Callable[[Path], Path]:
 
 def _read_image(path: Path) -> None:
     read_planes(str(path))
-    infer.read_image(path)
+    photographs.read_image(path)
 
 
 def _read_label(path: Path) -> None:
@@ -242,7 +243,7 @@ FORMATS = {
     "image list": Format(_text("images.txt", "a b.jpg 3\nc.png -4\n"),
                          lambda path: read_list(str(path))),
     "classes.txt": Format(_text("classes.txt", "background\ncat\ndog\n"),
-                          lambda path: infer.class_names(path.with_name("net"), 3)),
+                          lambda path: network.class_names(path.with_name("net"), 3)),
     "coco": Format(_labels(label_forms.coco, "annotations/instances_train2017.json"), _import),
     "coco compressed": Format(_labels(label_forms.coco_compressed,
                                       "annotations/instances_train2017.json"), _import),

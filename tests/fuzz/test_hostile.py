@@ -19,6 +19,8 @@ from caffe.formats import hdf5
 from caffe.images.database import Database
 from caffe.proto import caffe_pb2
 from fcn.solvers import infer, runs, trust
+from fcn.solvers.inference import photographs
+from fcn.solvers.inference.errors import InferError
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
 
@@ -152,8 +154,8 @@ def test_lists_and_prototxts_that_never_end(tmp_path: Path, source: str) -> None
                       f'{{ source: "{path}" batch_size: 1 }} }}')
     with pytest.raises(DataError, match="expected a plain file"):
         lists.read_list(path)
-    with pytest.raises(infer.InferError, match="expected a plain file"):
-        infer.read_image(path)
+    with pytest.raises(InferError, match="expected a plain file"):
+        photographs.read_image(path)
     with pytest.raises(caffe.CaffeError, match="expected a plain file"):
         caffe.io.load_image(str(path))
 
@@ -167,17 +169,17 @@ def test_a_picture_of_more_pixels_than_are_allowed(tmp_path: Path,
     size = (13000).to_bytes(4, "big")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size * 2 + bytes([8, 0, 0, 0, 0]))
                      + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    for read in (infer.read_image, readers.read_rgb, readers.read_label_image,
+    for read in (photographs.read_image, readers.read_rgb, readers.read_label_image,
                  lambda path: caffe.io.load_image(str(path))):
         with pytest.raises((UserError, ValueError, caffe.CaffeError),
                            match="13000 x 13000 pixels, more than 50,000,000.*FCN_MAX_PIXELS"):
             read(path)
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
     monkeypatch.setenv("FCN_MAX_PIXELS", "11")
-    with pytest.raises(infer.InferError, match="4 x 3 pixels, more than 11"):
-        infer.read_image(path)
+    with pytest.raises(InferError, match="4 x 3 pixels, more than 11"):
+        photographs.read_image(path)
     monkeypatch.setenv("FCN_MAX_PIXELS", "12")
-    infer.read_image(path)
+    photographs.read_image(path)
 
 
 def test_an_lmdb_that_is_cut_short_also_while_it_is_read(tmp_path: Path) -> None:

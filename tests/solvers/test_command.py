@@ -98,7 +98,10 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch,
     scored = called(capsys, monkeypatch, score, name)
     assert "train_iter_2.caffemodel" in scored
     assert scored.split("\n\n", 1)[1].strip() in fresh
-    inferred = python("infer.py", folder, "--experiment", name, "-o", tmp_path / "out")
+    assert "iteration 2, the best on the validation set: mean IU" in called(
+        capsys, monkeypatch, score, name, "--best")
+    inferred = python("infer.py", folder, "--experiment", name, "--best", "-o", tmp_path / "out")
+    assert "iteration 2, the best on the validation set" in inferred.stdout
     assert inferred.returncode == 0, inferred.stderr
     assert len(list((tmp_path / "out").glob("*_overlay.png"))) == 2
 

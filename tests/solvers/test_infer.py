@@ -16,12 +16,12 @@ import caffe
 from fcn import nets
 from fcn.nets.source import ROOT, nyud, siftflow
 from fcn.solvers import infer, runs
+from fcn.solvers.inference import network, outputs, photographs
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.segmenter import Segmenter
 from segdata.files import WriteError
-from segdata.inputs import Inputs
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
-CPU = Namespace(gpu=None, precision=None)
-DEFAULT = Namespace(net=None, weights=None, experiment=None)
 COLOUR = runs.Images()
 
 
@@ -35,8 +35,8 @@ def small_net(folder, **options):
     return net
 
 
-def segmenter(net, kinds=("color",)):
-    return infer.Segmenter(net, net.with_name("w.caffemodel"), kinds, CPU)
+def segmenter(net, **options):
+    return Segmenter(net, net.with_name("w.caffemodel"), **options)
 
 
 @pytest.fixture(scope="module")
@@ -109,25 +109,29 @@ def test_help_needs_no_torch():
 def test_no_input_is_overwritten(tmp_path):
     for name in ("a.png", "b.jpg", "c_overlay.png"):
         (tmp_path / name).touch()
-    paths = infer.find_images([tmp_path]) + [tmp_path / "x" / "A.png", tmp_path / "x" / "c.jpg"]
-    stems = [stem for _, stem in infer.name_outputs(paths, tmp_path)]
-    assert stems == ["a_2", "b", "c_overlay_2", "A_3", "c_2"]
+    paths = [*photographs.find([str(tmp_path)])[0], tmp_path / "x" / "A.png",
+             tmp_path / "x" / "c.jpg"]
+    named = outputs.name_outputs(paths, tmp_path, [".png", "_overlay.png"], [])
+    assert [stem.name for _, stem in named] == ["a_2", "b", "c_overlay_2", "A_3", "c_2"]
 
 
 def test_an_empty_folder_is_an_error_of_its_own(tmp_path):
-    assert infer.find_images([tmp_path]) == [tmp_path]
-    with pytest.raises(infer.InferError, match="folder without images"):
-        infer.read_image(tmp_path)
+    assert photographs.find([str(tmp_path)]) == ([], [f"{tmp_path}: a folder without images"])
 
 
-def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    def fail(self, path, **_):
+def test_a_failed_write_leaves_nothing(varied, tmp_path, monkeypatch):
+    """Neither half a file, nor one of two."""
+    def fail(image, path):
         path.write_bytes(b"half")
-        raise OSError("disk full")
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(WriteError, match="a.png: cannot be written: disk full"):
-        infer.write(Image.new("P", (2, 2)), tmp_path / "a.png")
-    assert not list(tmp_path.iterdir())
+        if "overlay" in path.name:
+            raise OSError("disk full")
+    monkeypatch.setattr(outputs.marks, "save", fail)
+    (tmp_path / "out").mkdir()
+    writes = outputs.Outputs(["mask", "overlay"], outputs.Look(0.5, False), {})
+    result = segmenter(varied / "deploy.prototxt")(photograph())
+    with pytest.raises(WriteError, match="a_overlay.png: cannot be written: disk full"):
+        writes.write(tmp_path / "out" / "a", tmp_path / "a.jpg", result)
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("args, words", [
@@ -140,8 +144,8 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
-    with pytest.raises(infer.InferError, match="make demo"):
-        infer.choose_net(DEFAULT)
+    with pytest.raises(InferError, match="make demo"):
+        network.choose()
 
 
 def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, capsys):
@@ -156,35 +160,46 @@ def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, c
             (tmp_path / name / "deploy.prototxt").touch()
     new = tmp_path / "demo" / "new"
     chosen = new / "deploy.prototxt", new / "snapshot" / "train_iter_1.caffemodel", COLOUR
-    assert infer.choose_net(DEFAULT)[0] == tmp_path / "old" / "deploy.prototxt"
+    def choose(**options):
+        return network.choose(**options)[:3]
+    assert choose()[0] == tmp_path / "old" / "deploy.prototxt"
     assert "2 runs, which do not say when they were trained, the last by name" in (
         capsys.readouterr().out)
     runs.Run(tmp_path / "old").take_turn()
     runs.Run(new).take_turn()
-    assert infer.choose_net(DEFAULT) == chosen
+    assert choose() == chosen
     assert f"{new}: of 2 runs the one whose training began last" in capsys.readouterr().out
     runs.Run(tmp_path / "old").take_turn()
-    assert infer.choose_net(DEFAULT)[0] == tmp_path / "old" / "deploy.prototxt"
+    assert choose()[0] == tmp_path / "old" / "deploy.prototxt"
     (tmp_path / "old" / "turn.txt").write_bytes(b"\xff\0" + b"9" * 5_000)
-    assert infer.choose_net(DEFAULT) == chosen
+    assert choose() == chosen
     for name in ("old", str(tmp_path / "old")):
-        net, *_ = infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": name}))
-        assert net == tmp_path / "old" / "deploy.prototxt"
+        assert choose(run=name)[0] == tmp_path / "old" / "deploy.prototxt"
     with pytest.raises(runs.RunError, match="no run 'other'.* Trained are: old, new"):
-        infer.choose_net(Namespace(**{**vars(DEFAULT), "experiment": "other"}))
+        choose(run="other")
 
 
 def test_of_a_folder_in_voc_layout_the_photographs_are_taken(tmp_path):
     for name in ("JPEGImages/a.jpg", "SegmentationClass/a.png", "b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert infer.find_images([tmp_path]) == [tmp_path / "JPEGImages" / "a.jpg"]
+    assert photographs.find([str(tmp_path)]) == ([tmp_path / "JPEGImages" / "a.jpg"], [])
 
 
-def test_what_the_tool_wrote_itself_is_not_taken(tmp_path):
-    for name in ("a.jpg", "a.png", "a_overlay.png", "b_overlay.png"):
-        (tmp_path / name).touch()
-    assert [path.name for path in infer.find_images([tmp_path])] == ["a.jpg", "b_overlay.png"]
+def test_what_the_tool_wrote_itself_is_not_taken(model, tmp_path):
+    """Whatever it wrote, and however the files are named: a second run gives the same files."""
+    Image.fromarray(photograph()).save(tmp_path / "a.jpg")
+    Image.fromarray(photograph()).save(tmp_path / "b_overlay.png")
+    for kinds in ((), ("--mask",), ("--overlay", "--json")):
+        assert run(tmp_path, *model, *kinds, "-o", tmp_path).returncode == 0
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(written) == {"a.jpg", "b_overlay.png", "a.png", "a_overlay.png", "a.json",
+                            "b_overlay_overlay.png", "b_overlay.json", "b_overlay_2.png"} | {
+                                "b_overlay_2_overlay.png"}
+    assert run(tmp_path / "*", *model, "-o", tmp_path).returncode == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
+    result = run(tmp_path / "a.png", *model, "-o", tmp_path / "out")
+    assert result.returncode == 1 and "what this tool wrote itself is left out" in result.stderr
 
 
 def test_weights_of_another_net_are_refused(model, tmp_path):
@@ -196,7 +211,7 @@ layer { name: "another" type: "Convolution" bottom: "data" top: "score"
   convolution_param { num_output: 2 kernel_size: 1 } }
 """)
     with pytest.raises(runs.RunError, match="has no weights for the layers of .*another"):
-        infer.Segmenter(other, model[3], COLOUR.kinds, CPU)
+        Segmenter(other, model[3])
 
 
 def test_a_net_without_scores_per_pixel_is_refused(tmp_path):
@@ -210,8 +225,8 @@ layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
   convolution_param {{ num_output: 2 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
 """)
         caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
-        with pytest.raises(infer.InferError, match=words):
-            segmenter(deploy)([np.zeros((3, 23, 31), np.float32)])
+        with pytest.raises(InferError, match=words):
+            segmenter(deploy)(photograph())
 
 
 @pytest.mark.parametrize("value, expected", [(0, 0), (200, 1), (32896, 128), (65535, 255)])
@@ -219,7 +234,7 @@ layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}"
 def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix, value, expected):
     path = tmp_path / f"grey.{suffix}"
     Image.fromarray(np.full((4, 6), value, np.uint16)).save(path)
-    assert np.all(np.asarray(infer.read_image(path)) == expected)
+    assert np.all(np.asarray(photographs.read_image(path)) == expected)
 
 
 @pytest.mark.parametrize("kind, values", [
@@ -228,13 +243,13 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix, value, expected):
 def test_other_numbers_are_stretched_over_their_range(tmp_path, kind, values):
     path = tmp_path / "grey.tif"
     Image.fromarray(np.array([values], kind)).save(path)
-    assert np.asarray(infer.read_image(path))[0, :, 0].tolist() == [0, 128, 255]
+    assert np.asarray(photographs.read_image(path))[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):
     Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "grey.tif")
-    with pytest.raises(infer.InferError, match="grey.tif: .*not finite"):
-        infer.read_image(tmp_path / "grey.tif")
+    with pytest.raises(InferError, match="grey.tif: .*not finite"):
+        photographs.read_image(tmp_path / "grey.tif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
@@ -245,31 +260,29 @@ def test_every_mode_becomes_the_same_white(tmp_path, mode):
              else grey.convert(mode))
     path = tmp_path / "image.tif"
     image.save(path)
-    read = infer.read_image(path)
+    read = photographs.read_image(path)
     assert read.mode == "RGB" and read.size == (6, 4)
     assert np.asarray(read).min() >= 254
 
 
 def test_transparency_is_white_and_cameras_are_turned(tmp_path):
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert np.asarray(infer.read_image(tmp_path / "clear.png")).min() == 255
+    assert np.asarray(photographs.read_image(tmp_path / "clear.png")).min() == 255
     exif = Image.Exif()
     exif[0x0112] = 6        # turned by a quarter
     Image.fromarray(photograph(10, 20)).save(tmp_path / "turned.jpg", exif=exif)
-    assert infer.read_image(tmp_path / "turned.jpg").size == (10, 20)
+    assert photographs.read_image(tmp_path / "turned.jpg").size == (10, 20)
 
 
 def test_a_net_sees_what_it_saw_in_training(tmp_path):
     """SIFT Flow's has a mean of its own, and two labels, of which the first is given."""
     net = small_net(tmp_path, source=siftflow(classes=4, geometric=2))
-    _, _, takes = infer.choose_net(Namespace(
-        net=net, weights=net.with_name("w.caffemodel"), experiment=None))
-    segment, image = segmenter(net), Image.fromarray(photograph())
-    label = segment(Inputs(*takes, {}).read(None, image))
+    segment = segmenter(net)
+    label = segment(photograph()).labels
     assert label.shape == (23, 31) and label.dtype == np.uint8
-    assert segment.blob == "score_sem" and len(segment.names) == 4
+    assert segment.network.blob == "score_sem" and len(segment.names) == 4
     bgr_mean = np.float32([114.578, 115.294, 108.353]).reshape(3, 1, 1)
-    np.testing.assert_allclose(segment.net.blobs["data"].data[0],
+    np.testing.assert_allclose(segment.network.net.blobs["data"].data[0],
                                photograph()[..., ::-1].transpose(2, 0, 1) - bgr_mean, atol=1e-5)
 
 
@@ -293,23 +306,24 @@ def test_depth_and_hha_are_taken_beside_the_images(tmp_path):
 
 def test_a_net_of_other_inputs_is_refused(tmp_path):
     net = small_net(tmp_path)
-    with pytest.raises(infer.InferError, match="channels {'data': 3}, .*take color .3., depth .1."):
-        segmenter(net, ("color", "depth"))
+    chosen = network.Chosen(net, net.with_name("w.caffemodel"), runs.Images(("color", "depth")))
+    with pytest.raises(InferError, match="channels {'data': 3}, .*take color .3., depth .1."):
+        network.Network(chosen)
 
 
 def test_class_names(tmp_path):
     deploy = tmp_path / "deploy.prototxt"
     for count, number, name in ((21, 15, "person"), (40, 39, "other prop"), (33, 27, "sky"),
                                 (60, 59, "wood")):
-        assert infer.class_names(deploy, count)[number] == name
-    assert infer.class_names(deploy, 3) == ["class0", "class1", "class2"]
+        assert network.class_names(deploy, count)[number] == name
+    assert network.class_names(deploy, 3) == ["class0", "class1", "class2"]
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
-    assert infer.class_names(deploy, 3) == ["a", "b", "c"]
-    with pytest.raises(infer.InferError, match="classes.txt: 3 names for 4 classes"):
-        infer.class_names(deploy, 4)
+    assert network.class_names(deploy, 3) == ["a", "b", "c"]
+    with pytest.raises(InferError, match="classes.txt: 3 names for 4 classes"):
+        network.class_names(deploy, 4)
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(infer.InferError, match="classes.txt"):
-        infer.class_names(deploy, 3)
+    with pytest.raises(InferError, match="classes.txt"):
+        network.class_names(deploy, 3)
 
 
 def scores_of(net, weights, image):
@@ -358,7 +372,8 @@ def test_the_png_has_the_class_of_the_highest_score_and_the_shares_are_its_own(v
     printed = dict(line.split() for line in result.stdout.splitlines() if line.startswith("    "))
     assert printed == {name: f"{(expected == number).mean():.1%}"
                        for number, name in enumerate(("background", "leaf", "root"))}
-    blended = 0.45 * image + 0.55 * palette[expected]
+    blended = np.where((expected == 0)[..., None], image,      # the background stays clear
+                       0.45 * image + 0.55 * palette[expected])
     with Image.open(tmp_path / "out" / "image_overlay.png") as overlaid:
         np.testing.assert_allclose(np.asarray(overlaid)[:image.shape[0], :image.shape[1]], blended,
                                    atol=1)
@@ -403,14 +418,14 @@ layer { name: "more" type: "Convolution" bottom: "conv" top: "score"
                  "-o", tmp_path / "out")
     assert result.returncode == 0 and "warning: " in result.stderr
     assert "fillers made them: more" in result.stderr
-    net = infer.load_net(deploy, varied / "w.caffemodel")
+    net = network.load_net(deploy, varied / "w.caffemodel")
     assert np.abs(net.params["more"][0].data).max() < 10    # the mark is gone
 
 
 def test_a_bug_keeps_its_traceback(varied, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
-    monkeypatch.setattr(infer, "process", fail)
+    monkeypatch.setattr(Segmenter, "batch", fail)
     monkeypatch.setattr(sys, "argv", ["infer", str(varied / "x.png"), "--net",
                                       str(varied / "deploy.prototxt"), "--weights",
                                       str(varied / "w.caffemodel"), "-o", str(tmp_path)])

@@ -41,6 +41,45 @@ def test_weights_serve_without_solverstates_and_training_needs_both(tmp_path):
     assert [iteration for iteration, _ in run.snapshots()] == [80]
 
 
+def scored(tmp_path, *scores):
+    """A run with a snapshot of the iterations 1, 2, ..., of these mean IUs."""
+    run = leave(tmp_path / "run", *range(1, len(scores) + 1))
+    lines = [f"{place},,,{score}" for place, score in enumerate(scores, 1)]
+    (run.directory / "log.csv").write_text("\n".join(["iteration,loss,smoothed_loss,mean_iu",
+                                                      *lines, ""]))
+    return run
+
+
+def test_the_best_snapshot_is_taken_and_named(tmp_path):
+    run = scored(tmp_path, 30, 84.7, 62.5)
+    assert run.chosen_weights(best=True) == (
+        run.weights(2), "iteration 2, the best on the validation set: mean IU 84.7%")
+    assert run.chosen_weights(best=False) == (
+        run.weights(3), "iteration 3, the newest, has mean IU 62.5% on the validation set, "
+        "iteration 2 had 84.7%: --best takes that")
+    run.weights(2).unlink()
+    assert run.chosen_weights(best=True)[0] == run.weights(3)
+
+
+def test_a_point_of_difference_is_not_named_nor_a_snapshot_without_score(tmp_path):
+    run = scored(tmp_path, 50.9, 50)
+    assert run.chosen_weights(best=False) == (run.weights(2), "")
+    leave(run.directory, 3)
+    assert run.chosen_weights(best=False) == (run.weights(3), "")
+    assert run.chosen_weights(best=True)[0] == run.weights(1)
+    (run.directory / "log.csv").unlink()
+    assert run.chosen_weights(best=False) == (run.weights(3), "")
+    with pytest.raises(RunError, match="--best: .*log.csv has scores of none of the snapshots"):
+        run.chosen_weights(best=True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"iteration": "x", "patience": 1}'])
+def test_a_damaged_record_of_an_early_end_is_told(tmp_path, text):
+    (leave(tmp_path / "run", 1).directory / "ended.json").write_text(text)
+    with pytest.raises(RunError, match="ended.json: damaged: no JSON file of where a run ended"):
+        Run(tmp_path / "run").ended()
+
+
 def test_a_run_without_snapshot_says_so(tmp_path):
     with pytest.raises(RunError, match="nothing is trained"):
         leave(tmp_path / "run").newest_weights()

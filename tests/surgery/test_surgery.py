@@ -108,6 +108,48 @@ def test_a_misfit_names_both_shapes_and_copies_nothing(classifier, tmp_path):
     np.testing.assert_array_equal(new.params["conv"][0].data, before)
 
 
+@pytest.mark.parametrize("skip", ["fc", ["fc"], ["f*", "score*"]])
+def test_skipped_layers_stay_as_they_are(classifier, tmp_path, skip, capsys):
+    new = build(tmp_path, CLASSIFIER.replace("num_output: 5", "num_output: 6"))
+    before = new.params["fc"][0].data.copy()
+    capsys.readouterr()
+    report = surgery.transplant(new, classifier, skip=skip)
+    assert kinds(report, "skipped") == ["fc"] and kinds(report, "kept") == []
+    assert capsys.readouterr().out == \
+        "transplant: 2 copied, 0 coerced, 0 dropped, 1 skipped (fc), 0 kept\n"
+    np.testing.assert_array_equal(new.params["fc"][0].data, before)
+    np.testing.assert_array_equal(new.params["conv"][0].data, classifier.params["conv"][0].data)
+
+
+def test_a_layer_to_skip_that_neither_net_has_is_refused(classifier):
+    with pytest.raises(surgery.SurgeryError, match="neither net has a layer score to skip; .*fc"):
+        surgery.transplant(classifier, classifier, skip=["score"])
+    with pytest.raises(surgery.SurgeryError, match="nothing to transplant.*skipped are conv, fc"):
+        surgery.transplant(classifier, classifier, skip="*")
+
+
+@pytest.mark.parametrize("save, name", [("save", "w.caffemodel"), ("save_hdf5", "w.caffemodel.h5")])
+def test_a_file_is_as_good_as_a_net(classifier, tmp_path, save, name):
+    getattr(classifier, save)(str(tmp_path / name))
+    weights = surgery.Weights(tmp_path / name)
+    new = build(tmp_path, CONVOLUTIONAL)
+    assert [*weights.params] == ["conv", "fc"]
+    assert kinds(surgery.transplant(new, weights, verbose=None), "coerced") == ["fc[0]"]
+    np.testing.assert_array_equal(new.params["fc"][0].data.ravel(),
+                                  classifier.params["fc"][0].data.ravel())
+
+
+def test_a_file_without_weights_is_refused(tmp_path):
+    path = tmp_path / "none.caffemodel"
+    path.write_bytes(caffe.proto.caffe_pb2.NetParameter(layer=[dict(name="relu")])
+                     .SerializeToString())
+    with pytest.raises(surgery.SurgeryError, match="none.caffemodel has no parameters.*relu"):
+        surgery.Weights(path)
+    path.write_bytes(b"\x07nonsense")
+    with pytest.raises(caffe.CaffeError, match="none.caffemodel"):
+        surgery.Weights(path)
+
+
 def up(tmp_path, kernel, stride, channels=3, more=""):
     return build(tmp_path, f"""
 layer {{ name: "data" type: "Input" top: "data"
@@ -179,6 +221,27 @@ def test_expansion_keeps_the_old_classes_first(classifier, tmp_path):
     np.testing.assert_array_equal(wider.params["fc"][0].data[5:], rest)
     with pytest.raises(surgery.SurgeryError, match="does not expand"):
         surgery.expand_score(classifier, "fc", wider, "fc")
+
+
+def test_classes_go_where_their_names_are(classifier, tmp_path):
+    other = build(tmp_path, CONVOLUTIONAL.replace("num_output: 5", "num_output: 4"))
+    rest = other.params["fc"][0].data[3].copy()
+    surgery.expand_score(other, "fc", classifier, "fc", ("cat", "sky", "dog", "new"),
+                         ("sky", "dog", "sea", "cat", "cow"))
+    for i in range(2):
+        for to, of in ((0, 3), (1, 0), (2, 1)):
+            np.testing.assert_array_equal(other.params["fc"][i].data[to].ravel(),
+                                          classifier.params["fc"][i].data[of].ravel())
+    np.testing.assert_array_equal(other.params["fc"][0].data[3], rest)
+
+
+@pytest.mark.parametrize("new_names, names, words", [
+    ("abcd", "abcde", "fc has 5 classes, but 4 names are given"),
+    ("abcde", "aacde", "fc has 5 classes, but 5 names are given, 4 of them different"),
+    ("abcde", "vwxyz", "no class of fc is one of fc: v, w")])
+def test_names_that_are_no_use_are_refused(classifier, new_names, names, words):
+    with pytest.raises(surgery.SurgeryError, match=words):
+        surgery.expand_score(classifier, "fc", classifier, "fc", new_names, names)
 
 
 @pytest.mark.parametrize("new_layer, layer, words", [

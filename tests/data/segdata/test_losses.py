@@ -74,7 +74,7 @@ def test_weighted_losses_and_gradients_are_the_formula_s(tmp_path, blobs, kind, 
         blobs.pop("weight")
     net = built(tmp_path, weigh, normalize, blobs)
     loss, gradient = expected(blobs, weight, normalize)
-    assert float(net.forward()["loss"].flat[0]) == pytest.approx(loss, rel=1e-5)
+    assert float(net.forward()["loss"]) == pytest.approx(loss, rel=1e-5)
     net.backward()
     np.testing.assert_allclose(net.blobs["score"].diff, gradient, atol=2e-6)
 

@@ -54,6 +54,18 @@ def test_a_filter_is_linear_and_has_its_adjoint_for_a_gradient():
     torch.testing.assert_close(lattice.filter(weights), matrix @ weights)
 
 
+def test_the_gradient_of_a_mean_is_its_adjoint():
+    generator = torch.Generator().manual_seed(4)
+    lattice = Lattice(torch.rand(30, 5, generator=generator) * 8)
+    identity, weights = torch.eye(30, requires_grad=True), torch.rand(30, 30, generator=generator)
+    matrix = lattice.mean(identity)
+    (matrix * weights).sum().backward()
+    torch.testing.assert_close(identity.grad, matrix.detach().t() @ weights)
+    torch.testing.assert_close(matrix.sum(1), torch.ones(30))
+    torch.testing.assert_close(matrix, lattice.filter(torch.eye(30)) /
+                               lattice.filter(torch.ones(30, 1)))
+
+
 def test_features_that_cannot_be_filtered():
     with pytest.raises(LayerError, match="not finite"):
         Lattice(torch.full((4, 2), torch.nan))

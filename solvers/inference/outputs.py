@@ -1,0 +1,122 @@
+"""What is written for each image, and under which names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fcn.solvers.inference import marks, polygons
+from fcn.solvers.inference.segmenter import Segmentation
+from fcn.solvers.inference.truths import Truth
+from segdata.files import replacing
+from segdata.overlay import beside_truth, shares
+from segdata.palette import label_image
+
+# {what the command line calls it: (what follows the stem of its name, help)}
+KINDS = {
+    "mask": (".png", "the classes as a palette image"),
+    "overlay": ("_overlay.png", "the image under the colours of its classes"),
+    "probabilities": ("_probabilities.npy", "float32 (classes, height, width), for numpy.load"),
+    "json": (".json", "classes with their pixels and shares"),
+    "polygons": ("_polygons.json", "the classes as polygons, which LabelMe opens"),
+}
+DEFAULT = "mask", "overlay"
+
+
+class Look(NamedTuple):
+    """Of overlays: opacity from 0 to 1, and whether classes have contours."""
+    opacity: float
+    contours: bool
+
+
+class Outputs:
+    """Writes the `kinds` of an image's results, all of them or none.
+
+    origin : what a JSON file says of the net
+    """
+
+    def __init__(self, kinds: Sequence[str], look: Look, origin: dict[str, str]) -> None:
+        self.kinds, self.look, self.origin = kinds, look, origin
+
+    def write(self, stem: Path, source: Path, result: Segmentation, truth: Truth | None = None
+              ) -> list[Path]:
+        """Write the results of the image `source` under names that begin with `stem`; returns
+        the paths."""
+        paths = [Path(f"{stem}{KINDS[kind][0]}") for kind in self.kinds]
+        with ExitStack() as stack:
+            for kind, path in zip(self.kinds, paths):
+                temporary = stack.enter_context(replacing(path))
+                self._writer(kind)(temporary, path, source, result, truth)
+        return paths
+
+    def _writer(self, kind: str) -> Callable[..., None]:
+        return getattr(self, f"_{kind}")
+
+    def _mask(self, to: Path, path: Path, source: Path, result: Segmentation,
+              truth: Truth | None) -> None:
+        marks.save(label_image(result.labels), to)
+
+    def _overlay(self, to: Path, path: Path, source: Path, result: Segmentation,
+                 truth: Truth | None) -> None:
+        marks.save(self.picture(result, truth), to)
+
+    def picture(self, result: Segmentation, truth: Truth | None = None) -> Image.Image:
+        """The overlay; with a truth, beside it."""
+        if truth is None:
+            return result.overlay(*self.look)
+        return beside_truth(result.image, result.labels, truth.labels, result.names, *self.look)
+
+    def _probabilities(self, to: Path, path: Path, source: Path, result: Segmentation,
+                       truth: Truth | None) -> None:
+        with to.open("wb") as file:
+            np.save(file, result.probabilities)
+
+    def _json(self, to: Path, path: Path, source: Path, result: Segmentation,
+              truth: Truth | None) -> None:
+        pixels = result.labels.size
+        content = {
+            "image": str(source), "width": result.image.width, "height": result.image.height,
+            **self.origin,
+            "classes": [{"number": number, "name": result.names[number],
+                         "pixels": round(share * pixels), "share": share}
+                        for number, share in shares(result.labels)],
+            **({"truth": str(truth.path), "scores": truth.scores} if truth else {})}
+        write_json(content, to)
+
+    def _polygons(self, to: Path, path: Path, source: Path, result: Segmentation,
+                  truth: Truth | None) -> None:
+        relative = os.path.relpath(source.resolve(), path.resolve().parent)
+        write_json(polygons.labelme(result.labels, result.names, Path(relative).as_posix()), to)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def name_outputs(sources: Sequence[Path], folder: Path, suffixes: Iterable[str],
+                 kept: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """[(source, FOLDER/STEM)]: what is written is STEM with one of `suffixes`.
+
+    Where two sources have one name, or a file in `kept` (those that are read) has the name of an
+    output, STEM becomes NAME_2, NAME_3, ..., whatever the case of the letters.
+    """
+    taken = {_key(path) for path in (*sources, *kept)}
+    suffixes, named = list(suffixes), []
+    for source in sources:
+        stem, number = folder / source.stem, 2
+        while taken & (names := {_key(Path(f"{stem}{suffix}")) for suffix in suffixes}):
+            stem, number = folder / f"{source.stem}_{number}", number + 1
+        taken |= names
+        named.append((source, stem))
+    return named
+
+
+def _key(path: Path) -> str:
+    return str(path.resolve()).lower()

@@ -1,0 +1,226 @@
+"""Images in, classes and probabilities out: `from fcn import Segmenter`."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fcn.solvers.command import set_device
+from fcn.solvers.inference import averaging
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.network import Chosen, Network, choose
+from fcn.solvers.inference.photographs import read_image, to_image
+from fcn.solvers.inference.tiles import Plan
+from fcn.solvers.prediction import check_finite, predicted_classes
+from segdata.inputs import Inputs
+from segdata.overlay import overlay, shares
+
+KEPT = 1 << 28      # bytes of scores that a result keeps; of larger ones they are computed again
+
+# probabilities (classes, height, width), image uint8 (height, width, 3) RGB -> probabilities
+Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
+ImageLike = str | Path | Image.Image | np.ndarray
+
+
+class Photograph(NamedTuple):
+    """An image, its name for messages, and what the net takes of it: float32 (channels, height,
+    width), one an input."""
+    image: Image.Image
+    name: str
+    arrays: Sequence[np.ndarray]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.image.height, self.image.width
+
+
+@dataclass
+class Segmentation:
+    """What a net says of an image.
+
+    labels : uint8 (height, width), the class of each pixel
+    names : of the classes, by number
+    image : the image, RGB and upright
+    probabilities : float32 (classes, height, width), of which the sum over the classes is 1;
+        computed when they are first asked for
+    shares : [(name, share of the pixels)] of the classes present, the largest first
+    """
+    labels: np.ndarray
+    names: Sequence[str]
+    image: Image.Image
+    _probabilities: Callable[[], np.ndarray]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        return self._probabilities()
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        return [(self.names[number], share) for number, share in shares(self.labels)]
+
+    def overlay(self, opacity: float = 0.55, contours: bool = False, legend: bool = True
+                ) -> Image.Image:
+        """The image under the colours of its classes; see `segdata.overlay.overlay`."""
+        return overlay(self.image, self.labels, self.names, opacity, contours, legend)
+
+
+class Segmenter:
+    """Segments images with a trained net.
+
+        from fcn import Segmenter
+
+        segment = Segmenter("voc-fcn8s")        # an experiment, or the folder of a run
+        result = segment("photograph.jpg")      # a path, a PIL image, or an array
+        print(result.shares)                    # [('background', 0.71), ('cat', 0.29)]
+        cat = result.labels == result.names.index("cat")
+        result.overlay().save("overlay.png")
+
+    run_or_net : the name of an experiment or of a stage of the demo, the folder of a run, or a
+        deploy prototxt, which takes `weights`; default: the run that was trained last
+    weights : a caffemodel; of a run, default: its newest snapshot
+    device : 'cpu', 'gpu' or 'gpu:N'
+    best : of a run, the snapshot with the highest mean IU on its validation set
+    flip : average with the probabilities of the mirrored image
+    scales : average over the image in these sizes, 1 is its own
+    tile : side in pixels of the tiles, which overlap, in which an image is computed; default:
+        tiles where the memory does not hold the whole. The scores are those of the whole image
+    steps : what changes the probabilities (classes, height, width) of an image, uint8 (height,
+        width, 3), before classes are taken from them, in that order
+    precision : 'fp32', 'tf32' or 'bf16', as `--precision`
+    trust : run a net whose layers do more than compute
+
+    Raises InferError, RunError or TrustError, all of them `segdata.errors.UserError`, with the
+    remedy.
+    """
+
+    def __init__(self, run_or_net: str | Path | None = None, weights: str | Path | None = None,
+                 device: str = "cpu", best: bool = False, *, flip: bool = False,
+                 scales: Sequence[float] = (1,), tile: int | None = None,
+                 steps: Sequence[Step] = (), precision: str | None = None, trust: bool = False,
+                 chosen: Chosen | None = None) -> None:
+        """chosen : what `choose` gave, in place of run_or_net, weights and best"""
+        self.chosen = chosen or _chosen(run_or_net, weights, best)
+        gpu = _gpu(device)
+        set_device(Namespace(gpu=gpu, precision=precision))
+        self.network = Network(self.chosen, gpu, trust)
+        if not scales or not all(0 < scale < 100 for scale in scales):
+            raise InferError(f"scales are {scales}, expected numbers above 0, such as 0.75, 1, "
+                             "1.25")
+        self.flip, self.scales, self.tile, self.steps = flip, tuple(scales), tile, tuple(steps)
+        self.names = list(self.network.names)
+
+    def __call__(self, image: ImageLike, depth: str | Path | None = None,
+                 hha: str | Path | None = None) -> Segmentation:
+        """The Segmentation of an image: a path, a PIL image, or an array uint8 (height, width, 3),
+        RGB, or (height, width), grey.
+
+        depth, hha : files of the same size, for nets that take them; see `segdata.inputs`
+        Raises InferError where the image is none, ScoreError where scores are not finite.
+        """
+        files = {"depth": Path(depth) if depth else None, "hha": Path(hha) if hha else None}
+        return self.batch([self.photograph(image, Inputs(*self.chosen.inputs, files))])[0]
+
+    def photograph(self, image: ImageLike, inputs: Inputs, name: str = "the image") -> Photograph:
+        """An image read, and what the net takes of it; `name` : of one that is no file."""
+        path = Path(image) if isinstance(image, (str, Path)) else Path(name)
+        made = read_image(path) if isinstance(image, (str, Path)) else to_image(image)
+        return Photograph(made, str(path), inputs.read(path, made))
+
+    def plan(self, size: tuple[int, int], number: int = 1) -> Plan:
+        """How `number` images of `size` (height, width) are computed: whole or in tiles, and the
+        memory that takes. Of several scales, at the largest."""
+        largest = max(self.scales)
+        return self.network.plan((max(1, round(size[0] * largest)),
+                                  max(1, round(size[1] * largest))), number, self.tile)
+
+    def batch(self, photographs: Sequence[Photograph]) -> list[Segmentation]:
+        """The Segmentations of photographs of one size, computed together.
+
+        The scores differ from those of each alone by the rounding of sums in another order, about
+        1e-6 of the largest.
+        """
+        arrays = [np.stack(each) for each in zip(*(one.arrays for one in photographs))]
+        source = f"{', '.join(one.name for one in photographs)}: {self.network}"
+        if self.flip or self.scales != (1,) or self.steps:
+            return [self._refined(one, found) for one, found in zip(
+                photographs, self._averaged(arrays, source))]
+        kept: list[np.ndarray] = []
+
+        def labels(scores: np.ndarray) -> np.ndarray:
+            if scores.shape[2:] == arrays[0].shape[2:] and scores.nbytes <= KEPT:
+                kept.append(scores.copy())
+            return predicted_classes(scores, source).astype(np.uint8)
+
+        found = self._computed(arrays, labels)
+        return [Segmentation(label, self.names, one.image,
+                             self._later(photographs[i], kept[0][i:i + 1] if kept else None))
+                for i, (label, one) in enumerate(zip(found, photographs))]
+
+    def _later(self, photograph: Photograph, scores: np.ndarray | None
+               ) -> Callable[[], np.ndarray]:
+        """A function that computes the probabilities: of the scores, or by another pass."""
+        def probabilities() -> np.ndarray:
+            if scores is not None:
+                return averaging.softmax(scores)[0]
+            return self._averaged([array[None] for array in photograph.arrays],
+                                  f"{photograph.name}: {self.network}")[0]
+        return probabilities
+
+    def _averaged(self, arrays: list[np.ndarray], source: str) -> np.ndarray:
+        def probabilities(scores: np.ndarray) -> np.ndarray:
+            check_finite(scores, source)
+            return averaging.softmax(scores)
+        return averaging.averaged(arrays, lambda given: self._computed(given, probabilities),
+                                  self.scales, self.flip)
+
+    def _refined(self, photograph: Photograph, probabilities: np.ndarray) -> Segmentation:
+        for step in self.steps:
+            probabilities = step(probabilities, np.asarray(photograph.image))
+        return Segmentation(probabilities.argmax(0).astype(np.uint8), self.names, photograph.image,
+                            lambda: probabilities)
+
+    def _computed(self, arrays: list[np.ndarray], finish: Callable[[np.ndarray], np.ndarray]
+                  ) -> np.ndarray:
+        """`finish` of the scores of images, which is joined from tiles where there are some."""
+        size = arrays[0].shape[2:]
+        made = self.network.plan((size[0], size[1]), len(arrays[0]), self.tile)
+        if len(made) == 1:
+            return finish(self.network.scores(arrays))
+        out: np.ndarray | None = None
+        for y in made.rows:
+            for x in made.columns:
+                scores = self.network.scores([array[..., y.start:y.end, x.start:x.end]
+                                              for array in arrays])
+                part = finish(scores[..., y.first - y.start:y.last - y.start,
+                                     x.first - x.start:x.last - x.start])
+                if out is None:
+                    out = np.empty((*part.shape[:-2], *size), part.dtype)
+                out[..., y.first:y.last, x.first:x.last] = part
+        assert out is not None
+        return out
+
+
+def _chosen(run_or_net: str | Path | None, weights: str | Path | None, best: bool) -> Chosen:
+    """Whether the first argument of a Segmenter is a net or a run shows in its name."""
+    if run_or_net is not None and Path(run_or_net).suffix in (".prototxt", ".pt"):
+        if weights is None:
+            raise InferError(f"{run_or_net} is a net, which takes weights: Segmenter(NET, WEIGHTS)")
+        return choose(net=run_or_net, weights=weights, best=best)
+    return choose(run=run_or_net, weights=weights, best=best)
+
+
+def _gpu(device: str) -> int | None:
+    """The number of the GPU that a device names, None for the CPU."""
+    match = re.fullmatch(r"cpu|gpu(?::(\d+))?", device)
+    if not match:
+        raise InferError(f"device is '{device}', expected 'cpu', 'gpu' or 'gpu:N'")
+    return None if device == "cpu" else int(match[1] or 0)
