@@ -74,11 +74,12 @@ SCHEDULE = {
 ACCUMULATED = 5
 
 # DeepLab's crops and batches: of the size 8k + 1, as large as a scene
-CROPPED = dict(batch=5, crop=129)
+CROPPED: dict[str, Any] = dict(batch=5, crop=129)
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
-OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-           **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra"))}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
+    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra"))}
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
