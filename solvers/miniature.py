@@ -17,7 +17,7 @@ import numpy as np
 
 from fcn import nets
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
-from fcn.nets.source import MEAN, SEED, voc
+from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
@@ -90,8 +90,8 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
     kernel = CLASSIFIERS[_trunk(paper)][1]
-    source = (voc if paper.head in DEEPLAB else row.source)(
-        data_dir=directory / f"data-{dataset}", **classes)
+    data = voc if paper.head in DEEPLAB else row.source
+    source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
     if paper.head in DEEPLAB:
         source = source.with_training(**CROPPED, mirror=True)
