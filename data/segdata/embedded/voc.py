@@ -6,7 +6,7 @@
 
 Training scenes are written in SBD layout to DIR/sbdd/dataset (split train), held-out scenes in
 VOC layout to DIR/pascal/VOC2011 (split seg11valid), where the real data lie under `data_root`.
-`crops` gives single shapes with their class, for a classifier.
+`crops` gives single shapes with their class, and pieces of background, for a classifier.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ TEXTURE_PERIOD = (4, 8)     # px
 BACKGROUND_CONTRAST = 0.15
 NOISE = 0.03                # deviation of the noise of the camera
 VOID_WIDTH = 1.2            # px, around every shape
+NEIGHBOURS = 2              # shapes at most that reach into a crop
 
 
 # The shapes: signed distance of (x, y) to the outline in units of the radius, negative inside.
@@ -126,18 +127,23 @@ def sides(rng: np.random.Generator) -> np.ndarray:
 
 
 def crops(seed: int, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`n` square pictures of one shape each, to train a classifier.
+    """`n` square pictures with a shape in the middle, or none, to train a classifier.
 
-    Returns uint8 RGB (n, size, size, 3) and the classes int64 (n,): 0 = disc, 1 = square, ...
-    (`CLASSES` without the background).
+    Up to `NEIGHBOURS` other shapes reach in from outside, as around a shape in a scene. Returns
+    uint8 RGB (n, size, size, 3) and the classes int64 (n,): indices of `CLASSES`, 0 where nothing
+    is in the middle.
     """
     rng = np.random.default_rng((seed, 2))
     images = np.empty((n, size, size, 3), np.uint8)
-    labels = rng.integers(0, len(OUTLINES), n)
+    labels = rng.integers(0, len(CLASSES), n)
     for image, label in zip(images, labels):
-        canvas = background(rng, size, size)
-        centre = size / 2 + rng.uniform(-size / 8, size / 8, 2)
-        paint(rng, canvas, np.zeros((size, size), np.uint8), label + 1, centre)
+        canvas, ignored = background(rng, size, size), np.zeros((size, size), np.uint8)
+        for _ in range(rng.integers(0, NEIGHBOURS + 1)):
+            angle, away = rng.uniform(0, 2 * np.pi), size * rng.uniform(0.5, 0.75)
+            paint(rng, canvas, ignored, rng.integers(1, len(CLASSES)),
+                  size / 2 + away * np.array([np.cos(angle), np.sin(angle)]))
+        if label:
+            paint(rng, canvas, ignored, label, size / 2 + rng.uniform(-size / 8, size / 8, 2))
         image[...] = expose(rng, canvas)
     return images, labels
 
