@@ -2,10 +2,10 @@
 20, momentum 0.9), online learning (single images, 0.9), heavy momentum (single images, 0.99).
 
 The miniature of voc-fcn8s, from the classifier in one stage, with the same images in the same
-order; the paper's figures are for FCN-32s. The base rate is the same. Caffe averages an
-accumulated gradient over its batch, so that each image counts 20 times less in accumulation;
-'summed' makes up for that by 20 times the rate. The rates of the paper's comparison are not known
-here.
+order; the paper's figures are for FCN-32s. The base rate is the same, fit for heavy momentum. Caffe
+averages an accumulated gradient over its batch, so that each image counts 20 times less in
+accumulation; 'summed' makes up for that by 20 times the rate. The rates of the paper's comparison
+are not known here.
 """
 
 from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained
@@ -27,6 +27,7 @@ def recipe(name, values, summed=False):
     def change(experiment):
         stage, batch = one_stage(experiment), values["iter_size"]
         iterations = max(1, stage["iterations"] // batch)
-        return {**stage, **values, "lr": experiment.lr * (batch if summed else 1),
+        rate = experiment.lr * (1 - HEAVY["momentum"]) / (1 - experiment.momentum)
+        return {**stage, **values, "lr": rate * (batch if summed else 1),
                 "iterations": iterations, "interval": iterations}
     return trained("voc-fcn8s", name, change)

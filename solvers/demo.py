@@ -4,8 +4,8 @@
     python solvers/demo.py NAME...      any experiments (make NAME-demo)
     python solvers/demo.py --all        all of them (make demos)
 
-Trains a narrow classifier on single shapes (the stand-in for ILSVRC), turns it into a fully
-convolutional net by surgery, trains that by SGD as the paper does, and scores it on held-out
+Trains a narrow classifier on crops around single shapes (the stand-in for ILSVRC), turns it into a
+fully convolutional net by surgery, trains that by SGD as the paper does, and scores it on held-out
 scenes, beside what predicting the most frequent class would score.
 """
 
@@ -46,15 +46,19 @@ SECONDS = 0.1               # that an image takes on 2 cores, forward and backwa
 STRIDES = {"score_fr": 32, "score_pool4": 16, "score_pool3": 8}     # of the layers of scores
 
 DONE = (
-    "A classifier, VGG-16 at an eighth of its width, learned to name single shapes. It stands in "
-    "for the one that learned ILSVRC's million photographs.",
+    "A classifier, VGG-16 at an eighth of its width, learned to name what is in the middle of "
+    "small pictures: one of six shapes, or nothing. It stands in for the one that learned "
+    "ILSVRC's million photographs.",
     "Surgery made it fully convolutional: its last layers became convolutions with the same "
     "weights, so that it takes an image of any size and says a class for each place.",
     "FCN-32s learned on whole scenes to say a class for every pixel, from scores that lie 32 "
     "pixels apart and are interpolated between.",
     "FCN-16s went on from there with scores of pool4, 16 pixels apart, added to them; FCN-8s from "
     "there with those of pool3, 8 pixels apart.",
-    "Each was scored on 60 scenes that none of them had seen.")
+    "Each was scored on 60 scenes that none of them had seen.",
+    "All three learned from one scene a step, by the loss summed over its pixels, as in the paper. "
+    "Its momentum of 0.99 and its fixed rate are for a hundred times as many steps: here the "
+    "momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
             "and truth, averaged over the classes. The last column is the mean IU of calling "
             "everything what is most frequent: a net that learned nothing.")

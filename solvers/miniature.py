@@ -57,8 +57,8 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}
 SCHEDULE = {
-    "voc-fcn32s": (3e-7, 800), "voc-fcn16s": (3e-7, 600), "voc-fcn8s": (2e-7, 900),
-    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (5e-8, 1_000),
+    "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 900),
+    "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.06, 700)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
@@ -73,7 +73,8 @@ SCHEDULE = {
 # rate is fixed: in a hundredth of the iterations 0.9 gets further, and a lower rate for the last
 # quarter lets them settle.
 RECIPES: dict[str, dict[str, Any]] = {
-    name: dict(ONLINE, drop=0.75) for name in ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")}
+    name: dict(ONLINE, drop=0.75) for name in (
+        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed")}
 
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segdata.classes import VOID
 from segdata.embedded import voc as embedded_voc
@@ -61,11 +62,23 @@ def test_crops_are_balanced_and_deterministic():
     assert images.shape == (120, 48, 48, 3) and images.dtype == np.uint8
     assert labels.shape == (120,)
     counts = np.bincount(labels)
-    assert len(counts) == len(embedded_voc.CLASSES) - 1 and counts.min() > 5
+    assert len(counts) == len(embedded_voc.CLASSES) and counts.min() > 5
     again, _ = embedded_voc.crops(3, 120, 48)
     np.testing.assert_array_equal(images, again)
     other, _ = embedded_voc.crops(4, 120, 48)
     assert (images != other).any()
+
+
+def test_a_crop_of_a_class_shows_its_hue_in_the_middle_and_one_of_background_does_not():
+    images, labels = embedded_voc.crops(3, 300, 64)
+    middle = images[:, 26:38, 26:38].mean((1, 2)).astype(np.uint8)
+    hue, saturation, _ = Image.fromarray(middle[None]).convert("HSV").split()
+    hue, saturation = np.array(hue)[0] / 256, np.array(saturation)[0] / 256
+    for number in (1, 2, 3):        # solid ones, which cover their middle
+        own = labels == number
+        away = np.abs((hue[own] - (number - 1) / 6 + 0.5) % 1 - 0.5)
+        assert (away < 1 / 12).mean() > 0.9
+    assert saturation[labels == 0].mean() < 0.3 < saturation[labels == 1].mean()
 
 
 def test_the_data_layers_read_it_unchanged(net, tmp_path):
