@@ -70,7 +70,7 @@ def test_crops_are_balanced_and_deterministic():
 
 
 def test_a_crop_of_a_class_shows_its_hue_in_the_middle_and_one_of_background_does_not():
-    images, labels = embedded_voc.crops(3, 300, 64)
+    images, labels = embedded_voc.crops(3, 150, 64)
     middle = images[:, 26:38, 26:38].mean((1, 2)).astype(np.uint8)
     hue, saturation, _ = Image.fromarray(middle[None]).convert("HSV").split()
     hue, saturation = np.array(hue)[0] / 256, np.array(saturation)[0] / 256
