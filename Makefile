@@ -33,7 +33,7 @@ help:  ## list the targets
 
 install: .venv/done  ## make .venv, and nothing else
 
-demo: .venv/done  ## the paper in miniature on generated data, about 6 minutes on 2 cores
+demo: .venv/done  ## the paper in miniature on generated data, about 7 minutes on 2 cores
 	@.venv/bin/python solvers/demo.py
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Trained = tuple[Experiment, dict[str, Scores]]
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
-SECONDS = 0.1               # that an image takes on 2 cores, forward and backward
+SECONDS = 0.15              # of one core that an image takes, forward and backward
 STRIDES = {"score_fr": 32, "score_pool4": 16, "score_pool3": 8}     # of the layers of scores
 
 DONE = (

@@ -57,7 +57,7 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}
 SCHEDULE = {
-    "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 900),
+    "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 600),
     "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.06, 700)),

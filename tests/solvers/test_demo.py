@@ -22,11 +22,11 @@ from segdata.embedded import voc as embedded_voc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_32s_learns_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
+def test_32s_reaches_30_each_stage_gains_3_points_and_8s_reaches_70(seed, tmp_path):
     scores = [miniature.train(name, tmp_path, seed)[1]["label"] for name in demo.STAGES]
     iu = [100 * one.mean_iu for one in scores]
-    assert iu[0] >= 100 * demo.majority(scores[0]).mean_iu + 5, iu
-    assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
+    assert iu[0] >= 30, iu      # the majority has 10.5
+    assert iu[0] + 3 <= iu[1] and iu[1] + 3 <= iu[2], iu
     assert iu[2] >= 70, iu
 
 
