@@ -68,7 +68,8 @@ OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. 
              "8, blobs become shapes.")
 OF_STRIDES = ("What each stride contributes to FCN-8s: its prediction when the scores of one "
               "stride alone are left and the others are set to zero, then all of them together. "
-              "Coarse scores say roughly what is where, fine ones where exactly it ends.")
+              "They were trained to be added, so that one alone is no segmentation: coarse scores "
+              "hold the background down, fine ones say what class a shape is and where it ends.")
 
 
 def main() -> None:
