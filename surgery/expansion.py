@@ -36,7 +36,7 @@ def expand_score(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, l
             raise SurgeryError(f"{layer}[{i}] of shape {have} does not expand to {new_layer}[{i}] "
                                f"of shape {want}")
     count = blobs[0].data.shape[0]
-    places = range(count), range(count)
+    places: tuple[Sequence[int], Sequence[int]] = range(count), range(count)
     if classes or new_classes:
         places = _places(layer, classes, count, new_layer, new_classes,
                          new_blobs[0].data.shape[0])
