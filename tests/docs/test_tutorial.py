@@ -12,9 +12,13 @@ from fcn.nets.source import ROOT
 from segdata.embedded import voc as embedded_voc
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
-COMMANDS = re.findall(r"^    (?:\.venv/bin/)((?:fcn|python) .*)$", PAGE, re.M)
-FIRST = [command for command in COMMANDS
-         if PAGE.index(command) < PAGE.index("## What to try next")]
+
+
+def commands(text):
+    return re.findall(r"^    \.venv/bin/((?:fcn|python) .*)$", text, re.M)
+
+
+FIRST, LATER = map(commands, PAGE.split("## What to try next"))
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_the_tutorial_runs_shrunken(folder, monkeypatch, log_as_it_is):
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["restored afterwards"])
     monkeypatch.setattr(embedded_voc, "SCENE_SIDE", (48, 64))
-    for command in COMMANDS:
+    for command in FIRST + LATER:
         name, *arguments = shlex.split(re.sub(r"--iterations \d+", "--iterations 3", command))
         if name == "python":
             embedded_voc.generate(folder / "photographs", train=1, val=10)
