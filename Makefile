@@ -13,7 +13,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser fidelity analysis claims bench bench-quick \
 	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -62,6 +62,9 @@ tests: test
 test-slow: .venv/done  ## run the tests that train for minutes
 	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
 	@.venv/bin/python -m pytest -m slow
+
+test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
+	@.venv/bin/python -m pytest -m browser
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
