@@ -31,8 +31,9 @@ def export(chosen: Chosen, network: Network, path: Path, name: str) -> list[Stag
     one size, or that ONNX does not hold.
     """
     if chosen.inputs.kinds != ("color",):
-        raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a page "
-                        "shows it one colour photograph; `fcn infer` gives such nets all they take")
+        raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
+                        "page shows it one colour photograph; `fcn infer` gives it all that it "
+                        "takes")
     to_onnx = _writer()
     from caffe import CaffeError
     try:

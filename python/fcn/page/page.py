@@ -11,7 +11,7 @@ from typing import Any
 
 from fcn.page import net, runtime
 from fcn.page.errors import PageError
-from fcn.solvers.inference.network import Chosen, Network, data_of, is_miniature
+from fcn.solvers.inference.network import Chosen, Network, data_of, folders_of, is_miniature
 from fcn.solvers.runs import Run
 from segdata.files import new_folder
 from segdata.overlay import has_background
@@ -47,7 +47,8 @@ def write(chosen: Chosen, directory: Path, side: int) -> dict[str, Any]:
             "input": network.net.inputs[0], "output": net.shown(network),
             "mean": [float(each) for each in chosen.inputs.mean], "channels": "BGR",
             "stages": [stage._asdict() for stage in stages], "side": side,
-            "megabytes": _megabytes(folder), "runtime": f"onnxruntime-web {runtime.VERSION}", "files": _files(folder)}
+            "megabytes": _megabytes(folder), "runtime": f"onnxruntime-web {runtime.VERSION}",
+            "files": _files(folder)}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
                                        encoding="utf-8")
     return manifest
@@ -68,16 +69,17 @@ def facts(chosen: Chosen) -> dict[str, Any]:
     folders, not where these lie: that is nobody else's business."""
     match = re.fullmatch(r"train_iter_(\d+)", chosen.weights.stem)
     iteration = int(match[1]) if match else None
-    drawn = chosen.run is not None and is_miniature(chosen.run)
-    return {"name": title(chosen), "data": _data(chosen.run, drawn), "drawn": drawn,
+    return {"name": title(chosen), "data": _data(chosen.run),
+            "drawn": chosen.run is not None and is_miniature(chosen.run),
             "iterations": iteration, "mean_iu": _mean_iu(chosen.run, iteration)}
 
 
-def _data(run: Run | None, drawn: bool) -> str | None:
-    if run is None:
-        return None
-    data = data_of(run)
-    return data if drawn else ", ".join(Path(each).name for each in data.split(", ")) or None
+def _data(run: Run | None) -> str | None:
+    if run is None or is_miniature(run):
+        return data_of(run) if run else None
+    recorded = run.settings().get("data")
+    folders = [Path(str(recorded))] if recorded else folders_of(run)
+    return ", ".join(folder.name for folder in folders) or None
 
 
 def _mean_iu(run: Run | None, iteration: int | None) -> float | None:

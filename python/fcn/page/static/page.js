@@ -50,8 +50,8 @@ function swatch(number) {
 }
 
 function tellFacts() {
-  document.title = `Try ${facts.name} on a photograph`;
-  $("lead").textContent = `Choose a photograph, and the net ${facts.name} says of every pixel which of ${facts.classes.length} classes it shows.`;
+  document.title = `Try “${facts.name}” on a photograph`;
+  $("lead").textContent = `Choose a photograph, and the net “${facts.name}” says of every pixel which of ${facts.classes.length} classes it shows.`;
   const steps = facts.iterations?.toLocaleString("en");
   const rows = [
     ["Trained on", facts.data ?? "not recorded"],
@@ -163,7 +163,7 @@ function showShares() {
   $("shares").replaceChildren(...there.map(([share, number]) => {
     const entry = element("li"), track = element("span", "", "track"), bar = element("b");
     bar.style.width = `${100 * share}%`;
-    if (!clear(number)) bar.style.background = `rgb(${facts.colours[number]})`;
+    bar.style.background = clear(number) ? "var(--soft)" : `rgb(${facts.colours[number]})`;
     track.append(bar);
     entry.append(swatch(number), element("span", facts.classes[number], "name"),
       element("span", percent(share), "share"), track);
@@ -179,12 +179,14 @@ function showStages() {
   $("stages").classList.toggle("small", shown.width < 300);
   $("stages").replaceChildren(...facts.stages.map(({ stride, blob }, i) => {
     const figure = element("figure"), canvas = element("canvas"), caption = element("figcaption");
-    picture(canvas, shown.labels[blob], 0.7);
+    picture(canvas, shown.labels[blob], 0.75);
     canvas.role = "img";
     canvas.ariaLabel = `What the net says at stride ${stride}`;
     const last = i === facts.stages.length - 1;
     caption.append(element("b", `Stride ${stride}${last ? ": the whole net" : i ? "" : " alone"}`),
       `An answer every ${stride} pixels${i ? ", added to the coarser" : ""}; between them it is interpolated.`);
+    const labels = shown.labels[blob];
+    if (labels.every((number) => number === labels[0])) caption.append(` Here it says “${facts.classes[labels[0]]}” everywhere.`);
     figure.append(canvas, caption);
     return figure;
   }));
