@@ -9,6 +9,7 @@ COMMANDS = {
     "solve": ("fcn.solvers.solve", "train on such a folder, or train an experiment of the paper"),
     "score": ("fcn.solvers.score", "score a trained net on its validation set"),
     "infer": ("fcn.solvers.infer", "segment photographs"),
+    "export": ("fcn.export", "write a trained net as ONNX, with its classes and mean"),
     "page": ("fcn.page.__main__", "write a page to try a net on, in the browser"),
     "demo": ("fcn.solvers.demo", "the paper in miniature, on generated data"),
     "nets": ("fcn.nets.__main__", "write the prototxts of a net"),

@@ -28,6 +28,8 @@ from segdata.download import fetch
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 MEAN = [104.00699, 116.66877, 122.67892]
+SAID = {"classes": json.dumps(CLASSES), "mean": json.dumps(MEAN), "channels": "BGR",
+        "inputs": '{"data": "color"}', "name": "leaves"}
 NET = """
 layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
@@ -59,16 +61,16 @@ def skips(tmp_path_factory):
 
 @pytest.fixture
 def page(tmp_path, monkeypatch, capsys):
-    """page(*arguments, status=0): run the command; returns what it prints."""
+    """page(*arguments, status=0, command="page"): run the command; returns what it prints."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FCN_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(sys, "argv", ["restored afterwards"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     stub_runtime(tmp_path / "store", monkeypatch)
 
-    def run(*arguments, status=0):
+    def run(*arguments, status=0, command="page"):
         try:
-            found = main(["page", *map(str, arguments)])
+            found = main([command, *map(str, arguments)])
         except SystemExit as ended:
             found = ended.code
         printed = capsys.readouterr()
@@ -116,11 +118,22 @@ def test_the_folder_is_complete_and_says_what_the_net_is(page, skips, tmp_path):
 def test_the_net_carries_what_it_needs(page, skips, tmp_path):
     page(skips, "-o", tmp_path / "page")
     path = str(tmp_path / "page" / "net.onnx")
-    expected = {"classes": json.dumps(CLASSES), "mean": json.dumps(MEAN), "channels": "BGR",
-                "inputs": '{"data": "color"}', "name": "leaves"}
-    assert {each.key: each.value for each in onnx.load(path).metadata_props} == expected
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    assert session.get_modelmeta().custom_metadata_map == expected
+    assert {each.key: each.value for each in onnx.load(path).metadata_props} == SAID
+    assert {each.name for each in onnx.load(path).graph.output} == {
+        "score", "score/stride16", "score/stride32"}
+
+
+def test_a_run_is_exported_with_what_it_records(page, skips, tmp_path):
+    assert "wrote" in page(skips, "-o", tmp_path / "new" / "net.onnx", command="export")
+    session = onnxruntime.InferenceSession(str(tmp_path / "new" / "net.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == SAID
+    assert [each.name for each in session.get_outputs()] == ["score"]
+    depth = small_net(tmp_path / "depth", DEPTH + CONV, DEPTH_DATA)
+    page(*depth, "-o", "depth.onnx", command="export")
+    said = {each.key: each.value for each in onnx.load("depth.onnx").metadata_props}
+    assert json.loads(said["inputs"]) == {"color": "color", "depth": "depth"}
+    assert "ends in .onnx" in page(skips, "-o", "net.pb", command="export", status=1)
 
 
 @pytest.mark.parametrize("head, kept", [
@@ -187,7 +200,7 @@ def test_only_a_page_is_replaced(page, skips, tmp_path):
 
 
 def test_the_commands_of_the_documentation(page, skips, tmp_path, monkeypatch):
-    """docs/page.md: its commands, in order."""
+    """docs/page.md: its commands, in order; and that of docs/export.md."""
     served = []
     monkeypatch.setattr("fcn.page.__main__.serve", lambda *given: served.append(given))
     (tmp_path / "build").mkdir()
@@ -197,6 +210,8 @@ def test_the_commands_of_the_documentation(page, skips, tmp_path, monkeypatch):
     assert len(commands) == 5
     for command in commands:
         page(*command.split())
+    export, = re.findall("^    fcn export (.*)$", (ROOT / "docs" / "export.md").read_text(), re.M)
+    page(*export.split(), command="export")
     assert served == [(tmp_path / "build" / "page", 0), (Path("page"), 8123)]
 
 

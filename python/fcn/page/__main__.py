@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fcn.export import add_chosen
 from fcn.page import page
 from fcn.page.server import address, server
 from fcn.solvers.command import positive, report_errors, set_device, whole
@@ -41,13 +42,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", metavar="RUN",
-                        help="default: the one under build/ trained last")
-    parser.add_argument("--net", type=Path, help="a deploy prototxt, in place of RUN")
-    parser.add_argument("--weights", type=Path, help="a caffemodel")
-    parser.add_argument("--best", action="store_true",
-                        help="take the run's snapshot with the best mean IU on its validation set, "
-                             "not the newest")
+    add_chosen(parser)
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "page",
                         help="folder of the page (default build/page); an older page is replaced")
     parser.add_argument("--side", type=positive(int), default=500, metavar="PIXELS",

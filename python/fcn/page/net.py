@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fcn.export import write, writer
 from fcn.page.errors import PageError
 from fcn.solvers.inference.network import Chosen, Network
 
@@ -23,7 +24,7 @@ class Stage(NamedTuple):
     blob: str
 
 
-def export(chosen: Chosen, network: Network, path: Path, name: str) -> list[Stage]:
+def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
     """Write the net as ONNX with all metadata; returns its stages, the coarsest first, of a net
     without skips none.
 
@@ -34,28 +35,16 @@ def export(chosen: Chosen, network: Network, path: Path, name: str) -> list[Stag
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
                         "page shows it one colour photograph; `fcn infer` gives it all that it "
                         "takes")
-    to_onnx = _writer()
+    writer()        # on the original Caffe there is none, which is said before the work
     from caffe import CaffeError
     try:
         network.scores([np.zeros((1, 3, *PROBE), np.float32)])
         net, stages = _with_stages(network)
-        to_onnx(net, str(path), list(network.names), [float(each) for each in chosen.inputs.mean],
-                list(chosen.inputs.kinds), name)
+        write(chosen, network, net, path)
     except CaffeError as error:
         raise PageError(f"{error}. A page needs the net as ONNX, for photographs of any size; "
                         "`fcn infer` runs it without") from None
     return stages
-
-
-def _writer() -> Any:
-    """`caffe.export.to_onnx`, which the original Caffe does not have."""
-    import caffe
-    try:
-        from caffe.export import to_onnx
-    except ImportError:
-        raise PageError(f"{caffe.__file__} writes no ONNX; the caffe package of this project does"
-                        ) from None
-    return to_onnx
 
 
 def _with_stages(network: Network) -> tuple[Any, list[Stage]]:

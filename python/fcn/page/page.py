@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fcn.export import title
 from fcn.page import net, runtime
 from fcn.page.errors import PageError
 from fcn.solvers.inference.network import Chosen, Network, data_of, folders_of, is_miniature
@@ -35,7 +36,7 @@ def write(chosen: Chosen, directory: Path, side: int) -> dict[str, Any]:
                         "folder (-o)")
     network = Network(chosen)
     with new_folder(directory, replace=True) as folder:
-        stages = net.export(chosen, network, folder / "net.onnx", title(chosen))
+        stages = net.export(chosen, network, folder / "net.onnx")
         static = resources.files("fcn.page") / "static"
         for file in static.iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
@@ -57,11 +58,6 @@ def write(chosen: Chosen, directory: Path, side: int) -> dict[str, Any]:
 def is_page(directory: Path) -> bool:
     """Whether a folder is one that `write` made."""
     return (directory / MANIFEST).is_file() and (directory / "net.onnx").is_file()
-
-
-def title(chosen: Chosen) -> str:
-    """The name of the run, or of the folder of the prototxt."""
-    return chosen.prototxt.resolve().parent.name
 
 
 def facts(chosen: Chosen) -> dict[str, Any]:
