@@ -55,7 +55,7 @@ function tellFacts() {
   const steps = facts.iterations?.toLocaleString("en");
   const rows = [
     ["Trained on", facts.data ?? "not recorded"],
-    ["Training", steps ? `${steps} steps` : "number of steps not recorded"],
+    ["Training", steps ? `${steps} iterations` : "number of iterations not recorded"],
     ["How good it is", facts.mean_iu === null ? "not measured" : `mean IU ${facts.mean_iu.toFixed(1)}%`,
       facts.mean_iu === null ? "Nobody has compared this net with true labels." : "On images that it did not train on: the area where prediction and truth agree, of the area that either covers, averaged over the classes. 100% would be perfect."]];
   for (const [name, value, more] of rows) {
