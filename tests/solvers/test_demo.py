@@ -1,12 +1,17 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
+import itertools
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import caffe
-from fcn.solvers import demo, miniature
+from fcn import surgery
+from fcn.solvers import demo, demo_page, log, miniature, score, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
 from fcn.solvers.runs import RunError
@@ -17,8 +22,10 @@ from segdata.embedded import voc as embedded_voc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
-    iu = [100 * miniature.train(name, tmp_path, seed)[1]["label"].mean_iu for name in demo.STAGES]
+def test_32s_learns_each_stage_gains_a_point_and_8s_reaches_70(seed, tmp_path):
+    scores = [miniature.train(name, tmp_path, seed)[1]["label"] for name in demo.STAGES]
+    iu = [100 * one.mean_iu for one in scores]
+    assert iu[0] >= 100 * demo.majority(scores[0]).mean_iu + 5, iu
     assert iu[0] + 1 <= iu[1] and iu[1] + 1 <= iu[2], iu
     assert iu[2] >= 70, iu
 
@@ -71,8 +78,7 @@ def test_every_experiment_has_a_miniature_that_starts_from_its_bases(tmp_path, t
     context = scores["pascalcontext-fcn32s-demo"]["label"]
     assert not context.matrix[0].any()      # the background is not scored
     assert len(scores["nyud-fcn32s-color-hha-demo"]["label"].iu) == len(embedded_nyud.CLASSES)
-    lines = demo.table(trained).splitlines()
-    assert len(lines) == 1 + len(EXPERIMENTS) + 3       # three have a second label
+    assert len(demo.rows(trained)) == 1 + len(EXPERIMENTS) + 3       # three have a second label
 
 
 def test_the_majority_s_scores():
@@ -84,6 +90,92 @@ def test_the_majority_s_scores():
 
 def test_the_table_shows_every_stage(tmp_path):
     experiment = miniature.miniature("voc-fcn32s", tmp_path)
-    lines = demo.table([(experiment, {"label": Scores.of(np.diag([3, 1]))})]).splitlines()
-    assert [line.split()[0] for line in lines] == ["percent", "voc-fcn32s-demo"]
-    assert lines[1].split()[1:] == ["100.0"] * 5 + ["37.5"]
+    heading, row = demo.rows([(experiment, {"label": Scores.of(np.diag([3, 1]))})])
+    assert heading[0] == "percent" and row[0] == "voc-fcn32s-demo"
+    assert row[1:] == ("100.0",) * 5 + ("37.5",)
+
+
+def test_the_plan_names_all_that_is_trained_and_the_time(tmp_path):
+    stages = demo.plan(demo.STAGES, tmp_path)
+    assert "vgg16, voc-fcn32s, voc-fcn16s, voc-fcn8s." in stages and str(tmp_path) in stages
+    minutes = int(re.search(r"about (\d+) minutes", stages)[1])
+    assert 2 <= minutes <= 8        # the promise of make demo
+    late = demo.plan(["nyud-fcn32s-color-hha"], tmp_path)
+    assert "vgg16, nyud-fcn32s-color, nyud-fcn32s-hha, nyud-fcn32s-color-hha." in late
+
+
+def test_silenced_layers_put_out_zeros_and_are_as_before(tmp_path, tiny):
+    experiment, _ = miniature.train("voc-fcn16s", tmp_path, 0)
+    net = training.trained_net(experiment)
+    net.params["score_fr"][1].data[...] = 5
+    net.forward()
+    before = net.blobs["score"].data.copy()
+    with demo.silenced(net, ["score_fr", "score_pool4"]):
+        net.forward()
+        assert not net.blobs["score"].data.any()
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["score"].data, before)
+    assert before.any()
+
+
+class Killed(BaseException):
+    """Ends it as SIGKILL would, but for this test."""
+
+
+def run_demo(directory, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["demo.py", "-o", str(directory)])
+    demo.main()
+
+
+def results(directory):
+    """{file: bytes} of weights, pictures, scores and logs."""
+    kinds = {".caffemodel", ".png", ".json", ".csv", ".html"}
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*")
+            if path.suffix in kinds and "data-" not in str(path)}
+
+
+# where it is killed, one after the other: the function, and which of its calls
+MOMENTS = [
+    (embedded_voc, "save_voc", 1), (embedded_voc, "crops", 0), (caffe.SGDSolver, "step", 0),
+    (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "score_net", 0),
+    (log, "draw", 0), (surgery, "transplant", 0), (caffe.SGDSolver, "step", 0),
+    (caffe.SGDSolver, "step", 1),       # of FCN-8s, after that of FCN-16s
+    (demo, "_grid", 0), (demo, "_grid", 1), (demo_page, "picture", 1)]
+
+
+def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(tmp_path, tiny, monkeypatch):
+    directory = tmp_path / "demo"       # which caffemodels name
+    run_demo(directory, monkeypatch)
+    expected = results(directory)
+    directory.rename(tmp_path / "whole")
+    for owner, name, number in MOMENTS:
+        with monkeypatch.context() as patch:
+            kill_at(patch, owner, name, number)
+            with pytest.raises(Killed):
+                run_demo(directory, patch)
+    run_demo(directory, monkeypatch)
+    assert results(directory) == expected
+    assert {Path("scenes.png"), Path("strides.png")} < set(expected) and len(expected) > 15
+
+
+def kill_at(patch, owner, name, number):
+    calls, function = itertools.count(), getattr(owner, name)
+
+    def kill(*args, **options):
+        if next(calls) == number:
+            raise Killed
+        return function(*args, **options)
+    patch.setattr(owner, name, kill)
+
+
+def test_the_page_needs_nothing_beside_itself_and_explains(tmp_path, tiny, monkeypatch, capsys):
+    run_demo(tmp_path, monkeypatch)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 2
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    printed = capsys.readouterr().out
+    for words in ("Ctrl-C", " on 2 quiet cores", "Percent, on scenes", "scenes.png",
+                  "strides.png", "index.html", "infer IMAGE.jpg --experiment", "solve --images"):
+        assert words in printed
+    for words in ("What each stride sees", "triangle", "voc-fcn8s-demo", "infer IMAGE.jpg"):
+        assert words in page
