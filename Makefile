@@ -42,7 +42,7 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
 	@mkdir -p build/types/fcn
-	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
+	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/python/fcn/page $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
 	@.venv/bin/mypy
 
 audit: .venv/done  ## look up known weaknesses of the pinned packages, needs network
