@@ -6,15 +6,17 @@ DEVICE ?= --gpu 0
 # --accept: also download what comes by plain http and has no known checksum
 ACCEPT ?=
 
+DEEPLAB = voc-deeplab voc-deeplab-msc voc-deeplab-7x7 voc-deeplab-4x4 voc-deeplab-largefov \
+	voc-deeplab-msc-largefov voc-deeplab-aspp
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
-	voc-fcn-googlenet nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
+	voc-fcn-googlenet $(DEEPLAB) nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
 	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
-RELEASED = $(filter-out %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
+RELEASED = $(filter-out $(DEEPLAB) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
-	data-voc data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
@@ -82,6 +84,9 @@ bench-quick: .venv/done  ## the same, fewer rows, one round
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid
 	@.venv/bin/python -m segdata.download voc$(ACCEPT:%= %)
 
+data-voc2012: .venv/done  ## download SBD and PASCAL VOC 2012 (3.4 GB), compute train_aug
+	@.venv/bin/python -m segdata.download voc2012$(ACCEPT:%= %)
+
 data-nyud: .venv/done  ## download NYUDv2 (3 GB) and prepare it
 	@.venv/bin/python -m segdata.download nyud$(ACCEPT:%= %)
 
@@ -117,6 +122,8 @@ $(EXPERIMENTS):
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
+voc-deeplab%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/$(subst -msc,,$@)/snapshot),,vgg16) \
+	sbd voc2012
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
 nyud-%: NEEDS = $(BASE) nyud
@@ -130,6 +137,13 @@ voc-fcn8s-atonce:  ## FCN-8s in one stage
 voc-fcn32s-fixed:  ## FCN-32s of which the scores alone learn
 voc-fcn-alexnet:  ## FCN-32s on CaffeNet
 voc-fcn-googlenet:  ## FCN-32s on GoogLeNet
+voc-deeplab:  ## DeepLab on PASCAL VOC 2012, from VGG-16: stride 8 by holes, fc6 of 4×4 taps
+voc-deeplab-msc:  ## ... then with scores of the image and four poolings
+voc-deeplab-7x7:  ## DeepLab with all 7×7 taps of fc6
+voc-deeplab-4x4:  ## DeepLab with fc6's field of view at 4×4 taps
+voc-deeplab-largefov:  ## DeepLab with fc6's field of view at 3×3 taps, a quarter of the filters
+voc-deeplab-msc-largefov:  ## ... then with scores of the image and four poolings
+voc-deeplab-aspp:  ## LargeFOV with four fc6 of different holes, summed
 nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)

@@ -17,7 +17,8 @@ from segdata.paths import build_root
 
 QUICK = ("upper-bound", "stitch", "timing")
 OF_A_RUN = ("crf",)
-TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing")
+TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing",
+            "deeplab")
 
 
 def main(arguments=None):

@@ -48,3 +48,22 @@ class VOCSegDataLayer(SegDataLayer):
         root = self.roots["voc_dir"]
         return {"data": root / "JPEGImages" / f"{name}.jpg",
                 "label": root / "SegmentationClass" / f"{name}.png"}
+
+
+class AugmentedVOCSegDataLayer(SBDDSegDataLayer):
+    """PASCAL VOC with SBD's segmentations of the images that VOC does not segment; the directory
+    keys are `voc_dir` and `sbdd_dir`.
+
+    The list and the images are VOC's, and the labels where it has them; the others are SBD's.
+    """
+
+    directory_keys = ("voc_dir", "sbdd_dir")
+
+    def split_file(self, split: str) -> Path:
+        return self.roots["voc_dir"] / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+    def paths(self, name: str) -> dict[str, Path]:
+        root = self.roots["voc_dir"]
+        own = root / "SegmentationClass" / f"{name}.png"
+        return {"data": root / "JPEGImages" / f"{name}.jpg",
+                "label": own if own in self.listing else super().paths(name)["label"]}

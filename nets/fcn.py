@@ -12,7 +12,7 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from . import caffenet, googlenet, vgg16
+from . import caffenet, deeplab, googlenet, vgg16
 from .heads import HEADS, Head, predict
 from .layers import Features, score
 from .source import Source, voc
@@ -29,7 +29,9 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Parameters
     ----------
-    head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'
+    head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; or one of
+        deeplab.VARIANTS, which have a trunk of their own, and of what follows scale, start and
+        options alone
     split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
     trunk : 'vgg16', 'caffenet' or 'googlenet'
@@ -47,12 +49,18 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
-    _check("head", head, HEADS)
+    _check("head", head, (*HEADS, *deeplab.VARIANTS))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
     source = source or voc()
     n = caffe.NetSpec()
     _data(n, source, split, start)
+    if head in deeplab.VARIANTS:
+        if len(source.images) > 1 or len(source.labels) > 1:
+            raise ValueError(f"head '{head}' takes one image and one label, not "
+                             f"{', '.join((*source.images, *source.labels))}")
+        deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
+        return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
     parts = replace(HEADS[head], scales=skip_scales or HEADS[head].scales)
     features = _features(n, source, parts, TRUNKS[trunk].trunk, fusion, scale,
                          dict(options, fixed=parts.fixed))

@@ -69,6 +69,23 @@ def voc(data_dir: Dir = None, classes: int = 21) -> Source:
         voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
 
 
+DEEPLAB_MEAN = (104.008, 116.669, 122.675)     # B, G, R: ILSVRC's, as DeepLab rounds it
+
+
+def voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
+    """PASCAL VOC 2012 as DeepLab uses it: trained on train_aug, VOC's train and SBD's images that
+    are not in val, in mirrored crops of 321, batches of 20; scored on val."""
+    root = _root(data_dir)
+    voc_dir = root / "pascal" / "VOC2012"
+    common = dict(voc_dir=str(voc_dir), mean=DEEPLAB_MEAN, seed=SEED)
+    return Source(
+        ("voc_layers", "AugmentedVOCSegDataLayer",
+         dict(common, sbdd_dir=str(root / "sbdd" / "dataset"), split="train_aug", mirror=True,
+              crop=321, batch=20)),
+        ("voc_layers", "VOCSegDataLayer", dict(common, split="val")),
+        voc_dir / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
+
+
 def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:
     """Any folder in VOC layout, with the splits train and val."""
     path = Path(path).resolve()

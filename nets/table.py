@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from .source import nyud, pascalcontext, siftflow, voc
+from .deeplab import VARIANTS
+from .source import nyud, pascalcontext, siftflow, voc, voc2012
 
 
 @dataclass(frozen=True)
 class Row:
-    """head : of nets.heads; source() : a nets.source.Source; options : further ones of nets.fcn."""
+    """head : of nets.heads or nets.deeplab; source() : a nets.source.Source; options : further ones
+    of nets.fcn."""
     head: str
     source: Callable
     options: dict = field(default_factory=dict)
@@ -20,6 +22,7 @@ TABLE = {
        for head in ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", "fcn32s-fixed")},
     "voc-fcn-alexnet": Row("fcn32s", voc, dict(trunk="caffenet", normalize=True)),
     "voc-fcn-googlenet": Row("fcn32s", voc, dict(trunk="googlenet", normalize=True)),
+    **{f"voc-{head}": Row(head, voc2012) for head in VARIANTS},
     "nyud-fcn32s-color": Row("fcn32s", nyud),
     "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
     "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),

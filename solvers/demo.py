@@ -1,6 +1,6 @@
 """The paper in miniature, on generated data.
 
-    python solvers/demo.py              FCN-32s, 16s and 8s (make demo), and a picture
+    python solvers/demo.py              FCN-32s, 16s and 8s (make demo), pictures and a page
     python solvers/demo.py NAME...      any experiments (make NAME-demo)
     python solvers/demo.py --all        all of them (make demos)
 
@@ -9,15 +9,23 @@ convolutional net by surgery, trains that by SGD as the paper does, and scores i
 scenes, beside what predicting the most frequent class would score.
 """
 
+from __future__ import annotations
+
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fcn import nets, surgery
 from fcn.nets.source import MEAN
-from fcn.solvers import miniature, training
+from fcn.solvers import demo_page, miniature, training
 from fcn.solvers.command import add_device, report_errors, seed, set_device
 from fcn.solvers.experiments import EXPERIMENTS, Experiment, experiment_named
 from fcn.solvers.metrics import Scores
@@ -28,7 +36,35 @@ from segdata.files import replacing
 from segdata.palette import colour_map
 from segdata.paths import build_root
 
+if TYPE_CHECKING:
+    import caffe
+
+Trained = tuple[Experiment, dict[str, Scores]]
+
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
+SECONDS = 0.09              # for a pass over an image on 2 cores; what is said, not measured
+STRIDES = {"score_fr": 32, "score_pool4": 16, "score_pool3": 8}     # of the layers of scores
+
+DONE = (
+    "A classifier, VGG-16 at an eighth of its width, learned to name single shapes. It stands in "
+    "for the one that learned ILSVRC's million photographs.",
+    "Surgery made it fully convolutional: its last layers became convolutions with the same "
+    "weights, so that it takes an image of any size and says a class for each place.",
+    "FCN-32s learned on whole scenes to say a class for every pixel, from scores that lie 32 "
+    "pixels apart and are interpolated between.",
+    "FCN-16s went on from there with scores of pool4, 16 pixels apart, added to them; FCN-8s from "
+    "there with those of pool3, 8 pixels apart.",
+    "Each was scored on 60 scenes that none of them had seen.")
+OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
+            "and truth, averaged over the classes. The last column is the mean IU of calling "
+            "everything what is most frequent: a net that learned nothing.")
+OF_CLASSES = ("The IU of each class, in percent: thin shapes, such as ring, cross and bar, gain "
+              "most from finer strides.")
+OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. From stride 32 to "
+             "8, blobs become shapes.")
+OF_STRIDES = ("What each stride contributes to FCN-8s: its prediction when the scores of one "
+              "stride alone are left and the others are set to zero, then all of them together. "
+              "Coarse scores say roughly what is where, fine ones where exactly it ends.")
 
 
 def main() -> None:
@@ -48,24 +84,97 @@ def main() -> None:
         for name in names:
             experiment_named(name)
         set_device(args)
+        print(plan(names, directory) + "\n", flush=True)
         trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
-        print("\n" + table(trained))
+        print(f"\n{columns(rows(trained))}\n\n{OF_TABLE}")
         if names == STAGES:
-            print(f"\n{draw(trained, directory / 'scenes.png')}")
+            print("\n" + show(trained, directory))
 
 
-def table(trained: list[tuple[Experiment, dict[str, Scores]]]) -> str:
-    """The metrics of each (experiment, {label: Scores}), in percent, and the mean IU of
-    predicting the most frequent class everywhere."""
-    rows: list[tuple[str, ...]] = []
+def plan(names: Iterable[str], directory: Path) -> str:
+    """What will be done, and how long it takes at most."""
+    started = chain(names)
+    images = sum(miniature.passes(name) for name in started)
+    minutes = max(1, round(images * SECONDS / 60))
+    of_stages = ("The paper in miniature: nets learn to segment generated scenes of six shapes.\n"
+                 "A narrow classifier of single shapes becomes FCN-32s by surgery, FCN-32s becomes "
+                 "FCN-16s, that FCN-8s.\n")
+    return ((of_stages if names == STAGES else "The paper in miniature, on generated data.\n")
+            + f"Trained one after the other: {', '.join(started)}.\n"
+            f"It takes about {minutes} minute{'s' * (minutes > 1)} on 2 quiet cores, less what is "
+            f"trained already, and writes to {_near(directory)}.\n"
+            "Ctrl-C stops it at any time; the same command goes on from there.")
+
+
+def chain(names: Iterable[str]) -> list[str]:
+    """Experiments after all that they start from, classifiers first, each once."""
+    found: dict[str, None] = {}
+    for name in names:
+        bases = () if name in nets.TRUNKS else experiment_named(name).bases.values()
+        found |= dict.fromkeys((*chain(bases), name))
+    return list(found)
+
+
+def rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
+    """The table of the metrics of each (experiment, {label: Scores}), in percent, and the mean IU
+    of predicting the most frequent class everywhere; the first row is its heading."""
+    found: list[tuple[str, ...]] = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
             summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
-            if not rows:
-                rows.append(("percent", *summary))
-            rows.append((f"  {label}" if i else experiment.name,
-                         *(f"{value:.1f}" for value in summary.values())))
-    return columns(rows)
+            if not found:
+                found.append(("percent", *summary))
+            found.append((f"  {label}" if i else experiment.name,
+                          *(f"{value:.1f}" for value in summary.values())))
+    return found
+
+
+def class_rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
+    """The table of each class's IU in percent, of the first label; a column an experiment."""
+    shown = [(experiment, next(iter(scores.values()))) for experiment, scores in trained]
+    names = next(iter(shown[0][0].class_names.values()))
+    return [("percent", *(experiment.head for experiment, _ in shown)),
+            *((name, *(f"{100 * scores.iu[i]:.1f}" for _, scores in shown))
+              for i, name in enumerate(names))]
+
+
+def show(trained: list[Trained], directory: Path) -> str:
+    """Draw the pictures and write the page; returns what to say of them and what to do next."""
+    scenes = draw(trained, directory / "scenes.png")
+    strides = draw_strides(trained[-1][0], directory / "strides.png")
+    steps = next_steps(trained[-1][0].directory)
+    page = demo_page.write(directory / "index.html", "FCN in miniature", (
+        ("What was done", demo_page.listed(DONE)),
+        ("How well", demo_page.table(rows(trained)) + demo_page.told(OF_TABLE)
+         + demo_page.table(class_rows(trained)) + demo_page.told(OF_CLASSES)),
+        ("What it looks like", demo_page.picture(scenes, OF_SCENES)),
+        ("What each stride sees", demo_page.picture(strides, OF_STRIDES)),
+        ("What to do next", demo_page.commands(steps))))
+    said = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
+            f"{_near(page)}: all of this on a page; open it in a browser.",
+            "What to do next:", *(f"  {purpose}\n    {command}"
+                                  for purpose, command in steps.items())]
+    return "\n".join(said)
+
+
+def next_steps(run: Path) -> dict[str, str]:
+    """{what for: command}."""
+    fcn = shlex.quote(_near(Path(sys.executable).with_name("fcn")))
+    return {
+        "Segment your own image (this net knows six shapes and nothing else):":
+            f"{fcn} infer IMAGE.jpg --experiment {shlex.quote(_near(run))}",
+        "Train on your folder of images and masks, and segment with what it learned:":
+            f"{fcn} solve --images IMAGES --masks MASKS\n{fcn} infer IMAGE.jpg".replace(
+                "\n", " && "),
+        "Train the paper's own nets on PASCAL VOC (downloads 3.6 GB, wants a GPU):":
+            "make data-voc vgg16 voc-fcn32s",
+        "Try the paper's other nets in miniature:": "make demos"}
+
+
+def _near(path: Path) -> str:
+    """A path from the current folder where it lies in it."""
+    path = Path(os.path.abspath(path))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def majority(scores: Scores) -> Scores:
@@ -77,7 +186,7 @@ def majority(scores: Scores) -> Scores:
     return Scores.of(constant, scores.unscored, scores.in_truth)
 
 
-def draw(trained: list[tuple[Experiment, dict[str, Scores]]], path: Path, scenes: int = 3) -> Path:
+def draw(trained: list[Trained], path: Path, scenes: int = 3) -> Path:
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
     pictures: dict[str, Sequence[np.ndarray]] = {}
     for experiment, scores in trained:
@@ -100,6 +209,49 @@ def _segment(experiment: Experiment, scenes: int) -> Iterator[tuple[np.ndarray, 
         said = predicted_classes(score, f"{weights}, scene {number + 1}")
         pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(said[0])))
     return zip(*pictures)
+
+
+def draw_strides(experiment: Experiment, path: Path, scenes: int = 2) -> Path:
+    """Write a picture of what each stride of a net says alone, and all together."""
+    weights = training.final_weights(experiment)
+    val, net = load_net(experiment.run.prototxt("val"), weights), training.trained_net(experiment)
+    layers = [name for name in STRIDES if name in net.params]
+    pictures: dict[str, list[np.ndarray]] = {}
+    for _ in range(scenes):
+        val.forward()
+        data = val.blobs["data"].data
+        shown = {"input": _photograph(data[0]), "truth": _coloured(val.blobs["label"].data[0, 0])}
+        for name in layers:
+            with silenced(net, [other for other in layers if other != name]):
+                shown[f"stride {STRIDES[name]} alone"] = _said(net, data)
+        shown["together"] = _said(net, data)
+        for title, image in shown.items():
+            pictures.setdefault(title, []).append(image)
+    with replacing(path) as temporary:
+        _grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
+    return path
+
+
+@contextmanager
+def silenced(net: caffe.Net, layers: Iterable[str]) -> Iterator[None]:
+    """Have the layers put out zeros: their parameters are zero meanwhile."""
+    blobs = [blob for name in layers for blob in surgery.layer_parameters(net, name)]
+    before = [blob.data.copy() for blob in blobs]
+    for blob in blobs:
+        blob.data[...] = 0
+    try:
+        yield
+    finally:
+        for blob, values in zip(blobs, before):
+            blob.data[...] = values
+
+
+def _said(net: caffe.Net, data: np.ndarray) -> np.ndarray:
+    """The class colours that a deployed net gives an image."""
+    net.blobs["data"].reshape(*data.shape)
+    net.blobs["data"].data[...] = data
+    net.forward()
+    return _coloured(predicted_classes(net.blobs["score"].data, "the net")[0])
 
 
 def _grid(columns: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], zoom: int = 2,

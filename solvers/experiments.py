@@ -1,6 +1,7 @@
 """The table of experiments: what differs between them, and nothing else.
 
-All are trained with a fixed rate, most on the loss summed over pixels, one image a step.
+The FCNs are trained with a fixed rate, most on the loss summed over pixels, one image a step;
+DeepLab on batches, on the mean over pixels, with a rate that falls.
 """
 
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
+from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError
 from segdata.datasets import DATASETS
@@ -32,6 +34,7 @@ class Experiment:
         empty for random weights
     lr, momentum, iter_size, weight_decay : of SGD
     iterations : in all
+    policy : how the rate falls: fields of SolverParameter
     drop : share of the iterations after which the rate falls to a tenth; 1 (the paper): never
     interval : iterations between snapshots, each of which is scored
     head, source, net : of nets.fcn: the head, the nets.source.Source, further options
@@ -53,6 +56,7 @@ class Experiment:
     source: Source
     class_names: dict
     iterations: int = 100_000
+    policy: dict = field(default_factory=lambda: dict(lr_policy="fixed"))
     drop: float = 1.0
     momentum: float = HEAVY["momentum"]
     iter_size: int = HEAVY["iter_size"]
@@ -91,7 +95,8 @@ class Experiment:
 
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:
     """The Experiment of a net in nets.TABLE; `base` is one name, or {suffix: name}."""
-    net, dataset = nets.TABLE[name], DATASETS[name.partition("-")[0]]
+    net = nets.TABLE[name]
+    dataset = DATASETS["voc2012" if net.head in DEEPLAB else name.partition("-")[0]]
     bases = base if isinstance(base, dict) else {"": base}
     classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
     return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
@@ -104,6 +109,14 @@ RELEASED = "the released model, seg11valid: mean IU {}"
 # trained by accumulation
 CVPR = "CVPR, a subset of VOC 2011 val: {}"
 CVPR_NYUD = "CVPR, table 4: {}"
+# DeepLab (arXiv 1412.7062, section 5 and tables 1 and 2): batches of 20, a tenth of the rate after
+# every 2,000 iterations, of which the public reproduction of the authors' training has 6,000
+VAL = "DeepLab, VOC 2012 val: mean IU {}"
+STEPS: dict[str, Any] = dict(momentum=0.9, iterations=6_000, interval=1_000,
+                             policy=dict(lr_policy="step", gamma=0.1, stepsize=2_000))
+# its successor (arXiv 1606.00915)
+POLY: dict[str, Any] = dict(momentum=0.9, iterations=20_000, interval=2_000,
+                            policy=dict(lr_policy="poly", power=0.9))
 ARXIV_CONTEXT = "CVPR on arXiv (version 2), table 6: {}"
 
 EXPERIMENTS = {row.name: row for row in (
@@ -115,6 +128,16 @@ EXPERIMENTS = {row.name: row for row in (
     _row("voc-fcn-alexnet", "caffenet", 1e-4, **ACCUMULATED, published=RELEASED.format(48.0)),
     _row("voc-fcn-googlenet", "googlenet", 5e-5, **ACCUMULATED,
          published="CVPR, VOC 2011 val: mean IU 42.5"),
+    _row("voc-deeplab", "vgg16", 1e-3, **STEPS, published=VAL.format("59.8, with CRF 63.7")),
+    _row("voc-deeplab-msc", "voc-deeplab", 1e-3, **STEPS,
+         published=VAL.format("61.3, with CRF 65.2")),
+    _row("voc-deeplab-7x7", "vgg16", 1e-3, **STEPS, published=VAL.format("64.4, with CRF 67.6")),
+    _row("voc-deeplab-4x4", "vgg16", 1e-3, **STEPS, published=VAL.format("with CRF 67.1")),
+    _row("voc-deeplab-largefov", "vgg16", 1e-3, **STEPS,
+         published=VAL.format("62.3, with CRF 67.6")),
+    _row("voc-deeplab-msc-largefov", "voc-deeplab-largefov", 1e-3, **STEPS,
+         published=VAL.format("64.2, with CRF 68.7")),
+    _row("voc-deeplab-aspp", "vgg16", 1e-3, **POLY),
     _row("nyud-fcn32s-color", "vgg16", 1e-10, interval=2_000,
          published=CVPR_NYUD.format("60.0/42.2/29.2/43.9")),
     _row("nyud-fcn32s-hha", "vgg16", 1e-10, interval=2_000,

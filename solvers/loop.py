@@ -210,8 +210,9 @@ class Loop:
     def _tell_first_losses(self) -> None:
         """Print what the losses of the first iteration say, a line each."""
         net = self.solver.net
-        is_guessing = not any(blob.data.any() for name in net.params if name.startswith("score")
-                              for blob in surgery.layer_parameters(net, name))
+        scores = [blob.data.any() for name in net.params if name.startswith("score")
+                  for blob in surgery.layer_parameters(net, name)]
+        is_guessing = bool(scores) and not any(scores)
         for loss in first_loss.losses(net, self.train_param):
             self.bar.write(first_loss.described(loss, is_guessing))
 

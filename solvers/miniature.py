@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from fcn import nets
-from fcn.nets.source import MEAN, SEED
+from fcn.nets.deeplab import VARIANTS as DEEPLAB
+from fcn.nets.source import MEAN, SEED, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
@@ -37,14 +38,13 @@ if TYPE_CHECKING:
 
 WIDTH = 0.125           # of the trunks
 CROP = 64               # side of the single-shape crops
-SIDE = 128              # of the classifiers' input, the crop amid zeros
 SCALE = 1 / 58          # the trunks start from random weights, so images get unit variance
 CROPS, BATCH = 4_000, 16
 CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
-# {trunk: (side of the last pooling of an input of SIDE, rate, steps)}
-CLASSIFIERS = {"vgg16": (4, 0.005, 500), "caffenet": (3, 0.002, 600),
-               "googlenet": (None, 0.005, 600)}
+# {trunk: (side of its input, of the last pooling, rate, steps)}
+CLASSIFIERS = {"vgg16": (64, 2, 0.005, 800), "caffenet": (128, 3, 0.002, 600),
+               "googlenet": (128, None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
 DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
@@ -60,6 +60,7 @@ SCHEDULE = {
     "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
     "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
+    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.06, 700)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
@@ -72,8 +73,12 @@ SCHEDULE = {
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
 
+# DeepLab's crops and batches: of the size 8k + 1, as large as a scene
+CROPPED = dict(batch=5, crop=129)
+
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
-OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2))}
+OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
+           **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra"))}
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -83,13 +88,19 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    side = CLASSIFIERS[_trunk(paper)][0]
+    kernel = CLASSIFIERS[_trunk(paper)][1]
+    source = (voc if paper.head in DEEPLAB else row.source)(
+        data_dir=directory / f"data-{dataset}", **classes)
+    policy = dict(paper.policy)
+    if paper.head in DEEPLAB:
+        source = source.with_training(**CROPPED, mirror=True)
+    if "stepsize" in policy:
+        policy["stepsize"] = max(1, 2 * iterations // 3)
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
         iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
-        build=directory, data=f"seed {seed}",
-        source=row.source(data_dir=directory / f"data-{dataset}", **classes),
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": side} if side else {}),
+        build=directory, data=f"seed {seed}", source=source, policy=policy,
+        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
                  **OPTIONS.get(name, {})))
 
 
@@ -125,6 +136,16 @@ def generate(name: str, directory: Path, seed: int) -> None:
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
+def passes(name: str) -> int:
+    """How many images pass through NAME in miniature, or through a classifier, to train it; the
+    classifiers' are crops, of which four count as one."""
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name][3] * BATCH // 4
+    if EXPERIMENTS[name].head in DEEPLAB:
+        return SCHEDULE[name][1] * CROPPED["batch"]
+    return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
+
+
 def _trunk(experiment: Experiment) -> str:
     return experiment.net.get("trunk", "vgg16")
 
@@ -135,8 +156,8 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     """Train a classifier on crops of single shapes, unless it is there, from its newest snapshot
     if there is one; returns its net."""
     import caffe
-    _, lr, steps = CLASSIFIERS[trunk]
-    options: dict[str, Any] = dict(size=SIDE, classes=len(embedded_voc.OUTLINES), width=WIDTH,
+    side, _, lr, steps = CLASSIFIERS[trunk]
+    options: dict[str, Any] = dict(size=side, classes=len(embedded_voc.OUTLINES), width=WIDTH,
                                    scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     run = Run(directory, ".")
@@ -192,7 +213,8 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen
     data, label = solver.net.blobs["data"], solver.net.blobs["label"]
-    inside = slice((SIDE - CROP) // 2, (SIDE + CROP) // 2)
+    margin = (data.shape[-1] - CROP) // 2       # zeros around the crop
+    inside = slice(margin, margin + CROP)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
     with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
                                               unit="it", disable=None) as bar:

@@ -11,6 +11,8 @@ import numpy as np
 
 from fcn import nets, surgery
 from fcn.nets import weighted
+from fcn.nets.deeplab import CLASSIFIER_SIDE
+from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
 from fcn.solvers import log, options, preflight, score, starting
 from fcn.solvers.command import reported
@@ -108,9 +110,9 @@ def _weigh(experiment: Experiment, net: caffe_pb2.NetParameter) -> None:
 
 
 def solver_param(experiment: Experiment, paths: dict[str, Path]) -> caffe_pb2.SolverParameter:
-    """The SolverParameter of an experiment: plain momentum and, as in the paper, a fixed rate."""
+    """The SolverParameter of an experiment: plain momentum and the experiment's rate."""
     from caffe.proto import caffe_pb2
-    rate = dict(base_lr=experiment.lr, lr_policy="fixed")
+    rate = dict(base_lr=experiment.lr, **experiment.policy)
     if experiment.drop < 1:
         rate.update(lr_policy="multistep", gamma=0.1,
                     stepvalue=[round(experiment.drop * experiment.iterations)])
@@ -138,7 +140,11 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
     """
     reports, ends, base_nets = [], {"conv1_1_bgrd"}, base_nets or _base_nets(experiment)
     for suffix, base in base_nets.items():
-        report = surgery.transplant(net, base, suffix)
+        if experiment.head in DEEPLAB and experiment.bases[suffix] in nets.TRUNKS:
+            report = surgery.decimate_classifier(net, base, DEEPLAB[experiment.head].branches,
+                                                 experiment.net.get("fc6_kernel", CLASSIFIER_SIDE))
+        else:
+            report = surgery.transplant(net, base, suffix)
         ends.add(list(base.params)[-1])
         if "conv1_1_bgrd" in net.params:
             surgery.expand_image(net, "conv1_1_bgrd", base, "conv1_1")

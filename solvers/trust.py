@@ -23,10 +23,11 @@ _COMPUTING = """
 COMPUTES = frozenset(_COMPUTING.split())
 READS = "reads what is listed in, or is"
 DOES = {"python": "runs the code of the module", "hdf5output": "writes over the file",
+        "matwrite": "writes files that begin with",
         **dict.fromkeys(("data", "denseimagedata", "hdf5data", "imagedata", "images",
                          "imagesegdata", "windowdata"), READS)}
 # fields that name a file, or code, of any layer; the message names the first that is given
-NAMES = ("module", "file_name", "source", "weight_source", "mean_file", "meanfile")
+NAMES = ("module", "file_name", "prefix", "source", "weight_source", "mean_file", "meanfile")
 
 
 class TrustError(UserError):

@@ -21,6 +21,7 @@ class Dataset(NamedTuple):
 
 DATASETS = {
     "voc": Dataset(("sbd", "voc2011"), {"label": VOC}),
+    "voc2012": Dataset(("sbd", "voc2012"), {"label": VOC}),
     "nyud": Dataset(("nyud",), {"label": NYUD}),
     # the test set lacks classes; the paper leaves them out
     "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC},

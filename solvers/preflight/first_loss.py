@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
 NEAR = 0.01     # of ln(classes), within which a loss is that of guessing
+NOTHING = 0.9   # of ln(classes), from which on a net has learnt nothing yet
 FAR = 2.0       # times ln(classes), from which on a loss is worse than any sensible start
 
 
@@ -90,4 +91,6 @@ def _verdict(loss: Loss, scores_are_zero: bool) -> str:
     if loss.per_pixel > FAR * loss.guessing:
         return ("warning: far worse than guessing; the weights do not fit these images (mean, "
                 "scale, order of channels) or these classes (their order)")
-    return "as it should be" if scores_are_zero else "the net starts with what it has learnt"
+    if scores_are_zero or loss.per_pixel >= NOTHING * loss.guessing:
+        return "as it should be"
+    return "the net starts with what it has learnt"

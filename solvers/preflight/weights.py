@@ -126,7 +126,8 @@ def not_interpolating(net: caffe.Net, param: caffe_pb2.NetParameter) -> list[str
 def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetParameter
              ) -> Iterator[Finding]:
     """What of the weights did not arrive, by the reports of the transplants that filled the net of
-    `param`. Layers that do not learn, such as fixed scales, need none."""
+    `param`. Layers that do not learn, such as fixed scales, need none, and those with a
+    weight_filler start anew."""
     if not reports:
         return
     kept = set.intersection(*({step.name for step in report if step.kind == "kept"}
@@ -140,7 +141,10 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
                       "(solve.py EXPERIMENT --chain), or take the head fcn8s-atonce")
     fixed = {layer.name for layer in param.layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
-    empty = [name for name in sorted(kept - fixed) if not name.startswith(("score", "upscore"))]
+    anew = {layer.name for layer in param.layer
+            if layer.convolution_param.HasField("weight_filler")}
+    empty = [name for name in sorted(kept - fixed - anew)
+             if not name.startswith(("score", "upscore"))]
     if empty:
         yield Finding(f"the weights filled no {some(empty)}: there are no layers of these names in "
                       "what the net starts from", "give the layers the names that they have there, "

@@ -72,3 +72,18 @@ def test_voc_reads_the_split_of_the_experiments(net, voc):
     (voc / "ImageSets/Segmentation/seg11valid.txt").write_text("c\na\n")
     layer = net("voc_layers", "VOCSegDataLayer", voc_dir=str(voc), split="seg11valid")
     assert sequence(layer, 3) == [2, 0, 2]
+
+
+def test_augmented_voc_takes_voc_s_labels_and_sbd_s_where_voc_has_none(net, voc, sbd):
+    for name in "ac":
+        (voc / "SegmentationClass" / f"{name}.png").unlink()
+    scipy.io.savemat(sbd / "cls/c.mat", {"GTcls": {"Segmentation": labels(7, 11)}})
+    (sbd / "cls/d.mat").write_bytes(b"")      # VOC has its own
+    (voc / "ImageSets/Segmentation/train_aug.txt").write_text("a\nb\nc\nd\n")
+    layer = net("voc_layers", "AugmentedVOCSegDataLayer", voc_dir=str(voc), sbdd_dir=str(sbd),
+                split="train_aug", randomize=False)
+    assert sequence(layer, 4) == [0, 1, 7, 3]
+    (sbd / "cls/c.mat").unlink()
+    with pytest.raises(DataError, match=f"label {sbd / 'cls/c.mat'} does not exist, .*train_aug"):
+        net("voc_layers", "AugmentedVOCSegDataLayer", voc_dir=str(voc), sbdd_dir=str(sbd),
+            split="train_aug")

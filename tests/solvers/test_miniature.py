@@ -19,7 +19,7 @@ def short(monkeypatch, tiny):
     def preprocess(images, preprocess=miniature.preprocess):
         seen.append(images)
         return preprocess(images)
-    monkeypatch.setattr(miniature, "CLASSIFIERS", {"vgg16": (4, 0.005, 7)})
+    monkeypatch.setattr(miniature, "CLASSIFIERS", {"vgg16": (64, 2, 0.005, 7)})
     monkeypatch.setattr(miniature, "CHECKPOINT", 2)
     monkeypatch.setattr(miniature, "preprocess", preprocess)
     return seen

@@ -388,7 +388,9 @@ def test_solve_without_data_fails_at_once_without_a_traceback():
 def test_the_published_hyper_parameters():
     rows = list(EXPERIMENTS.values())
     assert [row.name for row in rows] == list(nets.TABLE)
-    rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in rows
+    deeplab = [row for row in rows if row.name.startswith("voc-deeplab")]
+    paper = [row for row in rows if row not in deeplab]
+    rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in paper
              if row.iter_size == 1}
     assert rates == {
         ("voc", "fcn32s", 1e-10, 100_000), ("voc", "fcn16s", 1e-12, 100_000),
@@ -402,8 +404,16 @@ def test_the_published_hyper_parameters():
                    for row in rows if row.iter_size > 1}
     assert accumulated == {"voc-fcn-alexnet": ("caffenet", 1e-4, 0.9, 20),
                            "voc-fcn-googlenet": ("googlenet", 5e-5, 0.9, 20)}
-    assert {row.momentum for row in rows if row.iter_size == 1} == {0.99}
+    assert {row.momentum for row in paper if row.iter_size == 1} == {0.99}
     assert {row.weight_decay for row in rows} == {0.0005}
+    assert {(row.lr, row.momentum, row.iterations, tuple(row.policy.values())) for row in deeplab
+            if row.head != "deeplab-aspp"} == {(1e-3, 0.9, 6_000, ("step", 0.1, 2_000))}
+    assert EXPERIMENTS["voc-deeplab-aspp"].policy == {"lr_policy": "poly", "power": 0.9}
+    for row in deeplab:
+        assert row.source.batch == 20 and row.source.train[2]["crop"] == 321
+        assert row.source.train[2]["mirror"] and row.source.train[2]["split"] == "train_aug"
+        assert row.needs == (*("vgg16",) * ("msc" not in row.name), "sbd", "voc2012")
+    assert EXPERIMENTS["voc-deeplab-msc-largefov"].bases == {"": "voc-deeplab-largefov"}
 
 
 def test_chains_end_at_classifiers_and_name_what_they_need():

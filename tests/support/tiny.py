@@ -11,8 +11,9 @@ def shrink(put=setattr):
     put(miniature, "WIDTH", 1 / 32)
     put(miniature, "CROPS", 16)
     put(miniature, "CLASSIFIERS",
-        {name: (*row[:2], 1) for name, row in miniature.CLASSIFIERS.items()})
+        {name: (*row[:3], 1) for name, row in miniature.CLASSIFIERS.items()})
     put(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
+    put(miniature, "CROPPED", dict(batch=2, crop=33))
     put(variants, "ONE_STAGE", 1)
     put(embedded_voc, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():

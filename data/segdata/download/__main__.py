@@ -1,6 +1,7 @@
 """Download what the experiments need, as listed in `catalog`, and prepare it.
 
     python -m segdata.download voc         SBD and VOC 2011, and the split seg11valid
+    python -m segdata.download voc2012     SBD and VOC 2012, and the split train_aug
     python -m segdata.download nyud        NYUDv2
     python -m segdata.download siftflow    SIFT Flow
     python -m segdata.download context     VOC 2010 and PASCAL-Context

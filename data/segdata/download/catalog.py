@@ -93,6 +93,18 @@ ITEMS = {
         folder="pascal/VOC2011",
         inside="TrainVal/VOCdevkit/VOC2011"),
     # MD5 and the folder inside: torchvision's datasets/voc.py.
+    "voc2012": Item(
+        title="the PASCAL VOC 2012 images and segmentations",
+        path="pascal/VOC2012/ImageSets/Segmentation/train_aug.txt",
+        about="2.0 GB",
+        size=None,
+        checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
+        urls=("http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+              "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"),
+        target="data-voc2012",
+        folder="pascal/VOC2012",
+        inside="VOCdevkit/VOC2012"),
+    # MD5 and the folder inside: torchvision's datasets/voc.py.
     "voc2010": Item(
         title="the PASCAL VOC 2010 images",
         path="pascal/VOC2010/ImageSets/Main/val.txt",

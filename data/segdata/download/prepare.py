@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from segdata.download import catalog, nyud
 from segdata.download.archives import extract
 from segdata.download.fetch import fetch
-from segdata.download.splits import check_context, write_seg11valid, write_siftflow
+from segdata.download.splits import check_context, write_seg11valid, write_siftflow, write_train_aug
 
 
 def get_file(name: str, root: Path, accept: bool = False) -> Path:
@@ -47,6 +47,12 @@ def get_voc(root: Path, accept: bool = False) -> None:
         write_seg11valid(voc, sbd)
 
 
+def get_voc2012(root: Path, accept: bool = False) -> None:
+    sbd, voc = get_folder("sbd", root, accept), get_folder("voc2012", root, accept)
+    if catalog.missing("voc2012", root):
+        write_train_aug(voc, sbd)
+
+
 def get_context(root: Path, accept: bool = False) -> None:
     voc, context = get_folder("voc2010", root, accept), get_folder("context", root, accept)
     get_file("context59", root, accept)
@@ -65,7 +71,8 @@ def get_nyud(root: Path, accept: bool = False) -> None:
             labelled, splits, classes, folder), accept)
 
 
-RECIPES = {"voc": get_voc, "nyud": get_nyud, "siftflow": get_siftflow, "context": get_context}
+RECIPES = {"voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
+           "context": get_context}
 WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 

@@ -9,6 +9,7 @@ from segdata.files import replacing
 from segdata.lists import read_list
 
 SBD_TRAIN, SEG11VALID = 8498, 736
+TRAIN_AUG, VOC2012_VAL = 10_582, 1449
 CONTEXT_TRAIN, CONTEXT_VAL = 4998, 5105
 SIFTFLOW_CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 NYUD_VAL = 414      # images of trainval that are not in train
@@ -55,6 +56,19 @@ def write_seg11valid(voc: Path, sbd: Path) -> None:
     expect("SBD train", train, SBD_TRAIN, source)
     expect("seg11valid", names, SEG11VALID, source)
     write_list(lists / "seg11valid.txt", names)
+
+
+def write_train_aug(voc: Path, sbd: Path) -> None:
+    """Write the split train_aug of VOC 2012, on which DeepLab is trained, by name: its train and
+    all images of SBD, without those of its val."""
+    lists = voc / "ImageSets" / "Segmentation"
+    val = set(read_names(lists / "val.txt"))
+    files = (lists / "train.txt", sbd / "train.txt", sbd / "val.txt")
+    names = sorted(set(itertools.chain(*map(read_names, files))) - val)
+    source = ", ".join(map(str, (*files, lists / "val.txt")))
+    expect("VOC 2012 val", val, VOC2012_VAL, source)
+    expect("train_aug", names, TRAIN_AUG, source)
+    write_list(lists / "train_aug.txt", names)
 
 
 def check_context(voc: Path, context: Path) -> None:

@@ -33,9 +33,10 @@ from segdata.files import make_folder, put_folder
 from segdata.palette import label_image
 
 # A class is recognised by its shape for certain; colour and texture are good guesses.
-SCENE_SIDE = (128, 160)     # height and width of a scene, px
-SHAPES = (8, 13)            # shapes in a scene; later ones hide earlier ones
-RADIUS = (10, 26)           # half the extent of a shape, px: small ones are as common as large
+SCENE_SIDE = (128, 160)     # height and width of a scene, px; the steps between are SIDE_STEP
+SIDE_STEP = 16              # so that sizes come again, which are planned and recorded once each
+SHAPES = (4, 7)             # shapes in a scene; later ones hide earlier ones
+RADIUS = (14, 38)           # half the extent of a shape, px: small ones are as common as large
 HUE_SPREAD = 0.03           # deviation of a shape's hue; the classes' hues are 1/6 apart
 TEXTURE_AGREEMENT = 0.9     # share of shapes that wear the texture of their class
 TEXTURE_CONTRAST = 0.30     # amplitude of the texture, as a share of full brightness
@@ -109,7 +110,7 @@ TEXTURES = (dots, checks, stripes, plain, steps, rings)     # what they usually 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A scene: uint8 RGB image (height, width, 3) and uint8 label (height, width)."""
-    height, width = rng.integers(SCENE_SIDE[0], SCENE_SIDE[1] + 1, size=2)
+    height, width = sides(rng)
     image = background(rng, height, width)
     label = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(SHAPES[0], SHAPES[1] + 1)):
@@ -117,6 +118,11 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         centre = rng.uniform(0, (width, height))
         paint(rng, image, label, number, centre)
     return expose(rng, image), label
+
+
+def sides(rng: np.random.Generator) -> np.ndarray:
+    """Height and width of a scene, px."""
+    return rng.choice(np.arange(SCENE_SIDE[0], SCENE_SIDE[1] + 1, SIDE_STEP), 2)
 
 
 def crops(seed: int, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:

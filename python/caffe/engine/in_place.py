@@ -21,8 +21,8 @@ REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
 OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "Filter", "Im2col",
                "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
-               "Normalize", "Permute", "Pooling", "RNN", "ROIPooling", "SPP", "SegAccuracy",
-               "Unpooling", "Upsample")
+               "Normalize", "Padding", "Permute", "Pooling", "RNN", "ROIPooling", "SPP",
+               "SegAccuracy", "Unpooling", "Upsample")
 
 
 def check(spec: caffe_pb2.LayerParameter, layer: Layer) -> None:

@@ -566,6 +566,12 @@ def interp(g: Graph, layer: Any, x: str) -> str:
              coordinate_transformation_mode="align_corners")
 
 
+@writes("Padding")
+def padding(g: Graph, layer: Any, x: str) -> str:
+    p = layer.layer_param.padding_param
+    return g("Pad", x, integers(0, 0, p.pad_beg, p.pad_beg, 0, 0, p.pad_end, p.pad_end))
+
+
 @writes("BN")
 def bn(g: Graph, layer: Any, x: str) -> str:
     if layer.learns:

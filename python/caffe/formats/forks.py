@@ -29,8 +29,8 @@ _FLOW = "FlowNet's fork"
 
 TYPES = frozenset((
     "Axpy", "BN", "ConvolutionDepthwise", "DenseCRF", "DenseImageData", "DepthwiseConvolution",
-    "ImageSegData", "Interp", "MultiStageMeanfield", "Normalize", "Permute", "ReLU6", "ROIPooling",
-    "SegAccuracy", "SmoothL1Loss", "Unpooling", "Upsample"))
+    "ImageSegData", "Interp", "MatWrite", "MultiStageMeanfield", "Normalize", "Padding", "Permute",
+    "ReLU6", "ROIPooling", "SegAccuracy", "SmoothL1Loss", "Unpooling", "Upsample"))
 """Layer types of forks that the engine has."""
 
 UNSUPPORTED = {
@@ -39,10 +39,10 @@ UNSUPPORTED = {
     **dict.fromkeys(("PSROIPooling", "BoxAnnotatorOHEM", "SmoothL1LossOHEM",
                      "SoftmaxWithLossOHEM"), _RFCN),
     **dict.fromkeys(("Proposal", "RPNProposal"), _FASTER),
-    **dict.fromkeys(("MatWrite", "MatRead", "DomainTransform", "DomainTransformForwardOnly",
+    **dict.fromkeys(("MatRead", "DomainTransform", "DomainTransformForwardOnly",
                      "UniqueLabel", "BiasChannel", "AdaptiveBiasChannel", "SpatialProduct",
                      "CensorLabel", "ChannelAggregator", "DominantChannel", "GainChannel",
-                     "IgnoreOverlay", "Histogram", "OneHot", "Onehot", "Padding",
+                     "IgnoreOverlay", "Histogram", "OneHot", "Onehot",
                      "RelativeError"), _DEEPLAB),
     **dict.fromkeys(("EltwiseAccuracy", "WindowSegData", "WindowClsData", "WindowInstSegData",
                      "WindowSegBinary", "SelectSegBinary", "RedSoftmaxLoss", "RedAccuracy",
@@ -65,9 +65,9 @@ _UNSUPPORTED_FIELDS = {
                      "resize_param", "noise_param", "distort_param", "expand_param",
                      "emit_constraint"), _SSD),
     **dict.fromkeys(("psroi_pooling_param", "box_annotator_ohem_param"), _RFCN),
-    **dict.fromkeys(("mat_write_param", "mat_read_param", "domain_transform_param",
+    **dict.fromkeys(("mat_read_param", "domain_transform_param",
                      "unique_label_param", "bias_channel_param", "adaptive_bias_channel_param",
-                     "update_global_stats", "padding_param", "gain_channel_param",
+                     "update_global_stats", "gain_channel_param",
                      "histogram_param", "onehot_param", "censor_label_param",
                      "ignore_overlay_param", "dominant_channel_param",
                      "channel_aggregator_param", "euclidean_loss_param"), _DEEPLAB),

@@ -154,7 +154,9 @@ class LayerParameter(Message):
     unpooling_param: UnpoolingParameter
     upsample_param: UpsampleParameter
     strict_dim: bool
-    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., strict_dim: Any = ...) -> None: ...
+    mat_write_param: MatWriteParameter
+    padding_param: PaddingParameter
+    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., strict_dim: Any = ..., mat_write_param: Any = ..., padding_param: Any = ...) -> None: ...
 
 class ParamSpec(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -778,6 +780,8 @@ class V1LayerParameter(Message):
     SMOOTH_L1_LOSS: ClassVar[int]
     UNPOOLING: ClassVar[int]
     UPSAMPLE: ClassVar[int]
+    MAT_WRITE: ClassVar[int]
+    PADDING: ClassVar[int]
     DimCheckMode: ClassVar[EnumTypeWrapper]
     STRICT: ClassVar[int]
     PERMISSIVE: ClassVar[int]
@@ -840,7 +844,9 @@ class V1LayerParameter(Message):
     crop_param: CropParameter
     prelu_param: PReLUParameter
     strict_dim: bool
-    def __init__(self, *, layer: Any = ..., bottom: Any = ..., top: Any = ..., name: Any = ..., type: Any = ..., blobs: Any = ..., blobs_lr: Any = ..., weight_decay: Any = ..., concat_param: Any = ..., convolution_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., lrn_param: Any = ..., pooling_param: Any = ..., window_data_param: Any = ..., power_param: Any = ..., memory_data_param: Any = ..., argmax_param: Any = ..., eltwise_param: Any = ..., threshold_param: Any = ..., dummy_data_param: Any = ..., accuracy_param: Any = ..., hinge_loss_param: Any = ..., relu_param: Any = ..., slice_param: Any = ..., include: Any = ..., exclude: Any = ..., mvn_param: Any = ..., loss_weight: Any = ..., transform_param: Any = ..., tanh_param: Any = ..., sigmoid_param: Any = ..., softmax_param: Any = ..., contrastive_loss_param: Any = ..., exp_param: Any = ..., loss_param: Any = ..., param: Any = ..., blob_share_mode: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., crop_param: Any = ..., prelu_param: Any = ..., strict_dim: Any = ...) -> None: ...
+    mat_write_param: MatWriteParameter
+    padding_param: PaddingParameter
+    def __init__(self, *, layer: Any = ..., bottom: Any = ..., top: Any = ..., name: Any = ..., type: Any = ..., blobs: Any = ..., blobs_lr: Any = ..., weight_decay: Any = ..., concat_param: Any = ..., convolution_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., lrn_param: Any = ..., pooling_param: Any = ..., window_data_param: Any = ..., power_param: Any = ..., memory_data_param: Any = ..., argmax_param: Any = ..., eltwise_param: Any = ..., threshold_param: Any = ..., dummy_data_param: Any = ..., accuracy_param: Any = ..., hinge_loss_param: Any = ..., relu_param: Any = ..., slice_param: Any = ..., include: Any = ..., exclude: Any = ..., mvn_param: Any = ..., loss_weight: Any = ..., transform_param: Any = ..., tanh_param: Any = ..., sigmoid_param: Any = ..., softmax_param: Any = ..., contrastive_loss_param: Any = ..., exp_param: Any = ..., loss_param: Any = ..., param: Any = ..., blob_share_mode: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., crop_param: Any = ..., prelu_param: Any = ..., strict_dim: Any = ..., mat_write_param: Any = ..., padding_param: Any = ...) -> None: ...
 
 class V0LayerParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -945,6 +951,20 @@ class InterpParameter(Message):
     pad_beg: int
     pad_end: int
     def __init__(self, *, height: Any = ..., width: Any = ..., zoom_factor: Any = ..., shrink_factor: Any = ..., pad_beg: Any = ..., pad_end: Any = ...) -> None: ...
+
+class MatWriteParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    prefix: str
+    source: str
+    strip: int
+    period: int
+    def __init__(self, *, prefix: Any = ..., source: Any = ..., strip: Any = ..., period: Any = ...) -> None: ...
+
+class PaddingParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    pad_beg: int
+    pad_end: int
+    def __init__(self, *, pad_beg: Any = ..., pad_end: Any = ...) -> None: ...
 
 class MultiStageMeanfieldParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]

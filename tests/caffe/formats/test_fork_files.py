@@ -33,8 +33,8 @@ REFUSED = {
     "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
                        'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
-    "V1": ('layers { name: "w" type: MAT_WRITE bottom: "x" }', PrototxtError,
-           r"layer 'w' \(MAT_WRITE\).*DeepLab"),
+    "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
+           r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
                PrototxtError,
                r"layer 'c' \(Convolution\).*'kernelsize' .did you mean 'kernel_size'"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.io
 
 import caffe
 from caffe.errors import LayerError
@@ -13,6 +14,8 @@ SMOOTH = {
     "interp": (f'type: "Interp" {X} interp_param {{ height: 8 width: 4 }}', IMAGE),
     "interp, cut": (f'type: "Interp" {X} interp_param {{ zoom_factor: 3 pad_beg: -1 pad_end: -1 }}',
                     IMAGE),
+    "padding": (f'type: "Padding" {X} padding_param {{ pad_beg: 2 pad_end: 1 }}', IMAGE),
+    "padding, cut": (f'type: "Padding" {X} padding_param {{ pad_beg: -1 pad_end: -2 }}', IMAGE),
     "learning bn": (f'type: "BN" {X} bn_param {{ scale_{GAUSS} shift_{GAUSS} }}', IMAGE),
     "inference bn": (f'type: "BN" {X} bn_param {{ scale_{GAUSS} shift_{GAUSS} bn_mode: '
                      'INFERENCE }', IMAGE),
@@ -51,6 +54,14 @@ def test_training_bn_of_pspnet_has_the_gradient_of_the_batch(build):
 REFUSED = {
     "pads": (f'type: "Interp" {X} interp_param {{ zoom_factor: 2 pad_beg: 1 }}', IMAGE,
              ["pad_beg", "at most 0", "1"]),
+    "both signs": (f'type: "Padding" {X} padding_param {{ pad_beg: 2 pad_end: -1 }}', IMAGE,
+                   ["both to pad or both to crop", "2 and -1"]),
+    "no row": (f'type: "Padding" {X} padding_param {{ pad_beg: -3 pad_end: -2 }}', IMAGE,
+               ["a row and a column stay", "(2, 3, 5, 6)"]),
+    "no folder": ('type: "MatWrite" bottom: "x" mat_write_param { prefix: "/no/such/folder/" }',
+                  IMAGE, ["a prefix in an existing folder", "/no/such/folder/"]),
+    "period": ('type: "MatWrite" bottom: "x" mat_write_param { prefix: "x" period: 0 }', IMAGE,
+               ["period of at least 1"]),
     "no size": (f'type: "Interp" {X} interp_param {{ height: 3 }}', IMAGE,
                 ["both height and width"]),
     "nothing left": (f'type: "Interp" {X} interp_param {{ zoom_factor: 2 pad_beg: -5 }}', IMAGE,
@@ -260,3 +271,42 @@ def test_weights_of_a_smooth_loss_have_no_gradient(build):
     np.testing.assert_allclose(net.blobs["x"].diff, [[-1, -3, 0]])
     np.testing.assert_allclose(net.blobs["z"].diff, [[1, 3, 0]])
     assert not net.blobs["v"].diff.any() and not net.blobs["w"].diff.any()
+
+
+def test_padding_puts_zeros_around_or_takes_rows_away(build):
+    x = np.arange(12.0).reshape(1, 1, 3, 4)
+    net = build(f'type: "Padding" {X} padding_param {{ pad_beg: 1 pad_end: 2 }}', x=x)
+    np.testing.assert_array_equal(output(net), np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 2)]))
+    net = build(f'type: "Padding" {X} padding_param {{ pad_beg: -1 }}', x=x)
+    np.testing.assert_array_equal(output(net), x[:, :, 1:, 1:])
+
+
+@pytest.mark.parametrize("more, names", [
+    ('source: "SOURCE" strip: 4', ["a", "b/c"]), ("period: 2", ["iter_0"])])
+def test_mat_write_gives_matlab_the_blobs(build, tmp_path, more, names):
+    (tmp_path / "list.txt").write_text("a.png /labels/a.png\n\nb/c.png 3\n")
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    x, z = normal(2, 3, 4, 5), normal(2, 3)
+    text = more.replace("SOURCE", str(tmp_path / "list.txt"))
+    net = build(f'type: "MatWrite" bottom: "x" bottom: "z" mat_write_param {{ prefix: '
+                f'"{tmp_path}/out/" {text} }}', x=x, z=z)
+    for _ in range(2):
+        net.forward()
+    found = sorted(path.relative_to(tmp_path / "out").as_posix()
+                   for path in tmp_path.glob("out/**/*.mat"))
+    assert found == sorted(f"{name}_blob_{i}.mat" for name in names for i in (0, 1))
+    data = scipy.io.loadmat(tmp_path / "out" / found[0])["data"]
+    assert data.dtype == np.float32 and data.shape == (5, 4, 3, 2)
+    np.testing.assert_allclose(data.T, x, rtol=1e-6)
+    data = scipy.io.loadmat(tmp_path / "out" / found[1])["data"]
+    np.testing.assert_allclose(data.reshape(3, 2).T, z, rtol=1e-6)
+    if "source" in more:
+        with pytest.raises(LayerError, match=r"pass 3 has no name: .*list.txt has 2"):
+            net.forward()
+
+
+def test_a_list_of_names_that_are_too_short(build, tmp_path):
+    (tmp_path / "list.txt").write_text("abc\n")
+    with pytest.raises(LayerError, match="strip 3 leaves nothing of the name 'abc'"):
+        build(f'type: "MatWrite" bottom: "x" mat_write_param {{ prefix: "{tmp_path}/x" source: '
+              f'"{tmp_path}/list.txt" strip: 3 }}', x=normal(1, 1))

@@ -118,3 +118,20 @@ def test_nyud_trainval_is_train_and_val(tmp_path, monkeypatch, released):
         splits.write_nyud(tmp_path, ["5003", "5010", "5020"], ["5001"])
     with pytest.raises(MaterialError, match="NYUDv2 trainval has 4 images, expected 3"):
         splits.write_nyud(tmp_path, ["5003", "5010", "5011", "5020"], ["5001", "5002"])
+
+
+def test_train_aug_is_voc_s_train_and_all_of_sbd_without_val(voc, monkeypatch):
+    folder, sbd = voc
+    (folder / "ImageSets/Segmentation/train.txt").write_text("e\nd\n")
+    (sbd / "val.txt").write_text("c\nf\n")
+    monkeypatch.setattr(splits, "VOC2012_VAL", 3)
+    with pytest.raises(MaterialError, match="train_aug has 3 images, expected 10582: .*train.txt, "
+                                            ".*train.txt, .*val.txt, .*val.txt"):
+        splits.write_train_aug(folder, sbd)
+    assert not list(folder.rglob("train_aug*"))
+    monkeypatch.setattr(splits, "TRAIN_AUG", 3)
+    splits.write_train_aug(folder, sbd)
+    assert (folder / "ImageSets/Segmentation/train_aug.txt").read_text() == "d\ne\nf\n"
+    monkeypatch.undo()
+    with pytest.raises(MaterialError, match="VOC 2012 val has 3 images, expected 1449"):
+        splits.write_train_aug(folder, sbd)

@@ -4,6 +4,7 @@ from . import (
     batch_norm,
     dense_crf,
     interp,
+    padding,
     regions,
     seg_accuracy,
     small,
