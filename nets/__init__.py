@@ -12,21 +12,23 @@ from segdata.classes import VOID
 from segdata.files import replacing
 
 from .fcn import SPLITS, TRUNKS, classifier, fcn
+from .hed import hed
 from .table import TABLE
 
-__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "write", "write_prototxt"]
+__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "hed", "write", "write_prototxt"]
 
-NAMES = (*TRUNKS, *TABLE)
+NAMES = (*TRUNKS, *TABLE, "hed")
 
 
 def write(name: str, directory: str | Path, num_classes: int | None = None, **options: Any
           ) -> dict[str, Path]:
-    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, deploy.
+    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier and of
+    HED, deploy.
 
-    `name` is one of NAMES; `options` are those of `fcn`, for a classifier those of `classifier`.
+    `name` is one of NAMES; `options` are those of `fcn`, `classifier` or `hed`.
     `num_classes` is how many classes it has, of the first label where there are two; default:
-    those of its data set. Returns {split: path}. Raises ValueError for an unknown name, and
-    for fewer than 2 classes or, of an FCN, more than 255.
+    those of its data set. Returns {split: path}. Raises ValueError for an unknown name, for fewer
+    than 2 classes or, of an FCN, more than 255, and for classes of HED, which has none.
     """
     classes = {} if num_classes is None else {"classes": num_classes}
     if num_classes is not None and (num_classes < 2 or name in TABLE and num_classes > VOID):
@@ -34,6 +36,10 @@ def write(name: str, directory: str | Path, num_classes: int | None = None, **op
                          f"to {VOID}, for {VOID} is void")
     if name in TRUNKS:
         nets = {"deploy": classifier(name, **classes, **options)}
+    elif name == "hed":
+        if classes:
+            raise ValueError("hed says where edges are: it has no classes to give it a number of")
+        nets = {"deploy": hed(**options)}
     elif name in TABLE:
         row = TABLE[name]
         own = {"source": row.source(**classes), **row.options, **options}

@@ -13,7 +13,8 @@ IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', @LIST, 
 these a line, or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
 the frames, to DIR/NAME_frames (needs OpenCV). Of a folder in VOC layout it takes JPEGImages. RUN
 is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
-default is the one under build/ whose training began last.
+default is the one under build/ whose training began last. `--experiment hed` draws edges instead,
+as NAME_edges.png, by weights that others trained (`make hed` gets them).
 
 A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
 millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
@@ -38,7 +39,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fcn.solvers import crf
+from fcn.solvers import crf, edges
 from fcn.solvers.command import add_device, positive, report_errors, reported
 from fcn.solvers.inference import truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
@@ -61,6 +62,8 @@ def main() -> int:
     work = None
     with report_errors():
         args = parse()
+        if edges.asked_for(args):
+            return edges.main(args)
         chosen = choose(args.net, args.weights, args.experiment, args.best)
         sources, messages = find(args.images)
         for message in messages:

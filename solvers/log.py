@@ -3,9 +3,10 @@
 import csv
 import io
 import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segdata.files import append, replacing
 
@@ -13,7 +14,7 @@ SMOOTHING = 0.9         # of the logged losses, from one to the next
 
 
 class Row(NamedTuple):
-    """A line of log.csv.
+    """A line of log.csv; None stands for a value that is not known.
 
     iteration : int, the updates done
     loss : of the last image or batch that the iteration saw (with iter_size 20, the twentieth);
@@ -21,32 +22,49 @@ class Row(NamedTuple):
         snapshot
     smoothed_loss : 0.9 of that of the line before plus 0.1 of loss; the first is the loss
     mean_iu : in percent, of the first label; None where the net was not scored
+    rate : the learning rate of the update
+    time : seconds of training up to here, those before an interruption included
+    validation_loss : mean of the losses of the validation images; None where mean_iu is
+    loss_per_pixel, validation_loss_per_pixel : the same over the pixels that are not void
     """
     iteration: int
     loss: float | None = None
     smoothed_loss: float | None = None
     mean_iu: float | None = None
+    rate: float | None = None
+    time: float | None = None
+    validation_loss: float | None = None
+    loss_per_pixel: float | None = None
+    validation_loss_per_pixel: float | None = None
+
+
+COLUMNS = (4, len(Row._fields))     # of a log.csv without rate, time and the rest, and with them
 
 
 class Log:
     """log.csv of a run, open for more lines.
 
     Continuing from `iteration` drops the lines after it, which an interrupted run left, and goes
-    on smoothing where they end.
+    on smoothing, and counting the time, where they end.
     """
 
     def __init__(self, directory: str | Path, iteration: int) -> None:
         self.path = Path(directory) / "log.csv"
         self.rows = [row for row in read(self.path) if row.iteration <= iteration]
+        self._begin = time.monotonic() - max((row.time or 0.0 for row in self.rows), default=0.0)
         self._rewrite()
 
-    def write(self, iteration: int, loss: float | None = None, mean_iu: float | None = None) -> Row:
-        """Append a line and return it; one of the same iteration is replaced, its losses kept."""
+    def write(self, iteration: int, loss: float | None = None, mean_iu: float | None = None,
+              **others: Any) -> Row:
+        """Append a line and return it; one of the same iteration is completed.
+
+        `others` are further fields of Row.
+        """
         again = bool(self.rows) and self.rows[-1].iteration == iteration
         if again and loss is None:
-            row = self.rows[-1]._replace(mean_iu=mean_iu)
+            row = self.rows[-1]._replace(mean_iu=mean_iu, **others)
         else:
-            row = Row(iteration, loss, self._smoothed(loss), mean_iu)
+            row = Row(iteration, loss, self._smoothed(loss), mean_iu)._replace(**others)
         if again:
             self.rows[-1] = row
             self._rewrite()
@@ -55,16 +73,25 @@ class Log:
             append(self.path, _lines([row]))
         return row
 
+    def time(self) -> float:
+        """Seconds of training so far."""
+        return round(time.monotonic() - self._begin, 2)
+
     def _smoothed(self, loss: float | None) -> float | None:
         if loss is None:
             return None
         before = next((row.smoothed_loss for row in reversed(self.rows)
                        if row.smoothed_loss is not None), loss)
-        return SMOOTHING * before + (1 - SMOOTHING) * loss
+        return smoothed(before, loss)
 
     def _rewrite(self) -> None:
         with replacing(self.path) as temporary:
             temporary.write_text(_lines([Row._fields, *self.rows]), newline="")
+
+
+def smoothed(before: float, loss: float) -> float:
+    """The smoothed loss after that of the line `before`."""
+    return SMOOTHING * before + (1 - SMOOTHING) * loss
 
 
 def _lines(rows: Iterable[tuple]) -> str:
@@ -82,8 +109,9 @@ def read(path: Path) -> list[Row]:
     for line in whole.splitlines():
         try:
             iteration, *values = line.split(",")
-            rows.append(Row(int(iteration), *(float(value) if value else None
-                                              for value in values)))
+            if 1 + len(values) in COLUMNS:
+                rows.append(Row(int(iteration), *(float(value) if value else None
+                                                  for value in values)))
         except (ValueError, TypeError):
             continue
     return [row for row in rows if (row.loss is None) == (row.smoothed_loss is None)

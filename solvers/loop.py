@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn import surgery
-from fcn.solvers import log, score
-from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
+from fcn.solvers import events, log, report, samples, score
+from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu, tell
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import ScoreError
 from fcn.solvers.preflight import divergence, first_loss, labels
+from fcn.solvers.progress import Progress
 from segdata.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ class Loop:
         self.looked_at = self.start         # the last iteration whose loss was looked at
         self.scores: dict[str, Scores] = {}
         self.train_param = experiment.run.net_param("train")
-        self.progress = divergence.Progress()
+        self.learning = divergence.Progress()
         self.has_told_one_class = False
-        self.bar = tqdm(total=experiment.iterations, initial=self.start, desc=experiment.name,
-                        unit="it", smoothing=0.05, disable=None)
+        self.bar = Progress(experiment.name, experiment.iterations, "iteration", self.start)
         solver.add_callback(lambda: None, self._before_update)
 
     def run(self) -> dict[str, Scores]:
@@ -56,18 +55,30 @@ class Loop:
 
         Raises LossError, and Stopped after a snapshot where a signal asks for the end.
         """
+        events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
+                    iteration=self.start, iterations=self.experiment.iterations)
+        report.record_circumstances(self.experiment)
         with self.bar, deferring_signals() as pending:
-            if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
-                self._score(pending, score.load(self.experiment.run, self.start))
-            seconds = PATIENCE
-            while self.solver.iter < self.experiment.iterations and not self.has_ended:
-                count, begin = self._next_iterations(seconds), time.perf_counter()
-                self.solver.step(count)
-                if self.looked_at < self.solver.iter:
-                    self._finite_loss(self.solver.iter, is_updated=True)
-                seconds = (time.perf_counter() - begin) / count
-                self._after_steps(count, pending)
+            try:
+                self._train(pending)
+            except Stopped:
+                self._report(is_stopped=True)
+                raise
+            self._report()
         return self.scores
+
+    def _train(self, pending: Pending) -> None:
+        """Iterate to the end."""
+        if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
+            self._score(pending, score.load(self.experiment.run, self.start))
+        seconds = PATIENCE
+        while self.solver.iter < self.experiment.iterations and not self.has_ended:
+            count, begin = self._next_iterations(seconds), time.perf_counter()
+            self.solver.step(count)
+            if self.looked_at < self.solver.iter:
+                self._finite_loss(self.solver.iter, is_updated=True)
+            seconds = (time.perf_counter() - begin) / count
+            self._after_steps(count, pending)
 
     def _is_scored(self, iteration: int) -> bool:
         """Whether there is a snapshot of that iteration, and scores."""
@@ -93,10 +104,23 @@ class Loop:
         if is_logged or not runs_on_gpu():
             loss = self._finite_loss(coming)
         if is_logged:
-            self.lines.write(coming, loss)
-            self._tell_standstill()
+            self._log(coming, loss)
         if coming == 1:
             self._tell_first_losses()
+
+    def _log(self, iteration: int, loss: float) -> None:
+        """Write a line of the log; say once if losses stand still."""
+        found = first_loss.losses(self.solver.net, self.train_param)
+        pixels = sum(each.pixels for each in found)
+        rate = getattr(self.solver, "lr", None)
+        row = self.lines.write(
+            iteration, loss, time=self.lines.time(),
+            rate=None if rate is None else float(f"{rate:.6g}"),
+            loss_per_pixel=sum(each.summed for each in found) / pixels if pixels else None)
+        events.emit("log", run=self.experiment.name, **row._asdict())
+        for each in found[:1]:
+            if warning := self.learning.standstill(each.per_pixel, each.guessing):
+                self.bar.write(warning, file=sys.stderr)
 
     def _after_steps(self, count: int, pending: Pending) -> None:
         """A snapshot where one is due, the end that a signal asks for, scores."""
@@ -108,11 +132,11 @@ class Loop:
             self.experiment.run.settle_aside()
         if pending.number:      # before anything is printed: the terminal may be gone
             raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
-        self.bar.update(count)
+        row = self.lines.rows[-1] if self.lines.rows else log.Row(0)
+        self.bar.update(count, **({} if row.smoothed_loss is None else
+                                  {"smoothed_loss": row.smoothed_loss}))
         if is_scored:
             self._score(pending)
-        if self.lines.rows and self.lines.rows[-1].iteration == iteration:
-            self.bar.set_postfix(loss=f"{self.lines.rows[-1].smoothed_loss:.4g}")
 
     # scores
 
@@ -120,16 +144,26 @@ class Loop:
         """Score the weights, of which there is a snapshot, unless there are `scores`; log them,
         draw the curve, print a line, remove old snapshots. A signal ends it at once."""
         experiment, iteration = self.experiment, self.solver.iter
-        self.scores = scores or self._computed_scores(pending)
+        tally = None
+        if scores is None:
+            scores, tally = self._computed_scores(pending)
+        self.scores = scores
+        losses = tally.losses() if tally else score.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
-                               100 * next(iter(self.scores.values())).headline)
+                               100 * next(iter(self.scores.values())).headline,
+                               time=self.lines.time(), **losses)
+        events.emit("log", run=experiment.name, **row._asdict())
+        events.emit("scores", run=experiment.name, iteration=iteration,
+                    labels=events.summaries(self.scores))
         log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
-        learned = "" if row.smoothed_loss is None else f"loss {row.smoothed_loss:.4g}, "
+        learned = "" if row.smoothed_loss is None else f"smoothed loss {row.smoothed_loss:.4g}, "
         self.bar.write(f"{experiment.name}: iteration {iteration}, {learned}"
                        f"mean IU {row.mean_iu:.1f}%")
         self._tell_one_class()
         if self.keep:
             self._prune(self.keep)
+        if tally:       # after all that, for a run with its final scores is not looked at again
+            score.save(scores, experiment.run, experiment.class_names, iteration, tally)
         self._end_early(iteration)
 
     def _end_early(self, iteration: int) -> None:
@@ -148,18 +182,31 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def _computed_scores(self, pending: Pending) -> dict[str, Scores]:
+    def _computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+        tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
+                              experiment.in_truth)
         try:
             with pending.at_once():
                 scores = score.score_net(net, experiment.run.samples(), experiment.unscored,
-                                         experiment.in_truth)
+                                         experiment.in_truth, {}, tally)
         except ScoreError as error:
             raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
                             f"{divergence.origin(net)}. {self._lower_rate()}") from None
-        score.save(scores, experiment.run, experiment.class_names, self.solver.iter)
-        return scores
+        return scores, tally
+
+    def _report(self, is_stopped: bool = False) -> None:
+        """Write the report; where the training was stopped since the last scores, draw the curve
+        up to here, too. What goes wrong is said, and ends no training."""
+        experiment = self.experiment
+        try:
+            if is_stopped:
+                log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+            report.write(experiment.run)
+        except Exception as error:
+            tell(f"{experiment.name}: no report: {error or type(error).__name__}; "
+                 f"`fcn report {experiment.directory}` tries again")
 
     def _prune(self, keep: int) -> None:
         """Remove snapshots but for the newest `keep`, the best by mean IU, and that of the table's
@@ -180,7 +227,7 @@ class Loop:
         alone, if a gradient is not, which is of all of them.
         """
         net, experiment = self.solver.net, self.experiment
-        loss = sum(float(net.blobs[name].data) for name in net.outputs if name.startswith("loss"))
+        loss = samples.net_loss(net)
         size, what = experiment.iter_size, f"the loss is {loss}"
         if np.isfinite(loss) and size > 1 and not _has_finite_gradients(net):
             what, loss = "gradients are not finite", np.nan
@@ -222,12 +269,6 @@ class Loop:
             warning = divergence.one_class(one, self.experiment.class_names[label])
             if warning and not self.has_told_one_class:
                 self.has_told_one_class = True
-                self.bar.write(warning, file=sys.stderr)
-
-    def _tell_standstill(self) -> None:
-        """Take the loss of the last pass; say once if losses stand still."""
-        for loss in first_loss.losses(self.solver.net, self.train_param)[:1]:
-            if warning := self.progress.standstill(loss.per_pixel, loss.guessing):
                 self.bar.write(warning, file=sys.stderr)
 
 

@@ -14,17 +14,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn import nets
 from fcn.nets import deeplab, dilated
-from fcn.nets.source import MEAN, SEED, voc
+from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
 from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
+from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
@@ -43,7 +43,7 @@ CROPS, BATCH = 4_000, 16
 CHECKPOINT = 100        # steps from one snapshot of a classifier to the next
 
 # {trunk: (side of its input, of the last pooling, rate, steps)}
-CLASSIFIERS = {"vgg16": (64, 2, 0.005, 800), "caffenet": (128, 3, 0.002, 600),
+CLASSIFIERS = {"vgg16": (64, 2, 0.003, 800), "caffenet": (128, 3, 0.002, 600),
                "googlenet": (128, None, 0.005, 600)}
 
 # {dataset: (what generates it, class names)}
@@ -57,8 +57,8 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
 
 # {experiment: (rate, iterations)}; as in the paper rates fall from stage to stage
 SCHEDULE = {
-    "voc-fcn32s": (2e-8, 700), "voc-fcn16s": (1.5e-8, 1_000), "voc-fcn8s": (1e-8, 2_000),
-    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (2e-8, 700),
+    "voc-fcn32s": (5e-8, 1_000), "voc-fcn16s": (2e-8, 800), "voc-fcn8s": (1e-8, 1_200),
+    "voc-fcn8s-atonce": (1e-8, 2_000), "voc-fcn32s-fixed": (5e-8, 1_000),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
     **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.06, 700)),
     "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.06, 500),
@@ -77,14 +77,16 @@ ACCUMULATED = 5
 
 # {head: batches and crops}; DeepLab's crops are of the size 8k + 1, as large as a scene. Dilated
 # convolutions have a margin around theirs, and contexts take in a scene.
-CROPPED = {**dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
-           dilated.HEADS[0]: dict(batch=2, crop=96),
-           **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
+CROPPED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
+    dilated.HEADS[0]: dict(batch=2, crop=96),
+    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
-OPTIONS = {"voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-           **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
-           "voc-crfrnn": dict(thetas=(50, 10, 3))}      # of scenes with noise, a third of photographs
+OPTIONS: dict[str, dict[str, Any]] = {
+    "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
+    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
+    "voc-crfrnn": dict(thetas=(50, 10, 3))}     # scenes have noise, and a third of the size
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -95,8 +97,8 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
     kernel = CLASSIFIERS[_trunk(paper)][1]
-    source = (voc if paper.head in ON_VOC2012 else row.source)(
-        data_dir=directory / f"data-{dataset}", **classes)
+    data = voc if paper.head in ON_VOC2012 else row.source
+    source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
     if paper.head in CROPPED:
         source = source.with_training(**CROPPED[paper.head], mirror=True)
@@ -143,10 +145,10 @@ def generate(name: str, directory: Path, seed: int) -> None:
 
 
 def passes(name: str) -> int:
-    """How many images pass through NAME in miniature, or through a classifier, to train it; the
-    classifiers' are crops, of which four count as one."""
+    """How many images pass through NAME in miniature to train it; of a classifier, batches, which
+    take as long."""
     if name in CLASSIFIERS:
-        return CLASSIFIERS[name][3] * BATCH // 4
+        return CLASSIFIERS[name][3]
     if (head := EXPERIMENTS[name].head) in CROPPED:
         return SCHEDULE[name][1] * CROPPED[head]["batch"]
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
@@ -222,8 +224,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     margin = (data.shape[-1] - CROP) // 2       # zeros around the crop
     inside = slice(margin, margin + CROP)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
-    with deferring_signals() as pending, tqdm(total=steps, initial=solver.iter, desc=trunk,
-                                              unit="it", disable=None) as bar:
+    with deferring_signals() as pending, Progress(trunk, steps, "iteration", solver.iter) as bar:
         while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -238,9 +239,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
                 _snapshot(solver, run, accuracy)
             if pending.number:
                 raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
-            bar.update()
-            if solver.iter % 20 == 0:
-                bar.set_postfix(accuracy=f"{accuracy:.2f}")
+            bar.update(accuracy=accuracy)
     print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
 
 

@@ -18,12 +18,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
+from fcn.solvers import progress
 from fcn.solvers.metrics import Scores, confusion
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.preflight.divergence import one_class
 from fcn.solvers.runs import RunError
+from fcn.solvers.samples import Tally
 from fcn.solvers.text import columns
 from segdata.files import replacing
 
@@ -37,18 +38,21 @@ WITH_CRF = " with CRF"      # behind the label of scores
 
 
 def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False,
-              sharpeners: Mapping[str, Sharpener] = MappingProxyType({})) -> dict[str, Scores]:
+              sharpeners: Mapping[str, Sharpener] = MappingProxyType({}),
+              tally: Tally | None = None) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
     sem and so on. Pixels of the classes `unscored` of the (first) label do not count; in_truth: as
-    of `Scores`. A truth that shows one class alone is warned of. For each suffix and Sharpener of
-    `sharpeners` there are, behind these, those of LABEL + suffix, with the sharpened scores.
+    of `Scores`; tally : counts each sample. A truth that shows one class alone is warned of. For
+    each suffix and Sharpener of `sharpeners` there are, behind these, those of LABEL + suffix, with
+    the sharpened scores.
     """
     pairs = score_blobs(net)
+    first = next(iter(pairs))
     matrices: dict[tuple[str, str], Any] = {
         (label, suffix): 0 for suffix in ("", *sharpeners) for label in pairs}
-    for number in tqdm(range(samples), desc="scoring", unit="image", leave=False, disable=None):
+    for number in progress.through(range(samples), "scoring", samples, "image", leave=False):
         net.forward()
         for label, name in pairs.items():
             truth, maps = net.blobs[label].data, net.blobs[name].data
@@ -57,9 +61,11 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
             said.update((suffix, sharpen(net, maps, source).argmax(1))
                         for suffix, sharpen in sharpeners.items())
             for suffix, classes in said.items():
-                matrices[label, suffix] += confusion(truth[:, 0], classes, maps.shape[1])
+                matrix = confusion(truth[:, 0], classes, maps.shape[1])
+                matrices[label, suffix] += matrix
+                if tally and (label, suffix) == (first, ""):
+                    tally.add(net, matrix, classes[0])
     try:
-        first = next(iter(pairs))
         scores = {label + suffix: Scores.of(matrix, unscored if label == first else (), in_truth)
                   for (label, suffix), matrix in matrices.items()}
     except ValueError as error:
@@ -124,15 +130,23 @@ def gains(scores: dict[str, Scores]) -> str:
                      for label, before in scores.items() if label + WITH_CRF in scores)
 
 
-def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int) -> None:
+def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int,
+         tally: Tally | None = None) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
+
+    With a `tally`, also the losses, and beside it what the report shows of single samples.
 
     Classes that do not occur, or are not scored, have null. Where classes are unscored, "all
     classes" has the metrics with them.
     """
     content = {label: _content(one, class_names[label]) for label, one in scores.items()}
+    samples: dict[str, Any] = {}
+    if tally:
+        tally.save(run, iteration)
+        samples = {**tally.losses(), "sample IU": " ".join(
+            "-" if iou is None else f"{iou:g}" for iou in tally.ious)}
     with replacing(run.directory / "score.json") as temporary:
-        temporary.write_text(json.dumps({"iteration": iteration, "labels": content},
+        temporary.write_text(json.dumps({"iteration": iteration, **samples, "labels": content},
                                         ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -162,6 +176,16 @@ def load(run: Run, iteration: int) -> dict[str, Scores] | None:
                 for label, one in content["labels"].items()}
     except Exception:       # missing, or damaged in whatever way: it is scored again
         return None
+
+
+def validation_losses(run: Run) -> dict[str, float | None]:
+    """What score.json says of them, as fields of log.Row; None where it does not."""
+    try:
+        content = json.loads((run.directory / "score.json").read_text(encoding="utf-8"))
+        return {name: None if content[name] is None else float(content[name])
+                for name in ("validation_loss", "validation_loss_per_pixel")}
+    except Exception:       # one of an earlier version, or damaged
+        return {}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn.solvers import events
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
 from fcn.solvers.options import add_arguments, with_training_options
@@ -30,7 +31,11 @@ FOLDER_ONLY = ("head", "width", "name", "num_classes")
 
 def main() -> None:
     args = parse()
-    with report_errors(continues=True):
+    with report_errors(continues=True), ExitStack() as listeners:
+        if args.json:
+            listeners.enter_context(events.json_lines())
+        if args.tensorboard:
+            listeners.enter_context(events.tensorboard())
         from fcn.solvers import score, training
         if args.images:
             args.data = imported(args)
@@ -58,8 +63,13 @@ def main() -> None:
         if experiment.published:
             print(f"\npublished: {experiment.published}")
         told = experiment.run.chosen_weights(best=False)[1]
-        print("\n" + "\n".join(filter(None, (str(training.final_weights(experiment)), told,
-                                             str(experiment.directory / "curve.png")))))
+        left = {"snapshot": training.final_weights(experiment),
+                "report": experiment.directory / "report.html",
+                "curve": experiment.directory / "curve.png"}
+        print("", *filter(None, (told, *left.values())), sep="\n")
+        events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
+                    labels=events.summaries(scores),
+                    **{name: str(path) for name, path in left.items()})
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -134,6 +144,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
     add_arguments(parser)
+    parser.add_argument("--json", action="store_true",
+                        help="print what happens as JSON, an object a line, and all else to stderr")
+    parser.add_argument("--tensorboard", action="store_true",
+                        help="write the log and the scores to RUN/tensorboard, too")
     add_device(parser)
     args = parser.parse_args()
     masks_once.check_arguments(args, parser)

@@ -57,8 +57,9 @@ def decimate_classifier(new_net: caffe.Net, net: caffe.Net, branches: Sequence[s
     side : as of `decimate`, of fc6
     """
     taken = {"fc6": side, "fc7": 1}
-    filled = {*taken, *(name + branch for name in taken for branch in branches)}
-    report = [step for step in transplant(new_net, net, skip=taken) if step.name not in filled]
+    filled = {name + branch for name in taken for branch in branches}
+    report = [step for step in transplant(new_net, net, skip=taken)
+              if step.name not in filled | taken.keys()]
     steps = [decimate(new_net, name + branch, net, name, seen)
              for name, seen in taken.items() for branch in branches]
     print("\n".join(map(str, steps)))

@@ -8,6 +8,7 @@ COMMANDS = {
     "import": ("segdata.importing.__main__", "turn labelled images of any form into a data folder"),
     "solve": ("fcn.solvers.solve", "train on such a folder, or train an experiment of the paper"),
     "score": ("fcn.solvers.score", "score a trained net on its validation set"),
+    "report": ("fcn.solvers.report.__main__", "write the report of a run, or one over all runs"),
     "infer": ("fcn.solvers.infer", "segment photographs"),
     "demo": ("fcn.solvers.demo", "the paper in miniature, on generated data"),
     "nets": ("fcn.nets.__main__", "write the prototxts of a net"),

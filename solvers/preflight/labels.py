@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from fcn.nets.source import folder as folder_source
+from fcn.solvers import progress
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
@@ -106,9 +106,9 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)
     with ThreadPoolExecutor() as pool:
-        samples = list(tqdm(pool.map(partial(_read, reader, known), entries), total=len(entries),
-                            desc=f"checking {params['split']}", unit="sample", leave=False,
-                            disable=None))
+        samples = list(progress.through(
+            pool.map(partial(_read, reader, known), entries), f"checking {params['split']}",
+            len(entries), "sample", leave=False))
     if any(known.get(sample.name) is not sample for sample in samples):
         cache.parent.mkdir(parents=True, exist_ok=True)
         with replacing(cache) as temporary:

@@ -158,7 +158,7 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
 
 # {name: checksum} of the weights whose checksum is published
 KNOWN = {name: item.checksum for name, item in catalog.ITEMS.items()
-         if item.path.endswith(".caffemodel") and item.checksum}
+         if item.path.endswith(".caffemodel") and item.checksum and not item.package}
 
 
 def not_what_its_name_says(name: str, path: Path) -> Iterator[Finding]:

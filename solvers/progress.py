@@ -1,0 +1,90 @@
+"""How far something is: a bar on a terminal, else a line every ten seconds; events for both."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, TextIO, TypeVar
+
+from tqdm import tqdm
+
+from fcn.solvers import events
+
+EVERY = 10.0        # seconds from one line to the next
+T = TypeVar("T")
+
+
+class Progress:
+    """Counts what is done of `total`, from `done` on; `what` and `unit` say what it is.
+
+    details : {name: number} that a line shows beside the counts
+    """
+
+    def __init__(self, what: str, total: int, unit: str, done: int = 0, leave: bool = True) -> None:
+        self.what, self.total, self.unit, self.done = what, total, unit, done
+        self.details: dict[str, float] = {}
+        self.told, self.told_done = time.monotonic(), done
+        self.bar = tqdm(total=total, initial=done, desc=what, unit=unit[:2] if unit == "iteration"
+                        else unit, smoothing=0.05, leave=leave, disable=None)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, count: int = 1, **details: float) -> None:
+        """Count that many as done."""
+        self.done += count
+        self.details.update(details)
+        if details:
+            self.bar.set_postfix_str(_described(self.details), refresh=False)
+        self.bar.update(count)
+        if time.monotonic() - self.told >= EVERY:
+            self.tell()
+
+    def tell(self) -> None:
+        """Emit an event, and where stderr is no terminal print it as a line."""
+        now = time.monotonic()
+        speed = (self.done - self.told_done) / max(now - self.told, 1e-9)
+        left = (self.total - self.done) / speed if speed else None
+        self.told, self.told_done = now, self.done
+        events.emit("progress", run=self.what, unit=self.unit, done=self.done, total=self.total,
+                    per_second=round(speed, 4), seconds_left=None if left is None else
+                    round(left, 1), **self.details)
+        if self.bar.disable:
+            parts = [f"{self.what}: {self.unit} {self.done:,} of {self.total:,}",
+                     *([_described(self.details)] if self.details else []),
+                     f"{speed:.3g} {self.unit}s/s",
+                     *([] if left is None else [f"{duration(left)} left"])]
+            with suppress(OSError):     # nobody reads it any more; the work goes on
+                print(", ".join(parts), file=sys.stderr, flush=True)
+
+    def write(self, text: str, file: TextIO | None = None) -> None:
+        """Print a line, on a terminal above the bar."""
+        self.bar.write(text, file=file)
+
+
+def through(items: Iterable[T], what: str, total: int, unit: str, **options: Any) -> Iterator[T]:
+    """The items, counted as they are taken."""
+    with Progress(what, total, unit, **options) as progress:
+        for item in items:
+            yield item
+            progress.update()
+
+
+def duration(seconds: float) -> str:
+    """In words, with two units: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    whole = round(seconds)
+    for size, unit, smaller_size, smaller in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"),
+                                              (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + f" {rest} {smaller}" * bool(rest)
+    return f"{whole} s"
+
+
+def _described(details: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in details.items())

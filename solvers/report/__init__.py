@@ -1,0 +1,10 @@
+"""The report of a run: one HTML file without scripts that shows all there is to see of it.
+
+    write(run)                          RUN/report.html
+    record_circumstances(experiment)    what only the training knows: versions, device, commit
+"""
+
+from fcn.solvers.report.circumstances import record_circumstances
+from fcn.solvers.report.page import write
+
+__all__ = ["record_circumstances", "write"]

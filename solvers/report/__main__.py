@@ -1,0 +1,29 @@
+"""Write the report of a run, RUN/report.html; without RUN, one page over all runs.
+
+    fcn report voc-fcn8s-demo
+    fcn report                      build/report.html (make report)
+
+RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. The
+pages are complete in themselves and need no network. Pictures are drawn only while the run's data
+are there.
+"""
+
+import argparse
+
+from fcn.solvers import runs
+from fcn.solvers.command import report_errors, set_device
+from fcn.solvers.report import overview, page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", help="default: all under build/")
+    args = parser.parse_args()
+    with report_errors():
+        set_device(argparse.Namespace(gpu=None, precision=None))
+        print(page.write(runs.find(args.run)) if args.run else overview.write(runs.trained()))
+
+
+if __name__ == "__main__":
+    main()

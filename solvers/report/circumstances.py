@@ -1,0 +1,84 @@
+"""Where and with what a run was trained, in circumstances.json in its folder."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcn.nets.source import ROOT
+from fcn.solvers.command import runs_on_gpu, same_command
+from segdata.files import replacing
+
+if TYPE_CHECKING:
+    from fcn.solvers.experiments import Experiment
+    from fcn.solvers.runs import Run
+
+FILE = "circumstances.json"
+PACKAGES = ("fcn-caffe", "torch", "numpy", "pillow")
+
+
+def record_circumstances(experiment: Experiment) -> None:
+    """Write those of the training that begins, or goes on, in this process."""
+    import caffe
+    found = {
+        "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": same_command(),
+        "device": _device(), "commit": _commit(),
+        "versions": {"Python": platform.python_version(), **_versions(),
+                     "caffe": getattr(caffe, "__version__", "?")},
+        "system": platform.platform(terse=True), "published": experiment.published}
+    with replacing(experiment.directory / FILE) as temporary:
+        temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def circumstances(run: Run) -> dict:
+    """What `record_circumstances` wrote; {} where there is nothing, or it is damaged."""
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _device() -> str:
+    """The GPU or processor that trains, and with how many threads."""
+    with suppress(Exception):       # the original Caffe needs no torch
+        import torch
+        if runs_on_gpu():
+            return torch.cuda.get_device_name()
+        return f"{_processor()}, {torch.get_num_threads()} thread(s)"
+    return "a GPU" if runs_on_gpu() else _processor()
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        if named := re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M):
+            return named[1]
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _commit() -> str:
+    """That of the checkout, "-dirty" after it where files differ; "" where there is none."""
+    if not (ROOT / ".git").exists():
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty",
+                               "--exclude=*", "--abbrev=12"], capture_output=True, text=True,
+                              timeout=10, check=True).stdout.strip()
+    return ""

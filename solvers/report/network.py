@@ -1,0 +1,126 @@
+"""The layers of a net in order: what each makes of its bottoms, with shapes, parameters, fields."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fcn import surgery
+
+if TYPE_CHECKING:
+    import caffe
+    from caffe.proto import caffe_pb2
+
+Pair = tuple[float, float]      # height, width
+
+
+@dataclass
+class Field:
+    """What a value of a blob sees: side : of the square of pixels; step : pixels from one value to
+    the next. Infinite: the whole image."""
+    side: Pair = (1, 1)
+    step: Pair = (1, 1)
+
+
+@dataclass
+class Row:
+    """A layer. after : types of layers that work in place behind it; bottoms : the numbers of the
+    rows that it takes; shape : of its top; parameters : their number; field : None without one"""
+    name: str
+    type: str
+    what: str
+    bottoms: list[int]
+    shape: tuple[int, ...]
+    parameters: int
+    field: Field | None
+    after: list[str]
+
+
+def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
+    """The rows of a net, which has been made of `param` (a deploy prototxt: with Input layers)."""
+    found: list[Row] = []
+    maker: dict[str, int] = {}          # of each blob: its row
+    for layer in param.layer:
+        count = sum(math.prod(shape_of(blob)) for blob in surgery.layer_parameters(
+            net, layer.name)) if layer.name in net.params else 0
+        bottoms = [maker[name] for name in layer.bottom if name in maker]
+        if list(layer.top) == list(layer.bottom) and bottoms:
+            found[bottoms[0]].after.append(layer.type)
+            found[bottoms[0]].parameters += count
+            continue
+        fields = [field for number in bottoms if (field := found[number].field)]
+        top = layer.top[0] if layer.top else ""
+        shape = shape_of(net.blobs[top]) if top in net.blobs else ()
+        found.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
+                         _field(layer, fields), []))
+        maker.update(dict.fromkeys(layer.top, len(found) - 1))
+    return found
+
+
+def shape_of(blob: caffe.Blob) -> tuple[int, ...]:
+    """A blob's shape; its values are not touched, and so take no memory."""
+    return tuple(int(blob.shape[i]) for i in range(len(blob.shape)))
+
+
+def _field(layer: caffe_pb2.LayerParameter, bottoms: list[Field]) -> Field | None:
+    """The field of the top, from those of the bottoms."""
+    if not bottoms:
+        return Field() if layer.type == "Input" else None
+    if layer.type == "Crop":
+        return bottoms[0]
+    widest = max(bottoms, key=lambda field: field.side)
+    if layer.type in ("InnerProduct", "Reduction"):
+        return Field((math.inf, math.inf), widest.step)
+    if layer.type not in ("Convolution", "Pooling", "Deconvolution"):
+        return widest
+    param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
+    if getattr(param, "global_pooling", False):
+        return Field((math.inf, math.inf), widest.step)
+    kernel, stride = _pair(param, "kernel"), _pair(param, "stride")
+    dilation = (1.0, 1.0) if layer.type == "Pooling" else _pair(param, "dilation")
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation)]     # from the first tap to the last
+    step = (widest.step[0] * stride[0], widest.step[1] * stride[1])
+    if layer.type == "Deconvolution":
+        reach = [math.ceil((taps + 1) / s) - 1 for taps, s in zip(reach, stride)]
+        step = (widest.step[0] / stride[0], widest.step[1] / stride[1])
+    side = (widest.side[0] + reach[0] * widest.step[0], widest.side[1] + reach[1] * widest.step[1])
+    return Field(side, step)
+
+
+def _pair(param: Any, name: str) -> Pair:
+    """The height and width of a kernel, stride or dilation, in any of the ways to say it."""
+    if name != "dilation" and (param.HasField(f"{name}_h") or param.HasField(f"{name}_w")):
+        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
+    value = getattr(param, "kernel_size" if name == "kernel" else name)
+    values: list[float] = [value] if isinstance(value, int) else list(value)
+    if name == "dilation" and not values:
+        values = list(getattr(param, "hole", ()))       # DeepLab's word for it
+    values = values or [1]
+    return values[0], values[-1]
+
+
+def _what(layer: caffe_pb2.LayerParameter) -> str:
+    """What a layer does, in a few signs: 3×3, stride 2."""
+    if layer.type not in ("Convolution", "Pooling", "Deconvolution"):
+        return ""
+    param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
+    if getattr(param, "global_pooling", False):
+        return "the whole image"
+    said = [side(_pair(param, "kernel"))]
+    if (stride := _pair(param, "stride")) != (1, 1):
+        said.append("stride " + side(stride, square=False))
+    if layer.type != "Pooling":
+        if (dilation := _pair(param, "dilation")) != (1, 1):
+            said.append("dilation " + side(dilation, square=False))
+        if param.group > 1:
+            said.append(f"{param.group} groups")
+    return ", ".join(said)
+
+
+def side(pair: Pair, square: bool = True) -> str:
+    """3×3; of equal numbers 3 alone, unless `square`."""
+    if math.inf in pair:
+        return "whole image"
+    height, width = (f"{value:g}" for value in pair)
+    return height if height == width and not square else f"{height}×{width}"

@@ -1,0 +1,83 @@
+"""One page over all runs under build/, beside the paper's figures: build/report.html."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from fcn.solvers import log
+from fcn.solvers.progress import duration
+from fcn.solvers.report import charts, page
+from fcn.solvers.report.style import document
+from segdata.errors import UserError
+from segdata.files import replacing
+from segdata.paths import build_root
+
+if TYPE_CHECKING:
+    from fcn.solvers.runs import Run
+
+SOURCES = ("score.json", "log.csv")     # a report that is older than these is written anew
+
+
+def write(runs: Sequence[Run]) -> Path:
+    """Write the page, and those reports that are missing or older than their run; returns its
+    path. Raises UserError where there is no run."""
+    if not runs:
+        raise UserError(f"no run under {build_root()}: `make demo` trains a small net, "
+                        "`fcn solve --data FOLDER` one on your own images")
+    for run in runs:
+        if not _is_current(run):
+            print(f"writing {page.write(run)}")
+    path = build_root() / page.FILE
+    rows = "".join(_row(run, path.parent) for run in
+                   sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
+    body = (f"<header><p class='kind'>All trainings</p><h1>{len(runs)} run{'s' * (len(runs) > 1)}"
+            "</h1><p>Those whose training began last come first. A name leads to the report of the "
+            "run.</p></header>" + page.section(
+                "Runs", "Scores are on validation images that the nets were not trained on, in "
+                "percent; mean IU is the figure to compare. Only runs on the same data compare: "
+                "miniatures (-demo) are narrow nets on generated data, and the paper’s figures "
+                "stand beside them to show what they stand for.",
+                "<div class='scroll'><table class='runs'><tr><th>run</th><th>mean IU</th>"
+                "<th>over time</th><th>pixel accuracy</th><th>mean accuracy</th><th>f.w. IU</th>"
+                f"<th>iterations</th><th>time</th><th>the paper’s figure</th></tr>{rows}</table>"
+                "</div>"))
+    with replacing(path) as temporary:
+        temporary.write_text(document("All trainings", body), encoding="utf-8")
+    return path
+
+
+def _is_current(run: Run) -> bool:
+    own = run.directory / page.FILE
+    sources = [path for name in SOURCES if (path := run.directory / name).exists()]
+    return own.exists() and all(path.stat().st_mtime <= own.stat().st_mtime for path in sources)
+
+
+def _row(run: Run, folder: Path) -> str:
+    """The table's row of a run, one of each further label below it."""
+    rows = log.read(run.directory / "log.csv")
+    _, scores = page.read_scores(run)
+    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    curve = charts.sparkline([(row.iteration, row.mean_iu) for row in rows
+                              if row.mean_iu is not None])
+    link = quote(os.path.relpath(run.directory / page.FILE, folder).replace(os.sep, "/"))
+    rest = (f"<td class='number'>{rows[-1].iteration if rows else 0:,}</td>"
+            f"<td>{duration(seconds) if seconds else '–'}</td>"
+            f"<td>{escape(page.published(run)) or '–'}</td>")
+    name = f"<a href='{link}'>{escape(run.directory.name)}</a>"
+    if not scores:
+        return f"<tr><td>{name}</td><td colspan=5>not scored yet</td>{rest}</tr>"
+    lines = []
+    for number, (label, one) in enumerate(scores.items()):
+        summary = one.summary()
+        cells = "".join(f"<td class='number'>{summary[key]:.1f}</td>" for key in
+                        ("pixel accuracy", "mean accuracy", "f.w. IU"))
+        lines.append(f"<tr><td>{name if number == 0 else '… ' + escape(label)}</td>"
+                     f"<td class='number'><b>{100 * one.headline:.1f}</b></td>"
+                     f"<td>{curve if number == 0 else ''}</td>{cells}"
+                     f"{rest if number == 0 else '<td></td>' * 3}</tr>")
+    return "".join(lines)

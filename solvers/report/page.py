@@ -1,0 +1,282 @@
+"""The page of a run, RUN/report.html."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcn.solvers import log, score
+from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.metrics import Scores
+from fcn.solvers.progress import duration
+from fcn.solvers.report import charts, gallery, network
+from fcn.solvers.report.circumstances import circumstances
+from fcn.solvers.report.style import document
+from segdata.files import replacing
+
+if TYPE_CHECKING:
+    from fcn.solvers.runs import Run
+
+FILE = "report.html"
+MOST_CONFUSED = 5       # pairs of classes that are named
+
+
+def write(run: Run) -> Path:
+    """Write the report of a run from what is in its folder and its data; returns its path.
+
+    What cannot be shown (pictures of data that are gone) is said in its place.
+    """
+    path = run.directory / FILE
+    content = html(run)
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def html(run: Run) -> str:
+    """The page as text."""
+    rows = log.read(run.directory / "log.csv")
+    iteration, scores = read_scores(run)
+    names = {label: run.class_names(label, len(one.iu)) for label, one in scores.items()}
+    sections = [_headline(run, rows, iteration, scores), _curves(rows, scores)]
+    for label, one in scores.items():
+        sections += [_classes(label, one, names[label], len(scores) > 1),
+                     _confusion(label, one, names[label], len(scores) > 1)]
+    sections += [_gallery(run, names), _network(run), _configuration(run, rows)]
+    return document(run.directory.name, "".join(filter(None, sections)))
+
+
+def read_scores(run: Run) -> tuple[int | None, dict[str, Scores]]:
+    """(iteration, {label: Scores}) in score.json; (None, {}) without it."""
+    with suppress(Exception):       # missing, or damaged in whatever way
+        iteration = json.loads((run.directory / "score.json").read_text("utf-8"))["iteration"]
+        return iteration, score.load(run, iteration) or {}
+    return None, {}
+
+
+def published(run: Run) -> str:
+    """What the paper or its release reached with the experiment that a run is, or is in
+    miniature; '' where nothing is known."""
+    row = EXPERIMENTS.get(run.directory.name.removesuffix("-demo"))
+    return row.published if row else ""
+
+
+def is_miniature(run: Run) -> bool:
+    return run.directory.name.removesuffix("-demo") in EXPERIMENTS \
+        and run.directory.name.endswith("-demo")
+
+
+def section(title: str, explanation: str, *content: str) -> str:
+    """A part of the page: what is in it, and a line that explains it."""
+    body = "".join(content)
+    if not body:
+        return ""
+    return f"<section><h2>{escape(title)}</h2><p class='lead'>{explanation}</p>{body}</section>"
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> str:
+    """Names and values in a list; those without a value are left out."""
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_said(value))}</dd>"
+                            for name, value in pairs if value not in ("", None, (), [], {})
+                            ) + "</dl>"
+
+
+def _said(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
+              scores: dict[str, Scores]) -> str:
+    """The figures that one looks for first."""
+    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    head, last = run.settings().get("head", ""), rows[-1].iteration if rows else 0
+    said = [head.replace("fcn", "FCN-") if head else "A net",
+            f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
+    cards = []
+    for label, one in scores.items():
+        title = f" ({label})" if len(scores) > 1 else ""
+        summary = one.summary()
+        main = score.HEADLINES[one.in_truth]
+        for name in (main, *(name for name in summary if name != main and "truth" not in name
+                             and name != "mean IU")):
+            cards.append(_card(name + title, summary[name], name == main))
+    note = "The run has no scores yet." if not scores else (
+        f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
+        "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
+        "the pixels that truth and prediction share among those that either has; then the mean "
+        "over classes. 100% is perfect.")
+    paper = published(run)
+    beside = (f'<p class="paper"><b>The paper’s figure:</b> {escape(paper)}.'
+              + " This run is its miniature, a narrow net on generated data: its figures are not to"
+                " be compared with the paper’s." * is_miniature(run) + "</p>") if paper else ""
+    return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
+            f"<p>{escape(' '.join(said))}.</p></header>"
+            f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
+
+
+def _card(name: str, value: float, is_main: bool) -> str:
+    return (f'<div class="card{" main" * is_main}" title="{value:.2f}%"><b>{value:.1f}'
+            f'<small>%</small></b><span>{escape(name)}</span></div>')
+
+
+def _curves(rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
+    """Loss, mean IU and rate over the iterations."""
+    per_pixel = any(row.loss_per_pixel is not None for row in rows)
+    of = "loss_per_pixel" if per_pixel else "loss"
+    losses = [(row.iteration, value) for row in rows if (value := getattr(row, of)) is not None]
+    validation = [(row.iteration, value) for row in rows
+                  if (value := getattr(row, f"validation_{of}")) is not None]
+    smoothed, running = [], None
+    for iteration, value in losses:
+        running = value if running is None else log.smoothed(running, value)
+        smoothed.append((iteration, running))
+    classes = len(next(iter(scores.values())).iu) if len(scores) == 1 else 0
+    unit = "loss per pixel" if per_pixel else "loss of an image"
+    guess = (math.log(classes), f"guessing among {classes} classes") \
+        if classes > 1 and per_pixel else None
+    scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
+    rates = [(row.iteration, row.rate) for row in rows if row.rate is not None]
+    times = [(row.iteration, row.time / 60) for row in rows if row.time is not None]
+    steady = len({rate for _, rate in rates}) == 1
+    return "".join([
+        section("Loss", "How wrong the net is on the images it learns from (blue; bold where it is "
+                "smoothed) and on the validation images (red): lower is better. Where red rises "
+                "while blue falls, the net learns its training images by heart.",
+                charts.lines([charts.Line("of one training image", losses, "loss"),
+                              charts.Line("smoothed", smoothed, "smoothed"),
+                              charts.Line("validation", validation, "validation", True)], unit,
+                             logarithmic=True, level=guess)),
+        section("Mean IU", "How much of each class is found, on the validation images: higher is "
+                "better. A curve that still rises at its end would go on with more iterations.",
+                charts.lines([charts.Line("mean IU", scored, "score", True)], "percent",
+                             lowest=0, highest=100)),
+        section("Rate", "How far each update goes. It falls where the net is to settle.",
+                charts.lines([charts.Line("rate", rates, "rate")], "learning rate",
+                             logarithmic=True)) if rates and not steady else "",
+        section("Time", "Minutes of training at each iteration, those before an interruption "
+                "included. A straight line is a steady speed; steps are scoring."
+                + (f" The learning rate was {rates[0][1]:g} throughout." if rates and steady
+                   else ""),
+                charts.lines([charts.Line("time", times, "rate")], "minutes", lowest=0))])
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
+
+
+def _classes(label: str, one: Scores, names: Sequence[str], named: bool) -> str:
+    colours, pixels = gallery.colours(names), one.matrix.sum(1)
+    values = [(name, _hex(colours[i]), 100 * float(one.iu[i]) if np.isfinite(one.iu[i]) else None,
+               f"{name}: IU {100 * float(one.iu[i]):.2f}%, {int(pixels[i]):,} pixels in the truth")
+              for i, name in enumerate(names)]
+    return section("IU of each class" + f": {label}" * named,
+                   "Of the pixels that truth or prediction give a class, the share on which both "
+                   "agree, in percent. A class at 0 was not learned; – stands for one that neither "
+                   "shows, or that does not count. The squares are the classes’ colours in the "
+                   "pictures below.", charts.bars(values))
+
+
+def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> str:
+    matrix, shares = one.matrix, one.matrix / np.maximum(one.matrix.sum(1, keepdims=True), 1)
+    wrong = np.where(np.eye(len(names), dtype=bool), 0, shares)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
+    pairs = [(i, j) for i, j in (divmod(int(k), len(names)) for k in order) if wrong[i, j] >= 0.01]
+    told = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken for "
+                     f"<b>{escape(names[j])}</b>" for i, j in pairs)
+    return section("What is taken for what" + f": {label}" * named,
+                   "A row for each true class, a column for what the net says; the darker, the "
+                   "larger the share of the row, in percent. Green is right, red is wrong.",
+                   charts.confusion(matrix, names),
+                   f"<p>The most frequent mistakes: {told}.</p>" if told else "")
+
+
+EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "
+             "three worst, by the mean IU of the image. Colours are classes, white is void "
+             "(not judged). In the error map red pixels are wrong.")
+
+
+def _gallery(run: Run, names: dict[str, list[str]]) -> str:
+    if not names:
+        return ""
+    label, own = next(iter(names.items()))
+    title, parts = "Best, median and worst images" + f": {label}" * (len(names) > 1), []
+    try:
+        found = gallery.pictures(run, own)
+    except Exception as error:      # of data that are gone or changed: the page does without
+        return section(title, EXPLAINED, "<p class='paper'>Not shown: "
+                       f"{escape(str(error) or type(error).__name__)}</p>")
+    colours = gallery.colours(own)
+    for kind in dict.fromkeys(picture.kind for picture in found):
+        parts.append(f"<h3>{kind.capitalize()}</h3>")
+        parts += [_picture(each, own, colours) for each in found if each.kind == kind]
+    return section(title, EXPLAINED, *parts)
+
+
+def _picture(picture: gallery.Picture, names: Sequence[str], colours: np.ndarray) -> str:
+    images = "".join(f'<figure><img src="{uri}" alt="{escape(caption)} of {escape(picture.name)}">'
+                     f"<figcaption>{escape(caption)}</figcaption></figure>"
+                     for caption, uri in picture.images.items())
+    legend = "".join(f'<span><i style="background:{_hex(colours[i])}"></i>{escape(names[i])}</span>'
+                     for i in sorted(picture.classes) if i < len(names))
+    return (f'<article><p><b>{escape(picture.name)}</b> · mean IU {picture.iou:.1f}%</p>'
+            f'<div class="row">{images}</div><p class="legend">{legend}</p></article>')
+
+
+def _network(run: Run) -> str:
+    import caffe
+    rows = network.rows(run.net_param("deploy"),
+                        caffe.Net(str(run.prototxt("deploy")), caffe.TEST))
+    total = sum(row.parameters for row in rows)
+    size = next(("×".join(map(str, row.shape[2:4])) for row in rows if len(row.shape) > 3), "?")
+    table = "".join(
+        f"<tr><td>{escape(row.name)}</td><td>{escape(' + '.join([row.type, *row.after]))}</td>"
+        f"<td>{escape(row.what)}</td><td>{charts.shape(row)}</td><td>{row.parameters:,}</td>"
+        f"<td>{network.side(row.field.side, square=False) if row.field else '–'}</td></tr>"
+        for row in rows)
+    return section(
+        "The net", f"{len(rows)} layers with {total:,} parameters, from the image at the left to "
+        "the scores at the right. The higher a box, the finer its map; the wider, the more "
+        "channels. Arcs are what skips layers: fine maps that sharpen coarse ones.",
+        charts.network(rows),
+        "<details><summary>All layers</summary><p class='lead'>Shapes are channels × height×width "
+        f"for an image of {size}. The receptive field is the side, in pixels of the image, of what "
+        "one value of the layer’s output can see.</p><div class='scroll'><table class='layers'>"
+        "<tr><th>layer</th><th>type</th><th>kernel</th><th>shape</th><th>parameters</th>"
+        f"<th>field</th></tr>{table}</table></div></details>")
+
+
+def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
+    """Settings and circumstances."""
+    param, settings, known = run.solver_param(), run.settings(), circumstances(run)
+    steps = list(param.stepvalue)
+    rate = f"{param.base_lr:g}, {param.lr_policy}" + (
+        f": times {param.gamma:g} from iteration {', '.join(map(str, steps))}" if steps else "")
+    classes = {label: len(names) for label, names in dict(settings.get("classes", {})).items()}
+    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    trained = facts([
+        ("head", settings.get("head")),
+        *((key, value) for key, value in settings.items()
+          if key not in ("head", "classes", "data", "unscored", "in_truth")),
+        ("data", settings.get("data")), ("classes", ", ".join(
+            f"{count} ({label})" for label, count in classes.items())),
+        ("rate", rate), ("momentum", f"{param.momentum:g}"),
+        ("images an update", param.iter_size), ("weight decay", f"{param.weight_decay:g}"),
+        ("iterations", f"{param.max_iter:,}"), ("scored every", f"{param.snapshot:,} iterations"),
+        ("validation images", f"{run.samples():,}"), ("seed", param.random_seed)])
+    versions = known.get("versions")
+    around = facts([
+        ("begun", known.get("begun")), ("duration", duration(seconds) if seconds else None),
+        ("device", known.get("device")), ("system", known.get("system")),
+        ("commit", known.get("commit")),
+        *(versions.items() if isinstance(versions, dict) else ()),
+        ("command", known.get("command")), ("folder", run.directory.resolve())])
+    return section("Configuration", "All that it takes to train this again. “Begun” is when the "
+                   "process that trained last was started.",
+                   f"<div class='two'>{trained}{around}</div>")
