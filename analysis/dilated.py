@@ -23,7 +23,7 @@ def run(options):
 
 
 def unlearnt(directory, seed):
-    """The mean IU in percent of CRF-RNN with the weights of FCN-8s, and its first ones of its own."""
+    """The mean IU in percent of CRF-RNN with the weights of FCN-8s, and its own as they start."""
     experiment = miniature.miniature(REFINED, directory, seed)
     base, _ = miniature.train("voc-fcn8s", directory, seed)
     training.write_files(experiment, 0)

@@ -4,8 +4,9 @@ The front end is VGG-16 without its last two poolings. What follows them is dila
 so scores have a stride of 8. Nothing is padded with zeros: images come with a margin, their own
 reflection, which the data layer adds, so that scores cover the image itself.
 
-The context module sees ever farther by dilations of 1 to 16, without losing resolution. It starts as
-the identity (surgery.identity) and learns on the scores of a trained front end, which stays as it is.
+The context module sees ever farther by dilations of 1 to 16, without losing resolution. It starts
+as the identity (surgery.identity) and learns on the scores of a trained front end, which stays as
+it is.
 """
 
 from __future__ import annotations

@@ -58,10 +58,9 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     if head in dilated.HEADS:
         source = source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
     _data(n, source, split, start)
-    if head in deeplab.VARIANTS or head in dilated.HEADS or head == "crfrnn":
-        if len(source.images) > 1 or len(source.labels) > 1:
-            raise ValueError(f"head '{head}' takes one image and one label, not "
-                             f"{', '.join((*source.images, *source.labels))}")
+    if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
+        raise ValueError(f"head '{head}' takes one image and one label, not "
+                         f"{', '.join((*source.images, *source.labels))}")
     if head in deeplab.VARIANTS:
         deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
     elif head in dilated.HEADS:

@@ -106,8 +106,9 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
         policy["stepsize"] = max(1, 2 * iterations // 3)
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
-        iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
-        build=directory, data=f"seed {seed}", source=source, policy=policy,
+        iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED),
+        class_names=class_names, published="", build=directory, data=f"seed {seed}",
+        source=source, policy=policy,
         net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
                  **OPTIONS.get(name, {})))
 
