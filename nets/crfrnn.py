@@ -1,7 +1,8 @@
 """CRF-RNN (Zheng et al., ICCV 2015, arXiv 1502.03240): a dense CRF in the net, learnt with it.
 
 Scores of FCN-8s go through iterations of the mean field of a fully connected CRF, which looks at
-the colours of the image. How strong its two filters are, and which classes go with which, is learnt.
+the colours of the image. How strong its two filters are, and which classes go with which, is
+learnt.
 """
 
 from __future__ import annotations
