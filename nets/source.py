@@ -108,8 +108,8 @@ def dilated_voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
 
 
 def context_voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
-    """`voc2012` as the context module is trained on it: 66×66 scores, one image at a time."""
-    return voc2012(data_dir, classes, 528, 1, DILATED_MEAN)
+    """`voc2012` as the context module is trained on it: crops of 66×66 scores."""
+    return voc2012(data_dir, classes, 528, 3, DILATED_MEAN)
 
 
 def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:

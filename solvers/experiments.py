@@ -122,7 +122,7 @@ POLY: dict[str, Any] = dict(momentum=0.9, iterations=20_000, interval=2_000,
 # iterations; batches of 14, of stored scores of 60. How many iterations it does not say.
 DILATED: dict[str, Any] = dict(momentum=0.9, policy=dict(lr_policy="step", gamma=0.1,
                                                          stepsize=100_000))
-CONTEXT: dict[str, Any] = dict(DILATED, iter_size=60, iterations=6_000, interval=500)
+CONTEXT: dict[str, Any] = dict(DILATED, iter_size=20, iterations=6_000, interval=500)
 ARXIV_CONTEXT = "CVPR on arXiv (version 2), table 6: {}"
 
 EXPERIMENTS = {row.name: row for row in (
