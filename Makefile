@@ -16,7 +16,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report reference fidelity analysis claims bench bench-quick \
 	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -43,7 +43,7 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
 	@mkdir -p build/types/fcn
-	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
+	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/python/fcn/page $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
 	@.venv/bin/mypy
 
 audit: .venv/done  ## look up known weaknesses of the pinned packages, needs network
@@ -70,6 +70,10 @@ test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin
 
 report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
 	@.venv/bin/python -m fcn report
+
+reference: .venv/done  ## write the reference of all modules from their docstrings: build/reference
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pdoc
+	@.venv/bin/python docs/reference.py
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
