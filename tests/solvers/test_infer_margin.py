@@ -6,7 +6,10 @@ import pytest
 import caffe
 from fcn import nets
 from fcn.nets.source import folder
+from fcn.page.errors import PageError
+from fcn.page.net import export
 from fcn.solvers.crf import Settings, Sharpener
+from fcn.solvers.inference.network import Network, choose
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.runs import Run, RunError
 from infer_runs import scene
@@ -85,3 +88,10 @@ def test_a_margin_that_is_none(trained, tmp_path, margin):
                                            text.replace("margin\\': 106", "margin\\': \\'186\\'"))
     with pytest.raises(RunError, match="val.prototxt: damaged.*its margin is .*, expected 0 or"):
         Run(tmp_path).images()
+
+
+def test_a_page_refuses_a_net_with_a_margin(trained, tmp_path):
+    chosen = choose(*trained)
+    with pytest.raises(PageError, match="deploy.prototxt: the net takes images with a margin of "
+                                        "106 pixels, which a page does not add"):
+        export(chosen, Network(chosen), tmp_path / "net.onnx")

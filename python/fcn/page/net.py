@@ -28,8 +28,8 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
     """Write the net as ONNX with all metadata; returns its stages, the coarsest first, of a net
     without skips none.
 
-    Raises PageError of a net that takes anything but one colour image without a margin, that takes only images of
-    one size, or that ONNX does not hold.
+    Raises PageError of a net that takes anything but one colour image without a margin, that takes
+    only images of one size, or that ONNX does not hold.
     """
     if chosen.inputs.kinds != ("color",):
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
