@@ -104,7 +104,8 @@ def test_a_photograph_is_segmented_as_by_infer(width, browser, url, run, tmp_pat
 
 def scores_of(segmenter, image):
     """(classes, height, width), as the engine computes them."""
-    made = Inputs(*segmenter.chosen.inputs, {"depth": None, "hha": None})
+    takes = segmenter.chosen.inputs
+    made = Inputs(takes.kinds, takes.mean, {"depth": None, "hha": None})
     return segmenter.network.scores([segmenter.photograph(image, made).arrays[0][None]])[0].copy()
 
 

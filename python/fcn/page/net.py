@@ -28,13 +28,17 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
     """Write the net as ONNX with all metadata; returns its stages, the coarsest first, of a net
     without skips none.
 
-    Raises PageError of a net that takes anything but one colour image, that takes only images of
-    one size, or that ONNX does not hold.
+    Raises PageError of a net that takes anything but one colour image without a margin, that takes
+    only images of one size, or that ONNX does not hold.
     """
     if chosen.inputs.kinds != ("color",):
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
                         "page shows it one colour photograph; `fcn infer` gives it all that it "
                         "takes")
+    if chosen.inputs.margin:
+        raise PageError(f"{network.path}: the net takes images with a margin of "
+                        f"{chosen.inputs.margin} pixels, which a page does not add; `fcn infer` "
+                        "does")
     writer()        # on the original Caffe there is none, which is said before the work
     from caffe import CaffeError
     try:
