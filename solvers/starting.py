@@ -193,9 +193,9 @@ def _begun(text: str, folder: str, **expected: str | None) -> dict:
         with suppress(RunError):        # of another run, that is damaged
             settings = run.settings() if run.snapshots() else {}
         has = {**settings, "name": run.directory.name}
-        own = expected["name"] or f"{folder}-{settings.get('head')}"
-        if has["name"] == own and settings.get("from") in origins(text) and "width" in settings and all(
-                value is None or has.get(key) == value for key, value in expected.items()):
+        wanted = {**expected, "name": expected["name"] or f"{folder}-{settings.get('head')}"}
+        if settings.get("from") in origins(text) and "width" in settings and all(
+                value is None or has.get(key) == value for key, value in wanted.items()):
             return settings
     return {}
 
