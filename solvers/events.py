@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fcn.solvers.command import unheard
 from fcn.solvers.runs import RunError
 
 if TYPE_CHECKING:
@@ -47,12 +48,16 @@ def listening(listener: Callable[[dict], None]) -> Iterator[None]:
 def json_lines() -> Iterator[None]:
     """Print events to stdout, a JSON object a line, and all that else goes there to stderr.
 
-    The last line says how it ended: what raises is an event "stopped" or "error".
+    The last line says how it ended: what raises is an event "stopped" or "error". Where nobody
+    reads the lines any more, the work goes on without them.
     """
     lines = sys.stdout
 
     def show(event: dict) -> None:
-        print(json.dumps(event, ensure_ascii=False), file=lines, flush=True)
+        try:
+            print(json.dumps(event, ensure_ascii=False), file=lines, flush=True)
+        except OSError:
+            unheard(lines)
 
     with redirect_stdout(sys.stderr), listening(show):
         try:

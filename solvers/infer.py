@@ -34,7 +34,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.network import choose, described, warning_for
 from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
 from fcn.solvers.inference.photographs import VIDEOS, find
-from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter, Step
+from fcn.solvers.inference.segmenter import MOST_SCALE, Photograph, Segmentation, Segmenter, Step
 from fcn.solvers.inference.tiles import GIB
 from fcn.solvers.runs import Images
 from segdata.files import make_folder
@@ -149,15 +149,18 @@ def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
 
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
 
 
 def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
-    return tuple(positive(float)(part) for part in text.split(","))
+    found = tuple(positive(float)(part) for part in text.split(","))
+    if max(found) >= MOST_SCALE:
+        raise argparse.ArgumentTypeError(f"expected numbers below {MOST_SCALE}, got '{text}'")
+    return found
 
 
 def tile(text: str) -> int | None:
@@ -283,6 +286,9 @@ class Work:
         """Write a video of overlays, unless other kinds alone are asked for, and the frames of
         other kinds that are."""
         video = videos.Video(source)
+        if self.args.truth:
+            print(f"{source}: --truth is for images; of a video the prediction alone is shown",
+                  file=sys.stderr)
         kinds = self.args.kinds or ["overlay"]
         frames = Outputs([kind for kind in kinds if kind != "overlay"], self.outputs.look,
                          self.outputs.origin)

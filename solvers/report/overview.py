@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -25,13 +26,13 @@ SOURCES = ("score.json", "log.csv")     # a report that is older than these is w
 
 def write(runs: Sequence[Run]) -> Path:
     """Write the page, and those reports that are missing or older than their run; returns its
-    path. Raises UserError where there is no run."""
+    path. What is wrong with a single run is said on stderr.
+    Raises UserError where there is no run."""
     if not runs:
         raise UserError(f"no run under {build_root()}: `make demo` trains a small net, "
                         "`fcn solve --data FOLDER` one on your own images")
     for run in runs:
-        if not _is_current(run):
-            print(f"writing {page.write(run)}")
+        _refresh(run)
     path = build_root() / page.FILE
     rows = "".join(_row(run, path.parent) for run in
                    sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
@@ -51,6 +52,17 @@ def write(runs: Sequence[Run]) -> Path:
     return path
 
 
+def _refresh(run: Run) -> None:
+    """Write a run's report if it is missing or old. What is wrong with one run, half deleted or
+    damaged in whatever way, does not keep the others from the page."""
+    if _is_current(run):
+        return
+    try:
+        print(f"writing {page.write(run)}")
+    except Exception as error:
+        print(f"{run.directory.name}: no report: {error or type(error).__name__}", file=sys.stderr)
+
+
 def _is_current(run: Run) -> bool:
     own = run.directory / page.FILE
     sources = [path for name in SOURCES if (path := run.directory / name).exists()]
@@ -68,7 +80,9 @@ def _row(run: Run, folder: Path) -> str:
     rest = (f"<td class='number'>{rows[-1].iteration if rows else 0:,}</td>"
             f"<td>{duration(seconds) if seconds else '–'}</td>"
             f"<td>{escape(page.published(run)) or '–'}</td>")
-    name = f"<a href='{link}'>{escape(run.directory.name)}</a>"
+    name = escape(run.directory.name)
+    if (run.directory / page.FILE).exists():
+        name = f"<a href='{link}'>{name}</a>"
     if not scores:
         return f"<tr><td>{name}</td><td colspan=5>not scored yet</td>{rest}</tr>"
     lines = []

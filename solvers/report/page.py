@@ -96,7 +96,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               scores: dict[str, Scores]) -> str:
     """The figures that one looks for first."""
     seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
-    head, last = run.settings().get("head", ""), rows[-1].iteration if rows else 0
+    head, last = str(run.settings().get("head", "")), rows[-1].iteration if rows else 0
     said = [head.replace("fcn", "FCN-") if head else "A net",
             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
@@ -258,7 +258,9 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
     steps = list(param.stepvalue)
     rate = f"{param.base_lr:g}, {param.lr_policy}" + (
         f": times {param.gamma:g} from iteration {', '.join(map(str, steps))}" if steps else "")
-    classes = {label: len(names) for label, names in dict(settings.get("classes", {})).items()}
+    named = settings.get("classes")
+    classes = {label: len(names) for label, names in named.items()
+               if isinstance(names, (list, tuple))} if isinstance(named, dict) else {}
     seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
     trained = facts([
         ("head", settings.get("head")),

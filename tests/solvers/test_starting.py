@@ -354,3 +354,10 @@ def test_nets_of_any_number_of_classes(name, count, tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} with {wrong} classes: .* 2 or more"):
             nets.write(name, tmp_path, num_classes=wrong)
     partial(nets.write, "vgg16", tmp_path, num_classes=1000)()
+
+
+def test_a_run_of_another_name_does_not_choose_the_head(source, folder, solve, build):
+    source()
+    command = ("--data", folder(), "--force", "--iterations", 1, "--from", "source")
+    assert "training another" in solve(*command, "--head", "fcn32s", "--name", "another")
+    assert "training mine-fcn8s" in solve(*command)
