@@ -34,7 +34,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,20 +149,25 @@ def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
 
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
 
 
 def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
-    return tuple(positive(float)(part) for part in text.split(","))
+    with suppress(ValueError):
+        return tuple(positive(float)(part) for part in text.split(","))
+    raise argparse.ArgumentTypeError("expected numbers above 0, such as 0.75,1,1.25, "
+                                     f"got '{text}'")
 
 
 def tile(text: str) -> int | None:
     """An argparse type: a number of pixels, or "auto", which is None."""
-    return None if text == "auto" else int(positive(int)(text))
+    with suppress(ValueError):
+        return None if text == "auto" else int(positive(int)(text))
+    raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got '{text}'")
 
 
 def device(args: argparse.Namespace) -> str:
