@@ -119,7 +119,7 @@ def read(path: Path) -> list[Row]:
             and all(value is None or math.isfinite(value) for value in row[1:])]
 
 
-def duration(rows: Sequence[Row]) -> float | None:
+def seconds(rows: Sequence[Row]) -> float | None:
     """Seconds of training up to the last line that says them; None where none does."""
     return next((row.time for row in reversed(rows) if row.time is not None), None)
 

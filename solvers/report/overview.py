@@ -61,7 +61,7 @@ def _row(run: Run, folder: Path) -> str:
     """The table's row of a run, one of each further label below it."""
     rows = log.read(run.directory / "log.csv")
     _, scores = page.read_scores(run)
-    seconds = log.duration(rows)
+    seconds = log.seconds(rows)
     curve = charts.sparkline([(row.iteration, row.mean_iu) for row in rows
                               if row.mean_iu is not None])
     link = quote(os.path.relpath(run.directory / page.FILE, folder).replace(os.sep, "/"))

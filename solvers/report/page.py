@@ -88,7 +88,7 @@ def _said(value: Any) -> str:
 def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               scores: dict[str, Scores]) -> str:
     """The figures that one looks for first."""
-    seconds = log.duration(rows)
+    seconds = log.seconds(rows)
     head, last = run.settings().get("head", ""), rows[-1].iteration if rows else 0
     said = [head.replace("fcn", "FCN-") if head else "A net",
             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
@@ -252,7 +252,7 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
     rate = f"{param.base_lr:g}, {param.lr_policy}" + (
         f": times {param.gamma:g} from iteration {', '.join(map(str, steps))}" if steps else "")
     classes = {label: len(names) for label, names in dict(settings.get("classes", {})).items()}
-    seconds = log.duration(rows)
+    seconds = log.seconds(rows)
     trained = facts([
         ("head", settings.get("head")),
         *((key, value) for key, value in settings.items()
