@@ -184,7 +184,7 @@ def choose_inputs(images: Images, args: argparse.Namespace, sources: Sequence[Pa
     if args.truth and not args.truth.is_dir():
         raise InferError(f"--truth {args.truth}: a folder is expected"
                          if args.truth.exists() else f"--truth {no_such_file(args.truth)}")
-    return Inputs(*images, files)
+    return Inputs(images.kinds, images.mean, files)
 
 
 def suffixes(args: argparse.Namespace) -> list[str]:

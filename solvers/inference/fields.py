@@ -45,21 +45,25 @@ class Reach(NamedTuple):
     unit: int
 
 
-def reaches(prototxt: str | Path, blob: str) -> tuple[Reach, Reach]:
+def reaches(prototxt: str | Path, blob: str, margin: int = 0) -> tuple[Reach, Reach]:
     """The Reach of a blob with a sample for each pixel, along height and width.
+
+    margin : pixels that the net's images have around those of the blob
 
     Raises NotLocal, naming the layer, where that has none: a score depends on the whole image, or
     where it lies depends on the size of the image.
     """
     layers = [layer for layer in trust.layers_of(Path(prototxt)) if _is_for_test(layer)]
-    return _reach(prototxt, layers, blob, 0), _reach(prototxt, layers, blob, 1)
+    image = Field(first=Fraction(-margin), last=Fraction(-margin))
+    return _reach(prototxt, layers, blob, 0, image), _reach(prototxt, layers, blob, 1, image)
 
 
-def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int) -> Reach:
+def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, image: Field
+           ) -> Reach:
     found: dict[str, Field | str] = {}
     unit = 1
     for layer in layers:
-        fields = [found.get(name, Field()) for name in layer.bottom]
+        fields = [found.get(name, image) for name in layer.bottom] or [image]
         reason = next((field for field in fields if isinstance(field, str)), None)
         try:
             top = reason or _through(layer, [f for f in fields if isinstance(f, Field)], axis)
@@ -68,7 +72,7 @@ def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int) ->
         if isinstance(top, Field):
             unit = math.lcm(unit, top.stride.numerator)
         found.update(dict.fromkeys(layer.top, top))
-    field = found.get(blob, Field())
+    field = found.get(blob, image)
     if isinstance(field, Field) and field.stride != 1:
         field = f"blob '{blob}' has a sample for every {field.stride} pixels"
     if isinstance(field, str):
@@ -112,8 +116,6 @@ def _through(layer: Any, bottoms: list[Field], axis: int) -> Field:
 
 def _joint(bottoms: Sequence[Field]) -> Field:
     """What samples of one number depend on together."""
-    if not bottoms:
-        return Field()
     if len({field.stride for field in bottoms}) > 1:
         raise ValueError("joins blobs of the strides "
                          f"{', '.join(str(field.stride) for field in bottoms)}")

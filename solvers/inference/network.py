@@ -16,6 +16,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Plan, free_memory, plan
 from fcn.solvers.prediction import load_net
+from segdata.augment import reflected
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.inputs import CHANNELS
 from segdata.paths import build_root
@@ -142,7 +143,7 @@ class Network:
             trust.check(self.path)
         self.net: Any = load_net(self.path, self.weights)
         inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
-        kinds = chosen.inputs.kinds
+        kinds, self.margin = chosen.inputs.kinds, chosen.inputs.margin
         if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
             raise InferError(f"{self.path}: its inputs have the channels {inputs}, it should take "
                              f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
@@ -165,14 +166,17 @@ class Network:
     def scores(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The scores (number, classes, height, width) of one pass; the next one overwrites them.
 
-        arrays : float32 (number, channels, height, width), one for each input of the net
+        arrays : float32 (number, channels, height, width), one for each input of the net, without
+            the margin, which they get here
         Raises InferError if the scores are not of that size.
         """
+        size = arrays[0].shape[2:]
+        arrays = [reflected(array, self.margin) for array in arrays]
         self._reshape([array.shape for array in arrays])
         for name, array in zip(self.net.inputs, arrays):
             self.net.blobs[name].data[...] = array
         self.net.forward()
-        score, size = self.net.blobs[self.blob].data, arrays[0].shape[2:]
+        score = self.net.blobs[self.blob].data
         if score.shape[2:] != size:
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
                              f"image of {size}; is it a deploy prototxt?")
@@ -192,7 +196,7 @@ class Network:
     def reach(self) -> tuple[Reach, Reach]:
         """How far the scores look, along height and width."""
         if self._reach is None:
-            self._reach = reaches(self.path, self.blob)
+            self._reach = reaches(self.path, self.blob, self.margin)
         return self._reach
 
     def memory(self, height: int, width: int) -> int:
@@ -204,7 +208,7 @@ class Network:
         """
         if self._bytes is None:
             self._bytes = self._counted()
-        return max(0, self._bytes(height, width))
+        return max(0, self._bytes(height + 2 * self.margin, width + 2 * self.margin))
 
     def _counted(self) -> Callable[[int, int], int]:
         sizes = [(h, w) for h in PROBES for w in PROBES]

@@ -127,7 +127,8 @@ class Segmenter:
         Raises InferError where the image is none, ScoreError where scores are not finite.
         """
         files = {"depth": Path(depth) if depth else None, "hha": Path(hha) if hha else None}
-        return self.batch([self.photograph(image, Inputs(*self.chosen.inputs, files))])[0]
+        inputs = Inputs(self.chosen.inputs.kinds, self.chosen.inputs.mean, files)
+        return self.batch([self.photograph(image, inputs)])[0]
 
     def photograph(self, image: ImageLike, inputs: Inputs, name: str = "the image") -> Photograph:
         """An image read, and what the net takes of it; `name` : of one that is no file."""

@@ -89,9 +89,10 @@ def _reader(run: Run) -> SegDataLayer:
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """{caption: data: URI} of what a sample gives the net."""
-    found, (kinds, mean) = {}, run.images()
+    found, (kinds, mean, margin) = {}, run.images()
+    inside = slice(margin, -margin or None)
     tops = [top for top in reader.tops if top not in reader.classes]
-    for kind, array in zip(kinds, (arrays[top] for top in tops)):
+    for kind, array in zip(kinds, (arrays[top][:, inside, inside] for top in tops)):
         if kind == "color":
             pixels = (np.moveaxis(array, 0, -1) + np.array(mean))[..., ::-1]
         elif kind == "hha":
