@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
+from fcn.solvers.inference.averaging import softmax
 from fcn.solvers.runs import Run, RunError, reading
 from segdata.files import replacing
 from segdata.means import OF_LAYERS
@@ -150,5 +150,5 @@ class Sharpener:
             raise RunError(f"{source} of {self.path}: --crf needs scores of at least 2 classes, "
                            f"(number, height, width) as the images, {expected}; their shape is "
                            f"{scores.shape}")
-        return np.stack([refine(softmax(own, 0).astype(np.float32), image, self.settings)
-                         for own, image in zip(scores, images)])
+        return np.stack([refine(probabilities, image, self.settings)
+                         for probabilities, image in zip(softmax(scores), images)])

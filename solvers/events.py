@@ -29,10 +29,14 @@ def emit(event: str, **values: Any) -> None:
         listener({"event": event, **values})
 
 
+def summary(scores: Scores) -> dict[str, float]:
+    """{metric: percent with two digits}, as score.json has them."""
+    return {name: round(float(value), 2) for name, value in scores.summary().items()}
+
+
 def summaries(scores: dict[str, Scores]) -> dict[str, dict[str, float]]:
-    """{label: {metric: percent}}, as score.json has them."""
-    return {label: {name: round(float(value), 2) for name, value in one.summary().items()}
-            for label, one in scores.items()}
+    """{label: its summary}"""
+    return {label: summary(one) for label, one in scores.items()}
 
 
 @contextmanager
@@ -73,7 +77,7 @@ def json_lines() -> Iterator[None]:
 @contextmanager
 def tensorboard() -> Iterator[None]:
     """Write the lines of the log and the scores as scalars to the folder `tensorboard` in each
-    run's, as TensorBoard shows them..
+    run's, as TensorBoard shows them.
 
     Raises RunError where neither torch.utils.tensorboard nor tensorboardX is installed.
     """

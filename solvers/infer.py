@@ -157,15 +157,19 @@ def share(text: str) -> float:
 
 def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
-    found = tuple(positive(float)(part) for part in text.split(","))
-    if max(found) >= MOST_SCALE:
-        raise argparse.ArgumentTypeError(f"expected numbers below {MOST_SCALE}, got '{text}'")
-    return found
+    with suppress(ValueError, argparse.ArgumentTypeError):
+        found = tuple(positive(float)(part) for part in text.split(","))
+        if max(found) < MOST_SCALE:
+            return found
+    raise argparse.ArgumentTypeError(f"expected numbers above 0 and below {MOST_SCALE}, such as "
+                                     f"0.75,1,1.25, got '{text}'")
 
 
 def tile(text: str) -> int | None:
     """An argparse type: a number of pixels, or "auto", which is None."""
-    return None if text == "auto" else int(positive(int)(text))
+    with suppress(ValueError, argparse.ArgumentTypeError):
+        return None if text == "auto" else int(positive(int)(text))
+    raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got '{text}'")
 
 
 def device(args: argparse.Namespace) -> str:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +117,11 @@ def read(path: Path) -> list[Row]:
     return [row for row in rows if (row.loss is None) == (row.smoothed_loss is None)
             and (row.loss, row.mean_iu) != (None, None) and row.iteration >= 0
             and all(value is None or math.isfinite(value) for value in row[1:])]
+
+
+def seconds(rows: Sequence[Row]) -> float | None:
+    """Seconds of training up to the last line that says them; None where none does."""
+    return next((row.time for row in reversed(rows) if row.time is not None), None)
 
 
 def draw(log: Path, path: Path, title: str) -> None:

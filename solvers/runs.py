@@ -190,6 +190,11 @@ class Run:
                            f"{reprlib.repr(unscored)}, expected a list of class numbers")
         return tuple(unscored)
 
+    def is_miniature(self) -> bool:
+        """Whether it is one of solvers.miniature, as those of the demo: its data are generated,
+        from a seed."""
+        return str(self.settings().get("data", "")).startswith("seed ")
+
     def settings(self) -> dict:
         """What the run began as, {} if that is not recorded."""
         path = self.directory / "settings.json"

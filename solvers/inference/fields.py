@@ -156,9 +156,9 @@ def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
                          "with `caffe upgrade_net_proto_text`")
     if getattr(param, "global_pooling", False):
         raise ValueError("looks at the whole image")
-    kernel, stride, pad = (_of_axis(param, name, default, axis) for name, default in (
+    kernel, stride, pad = (of_axis(param, name, default, axis) for name, default in (
         ("kernel", 1), ("stride", 1), ("pad", 0)))
-    holes = _of_axis(param, "dilation", 1, axis) * _of_axis(param, "hole", 1, axis)
+    holes = of_axis(param, "dilation", 1, axis) * of_axis(param, "hole", 1, axis)
     extent = holes * (kernel - 1)
     if kind == "deconvolution":
         step = field.stride / stride
@@ -167,8 +167,9 @@ def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
                  field.last + (extent - pad) * field.stride)
 
 
-def _of_axis(param: Any, prefix: str, default: int, axis: int) -> int:
-    """A number of a window's along height (axis 0) or width (1), however the prototxt gives it."""
+def of_axis(param: Any, prefix: str, default: int, axis: int) -> int:
+    """A window's kernel, stride, pad, dilation or hole (`prefix`) along height (axis 0) or width
+    (1), however the prototxt says it; `default` where it does not."""
     for name in (f"{prefix}_{'hw'[axis]}", f"{prefix}_size", prefix):
         value = getattr(param, name, None)
         if isinstance(value, int):

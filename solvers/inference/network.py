@@ -95,7 +95,7 @@ def age(path: Path) -> str:
 
 def data_of(run: runs.Run) -> str:
     """What a run was trained on, as its settings or its data layer say; '' where neither does."""
-    if is_miniature(run):
+    if run.is_miniature():
         return f"generated scenes ({run.settings()['data']})"
     return str(run.settings().get("data") or "") or ", ".join(map(str, folders_of(run)))
 
@@ -113,14 +113,9 @@ def folders_of(run: runs.Run) -> list[Path]:
                 for name, value in dict(literal(param.param_str)).items() if name.endswith("_dir")]
 
 
-def is_miniature(run: runs.Run) -> bool:
-    """Whether a run is a stage of the demo: its data are generated, from a seed."""
-    return str(run.settings().get("data", "")).startswith("seed ")
-
-
 def warning_for(run: runs.Run | None, images: Sequence[Path]) -> str:
     """That the net of a demo is applied to others than the demo's images; '' where it is not."""
-    if run is None or not is_miniature(run):
+    if run is None or not run.is_miniature():
         return ""
     own = [folder.resolve() for folder in folders_of(run)]
     others = [path for path in images

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fcn.solvers import log
+from fcn.solvers import log, score
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document
@@ -21,7 +21,7 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
-SOURCES = ("score.json", "log.csv")     # a report that is older than these is written anew
+SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
 
 
 def write(runs: Sequence[Run]) -> Path:
@@ -73,7 +73,7 @@ def _row(run: Run, folder: Path) -> str:
     """The table's row of a run, one of each further label below it."""
     rows = log.read(run.directory / "log.csv")
     _, scores = page.read_scores(run)
-    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    seconds = log.seconds(rows)
     curve = charts.sparkline([(row.iteration, row.mean_iu) for row in rows
                               if row.mean_iu is not None])
     link = quote(os.path.relpath(run.directory / page.FILE, folder).replace(os.sep, "/"))

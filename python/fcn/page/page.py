@@ -12,7 +12,7 @@ from typing import Any
 from fcn.export import title
 from fcn.page import net, runtime
 from fcn.page.errors import PageError
-from fcn.solvers.inference.network import Chosen, Network, data_of, folders_of, is_miniature
+from fcn.solvers.inference.network import Chosen, Network, data_of, folders_of
 from fcn.solvers.runs import Run
 from segdata.files import new_folder
 from segdata.overlay import has_background
@@ -66,12 +66,12 @@ def facts(chosen: Chosen) -> dict[str, Any]:
     match = re.fullmatch(r"train_iter_(\d+)", chosen.weights.stem)
     iteration = int(match[1]) if match else None
     return {"name": title(chosen), "data": _data(chosen.run),
-            "drawn": chosen.run is not None and is_miniature(chosen.run),
+            "drawn": chosen.run is not None and chosen.run.is_miniature(),
             "iterations": iteration, "mean_iu": _mean_iu(chosen.run, iteration)}
 
 
 def _data(run: Run | None) -> str | None:
-    if run is None or is_miniature(run):
+    if run is None or run.is_miniature():
         return data_of(run) if run else None
     recorded = run.settings().get("data")
     folders = [Path(str(recorded))] if recorded else folders_of(run)
