@@ -8,14 +8,15 @@ ACCEPT ?=
 
 DEEPLAB = voc-deeplab voc-deeplab-msc voc-deeplab-7x7 voc-deeplab-4x4 voc-deeplab-largefov \
 	voc-deeplab-msc-largefov voc-deeplab-aspp
+DILATED = voc-dilated-frontend voc-dilated-context voc-dilated-context-large
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
-	voc-fcn-googlenet $(DEEPLAB) nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d \
-	nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
+	voc-fcn-googlenet $(DEEPLAB) voc-crfrnn $(DILATED) nyud-fcn32s-color nyud-fcn32s-hha \
+	nyud-fcn32s-color-d nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
-RELEASED = $(filter-out $(DEEPLAB) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
+RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report reference fidelity analysis claims bench bench-quick \
 	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -42,7 +43,7 @@ demos: .venv/done  ## every experiment in miniature, with one table at the end
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
 	@mkdir -p build/types/fcn
-	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
+	@ln -sf $(CURDIR)/python/fcn/*.py $(CURDIR)/python/fcn/page $(CURDIR)/nets $(CURDIR)/surgery $(CURDIR)/solvers build/types/fcn
 	@.venv/bin/mypy
 
 audit: .venv/done  ## look up known weaknesses of the pinned packages, needs network
@@ -69,6 +70,10 @@ test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin
 
 report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
 	@.venv/bin/python -m fcn report
+
+reference: .venv/done  ## write the reference of all modules from their docstrings: build/reference
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pdoc
+	@.venv/bin/python docs/reference.py
 
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
@@ -136,6 +141,8 @@ BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn
 voc-%: NEEDS = $(BASE) sbd voc2011
 voc-deeplab%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/$(subst -msc,,$@)/snapshot),,vgg16) \
 	sbd voc2012
+voc-dilated%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/voc-dilated-frontend/snapshot),,vgg16) \
+	sbd voc2012
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
 nyud-%: NEEDS = $(BASE) nyud
@@ -156,6 +163,10 @@ voc-deeplab-4x4:  ## DeepLab with fc6's field of view at 4×4 taps
 voc-deeplab-largefov:  ## DeepLab with fc6's field of view at 3×3 taps, a quarter of the filters
 voc-deeplab-msc-largefov:  ## ... then with scores of the image and four poolings
 voc-deeplab-aspp:  ## LargeFOV with four fc6 of different holes, summed
+voc-crfrnn:  ## FCN-8s with the mean field of a CRF in the net, learnt with it
+voc-dilated-frontend:  ## VGG-16 at stride 8 by dilations, nothing padded
+voc-dilated-context:  ## ... then the context module behind it
+voc-dilated-context-large:  ## ... or the large context module
 nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)

@@ -12,7 +12,7 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from . import caffenet, deeplab, googlenet, vgg16
+from . import caffenet, crfrnn, deeplab, dilated, googlenet, vgg16
 from .heads import HEADS, Head, predict
 from .layers import Features, score
 from .source import Source, voc
@@ -29,8 +29,9 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Parameters
     ----------
-    head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; or one of
-        deeplab.VARIANTS, which have a trunk of their own, and of what follows scale, start and
+    head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; 'crfrnn', FCN-8s with a
+        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS and
+        dilated.HEADS, which have a trunk of their own, and of what follows scale, start and
         options alone
     split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
@@ -49,29 +50,47 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
-    _check("head", head, (*HEADS, *deeplab.VARIANTS))
+    _check("head", head, (*HEADS, "crfrnn", *deeplab.VARIANTS, *dilated.HEADS))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
     source = source or voc()
     n = caffe.NetSpec()
+    if head in dilated.HEADS:
+        source = source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
     _data(n, source, split, start)
+    if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
+        raise ValueError(f"head '{head}' takes one image and one label, not "
+                         f"{', '.join((*source.images, *source.labels))}")
     if head in deeplab.VARIANTS:
-        if len(source.images) > 1 or len(source.labels) > 1:
-            raise ValueError(f"head '{head}' takes one image and one label, not "
-                             f"{', '.join((*source.images, *source.labels))}")
         deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
-        return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
-    parts = replace(HEADS[head], scales=skip_scales or HEADS[head].scales)
-    features = _features(n, source, parts, TRUNKS[trunk].trunk, fusion, scale,
-                         dict(options, fixed=parts.fixed))
+    elif head in dilated.HEADS:
+        dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
+        if split != "deploy":
+            n.loss = L.SoftmaxWithLoss(n.score, n.label, loss_param=dict(ignore_label=255))
+    else:
+        _fcn(n, head, split, source, TRUNKS[trunk].trunk, fusion, normalize, learned, scale,
+             skip_scales, options)
+    return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
+
+
+def _fcn(n: NetSpec, head: str, split: str, source: Source, trunk: Callable[..., Features],
+         fusion: str | None, normalize: bool, learned: bool, scale: float | None,
+         skip_scales: tuple | None, options: dict[str, Any]) -> None:
+    """The scores and losses of the paper's heads, and of CRF-RNN behind one of them."""
+    refining = {key: options.pop(key) for key in ("thetas",) if key in options}
+    parts = HEADS[crfrnn.BASE if head == "crfrnn" else head]
+    parts = replace(parts, scales=skip_scales or parts.scales)
+    features = _features(n, source, parts, trunk, fusion, scale, dict(options, fixed=parts.fixed))
     for i, (label, classes) in enumerate(source.labels.items()):
         task = f"_{label}" if len(source.labels) > 1 else ""
         predict(n, features, parts, classes, task, learned)
+        if head == "crfrnn":
+            n.coarse = n.score
+            crfrnn.refine(n, n.coarse, n.data, split, **refining)
         if split != "deploy":
             n["loss" + (task if i else "")] = L.SoftmaxWithLoss(
                 n["score" + task], n[label],
                 loss_param=dict(normalize=normalize, ignore_label=255))
-    return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
 
 
 def _deployed(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -87,7 +106,8 @@ def _deployed(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 def _data(n: NetSpec, source: Source, split: str, start: int) -> None:
     if split == "deploy":
         for image, channels in source.images.items():
-            n[image] = L.Input(shape=dict(dim=[1, channels, 500, 500]))
+            side = 500 + 2 * source.margin
+            n[image] = L.Input(shape=dict(dim=[1, channels, side, side]))
     else:
         for name, top in source.tops(split, **({"start": start} if start else {})).items():
             n[name] = top

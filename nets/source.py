@@ -49,6 +49,17 @@ class Source:
         module, layer, own = self.train
         return replace(self, train=(module, layer, {**own, **params}))
 
+    @property
+    def margin(self) -> int:
+        """The pixels that images have around what labels cover."""
+        return self.val[2].get("margin", 0)
+
+    def with_margin(self, margin: int) -> Source:
+        """The source whose images have that margin, of their own reflection at the borders."""
+        train, val = ((module, layer, {**own, "margin": margin})
+                      for module, layer, own in (self.train, self.val))
+        return replace(self, train=train, val=val)
+
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
@@ -72,18 +83,33 @@ def voc(data_dir: Dir = None, classes: int = 21) -> Source:
 DEEPLAB_MEAN = (104.008, 116.669, 122.675)     # B, G, R: ILSVRC's, as DeepLab rounds it
 
 
-def voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
+def voc2012(data_dir: Dir = None, classes: int = 21, crop: int = 321, batch: int = 20,
+            mean: tuple = DEEPLAB_MEAN) -> Source:
     """PASCAL VOC 2012 as DeepLab uses it: trained on train_aug, VOC's train and SBD's images that
     are not in val, in mirrored crops of 321, batches of 20; scored on val."""
     root = _root(data_dir)
     voc_dir = root / "pascal" / "VOC2012"
-    common = dict(voc_dir=str(voc_dir), mean=DEEPLAB_MEAN, seed=SEED)
+    common = dict(voc_dir=str(voc_dir), mean=mean, seed=SEED)
     return Source(
         ("voc_layers", "AugmentedVOCSegDataLayer",
          dict(common, sbdd_dir=str(root / "sbdd" / "dataset"), split="train_aug", mirror=True,
-              crop=321, batch=20)),
+              crop=crop, batch=batch)),
         ("voc_layers", "VOCSegDataLayer", dict(common, split="val")),
         voc_dir / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
+
+
+DILATED_MEAN = (102.93, 111.36, 116.52)         # B, G, R: PASCAL VOC's
+
+
+def dilated_voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
+    """`voc2012` as dilated convolutions are trained on it: 128 pixels, which with the margin of 186
+    are the published crops of 500, in batches of 14."""
+    return voc2012(data_dir, classes, 128, 14, DILATED_MEAN)
+
+
+def context_voc2012(data_dir: Dir = None, classes: int = 21) -> Source:
+    """`voc2012` as the context module is trained on it: crops of 66×66 scores."""
+    return voc2012(data_dir, classes, 528, 3, DILATED_MEAN)
 
 
 def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:

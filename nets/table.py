@@ -5,12 +5,20 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from .deeplab import VARIANTS
-from .source import nyud, pascalcontext, siftflow, voc, voc2012
+from .source import (
+    context_voc2012,
+    dilated_voc2012,
+    nyud,
+    pascalcontext,
+    siftflow,
+    voc,
+    voc2012,
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """head : of nets.heads or nets.deeplab; source() : a nets.source.Source; options : further ones
+    """head : of nets.fcn; source() : a nets.source.Source; options : further ones
     of nets.fcn."""
     head: str
     source: Callable
@@ -23,6 +31,10 @@ TABLE = {
     "voc-fcn-alexnet": Row("fcn32s", voc, dict(trunk="caffenet", normalize=True)),
     "voc-fcn-googlenet": Row("fcn32s", voc, dict(trunk="googlenet", normalize=True)),
     **{f"voc-{head}": Row(head, voc2012) for head in VARIANTS},
+    "voc-crfrnn": Row("crfrnn", voc),
+    "voc-dilated-frontend": Row("dilated-frontend", dilated_voc2012),
+    **{f"voc-{head}": Row(head, context_voc2012)
+       for head in ("dilated-context", "dilated-context-large")},
     "nyud-fcn32s-color": Row("fcn32s", nyud),
     "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
     "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from fcn.solvers.runs import INT_MAX, RunError
 from segdata.errors import UserError
@@ -33,26 +33,31 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def keep(text: str) -> int | None:
     """An argparse type: a number of snapshots, or "all", which is None."""
-    return None if text == "all" else int(positive(int)(text))
+    if text == "all":
+        return None
+    with suppress(argparse.ArgumentTypeError):
+        return int(positive(int)(text))
+    raise argparse.ArgumentTypeError(f"expected a whole number above 0, or 'all', got '{text}'")
 
 
 def positive(kind: type) -> Callable[[str], float]:
     """An argparse type: a number above 0, int or float as `kind` says."""
     def number(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < (INT_MAX if kind is int else float("inf")):
-            raise ValueError
-        return value
-    number.__name__ = f"positive {kind.__name__}"
+        with suppress(ValueError):
+            value = kind(text)
+            if 0 < value < (INT_MAX if kind is int else float("inf")):
+                return value
+        raise argparse.ArgumentTypeError(
+            f"expected a {'whole ' * (kind is int)}number above 0, got '{text}'")
     return number
 
 
 def whole(text: str) -> int:
     """An argparse type: a whole number from 0 on."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
+    with suppress(ValueError):
+        if (value := int(text)) >= 0:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got '{text}'")
 
 
 def seed(text: str) -> int:
@@ -182,6 +187,12 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def unheard(stream: TextIO) -> None:
+    """Have what is written to a stream whose reader is gone go nowhere from now on."""
+    with suppress(OSError):         # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def same_command() -> str:
     """The command that runs, to be run again, without --fresh."""
     program, *arguments = [each for each in sys.argv
@@ -208,7 +219,7 @@ def report_errors(continues: bool = False) -> Iterator[None]:
         with handling_signals(stop):
             yield
     except BrokenPipeError:     # `... | head`: whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unheard(sys.stdout)
         sys.exit(1)
     except reported() as error:
         sys.exit(f"error: {error}")

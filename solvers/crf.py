@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
+from fcn.solvers.inference.averaging import softmax
 from fcn.solvers.runs import Run, RunError, reading
 from segdata.files import replacing
 from segdata.means import OF_LAYERS
@@ -123,7 +123,7 @@ class Sharpener:
         """Raises RunError where the net takes no colour, or not from one of the project's data
         layers, of which the mean is known."""
         self.settings, self.path = settings, run.prototxt("val")
-        kinds, mean = run.images()
+        kinds, mean, self.margin = run.images()
         layers = [layer for layer in run.net_param("val").layer
                   if layer.python_param.module in OF_LAYERS]
         if not layers or "color" not in kinds:
@@ -134,8 +134,11 @@ class Sharpener:
         self.blob, self.mean = layers[0].top[kinds.index("color")], np.reshape(mean, (3, 1, 1))
 
     def photographs(self, net: caffe.Net) -> np.ndarray:
-        """uint8 R G B (number, height, width, 3): the net's present images with their mean."""
-        pixels = np.rint(net.blobs[self.blob].data + self.mean).clip(0, 255)
+        """uint8 R G B (number, height, width, 3): the net's present images with their mean, and
+        without a margin."""
+        inside = slice(self.margin, -self.margin or None)
+        images = net.blobs[self.blob].data[:, :, inside, inside]
+        pixels = np.rint(images + self.mean).clip(0, 255)
         return pixels[:, ::-1].transpose(0, 2, 3, 1).astype(np.uint8)
 
     def __call__(self, net: caffe.Net, scores: np.ndarray, source: str) -> np.ndarray:
@@ -147,5 +150,5 @@ class Sharpener:
             raise RunError(f"{source} of {self.path}: --crf needs scores of at least 2 classes, "
                            f"(number, height, width) as the images, {expected}; their shape is "
                            f"{scores.shape}")
-        return np.stack([refine(softmax(own, 0).astype(np.float32), image, self.settings)
-                         for own, image in zip(scores, images)])
+        return np.stack([refine(probabilities, image, self.settings)
+                         for probabilities, image in zip(softmax(scores), images)])

@@ -72,14 +72,12 @@ def main(args: Namespace) -> int:
 
 def _named(args: Namespace) -> tuple[Path, Path]:
     """(deploy prototxt, caffemodel) that the arguments name. Raises InferError."""
-    if args.net is None:
-        if args.weights is not None:
-            raise InferError("--net and --weights go together")
+    if args.net is None and args.weights is None:
         return files()
-    if args.experiment:
+    if args.net is not None and args.experiment:
         raise InferError("give --experiment, or --net and --weights")
-    if args.weights is None:
-        raise InferError("--net and --weights go together")
+    if args.net is None or args.weights is None:
+        raise InferError(f"--net and --weights go together; --experiment {NAME} has both")
     if not args.weights.is_file():
         raise InferError(no_such_file(args.weights))
     return args.net, args.weights

@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fcn.solvers.command import unheard
 from fcn.solvers.runs import RunError
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ def emit(event: str, **values: Any) -> None:
         listener({"event": event, **values})
 
 
+def summary(scores: Scores) -> dict[str, float]:
+    """{metric: percent with two digits}, as score.json has them."""
+    return {name: round(float(value), 2) for name, value in scores.summary().items()}
+
+
 def summaries(scores: dict[str, Scores]) -> dict[str, dict[str, float]]:
-    """{label: {metric: percent}}, as score.json has them."""
-    return {label: {name: round(float(value), 2) for name, value in one.summary().items()}
-            for label, one in scores.items()}
+    """{label: its summary}"""
+    return {label: summary(one) for label, one in scores.items()}
 
 
 @contextmanager
@@ -47,12 +52,16 @@ def listening(listener: Callable[[dict], None]) -> Iterator[None]:
 def json_lines() -> Iterator[None]:
     """Print events to stdout, a JSON object a line, and all that else goes there to stderr.
 
-    The last line says how it ended: what raises is an event "stopped" or "error".
+    The last line says how it ended: what raises is an event "stopped" or "error". Where nobody
+    reads the lines any more, the work goes on without them.
     """
     lines = sys.stdout
 
     def show(event: dict) -> None:
-        print(json.dumps(event, ensure_ascii=False), file=lines, flush=True)
+        try:
+            print(json.dumps(event, ensure_ascii=False), file=lines, flush=True)
+        except OSError:
+            unheard(lines)
 
     with redirect_stdout(sys.stderr), listening(show):
         try:
@@ -68,7 +77,7 @@ def json_lines() -> Iterator[None]:
 @contextmanager
 def tensorboard() -> Iterator[None]:
     """Write the lines of the log and the scores as scalars to the folder `tensorboard` in each
-    run's, as TensorBoard shows them..
+    run's, as TensorBoard shows them.
 
     Raises RunError where neither torch.utils.tensorboard nor tensorboardX is installed.
     """

@@ -1,7 +1,7 @@
 """The table of experiments: what differs between them, and nothing else.
 
 The FCNs are trained with a fixed rate, most on the loss summed over pixels, one image a step;
-DeepLab on batches, on the mean over pixels, with a rate that falls.
+DeepLab and dilated convolutions on batches, on the mean over pixels.
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
-from fcn.nets.deeplab import VARIANTS as DEEPLAB
+from fcn.nets import deeplab, dilated
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError
 from segdata.datasets import DATASETS
@@ -23,6 +23,7 @@ ACCUMULATED = dict(momentum=0.9, iter_size=20)
 
 
 HEAD = "fcn8s"      # of a net on one's own folder
+ON_VOC2012 = (*deeplab.VARIANTS, *dilated.HEADS)        # heads
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Experiment:
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:
     """The Experiment of a net in nets.TABLE; `base` is one name, or {suffix: name}."""
     net = nets.TABLE[name]
-    dataset = DATASETS["voc2012" if net.head in DEEPLAB else name.partition("-")[0]]
+    dataset = DATASETS["voc2012" if net.head in ON_VOC2012 else name.partition("-")[0]]
     bases = base if isinstance(base, dict) else {"": base}
     classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
     return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
@@ -117,6 +118,11 @@ STEPS: dict[str, Any] = dict(momentum=0.9, iterations=6_000, interval=1_000,
 # its successor (arXiv 1606.00915)
 POLY: dict[str, Any] = dict(momentum=0.9, iterations=20_000, interval=2_000,
                             policy=dict(lr_policy="poly", power=0.9))
+# Dilated convolutions: momentum and rates of the authors' train.py, a tenth after 100,000
+# iterations; batches of 14, of stored scores of 60. How many iterations it does not say.
+DILATED: dict[str, Any] = dict(momentum=0.9, policy=dict(lr_policy="step", gamma=0.1,
+                                                         stepsize=100_000))
+CONTEXT: dict[str, Any] = dict(DILATED, iter_size=20, iterations=6_000, interval=500)
 ARXIV_CONTEXT = "CVPR on arXiv (version 2), table 6: {}"
 
 EXPERIMENTS = {row.name: row for row in (
@@ -138,6 +144,10 @@ EXPERIMENTS = {row.name: row for row in (
     _row("voc-deeplab-msc-largefov", "voc-deeplab-largefov", 1e-3, **STEPS,
          published=VAL.format("64.2, with CRF 68.7")),
     _row("voc-deeplab-aspp", "vgg16", 1e-3, **POLY),
+    _row("voc-crfrnn", "voc-fcn8s", 1e-13),
+    _row("voc-dilated-frontend", "vgg16", 1e-4, **DILATED, iterations=60_000),
+    _row("voc-dilated-context", "voc-dilated-frontend", 1e-3, **CONTEXT),
+    _row("voc-dilated-context-large", "voc-dilated-frontend", 1e-3, **CONTEXT),
     _row("nyud-fcn32s-color", "vgg16", 1e-10, interval=2_000,
          published=CVPR_NYUD.format("60.0/42.2/29.2/43.9")),
     _row("nyud-fcn32s-hha", "vgg16", 1e-10, interval=2_000,

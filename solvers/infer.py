@@ -34,7 +34,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.network import choose, described, warning_for
 from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
 from fcn.solvers.inference.photographs import VIDEOS, find
-from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter, Step
+from fcn.solvers.inference.segmenter import MOST_SCALE, Photograph, Segmentation, Segmenter, Step
 from fcn.solvers.inference.tiles import GIB
 from fcn.solvers.runs import Images
 from segdata.files import make_folder
@@ -149,20 +149,27 @@ def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
 
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
 
 
 def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
-    return tuple(positive(float)(part) for part in text.split(","))
+    with suppress(ValueError, argparse.ArgumentTypeError):
+        found = tuple(positive(float)(part) for part in text.split(","))
+        if max(found) < MOST_SCALE:
+            return found
+    raise argparse.ArgumentTypeError(f"expected numbers above 0 and below {MOST_SCALE}, such as "
+                                     f"0.75,1,1.25, got '{text}'")
 
 
 def tile(text: str) -> int | None:
     """An argparse type: a number of pixels, or "auto", which is None."""
-    return None if text == "auto" else int(positive(int)(text))
+    with suppress(ValueError, argparse.ArgumentTypeError):
+        return None if text == "auto" else int(positive(int)(text))
+    raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got '{text}'")
 
 
 def device(args: argparse.Namespace) -> str:
@@ -179,7 +186,7 @@ def choose_inputs(images: Images, args: argparse.Namespace, sources: Sequence[Pa
     if args.truth and not args.truth.is_dir():
         raise InferError(f"--truth {args.truth}: a folder is expected"
                          if args.truth.exists() else f"--truth {no_such_file(args.truth)}")
-    return Inputs(*images, files)
+    return Inputs(images.kinds, images.mean, files)
 
 
 def suffixes(args: argparse.Namespace) -> list[str]:
@@ -283,6 +290,9 @@ class Work:
         """Write a video of overlays, unless other kinds alone are asked for, and the frames of
         other kinds that are."""
         video = videos.Video(source)
+        if self.args.truth:
+            print(f"{source}: --truth is for images; of a video the prediction alone is shown",
+                  file=sys.stderr)
         kinds = self.args.kinds or ["overlay"]
         frames = Outputs([kind for kind in kinds if kind != "overlay"], self.outputs.look,
                          self.outputs.origin)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn import nets
-from fcn.nets.deeplab import VARIANTS as DEEPLAB
+from fcn.nets import deeplab, dilated
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
-from fcn.solvers.experiments import EXPERIMENTS, ONLINE, Experiment
+from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, ONLINE, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
@@ -60,7 +60,9 @@ SCHEDULE = {
     "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 600),
     "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in DEEPLAB), (0.06, 700)),
+    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.06, 700)),
+    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.06, 500),
+    "voc-dilated-context": (0.02, 200), "voc-dilated-context-large": (0.01, 200),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
@@ -79,13 +81,18 @@ RECIPES: dict[str, dict[str, Any]] = {
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
 
-# DeepLab's crops and batches: of the size 8k + 1, as large as a scene
-CROPPED: dict[str, Any] = dict(batch=5, crop=129)
+# {head: batches and crops}; DeepLab's crops are of the size 8k + 1, as large as a scene. Dilated
+# convolutions have a margin around theirs, and contexts take in a scene.
+CROPPED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
+    dilated.HEADS[0]: dict(batch=2, crop=96),
+    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra"))}
+    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
+    "voc-crfrnn": dict(thetas=(50, 10, 3))}     # scenes have noise, and a third of the size
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -96,18 +103,19 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
     kernel = CLASSIFIERS[_trunk(paper)][1]
-    data = voc if paper.head in DEEPLAB else row.source
+    data = voc if paper.head in ON_VOC2012 else row.source
     source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
-    if paper.head in DEEPLAB:
-        source = source.with_training(**CROPPED, mirror=True)
+    if paper.head in CROPPED:
+        source = source.with_training(**CROPPED[paper.head], mirror=True)
     if "stepsize" in policy:
         policy["stepsize"] = max(1, 2 * iterations // 3)
     paper = replace(paper, **RECIPES.get(name, {}))
     return replace(
         paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
-        iter_size=min(paper.iter_size, ACCUMULATED), class_names=class_names, published="",
-        build=directory, data=f"seed {seed}", source=source, policy=policy,
+        iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED),
+        class_names=class_names, published="", build=directory, data=f"seed {seed}",
+        source=source, policy=policy,
         net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
                  **OPTIONS.get(name, {})))
 
@@ -149,8 +157,8 @@ def passes(name: str) -> int:
     take as long."""
     if name in CLASSIFIERS:
         return CLASSIFIERS[name][3]
-    if EXPERIMENTS[name].head in DEEPLAB:
-        return SCHEDULE[name][1] * CROPPED["batch"]
+    if (head := EXPERIMENTS[name].head) in CROPPED:
+        return SCHEDULE[name][1] * CROPPED[head]["batch"]
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 

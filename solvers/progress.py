@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeVar
 from tqdm import tqdm
 
 from fcn.solvers import events
+from fcn.solvers.command import unheard
 
 EVERY = 10.0        # seconds from one line to the next
 T = TypeVar("T")
@@ -64,7 +65,10 @@ class Progress:
 
     def write(self, text: str, file: TextIO | None = None) -> None:
         """Print a line, on a terminal above the bar."""
-        self.bar.write(text, file=file)
+        try:
+            self.bar.write(text, file=file)
+        except OSError:         # nobody reads it any more; the work goes on
+            unheard(file or sys.stdout)
 
 
 def through(items: Iterable[T], what: str, total: int, unit: str, **options: Any) -> Iterator[T]:

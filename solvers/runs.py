@@ -43,9 +43,11 @@ MOST = 1 << 26      # bytes of a prototxt or settings.json
 
 
 class Images(NamedTuple):
-    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR."""
+    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR;
+    margin : pixels of their reflection around images, see `segdata.layer`."""
     kinds: tuple = ("color",)
     mean: tuple = ILSVRC
+    margin: int = 0
 
 
 class Run:
@@ -187,6 +189,11 @@ class Run:
             raise RunError(f"{self.directory / 'settings.json'}: damaged: 'unscored' is "
                            f"{reprlib.repr(unscored)}, expected a list of class numbers")
         return tuple(unscored)
+
+    def is_miniature(self) -> bool:
+        """Whether it is one of solvers.miniature, as those of the demo: its data are generated,
+        from a seed."""
+        return str(self.settings().get("data", "")).startswith("seed ")
 
     def settings(self) -> dict:
         """What the run began as, {} if that is not recorded."""
@@ -366,7 +373,10 @@ def _images(param: caffe_pb2.PythonParameter) -> Images:
     mean = params.get("mean", OF_LAYERS[param.module])
     if len(mean) != 3 or not all(isinstance(value, numbers.Real) for value in mean):
         raise ValueError(f"its mean is {reprlib.repr(mean)}, expected three numbers B, G, R")
-    return Images(kinds, mean)
+    margin = params.get("margin", 0)
+    if type(margin) is not int or margin < 0:
+        raise ValueError(f"its margin is {reprlib.repr(margin)}, expected 0 or more pixels")
+    return Images(kinds, mean, margin)
 
 
 def find(name: str | Path) -> Run:

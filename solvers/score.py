@@ -14,12 +14,13 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcn.solvers import progress
+from fcn.solvers import events, progress
 from fcn.solvers.metrics import Scores, confusion
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.preflight.divergence import one_class
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
 
+FILE = "score.json"         # in a run's folder
 WITH_CRF = " with CRF"      # behind the label of scores
 
 
@@ -145,7 +147,7 @@ def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int,
         tally.save(run, iteration)
         samples = {**tally.losses(), "sample IU": " ".join(
             "-" if iou is None else f"{iou:g}" for iou in tally.ious)}
-    with replacing(run.directory / "score.json") as temporary:
+    with replacing(run.directory / FILE) as temporary:
         temporary.write_text(json.dumps({"iteration": iteration, **samples, "labels": content},
                                         ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -154,34 +156,40 @@ def _content(scores: Scores, class_names: Sequence[str]) -> dict[str, Any]:
     def percent(values: np.ndarray) -> dict[str, float | None]:
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
-    def summary(scores: Scores) -> dict[str, float]:
-        return {name: round(float(value), 2) for name, value in scores.summary().items()}
 
-    every = {"all classes": summary(scores.with_all_classes())} if scores.unscored else {}
-    return {**summary(scores), "headline": HEADLINES[scores.in_truth],
+    every = {"all classes": events.summary(scores.with_all_classes())} if scores.unscored else {}
+    return {**events.summary(scores), "headline": HEADLINES[scores.in_truth],
             "unscored": list(scores.unscored), **every,
             "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu),
             "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
 
 
+def read(run: Run) -> dict[str, Any]:
+    """The content of score.json of `run`, {} where it is missing or no JSON object."""
+    with suppress(OSError, ValueError, RecursionError):
+        content = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
 def load(run: Run, iteration: int) -> dict[str, Scores] | None:
     """The {label: Scores} in score.json of `run`, None unless they are those of `iteration`."""
-    path = run.directory / "score.json"
+    content = read(run)
+    if content.get("iteration") != iteration:
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["iteration"] != iteration:
-            return None
         return {label: Scores.of(np.array([row.split() for row in one["confusion"]], np.int64),
                                  tuple(one["unscored"]), one["headline"] == HEADLINES[True])
                 for label, one in content["labels"].items()}
-    except Exception:       # missing, or damaged in whatever way: it is scored again
+    except Exception:       # damaged in whatever way: it is scored again
         return None
 
 
 def validation_losses(run: Run) -> dict[str, float | None]:
-    """What score.json says of them, as fields of log.Row; None where it does not."""
+    """What score.json says of them, as fields of log.Row; {} where it does not."""
+    content = read(run)
     try:
-        content = json.loads((run.directory / "score.json").read_text(encoding="utf-8"))
         return {name: None if content[name] is None else float(content[name])
                 for name in ("validation_loss", "validation_loss_per_pixel")}
     except Exception:       # one of an earlier version, or damaged

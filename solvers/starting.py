@@ -146,7 +146,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
     is another, and where the source is the very run.
     """
     data = str(Path(path).resolve())
-    before = {} if fresh else _begun(text, data=data, head=head, name=name)
+    before = {} if fresh else _begun(text, Path(path).name, data=data, head=head, name=name)
     start = None if before else found(text)
     if start is None:
         head, net = before["head"], _net_of(before)
@@ -162,7 +162,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
 
 def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
     """An experiment of the table that starts from `text`, at the width of that."""
-    before = {} if fresh else _begun(text, name=experiment.name)
+    before = {} if fresh else _begun(text, "", name=experiment.name)
     start = None if before else found(text)
     if start is None:
         net = _net_of(before)
@@ -183,16 +183,19 @@ def _started(experiment: Experiment, start: Start | None, before: dict, net: dic
     return replace(experiment, net=net, start=origin, **recipe)
 
 
-def _begun(text: str, **expected: str | None) -> dict:
+def _begun(text: str, folder: str, **expected: str | None) -> dict:
     """The settings of a run that began so and has snapshots, {} without one: it goes on without
-    what it started from."""
-    for directory in sorted(path.parent for path in build_root().glob("*/settings.json")):
-        run, settings = Run(directory), {}
+    what it started from. Where no name is expected it is FOLDER-HEAD; of several heads, that
+    trained last."""
+    runs = (Run(path.parent) for path in build_root().glob("*/settings.json"))
+    for run in sorted(runs, key=lambda run: (-run.turn(), run.directory)):
+        settings: dict = {}
         with suppress(RunError):        # of another run, that is damaged
             settings = run.settings() if run.snapshots() else {}
-        has = {**settings, "name": directory.name}
+        has = {**settings, "name": run.directory.name}
+        wanted = {**expected, "name": expected["name"] or f"{folder}-{settings.get('head')}"}
         if settings.get("from") in origins(text) and "width" in settings and all(
-                value is None or has.get(key) == value for key, value in expected.items()):
+                value is None or has.get(key) == value for key, value in wanted.items()):
             return settings
     return {}
 

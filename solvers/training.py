@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import nets, surgery
-from fcn.nets import weighted
+from fcn.nets import dilated, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
@@ -145,6 +145,7 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
                                                  experiment.net.get("fc6_kernel", CLASSIFIER_SIDE))
         else:
             report = surgery.transplant(net, base, suffix)
+            report = _with_context(experiment, net, report)
         ends.add(list(base.params)[-1])
         if "conv1_1_bgrd" in net.params:
             surgery.expand_image(net, "conv1_1_bgrd", base, "conv1_1")
@@ -152,6 +153,21 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
         reports.append([step for step in report if step.name not in ends])
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
     return list(weights.unplaced(experiment.head, reports, experiment.run.net_param("train")))
+
+
+CONTEXT_NOISE = 0.001   # deviation of the weights of a large context module, which widens
+
+
+def _with_context(experiment: Experiment, net: caffe.Net, report: list[surgery.Step]
+                  ) -> list[surgery.Step]:
+    """Have the context module of a net that has one begin as the identity; returns the report."""
+    if experiment.head not in dilated.HEADS[1:]:
+        return report
+    steps = surgery.identity(net, dilated.context_layers(experiment.head),
+                             experiment.source.classes,
+                             CONTEXT_NOISE if experiment.head == dilated.HEADS[2] else 0)
+    filled = {step.name for step in steps}
+    return [step for step in report if step.name not in filled] + steps
 
 
 def _base_nets(experiment: Experiment) -> dict[str, caffe.Net]:

@@ -6,11 +6,12 @@ from may also be a file, as `Weights`.
 
 from .decimation import decimate, decimate_classifier
 from .expansion import expand_image, expand_score
+from .identity import identity
 from .interpolation import bilinear, interp
 from .parameters import SurgeryError, layer_parameters
 from .transplant import Step, transplant
 from .weights import Parameter, Weights
 
 __all__ = ["Parameter", "Step", "SurgeryError", "Weights", "bilinear", "decimate",
-           "decimate_classifier", "expand_image", "expand_score", "interp", "layer_parameters",
-           "transplant"]
+           "decimate_classifier", "expand_image", "expand_score", "identity", "interp",
+           "layer_parameters", "transplant"]

@@ -100,6 +100,14 @@ def pad(array: np.ndarray, height: int, width: int, fill: float) -> np.ndarray:
     return padded
 
 
+def reflected(array: np.ndarray, margin: int) -> np.ndarray:
+    """The array (..., rows, columns) with so many rows and columns more on every side: what lies
+    as far inside of its edge, the edge itself once."""
+    if not margin:
+        return array
+    return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(margin, margin)] * 2, mode="reflect")
+
+
 def stacked(arrays: Sequence[np.ndarray], fill: float) -> np.ndarray:
     """Arrays (channels, height, width) as one (number, channels, height, width), each padded to
     the largest height and width; a single one is not copied."""

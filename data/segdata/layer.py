@@ -35,6 +35,7 @@ from segdata.augment import (
     draw_scale,
     draw_window,
     pad,
+    reflected,
     resize_bilinear,
     resize_nearest,
     stacked,
@@ -77,25 +78,28 @@ class SegDataLayer(caffe.Layer):
         crop         a side or (height, width), default None: give a window of that size, drawn at
                      random in training and else the middle one; where a sample is smaller it is
                      padded below and right, the image with the mean, the label with void
+        margin       int, default 0: give so many pixels of the image more on each side than the
+                     label has, beyond the image its reflection: for nets that pad nothing
         batch        int, default 1: the samples that are given together; each is padded below and
                      right, as for crop, to the largest of them
         weights      str, default None: a folder with NAME.npy or NAME.png of every sample, weights
                      of its pixels from 0 on (in a PNG 255 is 1); they are a further top, weight,
                      with 0 where a sample is padded
 
-    Samples are resized, mirrored, moved and cropped, in this order. Everything random depends on
-    the seed and the position of the sample only, which start counts from; it counts samples, not
-    batches. reshape() loads what comes next and shapes the tops for it, forward() hands it over
-    and moves on, as in the published layers. What comes after it is decoded in the background;
-    what is wrong with it is raised when its turn comes. That a file is missing is said at set-up.
+    Samples are resized, mirrored, moved, given a margin and cropped, in this order. Everything
+    random depends on the seed and the position of the sample only, which start counts from; it
+    counts samples, not batches. reshape() loads what comes next and shapes the tops for it,
+    forward() hands it over and moves on, as in the published layers. What comes after it is
+    decoded in the background; what is wrong with it is raised when its turn comes. That a file is
+    missing is said at set-up.
     """
 
     # What a subclass defines anew.
     directory_keys: tuple[str, ...] = ()
     required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
     defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
-                                   "jitter": 0, "scale": None, "crop": None, "batch": 1,
-                                   "weights": None}
+                                   "jitter": 0, "scale": None, "crop": None, "margin": 0,
+                                   "batch": 1, "weights": None}
     tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
@@ -239,7 +243,9 @@ class SegDataLayer(caffe.Layer):
             raise self.error(error) from error
         if self.training:
             arrays = self.augmented(arrays, position, seed)
-        return self.cropped(arrays, position, seed) if self.params["crop"] else arrays
+        if self.params["crop"]:
+            return self.cropped(arrays, position, seed)
+        return {top: reflected(array, self.margin(top)) for top, array in arrays.items()}
 
     def augmented(self, arrays: dict[str, np.ndarray], position: int, seed: int
                   ) -> dict[str, np.ndarray]:
@@ -256,16 +262,23 @@ class SegDataLayer(caffe.Layer):
 
     def cropped(self, arrays: dict[str, np.ndarray], position: int, seed: int
                 ) -> dict[str, np.ndarray]:
-        """The window of a sample that `crop` says, of all arrays the same."""
+        """The window of a sample that `crop` says, of all arrays the same; that of an image has
+        the margin."""
         crop = self.params["crop"]
         height, width = (crop, crop) if isinstance(crop, int) else crop
         arrays = {top: pad(array, height, width, self.fill(top)) for top, array in arrays.items()}
         rows, columns = next(iter(arrays.values())).shape[-2:]
+        arrays = {top: reflected(array, self.margin(top)) for top, array in arrays.items()}
         row, column = (rows - height) // 2, (columns - width) // 2
         if self.training:
             row, column = draw_window(seed, position, (rows, columns), (height, width))
-        return {top: array[..., row:row + height, column:column + width]
+        return {top: array[..., row:row + height + 2 * self.margin(top),
+                           column:column + width + 2 * self.margin(top)]
                 for top, array in arrays.items()}
+
+    def margin(self, top: str) -> int:
+        """The pixels on each side that a top has beyond the label."""
+        return self.params["margin"] if self.kind(top) == "image" else 0
 
     def fill(self, top: str) -> int:
         """What lies outside a sample: void in a label, the mean in an image, no weight."""
@@ -328,7 +341,7 @@ class SegDataLayer(caffe.Layer):
             raise self.error(f"param_str key 'seed' is {params['seed']!r}, expected a whole number "
                              "or None")
         self.check_options(params)
-        for key, unit in (("start", "samples"), ("jitter", "pixels")):
+        for key, unit in (("start", "samples"), ("jitter", "pixels"), ("margin", "pixels")):
             if not isinstance(params[key], int) or params[key] < 0:
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
                                  f"{unit}")
@@ -401,7 +414,7 @@ class SegDataLayer(caffe.Layer):
 
 
 # Keys of what is made of samples; a run that began before there were any goes on without.
-OPTIONS = ("scale", "crop", "batch", "weights")
+OPTIONS = ("scale", "crop", "margin", "batch", "weights")
 
 
 def physical_memory() -> float:

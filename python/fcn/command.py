@@ -10,6 +10,8 @@ COMMANDS = {
     "score": ("fcn.solvers.score", "score a trained net on its validation set"),
     "report": ("fcn.solvers.report.__main__", "write the report of a run, or one over all runs"),
     "infer": ("fcn.solvers.infer", "segment photographs"),
+    "export": ("fcn.export", "write a trained net as ONNX, with its classes and mean"),
+    "page": ("fcn.page.__main__", "write a page to try a net on, in the browser"),
     "demo": ("fcn.solvers.demo", "the paper in miniature, on generated data"),
     "nets": ("fcn.nets.__main__", "write the prototxts of a net"),
     "analysis": ("fcn.analysis.__main__", "repeat analyses of the paper"),

@@ -11,7 +11,7 @@ Compute = Callable[[list[np.ndarray]], np.ndarray]
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """float32 probabilities of scores, over axis 1."""
+    """float32 probabilities of float32 scores (number, classes, ...)."""
     exponentials = np.exp(scores - scores.max(1, keepdims=True))
     return exponentials / exponentials.sum(1, keepdims=True)
 

@@ -45,21 +45,25 @@ class Reach(NamedTuple):
     unit: int
 
 
-def reaches(prototxt: str | Path, blob: str) -> tuple[Reach, Reach]:
+def reaches(prototxt: str | Path, blob: str, margin: int = 0) -> tuple[Reach, Reach]:
     """The Reach of a blob with a sample for each pixel, along height and width.
+
+    margin : pixels that the net's images have around those of the blob
 
     Raises NotLocal, naming the layer, where that has none: a score depends on the whole image, or
     where it lies depends on the size of the image.
     """
     layers = [layer for layer in trust.layers_of(Path(prototxt)) if _is_for_test(layer)]
-    return _reach(prototxt, layers, blob, 0), _reach(prototxt, layers, blob, 1)
+    image = Field(first=Fraction(-margin), last=Fraction(-margin))
+    return _reach(prototxt, layers, blob, 0, image), _reach(prototxt, layers, blob, 1, image)
 
 
-def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int) -> Reach:
+def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, image: Field
+           ) -> Reach:
     found: dict[str, Field | str] = {}
     unit = 1
     for layer in layers:
-        fields = [found.get(name, Field()) for name in layer.bottom]
+        fields = [found.get(name, image) for name in layer.bottom] or [image]
         reason = next((field for field in fields if isinstance(field, str)), None)
         try:
             top = reason or _through(layer, [f for f in fields if isinstance(f, Field)], axis)
@@ -68,7 +72,7 @@ def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int) ->
         if isinstance(top, Field):
             unit = math.lcm(unit, top.stride.numerator)
         found.update(dict.fromkeys(layer.top, top))
-    field = found.get(blob, Field())
+    field = found.get(blob, image)
     if isinstance(field, Field) and field.stride != 1:
         field = f"blob '{blob}' has a sample for every {field.stride} pixels"
     if isinstance(field, str):
@@ -112,8 +116,6 @@ def _through(layer: Any, bottoms: list[Field], axis: int) -> Field:
 
 def _joint(bottoms: Sequence[Field]) -> Field:
     """What samples of one number depend on together."""
-    if not bottoms:
-        return Field()
     if len({field.stride for field in bottoms}) > 1:
         raise ValueError("joins blobs of the strides "
                          f"{', '.join(str(field.stride) for field in bottoms)}")
@@ -154,9 +156,9 @@ def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
                          "with `caffe upgrade_net_proto_text`")
     if getattr(param, "global_pooling", False):
         raise ValueError("looks at the whole image")
-    kernel, stride, pad = (_of_axis(param, name, default, axis) for name, default in (
+    kernel, stride, pad = (of_axis(param, name, default, axis) for name, default in (
         ("kernel", 1), ("stride", 1), ("pad", 0)))
-    holes = _of_axis(param, "dilation", 1, axis) * _of_axis(param, "hole", 1, axis)
+    holes = of_axis(param, "dilation", 1, axis) * of_axis(param, "hole", 1, axis)
     extent = holes * (kernel - 1)
     if kind == "deconvolution":
         step = field.stride / stride
@@ -165,8 +167,9 @@ def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
                  field.last + (extent - pad) * field.stride)
 
 
-def _of_axis(param: Any, prefix: str, default: int, axis: int) -> int:
-    """A number of a window's along height (axis 0) or width (1), however the prototxt gives it."""
+def of_axis(param: Any, prefix: str, default: int, axis: int) -> int:
+    """A window's kernel, stride, pad, dilation or hole (`prefix`) along height (axis 0) or width
+    (1), however the prototxt says it; `default` where it does not."""
     for name in (f"{prefix}_{'hw'[axis]}", f"{prefix}_size", prefix):
         value = getattr(param, name, None)
         if isinstance(value, int):

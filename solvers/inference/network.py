@@ -16,6 +16,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Plan, free_memory, plan
 from fcn.solvers.prediction import load_net
+from segdata.augment import reflected
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.inputs import CHANNELS
 from segdata.paths import build_root
@@ -94,7 +95,7 @@ def age(path: Path) -> str:
 
 def data_of(run: runs.Run) -> str:
     """What a run was trained on, as its settings or its data layer say; '' where neither does."""
-    if is_miniature(run):
+    if run.is_miniature():
         return f"generated scenes ({run.settings()['data']})"
     return str(run.settings().get("data") or "") or ", ".join(map(str, folders_of(run)))
 
@@ -112,14 +113,9 @@ def folders_of(run: runs.Run) -> list[Path]:
                 for name, value in dict(literal(param.param_str)).items() if name.endswith("_dir")]
 
 
-def is_miniature(run: runs.Run) -> bool:
-    """Whether a run is a stage of the demo: its data are generated, from a seed."""
-    return str(run.settings().get("data", "")).startswith("seed ")
-
-
 def warning_for(run: runs.Run | None, images: Sequence[Path]) -> str:
     """That the net of a demo is applied to others than the demo's images; '' where it is not."""
-    if run is None or not is_miniature(run):
+    if run is None or not run.is_miniature():
         return ""
     own = [folder.resolve() for folder in folders_of(run)]
     others = [path for path in images
@@ -147,7 +143,7 @@ class Network:
             trust.check(self.path)
         self.net: Any = load_net(self.path, self.weights)
         inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
-        kinds = chosen.inputs.kinds
+        kinds, self.margin = chosen.inputs.kinds, chosen.inputs.margin
         if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
             raise InferError(f"{self.path}: its inputs have the channels {inputs}, it should take "
                              f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
@@ -170,14 +166,17 @@ class Network:
     def scores(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The scores (number, classes, height, width) of one pass; the next one overwrites them.
 
-        arrays : float32 (number, channels, height, width), one for each input of the net
+        arrays : float32 (number, channels, height, width), one for each input of the net, without
+            the margin, which they get here
         Raises InferError if the scores are not of that size.
         """
+        size = arrays[0].shape[2:]
+        arrays = [reflected(array, self.margin) for array in arrays]
         self._reshape([array.shape for array in arrays])
         for name, array in zip(self.net.inputs, arrays):
             self.net.blobs[name].data[...] = array
         self.net.forward()
-        score, size = self.net.blobs[self.blob].data, arrays[0].shape[2:]
+        score = self.net.blobs[self.blob].data
         if score.shape[2:] != size:
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
                              f"image of {size}; is it a deploy prototxt?")
@@ -197,7 +196,7 @@ class Network:
     def reach(self) -> tuple[Reach, Reach]:
         """How far the scores look, along height and width."""
         if self._reach is None:
-            self._reach = reaches(self.path, self.blob)
+            self._reach = reaches(self.path, self.blob, self.margin)
         return self._reach
 
     def memory(self, height: int, width: int) -> int:
@@ -209,7 +208,7 @@ class Network:
         """
         if self._bytes is None:
             self._bytes = self._counted()
-        return max(0, self._bytes(height, width))
+        return max(0, self._bytes(height + 2 * self.margin, width + 2 * self.margin))
 
     def _counted(self) -> Callable[[int, int], int]:
         sizes = [(h, w) for h in PROBES for w in PROBES]

@@ -46,12 +46,14 @@ def _named(argument: str) -> Iterator[Path]:
         yield path
     elif glob.has_magic(argument):
         matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-        if not matches:
-            raise InferError(f"{argument}: no file has such a name"
-                             + ("" if path.is_absolute() else f" in {Path.cwd()}"))
-        for match in matches:
-            if match.is_file() and match.suffix.lower() in SUFFIXES | VIDEOS:
-                yield match
+        images = [match for match in matches
+                  if match.suffix.lower() in SUFFIXES | VIDEOS and match.is_file()]
+        if not images:
+            where = "" if path.is_absolute() else f" in {Path.cwd()}"
+            raise InferError(f"{argument}: no file has such a name{where}" if not matches else
+                             f"{argument}: none of the {len(matches)} names that it stands for"
+                             f"{where} is an image or video, the first is {matches[0]}")
+        yield from images
     else:
         raise InferError(no_such_file(path))
 

@@ -25,6 +25,8 @@ from segdata.overlay import overlay, shares
 
 KEPT = 1 << 28      # bytes of scores that a result keeps; of larger ones they are computed again
 
+MOST_SCALE = 100
+
 # probabilities (classes, height, width), image uint8 (height, width, 3) RGB -> probabilities
 Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ImageLike = str | Path | Image.Image | np.ndarray
@@ -112,7 +114,7 @@ class Segmenter:
         gpu = _gpu(device)
         set_device(Namespace(gpu=gpu, precision=precision))
         self.network = Network(self.chosen, gpu, trust)
-        if not scales or not all(0 < scale < 100 for scale in scales):
+        if not scales or not all(0 < scale < MOST_SCALE for scale in scales):
             raise InferError(f"scales are {scales}, expected numbers above 0, such as 0.75, 1, "
                              "1.25")
         self.flip, self.scales, self.tile, self.steps = flip, tuple(scales), tile, tuple(steps)
@@ -127,7 +129,8 @@ class Segmenter:
         Raises InferError where the image is none, ScoreError where scores are not finite.
         """
         files = {"depth": Path(depth) if depth else None, "hha": Path(hha) if hha else None}
-        return self.batch([self.photograph(image, Inputs(*self.chosen.inputs, files))])[0]
+        inputs = Inputs(self.chosen.inputs.kinds, self.chosen.inputs.mean, files)
+        return self.batch([self.photograph(image, inputs)])[0]
 
     def photograph(self, image: ImageLike, inputs: Inputs, name: str = "the image") -> Photograph:
         """An image read, and what the net takes of it; `name` : of one that is no file."""

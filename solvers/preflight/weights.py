@@ -127,7 +127,7 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
              ) -> Iterator[Finding]:
     """What of the weights did not arrive, by the reports of the transplants that filled the net of
     `param`. Layers that do not learn, such as fixed scales, need none, and those with a
-    weight_filler start anew."""
+    weight_filler, or of types that begin by themselves, start anew."""
     if not reports:
         return
     kept = set.intersection(*({step.name for step in report if step.kind == "kept"}
@@ -142,7 +142,7 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
     fixed = {layer.name for layer in param.layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
     anew = {layer.name for layer in param.layer
-            if layer.convolution_param.HasField("weight_filler")}
+            if layer.convolution_param.HasField("weight_filler") or not _weighted(layer)}
     empty = [name for name in sorted(kept - fixed - anew)
              if not name.startswith(("score", "upscore"))]
     if empty:

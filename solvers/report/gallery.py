@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import importlib
 import io
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fcn.solvers import samples
+from fcn.solvers import samples, score
 from fcn.solvers.runs import RunError
 from segdata.classes import VOID
 from segdata.lists import literal
@@ -43,7 +42,7 @@ class Picture:
 def sample_ious(run: Run) -> list[float | None]:
     """The mean IU of each validation sample, which score.json has; none where it has not."""
     with suppress(Exception):       # missing, of an earlier version, or damaged in whatever way
-        text = json.loads((run.directory / "score.json").read_text(encoding="utf-8"))["sample IU"]
+        text = score.read(run)["sample IU"]
         return [None if word == "-" else float(word) for word in text.split()]
     return []
 
@@ -71,11 +70,9 @@ def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
 
 def _predictions(run: Run) -> dict[int, np.ndarray]:
     """{number of the sample: its classes (height, width)}, none unless they are those scored."""
-    with suppress(Exception):       # missing, or damaged in whatever way
-        scored = json.loads((run.directory / "score.json").read_text("utf-8"))["iteration"]
-        with np.load(run.directory / samples.FILE) as file:
-            if int(file["iteration"]) == scored:
-                return {int(name): file[name] for name in file.files if name != "iteration"}
+    with suppress(Exception), np.load(run.directory / samples.FILE) as file:    # or damaged
+        if int(file["iteration"]) == score.read(run)["iteration"]:
+            return {int(name): file[name] for name in file.files if name != "iteration"}
     return {}
 
 
@@ -92,9 +89,10 @@ def _reader(run: Run) -> SegDataLayer:
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """{caption: data: URI} of what a sample gives the net."""
-    found, (kinds, mean) = {}, run.images()
+    found, (kinds, mean, margin) = {}, run.images()
+    inside = slice(margin, -margin or None)
     tops = [top for top in reader.tops if top not in reader.classes]
-    for kind, array in zip(kinds, (arrays[top] for top in tops)):
+    for kind, array in zip(kinds, (arrays[top][:, inside, inside] for top in tops)):
         if kind == "color":
             pixels = (np.moveaxis(array, 0, -1) + np.array(mean))[..., ::-1]
         elif kind == "hha":

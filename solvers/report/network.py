@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fcn import surgery
+from fcn.solvers.inference.fields import of_axis
 
 if TYPE_CHECKING:
     import caffe
@@ -90,14 +91,11 @@ def _field(layer: caffe_pb2.LayerParameter, bottoms: list[Field]) -> Field | Non
 
 def _pair(param: Any, name: str) -> Pair:
     """The height and width of a kernel, stride or dilation, in any of the ways to say it."""
-    if name != "dilation" and (param.HasField(f"{name}_h") or param.HasField(f"{name}_w")):
-        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
-    value = getattr(param, "kernel_size" if name == "kernel" else name)
-    values: list[float] = [value] if isinstance(value, int) else list(value)
-    if name == "dilation" and not values:
-        values = list(getattr(param, "hole", ()))       # DeepLab's word for it
-    values = values or [1]
-    return values[0], values[-1]
+    if name == "dilation":      # or hole, DeepLab's word for it
+        height, width = (of_axis(param, name, 1, axis) * of_axis(param, "hole", 1, axis)
+                         for axis in (0, 1))
+        return height, width
+    return of_axis(param, name, 1, 0), of_axis(param, name, 1, 1)
 
 
 def _what(layer: caffe_pb2.LayerParameter) -> str:

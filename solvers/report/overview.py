@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fcn.solvers import log
+from fcn.solvers import log, score
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document
@@ -20,18 +21,18 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
-SOURCES = ("score.json", "log.csv")     # a report that is older than these is written anew
+SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
 
 
 def write(runs: Sequence[Run]) -> Path:
     """Write the page, and those reports that are missing or older than their run; returns its
-    path. Raises UserError where there is no run."""
+    path. What is wrong with a single run is said on stderr.
+    Raises UserError where there is no run."""
     if not runs:
         raise UserError(f"no run under {build_root()}: `make demo` trains a small net, "
                         "`fcn solve --data FOLDER` one on your own images")
     for run in runs:
-        if not _is_current(run):
-            print(f"writing {page.write(run)}")
+        _refresh(run)
     path = build_root() / page.FILE
     rows = "".join(_row(run, path.parent) for run in
                    sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
@@ -51,6 +52,17 @@ def write(runs: Sequence[Run]) -> Path:
     return path
 
 
+def _refresh(run: Run) -> None:
+    """Write a run's report if it is missing or old. What is wrong with one run, half deleted or
+    damaged in whatever way, does not keep the others from the page."""
+    if _is_current(run):
+        return
+    try:
+        print(f"writing {page.write(run)}")
+    except Exception as error:
+        print(f"{run.directory.name}: no report: {error or type(error).__name__}", file=sys.stderr)
+
+
 def _is_current(run: Run) -> bool:
     own = run.directory / page.FILE
     sources = [path for name in SOURCES if (path := run.directory / name).exists()]
@@ -61,14 +73,16 @@ def _row(run: Run, folder: Path) -> str:
     """The table's row of a run, one of each further label below it."""
     rows = log.read(run.directory / "log.csv")
     _, scores = page.read_scores(run)
-    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    seconds = log.seconds(rows)
     curve = charts.sparkline([(row.iteration, row.mean_iu) for row in rows
                               if row.mean_iu is not None])
     link = quote(os.path.relpath(run.directory / page.FILE, folder).replace(os.sep, "/"))
     rest = (f"<td class='number'>{rows[-1].iteration if rows else 0:,}</td>"
             f"<td>{duration(seconds) if seconds else '–'}</td>"
             f"<td>{escape(page.published(run)) or '–'}</td>")
-    name = f"<a href='{link}'>{escape(run.directory.name)}</a>"
+    name = escape(run.directory.name)
+    if (run.directory / page.FILE).exists():
+        name = f"<a href='{link}'>{name}</a>"
     if not scores:
         return f"<tr><td>{name}</td><td colspan=5>not scored yet</td>{rest}</tr>"
     lines = []

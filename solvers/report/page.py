@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +53,10 @@ def html(run: Run) -> str:
 
 def read_scores(run: Run) -> tuple[int | None, dict[str, Scores]]:
     """(iteration, {label: Scores}) in score.json; (None, {}) without it."""
-    with suppress(Exception):       # missing, or damaged in whatever way
-        iteration = json.loads((run.directory / "score.json").read_text("utf-8"))["iteration"]
-        return iteration, score.load(run, iteration) or {}
-    return None, {}
+    iteration = score.read(run).get("iteration")
+    if not isinstance(iteration, int):
+        return None, {}
+    return iteration, score.load(run, iteration) or {}
 
 
 def published(run: Run) -> str:
@@ -66,11 +64,6 @@ def published(run: Run) -> str:
     miniature; '' where nothing is known."""
     row = EXPERIMENTS.get(run.directory.name.removesuffix("-demo"))
     return row.published if row else ""
-
-
-def is_miniature(run: Run) -> bool:
-    return run.directory.name.removesuffix("-demo") in EXPERIMENTS \
-        and run.directory.name.endswith("-demo")
 
 
 def section(title: str, explanation: str, *content: str) -> str:
@@ -95,8 +88,8 @@ def _said(value: Any) -> str:
 def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               scores: dict[str, Scores]) -> str:
     """The figures that one looks for first."""
-    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
-    head, last = run.settings().get("head", ""), rows[-1].iteration if rows else 0
+    seconds = log.seconds(rows)
+    head, last = str(run.settings().get("head", "")), rows[-1].iteration if rows else 0
     said = [head.replace("fcn", "FCN-") if head else "A net",
             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
@@ -115,7 +108,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     paper = published(run)
     beside = (f'<p class="paper"><b>The paper’s figure:</b> {escape(paper)}.'
               + " This run is its miniature, a narrow net on generated data: its figures are not to"
-                " be compared with the paper’s." * is_miniature(run) + "</p>") if paper else ""
+                " be compared with the paper’s." * run.is_miniature() + "</p>") if paper else ""
     return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
             f"<p>{escape(' '.join(said))}.</p></header>"
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
@@ -258,8 +251,10 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
     steps = list(param.stepvalue)
     rate = f"{param.base_lr:g}, {param.lr_policy}" + (
         f": times {param.gamma:g} from iteration {', '.join(map(str, steps))}" if steps else "")
-    classes = {label: len(names) for label, names in dict(settings.get("classes", {})).items()}
-    seconds = next((row.time for row in reversed(rows) if row.time is not None), None)
+    named = settings.get("classes")
+    classes = {label: len(names) for label, names in named.items()
+               if isinstance(names, (list, tuple))} if isinstance(named, dict) else {}
+    seconds = log.seconds(rows)
     trained = facts([
         ("head", settings.get("head")),
         *((key, value) for key, value in settings.items()

@@ -233,7 +233,7 @@ def test_inference_sees_the_same_bits(net, tmp_path, kind):
     takes = Run(tmp_path).images()
     beside = {kind: tmp_path / "data" / "data" / kind if kind in takes.kinds else None
               for kind in ("depth", "hha")}
-    inputs = Inputs(*takes, beside)
+    inputs = Inputs(takes.kinds, takes.mean, beside)
     for name in data.names:
         layer.forward()
         path, = (path for path in tmp_path.rglob(f"*{name}.*") if path.parent.name in (

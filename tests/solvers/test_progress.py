@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import sys
+from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
@@ -115,3 +117,27 @@ def test_tensorboard_s_own_files(tmp_path):
         events.emit("start", run="r", folder=str(tmp_path), iteration=0, iterations=1)
         events.emit("log", run="r", iteration=1, loss=0.5, mean_iu=None)
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+@contextmanager
+def stdout_without_reader():
+    """A pipe."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w", buffering=1) as stream, redirect_stdout(stream):
+        yield stream
+
+
+def test_json_lines_that_nobody_reads_end_no_training():
+    with stdout_without_reader() as stream:
+        with pytest.raises(KeyboardInterrupt), events.json_lines():
+            events.emit("log")
+            events.emit("log")
+            raise KeyboardInterrupt
+        assert os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
+
+
+def test_lines_above_the_bar_that_nobody_reads_end_no_training():
+    with stdout_without_reader(), progress.Progress("mine", 2, "iteration") as bar:
+        bar.write("mine: iteration 1")
+        bar.write("mine: iteration 2")

@@ -291,7 +291,7 @@ def test_a_run_goes_on_without_what_it_started_from(source, folder, solve, build
     source(("bar", "background"))
     command = ("--data", folder(), "--force", "--iterations")
     printed = solve(*command, 1, "--from", "source")
-    assert "expanded      score_fr" in printed and "the net starts with what it has" in printed
+    assert "expanded      score_fr" in printed and "warning" not in printed
     settings = Run(build / "mine-fcn8s").settings()
     assert settings["from"] == str(build / "source")
     assert "now asked for is None" in solve(*command, 2)
@@ -354,3 +354,10 @@ def test_nets_of_any_number_of_classes(name, count, tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} with {wrong} classes: .* 2 or more"):
             nets.write(name, tmp_path, num_classes=wrong)
     partial(nets.write, "vgg16", tmp_path, num_classes=1000)()
+
+
+def test_a_run_of_another_name_does_not_choose_the_head(source, folder, solve, build):
+    source()
+    command = ("--data", folder(), "--force", "--iterations", 1, "--from", "source")
+    assert "training another" in solve(*command, "--head", "fcn32s", "--name", "another")
+    assert "training mine-fcn8s" in solve(*command)

@@ -391,7 +391,8 @@ def test_the_published_hyper_parameters():
     rows = list(EXPERIMENTS.values())
     assert [row.name for row in rows] == list(nets.TABLE)
     deeplab = [row for row in rows if row.name.startswith("voc-deeplab")]
-    paper = [row for row in rows if row not in deeplab]
+    dilated = [row for row in rows if row.name.startswith("voc-dilated")]
+    paper = [row for row in rows if row not in deeplab + dilated and row.name != "voc-crfrnn"]
     rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in paper
              if row.iter_size == 1}
     assert rates == {
@@ -403,7 +404,7 @@ def test_the_published_hyper_parameters():
         ("siftflow", "fcn8s", 1e-12, 100_000), ("pascalcontext", "fcn32s", 1e-10, 300_000),
         ("pascalcontext", "fcn16s", 1e-12, 300_000), ("pascalcontext", "fcn8s", 1e-14, 300_000)}
     accumulated = {row.name: (row.bases[""], row.lr, row.momentum, row.iter_size)
-                   for row in rows if row.iter_size > 1}
+                   for row in paper if row.iter_size > 1}
     assert accumulated == {"voc-fcn-alexnet": ("caffenet", 1e-4, 0.9, 20),
                            "voc-fcn-googlenet": ("googlenet", 5e-5, 0.9, 20)}
     assert {row.momentum for row in paper if row.iter_size == 1} == {0.99}
@@ -416,11 +417,20 @@ def test_the_published_hyper_parameters():
         assert row.source.train[2]["mirror"] and row.source.train[2]["split"] == "train_aug"
         assert row.needs == (*("vgg16",) * ("msc" not in row.name), "sbd", "voc2012")
     assert EXPERIMENTS["voc-deeplab-msc-largefov"].bases == {"": "voc-deeplab-largefov"}
+    refined = EXPERIMENTS["voc-crfrnn"]
+    assert (refined.bases, refined.lr, refined.momentum) == ({"": "voc-fcn8s"}, 1e-13, 0.99)
+    for row, lr, images in zip(dilated, (1e-4, 1e-3, 1e-3), (14, 60, 60)):
+        assert (row.lr, row.momentum, row.images) == (lr, 0.9, images)
+        assert row.policy == dict(lr_policy="step", gamma=0.1, stepsize=100_000)
+        assert row.needs == (*("vgg16",) * (row.lr < 1e-3), "sbd", "voc2012")
+        assert row.source.train[2]["mean"] == (102.93, 111.36, 116.52)
 
 
 def test_chains_end_at_classifiers_and_name_what_they_need():
     chain = training.unfinished_bases(EXPERIMENTS["voc-fcn8s"])
     assert [each.name for each in chain] == ["voc-fcn32s", "voc-fcn16s"]
+    behind = training.unfinished_bases(EXPERIMENTS["voc-dilated-context"])
+    assert [each.name for each in behind] == ["voc-dilated-frontend"]
     both = training.unfinished_bases(EXPERIMENTS["nyud-fcn32s-color-hha"])
     assert [each.name for each in both] == ["nyud-fcn32s-color", "nyud-fcn32s-hha"]
     assert EXPERIMENTS["voc-fcn-alexnet"].needs == ("caffenet", "sbd", "voc2011")

@@ -13,7 +13,7 @@ def shrink(put=setattr):
     put(miniature, "CLASSIFIERS",
         {name: (*row[:3], 1) for name, row in miniature.CLASSIFIERS.items()})
     put(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
-    put(miniature, "CROPPED", dict(batch=2, crop=33))
+    put(miniature, "CROPPED", dict.fromkeys(miniature.CROPPED, dict(batch=2, crop=33)))
     put(variants, "ONE_STAGE", 1)
     put(embedded_voc, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():

@@ -12,7 +12,7 @@ from ..formats.atomic import replacing
 from ..formats.forks import sign_of_a_fork
 from ..formats.upgrade import upgrade_net
 from ..proto import caffe_pb2
-from .flags import file, flag, lines, numbers
+from .flags import file, flag, lines, names, numbers
 
 
 def upgrade_net_proto_text(args: argparse.Namespace) -> None:
@@ -66,13 +66,15 @@ def export(args: argparse.Namespace) -> None:
     from .. import export as to
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed
-    writers = {".onnx": lambda net: to.to_onnx(net, args.output, args.classes, args.mean),
+    writers = {".onnx": lambda net: to.to_onnx(net, args.output, args.classes, args.mean,
+                                                args.inputs, args.name),
                ".safetensors": lambda net: to.save_safetensors(net, args.output),
                ".h5": lambda net: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
-    if kind != ".onnx" and (args.classes or args.mean):
-        raise WeightsError(f"{args.output}: --classes and --mean are for a name in .onnx")
+    if kind != ".onnx" and (args.classes or args.mean or args.inputs or args.name):
+        raise WeightsError(f"{args.output}: --classes, --mean, --inputs and --name are for a name "
+                           "in .onnx")
     writers[kind](caffe.Net(args.model, args.weights, caffe.TEST))
     print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
@@ -105,6 +107,9 @@ def _export_flags(parser: argparse.ArgumentParser) -> None:
          help="the classes' names, one on each line, to keep in the ONNX file")
     flag(parser, "mean", type=numbers, metavar="B,G,R",
          help="what is subtracted from each channel of an image, to keep in the ONNX file")
+    flag(parser, "inputs", type=names, metavar="KIND,...",
+         help="what each input takes (color, depth, hha), to keep in the ONNX file")
+    flag(parser, "name", help="of the net or its run, to keep in the ONNX file")
 
 
 COMMANDS = {upgrade_net_proto_text: _in_out, upgrade_net_proto_binary: _in_out,

@@ -49,35 +49,55 @@ def writes(*types: str) -> Callable:
 
 
 def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
-            mean: Sequence[float] | None = None) -> None:
+            mean: Sequence[float] | None = None, inputs: Sequence[str] | None = None,
+            name: str | None = None) -> None:
     """Write a caffe.Net in phase TEST, with its weights, to an ONNX file.
 
     Nodes have the names of layers, values those of blobs, and parameters are `<layer>.<number>`.
     A layer of several nodes has `<layer>/<operation>` for all but its last, and a blob that layers
     in place change is named as it is after the last of them, `<blob>/<layer>` before.
 
-    classes : the names of the classes, kept as metadata `classes`, a list in JSON
-    mean : what is subtracted from each channel of an image, in the net's order, B G R; kept as
-        metadata `mean`, a list in JSON, with `channels`: "BGR"
+    The rest is kept as metadata, for whoever reads the file, each in JSON but for the name:
+
+    classes : the names of the classes, as `classes`, a list
+    mean : what is subtracted from each channel of an image, in the net's order, B G R; as `mean`,
+        a list, with `channels`: "BGR"
+    inputs : what each input takes, in their order, such as "color", "depth" or "hha"; as `inputs`,
+        a dict of the inputs' names
+    name : of the net or of the run that trained it, as `name`, a text
 
     Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
-    for one without layers or outputs, and for one that computes an output in the place of an
-    input; and WeightsError for 2 GB of weights or more, which no ONNX file holds.
+    for one without layers or outputs, for one that computes an output in the place of an input,
+    and for another number of `inputs` than the net has; and WeightsError for 2 GB of weights or
+    more, which no ONNX file holds.
     """
     _check(net)
+    metadata = _metadata(net, classes, mean, inputs, name)
     graph = Graph(net)
     for step in net.program.steps:
         if step.spec.type != "Input":
             graph.add_layer(step.number, step.spec, step.layer)
     model = graph.model()
-    metadata = {"classes": classes, "mean": mean, "channels": None if mean is None else "BGR"}
-    helper.set_model_props(model, {
-        name: value if isinstance(value, str) else json.dumps(list(value), ensure_ascii=False)
-        for name, value in metadata.items() if value is not None})
+    helper.set_model_props(model, metadata)
     content = model.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
     with replacing(path) as file:
         file.write(content)
+
+
+def _metadata(net: Net, classes: Sequence[str] | None, mean: Sequence[float] | None,
+              inputs: Sequence[str] | None, name: str | None) -> dict[str, str]:
+    """What of it is given, as texts."""
+    if inputs is not None and len(inputs) != len(net.inputs):
+        raise LayerError(f"{net.program.source}: its inputs are {', '.join(net.inputs)}, what they "
+                         f"take is given as {', '.join(inputs)}: expected {len(net.inputs)}")
+    given: dict[str, Any] = {"classes": classes and list(classes),
+                             "mean": None if mean is None else list(mean),
+                             "inputs": inputs and dict(zip(net.inputs, inputs))}
+    metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in given.items()
+                if value is not None}
+    texts = {"channels": None if mean is None else "BGR", "name": name}
+    return metadata | {key: text for key, text in texts.items() if text is not None}
 
 
 def _check(net: Net) -> None:

@@ -187,9 +187,20 @@ def test_nodes_and_values_have_the_names_of_layers_and_blobs(tmp_path):
 def test_metadata(tmp_path):
     net, _ = build(tmp_path, LAYERS["relu"])
     path = str(tmp_path / "net.onnx")
-    to_onnx(net, path, classes=["background", "écran"], mean=np.float32([104, 117, 123]).tolist())
-    assert {each.key: each.value for each in onnx.load(path).metadata_props} == {
-        "classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0]", "channels": "BGR"}
+    to_onnx(net, path, classes=["background", "écran"], mean=np.float32([104, 117, 123]).tolist(),
+            inputs=["color"], name="voc-fcn8s")
+    expected = {"classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0]",
+                "channels": "BGR", "inputs": '{"x": "color"}', "name": "voc-fcn8s"}
+    assert {each.key: each.value for each in onnx.load(path).metadata_props} == expected
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == expected
+
+
+def test_metadata_of_another_number_of_inputs(tmp_path):
+    net, _ = build(tmp_path, LAYERS["relu"])
+    with pytest.raises(LayerError, match="its inputs are x, .* color, depth: expected 1"):
+        to_onnx(net, str(tmp_path / "net.onnx"), inputs=["color", "depth"])
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_inputs_changed_in_place_and_inputs_that_nobody_reads(tmp_path):

@@ -463,3 +463,26 @@ def test_sources_pass_the_options_to_the_training_layer_alone(voc):
     params = literal(source.tops("train", start=8)["data"].fn.params["param_str"])
     assert (params["batch"], params["crop"], params["scale"], params["jitter"],
             params["start"]) == (4, (5, 6), (0.5, 1.5), 3, 8)
+
+
+@pytest.mark.parametrize("params", [{}, dict(crop=(4, 6)), dict(crop=11),
+                                    dict(split="val", crop=(3, 5), batch=2)])
+def test_a_margin_is_what_lies_around_the_label_or_its_reflection(net, striped, params):
+    """Around the label, the image goes on; the columns of the whole image are 0 to 8."""
+    options = {**OPTIONS, **params}
+    narrow, wide = (net(*VOC, voc_dir=striped, margin=margin, **options) for margin in (0, 20))
+    for _ in range(8):
+        (image, label), (around, same) = given(narrow), given(wide)
+        np.testing.assert_array_equal(label, same)
+        assert around.shape[2:] == tuple(side + 40 for side in image.shape[2:])
+        np.testing.assert_array_equal(around[:, :, 20:-20, 20:-20], image)
+        row = around[0, 0, 20]
+        if params != dict(crop=11):         # which is padded with the mean before
+            places = np.arange(len(row)) - 20 + image[0, 0, 0, 0]
+            np.testing.assert_array_equal(row, 8 - abs(places % 16 - 8))
+
+
+@pytest.mark.parametrize("margin", [-1, 2.5, "186"])
+def test_margins_that_are_none(net, voc, margin):
+    assert f"'margin' is {margin!r}, expected 0 or more pixels" in message(
+        net, *VOC, voc_dir=str(voc), split="val", margin=margin)

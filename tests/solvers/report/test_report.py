@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -170,6 +171,8 @@ def test_all_runs_on_one_page(scored, monkeypatch):
             (folder / path.name).write_bytes(path.read_bytes())
         (folder / "snapshot").mkdir()
         (folder / "snapshot" / "train_iter_4.caffemodel").touch()
+    settings = build / "voc-fcn8s-demo" / "settings.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "data": "seed 0"}))
     path = overview.write([Run(build / "tiny"), Run(build / "voc-fcn8s-demo")])
     page = read(path)
     assert path == build / "report.html"
@@ -180,6 +183,34 @@ def test_all_runs_on_one_page(scored, monkeypatch):
     assert page.text.count(f"{content['mean IU']:.1f}") >= 2
     own = read(build / "voc-fcn8s-demo" / "report.html")
     assert "seg11valid: mean IU 65.5" in own.text and "its miniature" in own.text
+
+
+@pytest.mark.parametrize("name, content", [("deploy.prototxt", "layer {"),
+                                           ("settings.json", "[1]"), ("classes.txt", "one"),
+                                           ("solver.prototxt", None)])
+def test_a_damaged_run_keeps_no_other_from_the_page(scored, monkeypatch, capsys, name, content):
+    build = scored.build / f"damaged {name}"
+    monkeypatch.setenv("FCN_BUILD", str(build))
+    shutil.copytree(scored.directory, build / "whole")
+    (build / "bad").mkdir(parents=True)
+    for path in scored.directory.glob("*.*"):
+        shutil.copy(path, build / "bad")
+    (build / "bad" / "report.html").unlink(missing_ok=True)
+    (build / "bad" / name).unlink()
+    if content:
+        (build / "bad" / name).write_text(content)
+    page = read(overview.write([Run(build / "bad"), Run(build / "whole")]))
+    assert "bad: no report: " in (said := capsys.readouterr().err) and name in said
+    assert "whole/report.html" in page.links and "bad/report.html" not in page.links
+    assert "bad" in page.text
+
+
+@pytest.mark.parametrize("settings", [{"head": 3}, {"classes": 3}, {"classes": {"label": 3}}])
+def test_settings_of_another_version_are_shown(scored, settings):
+    path = scored.directory / "settings.json"
+    with_settings = {**json.loads(path.read_text()), **settings}
+    path.write_text(json.dumps(with_settings))
+    assert "Configuration" in read(report.write(scored.run)).sections
 
 
 def test_without_runs_it_says_what_to_do(monkeypatch, tmp_path):

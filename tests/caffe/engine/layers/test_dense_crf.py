@@ -106,6 +106,10 @@ def test_padding_is_left_out_and_0(build):
     assert not y.any()
 
 
+MEANFIELD = ('type: "MultiStageMeanfield" bottom: "x" bottom: "q" bottom: "image" top: "y" '
+             'multi_stage_meanfield_param { num_iterations: 2 theta_alpha: 8 theta_beta: 30 '
+             'theta_gamma: 3 spatial_filter_weight: 2 bilateral_filter_weight: 4 }')
+
 REFUSED = {
     "one class": (CRF.format(3, 3, 3, 5, 50, 10),
                   {"x": (1, 1, 4, 5), "size": (1, 1, 1, 2), "image": (1, 3, 4, 5)},
@@ -123,17 +127,18 @@ REFUSED = {
                       'top: "y"',
                       {"x": (1, 2, 4, 5), "q": (1, 2, 4, 5), "image": (1, 3, 4, 5)},
                       ["num_iterations of at least 2"]),
+    "one class in the net": (MEANFIELD, {"x": (1, 1, 4, 5), "q": (1, 1, 4, 5),
+                                         "image": (1, 3, 4, 5)},
+                             ["at least 2 classes", "(1, 1, 4, 5)"]),
+    "another size in the net": (MEANFIELD, {"x": (1, 2, 4, 5), "q": (1, 2, 4, 5),
+                                            "image": (1, 3, 8, 10)},
+                                ["(1, 3, 4, 5)", "(1, 3, 8, 10)", "Interp"]),
 }
 
 
 @pytest.mark.parametrize("layer, shapes, facts", REFUSED.values(), ids=REFUSED)
 def test_refused(build, layer, shapes, facts):
     check_refused(build, layer, shapes, facts)
-
-
-MEANFIELD = ('type: "MultiStageMeanfield" bottom: "x" bottom: "q" bottom: "image" top: "y" '
-             'multi_stage_meanfield_param { num_iterations: 2 theta_alpha: 8 theta_beta: 30 '
-             'theta_gamma: 3 spatial_filter_weight: 2 bilateral_filter_weight: 4 }')
 
 
 def meanfield(build, batch=1):

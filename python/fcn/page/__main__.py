@@ -1,0 +1,63 @@
+"""Write a page on which anybody tries a net on photographs, in the browser.
+
+    fcn page [RUN] [-o DIR] [--best] [--serve]
+
+DIR gets a static page with the net, its classes and all that runs it; it loads nothing from
+elsewhere, and photographs stay on the machine of whoever looks at it. --serve shows it on this
+machine. RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a
+run; the default is the one under build/ whose training began last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fcn.export import add_chosen
+from fcn.page import page
+from fcn.page.server import address, server
+from fcn.solvers.command import positive, report_errors, set_device, whole
+from fcn.solvers.inference.network import choose, described
+from segdata.paths import build_root
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    with report_errors():
+        args = parse()
+        set_device(argparse.Namespace(gpu=None, precision=None))
+        chosen = choose(args.net, args.weights, args.run, args.best)
+        print(described(chosen))
+        page.write(chosen, args.output, args.side)
+        size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
+        print(f"wrote the page to {args.output} ({size / 1e6:.1f} MB)")
+        if args.serve:
+            serve(args.output, args.port)
+        else:
+            print("look at it with --serve, or put the folder on any web server")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_chosen(parser)
+    parser.add_argument("-o", "--output", type=Path, default=build_root() / "page",
+                        help="folder of the page (default build/page); an older page is replaced")
+    parser.add_argument("--side", type=positive(int), default=500, metavar="PIXELS",
+                        help="longer side to which photographs are scaled down at first (500)")
+    parser.add_argument("--serve", action="store_true", help="show the page, on this machine alone")
+    parser.add_argument("--port", type=whole, default=0, help="of --serve (default: a free one)")
+    return parser.parse_args()
+
+
+def serve(directory: Path, port: int) -> None:
+    """Show a page until Ctrl-C."""
+    with server(directory, port) as found:
+        print(f"open {address(found)} in a browser on this machine; Ctrl-C ends", flush=True)
+        found.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
