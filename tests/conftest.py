@@ -5,13 +5,16 @@ import pytest
 import tiny as miniatures
 from caffe.log import logger
 
+LEVEL = logger.level
+
 
 @pytest.fixture(autouse=True)
 def log_level():
-    """Tools that a test runs in its own process silence the log; the next test reads it."""
-    before = logger.level
+    """Tools that a test or a fixture of a module runs in its own process silence the log; the next
+    test reads it."""
+    logger.setLevel(LEVEL)
     yield
-    logger.setLevel(before)
+    logger.setLevel(LEVEL)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def held_equal(net, weights, image, tile):
     parts = segment(image)
     assert len(segment.plan(image.shape[:2])) > 1
     assert len(np.unique(whole.labels)) > 1
-    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
     assert (parts.labels != whole.labels).mean() < 1e-3     # where two classes tie
 
 

@@ -85,7 +85,7 @@ SHAPES = {"m": (2, 4, 7, 6), "t": (2, 1, 7, 6), "h": (4, 4), "v": (2, 4), "w": (
 STREAMS = {"sequence", "cont", "c", "gates", "go"}      # their batch is axis 1
 CLASSES = {"m", "t", "l", "i", "cont", "go"}
 NO_FUNCTIONS = {"Input", "Data", "ImageData", "WindowData", "MemoryData", "HDF5Data", "HDF5Output",
-                "DummyData", "Python", "ImageSegData", "DenseImageData"}
+                "DummyData", "Python", "ImageSegData", "DenseImageData", "MatWrite"}
 # what these do follows from values: torch.export cannot see it
 UNTRACED = {"DenseCRF", "MultiStageMeanfield", "ROIPooling"}
 SIZES = [(3, 9, 14), (5, 8, 10), (2, 16, 8), (4, 7, 12), (6, 13, 16), (2, 7, 6)]
