@@ -12,17 +12,19 @@ from fcn.analysis.__main__ import QUICK, TRAINING, main
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
 
-def test_what_trains_prints_seeds_mean_paper_and_claims(tmp_path, tiny, capsys):
-    arguments = [*TRAINING, "--seeds", "4", "-o", str(tmp_path)]
+@pytest.mark.parametrize("names", [("stages", "fusion", "cues"),
+                                   pytest.param(TRAINING, marks=pytest.mark.slow)])
+def test_what_trains_prints_seeds_mean_paper_and_claims(names, tmp_path, tiny, capsys):
+    arguments = [*names, "--seeds", "4", "-o", str(tmp_path)]
     main(arguments)
     tables = capsys.readouterr().out.split("\nmean IU, %")[1:]
-    assert len(tables) >= len(TRAINING)
+    assert len(tables) >= len(names)
     for table in tables:
         lines = [line for line in table.split("\n\n\n")[0].splitlines()[1:] if line]
         assert [line.split("  ")[0] for line in lines[:2]] == ["seed 4", "mean"]
         assert any(re.search(r": seed 4 (yes|no), mean (yes|no)$", line) for line in lines[2:])
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.caffemodel")}
-    main([TRAINING[0], *arguments[len(TRAINING):]])     # takes what is trained as it is
+    main([names[0], *arguments[len(names):]])     # takes what is trained as it is
     again = capsys.readouterr().out.split("\nmean IU, %")[1]
     assert again.splitlines()[:5] == tables[0].splitlines()[:5]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.caffemodel")} == written
