@@ -225,7 +225,7 @@ def report_errors(continues: bool = False) -> Iterator[None]:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as error:
         number = getattr(error, "number", signal.SIGINT)
-        told = getattr(error, "told", "") or "nothing of the snapshots is lost" * continues
+        told = getattr(error, "told", "") or "snapshots that are there are kept" * continues
         tell(f"stopped by {signal.Signals(number).name}" + f": {told}" * bool(told)
              + f"; continue with\n    {same_command()}" * continues)
         sys.exit(128 + number)

@@ -146,7 +146,8 @@ def draw(log: Path, path: Path, title: str) -> None:
         right.set(ylabel="mean IU, percent", ylim=(0, 100))
         right.annotate(f"{scored[-1][1]:.1f}", scored[-1], (-4, 6), textcoords="offset points",
                        ha="right", color="#c0504d")
-    figure.legend(loc="lower center", ncols=3)
+    if learned or scored:
+        figure.legend(loc="lower center", ncols=3)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     plt.close(figure)

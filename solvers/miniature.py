@@ -228,6 +228,7 @@ def _snapshot(solver: caffe.Solver, run: Run, accuracy: float) -> None:
 
 
 def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) -> None:
+    print(f"{trunk}: drawing {CROPS:,} crops of single shapes", flush=True)
     images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen

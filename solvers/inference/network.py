@@ -68,9 +68,10 @@ def newest_run() -> runs.Run:
         raise InferError(f"nothing is trained yet under {build_root()}: `make demo` trains a small "
                          "net; or give --net and --weights")
     run = max(trained, key=lambda run: (run.turn(), run.directory.name))
-    print(f"{run.directory}: of {len(trained)} runs the one whose training began last"
-          if run.turn() else f"{run.directory}: of {len(trained)} runs, which do not say when they "
-          "were trained, the last by name", "(--experiment chooses another)", sep=" ")
+    which = ("the only run" if len(trained) == 1 else
+             f"of {len(trained)} runs the one whose training began last" if run.turn() else
+             f"of {len(trained)} runs, which do not say when they were trained, the last by name")
+    print(f"{run.directory}: {which} (--experiment chooses another)")
     return run
 
 

@@ -91,5 +91,5 @@ def document(title: str, body: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<link rel="icon" href="data:,">'
             f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>{body}"
-            "<footer>Written by <code>fcn report</code>. The page is complete in itself: keep or "
-            "send the file alone.</footer></main></body></html>\n")
+            "<footer>Written by <code>fcn report</code>. The page needs no network.</footer>"
+            "</main></body></html>\n")

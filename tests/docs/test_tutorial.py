@@ -30,8 +30,8 @@ def folder(tmp_path, monkeypatch):
 
 def check(folder, scenes):
     """What the page promises lies there."""
-    assert any((folder / "data" / "report").glob("*.png"))
-    page = (folder / "build" / "data-fcn8s" / "report.html").read_text()
+    assert any((folder / "mydata" / "report").glob("*.png"))
+    page = (folder / "build" / "mydata-fcn8s" / "report.html").read_text()
     assert "mean IU" in page
     overlays = sorted((folder / "build" / "infer").glob("*_overlay.png"))
     assert len(overlays) == scenes and load_image(str(overlays[0])).std() > 0.01
@@ -58,7 +58,7 @@ def test_the_tutorial_runs_shrunken(folder, monkeypatch, log_as_it_is):
         assert main(arguments) == 0, command
     check(folder, scenes=10)
     assert {path.parent.name for path in (folder / "build").glob("*/report.html")} == {
-        "data-fcn8s", "finer", "varied", "weighted"}
+        "mydata-fcn8s", "finer", "varied", "weighted"}
     assert "weighted" in (folder / "build" / "report.html").read_text()
 
 
@@ -69,7 +69,7 @@ def test_the_tutorial_runs_as_it_stands(folder):
                               *shlex.split(command)[1:]], text=True, capture_output=True)
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
         if command.startswith("fcn import"):
-            shown = re.search(r"^    photographs/.*?--data data$", PAGE, re.M | re.S)[0]
+            shown = re.search(r"^    photographs/.*?--data mydata$", PAGE, re.M | re.S)[0]
             assert re.sub(r"\S*fcn solve", "fcn solve", ran.stdout).rstrip() == re.sub(
                 r"\S*fcn solve", "fcn solve", re.sub(r"^    ", "", shown, flags=re.M))
         if command.startswith("fcn solve"):

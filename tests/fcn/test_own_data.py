@@ -73,7 +73,7 @@ def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
             assert (folder / arguments[1] / "report" / "report.txt").exists()
         if command == "fcn import photos data":
             page = (ROOT / "docs" / "own-data.md").read_text()
-            shown = re.search(r"^    photos: masks.*?--data data$", page, re.M | re.S)[0]
+            shown = re.search(r"^    photos: masks.*?--data mydata$", page, re.M | re.S)[0]
             assert re.sub(r"\S*fcn solve", "fcn solve", printed).rstrip() == \
                 re.sub(r"^    ", "", shown, flags=re.M)
     assert len(COMMANDS) > 20

@@ -31,11 +31,11 @@ class Killed(BaseException):
 
 def stop_after(monkeypatch, steps, end):
     """Have solvers end so before that step is taken."""
-    def step(self, count, step=caffe.SGDSolver.step):
+    def step(self, count, step=caffe.AdamSolver.step):
         if self.iter == steps:
             end()
         step(self, count)
-    monkeypatch.setattr(caffe.SGDSolver, "step", step)
+    monkeypatch.setattr(caffe.AdamSolver, "step", step)
 
 
 def kill():

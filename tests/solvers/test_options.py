@@ -65,8 +65,8 @@ def test_what_is_as_it_was_is_no_option(tiny):
     (("--scale", "2,1"), "expected LOW,HIGH with 0 < LOW <= HIGH <= 16"),
     (("--scale", "0,1"), "got '0,1'"), (("--scale", "1"), "got '1'"),
     (("--scale", "nan,1"), "got 'nan,1'"),
-    (("--batch", "0"), "expected a whole number above 0, got .0."),
-    (("--jitter", "1.5"), "expected a whole number from 0 on, got .1.5.")])
+    (("--batch", "0"), "expected a whole number above 0, got '0'"),
+    (("--jitter", "1.5"), "expected a whole number from 0 on, got '1.5'")])
 def test_options_that_make_no_sense_are_refused(capsys, words, said):
     with pytest.raises(SystemExit):
         parsed(*words)
