@@ -169,8 +169,7 @@ def next_steps(run: Path) -> dict[str, str]:
         "Segment your own image (this net knows six shapes and nothing else):":
             f"{fcn} infer IMAGE.jpg --experiment {shlex.quote(_near(run))}",
         "Train on your folder of images and masks, and segment with what it learned:":
-            f"{fcn} solve --images IMAGES --masks MASKS\n{fcn} infer IMAGE.jpg".replace(
-                "\n", " && "),
+            f"{fcn} solve --images IMAGES --masks MASKS && {fcn} infer IMAGE.jpg",
         "Train the paper's own nets on PASCAL VOC (downloads 3.6 GB, wants a GPU):":
             "make data-voc vgg16 voc-fcn32s",
         "Try the paper's other nets in miniature:": "make demos"}

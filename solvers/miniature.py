@@ -192,7 +192,7 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
 def _solver_param(train: Path, weights: Path, lr: float, steps: int) -> caffe_pb2.SolverParameter:
     """Adam, because the paper has no say in how ILSVRC's classifier was trained, and plain
     momentum takes several times as many steps. No weight decay: Adam normalises the gradient, and
-    decay with it, so that features would shrink to a tenth and FCNs learn from them too slowly."""
+    decay with it, so that features would shrink and FCNs learn from them too slowly."""
     from caffe.proto import caffe_pb2
     prefix = str(weights).rpartition("_iter_")[0]
     return caffe_pb2.SolverParameter(

@@ -112,9 +112,9 @@ def said(experiment: Experiment, averaged: bool) -> str:
     divided = ("the loss is the mean over the pixels of the batch" if averaged else
                f"the loss sums over pixels and is divided by the {batch} images")
     reach = experiment.images / (1 - momentum)
-    return (f"batch {batch}: {divided}, so that the gradient does not grow with the batch, and the "
-            f"rate stands; with momentum {momentum:g} a gradient is a mean over about {reach:,.0f} "
-            f"images, with one image a pass over {reach / batch:,.0f}")
+    return (f"batch {batch}: {divided}, so the gradient is as large as that of one image, and the "
+            f"rate can stay; with momentum {momentum:g} an update averages over about "
+            f"{reach:,.0f} images, with one image in a pass over {reach / batch:,.0f}")
 
 
 # weights of classes

@@ -258,8 +258,13 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
     if end := run.ended():
-        _tell_end(experiment.name, end, patience)
-        if not patience or patience > end["patience"]:
+        is_gone = not run.weights(end["iteration"]).exists()
+        goes_on = is_gone or not patience or patience > end["patience"]
+        print(f"{experiment.name}: --patience {end['patience']} ended it at iteration "
+              f"{end['iteration']}" + ", and the snapshot of that is gone" * is_gone
+              + ("; now it goes on" if goes_on else
+                 "; it goes on with a larger --patience, or without"))
+        if goes_on:
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
@@ -277,16 +282,6 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
     run.record_settings(**experiment.settings())
     run.take_turn()
     return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep, patience).run()
-
-
-def _tell_end(name: str, end: dict[str, int], patience: int | None) -> None:
-    """Say that --patience ended the run before, and how to go on, or that it goes on."""
-    if patience and patience <= end["patience"]:
-        print(f"{name}: --patience {end['patience']} ended it at iteration {end['iteration']}; "
-              f"it goes on with a larger --patience, or without")
-    else:
-        print(f"{name}: --patience {end['patience']} ended it at iteration {end['iteration']}; "
-              "now it goes on")
 
 
 def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None

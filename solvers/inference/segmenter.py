@@ -24,8 +24,7 @@ from segdata.inputs import Inputs
 from segdata.overlay import overlay, shares
 
 KEPT = 1 << 28      # bytes of scores that a result keeps; of larger ones they are computed again
-
-MOST_SCALE = 100
+MOST_SCALE = 100    # times an image may be enlarged is less than this
 
 # probabilities (classes, height, width), image uint8 (height, width, 3) RGB -> probabilities
 Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -115,8 +114,8 @@ class Segmenter:
         set_device(Namespace(gpu=gpu, precision=precision))
         self.network = Network(self.chosen, gpu, trust)
         if not scales or not all(0 < scale < MOST_SCALE for scale in scales):
-            raise InferError(f"scales are {scales}, expected numbers above 0, such as 0.75, 1, "
-                             "1.25")
+            raise InferError(f"scales are {scales}, expected numbers above 0 and below "
+                             f"{MOST_SCALE}, such as 0.75, 1, 1.25")
         self.flip, self.scales, self.tile, self.steps = flip, tuple(scales), tile, tuple(steps)
         self.names = list(self.network.names)
 

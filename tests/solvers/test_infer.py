@@ -1,12 +1,8 @@
 """infer.py on every kind of image, as a command and in its parts."""
 
-import io
 import os
 import subprocess
 import sys
-from argparse import Namespace
-from contextlib import redirect_stderr, redirect_stdout
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,6 +15,7 @@ from fcn.solvers import infer, runs
 from fcn.solvers.inference import network, outputs, photographs
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmenter
+from infer_runs import run
 from segdata.files import WriteError
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
@@ -44,28 +41,6 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     net = small_net(folder)
     return ["--net", str(net), "--weights", str(folder / "w.caffemodel")]
-
-
-class Text(io.StringIO):
-    """What stands in for a stream of the process; any encoding will do."""
-
-    def reconfigure(self, **_):
-        pass
-
-
-def run(*args):
-    """infer.py in this process: its exit status, and what it prints."""
-    out, err, status = Text(), Text(), 0
-    with redirect_stdout(out), redirect_stderr(err), patch.object(
-            sys, "argv", ["infer.py", *map(str, args)]):
-        try:
-            status = infer.main()
-        except SystemExit as end:
-            status = end.code
-            if isinstance(status, str):
-                print(status, file=err)
-                status = 1
-    return Namespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def photograph(height=23, width=31):

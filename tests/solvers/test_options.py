@@ -106,9 +106,9 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
     run = replace(changed(tiny, "--batch", "2"), iterations=1, interval=1)
     training.train(run)
     said = capsys.readouterr().out
-    assert ("batch 2: the loss sums over pixels and is divided by the 2 images, so that the "
-            "gradient does not grow with the batch, and the rate stands; with momentum 0.99 a "
-            "gradient is a mean over about 200 images, with one image a pass over 100") in said
+    assert ("batch 2: the loss sums over pixels and is divided by the 2 images, so the "
+            "gradient is as large as that of one image, and the rate can stay; with momentum 0.99 "
+            "an update averages over about 200 images, with one image in a pass over 100") in said
     assert "1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as it should be" in said
     assert "mean over the pixels of the batch" in options.said(run, True)
     assert options.said(tiny, False) == ""
@@ -297,3 +297,17 @@ def test_a_whole_run_is_no_early_end(tiny, scripted):
     scripted(10, 9)
     training.train(run, patience=1)
     assert training.finished(run) and not run.run.ended()
+
+
+def test_an_early_end_whose_snapshot_is_gone_counts_no_more(tiny, scripted, capsys):
+    """The run goes on from the snapshot before, and its last iteration is not that of the end."""
+    run = replace(tiny, iterations=5, interval=1)
+    scripted(10, 30, 20, 30, 10, 90, 95)        # the last three: of iterations 3, 4 and 5
+    training.train(run, patience=2, keep=None)
+    for path in run.run.folder.glob("train_iter_4.*"):
+        path.unlink()
+    training.train(run, patience=2)
+    assert "ended it at iteration 4, and the snapshot of that is gone; now it goes on" in (
+        capsys.readouterr().out)
+    assert not run.run.ended() and training.final_weights(run) == run.run.weights(5)
+    assert training.finished(run)
