@@ -143,7 +143,8 @@ def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listin
 def told(listing: Listing) -> int:
     """Says which arguments name no image; returns their number."""
     number = 0
-    for number, problem in enumerate(listing.problems(), 1):
+    for problem in listing.problems():
+        number += 1
         print(f"error: {problem.message}", file=sys.stderr)
     return number
 
@@ -161,7 +162,7 @@ def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
     try:
         if args.ray:
             from fcn.solvers.inference import ray_data
-            return ray_data.segment(task, listing), []
+            return ray_data.segment(task, listing)
         if team.starts:
             print(warning(), end="", file=sys.stderr)
             return workers.start(task, listing, team.starts)

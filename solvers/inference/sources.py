@@ -312,6 +312,9 @@ def _members(file: Source) -> Iterator[Source]:
                         number += 1
                         yield file._replace(member=member.name, offset=member.offset_data,
                                             size=member.size)
+                content.seek(archive.offset)    # type: ignore[attr-defined]
+                if content.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError("it lacks the mark of its end")
         except (tarfile.TarError, EOFError, ValueError) as error:
             content.seek(0)
             if tool := COMPRESSED.get(content.read(2)):
@@ -386,7 +389,7 @@ def _remote(url: str) -> Iterator[Source | Problem]:
         return (source(entry["name"]) for entry in entries if entry["type"] == "file")
 
     with reaching(url):
-        if re.search(r"[*\[]" if web else r"[*?\[]", path) and not (not web and system.exists(path)):
+        if re.search(r"[*\[]" if web else r"[*?\[]", path) and (web or not system.exists(path)):
             matches = system.glob(path, detail=True).values()
             items = _any(_images_or_shards(files(matches)), f"{url}: no image has such a name")
         elif is_image(path):            # what is not there shows when it is read
