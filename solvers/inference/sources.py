@@ -366,24 +366,29 @@ def opened(source: Source) -> Iterator[BinaryIO]:
             yield file
 
 
-def _path_of(url: str) -> str:
-    import fsspec
-    return str(fsspec.core.url_to_fs(url)[1])
+def _divided(url: str) -> tuple[str, str]:
+    """(the URL of the file system, the path in it); that of a chain (a::b) is the whole."""
+    root = url if "::" in url else (re.match(r"[^:]+://[^/]*", url) or [url])[0]
+    system = file_system(root)
+    if "::" in url:
+        import fsspec
+        return root, str(fsspec.core.url_to_fs(url)[1])
+    return root, str(system._strip_protocol(url))       # which fsspec has subclasses define
 
 
 def _whole(url: str) -> Source:
-    file_system(url)
-    return Source(url, _path_of(url), url)
+    root, path = _divided(url)
+    return Source(url, path, root)
 
 
 def _remote(url: str) -> Iterator[Source | Problem]:
-    system, rest = file_system(url), url.partition("::")[2]
+    root, path = _divided(url)
+    system, rest = file_system(root), url.partition("::")[2]
     web = url.startswith(("http://", "https://"))
-    path = _path_of(url)
 
     def source(found: str) -> Source:
         name = system.unstrip_protocol(found) + f"::{rest}" * bool(rest)
-        return Source(name, found, url)
+        return Source(name, found, root)
 
     def files(entries: Iterable[dict[str, Any]]) -> Iterator[Source]:
         return (source(entry["name"]) for entry in entries if entry["type"] == "file")
