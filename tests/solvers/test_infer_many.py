@@ -365,7 +365,7 @@ def test_urls(there, memory, url, expected):
     ("memory://bucket/none.jpg", "memory://bucket/none.jpg: no such file"),
     ("memory://none", "memory://none: no such file or folder"),
     ("memory://bucket/*.png", "no image has such a name"),
-    ("nosuch://a/b.jpg", "nosuch://a/b.jpg: fsspec has no such file system: Protocol not known"),
+    ("nosuch://a/b.jpg", "nosuch://a: fsspec has no such file system: Protocol not known"),
     ("@memory://none.txt", "memory://none.txt: no such file")])
 def test_urls_that_cannot_be_read_fail_alone(there, memory, url, words):
     result = infer(url, "photos/a.jpg", status=1)
