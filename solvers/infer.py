@@ -126,7 +126,7 @@ def segment(args: argparse.Namespace) -> int:
 def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listing]:
     """The images that the command line names."""
     earlier = bool(manifest.files(args.output))
-    if earlier and team.count == 1:
+    if earlier and team.number == 1:
         manifest.wait_for_end(args.output)
     named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
     lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
@@ -135,7 +135,7 @@ def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listin
     with tempfile.TemporaryDirectory(prefix="fcn-infer-") as folder:
         listing = Listing.make(Path(folder) / "list.sqlite", find_all(args.images, keeps), naming,
                                manifest.entries(args.output))
-        if earlier and team.count == 1:
+        if earlier and team.number == 1:
             manifest.remove_begun(args.output, listing)
         yield listing
 
@@ -170,7 +170,7 @@ def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
             if work.manifest and team.rank == 0:
                 for problem in listing.problems():
                     work.manifest.no_image(problem)
-            return work.do(listing.jobs(team.rank, team.count)), []
+            return work.do(listing.jobs(team.rank, team.number)), []
     except Stopped as error:
         stays = f"what is done stays in {args.output}; the same command goes on"
         raise Stopped(error.number, stays * bool(task.run)) from None

@@ -159,7 +159,7 @@ def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, Source | 
         for path in (*([item.local] if item.local else ()), *naming.reads(item)):
             names.keep(path)
         folders = item.parts[:-1]
-        root = folders if root is None else os.path.commonprefix([root, folders])
+        root = folders if root is None else list(os.path.commonprefix([root, folders]))
     return root or []
 
 

@@ -64,7 +64,7 @@ class Manifest:
     def key(self, source: Source) -> dict[str, Any]:
         """What the outputs of an image depend on. Raises InferError where it is not there."""
         size, changed = source.version()
-        found = {"size": size, "changed": changed, "net": self.net}
+        found: dict[str, Any] = {"size": size, "changed": changed, "net": self.net}
         if beside := [[at.st_size, at.st_mtime_ns] for path in self.reads(source)
                       if path.exists() and (at := path.stat())]:
             found["beside"] = beside
@@ -72,12 +72,13 @@ class Manifest:
 
     def is_done(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
         """Whether an image with that key has been segmented, and all its outputs are whole."""
-        return _fits(entry, key) and "outputs" in entry and all(
+        return entry is not None and _fits(entry, key) and "outputs" in entry and all(
             _size(self.folder / name) == size for name, size in entry["outputs"].items())
 
     def has_failed(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
         """Whether an image with that key failed, and is not to be tried again."""
-        return not self.retry and _fits(entry, key) and "reason" in entry
+        return (entry is not None and not self.retry and _fits(entry, key)
+                and "reason" in entry)
 
     def done(self, job: Job, key: dict[str, Any], paths: Iterable[Path]) -> None:
         outputs = {path.relative_to(self.folder).as_posix(): _size(path) for path in paths}
@@ -96,8 +97,8 @@ class Manifest:
             append(self.path, json.dumps({**entry, "run": self.run}) + "\n")
 
 
-def _fits(entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
-    return entry is not None and all(entry.get(name) == key.get(name) for name in KEY)
+def _fits(entry: dict[str, Any], key: dict[str, Any]) -> bool:
+    return all(entry.get(name) == key.get(name) for name in KEY)
 
 
 def _size(path: Path) -> int:

@@ -11,6 +11,7 @@ pipelines of their own.
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -79,9 +80,10 @@ def segment(task: Task, listing: Listing) -> tuple[Tally, list[str]]:
     except ImportError:
         raise InferError("--ray takes Ray: pip install 'ray[data]'") from None
     if not ray.is_initialized():
-        ray.init(logging_level="ERROR", log_to_driver=not task.args.quiet)
+        ray.init(logging_level=logging.ERROR, log_to_driver=not task.args.quiet,
+                 include_dashboard=False)
     jobs = listing.jobs(0, 1)
-    blocks = []
+    blocks: list[Any] = []
     while texts := [json.dumps(job) for job in islice(jobs, BLOCK)]:
         blocks.append(ray.put(pyarrow.table({"job": texts})))
     number = int(task.args.workers or len(task.args.gpu or "1"))

@@ -24,10 +24,10 @@ DAY = 24 * 3600     # that a rank under torchrun waits for the others to end
 
 
 class Team(NamedTuple):
-    """rank, count : of this process; starts : processes that it is to start; 0: it works itself;
+    """rank, number : of this process, and how many there are; starts : processes that it is to start; 0: it works itself;
     on_machine : processes that share this machine's memory; gpu : of this process"""
     rank: int = 0
-    count: int = 1
+    number: int = 1
     starts: int = 0
     on_machine: int = 1
     gpu: int | None = None
@@ -82,10 +82,11 @@ def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
             processes.append(process)
             pipes.append(here)
     try:
-        left = dict(zip(pipes, range(number)))
+        left: dict[Any, int] = dict(zip(pipes, range(number)))
         while left:
             for pipe in wait(list(left)):
-                found = _received(pipe, processes[rank := left.pop(pipe)], rank)
+                rank = left.pop(pipe)
+                found = _received(pipe, processes[rank], rank)
                 if isinstance(found, Tally):
                     tally = tally.plus(found)
                 else:
@@ -155,24 +156,24 @@ def _end_with_parent() -> None:
 def total(team: Team, tally: Tally) -> Tally:
     """What all ranks have done, when all have ended: torchrun ends them all with the first that
     ends with a failure. Raises InferError, naming the rank, where one does not end."""
-    if team.count == 1 or "MASTER_ADDR" not in os.environ:
+    if team.number == 1 or "MASTER_ADDR" not in os.environ:
         return tally
     from datetime import timedelta
 
     import torch.distributed as distributed
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.count))
+    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.number))
     store = distributed.PrefixStore(f"infer/{restart}", store)
     store.set(f"tally/{team.rank}", " ".join(map(str, tally)))
     found = Tally()
-    for rank in range(team.count):
+    for rank in range(team.number):
         try:
             store.wait([f"tally/{rank}"], timedelta(seconds=DAY))
         except RuntimeError:
-            raise InferError(f"rank {rank} of {team.count} has not ended a day after rank "
+            raise InferError(f"rank {rank} of {team.number} has not ended a day after rank "
                              f"{team.rank}") from None
         found = found.plus(map(int, store.get(f"tally/{rank}").split()))
     store.add("read", 1)
-    while team.rank == 0 and store.add("read", 0) < team.count:    # rank 0 may hold the store
+    while team.rank == 0 and store.add("read", 0) < team.number:    # rank 0 may hold the store
         time.sleep(0.05)
     return found
