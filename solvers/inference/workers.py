@@ -24,8 +24,12 @@ DAY = 24 * 3600     # that a rank under torchrun waits for the others to end
 
 
 class Team(NamedTuple):
-    """rank, number : of this process, and how many there are; starts : processes that it is to start; 0: it works itself;
-    on_machine : processes that share this machine's memory; gpu : of this process"""
+    """rank, number : of this process, and how many there are
+
+    starts : processes that this one is to start; 0 where it works itself
+    on_machine : processes that share this machine's memory, or a GPU's
+    gpu : of this process
+    """
     rank: int = 0
     number: int = 1
     starts: int = 0
