@@ -108,6 +108,8 @@ def segment(args: argparse.Namespace) -> int:
                              "left out)" * (not problems))
         records = keeps or not are_files and listing.count > 1
         task = Task(args, chosen, manifest.next_run(args.output) * records, team.on_machine)
+        if keeps and team.rank == 0:
+            manifest.record_problems(args.output, listing.problems(), task.run)
         tally, messages = worked(task, team, listing)
         for message in messages:
             print(message, file=sys.stderr)
@@ -167,9 +169,6 @@ def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
             print(warning(), end="", file=sys.stderr)
             return workers.start(task, listing, team.starts)
         with worker(task, inputs, team.rank, team.gpu, team.rank == 0, warning) as work:
-            if work.manifest and team.rank == 0:
-                for problem in listing.problems():
-                    work.manifest.no_image(problem)
             return work.do(listing.jobs(team.rank, team.number)), []
     except Stopped as error:
         stays = f"what is done stays in {args.output}; the same command goes on"

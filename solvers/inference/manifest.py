@@ -89,9 +89,6 @@ class Manifest:
         self._add({"path": job.source.identity, **(key or {}), "reason": reason}
                   | ({"stem": stem} if stem else {}))
 
-    def no_image(self, problem: Problem) -> None:
-        self._add({"path": problem.name, "reason": problem.message})
-
     def _add(self, entry: dict[str, Any]) -> None:
         with self._lock:
             append(self.path, json.dumps({**entry, "run": self.run}) + "\n")
@@ -119,9 +116,11 @@ def _locked(path: Path) -> Iterator[None]:
     lock = path.with_suffix(".lock")
     try:
         with FileLock(lock, timeout=PATIENCE):
-            yield
-            with suppress(OSError):     # Windows keeps what is open
-                lock.unlink()
+            try:
+                yield
+            finally:
+                with suppress(OSError):     # Windows keeps what is open
+                    lock.unlink()
     except Timeout:
         raise InferError(f"{path}: another run is writing to it; wait for its end, or write to "
                          "another folder (-o)") from None
@@ -129,6 +128,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob(PATTERN))
+
+
+def record_problems(folder: Path, problems: Iterable[Problem], run: int) -> None:
+    """Write down which arguments, and lines of lists, name no image."""
+    for problem in problems:
+        make_folder(folder)
+        append(folder / "manifest.lists.jsonl", json.dumps(
+            {"path": problem.name, "reason": problem.message, "run": run}) + "\n")
 
 
 def wait_for_end(folder: Path) -> None:

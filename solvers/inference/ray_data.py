@@ -5,17 +5,21 @@ pipelines of their own.
     from fcn.solvers.inference.ray_data import RaySegmenter
 
     images = ray.data.read_images("s3://bucket/photographs", include_paths=True)
-    labelled = images.map(RaySegmenter, fn_constructor_args=("my-run",), concurrency=4)
+    labelled = images.map(RaySegmenter, fn_constructor_args=("my-run",),
+                          compute=ray.data.ActorPoolStrategy(size=4))
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import uuid
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,16 +86,32 @@ def segment(task: Task, listing: Listing) -> tuple[Tally, list[str]]:
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=not task.args.quiet,
                  include_dashboard=False)
-    jobs = listing.jobs(0, 1)
-    blocks: list[Any] = []
-    while texts := [json.dumps(job) for job in islice(jobs, BLOCK)]:
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = not task.args.quiet
+    task, jobs, blocks = _from_anywhere(task), listing.jobs(0, 1), list[Any]()
+    while texts := [_text(job) for job in islice(jobs, BLOCK)]:
         blocks.append(ray.put(pyarrow.table({"job": texts})))
     number = int(task.args.workers or len(task.args.gpu or "1"))
     results = ray.data.from_arrow_refs(blocks).map_batches(
-        Actor, fn_constructor_args=(task, listing.count), batch_size=ROWS, concurrency=number,
-        num_gpus=1 if task.args.gpu else 0)
+        Actor, fn_constructor_args=(task, listing.count), batch_size=ROWS,
+        compute=ray.data.ActorPoolStrategy(size=number), num_gpus=1 if task.args.gpu else 0)
     tally, messages = Tally(), list[str]()
     for row in results.iter_rows():
         tally = tally.plus(map(int, row["tally"]))
         messages += [row["message"]] * bool(row["message"])
     return tally, list(dict.fromkeys(messages))
+
+
+def _from_anywhere(task: Task) -> Task:
+    """The task with paths that are right in any current folder."""
+    args = {name: value.resolve() if isinstance(value, Path) else value
+            for name, value in vars(task.args).items()}
+    chosen = task.chosen._replace(prototxt=task.chosen.prototxt.resolve(),
+                                  weights=task.chosen.weights.resolve())
+    return task._replace(args=Namespace(**args), chosen=chosen)
+
+
+def _text(job: Job) -> str:
+    source = job.source
+    path = source.path if source.url else os.path.abspath(source.path)
+    return json.dumps(job._replace(source=source._replace(path=path)))

@@ -95,9 +95,11 @@ def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
                     tally = tally.plus(found)
                 else:
                     messages.append(found)
-    finally:
+    except BaseException:
         for process in processes:
-            process.terminate()         # of those that have ended, nothing
+            process.terminate()
+        raise
+    finally:
         for process in processes:
             process.join()
     return tally, list(dict.fromkeys(messages))
@@ -138,7 +140,8 @@ def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) ->
             try:
                 inputs = choose_inputs(task, listing.count)
                 with worker(task, inputs, rank, gpus[rank % len(gpus)], rank == 0) as work:
-                    pipe.send(work.do(listing.jobs(rank, count)))
+                    tally = work.do(listing.jobs(rank, count))
+                pipe.send(tally)
             except reported() as error:
                 pipe.send(f"error: {error}")
             except Stopped:

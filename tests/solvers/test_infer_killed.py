@@ -146,7 +146,7 @@ def test_the_segmenter_in_a_pipeline_of_ray(made, tmp_path):
     try:
         images = ray.data.read_images(str(tmp_path), include_paths=True)
         rows = images.map(RaySegmenter, fn_constructor_args=(made / "run",),
-                          concurrency=1).take_all()
+                          compute=ray.data.ActorPoolStrategy(size=1)).take_all()
     finally:
         ray.shutdown()
     segment = Segmenter(made / "run")
