@@ -169,13 +169,14 @@ def total(team: Team, tally: Tally) -> Tally:
 
     import torch.distributed as distributed
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.number))
+    day = timedelta(seconds=DAY)
+    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.number, timeout=day))
     store = distributed.PrefixStore(f"infer/{restart}", store)
     store.set(f"tally/{team.rank}", " ".join(map(str, tally)))
     found = Tally()
     for rank in range(team.number):
         try:
-            store.wait([f"tally/{rank}"], timedelta(seconds=DAY))
+            store.wait([f"tally/{rank}"], day)
         except RuntimeError:
             raise InferError(f"rank {rank} of {team.number} has not ended a day after rank "
                              f"{team.rank}") from None
