@@ -360,5 +360,5 @@ def summary(tally: Tally, count: int, problems: int, seconds: float, folder: Pat
     parts += [f"{left} are left: the same command goes on"] * bool(left)
     told = f"; {folder / 'manifest.*.jsonl'} says why" * bool(
         tally.failed + problems + tally.failed_before)
-    return (f"{count} images: {', '.join(parts)}{told}; in {seconds:.1f} s, "
-            f"{tally.done / max(seconds, 1e-9):.1f} images a second")
+    rate = f", {tally.done / max(seconds, 1e-9):.1f} images a second" * bool(tally.done)
+    return f"{count} images: {', '.join(parts)}{told}; in {seconds:.1f} s{rate}"

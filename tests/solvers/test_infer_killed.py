@@ -79,9 +79,9 @@ def kill_after(folder, process, number, whom):
 
 def children(parent):
     """The workers of a run, by the time of their start."""
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], text=True,
+    found = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], text=True,
                            capture_output=True, check=True).stdout.splitlines()
-    return [int(line.split()[0]) for line in found if "spawn_main" in line]
+    return [int(line.split()[0]) for line in found if "multiprocessing.spawn" in line]
 
 
 def check(folder, number, kinds=("",)):
