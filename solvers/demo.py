@@ -155,11 +155,11 @@ def show(trained: list[Trained], directory: Path) -> str:
         ("What it looks like", demo_page.picture(scenes, OF_SCENES)),
         ("What each stride sees", demo_page.picture(strides, OF_STRIDES)),
         ("What to do next", demo_page.commands(steps))))
-    said = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
+    lines = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
             f"{_near(page)}: all of this on a page; open it in a browser.",
             "What to do next:", *(f"  {purpose}\n    {command}"
                                   for purpose, command in steps.items())]
-    return "\n".join(said)
+    return "\n".join(lines)
 
 
 def next_steps(run: Path) -> dict[str, str]:
@@ -210,8 +210,8 @@ def _segment(experiment: Experiment, scenes: int) -> Iterator[tuple[np.ndarray, 
     for number in range(scenes):
         net.forward()
         data, label, score = (net.blobs[name].data for name in ("data", "label", "score"))
-        said = predicted_classes(score, f"{weights}, scene {number + 1}")
-        pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(said[0])))
+        predicted = predicted_classes(score, f"{weights}, scene {number + 1}")
+        pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(predicted[0])))
     return zip(*pictures)
 
 
@@ -227,8 +227,8 @@ def draw_strides(experiment: Experiment, path: Path, scenes: int = 2) -> Path:
         shown = {"input": _photograph(data[0]), "truth": _coloured(val.blobs["label"].data[0, 0])}
         for name in layers:
             with silenced(net, [other for other in layers if other != name]):
-                shown[f"stride {STRIDES[name]} alone"] = _said(net, data)
-        shown["together"] = _said(net, data)
+                shown[f"stride {STRIDES[name]} alone"] = _segmented(net, data)
+        shown["together"] = _segmented(net, data)
         for title, image in shown.items():
             pictures.setdefault(title, []).append(image)
     with replacing(path) as temporary:
@@ -250,7 +250,7 @@ def silenced(net: caffe.Net, layers: Iterable[str]) -> Iterator[None]:
             blob.data[...] = values
 
 
-def _said(net: caffe.Net, data: np.ndarray) -> np.ndarray:
+def _segmented(net: caffe.Net, data: np.ndarray) -> np.ndarray:
     """The class colours that a deployed net gives an image."""
     net.blobs["data"].reshape(*data.shape)
     net.blobs["data"].data[...] = data

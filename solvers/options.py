@@ -17,8 +17,9 @@ from fcn.solvers.experiments import Experiment
 from fcn.solvers.preflight import labels
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
+from segdata.augment import MOST_SCALE
 from segdata.classes import VOID
-from segdata.layer import MOST_SCALE, SegDataLayer
+from segdata.layer import SegDataLayer
 
 if TYPE_CHECKING:
     from fcn.solvers.preflight.labels import Sample
@@ -104,7 +105,7 @@ def pixel_weights(experiment: Experiment, folder: Path) -> str:
     return str(folder.resolve())
 
 
-def said(experiment: Experiment, averaged: bool) -> str:
+def batch_note(experiment: Experiment, averaged: bool) -> str:
     """What a batch means for the rate and momentum, in a line; '' without one."""
     batch, momentum = experiment.source.batch, experiment.momentum
     if batch == 1:

@@ -30,6 +30,7 @@ import numpy as np
 
 import caffe
 from segdata.augment import (
+    MOST_SCALE,
     apply_move,
     draw_move,
     draw_scale,
@@ -54,7 +55,6 @@ from segdata.readers import (
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 WEIGHT = "weight"           # the top with weights of the pixels
-MOST_SCALE = 16             # times an image may be enlarged
 
 
 class SegDataLayer(caffe.Layer):

@@ -58,13 +58,14 @@ def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
                        "there after the next scores of a training")
     reader, found = _reader(run), []
     for kind, number in samples.chosen(ious):
-        entry, said = reader.entries[number], predictions[number]
+        entry, predicted = reader.entries[number], predictions[number]
         arrays = reader.load(entry, number, seed=0)     # whole and unchanged: nothing is drawn
         truth = next(array for top, array in arrays.items() if top in reader.classes)[0]
         found.append(Picture(kind, entry.name, ious[number] or 0.0, {
             **_inputs(run, reader, arrays), "truth": _uri(coloured(truth, names)),
-            "prediction": _uri(coloured(said, names)), "errors": _uri(_errors(truth, said))},
-            set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(said).tolist())))
+            "prediction": _uri(coloured(predicted, names)),
+            "errors": _uri(_errors(truth, predicted))},
+            set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(predicted).tolist())))
     return found
 
 
@@ -116,9 +117,9 @@ def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return colours(names)[np.minimum(label.astype(int), VOID)]
 
 
-def _errors(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
+def _errors(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Wrong pixels red, right ones pale, void white."""
-    found = np.where((truth == said)[..., None], RIGHT, WRONG).astype(np.uint8)
+    found = np.where((truth == predicted)[..., None], RIGHT, WRONG).astype(np.uint8)
     found[truth == VOID] = 255
     return found
 

@@ -105,15 +105,15 @@ def _what(layer: caffe_pb2.LayerParameter) -> str:
     param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
     if getattr(param, "global_pooling", False):
         return "the whole image"
-    said = [side(_pair(param, "kernel"))]
+    parts = [side(_pair(param, "kernel"))]
     if (stride := _pair(param, "stride")) != (1, 1):
-        said.append("stride " + side(stride, square=False))
+        parts.append("stride " + side(stride, square=False))
     if layer.type != "Pooling":
         if (dilation := _pair(param, "dilation")) != (1, 1):
-            said.append("dilation " + side(dilation, square=False))
+            parts.append("dilation " + side(dilation, square=False))
         if param.group > 1:
-            said.append(f"{param.group} groups")
-    return ", ".join(said)
+            parts.append(f"{param.group} groups")
+    return ", ".join(parts)
 
 
 def side(pair: Pair, square: bool = True) -> str:

@@ -76,12 +76,12 @@ def section(title: str, explanation: str, *content: str) -> str:
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """Names and values in a list; those without a value are left out."""
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_said(value))}</dd>"
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>"
                             for name, value in pairs if value not in ("", None, (), [], {})
                             ) + "</dl>"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -90,8 +90,8 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     """The figures that one looks for first."""
     seconds = log.seconds(rows)
     head, last = str(run.settings().get("head", "")), rows[-1].iteration if rows else 0
-    said = [head.replace("fcn", "FCN-") if head else "A net",
-            f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
+    words = [head.replace("fcn", "FCN-") if head else "A net",
+             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
     for label, one in scores.items():
         title = f" ({label})" if len(scores) > 1 else ""
@@ -110,7 +110,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               + " This run is its miniature, a narrow net on generated data: its figures are not to"
                 " be compared with the paper’s." * run.is_miniature() + "</p>") if paper else ""
     return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
-            f"<p>{escape(' '.join(said))}.</p></header>"
+            f"<p>{escape(' '.join(words))}.</p></header>"
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
 
 
@@ -181,13 +181,13 @@ def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> st
     wrong = np.where(np.eye(len(names), dtype=bool), 0, shares)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
     pairs = [(i, j) for i, j in (divmod(int(k), len(names)) for k in order) if wrong[i, j] >= 0.01]
-    told = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken for "
-                     f"<b>{escape(names[j])}</b>" for i, j in pairs)
+    mistakes = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken "
+                         f"for <b>{escape(names[j])}</b>" for i, j in pairs)
     return section("What is taken for what" + f": {label}" * named,
                    "A row for each true class, a column for what the net says; the darker, the "
                    "larger the share of the row, in percent. Green is right, red is wrong.",
                    charts.confusion(matrix, names),
-                   f"<p>The most frequent mistakes: {told}.</p>" if told else "")
+                   f"<p>The most frequent mistakes: {mistakes}.</p>" if mistakes else "")
 
 
 EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "

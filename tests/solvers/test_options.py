@@ -110,8 +110,8 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
             "gradient is as large as that of one image, and the rate can stay; with momentum 0.99 "
             "an update averages over about 200 images, with one image in a pass over 100") in said
     assert "1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as it should be" in said
-    assert "mean over the pixels of the batch" in options.said(run, True)
-    assert options.said(tiny, False) == ""
+    assert "mean over the pixels of the batch" in options.batch_note(run, True)
+    assert options.batch_note(tiny, False) == ""
 
 
 def test_a_run_does_not_go_on_with_another_batch(tiny):
