@@ -146,7 +146,7 @@ class Loop:
         experiment, iteration = self.experiment, self.solver.iter
         tally = None
         if scores is None:
-            scores, tally = self._computed_scores(pending)
+            scores, tally = self.computed_scores(pending)
         self.scores = scores
         losses = tally.losses() if tally else score.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
@@ -182,7 +182,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def _computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,

@@ -155,7 +155,7 @@ def _read(reader: SegDataLayer, known: dict[str, Sample], entry: Entry) -> Sampl
     if before and (before.stamp, before.source) == (sample.stamp, sample.source):
         return before
     try:
-        _look_at(reader, sample, paths)
+        look_at(reader, sample, paths)
     except DataError as error:
         sample.problem = str(error)
     return sample
@@ -169,7 +169,7 @@ def _stamp(path: Path) -> list[int]:
         return []
 
 
-def _look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> None:
+def look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> None:
     digest, shapes = hashlib.blake2b(digest_size=12), []
     for top, path in paths.items():
         array = reader.read_top(top, path, sample.source)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fcn.solvers import log, score
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, page
-from fcn.solvers.report.style import document
+from fcn.solvers.report.style import document, section
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root
@@ -38,7 +38,7 @@ def write(runs: Sequence[Run]) -> Path:
                    sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
     body = (f"<header><p class='kind'>All trainings</p><h1>{len(runs)} run{'s' * (len(runs) > 1)}"
             "</h1><p>Those whose training began last come first. A name leads to the report of the "
-            "run.</p></header>" + page.section(
+            "run.</p></header>" + section(
                 "Runs", "Scores are on validation images that the nets were not trained on, in "
                 "percent; mean IU is the figure to compare. Only runs on the same data compare: "
                 "miniatures (-demo) are narrow nets on generated data, and the paper’s figures "

@@ -16,7 +16,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
-from fcn.solvers.report.style import document
+from fcn.solvers.report.style import document, section
 from segdata.files import replacing
 
 if TYPE_CHECKING:
@@ -64,14 +64,6 @@ def published(run: Run) -> str:
     miniature; '' where nothing is known."""
     row = EXPERIMENTS.get(run.directory.name.removesuffix("-demo"))
     return row.published if row else ""
-
-
-def section(title: str, explanation: str, *content: str) -> str:
-    """A part of the page: what is in it, and a line that explains it."""
-    body = "".join(content)
-    if not body:
-        return ""
-    return f"<section><h2>{escape(title)}</h2><p class='lead'>{explanation}</p>{body}</section>"
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
@@ -192,7 +184,7 @@ def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> st
 
 EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "
              "three worst, by the mean IU of the image. Colours are classes, white is void "
-             "(not judged). In the error map red pixels are wrong.")
+             "(not judged). In the error map green is right, red wrong, grey not judged.")
 
 
 def _gallery(run: Run, names: dict[str, list[str]]) -> str:
@@ -231,7 +223,7 @@ def _network(run: Run) -> str:
     table = "".join(
         f"<tr><td>{escape(row.name)}</td><td>{escape(' + '.join([row.type, *row.after]))}</td>"
         f"<td>{escape(row.what)}</td><td>{charts.shape(row)}</td><td>{row.parameters:,}</td>"
-        f"<td>{network.side(row.field.side, square=False) if row.field else '–'}</td></tr>"
+        f"<td>{network.side(row.field, square=False)}</td></tr>"
         for row in rows)
     return section(
         "The net", f"{len(rows)} layers with {total:,} parameters, from the image at the left to "

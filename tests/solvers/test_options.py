@@ -74,10 +74,10 @@ def test_options_that_make_no_sense_are_refused(capsys, words, said):
 
 
 def test_a_batch_beyond_the_memory_is_refused_before_it_is_read(tiny, monkeypatch):
-    monkeypatch.setattr(data_layer, "physical_memory", lambda: 2.0 ** 20)
+    monkeypatch.setattr(data_layer, "available_memory", lambda: 2 ** 20)
     training.write_files(changed(tiny, "--batch", "1000"), 0)
-    with pytest.raises(DataError, match="a batch of 1,000 samples takes about .* GiB, this machine "
-                       "has 0.0 GiB: take a smaller batch, or a crop"):
+    with pytest.raises(DataError, match="a batch of 1,000 samples takes about .* GiB, free for "
+                       "this process are 0.0 GiB: take a smaller batch, or a crop"):
         caffe.Net(str(tiny.run.prototxt("train")), caffe.TRAIN)
 
 
@@ -255,14 +255,14 @@ def test_maps_that_are_missing_or_none(tiny, maps, tmp_path):
 def scripted(monkeypatch):
     """Have the scores of trainings say these mean IUs in turn, in percent."""
     def script(*values):
-        left, own = list(values), loop.Loop._computed_scores
+        left, own = list(values), loop.Loop.computed_scores
 
         def scores(self, pending):
             found, value = own(self, pending), left.pop(0)
             monkeypatch.setattr(Scores, "headline", property(lambda _: value / 100))
             return found
 
-        monkeypatch.setattr(loop.Loop, "_computed_scores", scores)
+        monkeypatch.setattr(loop.Loop, "computed_scores", scores)
         monkeypatch.setattr(log, "draw", lambda *_: None)
     return script
 

@@ -154,12 +154,6 @@ def test_which_samples_are_shown(ious, expected):
     assert samples.chosen(ious) == expected
 
 
-def test_the_error_map_is_red_where_the_prediction_is_wrong():
-    truth, said = np.array([[0, 1, 255]], np.uint8), np.array([[0, 2, 1]], np.uint8)
-    pixels = gallery._errors(truth, said)
-    assert pixels.tolist() == [[list(gallery.RIGHT), list(gallery.WRONG), [255] * 3]]
-
-
 def test_all_runs_on_one_page(scored, monkeypatch):
     build = scored.build / "build"
     monkeypatch.setenv("FCN_BUILD", str(build))
@@ -220,7 +214,7 @@ def test_without_runs_it_says_what_to_do(monkeypatch, tmp_path):
 
 
 def test_pictures_are_no_larger_than_they_are_shown():
-    uri = gallery._uri(np.zeros((40, 4000, 3), np.uint8))
+    uri = gallery.data_uri(np.zeros((40, 4000, 3), np.uint8))
     import base64
     import io
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
