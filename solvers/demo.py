@@ -64,8 +64,8 @@ OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. 
              "8, blobs become shapes.")
 OF_STRIDES = ("What each net says before it interpolates: FCN-32s a class for every 32 pixels, "
               "FCN-16s for every 16, FCN-8s for every 8, drawn as blocks of that size. What is "
-              "smaller than a block can only be guessed at. Interpolation, in the last column, "
-              "smooths the edges of the blocks and adds nothing else.")
+              "smaller than a block can only be guessed at. Interpolation of the scores, in the "
+              "last column, smooths the edges of the blocks; it knows no more than they do.")
 
 
 def main() -> None:

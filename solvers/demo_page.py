@@ -30,7 +30,7 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     """The first row is the heading."""
     head, *body = rows
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td class='number'>{escape(cell)}</td>" for cell in row) for row in body]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
     content = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<div class='scroll'><table class='numbers'>{content}</table></div>"
 

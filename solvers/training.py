@@ -14,7 +14,7 @@ from fcn.nets import dilated, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, score, starting
+from fcn.solvers import log, options, preflight, report, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -268,6 +268,7 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     solver, found = _continued(experiment), []
     if solver is None:

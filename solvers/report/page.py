@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
 FILE = "report.html"
+SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
 MOST_CONFUSED = 5       # pairs of classes that are named
 
 
@@ -36,6 +38,20 @@ def write(run: Run) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return path
+
+
+def refresh(run: Run) -> None:
+    """Write a run's report if it is missing or old. What is wrong with one run, half deleted or
+    damaged in whatever way, is printed to stderr, and is in the way of nothing else."""
+    own = run.directory / FILE
+    sources = [path for name in SOURCES if (path := run.directory / name).exists()]
+    if own.exists() and all(path.stat().st_mtime <= own.stat().st_mtime for path in sources):
+        return
+    try:
+        print(f"writing {write(run)}")
+    except Exception as error:
+        print(f"{run.directory.name}: no report: {error or type(error).__name__}; "
+              f"`fcn report {run.directory}` tries again", file=sys.stderr)
 
 
 def html(run: Run) -> str:

@@ -69,7 +69,7 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; }
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line);
   vertical-align: top; } th { color: var(--soft); font-weight: 600; }
 table.numbers { width: auto; margin-bottom: 14px; }
-table.numbers th + th, td + td.number { text-align: right; padding-left: 14px; }
+table.numbers th + th, table.numbers td + td { text-align: right; padding-left: 14px; }
 table.layers { min-width: 640px; } table.runs { min-width: 860px; }
 table.runs a { overflow-wrap: normal; white-space: nowrap; }
 table.layers td { white-space: nowrap; overflow-wrap: normal; }

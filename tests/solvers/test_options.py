@@ -16,6 +16,7 @@ from fcn.nets.weighted import read_class_weights
 from fcn.solvers import log, loop, options, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
+from fcn.solvers.preflight import labels
 from fcn.solvers.preflight.first_loss import losses
 from fcn.solvers.runs import RunError
 from segdata import layer as data_layer
@@ -71,6 +72,17 @@ def test_options_that_make_no_sense_are_refused(capsys, words, said):
     with pytest.raises(SystemExit):
         parsed(*words)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("--scale", "0.5,2")])
+def test_a_jitter_that_leaves_nothing_of_an_image_is_refused(tiny, words):
+    split = labels.read_split(*tiny.source.train).good
+    smallest = min(split, key=lambda sample: min(sample.size))
+    side = int(min(smallest.size) * (0.5 if words else 1))
+    with pytest.raises(RunError, match=f"--jitter {side}: the training image {smallest.name} has "
+                       rf"{smallest.size[1]}x{smallest.size[0]} pixels .* take less than {side}"):
+        changed(tiny, "--jitter", str(side), *words)
+    assert changed(tiny, "--jitter", str(side - 1), *words).options["jitter"] == side - 1
 
 
 def test_a_batch_beyond_the_memory_is_refused_before_it_is_read(tiny, monkeypatch):
