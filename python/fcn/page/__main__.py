@@ -54,9 +54,9 @@ def parse() -> argparse.Namespace:
 
 def serve(directory: Path, port: int) -> None:
     """Show a page until Ctrl-C."""
-    with server(directory, port) as found:
-        print(f"open {address(found)} in a browser on this machine; Ctrl-C ends", flush=True)
-        found.serve_forever()
+    with server(directory, port) as running:
+        print(f"open {address(running)} in a browser on this machine; Ctrl-C ends", flush=True)
+        running.serve_forever()
 
 
 if __name__ == "__main__":
