@@ -161,7 +161,7 @@ def test_a_layer_that_looks_at_the_whole_image_is_said_to(scored):
                 pooling_param { pool: AVE global_pooling: true } }
         layer { name: "scaled" type: "Power" bottom: "mean" top: "scaled" }""")
     table = read(report.write(scored.run)).sections["The net"]
-    assert table.count("whole image") == 2 and "404" in table
+    assert table.count("0 whole image") == 2 and "404" in table
 
 
 def test_all_runs_on_one_page(scored, monkeypatch):
