@@ -45,10 +45,8 @@ layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {
   num_output: 2 kernel_size: 3 weight_filler { type: "gaussian" } } }
 layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"""
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
-
-@pytest.fixture(params=["stand_in", pytest.param("gpu", marks=needs_gpu)])
+@pytest.fixture(params=["stand_in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def where(request):
     return request.param
 
@@ -620,7 +618,7 @@ def test_recordings_share_a_stream_and_refuse_to_wait(monkeypatch):
     assert graph.capture_begin.call_count == graph.capture_end.call_count == 2
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_what_a_graph_reads_is_alive(solver, monkeypatch):
     monkeypatch.setattr(torch.cuda.CUDAGraph, "capture_begin", functools.partialmethod(
         torch.cuda.CUDAGraph.capture_begin, check_input_liveness=True))
