@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -22,6 +24,11 @@ from said import understood
 
 LIMIT = 480         # seconds
 AT_ONCE = 8         # parts side by side; of a dry run as many as there are cores
+REPEATING = "speed", "schedule", "convergence"      # parts that say all they know every time
+PATIENCE = 4        # times the limits that a dry run has, on a computer with other work
+# a group, to end what a part has started; a session would outlive whoever runs the check
+GROUP: dict[str, Any] = ({"process_group": 0} if sys.version_info >= (3, 11)
+                         else {"start_new_session": True})
 
 
 class Row(NamedTuple):
@@ -61,16 +68,17 @@ def main() -> int:
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     folder = Path(os.environ.get("OUT") or ROOT / "build" / "gpu-check")
-    check = Check(folder, args.dry_run, known(folder) if args.parts else {})
+    check = Check(folder, args.dry_run, known(folder, args.dry_run) if args.parts else {})
     check.run(args.parts or list(PARTS))
     print(check.write())
     return int(any(result["status"] != "passed" for result in check.results.values()))
 
 
-def known(folder: Path) -> dict[str, Any]:
-    """The results of the run before."""
+def known(folder: Path, dry: bool) -> dict[str, Any]:
+    """The results of the run before, if that was a dry one like this, or not."""
     try:
-        return dict(json.loads((folder / "gpu-check.json").read_text())["parts"])
+        before = json.loads((folder / "gpu-check.json").read_text())
+        return dict(before["parts"]) if before["dry_run"] == dry else {}
     except (OSError, ValueError, KeyError):
         return {}
 
@@ -81,7 +89,8 @@ class Check:
     def __init__(self, folder: Path, dry: bool, results: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.dry, self.results = folder, dry, results
-        self._deadline, self._lock = time.monotonic() + LIMIT, Lock()
+        self._patience = PATIENCE if dry else 1
+        self._deadline, self._lock = time.monotonic() + LIMIT * self._patience, Lock()
 
     def run(self, names: list[str]) -> None:
         """Run these parts: what there is, those that compare, those that measure."""
@@ -97,7 +106,7 @@ class Check:
 
     def _run(self, name: str) -> None:
         row, start = PARTS[name], time.monotonic()
-        limit = min(row.limit, self._deadline - start)
+        limit = min(row.limit * self._patience, self._deadline - start)
         if limit > 0:
             status, output = ended(row, limit, self.dry)
         else:
@@ -126,16 +135,19 @@ def ended(row: Row, limit: float, dry: bool) -> tuple[str, str]:
     command = [sys.executable, str(ROOT / "tests" / "gpu" / script), *arguments,
                "--seconds", f"{limit:.0f}", *["--dry-run"] * dry]
     path = os.pathsep.join(str(ROOT / folder) for folder in FOLDERS)
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", start_new_session=True, env={**os.environ, "PYTHONPATH": path})
-    try:
-        output, _ = process.communicate(timeout=limit)
-        return ("failed" if process.returncode else "passed"), output
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return f"timed out after {limit:.0f} s", output
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+                                   env={**os.environ, "PYTHONPATH": path}, **GROUP)
+        try:
+            status = "failed" if process.wait(limit) else "passed"
+        except subprocess.TimeoutExpired:
+            status = f"timed out after {limit:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):      # whatever it has started
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        return status, output.read()
 
 
 def table(results: dict[str, Any]) -> str:
@@ -156,7 +168,7 @@ def table(results: dict[str, Any]) -> str:
 
 def shown(name: str, told: list[str]) -> Iterator[str]:
     """Of a part that says all it knows again and again, the last."""
-    yield from told[-1:] if name.startswith(("speed", "schedule")) else told
+    yield from told[-1:] if name.startswith(REPEATING) else told
 
 
 def commit() -> str:

@@ -1,5 +1,5 @@
-"""Importing this makes the project importable as it lies in a checkout, though nothing is installed;
-also as a plugin of pytest, for its worker processes."""
+"""Importing this makes the project importable as it lies in a checkout, without installing it; also
+as a plugin of pytest, for its worker processes."""
 
 import sys
 from pathlib import Path

@@ -1,24 +1,19 @@
 """The paper in miniature, trained in each precision: the mean IU of its three stages."""
 
-import json
-import subprocess
-import sys
-import time
 from argparse import Namespace
 from pathlib import Path
 
+from children import side_by_side
 from part import Part
-from said import FOUND
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 LEAST = 60.0        # of FCN-8s; on CPUs 73 to 83, by seed and precision
-SPARE = 10          # seconds before the deadline at which those that train are ended
 
 
 def main() -> None:
     part = Part(__doc__, "precision", "output")
     if part.given.precision:
-        train(part, part.given.precision, Path(part.given.output))
+        train(part, part.given.precision, Path(part.given.output) / part.given.precision)
     else:
         in_processes(part)
     part.end()
@@ -40,37 +35,18 @@ def train(part: Part, precision: str, folder: Path) -> None:
 
 def in_processes(part: Part) -> None:
     """Train in all precisions at once, and compare what they have come to by the deadline."""
-    names = PRECISIONS[1:2] if part.dry else PRECISIONS
-    outputs = {name: part.folder / f"{name}.txt" for name in names}
-    started = {name: subprocess.Popen(
-        [sys.executable, __file__, "--precision", name, "--output", str(part.folder / name),
-         *["--dry-run"] * part.dry], stdout=output.open("w"), stderr=subprocess.STDOUT)
-        for name, output in outputs.items()}
-    while any(process.poll() is None for process in started.values()) \
-            and time.monotonic() < part.deadline - SPARE:
-        time.sleep(0.2)
-    rows = {}
-    for name, process in started.items():
-        if process.poll() is None:
-            process.kill()
-            part.fail(f"{name}: not at its end in time; {last_losses(part.folder / name)}")
-        elif process.returncode:
-            part.fail(f"{name}: {outputs[name].read_text()[-1500:]}")
-        rows[name] = scores(outputs[name])
-        final = rows[name].get("voc-fcn8s")
-        if final is not None and not part.dry:
+    names, found = PRECISIONS[1:2] if part.dry else PRECISIONS, {}
+    for found in side_by_side(part, __file__, names, "--output", str(part.folder)):
+        part.found("mean IU of the stages, in percent: " + "; ".join(
+            f"{name} {', '.join(f'{value:.1f}' for value in each.get('scores', {}).values())}"
+            for name, each in found.items()), **found)
+    for name in names:
+        final = found.get(name, {}).get("scores", {}).get("voc-fcn8s")
+        if final is None:
+            part.fail(f"{name}: no scores of FCN-8s; {last_losses(part.folder / name)}")
+        elif not part.dry:
             part.expect(final >= LEAST, f"{name}: FCN-8s has a mean IU of {final:.1f}%, expected "
                                         f"at least {LEAST:g}%")
-    part.found("mean IU of the stages, in percent: " + "; ".join(
-        f"{name} {', '.join(f'{value:.1f}' for value in row.values()) or 'none'}"
-        for name, row in rows.items()), scores=rows)
-
-
-def scores(output: Path) -> dict[str, float]:
-    """The last that a process has said."""
-    said = [line.removeprefix(FOUND) for line in output.read_text().splitlines()
-            if line.startswith(FOUND)]
-    return json.loads(said[-1])["scores"] if said else {}
 
 
 def last_losses(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The dense CRF and its lattice on the GPU beside the CPU: values, gradients, time."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def main() -> None:
     part.end()
 
 
-def both(part: Part, run: object) -> list:
+def both(part: Part, run: Callable[[], np.ndarray]) -> list[np.ndarray]:
     """What run() gives on the CPU, and twice on the GPU."""
     caffe.set_mode_cpu()
     found = [run()]
@@ -58,8 +59,9 @@ def gradients(part: Part) -> None:
     """Of the lattice's filters by the values."""
     height, width = (12, 16) if part.dry else (60, 80)
     rng = np.random.default_rng(0)
-    image, values, weights = (torch.from_numpy(rng.normal(size=size).astype(np.float32)) for size in (
-        (3, height, width), (height * width, 5), (height * width, 5)))
+    sizes = (3, height, width), (height * width, 5), (height * width, 5)
+    image, values, weights = (torch.from_numpy(rng.normal(size=size).astype(np.float32))
+                              for size in sizes)
     for method in ("filter", "mean"):
         found = []
         for device in ("cpu", "cpu" if part.dry else "cuda"):

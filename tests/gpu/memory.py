@@ -90,7 +90,7 @@ def refused(part: Part, what: str, run: Callable[[], object]) -> None:
         part.fail(f"{what}: memory sufficed")
         return
     part.found(f"{what}: {said[:160]}...", **{what: said})
-    part.expect(re.search(MESSAGE, said, re.S) is not None, f"{what}: not what is to be said: {said}")
+    part.expect(re.search(MESSAGE, said, re.S) is not None, f"{what}: not what is to be said")
 
 
 if __name__ == "__main__":

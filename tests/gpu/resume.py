@@ -1,4 +1,4 @@
-"""A training that is killed and resumed ends with the bits of one that was not, dropout included."""
+"""A training that is killed and resumed ends with the bits of one that was not."""
 
 import json
 import os

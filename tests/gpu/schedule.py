@@ -55,12 +55,12 @@ def tell(part: Part, precision: str, chunks: list[tuple[float, float]], net: obj
     memory, runner = part.memory(), net._runner
     recorded = sum("backward" in passes for passes in runner._passes.values())
     hours = step / 1e3 * ITERATIONS / HOUR
+    full = ", memory sufficed for no more" if runner._is_full else ""
     part.found(
         f"{precision}, after {len(chunks) * subjects.STEPS} steps: {step:.2f} ms a step, of them "
-        f"{waited:.2f} ms waiting for data; the first {subjects.STEPS} took {1e3 * chunks[0][0]:.1f} "
-        f"ms each; VOC's schedule would take {hours:.2f} h (goal 1); {recorded} sizes recorded"
-        f"{', memory sufficed for no more' if runner._is_full else ''}; "
-        f"{memory['reserved'] / 1024:.1f} GiB of the GPU's memory",
+        f"{waited:.2f} ms waiting for data; the first {subjects.STEPS} took "
+        f"{1e3 * chunks[0][0]:.1f} ms each; VOC's schedule would take {hours:.2f} h (goal 1); "
+        f"{recorded} sizes recorded{full}; {memory['reserved'] / 1024:.1f} GiB reserved",
         step_ms=step, waited_ms=waited, chunks_ms=[1e3 * each for each, _ in chunks], hours=hours,
         sizes=recorded, is_full=runner._is_full, goal_met=hours <= 1, **memory)
 

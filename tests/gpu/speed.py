@@ -1,10 +1,7 @@
 """A pass and a training step at 500x500 in each precision, beside PyTorch's own net."""
 
 import fcntl
-import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from children import side_by_side
 from part import Part
-from said import FAILED, FOUND
 
 import caffe
 import subjects
@@ -40,20 +37,10 @@ def main() -> None:
 
 def in_processes(part: Part) -> None:
     """A process for each precision: they build and compile side by side, and measure in turns."""
-    command = [sys.executable, __file__, "--lock", str(part.folder / "lock"),
-               *["--dry-run"] * part.dry]
     names = PRECISIONS[:2] if part.dry else PRECISIONS
-    started = [subprocess.Popen([*command, "--precision", name], stdout=subprocess.PIPE, text=True)
-               for name in names]
-    rows: dict[str, dict] = {}
-    for name, process in zip(names, started):       # what others say meanwhile waits in their pipes
-        for line in process.stdout or ():
-            if line.startswith(FOUND):
-                rows[name] = json.loads(line.removeprefix(FOUND))["rows"]
-                part.found(table(rows), **rows, goals=goals(rows))
-            elif line.startswith(FAILED):
-                part.fail(line.removeprefix(FAILED).strip())
-        part.expect(process.wait() == 0, f"{name}: ended with status {process.returncode}")
+    for found in side_by_side(part, __file__, names, "--lock", str(part.folder / "lock")):
+        rows = {name: each["rows"] for name, each in found.items() if "rows" in each}
+        part.found(table(rows), **rows, goals=goals(rows))
 
 
 def table(rows: dict[str, dict]) -> str:
