@@ -113,6 +113,7 @@ def free_memory(gpu: int | None) -> int | None:
     with suppress(ImportError, RuntimeError):
         if gpu is not None:
             import torch
+            torch.cuda.empty_cache()        # what PyTorch keeps for the next image is free, too
             return torch.cuda.mem_get_info(gpu)[0]
         from caffe.formats.memory import available_memory
         return available_memory()

@@ -163,7 +163,8 @@ def table(results: dict[str, Any]) -> str:
                       *(f"  {line}" for line in result["failures"] or result["last_lines"])]
     wrong = [name for name, result in results.items() if result["status"] != "passed"]
     again = f"; again: tests/gpu/check.sh {' '.join(wrong)}" if wrong else ""
-    return "\n".join([*lines, "", f"{len(results) - len(wrong)} passed, {len(wrong)} failed{again}"])
+    count = f"{len(results) - len(wrong)} passed, {len(wrong)} failed"
+    return "\n".join([*lines, "", count + again])
 
 
 def shown(name: str, told: list[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ WORKERS = 6
 def main() -> None:
     part = Part(__doc__)
     report = part.folder / "junit.xml"
-    how = ["--collect-only", "-q"] if part.dry else ["-rfE", "--durations=5", "--tb=short"]
+    how = ["--collect-only"] if part.dry else ["-rfE", "--durations=5", "--tb=short"]
     if not part.dry and importlib.util.find_spec("xdist"):
         how += ["-n", str(WORKERS)]
     run = subprocess.run(

@@ -17,6 +17,7 @@ import torch
 import caffe
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
+from caffe.engine.layers.inner_product import InnerProduct
 from caffe.engine.layers.loss import SoftmaxWithLoss
 from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.errors import LayerError
@@ -500,6 +501,42 @@ def test_without_room_passes_run_as_they_are(net, replays, monkeypatch):
     made = net(CHAIN)
     losses = [made.forward(x=np.ones((2, 3)), t=[0, 3])["loss"].item() for _ in range(3)]
     assert len(set(losses)) == 1 and not replays
+
+
+@pytest.mark.parametrize("refused, told", [
+    ((2, 2), False),        # while a pass is recorded
+    ((3, 2), True),         # when it is held against the pass itself
+    ((1, 5), True)])        # in the first pass of another size
+def test_where_memory_suffices_for_a_pass_but_not_beside_recordings(
+        net, replays, check, monkeypatch, caplog, refused, told):
+    """The pass with a number, over a batch of some size, fails; nobody is to notice."""
+    monkeypatch.setattr(logging.getLogger("caffe"), "propagate", True)
+    compute, seen = InnerProduct.compute, []
+
+    def short_of_memory(self, x):
+        seen.append(len(x))
+        if (seen.count(len(x)), len(x)) == refused and made.cuda_graphs:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return compute(self, x)
+    drop = 'layer { name: "drop" type: "Dropout" bottom: "fc" top: "drop" }\n'
+    text = CHAIN.replace('layer { name: "loss"', drop + 'layer { name: "loss"').replace(
+        'bottom: "fc" bottom: "t"', 'bottom: "drop" bottom: "t"')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number, batch in enumerate((2, 2, 2, 5, 5, 2)):
+        for each in (made, plain):
+            monkeypatch.setattr(InnerProduct, "compute",
+                                short_of_memory if each is made else compute)
+            for name, shape in (("x", (batch, 3)), ("t", (batch,))):
+                each.blobs[name].reshape(*shape)
+            each.clear_param_diffs()
+            caffe.set_random_seed(number)
+            each.forward(x=np.full((batch, 3), number), t=[number % 4] * batch)
+            each.backward()
+        check(made, plain)
+    assert ("suffices for a pass, but not for what is recorded beside it" in caplog.text) == told
+    assert bool(replays) == (refused[1] == 5)
 
 
 def test_a_net_with_recorded_passes_goes_when_nobody_holds_it(net, replays):
