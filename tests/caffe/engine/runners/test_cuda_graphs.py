@@ -1,6 +1,7 @@
 """Passes that are recorded and replayed: on a GPU, and on a CPU with a stand-in for CUDA graphs."""
 
 import functools
+import inspect
 import logging
 import os
 import subprocess
@@ -655,7 +656,18 @@ def test_recordings_share_a_stream_and_refuse_to_wait(monkeypatch):
     assert graph.capture_begin.call_count == graph.capture_end.call_count == 2
 
 
+def test_the_random_numbers_put_back_are_those_of_the_gpu_in_use(monkeypatch):
+    gpu, cuda = torch.device("cuda", 1), MagicMock()
+    monkeypatch.setattr(recorded.context, "device", lambda: gpu)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    recorded._Repeatable(SimpleNamespace(steps=[]), []).restore()
+    assert cuda.get_rng_state.call_args == call(gpu)
+    assert cuda.set_rng_state.call_args == call(cuda.get_rng_state.return_value, device=gpu)
+
+
 @pytest.mark.gpu
+@pytest.mark.skipif("check_input_liveness" not in inspect.signature(
+    torch.cuda.CUDAGraph.capture_begin).parameters, reason="this PyTorch cannot look")
 def test_what_a_graph_reads_is_alive(solver, monkeypatch):
     monkeypatch.setattr(torch.cuda.CUDAGraph, "capture_begin", functools.partialmethod(
         torch.cuda.CUDAGraph.capture_begin, check_input_liveness=True))
