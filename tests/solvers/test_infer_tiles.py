@@ -10,7 +10,7 @@ from PIL import Image
 import caffe
 from fcn import nets
 from fcn.solvers.inference import network, tiles
-from fcn.solvers.inference.fields import NotLocal, Reach, reaches
+from fcn.solvers.inference.fields import NotLocal, Reach, fields_of, reaches
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import run, scene, small_run
 
@@ -100,6 +100,17 @@ def test_tiles_of_an_fcn(tmp_path):
             made.params[name][0].data[...] = rng.normal(size=made.params[name][0].data.shape) / 99
     made.save(str(tmp_path / "w.caffemodel"))
     held_equal(net, tmp_path / "w.caffemodel", scene(800, 24), 576)
+
+
+def test_the_sides_of_what_the_layers_of_the_paper_see():
+    """fc7 sees 404 pixels (the paper's figure); a deconvolution by 2s from stride s adds s."""
+    layers = nets.fcn("fcn8s", "deploy").layer
+    for axis in (0, 1):
+        sides = {layer.name: field.side for layer, field in zip(layers, fields_of(layers, axis))}
+        assert {name: sides[name] for name in ("conv1_1", "pool5", "fc7", "upscore2", "fuse_pool4",
+                                               "score_pool3", "upscore8", "score")} == {
+            "conv1_1": 3, "pool5": 212, "fc7": 404, "upscore2": 404 + 32, "fuse_pool4": 436,
+            "score_pool3": 44, "upscore8": 460, "score": 460}
 
 
 def test_a_crop_whose_offset_forks_compute(tmp_path):
