@@ -1,7 +1,10 @@
 """Images in tiles: equal to the whole, of the size that memory allows."""
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import caffe
@@ -194,3 +197,11 @@ def test_what_memory_does_not_hold_is_computed_in_tiles_and_said(tmp_path, monke
     result = run(*command, tmp_path / "none")
     assert result.returncode == 1 and "in the smallest tiles still" in result.stderr
     assert not list((tmp_path / "none").iterdir())
+
+
+def test_what_pytorch_keeps_on_a_gpu_for_the_next_image_is_free(monkeypatch):
+    kept, cuda = [3 << 30], MagicMock()
+    cuda.empty_cache.side_effect = kept.clear
+    cuda.mem_get_info.side_effect = lambda gpu: ((8 << 30) - sum(kept), 8 << 30)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    assert tiles.free_memory(0) == 8 << 30
