@@ -54,7 +54,6 @@ from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.network import choose, warning_for
 from fcn.solvers.inference.outputs import KINDS
-from fcn.solvers.inference.segmenter import MOST_SCALE
 from fcn.solvers.inference.sources import SHARD, find_all
 from fcn.solvers.inference.work import (
     Tally,
@@ -67,6 +66,7 @@ from fcn.solvers.inference.work import (
     worker,
 )
 from fcn.solvers.inference.workers import Team
+from segdata.augment import MOST_SCALE
 from segdata.paths import build_root
 
 
@@ -102,7 +102,7 @@ def segment(args: argparse.Namespace) -> int:
                  or not are_files and manifest.files(args.output))
     chosen = choose(args.net, args.weights, args.experiment, args.best)
     with listed(args, team, keeps) as listing:
-        problems = told(listing) if team.rank == 0 else 0
+        problems = print_problems(listing) if team.rank == 0 else 0
         if not listing.count:
             raise InferError("there is no image to segment" + " (what this tool wrote itself is "
                              "left out)" * (not problems))
@@ -142,7 +142,7 @@ def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listin
         yield listing
 
 
-def told(listing: Listing) -> int:
+def print_problems(listing: Listing) -> int:
     """Says which arguments name no image; returns their number."""
     number = 0
     for problem in listing.problems():
@@ -271,9 +271,9 @@ def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
     with suppress(ValueError, argparse.ArgumentTypeError):
         found = tuple(positive(float)(part) for part in text.split(","))
-        if max(found) < MOST_SCALE:
+        if max(found) <= MOST_SCALE:
             return found
-    raise argparse.ArgumentTypeError(f"expected numbers above 0 and below {MOST_SCALE}, such as "
+    raise argparse.ArgumentTypeError(f"expected numbers above 0 and up to {MOST_SCALE}, such as "
                                      f"0.75,1,1.25, got '{text}'")
 
 

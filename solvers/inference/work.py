@@ -123,7 +123,7 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
                 chosen=chosen, device="cpu" if gpu is None else f"gpu:{gpu}",
                 precision=args.precision, trust=args.trust, flip=args.flip, scales=args.scales,
                 tile=args.tile, sharers=task.sharers,
-                steps=[partial(crf.refine, settings=settings)] if settings else [])
+                refinements=[partial(crf.refine, settings=settings)] if settings else [])
             say(args, described(chosen))
             print(warn(), end="", file=sys.stderr)
         make_folder(args.output)
@@ -148,7 +148,7 @@ class Work:
     def __init__(self, args: Namespace, segmenter: Segmenter, inputs: Inputs,
                  manifest: Manifest | None) -> None:
         self.args, self.segmenter, self.inputs, self.manifest = args, segmenter, inputs, manifest
-        self.tally, self.told, self.size = Tally(), set[tuple](), 1
+        self.tally, self.announced, self.size = Tally(), set[tuple](), 1
         chosen = segmenter.chosen
         self.outputs = Outputs(kinds_of(args), Look(args.opacity, args.contours),
                                {"net": str(chosen.prototxt), "weights": str(chosen.weights)})
@@ -259,8 +259,8 @@ class Work:
     def _tell_memory(self, photograph: Photograph) -> None:
         """Say once of each size what large images take."""
         plan = self.segmenter.plan(photograph.size)
-        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.told:
-            self.told.add(photograph.size)
+        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.announced:
+            self.announced.add(photograph.size)
             height, width = photograph.size
             say(self.args, f"{photograph.name}: {width}x{height}: {plan}")
 
