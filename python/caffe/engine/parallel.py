@@ -77,10 +77,7 @@ class NCCL(Observer):
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
         store = dist.PrefixStore("gradients", self._meeting.store)
-        if device.type == "cuda":
-            self._group: Any = dist.ProcessGroupNCCL(store, rank, count, dist.ProcessGroupNCCL.Options())
-        else:
-            self._group = dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
+        self._group = _group(device, store, rank, count)
         self._works: list = []
         self._reduction = Reduction(solver.net.program, self._send)
         self._is_last_pass = False
@@ -244,8 +241,21 @@ def _check_alike(met: meeting.Meeting) -> None:
                              f"{first['source']}); give all processes the same prototxt")
 
 
+def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        return dist.ProcessGroupNCCL(store, rank, count, dist.ProcessGroupNCCL.Options())
+    return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
+
+
 def _is_done(work: Any) -> bool:
     """Wait for a work, a second at most; returns whether it is done."""
+    if context.device().type == "cuda":
+        work.wait()         # has the GPU wait, not this process
+        last = time.monotonic() + PEEK.total_seconds()
+        while not work.is_completed() and time.monotonic() < last:
+            time.sleep(0.0002)
+        return work.is_completed()
     try:
         work.wait(PEEK)
     except RuntimeError:
