@@ -102,6 +102,11 @@ def set_solver_rank(rank: int) -> None:
     _solvers["rank"] = int(rank)
 
 
+def is_multiprocess() -> bool:
+    """Whether this process's solver may train together with others, or was told so."""
+    return _solvers["multiprocess"] or _solvers["count"] > 1
+
+
 def set_multiprocess(multiprocess: bool) -> None:
     """Say whether the solvers that train together are processes."""
     _solvers["multiprocess"] = bool(multiprocess)
