@@ -32,6 +32,8 @@ PEEK = timedelta(seconds=1)     # between two looks at what the others do
 FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", "test_iter",
         "test_interval", "net", "train_net", "test_net", "weights")
 
+ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
+
 _kept_groups: list = []     # of exchanges that failed
 
 
@@ -55,6 +57,8 @@ class NCCL(Observer):
 
     Attributes
     ----------
+    agreed_action : what some rank's solver.requested_action() asked for in the last exchange, for
+        all to do after its update: "stop", "snapshot" or None
     timeout : seconds without progress of a rank after which those that wait for it end
 
     Raises CaffeError where ranks do not come, do not fit together, or leave; and DeviceError where
@@ -83,6 +87,7 @@ class NCCL(Observer):
         self._reduction = Reduction(solver.net.program, self._send)
         self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
+        self.agreed_action: str | None = None
 
     @staticmethod
     def new_uid() -> bytes:
@@ -121,6 +126,17 @@ class NCCL(Observer):
         if self.rank:
             solver.take_place(places[0])
 
+    def batch(self) -> str:
+        """A sentence that says what the batch becomes."""
+        net, param = self._solver.net, self._solver.param
+        sizes = [step.top[0].shape[0] for step in net.program.steps
+                 if not step.bottom and step.top and step.top[0].shape]
+        size = sizes[0] if sizes else 1
+        own = size * param.iter_size
+        return (f"{self.count} solvers train together: each update averages over {self.count} x "
+                f"{own} = {self.count * own} samples (batch {size}, iter_size {param.iter_size}), "
+                f"one process over {own}. Rate, momentum and max_iter are those of the prototxt")
+
     # a callback of the solver
 
     def on_start(self) -> None:
@@ -143,9 +159,15 @@ class NCCL(Observer):
         self._reduction.advance(0)
         if (measured := self._statistics.to_send()) is not None:
             self._send(measured)
+        wish = self._solver.requested_action()
+        wishes = torch.tensor([wish == action for action in ACTIONS], dtype=torch.float32,
+                              device=context.device())
+        self._send(wishes)
         self._wait(f"the exchange of the gradients of iteration {self._solver.iter}")
         self._reduction.finish(self.count)
         self._statistics.finish()
+        self.agreed_action = next((action for action, count in zip(ACTIONS, wishes.tolist())
+                                   if count), None)
         self.note(f"the update of iteration {self._solver.iter}")
 
     # an observer of the net

@@ -292,8 +292,9 @@ class Solver:
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
             self._test_all()
-            if self._stopped:
+            if self._stopped and context.solver_count() == 1:
                 return
+            self._stopped = False       # all stop after this iteration
         for callback in self._callbacks:
             callback.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
@@ -313,7 +314,7 @@ class Solver:
         for callback in self._callbacks:
             callback.on_gradients_ready()
         self.apply_update()
-        action = self.requested_action()
+        action = self._agreed_action()
         if self._snapshot_due() or action == "snapshot":
             self.snapshot()
         self._stopped = action == "stop"
@@ -335,6 +336,12 @@ class Solver:
         for callback in self._callbacks:
             if hasattr(callback, "on_forward"):
                 callback.on_forward(is_last)
+
+    def _agreed_action(self) -> str | None:
+        """What this solver, or one of those that train together, is asked to do."""
+        agreed = [callback.agreed_action for callback in self._callbacks
+                  if hasattr(callback, "agreed_action")]
+        return agreed[0] if agreed else self.requested_action()
 
     def _seed_pass(self, number: int) -> None:
         """Have what a pass draws at random, such as dropout, follow from its place among the
