@@ -245,8 +245,8 @@ def _digest_of_weights(net: Net) -> str:
 def _about(solver: Solver) -> dict[str, Any]:
     """What has to be the same for all ranks: {"solver": {field: text}, "net": [[name, digest of
     the layer's entry], ...]}."""
-    settings = {field.name: f"{value:g}" if isinstance(value, float) else str(value) for field, value in solver.param.ListFields()
-                if field.name not in FREE}
+    settings = {field.name: f"{value:g}" if isinstance(value, float) else str(value)
+                for field, value in solver.param.ListFields() if field.name not in FREE}
     layers = [[step.name, hashlib.sha256(step.spec.SerializeToString(deterministic=True))
                .hexdigest()] for step in solver.net.program.steps]
     return {"solver": settings, "net": layers, "source": solver.net.program.source}
