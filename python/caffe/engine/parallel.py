@@ -59,6 +59,7 @@ class NCCL(Observer):
     ----------
     agreed_action : what some rank's solver.requested_action() asked for in the last exchange, for
         all to do after its update: "stop", "snapshot" or None
+    waited : seconds for which this process has waited for exchanges, in all
     timeout : seconds without progress of a rank after which those that wait for it end
 
     Raises CaffeError where ranks do not come, do not fit together, or leave; and DeviceError where
@@ -88,6 +89,8 @@ class NCCL(Observer):
         self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
         self.agreed_action: str | None = None
+        self.waited = 0.0
+        self._gathered = ""     # the name under which this rank gave its last value
 
     @staticmethod
     def new_uid() -> bytes:
@@ -196,7 +199,11 @@ class NCCL(Observer):
         while not self._meeting.store.check(names):
             self._beats.check_others(what, since, self.timeout)
             time.sleep(0.001)
-        return [json.loads(text) for text in self._meeting.store.multi_get(names)]
+        found = [json.loads(text) for text in self._meeting.store.multi_get(names)]
+        if self._gathered:      # everybody has come here, and so has read what was given before
+            self._meeting.store.delete_key(self._gathered)
+        self._gathered = names[self.rank]
+        return found
 
     def _send(self, tensor: torch.Tensor) -> None:
         self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
@@ -215,6 +222,7 @@ class NCCL(Observer):
         except RuntimeError as error:
             _kept_groups.append(self._group)
             raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
+        self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
         """Raise CaffeError unless all ranks begin with the same weights, and at one place."""
