@@ -136,7 +136,9 @@ class NCCL(Observer):
                  if not step.bottom and step.top and step.top[0].shape]
         size = sizes[0] if sizes else 1
         own = size * param.iter_size
-        return (f"{self.count} solvers train together: each update averages over {self.count} x "
+        solvers = ("1 solver trains" if self.count == 1 else
+                   f"{self.count} solvers train together")
+        return (f"{solvers}: each update averages over {self.count} x "
                 f"{own} = {self.count * own} samples (batch {size}, iter_size {param.iter_size}), "
                 f"one process over {own}. Rate, momentum and max_iter are those of the prototxt")
 
