@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import weakref
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ PEEK = timedelta(seconds=1)     # between two looks at what the others do
 
 # of a solver's prototxt, what ranks may have differently
 FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", "test_iter",
-        "test_interval", "net", "train_net", "test_net", "weights")
+        "test_interval", "net", "train_net", "test_net", "net_param", "train_net_param",
+        "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
 
@@ -82,6 +84,7 @@ class NCCL(Observer):
         self._meeting = meeting.Meeting(uid, rank, count, self.timeout, _about(solver))
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
+        weakref.finalize(self, self._beats.stop)
         store = dist.PrefixStore("gradients", self._meeting.store)
         self._group = _group(device, store, rank, count)
         self._works: list = []
@@ -150,12 +153,13 @@ class NCCL(Observer):
             self._check_start()
         self._beats.check_store()
         self._statistics.begin()
-        self.note(f"the forward and backward pass of iteration {self._solver.iter}")
+        self.note(f"the forward pass of iteration {self._solver.iter}")
 
     def on_forward(self, is_last: bool) -> None:
         """Called after each forward pass of an iteration."""
         self._statistics.take()
         self._is_last_pass = is_last
+        self.note(f"the backward pass of iteration {self._solver.iter}")
 
     def on_gradients_ready(self) -> None:
         """Called before every update: the gradients become the averages."""
@@ -188,7 +192,8 @@ class NCCL(Observer):
     # what else ranks may want of each other
 
     def note(self, doing: str) -> None:
-        """Have the messages of other ranks, which wait for this one, say that it was in `doing`."""
+        """Have the messages of other ranks, which wait for this one, say that it was in `doing`;
+        and count that as progress."""
         self._beats.note(doing)
 
     def gather(self, value: Any) -> list[Any]:
@@ -285,7 +290,9 @@ def _check_alike(met: meeting.Meeting) -> None:
 def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        return dist.ProcessGroupNCCL(store, rank, count, dist.ProcessGroupNCCL.Options())
+        options = dist.ProcessGroupNCCL.Options()
+        options._timeout = FOREVER
+        return dist.ProcessGroupNCCL(store, rank, count, options)
     return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
 
 
