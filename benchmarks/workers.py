@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 COUNTS = 1, 2, 4
-STEPS, WARM = 12, 3
+STEPS, WARM = 10, 2
 
 
 def main():

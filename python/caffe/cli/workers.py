@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import CaffeError
 from .flags import names
@@ -16,7 +17,8 @@ VARIABLE = "CAFFE_WORKER"   # in the environment of a process that was started h
 GRACE = 15.0                # seconds in which the others may end by themselves after one has failed
 
 
-class Worker(NamedTuple):
+@dataclass(frozen=True)
+class Worker:
     """Which of several processes this is."""
 
     rank: int
