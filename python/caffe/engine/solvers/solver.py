@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ... import context
@@ -56,6 +57,13 @@ def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> 
     return _registry[solver_type](solver_file, level, stages)
 
 
+class Callback(NamedTuple):
+    """Two functions that a solver calls in each iteration."""
+
+    on_start: Callable[[], Any]
+    on_gradients_ready: Callable[[], Any]
+
+
 class Solver:
     """Trains the net of a solver prototxt.
 
@@ -65,6 +73,10 @@ class Solver:
     net : the Net that learns, in phase TRAIN
     test_nets : list of Net, in phase TEST, that use the weights of `net`
     iter : int, the updates done
+    drops : int, how often the rate had dropped when it was last asked for
+    passes : int, the training passes of all solvers that train together
+    pass_seed : what the random numbers of each pass follow from; None in a process for itself
+    history : the rule's arrays, for each parameter one or more
     max_iter : int, the updates that `solve` goes on to
     lr : float, the learning rate of the coming update; with lr_policy "multistep" asking for it
         gets past one stepvalue that is due, as the update itself does
@@ -77,6 +89,7 @@ class Solver:
     net: Net = _UNSET
     test_nets: list[Net] = _UNSET
     iter: int = _UNSET
+    drops: int = _UNSET
 
     def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> None:
         self.param = param = prototxt.read_solver(solver_file)
@@ -92,13 +105,14 @@ class Solver:
         self._check_settings()
         self.check()
         if param.random_seed >= 0:
-            context.set_random_seed(param.random_seed)
-        self.iter = 0
-        self._drops = 0         # of the rate, as of the last time that it was asked for
+            context.set_random_seed(param.random_seed + context.solver_rank())
+        self.iter = self.drops = self.passes = 0
+        self.pass_seed = self._own_pass_seed()
         self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
-        self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+        self._callbacks: list[Any] = []
+        self._has_warned = False
         self._progress = display.Progress()
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
@@ -116,6 +130,14 @@ class Solver:
         with out_of_memory.explaining(place, self.net.program):
             self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                             for blob in learnable]
+
+    def _own_pass_seed(self) -> int | None:
+        """A seed where solvers train together, or may; None where random numbers follow one upon
+        the other, as ever in a process for itself."""
+        if not context.is_multiprocess():
+            return None
+        given = self.param.random_seed
+        return given if given >= 0 else int(torch.randint(2 ** 62, ()).item())
 
     def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
@@ -263,6 +285,7 @@ class Solver:
             self._losses = []
         self._is_continued = self._stopped = False
         self._last = self.iter + iterations
+        self._check_exchange()
         while self.iter < self._last and not self._stopped:
             self._iterate()
 
@@ -271,32 +294,90 @@ class Solver:
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
             self._test_all()
-            if self._stopped:
+            if self._stopped and context.solver_count() == 1:
                 return
-        for on_start, _ in self._callbacks:
-            on_start()
+            self._stopped = False       # all stop after this iteration
+        for callback in self._callbacks:
+            callback.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss: torch.Tensor | float = 0.0
-        for _ in range(self.param.iter_size):
+        for number in range(self.param.iter_size):
+            self._seed_pass(number)
             loss = loss + self.net.run_forward()
+            self._tell_forward(is_last=number == self.param.iter_size - 1)
             self.net.run_backward()
+        self.passes += self.param.iter_size * context.solver_count()
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
             loss = self.smoothed_loss       # waits for the device, so that the time is right
             self._progress.show(self.iter, self.param.display, loss)
             display.show_outputs("Train", self.net, [(name, self.net.blobs[name].data)
                                                      for name in self.net.outputs])
-        for _, on_gradients in self._callbacks:
-            on_gradients()
+        for callback in self._callbacks:
+            callback.on_gradients_ready()
         self.apply_update()
-        action = self.requested_action()
+        action = self._agreed_action()
         if self._snapshot_due() or action == "snapshot":
             self.snapshot()
         self._stopped = action == "stop"
 
-    def add_callback(self, on_start: Callable[[], Any], on_gradients: Callable[[], Any]) -> None:
-        """Call `on_start()` before every iteration, `on_gradients()` before every update."""
-        self._callbacks.append((on_start, on_gradients))
+    def add_callback(self, on_start: Any, on_gradients: Callable[[], Any] | None = None) -> None:
+        """Call `on_start()` before every iteration, `on_gradients()` before every update; or
+        those methods, on_start and on_gradients_ready, of one object, such as a caffe.NCCL."""
+        callback = on_start if on_gradients is None else Callback(on_start, on_gradients)
+        missing = [name for name in ("on_start", "on_gradients_ready")
+                   if not callable(getattr(callback, name, None))]
+        if missing:
+            raise CaffeError(f"{self._source}: expected add_callback(on_start, on_gradients), two "
+                             "functions, or an object with the methods on_start and "
+                             f"on_gradients_ready, got {callback!r}, without {missing}")
+        self._callbacks.append(callback)
+
+    def _tell_forward(self, is_last: bool) -> None:
+        """Callbacks that exchange something between solvers want to know of each pass."""
+        for callback in self._callbacks:
+            if hasattr(callback, "on_forward"):
+                callback.on_forward(is_last)
+
+    def _note(self, doing: str) -> None:
+        """Say what this solver does while others may wait for it."""
+        for callback in self._callbacks:
+            if hasattr(callback, "note"):
+                callback.note(doing)
+
+    def _check_exchange(self) -> None:
+        """Warn of solvers that were told of others, and train alone on their share."""
+        if context.solver_count() > 1 and not self._callbacks and not self._has_warned:
+            logger.warning("%s: there are %d solvers, and this one exchanges no gradients with the "
+                           "others: call solver.add_callback(nccl)", self._source,
+                           context.solver_count())
+            self._has_warned = True
+
+    def _agreed_action(self) -> str | None:
+        """What this solver, or one of those that train together, is asked to do."""
+        agreed = [callback.agreed_action for callback in self._callbacks
+                  if hasattr(callback, "agreed_action")]
+        return agreed[0] if agreed else self.requested_action()
+
+    def _seed_pass(self, number: int) -> None:
+        """Have what a pass draws at random, such as dropout, follow from its place among the
+        passes of all solvers, so that it does not matter how many of them share these."""
+        if self.pass_seed is not None:
+            place = self.passes + number * context.solver_count() + context.solver_rank()
+            seed = np.random.SeedSequence([self.pass_seed, place]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed[0]))
+
+    def place(self) -> dict[str, Any]:
+        """Where the training stands, but for weights and histories, as values for JSON."""
+        return {"iteration": self.iter, "drops": self.drops, "passes": self.passes,
+                "pass_seed": self.pass_seed,
+                "place in the data": self._bookmark.take_data(with_python=self.iter > 0)}
+
+    def take_place(self, place: dict[str, Any]) -> None:
+        """Go on from where another solver of the same prototxt stands, as `place` says."""
+        self.iter, self.drops = place["iteration"], place["drops"]
+        self.passes, self.pass_seed = place["passes"], place["pass_seed"]
+        self._bookmark.put_data(place["place in the data"])
 
     @property
     def smoothed_loss(self) -> float:
@@ -348,6 +429,7 @@ class Solver:
                 self._stopped = True
                 logger.info("Test interrupted.")
                 return
+            self._note(f"the test of iteration {self.iter}")
             loss = loss + net.run_forward()
             for name in net.outputs:
                 sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
@@ -363,8 +445,8 @@ class Solver:
         """The rate that lr_policy gives the current iteration. Raises CaffeError."""
         with self._located():
             rates.check(self.param)
-            self._drops = rates.count_drops(self.param, self.iter, self._drops)
-            return rates.rate(self.param, self.iter, self._drops)
+            self.drops = rates.count_drops(self.param, self.iter, self.drops)
+            return rates.rate(self.param, self.iter, self.drops)
 
     @contextmanager
     def _located(self) -> Iterator[None]:
@@ -443,14 +525,21 @@ class Solver:
     def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
         HDF5 .caffemodel.h5 and .solverstate.h5; and beside the state a file that ends in .resume,
-        with all that makes a continued training equal to one that was not interrupted."""
-        snapshots.write(self.param, self.net, self.iter, self._drops, self.history,
+        with all that makes a continued training equal to one that was not interrupted.
+
+        Of solvers that train together, the one of rank 0 writes; the others do nothing here."""
+        if not self._logs:
+            return
+        self._note(f"the snapshot of iteration {self.iter}")
+        snapshots.write(self.param, self.net, self.iter, self.drops, self.history,
                         self._before_tests or self._marked())
 
     def _marked(self) -> dict[str, Any]:
         """What is written beside a solverstate."""
         goes_on = self.iter < self._last        # else the next step() begins with no losses
-        return {**self._bookmark.take(), "losses": values.encode(self._losses if goes_on else [])}
+        passes = {} if self.pass_seed is None else {"passes": [self.passes, self.pass_seed]}
+        return {**self._bookmark.take(), **passes,
+                "losses": values.encode(self._losses if goes_on else [])}
 
     @by_one_thread
     def restore(self, path: str) -> None:
@@ -465,14 +554,18 @@ class Solver:
         path = str(path)
         read = snapshots.read(path, self.net, self.history)
         losses, put_mark = [], None
+        passes, pass_seed = read.iteration * self.param.iter_size, self._own_pass_seed()
         if read.marked:
             with bookmark.reporting_damage(path):
+                if "passes" in read.marked:
+                    passes, pass_seed = map(int, read.marked["passes"])
                 put_mark = self._bookmark.plan(read.marked)
                 losses = [_on_device(loss) for loss in values.decode(read.marked["losses"])]
         read.put_weights()
-        self.iter, self._drops, self.history = read.iteration, read.drops, read.history
+        self.iter, self.drops, self.history = read.iteration, read.drops, read.history
         self._losses, self._is_continued = losses, bool(losses)
         self._before_tests = None
+        self.passes, self.pass_seed = passes, pass_seed
         if put_mark:
             put_mark()
 
