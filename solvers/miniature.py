@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn import nets
-from fcn.nets import deeplab, dilated
+from fcn.nets import deeplab, dilated, unet
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
@@ -26,6 +26,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
+from segdata.embedded import cells as embedded_cells
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
@@ -53,6 +54,7 @@ DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
     "pascalcontext": (embedded_context, {"label": ("background", *embedded_context.CLASSES)}),
+    **{look: (embedded_cells, {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
 }
 
 # {experiment: (rate, iterations)}
@@ -69,6 +71,7 @@ SCHEDULE = {
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
     "pascalcontext-fcn8s": (7e-9, 2_000),
+    **{f"{look}-unet": (0.02, 600) for look in embedded_cells.LOOKS},
 }
 
 # {experiment: fields of Experiment}. The paper's momentum of 0.99 averages over 100 images, and its
@@ -76,7 +79,8 @@ SCHEDULE = {
 # quarter lets them settle.
 RECIPES: dict[str, dict[str, Any]] = {
     name: dict(ONLINE, drop=0.75) for name in (
-        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed")}
+        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed",
+        *(f"{look}-unet" for look in embedded_cells.LOOKS))}
 
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
@@ -86,13 +90,15 @@ ACCUMULATED = 5
 CROPPED: dict[str, dict[str, Any]] = {
     **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
     dilated.HEADS[0]: dict(batch=2, crop=96),
-    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
+    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
+    unet.HEAD: dict(crop=84, elastic=3)}
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
     **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
-    "voc-crfrnn": dict(thetas=(50, 10, 3))}     # scenes have noise, and a third of the size
+    "voc-crfrnn": dict(thetas=(50, 10, 3)),     # scenes have noise, and a third of the size
+    **{f"{look}-unet": dict(depth=3) for look in embedded_cells.LOOKS}}     # and cells, of U-Net
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -102,7 +108,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    kernel = CLASSIFIERS[_trunk(paper)][1]
+    kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
     data = voc if paper.head in ON_VOC2012 else row.source
     source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
@@ -158,7 +164,7 @@ def passes(name: str) -> int:
     if name in CLASSIFIERS:
         return CLASSIFIERS[name][3]
     if (head := EXPERIMENTS[name].head) in CROPPED:
-        return SCHEDULE[name][1] * CROPPED[head]["batch"]
+        return SCHEDULE[name][1] * CROPPED[head].get("batch", 1)
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 
