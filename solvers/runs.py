@@ -44,7 +44,8 @@ MOST = 1 << 26      # bytes of a prototxt or settings.json
 
 class Images(NamedTuple):
     """What a net takes. kinds : 'color', 'grey', 'depth' or 'hha', one an input; mean : of colour,
-    BGR, of grey the first; margin : pixels of their reflection around images, see `segdata.layer`."""
+    BGR, of grey the first; margin : pixels of their reflection around images, see
+    `segdata.layer`."""
     kinds: tuple = ("color",)
     mean: tuple = ILSVRC
     margin: int = 0

@@ -12,7 +12,8 @@ from segdata.hha import convert
 from segdata.readers import read_depth, read_hha, subtract_mean
 
 CHANNELS = {"color": 3, "grey": 1, "depth": 1, "hha": 3}
-FILES = {"color": (), "grey": (), "depth": ("depth",), "hha": ("hha", "depth")}     # the first given is taken
+# of the files that an input can be made of, the first that is given is taken
+FILES = {"color": (), "grey": (), "depth": ("depth",), "hha": ("hha", "depth")}
 
 
 class Inputs:

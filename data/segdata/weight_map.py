@@ -4,9 +4,9 @@
 
     w(x) = w_c(x) + 10 exp(-(d1(x) + d2(x))² / (2 · 5²))
 
-w_c balances the classes; d1 and d2 are the distances in pixels to the nearest and the second nearest
-cell, 0 inside one: what lies between two cells counts most, so that a net learns to part them. Cells
-that touch are parted by a line of background before.
+w_c balances the classes; d1 and d2 are the distances in pixels to the nearest and the second
+nearest cell, 0 inside one: what lies between two cells counts most, so that a net learns to part
+them. Cells that touch are parted by a line of background before.
 
 INSTANCES is a folder of images with a number for each cell; WEIGHTS gets NAME.npy for each, which
 `--pixel-weights` of solve.py takes, and the key `weights` of the data layers. What is there already
@@ -87,8 +87,8 @@ def nearest_two(cells: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distances(cell: np.ndarray, rows: Iterable[int], reach: int) -> np.ndarray:
-    """The distances, float32 (height, width), to a cell that lies in those rows of an array; further
-    than `reach` rows above or below the pixels of it that count, infinite.
+    """The distances, float32 (height, width), to a cell that lies in those rows of an array;
+    infinite where it is more than `reach` rows away.
 
     A pixel's distance to what the cell has in one row is known from that to the nearest pixel along
     the row: the smallest over all rows is that to the cell.
