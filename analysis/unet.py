@@ -29,7 +29,7 @@ from segdata.means import GREY
 from segdata.palette import colour_map
 
 NAME = "phc-unet"
-FCN_RATE = 0.01     # of the mean over pixels
+FCN_RATE = 0.02     # of the mean over pixels
 SCENES, ZOOM, GAP = 3, 2, 2     # of the picture
 
 

@@ -78,15 +78,28 @@ def components(mask: np.ndarray) -> np.ndarray:
 
 
 def parted(instances: np.ndarray) -> np.ndarray:
-    """The instances with a line of background between cells that touch, also at corners.
+    """The instances with background between cells that touch, also at corners: each loses the
+    pixels that lie beside another.
 
-    The larger of two cells loses its pixels beside the other, of two that are as large the one
-    with the higher number.
+    A cell that would lose all of them keeps what does not lie beside another such cell that is
+    smaller, or as large and of a lower number.
     """
-    numbers, index, areas = np.unique(instances, return_inverse=True, return_counts=True)
-    areas[numbers == 0] = instances.size + 1            # background gives way to all
-    order = np.empty(len(numbers), np.int32)
-    order[np.lexsort((numbers, areas))] = np.arange(len(numbers))
-    rank = order[index.reshape(instances.shape)]
-    smallest = ndimage.minimum_filter(rank, size=3, mode="nearest")
-    return np.where((smallest < rank) & (instances > 0), 0, instances)
+    beside = _beside(instances)
+    whole, left = (np.bincount(cells.ravel(), minlength=instances.max(initial=0) + 1)
+                   for cells in (instances, np.where(beside, 0, instances)))
+    thin = (left == 0) & (whole > 0)
+    if thin[1:].any():
+        numbers = np.flatnonzero(thin)
+        rank = np.full(len(whole), len(whole))
+        rank[numbers[np.lexsort((numbers, whole[numbers]))]] = np.arange(len(numbers))
+        ranks = rank[instances]
+        beside &= ~thin[instances] | (ndimage.minimum_filter(ranks, 3) < ranks)
+    return np.where(beside, 0, instances)
+
+
+def _beside(instances: np.ndarray) -> np.ndarray:
+    """Which pixels of cells have a pixel of another among the eight around them."""
+    inside = instances > 0
+    largest = ndimage.maximum_filter(instances, 3)
+    least = ndimage.minimum_filter(np.where(inside, instances, MOST + 1), 3)
+    return inside & ((largest != instances) | (least != instances))

@@ -1,7 +1,7 @@
 """The embedded dataset of touching cells, as three microscopes see them, in the layout of the real
 sets.
 
-    python -m segdata.embedded.cells DIR [--seed 0] [--train 40] [--val 20]
+    python -m segdata.embedded.cells DIR [--seed 0] [--train 40] [--val 12]
 
     DIR/cells/{isbi,phc,dic}/{train,val}.txt
     DIR/cells/LOOK/images/NAME.tif          grey
@@ -31,10 +31,11 @@ RADIUS = (10, 16)           # px, of a cell
 APART = 1.25                # radii, at least, between the centres of cells
 TRIES = 60                  # places that are tried for cells
 FLATTENED = (0.7, 1.0)      # the short radius of a cell, as a share of the long one
+LINE = 1.5                  # px, of the line between cells that touch
 MEMBRANE = 1.5              # px on each side of the line between two cells of isbi
-FAINT = (0.25, 1.0)         # how clear lines between cells are, from place to place
-TEXTURE = 0.06              # amplitude inside cells
-NOISE = 0.04                # deviation of the camera's noise
+FAINT = (0.4, 1.0)          # how clear lines between cells are, from place to place
+TEXTURE = 0.04              # amplitude inside cells
+NOISE = 0.03                # deviation of the camera's noise
 
 
 def scene(rng: np.random.Generator, look: str) -> tuple[np.ndarray, np.ndarray]:
@@ -47,12 +48,12 @@ def scene(rng: np.random.Generator, look: str) -> tuple[np.ndarray, np.ndarray]:
         cells = np.where(line < MEMBRANE, 0, cells)
     elif look == "phc":
         outer = ndimage.distance_transform_edt(cells > 0)
-        rim = np.maximum(np.exp(-(outer / 2) ** 2), 0.6 * faint * np.exp(-(line / 1.2) ** 2))
+        rim = np.maximum(np.exp(-(outer / 2) ** 2), faint * np.exp(-(line / LINE) ** 2))
         image = np.where(cells > 0, 0.45 - 0.25 * rim, 0.5 + 0.3 * np.exp(-(away / 4) ** 2))
     else:
         height = ndimage.gaussian_filter(np.sqrt(np.clip(1 - distance ** 2, 0, 1)), 1.0)
         slope = ndimage.sobel(height, 0) + ndimage.sobel(height, 1)
-        image = 0.5 + 0.12 * slope - 0.12 * faint * np.exp(-(line / 1.2) ** 2) * (cells > 0)
+        image = 0.5 + 0.12 * slope - 0.25 * faint * np.exp(-(line / LINE) ** 2) * (cells > 0)
     image += TEXTURE * (cells > 0) * grain(rng, 1.5) + 0.5 * TEXTURE * grain(rng, 20)
     image += NOISE * rng.standard_normal(image.shape)
     return (255 * np.clip(image, 0, 1)).round().astype(np.uint8), renumbered(cells)
@@ -110,7 +111,7 @@ def renumbered(cells: np.ndarray) -> np.ndarray:
     return found
 
 
-def generate(directory: str | Path, seed: int = 0, train: int = 40, val: int = 20) -> None:
+def generate(directory: str | Path, seed: int = 0, train: int = 40, val: int = 12) -> None:
     """Write the dataset to `directory`; see `voc.publish`."""
     base.publish(directory, write_scenes, seed=seed, train=train, val=val)
 
