@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,13 +48,14 @@ CLASSIFIERS = {"vgg16": (64, 2, 6e-4, 800), "caffenet": (128, 3, 3e-4, 600),
                "googlenet": (128, None, 3e-4, 600)}
 
 # {dataset: (what generates it, class names)}
-DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
+DATASETS: dict[str, tuple[ModuleType | SimpleNamespace, dict[str, Sequence[str]]]] = {
     "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
     "pascalcontext": (embedded_context, {"label": ("background", *embedded_context.CLASSES)}),
-    **{look: (embedded_cells, {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
+    **{look: (SimpleNamespace(generate=embedded_cells.generator(look)),
+              {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
 }
 
 # {experiment: (rate, iterations)}
@@ -111,7 +112,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
     kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
     data = voc if paper.head in ON_VOC2012 else row.source
-    source: Source = data(data_dir=_data(directory, dataset), **classes)
+    source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
     if paper.head in CROPPED:
         source = source.with_training(**CROPPED[paper.head], mirror=True)
@@ -156,12 +157,7 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
 def generate(name: str, directory: Path, seed: int) -> None:
     """Write the data of an experiment, unless they are there."""
     dataset = name.partition("-")[0]
-    DATASETS[dataset][0].generate(_data(directory, dataset), seed)
-
-
-def _data(directory: Path, dataset: str) -> Path:
-    """The folder of a data set; all looks of the cells are in one."""
-    return directory / f"data-{'cells' if dataset in embedded_cells.LOOKS else dataset}"
+    DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
 def passes(name: str) -> int:

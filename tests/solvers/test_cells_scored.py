@@ -31,8 +31,8 @@ def test_a_bridge_merges_two_cells():
     scores = cells.score_cells(CELLS, said)
     # each is covered by an object of 130 pixels
     assert scores.iu == pytest.approx(64 / 130) and (scores.found, scores.merged) == (0, 2)
-    assert scores.rand == pytest.approx(1 - 2 * 2 / (4 + 2))    # 2·n² pairs of 4·n², and of 2·n²
-    assert scores.wrong == 2 and scores.warped == 1             # one pixel less, and it is no bridge
+    assert scores.rand == pytest.approx(1 - 2 * 2 / (4 + 2))    # 2·n² pairs of 4·n² and 2·n²
+    assert scores.wrong == 2 and scores.warped == 1             # one less, and it is no bridge
 
 
 def test_a_cell_counts_when_more_than_half_of_it_is_covered():
@@ -107,7 +107,7 @@ def test_the_miniature_trains_scores_and_segments(tmp_path, tiny_cells, capsys, 
     monkeypatch.setattr("sys.argv", ["cells.py", str(run.directory), "--cpu"])
     cells.main()
     assert "IU of cells, %" in capsys.readouterr().out
-    image = Image.open(tmp_path / "data-cells/cells/phc/images/val_00000.tif")
+    image = Image.open(tmp_path / "data-phc/cells/phc/images/val_00000.tif")
     segment = Segmenter(run.prototxt("deploy"), weights)
     assert segment(image.convert("RGB")).labels.shape == (48, 48)
     larger = image.convert("RGB").resize((70, 81))

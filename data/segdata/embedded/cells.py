@@ -13,6 +13,7 @@ cells with dark rims in bright halos. dic: cells as a relief in slanting light. 
 touch each other, and where they do there is only a faint line.
 """
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from scipy import ndimage
 from segdata.cell_files import CLASSES, write_sample, write_weights
 from segdata.embedded import voc as base
 
-__all__ = ["CLASSES", "LOOKS", "generate", "scene"]
+__all__ = ["CLASSES", "LOOKS", "generate", "generator", "scene"]
 
 LOOKS = ("isbi", "phc", "dic")
 SIDE = 128                  # px, of a scene
@@ -112,13 +113,20 @@ def renumbered(cells: np.ndarray) -> np.ndarray:
 
 
 def generate(directory: str | Path, seed: int = 0, train: int = 40, val: int = 12) -> None:
-    """Write the dataset to `directory`; see `voc.publish`."""
-    base.publish(directory, write_scenes, seed=seed, train=train, val=val)
+    """Write all looks to `directory`; see `voc.publish`."""
+    base.publish(directory, partial(write_scenes, LOOKS), seed=seed, train=train, val=val)
 
 
-def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
-    for number, look in enumerate(LOOKS):
-        folder = directory / "cells" / look
+def generator(look: str) -> Callable[..., None]:
+    """`generate` for one look alone."""
+    def generate(directory: str | Path, seed: int = 0, train: int = 40, val: int = 12) -> None:
+        base.publish(directory, partial(write_scenes, (look,)), seed=seed, train=train, val=val)
+    return generate
+
+
+def write_scenes(looks: Iterable[str], directory: Path, seed: int, train: int, val: int) -> None:
+    for look in looks:
+        number, folder = LOOKS.index(look), directory / "cells" / look
         folder.mkdir(parents=True)
         make, save = partial(scene, look=look), partial(write_sample, folder)
         base.write_split(folder / "train.txt", (seed, number, 0), train, make, save)

@@ -20,7 +20,7 @@ EIGHT = np.ones((3, 3))
 
 
 def discs(count, size=512, radius=19, seed=0):
-    """Up to `count` cells, of which many touch: the part of a disc that is nearest to its centre."""
+    """Cells, of which many touch: what of a disc is nearest to its own centre."""
     y, x = np.mgrid[:size, :size]
     centres = np.random.default_rng(seed).uniform(0, size, (count, 2))
     away = np.hypot(y - centres[:, 0, None, None], x - centres[:, 1, None, None])
