@@ -25,7 +25,7 @@ class CellSegDataLayer(SegDataLayer):
     required = ("split",)
     defaults = {**SegDataLayer.defaults, "elastic": 0}
     classes = {"label": len(CLASSES)}
-    mean = np.float32(GREY[0])
+    mean = np.array(GREY[0], np.float32)
 
     def configure(self) -> None:
         elastic = self.params["elastic"]
