@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcn import nets
-from fcn.nets import deeplab, dilated
+from fcn.nets import deeplab, dilated, unet
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
@@ -26,6 +26,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
+from segdata.embedded import cells as embedded_cells
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
@@ -47,12 +48,14 @@ CLASSIFIERS = {"vgg16": (64, 2, 6e-4, 800), "caffenet": (128, 3, 3e-4, 600),
                "googlenet": (128, None, 3e-4, 600)}
 
 # {dataset: (what generates it, class names)}
-DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
+DATASETS: dict[str, tuple[ModuleType | SimpleNamespace, dict[str, Sequence[str]]]] = {
     "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
     "pascalcontext": (embedded_context, {"label": ("background", *embedded_context.CLASSES)}),
+    **{look: (SimpleNamespace(generate=embedded_cells.generator(look)),
+              {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
 }
 
 # {experiment: (rate, iterations)}
@@ -69,6 +72,7 @@ SCHEDULE = {
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
     "pascalcontext-fcn8s": (7e-9, 2_000),
+    "isbi-unet": (0.02, 200), "phc-unet": (0.02, 200), "dic-unet": (0.01, 800),
 }
 
 # {experiment: fields of Experiment}. The paper's momentum of 0.99 averages over 100 images, and its
@@ -76,7 +80,8 @@ SCHEDULE = {
 # quarter lets them settle.
 RECIPES: dict[str, dict[str, Any]] = {
     name: dict(ONLINE, drop=0.75) for name in (
-        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed")}
+        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed",
+        *(f"{look}-unet" for look in embedded_cells.LOOKS))}
 
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
@@ -86,13 +91,16 @@ ACCUMULATED = 5
 CROPPED: dict[str, dict[str, Any]] = {
     **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
     dilated.HEADS[0]: dict(batch=2, crop=96),
-    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
+    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
+    unet.HEAD: dict(crop=84, elastic=3)}
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
     **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
-    "voc-crfrnn": dict(thetas=(50, 10, 3))}     # scenes have noise, and a third of the size
+    "voc-crfrnn": dict(thetas=(50, 10, 3)),     # scenes have noise, and a third of the size
+    # a score sees 44 pixels with 2 poolings, more than a cell; contrast is low
+    **{f"{look}-unet": dict(depth=2, scale=1 / 20) for look in embedded_cells.LOOKS}}
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -102,7 +110,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    kernel = CLASSIFIERS[_trunk(paper)][1]
+    kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
     data = voc if paper.head in ON_VOC2012 else row.source
     source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
@@ -116,8 +124,8 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
         iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED),
         class_names=class_names, published="", build=directory, data=f"seed {seed}",
         source=source, policy=policy,
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
-                 **OPTIONS.get(name, {})))
+        net={**paper.net, "width": WIDTH, "scale": SCALE,
+             **({"fc6_kernel": kernel} if kernel else {}), **OPTIONS.get(name, {})})
 
 
 def train(name: str, directory: Path, seed: int = 0) -> tuple[Experiment, dict[str, Scores]]:
@@ -158,7 +166,7 @@ def passes(name: str) -> int:
     if name in CLASSIFIERS:
         return CLASSIFIERS[name][3]
     if (head := EXPERIMENTS[name].head) in CROPPED:
-        return SCHEDULE[name][1] * CROPPED[head]["batch"]
+        return SCHEDULE[name][1] * CROPPED[head].get("batch", 1)
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 
