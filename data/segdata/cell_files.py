@@ -28,8 +28,8 @@ CLASSES = ("background", "cell")
 def read_grey(path: Path) -> np.ndarray:
     """An image as grey uint8 (height, width); of 16 bits, 65535 is white."""
     with opened(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"it is a stack of {image.n_frames} images, expected is one of them")
+        if (pages := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"it is a stack of {pages} images, expected is one of them")
         return np.asarray(eight_bits(image).convert("L"))
 
 

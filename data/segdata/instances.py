@@ -22,8 +22,8 @@ def read_instances(path: Path) -> np.ndarray:
     Raises ValueError where its values cannot be the numbers of cells.
     """
     with opened(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"it is a stack of {image.n_frames} images, expected is one of them")
+        if (pages := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"it is a stack of {pages} images, expected is one of them")
         if image.format not in ("PNG", "TIFF"):
             raise ValueError(f"it is a {image.format} file, expected PNG or TIFF, which keep the "
                              "numbers of cells exactly")
