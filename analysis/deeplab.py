@@ -36,8 +36,9 @@ def run(options):
     for (title, variant), paper in zip(STRIDES.items(), (("62.3", "67.6"), ("", ""))):
         variants[title] = Variant(trained(NAME, *variant), paper[0])
         variants[f"{title} with CRF"] = Variant(partial(sharpened, variant), paper[1])
-    found = compare(variants, [Claim(f"the CRF adds {POINTS} points to LargeFOV", lambda found: found[
-        "LargeFOV with CRF"] >= found["LargeFOV"] + POINTS), ordered(*STRIDES)], options)
+    adds = Claim(f"the CRF adds {POINTS} points to LargeFOV", lambda found: (
+        found["LargeFOV with CRF"] >= found["LargeFOV"] + POINTS))
+    found = compare(variants, [adds, ordered(*STRIDES)], options)
     seed = options.seeds[0]
     rows = [("seconds", "training iteration", "scene", "with CRF")]
     rows += [(title, *times(variant_of(NAME, options.directory / f"seed-{seed}", seed,

@@ -88,9 +88,9 @@ CROPPED: dict[str, dict[str, Any]] = {
     dilated.HEADS[0]: dict(batch=1, crop=128),
     **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
 
-# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. Of
-# ILSVRC's 4096 filters a quarter is enough for DeepLab, of the 512 of a narrow classifier it is not;
-# and scores that learn ten times faster than the trunk are too restless for batches of one.
+# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. A
+# quarter of ILSVRC's 4096 filters is enough for DeepLab, of the narrow classifier's 512 it is not,
+# and scores that learn ten times faster than the trunk do not settle from one crop a step.
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
     **{f"voc-{head}": dict(all_filters=True, score_rate=1,

@@ -1,4 +1,4 @@
-"""What the miniatures of DeepLab, CRF-RNN and dilated convolutions have to reach: minutes a seed."""
+"""What the miniatures of DeepLab, CRF-RNN and dilated convolutions must reach: minutes a seed."""
 
 from types import SimpleNamespace
 
