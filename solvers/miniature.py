@@ -63,9 +63,9 @@ SCHEDULE = {
     "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 600),
     "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.06, 700)),
-    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.06, 500),
-    "voc-dilated-context": (0.02, 200), "voc-dilated-context-large": (0.01, 200),
+    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
+    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
+    "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
@@ -86,18 +86,22 @@ RECIPES: dict[str, dict[str, Any]] = {
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
 
-# {head: batches and crops}; DeepLab's crops are of the size 8k + 1, as large as a scene. Dilated
-# convolutions have a margin around theirs, and contexts take in a scene.
+# {head: batches and crops}. Crops are as large as a scene; DeepLab's size is 8k + 1, and dilated
+# convolutions have a margin around theirs. One a step gets further in as many images than five.
 CROPPED: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
-    dilated.HEADS[0]: dict(batch=2, crop=96),
+    **dict.fromkeys(deeplab.VARIANTS, dict(batch=1, crop=129)),
+    dilated.HEADS[0]: dict(batch=1, crop=128),
     **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
     unet.HEAD: dict(crop=84, elastic=3)}
 
-# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
+# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. A
+# quarter of ILSVRC's 4096 filters is enough for DeepLab, of the narrow classifier's 512 it is not,
+# and scores that learn ten times faster than the trunk do not settle from one crop a step.
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
+    **{f"voc-{head}": dict(all_filters=True, score_rate=1,
+                           **({"filler": "msra"} if variant.multiscale else {}))
+       for head, variant in deeplab.VARIANTS.items()},
     "voc-crfrnn": dict(thetas=(50, 10, 3)),     # scenes have noise, and a third of the size
     # a score sees 44 pixels with 2 poolings, more than a cell; contrast is low
     **{f"{look}-unet": dict(depth=2, scale=1 / 20) for look in embedded_cells.LOOKS}}
