@@ -32,7 +32,7 @@ def write(name: str, directory: str | Path, num_classes: int | None = None, **op
     those of its data set. Returns {split: path}. Raises ValueError for an unknown name, for fewer
     than 2 classes or, of an FCN, more than 255, and for classes of HED, which has none.
     """
-    classes = {} if num_classes is None else {"classes": num_classes}
+    classes: dict[str, Any] = {} if num_classes is None else {"classes": num_classes}
     if num_classes is not None and (num_classes < 2 or name in TABLE and num_classes > VOID):
         raise ValueError(f"{name} with {num_classes} classes: there can be 2 or more, of an FCN up "
                          f"to {VOID}, for {VOID} is void")

@@ -28,7 +28,7 @@ def prepare_isbi(source: Path, folder: Path) -> None:
     volume, labels = (_only(source, name) for name in ("train-volume.tif", "train-labels.tif"))
     with staging(folder) as place:
         content = place / "content"
-        names = []
+        names: list[str] = []
         for image, label in zip(pages(volume), pages(labels), strict=True):
             names.append(f"slice{len(names):02d}")
             write_sample(content, names[-1], image, components(label > label.max() // 2))

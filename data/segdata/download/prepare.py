@@ -98,11 +98,12 @@ def get_real(root: Path, accept: bool = False) -> None:
         get_file(name, root)
 
 
-RECIPES = {"voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
-           "context": get_context, "hed": get_hed, "real": get_real,
-           "isbi": partial(get_cells, "isbi", cells.prepare_isbi),
-           "phc-u373": partial(get_cells, "phc", cells.prepare_sequences),
-           "dic-hela": partial(get_cells, "dic", cells.prepare_sequences)}
+RECIPES: dict[str, Callable[[Path, bool], None]] = {
+    "voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
+    "context": get_context, "hed": get_hed, "real": get_real,
+    "isbi": partial(get_cells, "isbi", cells.prepare_isbi),
+    "phc-u373": partial(get_cells, "phc", cells.prepare_sequences),
+    "dic-hela": partial(get_cells, "dic", cells.prepare_sequences)}
 WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 
