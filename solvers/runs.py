@@ -154,6 +154,17 @@ class Run:
         with reading(path, "prototxt with a data layer's param_str"):
             return next(map(_images, params), Images())
 
+    def batch(self) -> int:
+        """The images in a pass of training, as the project's data layer in train.prototxt has
+        them; 1 without such a file or layer."""
+        path = self.prototxt("train")
+        if not path.exists():
+            return 1
+        params = (layer.python_param for layer in self.net_param("train").layer)
+        with reading(path, "prototxt with a data layer's param_str"):
+            return next((int(dict(literal(param.param_str)).get("batch", 1)) for param in params
+                         if param.module in OF_LAYERS), 1)
+
     def solver_param(self) -> caffe_pb2.SolverParameter:
         """What its solver.prototxt says. Raises RunError if that is damaged."""
         return self._read("solver", "SolverParameter")
