@@ -21,6 +21,9 @@ millimetres, or --hha, as segdata.hha writes it, of the same size. What the net 
 of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
 less ILSVRC's mean.
 
+A net whose dropout acts in testing, too, as Bayesian SegNet, says with --samples N the mean of N
+passes, and NAME_variance.png how they differ.
+
 An image for which there is not enough memory is computed in tiles that overlap, so that the scores
 are those of the whole image.
 
@@ -54,6 +57,7 @@ from segdata.inputs import Inputs
 from segdata.overlay import percent
 from segdata.paths import build_root
 
+SEED = 0            # of the dropout that several passes draw
 WAITING = 4         # times --batch: images that may wait for others of their size
 
 
@@ -74,8 +78,9 @@ def main() -> int:
         inputs = choose_inputs(chosen.inputs, args, sources)
         segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
                               trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile,
-                              steps=steps(args, chosen.prototxt.parent))
+                              steps=steps(args, chosen.prototxt.parent), samples=args.samples)
         print(described(chosen))
+        tell_samples(args, segmenter)
         if note := warning_for(chosen.run, sources):
             print(note, file=sys.stderr)
         make_folder(args.output)
@@ -138,7 +143,28 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
                           help="average with the probabilities of the mirrored image")
     computed.add_argument("--scales", type=scales, default=(1.0,), metavar="S,S,...",
                           help="average over these sizes of the image, such as 0.75,1,1.25")
+    computed.add_argument("--samples", type=positive(int), default=1, metavar="N",
+                          help="take the mean of N passes, of a net whose dropout acts in testing, "
+                               "too (default 1)")
     crf.add_crf(computed)
+
+
+def tell_samples(args: argparse.Namespace, segmenter: Segmenter) -> None:
+    """Have several passes draw the same dropout each time; say that one pass is left to chance."""
+    if args.samples > 1:
+        import caffe
+        caffe.set_random_seed(SEED)
+    elif segmenter.network.draws:
+        print("note: dropout of this net acts in testing, too, so that each pass says something "
+              "else: --samples 20 takes the mean of 20, and shows how they differ",
+              file=sys.stderr)
+    if "variance" in kinds(args) and args.samples == 1:
+        raise InferError("--variance takes several passes: give --samples N")
+
+
+def kinds(args: argparse.Namespace) -> Sequence[str]:
+    """What is written for each image."""
+    return args.kinds or (*DEFAULT, *["variance"] * (args.samples > 1))
 
 
 def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
@@ -191,7 +217,7 @@ def choose_inputs(images: Images, args: argparse.Namespace, sources: Sequence[Pa
 
 def suffixes(args: argparse.Namespace) -> list[str]:
     """What follows the stems of the names of all outputs, of images and of videos."""
-    return [*(KINDS[kind][0] for kind in args.kinds or DEFAULT), videos.OVERLAY, videos.FRAMES]
+    return [*(KINDS[kind][0] for kind in kinds(args)), videos.OVERLAY, videos.FRAMES]
 
 
 def files_read(args: argparse.Namespace, sources: Sequence[Path]) -> list[Path]:
@@ -212,7 +238,7 @@ class Work:
         self.args, self.segmenter, self.inputs = args, segmenter, inputs
         self.failures, self.told = failures, set[tuple]()
         chosen = segmenter.chosen
-        self.outputs = Outputs(args.kinds or DEFAULT, Look(args.opacity, args.contours),
+        self.outputs = Outputs(kinds(args), Look(args.opacity, args.contours),
                                {"net": str(chosen.prototxt), "weights": str(chosen.weights)})
 
     def do(self, named: Sequence[tuple[Path, Path]]) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fcn import surgery
 from fcn.solvers import trust
 from segdata.errors import UserError
 
@@ -61,12 +62,15 @@ def reaches(prototxt: str | Path, blob: str, margin: int = 0) -> tuple[Reach, Re
 def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, image: Field
            ) -> Reach:
     found: dict[str, Field | str] = {}
-    unit = 1
+    unit, makers = 1, {name: layer for layer in layers for name in layer.top}
     for layer in layers:
         fields = [found.get(name, image) for name in layer.bottom] or [image]
         reason = next((field for field in fields if isinstance(field, str)), None)
         try:
-            top = reason or _through(layer, [f for f in fields if isinstance(f, Field)], axis)
+            known = [f for f in fields if isinstance(f, Field)]
+            top = reason or (_upsampled(layer, known, makers.get(layer.bottom[-1]), axis)
+                             if trust.type_of(layer) == "upsample" else
+                             _through(layer, known, axis))
         except ValueError as error:
             top = f"layer '{layer.name}' ({trust.type_of(layer)}) {error}"
         if isinstance(top, Field):
@@ -79,6 +83,22 @@ def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, im
         raise NotLocal(f"{prototxt}: {field}, so that tiles would not give what the whole image "
                        "gives")
     return Reach(max(0, math.ceil(-field.first)), max(0, math.ceil(field.last)), unit)
+
+
+def _upsampled(layer: Any, bottoms: Sequence[Field], pooling: Any, axis: int) -> Field:
+    """Of Upsample, whose samples come from the windows of the pooling that made its mask."""
+    param = layer.upsample_param
+    name = f"scale_{'hw'[axis]}"
+    scale = getattr(param, name) if param.HasField(name) else param.scale
+    if param.HasField("upsample_h") or param.pad_out_h or param.pad_out_w:
+        raise ValueError("has a top of one size, or of an odd one")
+    if pooling is None or trust.type_of(pooling) != "pooling" or [
+            of_axis(pooling.pooling_param, *each, axis)
+            for each in (("kernel", 1), ("stride", 1), ("pad", 0))] != [scale, scale, 0]:
+        raise ValueError(f"has a mask that is not of a pooling with kernel and stride {scale}")
+    field = _joint(bottoms)
+    step = field.stride / scale
+    return Field(step, field.first - (scale - 1) * step, field.last)
 
 
 def _is_for_test(layer: Any) -> bool:
@@ -107,6 +127,8 @@ def _through(layer: Any, bottoms: list[Field], axis: int) -> Field:
     if kind == "batchnorm" and layer.batch_norm_param.HasField("use_global_stats") \
             and not layer.batch_norm_param.use_global_stats:
         raise ValueError("takes its statistics from the whole image")
+    if kind == "bn" and surgery.learns_statistics(layer):
+        raise ValueError("takes its statistics from the whole image: bn_mode: LEARN")
     joint = _joint(bottoms)
     if kind == "lrn" and layer.lrn_param.norm_region == layer.lrn_param.WITHIN_CHANNEL:
         side = (layer.lrn_param.local_size - 1) // 2 * joint.stride

@@ -227,7 +227,8 @@ def test_seg_accuracy_by_hand(build):
 def test_eltwise_accuracy_by_hand(build):
     scores = np.zeros((1, 3, 1, 5))
     scores[0, 0, 0, 0] = scores[0, 1, 0, 1] = 1         # 0, 1, and ties, of which 2 comes first
-    layer = 'type: "EltwiseAccuracy" bottom: "x" bottom: "z" top: "y" eltwise_accuracy_param {{ {} }}'
+    layer = ('type: "EltwiseAccuracy" bottom: "x" bottom: "z" top: "y" '
+             'eltwise_accuracy_param {{ {} }}')
     labels = [[[[0, 0, 2, 1, 9]]]]
     net = build(layer.format("ignore_label: 9"), x=scores, z=labels)
     assert output(net).shape == (1, 1, 1, 1)
@@ -244,8 +245,8 @@ def test_eltwise_accuracy_by_hand(build):
         build(layer.format("top_k: 4"), x=scores, z=labels)
 
 
-POOLED = ('type: "Pooling" bottom: "x" top: "p" top: "mask" pooling_param {{ kernel_size: 2 stride: '
-          '2 }} }}\nlayer {{ name: "up" type: "{}" bottom: "p" bottom: "mask" top: "y" {}')
+POOLED = ('type: "Pooling" bottom: "x" top: "p" top: "mask" pooling_param {{ kernel_size: 2 '
+          'stride: 2 }} }}\nlayer {{ name: "up" type: "{}" bottom: "p" bottom: "mask" top: "y" {}')
 
 
 @pytest.mark.parametrize("layer, param", [

@@ -1,5 +1,5 @@
-"""ImageSegData (DeepLab, PSPNet), WindowSegData (DeconvNet) and DenseImageData (SegNet, ENet): images
-with a label for each pixel, from a list of files."""
+"""ImageSegData (DeepLab, PSPNet), WindowSegData (DeconvNet) and DenseImageData (SegNet, ENet):
+images with a label for each pixel, from a list of files."""
 
 from __future__ import annotations
 
