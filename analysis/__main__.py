@@ -36,7 +36,8 @@ def main(arguments=None):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog=command_name("analysis"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *OF_A_RUN, *ON_A_FOLDER, *TRAINING),
+    parser.add_argument("names", nargs="+", metavar="NAME",
+                        choices=(*QUICK, *OF_A_RUN, *ON_A_FOLDER, *TRAINING),
                         help=f"{', '.join(QUICK)}; of a run: "
                              f"{', '.join(OF_A_RUN)}; on --data FOLDER: {', '.join(ON_A_FOLDER)}; "
                              f"those that train: {', '.join(TRAINING)}")

@@ -1,8 +1,8 @@
 """SegNet beside FCN-8s, trained for equal time: CamVid, or any folder in VOC layout (--data).
 
-Images are made half as wide and high, the trunks have an eighth of VGG-16's channels, and both
+Images are made a quarter as wide and high, the trunks have an eighth of VGG-16's channels, and both
 begin from random weights, with the recipes that `fcn solve --data` has for them. The time is that
-of one processor, --minutes of training for each; scores are of the validation images in half size.
+of one processor, --minutes of training for each; scores are of the validation images as small.
 """
 
 import time
@@ -25,6 +25,7 @@ from segdata.paths import data_root
 from segdata.readers import read_label_image
 
 HEADS = {"SegNet": "segnet", "FCN-8s": "fcn8s"}
+SHRUNK = 4          # times images become smaller
 STEPS = 5           # whose time says how many iterations fit
 UNCHANGED = dict.fromkeys(("batch", "crop", "mirror", "jitter", "scale", "class_weights",
                            "pixel_weights"))
@@ -36,7 +37,7 @@ def run(options):
         raise RunError(f"{data / 'classes.txt'} is missing: segnet takes --data FOLDER, in VOC "
                        "layout")
     directory = options.directory / "segnet"
-    folder = halved(data, directory / "data")
+    folder = reduced(data, directory / "data")
     rows = [("", "iterations", "images", "pixel accuracy", "mean accuracy", "mean IU")]
     for title, head in HEADS.items():
         experiment = timed(replace(on_folder(folder, head, head), build=directory),
@@ -64,8 +65,8 @@ def timed(experiment, seconds):
     return replace(experiment, iterations=iterations, interval=iterations)
 
 
-def halved(source: Path, target: Path) -> Path:
-    """A folder in VOC layout with the images and labels of another, half as wide and high."""
+def reduced(source: Path, target: Path) -> Path:
+    """A folder in VOC layout with the images and labels of another, a quarter as wide and high."""
     lists = Path("ImageSets") / "Segmentation"
     for part in ("JPEGImages", "SegmentationClass", lists):
         make_folder(target / part)
@@ -74,7 +75,7 @@ def halved(source: Path, target: Path) -> Path:
             photograph = next((source / "JPEGImages").glob(f"{name}.*"))
             label = read_label_image(source / "SegmentationClass" / f"{name}.png")
             image = Image.open(photograph).convert("RGB")
-            size = image.width // 2, image.height // 2
+            size = image.width // SHRUNK, image.height // SHRUNK
             for part, picture in (("JPEGImages", image.resize(size, Image.Resampling.BILINEAR)),
                                   ("SegmentationClass", Image.fromarray(np.uint8(label)).resize(
                                       size, Image.Resampling.NEAREST))):

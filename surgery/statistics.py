@@ -35,7 +35,8 @@ def learns_statistics(layer: caffe_pb2.LayerParameter) -> bool:
 
 def with_statistics(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A copy of a train net whose BN layers give their mean and variance as further tops,
-    LAYER-mean and LAYER-var, and which has no losses.
+    LAYER-mean and LAYER-var, and which has no losses, nor fillers of weights: to make it draws no
+    random numbers, which are those of the training.
 
     Raises SurgeryError where no BN learns.
     """
@@ -48,6 +49,10 @@ def with_statistics(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     for layer in learning:
         layer.top[1:] = [f"{layer.name}-mean", f"{layer.name}-var"]
     kept = [layer for layer in net.layer if "Loss" not in layer.type]
+    for layer in kept:
+        for name in ("convolution_param", "inner_product_param"):
+            if layer.HasField(name):
+                getattr(layer, name).ClearField("weight_filler")
     del net.layer[:]
     net.layer.extend(kept)
     return net
