@@ -22,7 +22,7 @@ class ScoreError(RunError):
 
 def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) -> caffe.Net:
     """The TEST net of a prototxt with the weights of a caffemodel, of a snapshot as it is made
-    ready for testing (solvers.statistics).
+    ready for testing (solvers.batch_statistics).
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero
     without one; that is said on standard error. Raises RunError if all of them do; with

@@ -79,7 +79,7 @@ class Run:
         return self.folder / f"train_iter_{iteration}.caffemodel"
 
     def needs_statistics(self) -> bool:
-        """Whether its snapshots have to be made ready for testing, see solvers.statistics."""
+        """Whether its snapshots have to be made ready for testing, see solvers.batch_statistics."""
         return self.prototxt("statistics").exists()
 
     def for_testing(self, weights: Path) -> Path:

@@ -303,7 +303,7 @@ def _recipe(head: str, net: dict) -> dict:
     """The solver's recipe for a net on a folder: that of the paper where the features are as large
     as those of ILSVRC's nets."""
     if head in segnet.VARIANTS:
-        return {}               # that of the head, as from random weights
+        return {} if net.get("scale") else dict(lr=EXPERIMENTS[f"camvid-{head}"].lr)
     if net.get("scale"):
         return dict(lr=RATE)
     row = EXPERIMENTS[RECIPES[net.get("trunk", "vgg16")].format(head=head)]

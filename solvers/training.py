@@ -14,7 +14,7 @@ from fcn.nets import dilated, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, score, starting, statistics
+from fcn.solvers import batch_statistics, log, options, preflight, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -88,7 +88,7 @@ def write_files(experiment: Experiment, start: int) -> Path:
     trained.pop("filler", None)     # what is trained needs none
     written = {split: nets.fcn(experiment.head, split, **own.get(split, trained))
                for split in ("train", "val", "deploy")}
-    statistics.write_net(experiment, written["train"])
+    batch_statistics.write_net(experiment, written["train"])
     _weigh(experiment, written["train"])
     paths = {split: nets.write_prototxt(run.prototxt(split), net) for split, net in written.items()}
     for i, (label, names) in enumerate(experiment.class_names.items()):

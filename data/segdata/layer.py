@@ -92,8 +92,8 @@ class SegDataLayer(caffe.Layer):
 
     Samples are resized, mirrored, moved, given a margin, cropped and padded, in this order.
     Everything random depends on the seed and the position of the sample only, which start counts
-    from; it counts samples, not batches. reshape() loads what comes next and shapes the tops for it,
-    forward() hands it over and moves on, as in the published layers. What comes after it is
+    from; it counts samples, not batches. reshape() loads what comes next and shapes the tops for
+    it, forward() hands it over and moves on, as in the published layers. What comes after it is
     decoded in the background; what is wrong with it is raised when its turn comes. That a file is
     missing is said at set-up.
     """

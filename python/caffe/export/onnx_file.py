@@ -411,8 +411,8 @@ def _affine(g: Graph, x: str, scale: float, shift: float) -> str:
 @writes("Dropout", "Split")
 def same(g: Graph, layer: Any, x: str) -> list[str]:
     if g.spec.dropout_param.sample_weights_test:
-        raise g.unsupported("dropout that acts in testing; without sample_weights_test: true in the "
-                            "prototxt the net says what it says on average")
+        raise g.unsupported("dropout that acts in testing; without sample_weights_test: true in "
+                            "the prototxt the net says what it says on average")
     return [x] * len(g.spec.top)
 
 
@@ -625,8 +625,8 @@ def bn(g: Graph, layer: Any, x: str) -> str:
 
 @writes("Upsample")
 def upsample(g: Graph, layer: Any, x: str, mask: str) -> str:
-    if not any(spec.type == "Pooling" and g.values.get(spec.top[-1]) == mask != g.values[spec.top[0]]
-               for spec in g.net.program.param.layer if set(spec.top) <= g.values.keys()):
+    if not any(spec.type == "Pooling" and len(spec.top) > 1 and g.values.get(spec.top[1]) == mask
+               for spec in g.net.program.param.layer):
         raise g.unsupported("a mask that no pooling of the net makes")
     front = g("Shape", x, start=0, end=2)
     size = integers(*layer.given) if layer.given else g(

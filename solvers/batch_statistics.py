@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from fcn import nets, surgery
 from fcn.solvers.experiments import Experiment
 from fcn.solvers.preflight.labels import open_reader
-from fcn.solvers.runs import Run
 from segdata.files import replacing
 from segdata.lists import list_entries
 
@@ -59,10 +58,3 @@ def write_weights(experiment: Experiment, iteration: int) -> Path | None:
     with replacing(path) as temporary:
         net.save(str(temporary))
     return path
-
-
-def for_testing(weights: Path) -> Path:
-    """What a net of val or deploy takes in place of a caffemodel: of a snapshot whose run needs
-    statistics, test_iter_N.caffemodel, whether or not it is there; else the file itself."""
-    run = Run(weights.parent.parent)
-    return run.for_testing(weights) if weights.parent.name == run.folder.name else weights
