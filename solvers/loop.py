@@ -45,7 +45,7 @@ class Loop:
         self.looked_at = self.start         # the last iteration whose loss was looked at
         self.scores: dict[str, Scores] = {}
         self.train_param = experiment.run.net_param("train")
-        self.learning = divergence.Progress()
+        self.standstill = divergence.Standstill()
         self.has_told_one_class = False
         self.bar = Progress(experiment.name, experiment.iterations, "iteration", self.start)
         solver.add_callback(lambda: None, self._before_update)
@@ -119,7 +119,7 @@ class Loop:
             loss_per_pixel=sum(each.summed for each in found) / pixels if pixels else None)
         events.emit("log", run=self.experiment.name, **row._asdict())
         for each in found[:1]:
-            if warning := self.learning.standstill(each.per_pixel, each.guessing):
+            if warning := self.standstill.warning(each.per_pixel, each.guessing):
                 self.bar.write(warning, file=sys.stderr)
 
     def _after_steps(self, count: int, pending: Pending) -> None:
@@ -146,7 +146,7 @@ class Loop:
         experiment, iteration = self.experiment, self.solver.iter
         tally = None
         if scores is None:
-            scores, tally = self._computed_scores(pending)
+            scores, tally = self.computed_scores(pending)
         self.scores = scores
         losses = tally.losses() if tally else score.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
@@ -182,7 +182,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def _computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         if ready := batch_statistics.write_weights(experiment, self.solver.iter):
             net.copy_from(str(ready))
@@ -201,7 +201,7 @@ class Loop:
 
     def _report(self, is_stopped: bool = False) -> None:
         """Write the report; where the training was stopped since the last scores, draw the curve
-        up to here, too. What goes wrong is said, and ends no training."""
+        up to here, too. What goes wrong is printed, and ends no training."""
         experiment = self.experiment
         try:
             if is_stopped:

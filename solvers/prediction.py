@@ -25,15 +25,15 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
     ready for testing (solvers.batch_statistics).
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero
-    without one; that is said on standard error. Raises RunError if all of them do; with
+    without one; that is printed to stderr. Raises RunError if all of them do; with
     `complete`, if any does; and if the file .resume of its snapshot says that it is damaged.
     """
     import caffe
     for path in (prototxt, weights):
         if not Path(path).is_file():
             raise RunError(f"{path}: no such file")
-    if told := damage(Path(weights)):
-        raise RunError(told)
+    if problem := damage(Path(weights)):
+        raise RunError(problem)
     run = Run(Path(weights).parent.parent)
     if not (ready := run.for_testing(Path(weights))).is_file():
         raise RunError(f"{weights} cannot be tested: its BN has no statistics yet, {ready} is "

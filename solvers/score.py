@@ -59,10 +59,10 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
         for label, name in pairs.items():
             truth, maps = net.blobs[label].data, net.blobs[name].data
             source = f"sample {number + 1} of {samples}, blob '{name}'"
-            said = {"": predicted_classes(maps, source)}
-            said.update((suffix, sharpen(net, maps, source).argmax(1))
+            predicted = {"": predicted_classes(maps, source)}
+            predicted.update((suffix, sharpen(net, maps, source).argmax(1))
                         for suffix, sharpen in sharpeners.items())
-            for suffix, classes in said.items():
+            for suffix, classes in predicted.items():
                 matrix = confusion(truth[:, 0], classes, maps.shape[1])
                 matrices[label, suffix] += matrix
                 if tally and (label, suffix) == (first, ""):
@@ -216,7 +216,7 @@ def main() -> None:
         run = runs.find(args.run)
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
-        weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
+        weights, note = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
@@ -226,7 +226,7 @@ def main() -> None:
             if not label.endswith(WITH_CRF) and (warning := one_class(
                     one, run.class_names(label, len(one.iu)))):
                 print(warning, file=sys.stderr)
-        print("\n".join(filter(None, (str(weights), told)))
+        print("\n".join(filter(None, (str(weights), note)))
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
 
 

@@ -18,7 +18,7 @@ GAP = 4             # pixels between pictures side by side
 def shares(label: np.ndarray) -> list[tuple[int, float]]:
     """[(class, share of the pixels)] of the classes present in `label`, the largest first."""
     numbers, counts = np.unique(label, return_counts=True)
-    return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts, kind="stable")]
+    return [(int(numbers[i]), int(counts[i]) / label.size) for i in np.argsort(-counts, kind="stable")]
 
 
 def percent(share: float) -> str:
