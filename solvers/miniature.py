@@ -158,6 +158,11 @@ def generate(name: str, directory: Path, seed: int) -> None:
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
 
 
+def bases(name: str) -> dict[str, str]:
+    """{suffix of its layers: what NAME in miniature starts from}."""
+    return RECIPES.get(name, {}).get("bases", EXPERIMENTS[name].bases)
+
+
 def passes(name: str) -> int:
     """How many images pass through NAME in miniature to train it; of a classifier, batches, which
     take as long."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import nets, surgery
-from fcn.nets import dilated, weighted
+from fcn.nets import dilated, segnet, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
@@ -140,6 +140,8 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
     Returns what of the bases did not arrive.
     """
     reports, ends, base_nets = [], {"conv1_1_bgrd"}, base_nets or _base_nets(experiment)
+    if experiment.head in segnet.VARIANTS:
+        ends |= {"fc6", "fc7"}      # for which a SegNet has no use
     for suffix, base in base_nets.items():
         if experiment.head in DEEPLAB and experiment.bases[suffix] in nets.TRUNKS:
             report = surgery.decimate_classifier(net, base, DEEPLAB[experiment.head].branches,

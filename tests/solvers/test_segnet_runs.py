@@ -12,8 +12,8 @@ from fcn import nets, surgery
 from fcn.nets.source import folder
 from fcn.page.errors import PageError
 from fcn.page.net import export
-from fcn.solvers import score, training
-from fcn.solvers.experiments import on_folder, with_options
+from fcn.solvers import demo, miniature, score, training
+from fcn.solvers.experiments import EXPERIMENTS, on_folder, with_options
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
 from fcn.solvers.inference.segmenter import Segmenter
@@ -54,7 +54,7 @@ def experiment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(experiment):
-    training.train(experiment, force=True)
+    training.train(experiment)
     return experiment.run
 
 
@@ -72,15 +72,31 @@ def test_a_snapshot_is_made_ready_for_testing(trained):
 
 
 def test_a_continued_run_ends_as_one_without_interruption(experiment, trained, tmp_path):
-    short = with_options(experiment, build=tmp_path, iterations=4)
-    training.train(short, force=True)
-    training.train(with_options(short, iterations=8), force=True)
+    again = with_options(experiment, build=tmp_path)
+    shutil.copytree(trained.directory, again.directory)
+    for path in [*again.run.folder.glob("*_iter_8.*"), again.directory / "score.json"]:
+        path.unlink()
+    training.train(again)
     for name in ("train_iter_8.caffemodel", "test_iter_8.caffemodel"):
         found, expected = (surgery.Weights(each.folder / name).params
-                           for each in (short.run, trained))
+                           for each in (again.run, trained))
         for layer, blobs in expected.items():
             for blob, own in zip(blobs, found[layer]):
                 np.testing.assert_array_equal(own.data, blob.data, layer)
+
+
+def test_the_encoder_starts_from_vgg16(experiment, tmp_path):
+    trunk = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg16.prototxt", nets.classifier(
+        "vgg16", width=1 / 32, size=32, filler="msra"))), caffe.TEST)
+    row = with_options(EXPERIMENTS["camvid-segnet"], source=experiment.source, build=tmp_path,
+                       class_names=experiment.class_names, net=dict(width=1 / 32))
+    solver = caffe.get_solver(str(training.write_files(row, 0)))
+    assert training.start_weights(row, solver.net, {"": trunk}) == []
+    for name in ("conv1_1", "conv5_3"):
+        np.testing.assert_array_equal(solver.net.params[name][0].data, trunk.params[name][0].data)
+    assert solver.net.params["conv5_3_D"][0].data.std() > 0
+    assert miniature.bases("camvid-segnet") == {} and demo.chain(["camvid-segnet"]) == [
+        "camvid-segnet"]
 
 
 def test_without_statistics_a_snapshot_is_not_tested(trained, tmp_path):
