@@ -109,25 +109,25 @@ def plan(names: Iterable[str], directory: Path) -> str:
 
 def chain(names: Iterable[str]) -> list[str]:
     """Experiments after all that they start from, classifiers first, each once."""
-    found: dict[str, None] = {}
+    names_in_order: dict[str, None] = {}
     for name in names:
         bases = () if name in nets.TRUNKS else miniature.bases(experiment_named(name).name).values()
-        found |= dict.fromkeys((*chain(bases), name))
-    return list(found)
+        names_in_order |= dict.fromkeys((*chain(bases), name))
+    return list(names_in_order)
 
 
 def rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
     """The table of the metrics of each (experiment, {label: Scores}), in percent, and the mean IU
     of predicting the most frequent class everywhere; the first row is its heading."""
-    found: list[tuple[str, ...]] = []
+    table: list[tuple[str, ...]] = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
             summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
-            if not found:
-                found.append(("percent", *summary))
-            found.append((f"  {label}" if i else experiment.name,
+            if not table:
+                table.append(("percent", *summary))
+            table.append((f"  {label}" if i else experiment.name,
                           *(f"{value:.1f}" for value in summary.values())))
-    return found
+    return table
 
 
 def class_rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:

@@ -27,18 +27,15 @@ def set_mode_gpu() -> None:
 
     Raises DeviceError where there is no such GPU.
     """
-    global _gpu
-    _check_gpu(_gpu_chosen)
-    _gpu = _gpu_chosen
+    _use_gpu(_gpu_chosen)
 
 
 def set_device(device_id: int) -> None:
     """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
     there."""
-    global _gpu, _gpu_chosen
+    global _gpu_chosen
     if _gpu is not None:
-        _check_gpu(device_id)
-        _gpu = device_id
+        _use_gpu(device_id)
     _gpu_chosen = device_id
 
 
@@ -106,10 +103,14 @@ class NCCL:
         raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
 
 
-def _check_gpu(number: int) -> None:
+def _use_gpu(number: int) -> None:
+    """Have it be the one of PyTorch, too, which pins memory, and names, by that."""
+    global _gpu
     import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:
         found = f"PyTorch sees {count} GPU(s)" if count else "PyTorch sees no GPU"
         raise DeviceError(f"GPU {number} is not available: {found}. "
                           "Use the CPU instead: caffe.set_mode_cpu(), and no --gpu.")
+    torch.cuda.set_device(number)
+    _gpu = number

@@ -115,5 +115,6 @@ def free_memory(gpu: int | None) -> int | None:
         return available_memory()
     with suppress(ImportError, RuntimeError):
         import torch
+        torch.cuda.empty_cache()        # what PyTorch keeps for the next image is free, too
         return torch.cuda.mem_get_info(gpu)[0]
     return None

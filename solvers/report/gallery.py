@@ -56,17 +56,17 @@ def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
     if not ious or not predictions:
         raise RunError("the scores are of an earlier version, which kept no predictions; they are "
                        "there after the next scores of a training")
-    reader, found = data_layer(run), []
+    reader, shown = data_layer(run), []
     for kind, number in samples.chosen(ious):
         entry, predicted = reader.entries[number], predictions[number]
         arrays = reader.load(entry, number, seed=0)     # whole and unchanged: nothing is drawn
         truth = next(array for top, array in arrays.items() if top in reader.classes)[0]
-        found.append(Picture(kind, entry.name, ious[number] or 0.0, {
+        shown.append(Picture(kind, entry.name, ious[number] or 0.0, {
             **_inputs(run, reader, arrays), "truth": data_uri(coloured(truth, names)),
             "prediction": data_uri(coloured(predicted, names)),
             "errors": data_uri(np.asarray(error_map(predicted, truth)))},
             set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(predicted).tolist())))
-    return found
+    return shown
 
 
 def _predictions(run: Run) -> dict[int, np.ndarray]:
@@ -90,7 +90,7 @@ def data_layer(run: Run) -> SegDataLayer:
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """{caption: data: URI} of what a sample gives the net."""
-    found, (kinds, mean, margin, _) = {}, run.images()
+    uris, (kinds, mean, margin, _) = {}, run.images()
     inside = slice(margin, -margin or None)
     tops = [top for top in reader.tops if top not in reader.classes]
     for kind, array in zip(kinds, (arrays[top][:, inside, inside] for top in tops)):
@@ -102,15 +102,15 @@ def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> di
             grey = 255 * (array[0] - array.min()) / max(float(np.ptp(array)), 1e-6)
             pixels = np.repeat(grey[..., None], 3, -1)
         caption = "input" if len(kinds) == 1 else f"input: {kind}"
-        found[caption] = data_uri(pixels.round().clip(0, 255).astype(np.uint8), photograph=True)
-    return found
+        uris[caption] = data_uri(pixels.round().clip(0, 255).astype(np.uint8), photograph=True)
+    return uris
 
 
 def colours(names: Sequence[str]) -> np.ndarray:
     """The colour of each class, as overlays have it; void is white."""
-    found = class_colours(names)
-    found[VOID] = 255, 255, 255
-    return found
+    of_classes = class_colours(names)
+    of_classes[VOID] = 255, 255, 255
+    return of_classes
 
 
 def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -33,7 +33,7 @@ class Row:
 
 def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
     """The rows of a net, which has been made of `param` (a deploy prototxt: with Input layers)."""
-    found: list[Row] = []
+    made: list[Row] = []
     maker: dict[str, int] = {}          # of each blob: its row
     fields = zip(*(fields_of(param.layer, axis) for axis in (0, 1)))
     for layer, (vertical, horizontal) in zip(param.layer, fields):
@@ -41,15 +41,15 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
             net, layer.name)) if layer.name in net.params else 0
         bottoms = [maker[name] for name in layer.bottom if name in maker]
         if list(layer.top) == list(layer.bottom) and bottoms:
-            found[bottoms[0]].after.append(layer.type)
-            found[bottoms[0]].parameters += count
+            made[bottoms[0]].after.append(layer.type)
+            made[bottoms[0]].parameters += count
             continue
         top = layer.top[0] if layer.top else ""
         shape = shape_of(net.blobs[top]) if top in net.blobs else ()
-        found.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
+        made.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
                          (_seen(vertical), _seen(horizontal)), []))
-        maker.update(dict.fromkeys(layer.top, len(found) - 1))
-    return found
+        maker.update(dict.fromkeys(layer.top, len(made) - 1))
+    return made
 
 
 def shape_of(blob: caffe.Blob) -> tuple[int, ...]:

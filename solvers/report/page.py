@@ -209,14 +209,14 @@ def _gallery(run: Run, names: dict[str, list[str]]) -> str:
     label, own = next(iter(names.items()))
     title, parts = "Best, median and worst images" + f": {label}" * (len(names) > 1), []
     try:
-        found = gallery.pictures(run, own)
+        pictures = gallery.pictures(run, own)
     except Exception as error:      # of data that are gone or changed: the page does without
         return section(title, EXPLAINED, "<p class='paper'>Not shown: "
                        f"{escape(str(error) or type(error).__name__)}</p>")
     colours = gallery.colours(own)
-    for kind in dict.fromkeys(picture.kind for picture in found):
+    for kind in dict.fromkeys(picture.kind for picture in pictures):
         parts.append(f"<h3>{kind.capitalize()}</h3>")
-        parts += [_picture(each, own, colours) for each in found if each.kind == kind]
+        parts += [_picture(each, own, colours) for each in pictures if each.kind == kind]
     return section(title, EXPLAINED, *parts)
 
 

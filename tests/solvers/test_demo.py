@@ -32,8 +32,7 @@ def test_32s_reaches_30_each_stage_gains_3_points_and_8s_reaches_70(seed, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", [
-    "bf16", pytest.param("tf32", marks=pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="PyTorch sees no GPU, and only they have TF32"))])
+    "bf16", pytest.param("tf32", marks=pytest.mark.gpu)])       # which no CPU has
 def test_lower_precision_learns_it_too(precision, tmp_path):
     caffe.set_precision(precision)
     if torch.cuda.is_available():

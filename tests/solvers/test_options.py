@@ -1,6 +1,7 @@
 """Batches, windows, augmentation and weights of a training, as the command line gives them."""
 
 import argparse
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from fcn.solvers import log, loop, options, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
 from fcn.solvers.preflight import labels
-from fcn.solvers.preflight.first_loss import losses
+from fcn.solvers.preflight.first_loss import described, losses
 from fcn.solvers.runs import RunError
 from segdata import layer as data_layer
 from segdata.errors import DataError
@@ -241,6 +242,8 @@ def test_maps_are_cropped_with_the_images_and_weigh_the_loss(tiny, maps):
     assert loss == pytest.approx(np.log(7) * total / 4, rel=1e-4)
     found, = losses(net, run.run.net_param("train"))
     assert found.per_pixel == pytest.approx(np.log(7), rel=1e-4)
+    assert re.search(rf"valid pixels of the mean weight {total / (label != 255).sum():.3g}\d*, "
+                     r"1\.946 per pixel of weight 1; guessing", described(found, True))
 
 
 def test_maps_that_are_missing_or_none(tiny, maps, tmp_path):

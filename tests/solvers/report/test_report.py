@@ -154,6 +154,16 @@ def test_which_samples_are_shown(ious, expected):
     assert samples.chosen(ious) == expected
 
 
+def test_a_layer_that_looks_at_the_whole_image_is_said_to(scored):
+    path = scored.run.prototxt("deploy")
+    path.write_text(path.read_text() + """
+        layer { name: "mean" type: "Pooling" bottom: "score" top: "mean"
+                pooling_param { pool: AVE global_pooling: true } }
+        layer { name: "scaled" type: "Power" bottom: "mean" top: "scaled" }""")
+    table = read(report.write(scored.run)).sections["The net"]
+    assert table.count("0 whole image") == 2 and "404" in table
+
+
 def test_all_runs_on_one_page(scored, monkeypatch):
     build = scored.build / "build"
     monkeypatch.setenv("FCN_BUILD", str(build))
