@@ -73,7 +73,7 @@ def statistics(net: caffe.Net, passes: int) -> dict[str, tuple[np.ndarray, np.nd
         raise SurgeryError(f"statistics in {passes} passes of a net with {len(tops)} BN layers "
                            "that give theirs as tops; it takes 1 pass or more, and the prototxt "
                            "that surgery.with_statistics makes")
-    sums = {name: [np.float64(0), np.float64(0)] for name in tops}
+    sums: dict[str, list[np.ndarray]] = {name: [np.zeros(()), np.zeros(())] for name in tops}
     for _ in range(passes):
         net.forward()
         for name, blobs in tops.items():
