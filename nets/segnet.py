@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from caffe import layers as L
 from caffe import params as P
@@ -61,18 +62,19 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
         raise ValueError(f"head '{head}' needs the layers Upsample and BN of SegNet's fork, which "
                          "this caffe does not have; the package caffe of this project does")
     variant = VARIANTS[head]
-    weights = dict(weight_filler=dict(type=filler or "msra"))
-    norm = dict(bn_param=dict(scale_filler=dict(type="constant", value=1),
-                              shift_filler=dict(type="constant",
-                                                value=0 if variant.bayesian else 0.001)))
+    weights: dict[str, Any] = dict(weight_filler=dict(type=filler or "msra"))
+    norm: dict[str, Any] = dict(
+        scale_filler=dict(type="constant", value=1),
+        shift_filler=dict(type="constant", value=0 if variant.bayesian else 0.001))
     if split != "train":
-        norm["bn_param"].update(bn_mode=caffe_pb2.BNParameter.INFERENCE)
+        norm.update(bn_mode=caffe_pb2.BNParameter.INFERENCE)
 
     def unit(name: str, bottom: Top, channels: int, kernel: int = 3, relu: bool = True) -> Top:
         n[f"conv{name}"] = L.Convolution(
             bottom, num_output=scaled(channels, width), kernel_size=kernel, pad=kernel // 2,
             param=LEARN, **weights)
-        n[f"conv{name}_bn"] = top = L.BN(n[f"conv{name}"], in_place=True, param=BN_LEARN, **norm)
+        n[f"conv{name}_bn"] = top = L.BN(n[f"conv{name}"], in_place=True, param=BN_LEARN,
+                                      bn_param=norm)
         if relu:
             n[f"relu{name}"] = top = L.ReLU(top, in_place=True)
         return top
@@ -81,7 +83,7 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
         """Dropout behind the inner blocks of a Bayesian net; in deploy it draws."""
         if not variant.bayesian or block < INNER:
             return bottom
-        draws = dict(sample_weights_test=True) if split == "deploy" else {}
+        draws: dict[str, Any] = dict(sample_weights_test=True) if split == "deploy" else {}
         n[f"{name}{block}"] = L.Dropout(bottom, in_place=True, dropout_ratio=0.5, **draws)
         return n[f"{name}{block}"]
 
