@@ -10,11 +10,12 @@ DEEPLAB = voc-deeplab voc-deeplab-msc voc-deeplab-7x7 voc-deeplab-4x4 voc-deepla
 	voc-deeplab-msc-largefov voc-deeplab-aspp
 DILATED = voc-dilated-frontend voc-dilated-context voc-dilated-context-large
 UNET = isbi-unet phc-unet dic-unet
+SEGNET = camvid-segnet camvid-segnet-basic camvid-segnet-bayesian camvid-segnet-basic-bayesian
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
-	voc-fcn-googlenet $(DEEPLAB) voc-crfrnn $(DILATED) nyud-fcn32s-color nyud-fcn32s-hha \
+	voc-fcn-googlenet $(DEEPLAB) voc-crfrnn $(DILATED) $(SEGNET) nyud-fcn32s-color nyud-fcn32s-hha \
 	nyud-fcn32s-color-d nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s $(UNET)
-RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(UNET) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
+RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(SEGNET) $(UNET) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow test-browser gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
@@ -161,6 +162,8 @@ voc-dilated%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/voc-dilated-front
 	sbd voc2012
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
+camvid-%: NEEDS = vgg16 camvid
+camvid-segnet-basic%: NEEDS = camvid
 nyud-%: NEEDS = $(BASE) nyud
 siftflow-%: NEEDS = $(BASE) siftflow
 pascalcontext-%: NEEDS = $(BASE) voc2010 context context59
@@ -184,6 +187,10 @@ voc-crfrnn:  ## FCN-8s with the mean field of a CRF in the net, learnt with it
 voc-dilated-frontend:  ## VGG-16 at stride 8 by dilations, nothing padded
 voc-dilated-context:  ## ... then the context module behind it
 voc-dilated-context-large:  ## ... or the large context module
+camvid-segnet:  ## SegNet on CamVid, from VGG-16: a decoder by the masks of the poolings
+camvid-segnet-basic:  ## SegNet-Basic, of four convolutions each way, from random weights
+camvid-segnet-bayesian:  ## Bayesian SegNet: dropout in testing, too, says how sure it is
+camvid-segnet-basic-bayesian:  ## ... of SegNet-Basic
 nyud-fcn32s-color:  ## FCN-32s on NYUDv2's colour images
 nyud-fcn32s-hha:  ## ... on its depth, encoded as HHA
 nyud-fcn32s-color-d:  ## ... on colour and depth in one net (early fusion)

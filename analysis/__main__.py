@@ -17,6 +17,7 @@ from segdata.paths import build_root
 
 QUICK = ("upper-bound", "stitch", "timing")
 OF_A_RUN = ("crf",)
+ON_A_FOLDER = ("segnet",)
 TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing",
             "deeplab", "dilated", "unet")
 
@@ -35,16 +36,21 @@ def main(arguments=None):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog=command_name("analysis"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=(*QUICK, *OF_A_RUN, *TRAINING),
+    parser.add_argument("names", nargs="+", metavar="NAME",
+                        choices=(*QUICK, *OF_A_RUN, *ON_A_FOLDER, *TRAINING),
                         help=f"{', '.join(QUICK)}; of a run: "
-                             f"{', '.join(OF_A_RUN)}; those that train: {', '.join(TRAINING)}")
+                             f"{', '.join(OF_A_RUN)}; on --data FOLDER: {', '.join(ON_A_FOLDER)}; "
+                             f"those that train: {', '.join(TRAINING)}")
     parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="SEED",
                         help="of the data, of those that train (default 0 1 2)")
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "analysis",
                         help="default build/analysis")
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="upper-bound: labels in VOC layout (default PASCAL VOC 2011, if it "
-                             "is there, else the embedded dataset)")
+                             "is there, else the embedded dataset); segnet: CamVid, or any "
+                             "folder in VOC layout (default CamVid where `fcn solve` has it)")
+    parser.add_argument("--minutes", type=positive(float), default=10.0,
+                        help="segnet: of one processor, of each training (default 10)")
     parser.add_argument("--run", help="crf: the trained run, as score.py takes it")
     parser.add_argument("--trust", action="store_true",
                         help="crf: run a net whose layers do more than compute")

@@ -12,7 +12,7 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from . import caffenet, crfrnn, deeplab, dilated, googlenet, unet, vgg16, weighted
+from . import caffenet, crfrnn, deeplab, dilated, googlenet, segnet, unet, vgg16, weighted
 from .heads import HEADS, Head, predict
 from .layers import Features, score
 from .source import Source, voc
@@ -30,9 +30,9 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     Parameters
     ----------
     head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; 'crfrnn', FCN-8s with a
-        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS, dilated.HEADS
-        and unet.HEAD, which have a trunk of their own, and of what follows scale, start and
-        options alone
+        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS, dilated.HEADS,
+        segnet.VARIANTS and unet.HEAD, which have a trunk of their own, and of what follows scale,
+        start and options alone
     split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
     trunk : 'vgg16', 'caffenet' or 'googlenet'
@@ -51,35 +51,43 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
     _check("head", head, (*HEADS, "crfrnn", *deeplab.VARIANTS, *dilated.HEADS,
-                           unet.HEAD))
+                          *segnet.VARIANTS, unet.HEAD))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
-    source = source or voc()
+    source = _fitting(source or voc(), head, options)
     n = caffe.NetSpec()
-    if head in dilated.HEADS:
-        source = source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
-    elif head == unet.HEAD:
-        source = unet.with_margins(source, options.get("depth", unet.DEPTH))
     _data(n, source, split, start)
     if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
         raise ValueError(f"head '{head}' takes one image and one label, not "
                          f"{', '.join((*source.images, *source.labels))}")
     if head in deeplab.VARIANTS:
         deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
-    elif head in dilated.HEADS or head == unet.HEAD:
-        if head == unet.HEAD:
-            unet.predict(n, _scaled(n, n.data, scale), split, source, **options)
-        else:
-            dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
-        if split != "deploy":
-            n.loss = L.SoftmaxWithLoss(n.score, n.label, loss_param=dict(ignore_label=255))
+    elif head in dilated.HEADS:
+        dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
+    elif head in segnet.VARIANTS:
+        segnet.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
+    elif head == unet.HEAD:
+        unet.predict(n, _scaled(n, n.data, scale), split, source, **options)
     else:
         _fcn(n, head, split, source, TRUNKS[trunk].trunk, fusion, normalize, learned, scale,
              skip_scales, options)
+    if head in (*dilated.HEADS, *segnet.VARIANTS, unet.HEAD) and split != "deploy":
+        n.loss = L.SoftmaxWithLoss(n.score, n.label, loss_param=dict(ignore_label=255))
     net = n.to_proto()
     if split == "train" and source.has_weights:
         weighted.weigh_pixels(net, "weight")
     return _deployed(net) if split == "deploy" else net
+
+
+def _fitting(source: Source, head: str, options: dict[str, Any]) -> Source:
+    """The source with images of the sizes that the head takes."""
+    if head in dilated.HEADS:
+        return source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
+    if head in segnet.VARIANTS:
+        return source.with_multiple(segnet.VARIANTS[head].multiple)
+    if head == unet.HEAD:
+        return unet.with_margins(source, options.get("depth", unet.DEPTH))
+    return source
 
 
 def _fcn(n: NetSpec, head: str, split: str, source: Source, trunk: Callable[..., Features],
@@ -103,9 +111,10 @@ def _fcn(n: NetSpec, head: str, split: str, source: Source, trunk: Callable[...,
 
 
 def _deployed(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
-    """The net as it is published for deployment: without dropout, which does nothing there, and
+    """The net as it is published for deployment: without dropout that does nothing there, and
     with a single image in a layer named 'input'."""
-    layers = [layer for layer in net.layer if layer.type != "Dropout"]
+    layers = [layer for layer in net.layer if layer.type != "Dropout"
+              or getattr(layer.dropout_param, "sample_weights_test", False)]
     inputs = [layer for layer in layers if layer.type == "Input"]
     if len(inputs) == 1:
         inputs[0].name = "input"
@@ -115,7 +124,7 @@ def _deployed(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 def _data(n: NetSpec, source: Source, split: str, start: int) -> None:
     if split == "deploy":
         for image, channels in source.images.items():
-            side = 500 + 2 * source.margin
+            side = -(-500 // source.multiple) * source.multiple + 2 * source.margin
             n[image] = L.Input(shape=dict(dim=[1, channels, side, side]))
     else:
         for name, top in source.tops(split, **({"start": start} if start else {})).items():

@@ -65,6 +65,17 @@ class Source:
                       for module, layer, own in (self.train, self.val))
         return replace(self, train=train, val=val)
 
+    @property
+    def multiple(self) -> int:
+        """Of which the sides of images and labels are multiples."""
+        return self.val[2].get("multiple", 1)
+
+    def with_multiple(self, multiple: int) -> Source:
+        """The source whose images and labels are padded to sides that are multiples of it."""
+        train, val = ((module, layer, {**own, "multiple": multiple})
+                      for module, layer, own in (self.train, self.val))
+        return replace(self, train=train, val=val)
+
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
         module, layer, own = getattr(self, split)
@@ -126,6 +137,11 @@ def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:
          dict(common, split="train", seed=SEED, mirror=mirror)),
         ("folder_layers", "FolderSegDataLayer", dict(common, split="val")),
         path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
+
+
+def camvid(data_dir: Dir = None, classes: int = 11, batch: int = 4) -> Source:
+    """CamVid in VOC layout, as SegNet is trained on it: batches of 4 whole images."""
+    return folder(_root(data_dir) / "camvid", classes).with_training(batch=batch)
 
 
 def nyud(inputs: tuple = ("color",), data_dir: Dir = None, classes: int = 40) -> Source:

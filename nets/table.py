@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from .deeplab import VARIANTS
+from .segnet import VARIANTS as SEGNET
 from .source import (
+    camvid,
     cells,
     context_voc2012,
     dilated_voc2012,
@@ -37,6 +39,7 @@ TABLE = {
     "voc-dilated-frontend": Row("dilated-frontend", dilated_voc2012),
     **{f"voc-{head}": Row(head, context_voc2012)
        for head in ("dilated-context", "dilated-context-large")},
+    **{f"camvid-{head}": Row(head, camvid) for head in SEGNET},
     "nyud-fcn32s-color": Row("fcn32s", nyud),
     "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
     "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),

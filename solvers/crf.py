@@ -123,7 +123,7 @@ class Sharpener:
         """Raises RunError where the net takes no colour, or not from one of the project's data
         layers, of which the mean is known."""
         self.settings, self.path = settings, run.prototxt("val")
-        kinds, mean, self.margin = run.images()
+        kinds, mean, self.margin, _ = run.images()
         layers = [layer for layer in run.net_param("val").layer
                   if layer.python_param.module in OF_LAYERS]
         if not layers or "color" not in kinds:

@@ -111,7 +111,7 @@ def chain(names: Iterable[str]) -> list[str]:
     """Experiments after all that they start from, classifiers first, each once."""
     names_in_order: dict[str, None] = {}
     for name in names:
-        bases = () if name in nets.TRUNKS else experiment_named(name).bases.values()
+        bases = () if name in nets.TRUNKS else miniature.bases(experiment_named(name).name).values()
         names_in_order |= dict.fromkeys((*chain(bases), name))
     return list(names_in_order)
 

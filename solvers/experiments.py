@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
-from fcn.nets import deeplab, dilated
+from fcn.nets import deeplab, dilated, segnet
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError
 from segdata.datasets import DATASETS
@@ -47,6 +47,7 @@ class Experiment:
     published : what was published and where, '' where the project knows nothing; four figures are
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
+    class_weights : what --class-weights says by default
     options : {option of the command line: value} of the training data and of weights; the source
         has those of the data already, see solvers.options
     start : what `--from` says in place of `bases`, as solvers.starting records it
@@ -70,6 +71,7 @@ class Experiment:
     needs: tuple = ()
     published: str = ""
     data: str = ""
+    class_weights: str = "none"
     options: dict = field(default_factory=dict)
     start: str = ""
     build: Path = field(default_factory=build_root)
@@ -119,6 +121,8 @@ STEPS: dict[str, Any] = dict(momentum=0.9, iterations=6_000, interval=1_000,
 # its successor (arXiv 1606.00915)
 POLY: dict[str, Any] = dict(momentum=0.9, iterations=20_000, interval=2_000,
                             policy=dict(lr_policy="poly", power=0.9))
+# SegNet and its Bayesian variants: their solver prototxts
+SEGNET: dict[str, Any] = dict(momentum=0.9, interval=1_000, class_weights="median")
 # Dilated convolutions: momentum and rates of the authors' train.py, a tenth after 100,000
 # iterations; batches of 14, of stored scores of 60. How many iterations it does not say.
 DILATED: dict[str, Any] = dict(momentum=0.9, policy=dict(lr_policy="step", gamma=0.1,
@@ -153,6 +157,10 @@ EXPERIMENTS = {row.name: row for row in (
     _row("voc-dilated-frontend", "vgg16", 1e-4, **DILATED, iterations=60_000),
     _row("voc-dilated-context", "voc-dilated-frontend", 1e-3, **CONTEXT),
     _row("voc-dilated-context-large", "voc-dilated-frontend", 1e-3, **CONTEXT),
+    _row("camvid-segnet", "vgg16", 1e-3, **SEGNET, iterations=40_000),
+    _row("camvid-segnet-basic", {}, 0.1, **SEGNET, iterations=10_000),
+    _row("camvid-segnet-bayesian", "vgg16", 1e-3, **SEGNET, iterations=60_000),
+    _row("camvid-segnet-basic-bayesian", {}, 0.1, **SEGNET, iterations=10_000),
     _row("nyud-fcn32s-color", "vgg16", 1e-10, interval=2_000,
          published=CVPR_NYUD.format("60.0/42.2/29.2/43.9")),
     _row("nyud-fcn32s-hha", "vgg16", 1e-10, interval=2_000,
@@ -181,6 +189,12 @@ EXPERIMENTS = {row.name: row for row in (
 )}
 
 
+# {head: fields of an experiment on one's own folder}; the loss of a SegNet is a mean
+FOLDER: dict[str, dict[str, Any]] = dict.fromkeys(segnet.VARIANTS, dict(
+    lr=0.05, momentum=0.9, class_weights="median"))
+BATCH = 4       # of a SegNet, as published
+
+
 def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width: float = 0.125,
               iterations: int = 2_400, lr: float = 6e-9, interval: int = 800,
               num_classes: int | None = None) -> Experiment:
@@ -207,10 +221,13 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
                        f"{build_root()} that is another's; choose another --name")
     if len(names) > 255:
         raise RunError(f"{path}: {len(names)} classes; there can be 255, for 255 is void")
-    return Experiment(
-        name, {}, lr, head, folder(path, len(names), mirror=True), {"label": names}, iterations,
-        drop=0.75, interval=interval, data=str(path),
-        net=dict(width=width, filler="msra", scale=1 / 58))
+    source = folder(path, len(names), mirror=True)
+    if head in segnet.VARIANTS:
+        source = source.with_training(batch=BATCH)
+    experiment = Experiment(
+        name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
+        data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
+    return replace(experiment, **FOLDER.get(head, {}))
 
 
 def with_options(experiment: Experiment, **options: Any) -> Experiment:

@@ -27,6 +27,9 @@ millimetres, or --hha, as segdata.hha writes it, of the same size. What the net 
 of its images, stand in the val.prototxt beside its deploy.prototxt; without it: a colour image
 less ILSVRC's mean.
 
+A net whose dropout acts in testing, too, as Bayesian SegNet, says with --samples N the mean of N
+passes, and NAME_variance.png how they differ.
+
 An image for which there is not enough memory is computed in tiles that overlap, so that the scores
 are those of the whole image.
 
@@ -230,6 +233,9 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
                           help="average with the probabilities of the mirrored image")
     computed.add_argument("--scales", type=scales, default=(1.0,), metavar="S,S,...",
                           help="average over these sizes of the image, such as 0.75,1,1.25")
+    computed.add_argument("--samples", type=positive(int), default=1, metavar="N",
+                          help="take the mean of N passes, of a net whose dropout acts in testing, "
+                               "too (default 1)")
     crf.add_crf(computed)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import surgery
-from fcn.solvers import events, log, report, samples, score
+from fcn.solvers import batch_statistics, events, log, report, samples, score
 from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu, tell
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
@@ -184,7 +184,10 @@ class Loop:
 
     def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
-        net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+        if ready := batch_statistics.write_weights(experiment, self.solver.iter):
+            net.copy_from(str(ready))
+        else:
+            net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
                               experiment.in_truth)
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn import nets
-from fcn.nets import deeplab, dilated, unet
+from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
@@ -50,6 +50,7 @@ CLASSIFIERS = {"vgg16": (64, 2, 6e-4, 800), "caffenet": (128, 3, 3e-4, 600),
 # {dataset: (what generates it, class names)}
 DATASETS: dict[str, tuple[ModuleType | SimpleNamespace, dict[str, Sequence[str]]]] = {
     "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
+    "camvid": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
@@ -66,6 +67,8 @@ SCHEDULE = {
     **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
     "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
     "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
+    "camvid-segnet": (0.05, 500), "camvid-segnet-bayesian": (0.05, 600),
+    **dict.fromkeys(("camvid-segnet-basic", "camvid-segnet-basic-bayesian"), (0.05, 400)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
@@ -82,6 +85,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     name: dict(ONLINE, drop=0.75) for name in (
         "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed",
         *(f"{look}-unet" for look in embedded_cells.LOOKS))}
+# with BN, random weights are as good a start as the narrow classifier
+RECIPES.update({f"camvid-{head}": dict(bases={}, drop=0.75) for head in segnet.VARIANTS})
 
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
@@ -92,6 +97,7 @@ CROPPED: dict[str, dict[str, Any]] = {
     **dict.fromkeys(deeplab.VARIANTS, dict(batch=1, crop=129)),
     dilated.HEADS[0]: dict(batch=1, crop=128),
     **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
+    **dict.fromkeys(segnet.VARIANTS, dict(batch=4, crop=96)),
     unet.HEAD: dict(crop=84, elastic=3)}
 
 # {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. A
@@ -115,7 +121,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
     kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
-    data = voc if paper.head in ON_VOC2012 else row.source
+    data = voc if paper.head in (*ON_VOC2012, *segnet.VARIANTS) else row.source
     source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
     if paper.head in CROPPED:
@@ -162,6 +168,11 @@ def generate(name: str, directory: Path, seed: int) -> None:
     """Write the data of an experiment, unless they are there."""
     dataset = name.partition("-")[0]
     DATASETS[dataset][0].generate(directory / f"data-{dataset}", seed)
+
+
+def bases(name: str) -> dict[str, str]:
+    """{suffix of its layers: what NAME in miniature starts from}."""
+    return RECIPES.get(name, {}).get("bases", EXPERIMENTS[name].bases)
 
 
 def passes(name: str) -> int:

@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="move images by up to N pixels in each direction (default 0)")
     group.add_argument("--scale", type=scale, metavar="LOW,HIGH",
                        help="resize images by a random factor between these (default: not)")
-    group.add_argument("--class-weights", metavar="KIND", default="none",
+    group.add_argument("--class-weights", metavar="KIND",
                        help="of the loss: frequency or median, measured in the training labels; "
                             "numbers as 1,2.5,4 in the order of the classes, or a file of them "
-                            "(default none)")
+                            "(default none, of SegNet median)")
     group.add_argument("--pixel-weights", type=Path, metavar="DIR",
                        help="of the loss: a folder of maps named as the images, PNG (255 is 1) or "
                             ".npy")
@@ -82,14 +82,15 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
                if (value := getattr(args, key)) is not None and value != own[key]}
     if changed.get("jitter"):
         check_jitter(experiment, changed["jitter"], min(changed.get("scale", own["scale"]) or (1,)))
-    weights = class_weights(experiment, args.class_weights, args.fresh)
+    asked = args.class_weights or experiment.class_weights
+    weights = class_weights(experiment, asked, args.fresh)
     if args.pixel_weights:
         changed["weights"] = pixel_weights(experiment, args.pixel_weights)
     options: dict[str, Any] = dict(changed)
     if args.pixel_weights:
         options["pixel_weights"] = options.pop("weights")
     if weights:
-        kind = args.class_weights if args.class_weights in MEASURED else "numbers"
+        kind = asked if asked in MEASURED else "numbers"
         options["class_weights"] = {"as": kind, "of": weights}
     if not options:
         return experiment

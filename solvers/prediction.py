@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn.solvers.runs import RunError, damage
+from fcn.solvers.runs import Run, RunError, damage
 
 if TYPE_CHECKING:
     import caffe
@@ -21,7 +21,8 @@ class ScoreError(RunError):
 
 
 def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) -> caffe.Net:
-    """The TEST net of a prototxt with the weights of a caffemodel.
+    """The TEST net of a prototxt with the weights of a caffemodel, of a snapshot as it is made
+    ready for testing (solvers.batch_statistics).
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero
     without one; that is printed to stderr. Raises RunError if all of them do; with
@@ -33,6 +34,12 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
             raise RunError(f"{path}: no such file")
     if problem := damage(Path(weights)):
         raise RunError(problem)
+    run = Run(Path(weights).parent.parent)
+    if not (ready := run.for_testing(Path(weights))).is_file():
+        raise RunError(f"{weights} cannot be tested: its BN has no statistics yet, {ready} is "
+                       "missing. They are measured when it is scored, at the end of an interval: "
+                       "continue the training, or take another snapshot (--best)")
+    weights = ready
     net = caffe.Net(str(prototxt), caffe.TEST)
     before = {name: _mark(net.params[name][0].data) for name in net.params}
     net.copy_from(str(weights))

@@ -44,11 +44,12 @@ MOST = 1 << 26      # bytes of a prototxt or settings.json
 
 class Images(NamedTuple):
     """What a net takes. kinds : 'color', 'grey', 'depth' or 'hha', one an input; mean : of colour,
-    BGR, of grey the first; margin : pixels of their reflection around images, see
-    `segdata.layer`."""
+    BGR, of grey the first; margin : pixels of their reflection around images; multiple : of which
+    their sides are; for both see `segdata.layer`."""
     kinds: tuple = ("color",)
     mean: tuple = ILSVRC
     margin: int = 0
+    multiple: int = 1
 
 
 class Run:
@@ -77,9 +78,21 @@ class Run:
         """The caffemodel of an iteration, whether or not it is there."""
         return self.folder / f"train_iter_{iteration}.caffemodel"
 
+    def needs_statistics(self) -> bool:
+        """Whether its snapshots have to be made ready for testing, see solvers.batch_statistics."""
+        return self.prototxt("statistics").exists()
+
+    def for_testing(self, weights: Path) -> Path:
+        """What the nets of val and deploy take in place of a snapshot, whether or not it is
+        there: where the run needs statistics, test_iter_N.caffemodel beside it."""
+        if self.needs_statistics() and re.fullmatch(r"train_iter_\d+\.caffemodel", weights.name):
+            return weights.with_name(f"test{weights.name.removeprefix('train')}")
+        return weights
+
     def newest_weights(self) -> Path:
-        """The newest caffemodel. Raises RunError if there is none."""
-        caffemodels = self.caffemodels()
+        """The newest caffemodel that can be tested. Raises RunError if there is none."""
+        caffemodels = [(iteration, path) for iteration, path in self.caffemodels()
+                       if self.for_testing(path).exists()]
         if not caffemodels:
             raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")
@@ -271,6 +284,7 @@ class Run:
             if newest and iteration < newest[0][0] and iteration not in needed:
                 for suffix in (".solverstate", ".solverstate.resume", ".caffemodel"):
                     weights.with_suffix(suffix).unlink(missing_ok=True)
+                self.for_testing(weights).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Move all that is in the folder aside, so that the run can start anew.
@@ -389,7 +403,10 @@ def _images(param: caffe_pb2.PythonParameter) -> Images:
     margin = params.get("margin", 0)
     if type(margin) is not int or margin < 0:
         raise ValueError(f"its margin is {reprlib.repr(margin)}, expected 0 or more pixels")
-    return Images(kinds, mean, margin)
+    multiple = params.get("multiple", 1)
+    if type(multiple) is not int or multiple < 1:
+        raise ValueError(f"its multiple is {reprlib.repr(multiple)}, expected 1 or more pixels")
+    return Images(kinds, mean, margin, multiple)
 
 
 def find(name: str | Path) -> Run:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn.nets import segnet
 from fcn.solvers import events
 from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
@@ -132,7 +133,8 @@ def add_net(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="START",
                         help="start from these weights, as far as they fit: vgg16, caffenet or "
                              "googlenet, a RUN, or a FILE.caffemodel")
-    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce"),
+    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce",
+                                           *segnet.VARIANTS),
                         help=f"with --data (default {HEAD}; with --from that of the source)")
     parser.add_argument("--width", type=positive(float),
                         help="with --data: fraction of the trunk's channels (default 0.125; with "

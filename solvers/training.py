@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import nets, surgery
-from fcn.nets import dilated, weighted
+from fcn.nets import dilated, segnet, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, report, score, starting
+from fcn.solvers import batch_statistics, log, options, preflight, report, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -88,6 +88,7 @@ def write_files(experiment: Experiment, start: int) -> Path:
     trained.pop("filler", None)     # what is trained needs none
     written = {split: nets.fcn(experiment.head, split, **own.get(split, trained))
                for split in ("train", "val", "deploy")}
+    batch_statistics.write_net(experiment, written["train"])
     _weigh(experiment, written["train"])
     paths = {split: nets.write_prototxt(run.prototxt(split), net) for split, net in written.items()}
     for i, (label, names) in enumerate(experiment.class_names.items()):
@@ -139,6 +140,8 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
     Returns what of the bases did not arrive.
     """
     reports, ends, base_nets = [], {"conv1_1_bgrd"}, base_nets or _base_nets(experiment)
+    if experiment.head in segnet.VARIANTS:
+        ends |= {"fc6", "fc7"}      # for which a SegNet has no use
     for suffix, base in base_nets.items():
         if experiment.head in DEEPLAB and experiment.bases[suffix] in nets.TRUNKS:
             report = surgery.decimate_classifier(net, base, DEEPLAB[experiment.head].branches,

@@ -13,7 +13,8 @@ MOST = 1 << 26          # bytes of a prototxt
 _COMPUTING = """
     absval accuracy argmax axpy batchnorm batchreindex bias bn bnll clip concat contrastiveloss
     convolution convolutiondepthwise crop deconvolution densecrf depthwiseconvolution dropout
-    dummydata eltwise elu embed euclideanloss exp filter flatten hingeloss im2col infogainloss
+    dummydata eltwise eltwiseaccuracy elu embed euclideanloss exp filter flatten hingeloss im2col
+    infogainloss
     innerproduct input interp log lrn lstm lstmunit memorydata multinomiallogisticloss
     multistagemeanfield mvn normalize parameter permute pooling power prelu reduction relu relu6
     reshape rnn roipooling scale segaccuracy sigmoid sigmoidcrossentropyloss silence slice
@@ -25,7 +26,7 @@ READS = "reads what is listed in, or is"
 DOES = {"python": "runs the code of the module", "hdf5output": "writes over the file",
         "matwrite": "writes files that begin with",
         **dict.fromkeys(("data", "denseimagedata", "hdf5data", "imagedata", "images",
-                         "imagesegdata", "windowdata"), READS)}
+                         "imagesegdata", "windowdata", "windowsegdata"), READS)}
 # fields that name a file, or code, of any layer; the message names the first that is given
 NAMES = ("module", "file_name", "prefix", "source", "weight_source", "mean_file", "meanfile")
 

@@ -110,6 +110,18 @@ def reflected(array: np.ndarray, margin: int) -> np.ndarray:
     return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(margin, margin)] * 2, mode="reflect")
 
 
+def to_multiple(array: np.ndarray, multiple: int, fill: float | None = None) -> np.ndarray:
+    """The array (..., rows, columns) with rows below and columns right of it, so that there are
+    multiples of `multiple`: `fill`, or without it the reflection of the array."""
+    rows, columns = (-(-size // multiple) * multiple for size in array.shape[-2:])
+    if fill is not None:
+        return pad(array, rows, columns, fill)
+    more = [(0, rows - array.shape[-2]), (0, columns - array.shape[-1])]
+    if not any(after for _, after in more):
+        return array
+    return np.pad(array, [(0, 0)] * (array.ndim - 2) + more, mode="symmetric")
+
+
 def stacked(arrays: Sequence[np.ndarray], fill: float) -> np.ndarray:
     """Arrays (channels, height, width) as one (number, channels, height, width), each padded to
     the largest height and width; a single one is not copied."""

@@ -11,6 +11,10 @@ VOC = (
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
     "train", "tvmonitor")
 
+# the 11 of Brostow et al.'s 32 that SegNet has
+CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car",
+          "pedestrian", "bicyclist")
+
 NYUD = (
     "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
     "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror",

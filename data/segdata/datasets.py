@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from segdata.cell_files import CLASSES as CELLS
-from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC, VOC
+from segdata.classes import CAMVID, NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC, VOC
 
 
 class Dataset(NamedTuple):
@@ -23,6 +23,7 @@ class Dataset(NamedTuple):
 DATASETS = {
     "voc": Dataset(("sbd", "voc2011"), {"label": VOC}),
     "voc2012": Dataset(("sbd", "voc2012"), {"label": VOC}),
+    "camvid": Dataset(("camvid",), {"label": CAMVID}),
     "nyud": Dataset(("nyud",), {"label": NYUD}),
     # the test set lacks classes; the paper leaves them out
     "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC},

@@ -40,6 +40,7 @@ from segdata.augment import (
     resize_bilinear,
     resize_nearest,
     stacked,
+    to_multiple,
 )
 from segdata.classes import VOID
 from segdata.errors import DataError
@@ -81,16 +82,19 @@ class SegDataLayer(caffe.Layer):
                      padded below and right, the image with the mean, the label with void
         margin       int, default 0: give so many pixels of the image more on each side than the
                      label has, beyond the image its reflection: for nets that pad nothing
+        multiple     int, default 1: pad images and labels below and right to sides that are
+                     multiples of it, an image with its reflection, its label with void: for nets
+                     that halve and double the size again
         batch        int, default 1: the samples that are given together; each is padded below and
                      right, as for crop, to the largest of them
         weights      str, default None: a folder with NAME.npy or NAME.png of every sample, weights
                      of its pixels from 0 on (in a PNG 255 is 1); they are a further top, weight,
                      with 0 where a sample is padded
 
-    Samples are resized, mirrored, moved, given a margin and cropped, in this order. Everything
-    random depends on the seed and the position of the sample only, which start counts from; it
-    counts samples, not batches. reshape() loads what comes next and shapes the tops for it,
-    forward() hands it over and moves on, as in the published layers. What comes after it is
+    Samples are resized, mirrored, moved, given a margin, cropped and padded, in this order.
+    Everything random depends on the seed and the position of the sample only, which start counts
+    from; it counts samples, not batches. reshape() loads what comes next and shapes the tops for
+    it, forward() hands it over and moves on, as in the published layers. What comes after it is
     decoded in the background; what is wrong with it is raised when its turn comes. That a file is
     missing is said at set-up.
     """
@@ -100,7 +104,7 @@ class SegDataLayer(caffe.Layer):
     required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
     defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
                                    "jitter": 0, "scale": None, "crop": None, "margin": 0,
-                                   "batch": 1, "weights": None}
+                                   "multiple": 1, "batch": 1, "weights": None}
     tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
@@ -245,8 +249,12 @@ class SegDataLayer(caffe.Layer):
         if self.training:
             arrays = self.augmented(arrays, position, seed)
         if self.params["crop"]:
-            return self.cropped(arrays, position, seed)
-        return {top: reflected(array, self.margin(top)) for top, array in arrays.items()}
+            arrays = self.cropped(arrays, position, seed)
+        else:
+            arrays = {top: reflected(array, self.margin(top)) for top, array in arrays.items()}
+        return {top: to_multiple(array, self.params["multiple"],
+                                 None if self.kind(top) == "image" else self.fill(top))
+                for top, array in arrays.items()}
 
     def augmented(self, arrays: dict[str, np.ndarray], position: int, seed: int
                   ) -> dict[str, np.ndarray]:
@@ -352,9 +360,11 @@ class SegDataLayer(caffe.Layer):
 
     def check_options(self, params: dict) -> None:
         """Refuse a batch, crop or scale that is none; crop and scale may be None."""
-        batch, crop, scale = params["batch"], params["crop"], params["scale"]
-        if not is_count(batch):
-            raise self.error(f"param_str key 'batch' is {batch!r}, expected 1 or more samples")
+        crop, scale = params["crop"], params["scale"]
+        for key, unit in (("batch", "samples"), ("multiple", "pixels")):
+            if not is_count(params[key]):
+                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 1 or more "
+                                 f"{unit}")
         if not (crop is None or is_count(crop) or is_pair(crop) and all(map(is_count, crop))):
             raise self.error(f"param_str key 'crop' is {crop!r}, expected a side or (height, "
                              "width) of 1 or more pixels, or None")
@@ -415,7 +425,7 @@ class SegDataLayer(caffe.Layer):
 
 
 # Keys of what is made of samples; a run that began before there were any goes on without.
-OPTIONS = ("scale", "crop", "margin", "batch", "weights")
+OPTIONS = ("scale", "crop", "margin", "multiple", "batch", "weights")
 
 
 def is_count(value: object) -> bool:

@@ -24,6 +24,7 @@ LAYER_TYPES = [
     "DummyData",
     "ELU",
     "Eltwise",
+    "EltwiseAccuracy",
     "Embed",
     "EuclideanLoss",
     "Exp",
@@ -80,4 +81,5 @@ LAYER_TYPES = [
     "Unpooling",
     "Upsample",
     "WindowData",
+    "WindowSegData",
 ]

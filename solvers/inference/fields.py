@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fcn import surgery
 from fcn.solvers import trust
 from segdata.errors import UserError
 
@@ -77,6 +78,22 @@ def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, im
     return Reach(max(0, math.ceil(-field.first)), max(0, math.ceil(field.last)), unit)
 
 
+def _upsampled(layer: Any, bottoms: Sequence[Field], pooling: Any, axis: int) -> Field:
+    """Of Upsample, whose samples come from the windows of the pooling that made its mask."""
+    param = layer.upsample_param
+    name = f"scale_{'hw'[axis]}"
+    scale = getattr(param, name) if param.HasField(name) else param.scale
+    if param.HasField("upsample_h") or param.pad_out_h or param.pad_out_w:
+        raise ValueError("has a top of one size, or of an odd one")
+    if pooling is None or trust.type_of(pooling) != "pooling" or [
+            of_axis(pooling.pooling_param, *each, axis)
+            for each in (("kernel", 1), ("stride", 1), ("pad", 0))] != [scale, scale, 0]:
+        raise ValueError(f"has a mask that is not of a pooling with kernel and stride {scale}")
+    field = _joint(bottoms)
+    step = field.stride / scale
+    return Field(step, field.first - (scale - 1) * step, field.last, field.side)
+
+
 def fields_of(layers: Sequence[Any], axis: int, image: Field = PIXELS) -> list[Field | str]:
     """Of the tops of each layer the Field along height (axis 0) or width (1), or why there is
     none.
@@ -85,11 +102,15 @@ def fields_of(layers: Sequence[Any], axis: int, image: Field = PIXELS) -> list[F
     """
     of_blobs: dict[str, Field | str] = {}
     found: list[Field | str] = []
+    makers = {top: layer for layer in layers for top in layer.top}
     for layer in layers:
         bottoms = [of_blobs.get(name, image) for name in layer.bottom] or [image]
         reason = next((field for field in bottoms if isinstance(field, str)), None)
         try:
-            top = reason or _through(layer, [f for f in bottoms if isinstance(f, Field)], axis)
+            known = [field for field in bottoms if isinstance(field, Field)]
+            top = reason or (_upsampled(layer, known, makers.get(layer.bottom[-1]), axis)
+                             if trust.type_of(layer) == "upsample" else
+                             _through(layer, known, axis))
         except ValueError as error:
             top = f"layer '{layer.name}' ({trust.type_of(layer)}) {error}"
         of_blobs.update(dict.fromkeys(layer.top, top))
@@ -123,6 +144,8 @@ def _through(layer: Any, bottoms: list[Field], axis: int) -> Field:
     if kind == "batchnorm" and layer.batch_norm_param.HasField("use_global_stats") \
             and not layer.batch_norm_param.use_global_stats:
         raise ValueError("takes its statistics from the whole image")
+    if kind == "bn" and surgery.learns_statistics(layer):
+        raise ValueError("takes its statistics from the whole image: bn_mode: LEARN")
     joint = _joint(bottoms)
     if kind == "lrn" and layer.lrn_param.norm_region == layer.lrn_param.WITHIN_CHANNEL:
         reach = (layer.lrn_param.local_size - 1) // 2 * joint.stride

@@ -31,7 +31,7 @@ from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"
 KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
-OPTIONS = "opacity", "contours", "flip", "scales", "precision", "truth", "depth", "hha"
+OPTIONS = "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha"
 PATIENCE = 10       # seconds for the processes of a run that was killed to notice it
 
 

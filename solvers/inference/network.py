@@ -16,7 +16,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Plan, free_memory, plan
 from fcn.solvers.prediction import load_net
-from segdata.augment import reflected
+from segdata.augment import reflected, to_multiple
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.inputs import CHANNELS
 from segdata.paths import build_root
@@ -134,6 +134,7 @@ class Network:
     """A loaded net with the blob of its scores; `names` are those of its classes.
 
     Of a net with several labels it gives the first, which for SIFT Flow is the semantic one.
+    draws : whether dropout acts in testing, so that no two passes are alike
     Raises InferError of a net that does not segment, TrustError of one that does more than compute
     unless it is `trusted`.
     """
@@ -148,6 +149,7 @@ class Network:
         self.net: Any = load_net(self.path, self.weights)
         inputs = {name: self.net.blobs[name].channels for name in self.net.inputs}
         kinds, self.margin = chosen.inputs.kinds, chosen.inputs.margin
+        self.multiple = chosen.inputs.multiple
         if list(inputs.values()) != [CHANNELS[kind] for kind in kinds]:
             raise InferError(f"{self.path}: its inputs have the channels {inputs}, it should take "
                              f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
@@ -161,6 +163,10 @@ class Network:
         if classes > 256:
             raise InferError(f"{self.path}: {classes} classes, a palette image holds 256")
         self.names = class_names(self.path, classes)
+        self.draws = any(layer.dropout_param.sample_weights_test
+                         for layer in trust.layers_of(self.path)
+                         if hasattr(layer, "dropout_param")
+                         and hasattr(layer.dropout_param, "sample_weights_test"))
         self._reach: tuple[Reach, Reach] | None = None
         self._bytes: Callable[[int, int], int] | None = None
 
@@ -171,16 +177,18 @@ class Network:
         """The scores (number, classes, height, width) of one pass; the next one overwrites them.
 
         arrays : float32 (number, channels, height, width), one for each input of the net, without
-            the margin, which they get here
+            margin and padding, which they get here
         Raises InferError if the scores are not of that size.
         """
         size = arrays[0].shape[2:]
-        arrays = [reflected(array, self.margin) for array in arrays]
+        arrays = [to_multiple(reflected(array, self.margin), self.multiple) for array in arrays]
         self._reshape([array.shape for array in arrays])
         for name, array in zip(self.net.inputs, arrays):
             self.net.blobs[name].data[...] = array
         self.net.forward()
         score = self.net.blobs[self.blob].data
+        if self.multiple > 1:
+            score = score[..., :size[0], :size[1]]
         if score.shape[2:] != size:
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
                              f"image of {size}; is it a deploy prototxt?")

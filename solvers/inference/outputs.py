@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from fcn.solvers.inference import marks, polygons
+from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmentation
 from fcn.solvers.inference.truths import Truth
 from segdata.files import replacing
@@ -25,6 +26,7 @@ KINDS = {
     "overlay": ("_overlay.png", "the image under the colours of its classes"),
     "probabilities": ("_probabilities.npy", "float32 (classes, height, width), for numpy.load"),
     "json": (".json", "classes with their pixels and shares"),
+    "variance": ("_variance.png", "where the passes of --samples differ: the darker, the more"),
     "polygons": ("_polygons.json", "the classes as polygons, which LabelMe opens"),
 }
 DEFAULT = "mask", "overlay"
@@ -78,6 +80,10 @@ class Outputs:
         with to.open("wb") as file:
             np.save(file, result.probabilities)
 
+    def _variance(self, to: Path, path: Path, source: Path | str, result: Segmentation,
+                  truth: Truth | None) -> None:
+        marks.save(variance_image(result.variance), to)
+
     def _json(self, to: Path, path: Path, source: Path | str, result: Segmentation,
               truth: Truth | None) -> None:
         pixels = result.labels.size
@@ -87,6 +93,8 @@ class Outputs:
             "classes": [{"number": number, "name": result.names[number],
                          "pixels": round(share * pixels), "share": share}
                         for number, share in shares(result.labels)],
+            **({} if result.variance is None else {"variance": {
+                "mean": float(result.variance.mean()), "largest": float(result.variance.max())}}),
             **({"truth": str(truth.path), "scores": truth.scores} if truth else {})}
         write_json(content, to)
 
@@ -95,6 +103,16 @@ class Outputs:
         if isinstance(source, Path):
             source = Path(os.path.relpath(source.resolve(), path.resolve().parent)).as_posix()
         write_json(polygons.labelme(result.labels, result.names, source), to)
+
+
+def variance_image(variance: np.ndarray | None) -> Image.Image:
+    """A grey image of a variance (height, width): white is 0, black the largest of the image.
+    Raises InferError where there is none."""
+    if variance is None:
+        raise InferError("--variance takes several passes: --samples N, and a net whose dropout "
+                         "acts in testing, too")
+    largest = max(float(variance.max()), np.finfo(np.float32).tiny)
+    return Image.fromarray(np.rint(255 * (1 - variance / largest)).astype(np.uint8))
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

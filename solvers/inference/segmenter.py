@@ -53,12 +53,15 @@ class Segmentation:
     image : the image, RGB and upright
     probabilities : float32 (classes, height, width), of which the sum over the classes is 1;
         computed when they are first asked for
+    variance : float32 (height, width), of the probabilities of several passes, the mean over the
+        classes; None of one pass
     shares : [(name, share of the pixels)] of the classes present, the largest first
     """
     labels: np.ndarray
     names: Sequence[str]
     image: Image.Image
     _probabilities: Callable[[], np.ndarray]
+    variance: np.ndarray | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -96,6 +99,8 @@ class Segmenter:
         tiles where the memory does not hold the whole. The scores are those of the whole image
     refinements : what changes the probabilities (classes, height, width) of an image, uint8
         (height, width, 3), before classes are taken from them, in that order
+    samples : passes over each image, of which the mean is taken, of a net with dropout that acts in
+        testing, too (`sample_weights_test`, Bayesian SegNet)
     precision : 'fp32', 'tf32' or 'bf16', as `--precision`
     trust : run a net whose layers do more than compute
 
@@ -106,8 +111,9 @@ class Segmenter:
     def __init__(self, run_or_net: str | Path | None = None, weights: str | Path | None = None,
                  device: str = "cpu", best: bool = False, *, flip: bool = False,
                  scales: Sequence[float] = (1,), tile: int | None = None,
-                 refinements: Sequence[Refinement] = (), precision: str | None = None,
-                 trust: bool = False, chosen: Chosen | None = None, sharers: int = 1) -> None:
+                 refinements: Sequence[Refinement] = (), samples: int = 1,
+                 precision: str | None = None, trust: bool = False,
+                 chosen: Chosen | None = None, sharers: int = 1) -> None:
         """chosen : what `choose` gave, in place of run_or_net, weights and best; sharers :
         processes that share the memory"""
         self.chosen = chosen or _chosen(run_or_net, weights, best)
@@ -117,6 +123,12 @@ class Segmenter:
         if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
             raise InferError(f"scales are {scales}, expected numbers above 0 and up to "
                              f"{MOST_SCALE}, such as 0.75, 1, 1.25")
+        if samples < 1 or samples > 1 and not self.network.draws:
+            raise InferError(f"{samples} samples of {self.network.path}, expected 1 or more"
+                             if samples < 1 else
+                             f"{self.network.path}: no Dropout has sample_weights_test: true, so "
+                             f"that {samples} passes are all alike; leave the samples out")
+        self.samples = samples
         self.flip, self.scales, self.tile = flip, tuple(scales), tile
         self.refinements = tuple(refinements)
         self.names = list(self.network.names)
@@ -154,9 +166,10 @@ class Segmenter:
         """
         arrays = [np.stack(each) for each in zip(*(one.arrays for one in photographs))]
         source = f"{', '.join(one.name for one in photographs)}: {self.network}"
-        if self.flip or self.scales != (1,) or self.refinements:
-            return [self._refined(one, found) for one, found in zip(
-                photographs, self._averaged(arrays, source))]
+        if self.flip or self.scales != (1,) or self.refinements or self.samples > 1:
+            mean, variance = self._sampled(arrays, source)
+            return [self._refined(one, found, spread) for one, found, spread in zip(
+                photographs, mean, variance)]
         kept: list[np.ndarray] = []
 
         def labels(scores: np.ndarray) -> np.ndarray:
@@ -186,11 +199,26 @@ class Segmenter:
         return averaging.averaged(arrays, lambda given: self._computed(given, probabilities),
                                   self.scales, self.flip)
 
-    def _refined(self, photograph: Photograph, probabilities: np.ndarray) -> Segmentation:
+    def _sampled(self, arrays: list[np.ndarray], source: str
+                 ) -> tuple[np.ndarray, Sequence[np.ndarray | None]]:
+        """The mean of the probabilities over the passes, and for each image their variance."""
+        mean = self._averaged(arrays, source)
+        if self.samples == 1:
+            return mean, [None] * len(mean)
+        squares = np.zeros_like(mean)
+        for number in range(2, self.samples + 1):
+            found = self._averaged(arrays, source)
+            step = found - mean
+            mean += step / number
+            squares += step * (found - mean)
+        return mean, (squares / self.samples).mean(1)
+
+    def _refined(self, photograph: Photograph, probabilities: np.ndarray,
+                 variance: np.ndarray | None) -> Segmentation:
         for refinement in self.refinements:
             probabilities = refinement(probabilities, np.asarray(photograph.image))
         return Segmentation(probabilities.argmax(0).astype(np.uint8), self.names, photograph.image,
-                            lambda: probabilities)
+                            lambda: probabilities, variance)
 
     def _computed(self, arrays: list[np.ndarray], finish: Callable[[np.ndarray], np.ndarray]
                   ) -> np.ndarray:

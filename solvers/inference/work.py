@@ -33,6 +33,7 @@ from segdata.overlay import percent
 
 WAITING = 4         # times --batch: images that may wait for others of their size
 THREADS = 4         # that read, and as many that write
+SEED = 0            # of the dropout that several passes draw
 AHEAD = 8           # images that are read before they are needed, and as many that wait for writing
 AHEAD_BYTES = GIB // 2      # that these may take: of large images there are fewer
 # what hinders all further images, too
@@ -72,9 +73,11 @@ class Item:
 
 def kinds_of(args: Namespace) -> list[str]:
     """What is written of each image."""
-    kinds = list(dict.fromkeys(args.kinds or DEFAULT))
+    kinds = list(dict.fromkeys(args.kinds or (*DEFAULT, *["variance"] * (args.samples > 1))))
     if args.no_overlay and "overlay" in (args.kinds or ()):
         raise InferError("--overlay and --no-overlay exclude each other")
+    if "variance" in kinds and args.samples == 1:
+        raise InferError("--variance takes several passes: give --samples N")
     return [kind for kind in kinds if not (args.no_overlay and kind == "overlay")]
 
 
@@ -122,9 +125,13 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
             segmenter = Segmenter(
                 chosen=chosen, device="cpu" if gpu is None else f"gpu:{gpu}",
                 precision=args.precision, trust=args.trust, flip=args.flip, scales=args.scales,
-                tile=args.tile, sharers=task.sharers,
+                tile=args.tile, samples=args.samples, sharers=task.sharers,
                 refinements=[partial(crf.refine, settings=settings)] if settings else [])
             say(args, described(chosen))
+            if args.samples == 1 and segmenter.network.draws:
+                print("note: dropout of this net acts in testing, too, so that each pass says "
+                      "something else: --samples 20 takes the mean of 20, and shows how they "
+                      "differ", file=sys.stderr)
             print(warn(), end="", file=sys.stderr)
         make_folder(args.output)
         manifest = None
@@ -243,7 +250,7 @@ class Work:
         if len(group) > 1:
             try:
                 if len(self.segmenter.plan(photographs[0].size, len(group))) == 1:
-                    for item, result in zip(group, self.segmenter.batch(photographs)):
+                    for item, result in zip(group, self._batch(photographs)):
                         self._hand_on(item, result)
                     return
             except reported():      # whose fault it is shows when each is alone
@@ -254,7 +261,13 @@ class Work:
 
     def _segmented(self, photograph: Photograph) -> Segmentation:
         self._tell_memory(photograph)
-        return self.segmenter.batch([photograph])[0]
+        return self._batch([photograph])[0]
+
+    def _batch(self, photographs: list[Photograph]) -> list[Segmentation]:
+        if self.args.samples > 1:       # whatever was segmented before, and by which process
+            import caffe
+            caffe.set_random_seed(SEED)
+        return self.segmenter.batch(photographs)
 
     def _tell_memory(self, photograph: Photograph) -> None:
         """Say once of each size what large images take."""

@@ -90,7 +90,7 @@ def data_layer(run: Run) -> SegDataLayer:
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """{caption: data: URI} of what a sample gives the net."""
-    uris, (kinds, mean, margin) = {}, run.images()
+    uris, (kinds, mean, margin, _) = {}, run.images()
     inside = slice(margin, -margin or None)
     tops = [top for top in reader.tops if top not in reader.classes]
     for kind, array in zip(kinds, (arrays[top][:, inside, inside] for top in tops)):

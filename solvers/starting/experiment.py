@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn import nets
+from fcn.nets import segnet
 from fcn.nets.heads import HEADS
 from fcn.solvers import experiments
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, Experiment
@@ -44,6 +45,9 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
     if start is None:
         head, net = before["head"], _net_of(before)
         _check_width(text, width, [net["width"]])
+    elif own := _of_a_segnet(start):
+        head, net = head or own["head"], _net_of(own)
+        _check_width(text, width, [net["width"]])
     else:
         trunk = _trunk_of(start)
         net = _options(start, nets.fcn("fcn32s", "deploy", trunk=trunk), trunk, width,
@@ -62,9 +66,16 @@ def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
     else:
         own = nets.fcn(experiment.head, "deploy", experiment.source, **experiment.net)
         net = _options(start, own, experiment.net.get("trunk", "vgg16"), None, experiment.net)
-    recipe = dict(lr=RATE) if net.get("scale") and not net.get("normalize") else {}
+    is_mean = net.get("normalize") or experiment.head in segnet.VARIANTS
+    recipe = dict(lr=RATE) if net.get("scale") and not is_mean else {}
     needs = tuple(name for name in experiment.needs if name not in nets.TRUNKS)
     return _with_start(replace(experiment, bases={}, needs=needs), start, before, net, recipe)
+
+
+def _of_a_segnet(start: Start) -> dict:
+    """The settings of the run of a SegNet, whose convolutions have other trunks' names; else {}."""
+    settings = start.home.settings() if start.home else {}
+    return settings if settings.get("head") in segnet.VARIANTS and "width" in settings else {}
 
 
 def _with_start(experiment: Experiment, start: Start | None, before: dict, net: dict, recipe: dict
@@ -184,6 +195,8 @@ def _head_of(start: Start, net: dict) -> str:
 def _recipe(head: str, net: dict) -> dict:
     """The solver's recipe for a net on a folder: that of the paper where the features are as large
     as those of ILSVRC's nets."""
+    if head in segnet.VARIANTS:
+        return {} if net.get("scale") else dict(lr=EXPERIMENTS[f"camvid-{head}"].lr)
     if net.get("scale"):
         return dict(lr=RATE)
     row = EXPERIMENTS[RECIPES[net.get("trunk", "vgg16")].format(head=head)]

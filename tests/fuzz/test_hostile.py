@@ -43,6 +43,7 @@ LAYERS = {
     'type: "HDF5Data" hdf5_data_param { source: "list" }': "reads .* 'list'",
     'type: "WindowData" window_data_param { source: "list" }': "reads .* 'list'",
     'type: "ImageSegData" image_data_param { source: "list" }': "reads .* 'list'",
+    'type: "WindowSegData" image_data_param { source: "list" }': "reads .* 'list'",
     'type: "DenseImageData" dense_image_data_param { source: "list" mean_file: "m" }':
         "reads .* 'list'",
     'type: "InfogainLoss" infogain_loss_param { source: "h" }': "reads .* 'h'",

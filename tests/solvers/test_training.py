@@ -397,7 +397,9 @@ def test_the_published_hyper_parameters():
     assert [row.name for row in rows] == list(nets.TABLE)
     deeplab = [row for row in rows if row.name.startswith("voc-deeplab")]
     dilated = [row for row in rows if row.name.startswith("voc-dilated")]
-    paper = [row for row in rows if row not in deeplab + dilated and row.name != "voc-crfrnn"]
+    segnet = [row for row in rows if row.name.startswith("camvid-segnet")]
+    paper = [row for row in rows if row not in deeplab + dilated + segnet
+             and row.name != "voc-crfrnn"]
     rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in paper
              if row.iter_size == 1}
     assert rates == {
@@ -422,6 +424,12 @@ def test_the_published_hyper_parameters():
         assert row.source.train[2]["mirror"] and row.source.train[2]["split"] == "train_aug"
         assert row.needs == (*("vgg16",) * ("msc" not in row.name), "sbd", "voc2012")
     assert EXPERIMENTS["voc-deeplab-msc-largefov"].bases == {"": "voc-deeplab-largefov"}
+    assert {(row.head, *row.bases.values(), row.lr, row.momentum, row.source.batch, row.iterations,
+             row.class_weights) for row in segnet} == {
+        ("segnet", "vgg16", 0.001, 0.9, 4, 40_000, "median"),
+        ("segnet-basic", 0.1, 0.9, 4, 10_000, "median"),
+        ("segnet-bayesian", "vgg16", 0.001, 0.9, 4, 60_000, "median"),
+        ("segnet-basic-bayesian", 0.1, 0.9, 4, 10_000, "median")}
     refined = EXPERIMENTS["voc-crfrnn"]
     assert (refined.bases, refined.lr, refined.momentum) == ({"": "voc-fcn8s"}, 1e-13, 0.99)
     for row, lr, images in zip(dilated, (1e-4, 1e-3, 1e-3), (14, 60, 60)):

@@ -149,6 +149,14 @@ ITEMS = {
         urls=("http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip",),
         target="data-siftflow",
         folder="sift-flow"),
+    "camvid": Item(
+        title="CamVid in VOC layout, with the 11 classes of SegNet",
+        path="camvid/classes.txt",
+        about="your own",
+        size=None,
+        checksum=None,
+        urls=(),
+        target=""),
     # Size and MD5: several independent preparations of the data, on GitHub.
     "nyud": Item(
         title="the NYUDv2 images, depth and labels",
@@ -281,6 +289,9 @@ def missing(name: str, root: Path | None = None) -> str | None:
         problem = f"{file} has {size} bytes, expected {item.size}"
     else:
         return None
+    if not item.target:
+        return (f"{problem}: {item.title}. The project has no download of it: put the folder, or a "
+                f"link to it, at {file.parent} (docs/segnet.md)")
     return (f"{problem}: {item.title}, a download of {item.about}. "
             f"Get it with `make {item.target}` or "
             f"`python -m segdata.download {item.target.replace('data-', '')}`.")

@@ -25,6 +25,7 @@ class Blob:
     """
 
     name = ""
+    plane: tuple[int, ...] | None = None    # of indices: the height and width that they refer to
 
     def __init__(self, shape: Sequence[int] = (0,)) -> None:
         self._shape = _checked(tuple(shape))

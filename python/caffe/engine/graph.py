@@ -15,8 +15,8 @@ from .layers.normalization import BatchNorm
 Place = tuple[int, int]         # of a top: the number of its layer, and its own
 
 AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that names none
-TAKING_LABELS = ("Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SegAccuracy",
-                 "SoftmaxWithLoss")
+TAKING_LABELS = ("Accuracy", "EltwiseAccuracy", "HingeLoss", "InfogainLoss",
+                 "MultinomialLogisticLoss", "SegAccuracy", "SoftmaxWithLoss")
 """Types of layers whose bottom 1 is labels."""
 
 

@@ -19,8 +19,8 @@ from .blob import Blob
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "Filter", "Im2col",
-               "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
+OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "EltwiseAccuracy", "Filter",
+               "Im2col", "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
                "Normalize", "Padding", "Permute", "Pooling", "RNN", "ROIPooling", "SPP",
                "SegAccuracy", "Unpooling", "Upsample")
 

@@ -275,8 +275,10 @@ def convolution(g: Graph, layer: Any, *bottoms: str) -> list[str]:
 @writes("Pooling")
 def pooling(g: Graph, layer: Any, x: str) -> Any:
     p, w = layer.layer_param.pooling_param, layer.windows
-    if p.pool == PoolingParameter.STOCHASTIC or len(g.spec.top) > 1:
-        raise g.unsupported("stochastic pooling, and for the indices of maxima")
+    if p.pool == PoolingParameter.STOCHASTIC:
+        raise g.unsupported("stochastic pooling")
+    if len(g.spec.top) > 1:
+        return _with_indices(g, layer, x)
     average = p.pool == PoolingParameter.AVE
     if p.global_pooling:
         return g("GlobalAveragePool" if average else "GlobalMaxPool", x)
@@ -290,6 +292,19 @@ def pooling(g: Graph, layer: Any, x: str) -> Any:
     pads = g("Concat", integers(0, 0, *w.pad, 0, 0), over, axis=0)
     y = _pool(g, g("Pad", x, pads, 0 if average else LOWEST), w, average)
     return _over_parts(g, y, image, count, w) if average else y
+
+
+def _with_indices(g: Graph, layer: Any, x: str) -> list[str]:
+    """Max pooling, and where in its plane each maximum is; ONNX counts over the planes of all."""
+    w = layer.windows
+    if layer.pool_param.global_pooling or any(w.pad) or any(
+            k > s for k, s in zip(w.kernel, w.stride)):
+        raise g.unsupported("the indices of maxima of windows that overlap, are padded, or are the "
+                            "whole image")
+    y, index = g("MaxPool", x, outputs=2, kernel_shape=w.kernel, strides=w.stride,
+                 ceil_mode=int(w.up))
+    plane = g("ReduceProd", _sizes(g, x, 2), keepdims=0)
+    return [y, g("Cast", g("Mod", index, plane), to=TensorProto.FLOAT)]
 
 
 def _pool(g: Graph, x: str, w: Windows, average: bool, **attributes: Any) -> str:
@@ -395,6 +410,9 @@ def _affine(g: Graph, x: str, scale: float, shift: float) -> str:
 
 @writes("Dropout", "Split")
 def same(g: Graph, layer: Any, x: str) -> list[str]:
+    if g.spec.dropout_param.sample_weights_test:
+        raise g.unsupported("dropout that acts in testing; without sample_weights_test: true in "
+                            "the prototxt the net says what it says on average")
     return [x] * len(g.spec.top)
 
 
@@ -603,6 +621,21 @@ def bn(g: Graph, layer: Any, x: str) -> str:
                  g.parameter(1, bias.reshape(shape)))
     names = [g.parameter(i, array.reshape(-1)) for i, array in enumerate(weights(layer))]
     return g("BatchNormalization", x, *names, epsilon=layer.layer_param.bn_param.eps)
+
+
+@writes("Upsample")
+def upsample(g: Graph, layer: Any, x: str, mask: str) -> str:
+    if not any(spec.type == "Pooling" and len(spec.top) > 1 and g.values.get(spec.top[1]) == mask
+               for spec in g.net.program.param.layer):
+        raise g.unsupported("a mask that no pooling of the net makes")
+    front = g("Shape", x, start=0, end=2)
+    size = integers(*layer.given) if layer.given else g(
+        "Sub", g("Mul", _sizes(g, x, 2), integers(*layer.scales)), integers(*layer.less))
+    flat = integers(0, 0, -1)
+    zeros = g("ConstantOfShape", g("Concat", front, g("ReduceProd", size), axis=0))
+    index = g("Reshape", g("Cast", mask, to=TensorProto.INT64), flat)
+    y = g("ScatterElements", zeros, index, g("Reshape", x, flat), axis=2)
+    return g("Reshape", y, g("Concat", front, size, axis=0))
 
 
 @writes("ReLU6")

@@ -29,8 +29,9 @@ _FLOW = "FlowNet's fork"
 
 TYPES = frozenset((
     "Axpy", "BN", "ConvolutionDepthwise", "DenseCRF", "DenseImageData", "DepthwiseConvolution",
-    "ImageSegData", "Interp", "MatWrite", "MultiStageMeanfield", "Normalize", "Padding", "Permute",
-    "ReLU6", "ROIPooling", "SegAccuracy", "SmoothL1Loss", "Unpooling", "Upsample"))
+    "EltwiseAccuracy", "ImageSegData", "Interp", "MatWrite", "MultiStageMeanfield", "Normalize",
+    "Padding", "Permute", "ReLU6", "ROIPooling", "SegAccuracy", "SmoothL1Loss", "Unpooling",
+    "Upsample", "WindowSegData"))
 """Layer types of forks that the engine has."""
 
 UNSUPPORTED = {
@@ -44,8 +45,8 @@ UNSUPPORTED = {
                      "CensorLabel", "ChannelAggregator", "DominantChannel", "GainChannel",
                      "IgnoreOverlay", "Histogram", "OneHot", "Onehot",
                      "RelativeError"), _DEEPLAB),
-    **dict.fromkeys(("EltwiseAccuracy", "WindowSegData", "WindowClsData", "WindowInstSegData",
-                     "WindowSegBinary", "SelectSegBinary", "RedSoftmaxLoss", "RedAccuracy",
+    **dict.fromkeys(("WindowClsData", "WindowInstSegData", "WindowSegBinary",
+                     "SelectSegBinary", "RedSoftmaxLoss", "RedAccuracy",
                      "BinAccuracy", "DropoutChannel"), _DECONVNET),
     **dict.fromkeys(("DetectNetTransformation",), _NVIDIA),
     **dict.fromkeys(("ShuffleChannel",), "ShuffleNet's fork"),
@@ -71,8 +72,8 @@ _UNSUPPORTED_FIELDS = {
                      "histogram_param", "onehot_param", "censor_label_param",
                      "ignore_overlay_param", "dominant_channel_param",
                      "channel_aggregator_param", "euclidean_loss_param"), _DEEPLAB),
-    **dict.fromkeys(("eltwise_accuracy_param", "red_softmax_loss_param", "red_accuracy_param",
-                     "binary_accuracy_param", "window_cls_data_param",
+    **dict.fromkeys(("red_softmax_loss_param", "red_accuracy_param", "binary_accuracy_param",
+                     "window_cls_data_param",
                      "select_seg_binary_param", "other_object_label"), _DECONVNET),
     "shuffle_channel_param": "ShuffleNet's fork",
 }

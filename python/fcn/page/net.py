@@ -37,10 +37,12 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
                         "page shows it one colour photograph; `fcn infer` gives it all that it "
                         "takes")
-    if chosen.inputs.margin:
-        raise PageError(f"{network.path}: the net takes images with a margin of "
-                        f"{chosen.inputs.margin} pixels, which a page does not add; `fcn infer` "
-                        "does")
+    for added, what in ((chosen.inputs.margin, f"with a margin of {chosen.inputs.margin} pixels"),
+                        (chosen.inputs.multiple > 1,
+                         f"padded to multiples of {chosen.inputs.multiple} pixels")):
+        if added:
+            raise PageError(f"{network.path}: the net takes images {what}, which a page does not "
+                            "add; `fcn infer` does")
     check_size(network)
     writer()        # on the original Caffe there is none, which is said before the work
     from caffe import CaffeError

@@ -244,6 +244,28 @@ def test_a_net_without_layers_is_refused(net, tmp_path, more):
         to_onnx(made, str(tmp_path / "net.onnx"))
 
 
+POOL = ('type: "Pooling" {} top: "p" top: "mask" pooling_param {{ kernel_size: {} stride: 2 }} }}\n'
+        'layer {{ name: "up" type: "Upsample" bottom: "p" bottom: "mask" top: "y" {}')
+
+
+def test_values_go_back_to_where_their_maxima_were(tmp_path):
+    net, _ = build(tmp_path, POOL.format('bottom: "x"', 2, ""), x=(2, 3, 6, 8))
+    check(net, tmp_path / "net.onnx", [{"x": (2, 3, 6, 8)}, {"x": (1, 3, 10, 4)}])
+    net, _ = build(tmp_path, POOL.format('bottom: "x"', 2, "upsample_param { upsample_h: 5 "
+                                         "upsample_w: 7 }"), x=(2, 3, 5, 7))
+    check(net, tmp_path / "net.onnx", [{"x": (2, 3, 5, 7)}])
+
+
+def test_masks_that_have_no_form(tmp_path):
+    for text, said in ((POOL.format('bottom: "x"', 3, ""), "windows that overlap"),
+                       ('type: "Upsample" bottom: "x" bottom: "z" top: "y"', "that no pooling"),
+                       (f'type: "Dropout" {X} dropout_param {{ sample_weights_test: true }}',
+                        "dropout that acts in testing")):
+        net, _ = build(tmp_path, text, x=(2, 3, 6, 8))
+        with pytest.raises(LayerError, match=f"no ONNX form for .*{said}"):
+            to_onnx(net, str(tmp_path / "net.onnx"))
+
+
 def test_what_has_no_form_is_refused(tmp_path):
     net, _ = build(tmp_path, f'type: "SPP" {X} spp_param {{ pyramid_height: 1 }}')
     with pytest.raises(LayerError, match=r"no ONNX form for the layers 'layer' \(SPP\)"):

@@ -246,6 +246,11 @@ class Pooling(Pool):
         sizes = self.places(self._windows_on(shape[2:]), method, shape)
         return [shape[:2] + sizes] * len(self.layer_param.top)
 
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        super().reshape(bottom, top)
+        for mask in top[1:]:
+            mask.plane = bottom[0].shape[2:]
+
     def _windows_on(self, image: Sequence[int]) -> Windows:
         if self.layer_param.pooling_param.global_pooling:
             return Windows(tuple(image), tuple(image), (0, 0))

@@ -318,6 +318,11 @@ class Split(SharedMemoryLayer):
 
     tops = (1, None)
 
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        super().reshape(bottom, top)
+        for blob in top:
+            blob.plane = bottom[0].plane
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         for blob in top:
             blob.share_data(bottom[0])

@@ -240,6 +240,55 @@ def test_seg_accuracy_by_hand(build):
         net.forward()
 
 
+def test_eltwise_accuracy_by_hand(build):
+    scores = np.zeros((1, 3, 1, 5))
+    scores[0, 0, 0, 0] = scores[0, 1, 0, 1] = 1         # 0, 1, and ties, of which 2 comes first
+    layer = ('type: "EltwiseAccuracy" bottom: "x" bottom: "z" top: "y" '
+             'eltwise_accuracy_param {{ {} }}')
+    labels = [[[[0, 0, 2, 1, 9]]]]
+    net = build(layer.format("ignore_label: 9"), x=scores, z=labels)
+    assert output(net).shape == (1, 1, 1, 1)
+    np.testing.assert_allclose(output(net).ravel(), 2 / 4, rtol=1e-6)
+    net = build(layer.format("ignore_label: 9 top_k: 2"), x=scores, z=labels)
+    np.testing.assert_allclose(output(net).ravel(), 3 / 4, rtol=1e-6)      # of 0 the 0 is third
+    net.blobs["z"].data[...] = 9
+    net.forward()
+    assert not net.blobs["y"].data.any()                                   # NaN there
+    net.blobs["z"].data[...] = 3
+    with pytest.raises(LayerError, match="label 3 is outside.*ignore_label 9"):
+        net.forward()
+    with pytest.raises(LayerError, match="top_k is 4, expected 1 to 3"):
+        build(layer.format("top_k: 4"), x=scores, z=labels)
+
+
+POOLED = ('type: "Pooling" bottom: "x" top: "p" top: "mask" pooling_param {{ kernel_size: 2 '
+          'stride: 2 }} }}\nlayer {{ name: "up" type: "{}" bottom: "p" bottom: "mask" top: "y" {}')
+
+
+@pytest.mark.parametrize("layer, param", [
+    ("Upsample", "upsample_param { scale: 2 }"),
+    ("Upsample", "upsample_param { upsample_h: 6 upsample_w: 9 }"),
+    ("Unpooling", "unpooling_param { kernel_size: 2 stride: 2 unpool_size: 10 }")])
+def test_a_mask_of_another_width_is_refused(build, layer, param):
+    with pytest.raises(LayerError, match=r"(?s)layer 'up' .*'mask'.*places in 7 x 9.*the top is "
+                                         r"\d+ x \d+.*upsample_h: 7.*unpool_h: 7.*multiples of 2"):
+        build(POOLED.format(layer, param), x=normal(1, 3, 7, 9))
+
+
+def test_a_mask_follows_the_image(build):
+    net = build(POOLED.format("Upsample", "upsample_param { scale: 2 }"), x=normal(1, 3, 8, 10))
+    x = net.blobs["x"]
+    assert set(output(net)[output(net) != 0]) <= set(x.data.ravel())
+    x.reshape(1, 3, 8, 9)
+    with pytest.raises(LayerError, match="8 x 9.*8 x 10"):
+        net.reshape()
+    x.reshape(1, 3, 6, 4)
+    x.data[...] = normal(1, 3, 6, 4)
+    net.forward()
+    kept = net.blobs["y"].data
+    np.testing.assert_array_equal(kept[kept != 0], x.data[kept != 0])
+
+
 def test_a_loss_without_a_label_that_counts_is_0(build):
     for param in ("softmaxloss_param { ignore_label: 255 }",
                   "loss_param { weight_by_label_freqs: true ignore_label: 255 }"):

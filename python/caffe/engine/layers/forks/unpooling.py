@@ -57,6 +57,18 @@ class ToMask(TensorLayer):
             raise self.error(f"the top of {shape} would have no rows or columns: {size}")
         return [shape[:2] + size]
 
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        super().reshape(bottom, top)
+        plane = bottom[1].plane if len(bottom) > 1 else None
+        size = top[0].shape[2:]
+        if plane and (plane[1] != size[1] or plane[0] > size[0]):
+            raise self.error(
+                f"the mask '{bottom[1].name}' holds places in {plane[0]} x {plane[1]}, height x "
+                f"width, which the pooling took, but the top is {size[0]} x {size[1]}, so that "
+                f"values would get elsewhere. Give upsample_h: {plane[0]} and upsample_w: "
+                f"{plane[1]} (of Unpooling unpool_h: {plane[0]} and unpool_w: {plane[1]}), or "
+                f"images whose sides are multiples of 2 for each pooling, 32 with five of them")
+
     def validate(self, bottom: Blobs) -> None:
         height, width = self.size(bottom[0].shape[2:])
         check_indices(self, bottom[1], height * width, f"places of a top of {height} x {width}")

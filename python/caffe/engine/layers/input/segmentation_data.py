@@ -1,5 +1,5 @@
-"""ImageSegData (DeepLab, PSPNet) and DenseImageData (SegNet, ENet): images with a label for each
-pixel, from a list of files."""
+"""ImageSegData (DeepLab, PSPNet), WindowSegData (DeconvNet) and DenseImageData (SegNet, ENet):
+images with a label for each pixel, from a list of files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ....context import TRAIN
 from ....errors import LayerError
+from ....formats.reading import check_memory
 from ....images.lists import read_lines
 from ....images.planes import read_indices, read_planes, resized
 from ....proto.caffe_pb2 import ImageDataParameter
@@ -27,6 +28,7 @@ class Sample(NamedTuple):
     path: str
     label: str      # the rest of the line, '' without any
     place: str      # 'source:line'
+    window: tuple[int, ...] = ()        # left, top, right, bottom
 
 
 class SegmentationData(ImageData):
@@ -102,12 +104,14 @@ class SegmentationData(ImageData):
         """The image, in its size."""
         return read_planes(sample.path, is_color, self.size)
 
-    def read_label(self, sample: Sample, image: np.ndarray, factor: int = 1) -> np.ndarray:
-        """The labels of the pixels of an image, (1, H, W), or of every `factor` of them."""
+    def read_label(self, sample: Sample, image: np.ndarray, factor: int = 1,
+                   resizes: bool = False) -> np.ndarray:
+        """The labels of the pixels of an image, (1, H, W), or of every `factor` of them; with
+        `resizes` they may be of another size."""
         if not sample.label:
             raise LayerError("the line has no label behind the image; expected `image label`")
         label = read_indices(self.settings().root_folder + sample.label)
-        if self.size or factor > 1:
+        if resizes or factor > 1:
             return nearest(label, *(n // factor for n in image.shape[1:]))
         if label.shape[1:] != image.shape[1:]:
             raise LayerError(f"expected a label of the image's size, {image.shape[1:]}, got "
@@ -157,16 +161,17 @@ class ImageSegData(SegmentationData):
 
     def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
         p, random = self.settings(), transform.random
-        image = self.read(line, p.is_color)
-        label = self._label(line, image)
+        image, label, there = self.pair(line)
         if transform.param.scale_factors:
-            image, label = self._scaled(image, label, random.choice(transform.param.scale_factors))
+            factor = random.choice(transform.param.scale_factors)
+            image, label = self._scaled(image, label, factor)
+            there = image.shape[1:]
         mean = transform.mean
         if mean is not None and len(mean) not in (1, len(image)):
             raise LayerError(f"expected one mean_value, or one for each of {len(image)} channels, "
                              f"got {len(mean)}")
         height, width = self.crop() or image.shape[1:]
-        size = np.array([[[min(height, image.shape[1]), min(width, image.shape[2])]]], np.float32)
+        size = np.array([[[min(height, there[0]), min(width, there[1])]]], np.float32)
         image = image.astype(np.float32) - (0 if mean is None else mean)
         below, right = max(0, height - image.shape[1]), max(0, width - image.shape[2])
         beyond = (0, 0), (0, below), (0, right)
@@ -178,7 +183,13 @@ class ImageSegData(SegmentationData):
                         for planes in (image, label))
         return np.ascontiguousarray(image), label.astype(np.float32), size
 
-    def _label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+    def pair(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """The image, the labels of its pixels, and the size for top 2."""
+        image = self.read(sample, self.settings().is_color)
+        return image, self.labels(sample, image, bool(self.size)), image.shape[1:]
+
+    def labels(self, sample: Sample, image: np.ndarray, resizes: bool) -> np.ndarray:
+        """The labels of the pixels of an image, as label_type says; see `read_label`."""
         p = self.settings()
         shape = 1, *image.shape[1:]
         if p.label_type == NONE or not p.has_label:
@@ -190,7 +201,7 @@ class ImageSegData(SegmentationData):
                 raise LayerError(f"expected `image label` with a whole number as label, got "
                                  f"'{sample.label}'; for label images, give label_type: PIXEL"
                                  ) from None
-        return self.read_label(sample, image).astype(int)
+        return self.read_label(sample, image, resizes=resizes).astype(int)
 
     @staticmethod
     def _scaled(image: np.ndarray, label: np.ndarray, factor: float
@@ -202,6 +213,52 @@ class ImageSegData(SegmentationData):
         if self.phase == TRAIN:
             return int(random.integers(down + 1)), int(random.integers(right + 1))
         return down // 2, right // 2
+
+
+@register("WindowSegData")
+class WindowSegData(ImageSegData):
+    """ImageSegData of windows: behind image and label (with label_type NONE, behind the image) a
+    line has left, top, right, bottom, the last column and row included. What of a window lies
+    outside the image is 0, before the mean is subtracted, and has the ignore_label. new_height and
+    new_width are the window's; top 2 has the sizes of the images.
+    """
+
+    def listed(self, p: Any) -> list[Sample]:
+        return [self._windowed(line) for line in super().listed(p)]
+
+    def _windowed(self, line: Sample) -> Sample:
+        words = line.label.split()
+        named = words[:self.settings().label_type != NONE]
+        try:
+            window = tuple(map(int, words[len(named):]))
+            if len(window) != 4 or window[2] < window[0] or window[3] < window[1]:
+                raise ValueError
+        except ValueError:
+            expected = " ".join(["image", *["label"] * len(named), "left top right bottom"])
+            raise self.error(f"{line.place}: expected `{expected}`, with left <= right and top <= "
+                             f"bottom, got `image {line.label}`") from None
+        return line._replace(label="".join(named), window=window)
+
+    def pair(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        p = self.settings()
+        whole = read_planes(sample.path, p.is_color)
+        label = windowed(self.labels(sample, whole, resizes=False), sample.window, p.ignore_label)
+        image = windowed(whole, sample.window, 0)
+        if self.size:
+            image, label = resized(image, *self.size), nearest(label, *self.size)
+        return image, label, whole.shape[1:]
+
+
+def windowed(planes: np.ndarray, window: tuple[int, ...], beyond: int) -> np.ndarray:
+    """A window (left, top, right, bottom) of planes (C, H, W); `beyond` is what lies outside."""
+    left, top, right, bottom = window
+    height, width = planes.shape[1:]
+    check_memory(8 * len(planes) * (bottom + 1 - top) * (right + 1 - left), f"the window {window}")
+    out = np.full((len(planes), bottom + 1 - top, right + 1 - left), beyond, planes.dtype)
+    x, y = slice(max(0, left), min(width, right + 1)), slice(max(0, top), min(height, bottom + 1))
+    if x.start < x.stop and y.start < y.stop:
+        out[:, y.start - top:y.stop - top, x.start - left:x.stop - left] = planes[:, y, x]
+    return out
 
 
 @register("DenseImageData")
@@ -231,7 +288,7 @@ class DenseImageData(SegmentationData):
     def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
         p, random = self.settings(), transform.random
         image = self.read(line, p.is_color)
-        label = self.read_label(line, image, p.label_divide_factor)
+        label = self.read_label(line, image, p.label_divide_factor, bool(self.size))
         columns = slice(None, None, -1 if p.mirror and random.integers(2) else 1)
         if p.label_divide_factor > 1:
             return transform(image[:, :, columns]), label[:, :, columns].astype(np.float32)

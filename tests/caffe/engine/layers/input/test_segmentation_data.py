@@ -1,4 +1,4 @@
-"""ImageSegData and DenseImageData, from files."""
+"""ImageSegData, WindowSegData and DenseImageData, from files."""
 
 import re
 
@@ -23,11 +23,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def seg(folder, data, transform=MEAN, phase=caffe.TEST, tops=3, source="list.txt"):
-    """A net of an ImageSegData layer."""
+def seg(folder, data, transform=MEAN, phase=caffe.TEST, tops=3, source="list.txt",
+        kind="ImageSegData"):
+    """A net of an ImageSegData layer, or of another kind of it."""
     names = " ".join(f'top: "{name}"' for name in ("data", "label", "dim")[:tops])
     (folder / "net.prototxt").write_text(
-        f'layer {{ name: "d" type: "ImageSegData" {names} transform_param {{ {transform} }} '
+        f'layer {{ name: "d" type: "{kind}" {names} transform_param {{ {transform} }} '
         f'image_data_param {{ source: "{folder}/{source}" root_folder: "{folder}/" {data} }} }}')
     return caffe.Net(str(folder / "net.prototxt"), phase)
 
@@ -191,3 +192,57 @@ def test_images_of_several_sizes_in_a_batch(folder):
     net = dense(folder, "batch_size: 2")
     with pytest.raises(LayerError, match=re.escape("(3, 24, 26)")):
         net.forward()
+
+
+def windows(folder, lines, data="batch_size: 1 label_type: PIXEL", **options):
+    """A net of a WindowSegData layer of such lines."""
+    (folder / "windows.txt").write_text("\n".join(lines) + "\n")
+    return seg(folder, data, source="windows.txt", kind="WindowSegData", **options)
+
+
+def test_a_window_is_cut_out_and_what_lies_beyond_is_black_and_void(folder):
+    net = windows(folder, ["0.png l0.png -2 3 8 21"])
+    net.forward()
+    data, label = net.blobs["data"].data[0], net.blobs["label"].data[0, 0]
+    assert data.shape == (3, 19, 11) and label.shape == (19, 11)
+    image, labels = picture(folder, 0)                                      # of 20 x 30
+    np.testing.assert_allclose(data[:, :17, 2:], image[:, 3:, :9], atol=1e-4)
+    np.testing.assert_array_equal(label[:17, 2:], labels[3:, :9])
+    np.testing.assert_array_equal(data[:, 17:, 0], np.full((3, 2), [[-100], [-110], [-120]]))
+    assert (label[17:] == 255).all() and (label[:, :2] == 255).all()
+    assert net.blobs["dim"].data.ravel().tolist() == [19, 11]               # at most the top's
+
+
+def test_windows_get_one_size_and_are_cropped(folder):
+    net = windows(folder, ["0.png l0.png 4 2 23 15", "1.png l1.png 0 0 3 3"],
+                  "batch_size: 2 label_type: PIXEL new_height: 28 new_width: 40",
+                  transform=f"{MEAN} crop_size: 24")
+    net.forward()
+    assert net.blobs["data"].data.shape == (2, 3, 24, 24)
+    labels = picture(folder, 0)[1][2:16, 4:24].repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(net.blobs["label"].data[0, 0], labels[2:26, 8:32])
+
+
+def test_windows_without_labels(folder):
+    net = windows(folder, ["0.png 0 0 3 4"], "batch_size: 1 label_type: NONE ignore_label: 9")
+    net.forward()
+    assert net.blobs["data"].data.shape == (1, 3, 5, 4) and (net.blobs["label"].data == 9).all()
+
+
+@pytest.mark.parametrize("line", ["0.png l0.png", "0.png l0.png 1 2 3", "0.png l0.png 5 0 4 9",
+                                  "0.png l0.png a b c d", "0.png 0 0 4 9"])
+def test_a_line_without_a_window(folder, line):
+    with pytest.raises(LayerError, match=r"windows.txt:2: expected `image label left top right "
+                                         r"bottom`, with left <= right"):
+        windows(folder, ["0.png l0.png 0 0 4 4", line])
+
+
+def test_a_label_of_another_size_than_the_image_of_a_window(folder):
+    with pytest.raises(LayerError, match=r"windows.txt:1.*image's size, \(20, 30\)"):
+        windows(folder, ["0.png l1.png 0 0 4 4"],
+                "batch_size: 1 label_type: PIXEL new_height: 8 new_width: 8")
+
+
+def test_a_window_that_no_memory_holds(folder):
+    with pytest.raises(caffe.CaffeError, match="memory"):
+        windows(folder, ["0.png l0.png 0 0 1000000 1000000"])

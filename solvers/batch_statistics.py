@@ -1,0 +1,60 @@
+"""Snapshots made ready for testing, of nets whose BN learns with the statistics of the batch.
+
+A run of such a net has a statistics.prototxt, its train net with the statistics as outputs. Before
+a snapshot train_iter_N.caffemodel is scored they are measured over the training images and folded,
+and what the nets of val and deploy take is written beside it, as test_iter_N.caffemodel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcn import nets, surgery
+from fcn.solvers.experiments import Experiment
+from fcn.solvers.preflight.labels import open_reader
+from segdata.files import replacing
+from segdata.lists import list_entries
+
+if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
+
+MOST = 500      # batches over which statistics are measured; DeconvNet's release takes as many
+
+
+def write_net(experiment: Experiment, train: caffe_pb2.NetParameter) -> None:
+    """Write statistics.prototxt where a BN of the train net learns: the training images in order,
+    each once, or where they are more than MOST batches, so many drawn at random."""
+    if not any(map(surgery.learns_statistics, train.layer)):
+        return
+    module, layer, params = experiment.source.train
+    source = replace(experiment.source, train=(module, layer, {
+        **params, "randomize": _images(experiment) > MOST * experiment.source.batch}))
+    net = nets.fcn(experiment.head, "train", source=source, **experiment.net)
+    nets.write_prototxt(experiment.run.prototxt("statistics"), surgery.with_statistics(net))
+
+
+def _images(experiment: Experiment) -> int:
+    module, layer, params = experiment.source.train
+    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    return len(list_entries(reader.split_file(params["split"]))[0])
+
+
+def write_weights(experiment: Experiment, iteration: int) -> Path | None:
+    """Write test_iter_N.caffemodel of a snapshot, and return its path; None where none is needed.
+
+    Raises SurgeryError where the statistics are not finite.
+    """
+    import caffe
+    run = experiment.run
+    if not run.needs_statistics():
+        return None
+    path = run.for_testing(run.weights(iteration))
+    passes = min(MOST, -(-_images(experiment) // experiment.source.batch))
+    net = caffe.Net(str(run.prototxt("statistics")), str(run.weights(iteration)), caffe.TEST)
+    surgery.fold_statistics(net, surgery.statistics(net, passes))
+    with replacing(path) as temporary:
+        net.save(str(temporary))
+    return path
