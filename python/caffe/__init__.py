@@ -15,7 +15,6 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from . import _caffe, classifier, coord_map, detector, draw, io, pycaffe
     from .classifier import Classifier
     from .context import (
-        NCCL,
         TEST,
         TRAIN,
         has_nccl,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from .engine.blob import Blob
     from .engine.layers import layer_type_list
     from .engine.net import Net
+    from .engine.parallel import NCCL
     from .engine.solvers.rules import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -48,11 +48,12 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from .export import to_torch
     from .proto.caffe_pb2 import LayerParameter, SolverParameter
 
-_CONTEXT = ("NCCL", "TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
+_CONTEXT = ("TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
             "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
             "set_solver_rank", "solver_count", "solver_rank")
 _LAZY = {
     **dict.fromkeys(_CONTEXT, "context"),
+    "NCCL": "engine.parallel",
     "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
     "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
     "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",

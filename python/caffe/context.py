@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from .errors import DeviceError
+from .log import log
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +28,26 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Run on the GPU that `set_device` chose (default 0).
 
-    Raises DeviceError where there is no such GPU.
+    With CAFFE_MODE=cpu in the environment, scripts that ask for GPUs run on the CPU: this does
+    nothing then, and the log says so once. Raises DeviceError where there is no such GPU.
     """
     global _gpu
+    if stays_on_cpu():
+        return
     _check_gpu(_gpu_chosen)
     _gpu = _gpu_chosen
+
+
+@lru_cache
+def stays_on_cpu() -> bool:
+    """Whether CAFFE_MODE=cpu is in the environment, which the log then says."""
+    mode = os.environ.get("CAFFE_MODE", "")
+    if mode not in ("", "cpu", "gpu"):
+        raise DeviceError(f"expected CAFFE_MODE, in the environment, to be cpu, got '{mode}'; "
+                          "without it, scripts run on what they ask for")
+    if mode == "cpu":
+        log("CAFFE_MODE=cpu: GPU mode was asked for, and the CPU is used")
+    return mode == "cpu"
 
 
 def set_device(device_id: int) -> None:
@@ -90,20 +108,12 @@ def set_multiprocess(multiprocess: bool) -> None:
 
 
 def has_nccl() -> bool:
-    """Whether gradients can be exchanged over NCCL: never, each process trains alone."""
-    return False
-
-
-class NCCL:
-    """pycaffe's exchange of gradients between processes. Raises DeviceError: there is none."""
-
-    def __init__(self, solver: Any, uid: Any = None) -> None:
-        raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
-
-    @staticmethod
-    def new_uid() -> Any:
-        """Raises DeviceError."""
-        raise DeviceError("training on several GPUs is not supported: has_nccl() is false")
+    """Whether several processes can train together (`caffe.NCCL`): on GPUs over NCCL, on CPUs over
+    gloo."""
+    import torch.distributed as dist
+    if not dist.is_available():
+        return False
+    return dist.is_gloo_available() if _gpu is None else dist.is_nccl_available()
 
 
 def _check_gpu(number: int) -> None:
@@ -112,4 +122,5 @@ def _check_gpu(number: int) -> None:
     if not 0 <= number < count:
         found = f"PyTorch sees {count} GPU(s)" if count else "PyTorch sees no GPU"
         raise DeviceError(f"GPU {number} is not available: {found}. "
-                          "Use the CPU instead: caffe.set_mode_cpu(), and no --gpu.")
+                          "Use the CPU instead: caffe.set_mode_cpu(), and no --gpu; for scripts "
+                          "that ask for a GPU, CAFFE_MODE=cpu in the environment.")

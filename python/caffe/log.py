@@ -38,8 +38,17 @@ class _StandardError(logging.StreamHandler):
         return sys.stderr
 
 
+def _of_one_solver(record: logging.LogRecord) -> bool:
+    """Whether a line is shown: of solvers that train together, that of rank 0 alone tells what it
+    does; what a script logs, and warnings, come from all."""
+    from . import context
+    return (context.solver_rank() == 0 or record.levelno > logging.INFO
+            or getattr(record, "is_of_script", False))
+
+
 logger = logging.getLogger("caffe")
 logger.propagate = False
+logger.addFilter(_of_one_solver)
 logger.addHandler(_StandardError())
 
 
@@ -65,7 +74,7 @@ def silence() -> Iterator[None]:
 
 def log(message: str) -> None:
     """Write a line to the log, as information."""
-    logger.info("%s", message, stacklevel=2)
+    logger.info("%s", message, stacklevel=2, extra={"is_of_script": True})
 
 
 _given = os.environ.get("GLOG_minloglevel", "")     # noqa: SIM112, the name is glog's

@@ -22,7 +22,7 @@ from .one_thread import Turn, by_one_thread
 from .private_names import PrivateNames
 from .runners.debug_info import DebugInfo
 from .runners.eliding import ElidingRunner
-from .runners.plain import Callbacks, Observers
+from .runners.plain import Callbacks, Observer, Observers
 from .runners.recorded import RecordedRunner
 
 if TYPE_CHECKING:
@@ -280,9 +280,15 @@ class Net(PrivateNames):
         """Call function(layer number) before each layer's backward, whether or not it runs."""
         self._callbacks.functions["before_backward"].append(function)
 
-    def after_backward(self, function: Callable[[int], None]) -> None:
-        """Call function(layer number) after each layer's backward, whether or not it runs."""
-        self._callbacks.functions["after_backward"].append(function)
+    def after_backward(self, function: Callable[[int], None] | Observer) -> None:
+        """Call function(layer number) after each layer's backward, whether or not it runs.
+
+        Given a caffe.NCCL, gradients are sent while the pass goes on; passes stay as fast as they
+        are, for it looks at nothing but finished gradients of parameters."""
+        if isinstance(function, Observer):
+            self._observer.add(function)
+        else:
+            self._callbacks.functions["after_backward"].append(function)
 
     # parameters
 

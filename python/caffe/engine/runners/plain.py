@@ -131,6 +131,9 @@ class Observers(Observer):
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = list(observers)
 
+    def add(self, observer: Observer) -> None:
+        self._observers.append(observer)
+
     @property
     def watches(self) -> bool:
         return any(observer.watches for observer in self._observers)

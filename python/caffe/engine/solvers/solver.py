@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -56,6 +56,13 @@ def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> 
     return _registry[solver_type](solver_file, level, stages)
 
 
+class Callback(NamedTuple):
+    """Two functions that a solver calls in each iteration."""
+
+    on_start: Callable[[], Any]
+    on_gradients_ready: Callable[[], Any]
+
+
 class Solver:
     """Trains the net of a solver prototxt.
 
@@ -65,6 +72,8 @@ class Solver:
     net : the Net that learns, in phase TRAIN
     test_nets : list of Net, in phase TEST, that use the weights of `net`
     iter : int, the updates done
+    drops : int, how often the rate had dropped when it was last asked for
+    history : the rule's arrays, for each parameter one or more
     max_iter : int, the updates that `solve` goes on to
     lr : float, the learning rate of the coming update; with lr_policy "multistep" asking for it
         gets past one stepvalue that is due, as the update itself does
@@ -77,6 +86,7 @@ class Solver:
     net: Net = _UNSET
     test_nets: list[Net] = _UNSET
     iter: int = _UNSET
+    drops: int = _UNSET
 
     def __init__(self, solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> None:
         self.param = param = prototxt.read_solver(solver_file)
@@ -92,13 +102,12 @@ class Solver:
         self._check_settings()
         self.check()
         if param.random_seed >= 0:
-            context.set_random_seed(param.random_seed)
-        self.iter = 0
-        self._drops = 0         # of the rate, as of the last time that it was asked for
+            context.set_random_seed(param.random_seed + context.solver_rank())
+        self.iter = self.drops = 0
         self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
-        self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+        self._callbacks: list[Any] = []
         self._progress = display.Progress()
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
@@ -273,12 +282,14 @@ class Solver:
             self._test_all()
             if self._stopped:
                 return
-        for on_start, _ in self._callbacks:
-            on_start()
+        for callback in self._callbacks:
+            callback.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss: torch.Tensor | float = 0.0
-        for _ in range(self.param.iter_size):
+        for number in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
+            if number == self.param.iter_size - 1:
+                self._tell_last_pass()
             self.net.run_backward()
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
@@ -286,17 +297,31 @@ class Solver:
             self._progress.show(self.iter, self.param.display, loss)
             display.show_outputs("Train", self.net, [(name, self.net.blobs[name].data)
                                                      for name in self.net.outputs])
-        for _, on_gradients in self._callbacks:
-            on_gradients()
+        for callback in self._callbacks:
+            callback.on_gradients_ready()
         self.apply_update()
         action = self.requested_action()
         if self._snapshot_due() or action == "snapshot":
             self.snapshot()
         self._stopped = action == "stop"
 
-    def add_callback(self, on_start: Callable[[], Any], on_gradients: Callable[[], Any]) -> None:
-        """Call `on_start()` before every iteration, `on_gradients()` before every update."""
-        self._callbacks.append((on_start, on_gradients))
+    def add_callback(self, on_start: Any, on_gradients: Callable[[], Any] | None = None) -> None:
+        """Call `on_start()` before every iteration, `on_gradients()` before every update; or
+        those methods, on_start and on_gradients_ready, of one object, such as a caffe.NCCL."""
+        callback = on_start if on_gradients is None else Callback(on_start, on_gradients)
+        missing = [name for name in ("on_start", "on_gradients_ready")
+                   if not callable(getattr(callback, name, None))]
+        if missing:
+            raise CaffeError(f"{self._source}: expected add_callback(on_start, on_gradients), two "
+                             "functions, or an object with the methods on_start and "
+                             f"on_gradients_ready, got {callback!r}, without {missing}")
+        self._callbacks.append(callback)
+
+    def _tell_last_pass(self) -> None:
+        """Callbacks that send gradients while the backward pass makes them wait for the last."""
+        for callback in self._callbacks:
+            if hasattr(callback, "on_last_pass"):
+                callback.on_last_pass()
 
     @property
     def smoothed_loss(self) -> float:
@@ -363,8 +388,8 @@ class Solver:
         """The rate that lr_policy gives the current iteration. Raises CaffeError."""
         with self._located():
             rates.check(self.param)
-            self._drops = rates.count_drops(self.param, self.iter, self._drops)
-            return rates.rate(self.param, self.iter, self._drops)
+            self.drops = rates.count_drops(self.param, self.iter, self.drops)
+            return rates.rate(self.param, self.iter, self.drops)
 
     @contextmanager
     def _located(self) -> Iterator[None]:
@@ -443,8 +468,12 @@ class Solver:
     def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate, or with snapshot_format
         HDF5 .caffemodel.h5 and .solverstate.h5; and beside the state a file that ends in .resume,
-        with all that makes a continued training equal to one that was not interrupted."""
-        snapshots.write(self.param, self.net, self.iter, self._drops, self.history,
+        with all that makes a continued training equal to one that was not interrupted.
+
+        Of solvers that train together, the one of rank 0 writes; the others do nothing here."""
+        if not self._logs:
+            return
+        snapshots.write(self.param, self.net, self.iter, self.drops, self.history,
                         self._before_tests or self._marked())
 
     def _marked(self) -> dict[str, Any]:
@@ -470,7 +499,7 @@ class Solver:
                 put_mark = self._bookmark.plan(read.marked)
                 losses = [_on_device(loss) for loss in values.decode(read.marked["losses"])]
         read.put_weights()
-        self.iter, self._drops, self.history = read.iteration, read.drops, read.history
+        self.iter, self.drops, self.history = read.iteration, read.drops, read.history
         self._losses, self._is_continued = losses, bool(losses)
         self._before_tests = None
         if put_mark:

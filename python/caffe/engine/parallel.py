@@ -1,0 +1,265 @@
+"""NCCL: solvers in several processes train one net (pycaffe's name; here over torch.distributed,
+with gloo on CPUs and NCCL on GPUs)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from .. import context
+from ..errors import CaffeError, DeviceError
+from .program import Step
+from .runners.plain import Observer
+from .workers import meeting
+from .workers.beats import Beats
+from .workers.reduction import Reduction
+
+if TYPE_CHECKING:
+    from .net import Net
+    from .solvers.solver import Solver
+
+FOREVER = timedelta(days=7)     # for the backend; who waits too long is noticed here
+PEEK = timedelta(seconds=1)     # between two looks at what the others do
+
+# of a solver's prototxt, what ranks may have differently
+FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", "test_iter",
+        "test_interval", "net", "train_net", "test_net", "weights")
+
+_kept_groups: list = []     # of exchanges that failed
+
+
+class NCCL(Observer):
+    """Averages the gradients of solvers in several processes, each of which has a share of the
+    data: `solver_count()` of them, of which this is number `solver_rank()`.
+
+    Each process makes its solver, and then
+
+        nccl = caffe.NCCL(solver, uid)
+        nccl.bcast()                        # the weights of rank 0 for all
+        solver.add_callback(nccl)
+        if solver.param.layer_wise_reduce:  # send gradients while the backward pass goes on
+            solver.net.after_backward(nccl)
+        solver.step(solver.param.max_iter)
+
+    Parameters
+    ----------
+    solver : the process's Solver
+    uid : what `NCCL.new_uid()` returned, in one process; the same for all
+
+    Attributes
+    ----------
+    timeout : seconds without progress of a rank after which those that wait for it end
+
+    Raises CaffeError where ranks do not come, do not fit together, or leave; and DeviceError where
+    the device cannot exchange gradients.
+    """
+
+    timeout = 300.0
+
+    def __init__(self, solver: Solver, uid: bytes | str) -> None:
+        if uid is None or solver is None:
+            raise CaffeError("expected caffe.NCCL(solver, uid), with a solver and what "
+                             "caffe.NCCL.new_uid() returned")
+        meeting.check_available()
+        device = context.device()
+        if device.type == "cuda" and not dist.is_nccl_available():
+            raise DeviceError("this build of PyTorch has no NCCL, so that GPUs cannot exchange "
+                              "gradients: train on one GPU, or on CPUs (CAFFE_MODE=cpu)")
+        self._solver, self._has_checked_weights = solver, False
+        rank, count = context.solver_rank(), context.solver_count()
+        self._meeting = meeting.Meeting(uid, rank, count, self.timeout, _about(solver))
+        _check_alike(self._meeting)
+        self._beats = Beats(self._meeting)
+        store = dist.PrefixStore("gradients", self._meeting.store)
+        self._group = _group(device, store, rank, count)
+        self._works: list = []
+        self._reduction = Reduction(solver.net.program, self._send)
+        self._is_last_pass = False
+
+    @staticmethod
+    def new_uid() -> bytes:
+        """A name for the solvers that are to train together, b"caffe:HOST:PORT:TOKEN". This
+        process serves their meeting place, and has to go on running; no GPU is touched, so that it
+        may be forked afterwards."""
+        return meeting.new_uid()
+
+    @staticmethod
+    def uid_from_environment() -> bytes | None:
+        """The uid of processes that torchrun has started; None elsewhere."""
+        return meeting.uid_from_environment()
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+        return self._meeting.rank
+
+    @property
+    def count(self) -> int:
+        """How many processes there are."""
+        return self._meeting.count
+
+    def bcast(self) -> None:
+        """Have all solvers go on from the weights, the update histories and the iteration of
+        rank 0."""
+        self.note("the broadcast of the weights")
+        solver = self._solver
+        place = torch.tensor([solver.iter, solver.drops], dtype=torch.int64,
+                             device=context.device())
+        tensors = [place, *(_flat(blob.data_tensor) for blob, _ in solver.net.program.learnable),
+                   *map(_flat, solver.history)]
+        options = dist.BroadcastOptions()
+        options.rootRank = options.rootTensor = 0
+        self._beats.round += 1
+        for tensor in tensors:
+            self._works.append(self._group.broadcast([tensor], options))
+        self._wait("the broadcast of the weights")
+        solver.iter, solver.drops = map(int, place)
+
+    # a callback of the solver
+
+    def on_start(self) -> None:
+        """Called before every iteration."""
+        if not self._has_checked_weights:
+            self._check_weights()
+        self._beats.check_store()
+        self.note(f"the forward and backward pass of iteration {self._solver.iter}")
+
+    def on_last_pass(self) -> None:
+        """Called before the last backward pass of an iteration."""
+        self._is_last_pass = True
+
+    def on_gradients_ready(self) -> None:
+        """Called before every update: the gradients become the averages."""
+        self._is_last_pass = False
+        self._beats.round += 1
+        self._reduction.advance(0)
+        self._wait(f"the exchange of the gradients of iteration {self._solver.iter}")
+        self._reduction.finish(self.count)
+        self.note(f"the update of iteration {self._solver.iter}")
+
+    # an observer of the net
+
+    def notice(self, event: str, step: Step) -> None:
+        if event == "after_backward" and self._is_last_pass:
+            self._reduction.advance(step.number)
+
+    # what else ranks may want of each other
+
+    def note(self, doing: str) -> None:
+        """Have the messages of other ranks, which wait for this one, say that it was in `doing`."""
+        self._beats.note(doing)
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each rank gave for `value`, something small for JSON, in the order of the ranks.
+        All ranks have to call this. Raises CaffeError where one does not come."""
+        self._beats.round += 1
+        names = [f"gathered/{self._beats.round}/{rank}" for rank in range(self.count)]
+        self._meeting.store.set(names[self.rank], json.dumps(value))
+        since, what = time.monotonic(), "an exchange of values"
+        while not self._meeting.store.check(names):
+            self._beats.check_others(what, since, self.timeout)
+            time.sleep(0.001)
+        return [json.loads(text) for text in self._meeting.store.multi_get(names)]
+
+    def _send(self, tensor: torch.Tensor) -> None:
+        self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
+
+    def _wait(self, what: str) -> None:
+        """Wait until all that was begun is done. Raises CaffeError if that will not be."""
+        since = time.monotonic()
+        works, self._works = self._works, []
+        try:
+            for work in works:
+                while not _is_done(work):
+                    self._beats.check_others(what, since, self.timeout)
+        except CaffeError:
+            _kept_groups.append(self._group)
+            raise
+        except RuntimeError as error:
+            _kept_groups.append(self._group)
+            raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
+
+    def _check_weights(self) -> None:
+        """Raise CaffeError unless all ranks begin with the same weights, at one iteration."""
+        solver = self._solver
+        found = self.gather({"weights": _digest_of_weights(solver.net), "iteration": solver.iter})
+        self._has_checked_weights = True
+        for rank, each in enumerate(found):
+            for what in ("iteration", "weights"):
+                if each[what] != found[0][what]:
+                    raise CaffeError(
+                        f"{self._meeting.places[rank]} does not begin with the same {what} as "
+                        "rank 0, so that their updates would not fit together: call nccl.bcast() "
+                        "in all processes after their solvers were made, or restored")
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """The memory of a tensor that fills it, as a line."""
+    return tensor.as_strided((tensor.numel(),), (1,))
+
+
+def _digest_of_weights(net: Net) -> str:
+    found = hashlib.sha256()
+    for blob, _ in net.program.learnable:
+        found.update(blob.data_to_read.contiguous().cpu().numpy().data)
+    return found.hexdigest()
+
+
+def _about(solver: Solver) -> dict[str, Any]:
+    """What has to be the same for all ranks: {"solver": {field: text}, "net": [[name, digest of
+    the layer's entry], ...]}."""
+    settings = {field.name: str(value) for field, value in solver.param.ListFields()
+                if field.name not in FREE}
+    layers = [[step.name, hashlib.sha256(step.spec.SerializeToString(deterministic=True))
+               .hexdigest()] for step in solver.net.program.steps]
+    return {"solver": settings, "net": layers, "source": solver.net.program.source}
+
+
+def _check_alike(met: meeting.Meeting) -> None:
+    """Raise CaffeError where ranks have different prototxts."""
+    first = met.about[0]
+    for place, other in zip(met.places, met.about):
+        fields = [name for name in {**first["solver"], **other["solver"]}
+                  if first["solver"].get(name) != other["solver"].get(name)]
+        if fields:
+            name = fields[0]
+            raise CaffeError(f"{place} has another solver than rank 0: {name} is "
+                             f"{other['solver'].get(name, 'not given')} there, and "
+                             f"{first['solver'].get(name, 'not given')} for rank 0; give all "
+                             "processes the same prototxt")
+        if other["net"] != first["net"]:
+            names = [mine[0] for mine, theirs in zip(other["net"], first["net"]) if mine != theirs]
+            what = (f"the layer '{names[0]}' differs" if names else
+                    f"it has {len(other['net'])} layers, that of rank 0 {len(first['net'])}")
+            raise CaffeError(f"{place} has another net than rank 0: {what} ({other['source']}; "
+                             f"{first['source']}); give all processes the same prototxt")
+
+
+def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        return dist.ProcessGroupNCCL(store, rank, count, dist.ProcessGroupNCCL.Options())
+    return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
+
+
+def _is_done(work: Any) -> bool:
+    """Wait for a work, a second at most; returns whether it is done."""
+    if context.device().type == "cuda":
+        work.wait()         # has the GPU wait, not this process
+        last = time.monotonic() + PEEK.total_seconds()
+        while not work.is_completed() and time.monotonic() < last:
+            time.sleep(0.0002)
+        return work.is_completed()
+    try:
+        work.wait(PEEK)
+    except RuntimeError:
+        if work.is_completed():     # so that this is no time-out
+            raise
+        return False
+    return True

@@ -1,0 +1,167 @@
+"""Where the processes of a training meet: a TCPStore that one of them, or their launcher, serves,
+and the text that says where it is (what Caffe calls the uid)."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+from ...errors import CaffeError, DeviceError
+
+CONNECT = 30.0      # seconds until somebody has to answer where the store is said to be
+_served: list = []      # the stores of this process, which are served as long as it runs
+
+
+def new_uid() -> bytes:
+    """Serve a store in this process, and say where: b"caffe:HOST:PORT:TOKEN". Touches no GPU, so
+    that a process may be forked afterwards."""
+    check_available()
+    host = _own_address()
+    store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+    _served.append(store)
+    return f"caffe:{host}:{store.port}:{secrets.token_hex(8)}".encode()
+
+
+def uid_from_environment() -> bytes | None:
+    """The uid of processes that torchrun has started; None in a process that it has not.
+
+    The attempt is part of it: after a restart, ranks would else find the addresses of the dead.
+    """
+    given = os.environ
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(given):
+        return None
+    check_available()
+    host, port = given["MASTER_ADDR"], int(given["MASTER_PORT"])
+    if given.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and given["RANK"] == "0":
+        _serve(host, port)
+    attempt = given.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return f"caffe:{host}:{port}:{given.get('TORCHELASTIC_RUN_ID', 'run')}/{attempt}".encode()
+
+
+def check_available() -> None:
+    """Raise DeviceError where PyTorch cannot exchange anything between processes."""
+    if not (dist.is_available() and dist.is_gloo_available()):
+        raise DeviceError("this build of PyTorch has no torch.distributed with gloo, so that "
+                          "several processes cannot train together: install another build, or "
+                          "train in one process")
+
+
+class Meeting:
+    """The processes that have come together under a uid.
+
+    Attributes
+    ----------
+    rank, count : which of them this is, from 0, and how many there are
+    store : what all of them read and write
+    places : for each rank its host and process, for messages
+    """
+
+    def __init__(self, uid: bytes | str, rank: int, count: int, timeout: float,
+                 about: dict[str, Any]) -> None:
+        """Wait until all have come, at most `timeout` seconds. `about` is what others get to know
+        of this process, a dict for JSON.
+
+        Raises CaffeError that says who is missing, or what does not fit.
+        """
+        if not 0 <= rank < count:
+            raise CaffeError(f"expected a solver_rank from 0 to {count - 1} for a solver_count of "
+                             f"{count}, got {rank}; call caffe.set_solver_count and "
+                             "caffe.set_solver_rank before the solver is made")
+        self.rank, self.count = rank, count
+        self._address, self._token = _parsed(uid)
+        self.store = self.connect()
+        self.places = [f"rank {number}" for number in range(count)]
+        self._come(about)
+        self._wait(timeout)
+        self.about = [json.loads(text) for text in
+                      self.store.multi_get([f"about/{number}" for number in range(count)])]
+        self.places = [f"rank {number} (process {each['process']} on {each['host']})"
+                       for number, each in enumerate(self.about)]
+
+    def connect(self) -> dist.Store:
+        """A connection to the store, for the use of one thread."""
+        host, port = self._address
+        try:
+            store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False,
+                                  timeout=timedelta(seconds=CONNECT))
+            return dist.PrefixStore(self._token, store)
+        except (RuntimeError, ValueError) as error:
+            raise CaffeError(
+                f"rank {self.rank} finds no meeting place of the solvers at {host}:{port}: either "
+                "the process that called caffe.NCCL.new_uid(), or torchrun, is no longer running, "
+                f"or another program uses this port ({_first_line(error)})") from None
+
+    def _come(self, about: dict[str, Any]) -> None:
+        if self.store.add(f"came/{self.rank}", 1) > 1:
+            raise CaffeError(f"there are two solvers of rank {self.rank}: each process needs a "
+                             "rank of its own (caffe.set_solver_rank), and each NCCL object a new "
+                             "uid (caffe.NCCL.new_uid)")
+        own = {**about, "count": self.count, "host": socket.gethostname(), "process": os.getpid()}
+        self.store.set(f"about/{self.rank}", json.dumps(own))
+
+    def _wait(self, timeout: float) -> None:
+        last = time.monotonic() + timeout
+        while True:
+            missing = [number for number in range(self.count)
+                       if not self.store.check([f"about/{number}"])]
+            if not missing:
+                break
+            if time.monotonic() > last:
+                raise CaffeError(
+                    f"{_listed(missing)} of {self.count} ranks did not come within {timeout:g} s: "
+                    "either a process was not started, or it ended or hangs before it has made "
+                    "its caffe.NCCL; its own output tells")
+            time.sleep(0.02)
+        counts = {number: json.loads(self.store.get(f"about/{number}"))["count"]
+                  for number in range(self.count)}
+        other = next((number for number in counts if counts[number] != self.count), None)
+        if other is not None:
+            raise CaffeError(f"rank {other} was told of {counts[other]} solvers, rank {self.rank} "
+                             f"of {self.count}: give all processes the same solver_count")
+
+
+def _listed(ranks: list[int]) -> str:
+    return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
+
+
+def _parsed(uid: bytes | str) -> tuple[tuple[str, int], str]:
+    """((host, port), token)."""
+    text = uid.decode(errors="replace") if isinstance(uid, bytes) else str(uid)
+    head, _, rest = text.partition(":")
+    place, _, token = rest.rpartition(":")
+    host, _, port = place.rpartition(":")
+    if head != "caffe" or not host or not port.isdecimal() or not token:
+        raise CaffeError(f"expected a uid that caffe.NCCL.new_uid() made, got {uid!r}")
+    return (host, int(port)), token
+
+
+def _serve(host: str, port: int) -> None:
+    try:
+        _served.append(dist.TCPStore(host, port, is_master=True, wait_for_workers=False))
+    except RuntimeError as error:
+        raise CaffeError(f"rank 0 cannot be reached at {host}:{port}, where the solvers are to "
+                         "meet: the port is in use, or the address is not this machine's "
+                         f"({_first_line(error)}); choose another one, --master-port of torchrun"
+                         ) from None
+
+
+def _own_address() -> str:
+    """An address of this machine under which it can be reached, 127.0.0.1 if its name has none."""
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+        with socket.socket() as trial:
+            trial.bind((address, 0))
+        return address
+    except OSError:
+        return "127.0.0.1"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,99 @@
+"""Reduction: the gradients of all parameters, averaged over the processes, in the order in which a
+backward pass makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..blob import Blob
+from ..memory import DIFF
+from ..precision import laid_out_as
+from ..program import Program
+
+SMALL = 1 << 16     # values below which parameters are sent together, biases above all
+BUNDLE = 1 << 20    # values that are sent together at most
+
+Send = Callable[[torch.Tensor], object]     # begins to add up a tensor over all ranks, in place
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Gradients that are sent together, once the backward pass of layer `after` is done."""
+
+    blobs: tuple[Blob, ...]
+    after: int
+
+
+class Reduction:
+    """Sends the gradients of a program's parameters. The order of the units is the same on every
+    rank, however a rank runs its passes."""
+
+    def __init__(self, program: Program, send: Send) -> None:
+        self.units, self._send = plan(program), send
+        self._next = 0
+        self._sent: list[tuple[Unit, torch.Tensor]] = []
+
+    def advance(self, number: int) -> None:
+        """Send what is ready once the layers down to `number` have run backward."""
+        while self._next < len(self.units) and self.units[self._next].after >= number:
+            unit = self.units[self._next]
+            self._next += 1
+            values = _flat(unit)
+            self._sent.append((unit, values))
+            self._send(values)
+
+    def finish(self, count: int) -> None:
+        """Divide by the number of ranks what has been added up; the gradients are the averages."""
+        sent, self._sent, self._next = self._sent, [], 0
+        if sent:
+            torch._foreach_div_([values for _, values in sent], count)
+        for unit, values in sent:
+            if len(unit.blobs) > 1:
+                parts = values.split([blob.count for blob in unit.blobs])
+                for blob, part in zip(unit.blobs, parts):
+                    _line(blob).copy_(part)
+
+
+def plan(program: Program) -> list[Unit]:
+    """The units of a program, in the order in which they are sent. A shared parameter is ready
+    after the last of its layers, the first one in the net."""
+    ready: list[tuple[int, Blob]] = []
+    for blob, spec in program.learnable:
+        users = [step.number for step in program.steps for each in step.layer.blobs
+                 if each.memories[DIFF] is blob.memories[DIFF]]
+        if spec.lr_mult:
+            ready.append((min(users), blob))
+    units: list[Unit] = []
+    bundle: list[Blob] = []
+    after = 0
+    for number, blob in sorted(ready, key=lambda entry: -entry[0]):
+        if blob.count >= SMALL:
+            units.append(Unit((blob,), number))
+            continue
+        if bundle and sum(each.count for each in bundle) + blob.count > BUNDLE:
+            units.append(Unit(tuple(bundle), after))
+            bundle = []
+        bundle.append(blob)
+        after = number
+    if bundle:
+        units.append(Unit(tuple(bundle), after))
+    return sorted(units, key=lambda unit: -unit.after)
+
+
+def _flat(unit: Unit) -> torch.Tensor:
+    """The gradients of a unit, one behind the other; of a single one the memory itself."""
+    lines = [_line(blob) for blob in unit.blobs]
+    return lines[0] if len(lines) == 1 else torch.cat(lines)
+
+
+def _line(blob: Blob) -> torch.Tensor:
+    """The memory of a blob's gradient, as it lies there. It is laid out as its values are, which
+    is alike on all ranks; a gradient may come as a library likes it."""
+    diff = blob.diff_tensor
+    ordered = laid_out_as(diff, blob.data_to_read)
+    if ordered.data_ptr() != diff.data_ptr():
+        blob.set_diff(ordered)
+    return ordered.as_strided((ordered.numel(),), (1,))
