@@ -117,6 +117,50 @@ def said(experiment: Experiment, averaged: bool) -> str:
             f"{reach:,.0f} images, with one image in a pass over {reach / batch:,.0f}")
 
 
+# workers
+
+def shared_out(experiment: Experiment, workers: int, is_same: bool, is_fresh: bool
+               ) -> tuple[Experiment, str]:
+    """The experiment as several workers train it, and what they make of its batch, in a line.
+
+    Caffe averages their gradients, and all else stays. With `is_same` they see as many images as
+    one process does: at `workers` times the rate the average is the sum, with which the paper takes
+    minibatches for equivalent whose momentum is the same image by image (PAMI, section 4.3).
+    """
+    update = f"{workers} workers: an update averages the gradients of {workers} x " \
+             f"{experiment.images} image{'s' * (experiment.images > 1)}"
+    if not is_same:
+        return experiment, (
+            f"{update}; the rate {experiment.lr:g}, momentum {experiment.momentum:g} and "
+            f"{experiment.iterations:,} iterations stay, which see {workers} times as many images "
+            "as those of one process (--same-images keeps their number)")
+    changed = same_images(experiment, workers, is_fresh)
+    return changed, (
+        f"{update}; as many images as with one process (--same-images): {changed.iterations:,} "
+        f"iterations in place of {experiment.iterations:,}, the rate {changed.lr:g} = {workers} x "
+        f"{experiment.lr:g}, which makes a sum of the average, and momentum {changed.momentum:.4g} "
+        f"= {experiment.momentum:g}^{workers}, so that a gradient fades as fast, image by image: "
+        "the paper's own equivalence of 20 images a step at momentum 0.9 and one at 0.9^(1/20), "
+        "about 0.99")
+
+
+def same_images(experiment: Experiment, workers: int, is_fresh: bool) -> Experiment:
+    """The experiment whose workers see as many images as one process does: those that are left,
+    unless `is_fresh`, of a run that has begun with another number of workers."""
+    run = experiment.run
+    done = 0 if is_fresh else max((iteration for iteration, _ in run.snapshots()), default=0)
+    left = experiment.iterations * experiment.images - run.seen(done, experiment.images)
+
+    def fewer(count: int) -> int:
+        return max(1, round(count / workers))
+    policy = {key: fewer(value) if key == "stepsize" else value
+              for key, value in experiment.policy.items()}
+    return replace(
+        experiment, lr=experiment.lr * workers, momentum=experiment.momentum ** workers,
+        iterations=done + math.ceil(max(0, left) / (experiment.images * workers)),
+        interval=fewer(experiment.interval), policy=policy)
+
+
 # weights of classes
 
 def class_weights(experiment: Experiment, given: str, is_fresh: bool) -> dict[str, list[float]]:
