@@ -34,7 +34,7 @@ def set_mode_gpu() -> None:
     global _gpu
     if stays_on_cpu():
         return
-    _check_gpu(_gpu_chosen)
+    check_gpu(_gpu_chosen)
     _gpu = _gpu_chosen
 
 
@@ -55,7 +55,7 @@ def set_device(device_id: int) -> None:
     there."""
     global _gpu, _gpu_chosen
     if _gpu is not None:
-        _check_gpu(device_id)
+        check_gpu(device_id)
         _gpu = device_id
     _gpu_chosen = device_id
 
@@ -102,6 +102,11 @@ def set_solver_rank(rank: int) -> None:
     _solvers["rank"] = int(rank)
 
 
+def is_multiprocess() -> bool:
+    """Whether this process's solver may train together with others, or was told so."""
+    return _solvers["multiprocess"] or _solvers["count"] > 1
+
+
 def set_multiprocess(multiprocess: bool) -> None:
     """Say whether the solvers that train together are processes."""
     _solvers["multiprocess"] = bool(multiprocess)
@@ -116,7 +121,8 @@ def has_nccl() -> bool:
     return dist.is_gloo_available() if _gpu is None else dist.is_nccl_available()
 
 
-def _check_gpu(number: int) -> None:
+def check_gpu(number: int) -> None:
+    """Raise DeviceError where there is no GPU of this number."""
     import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:

@@ -15,7 +15,9 @@ _FAMILIES = train_test, logs, models, pictures, migrate, info
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
-    args = _parser().parse_args(without_truth(sys.argv[1:] if arguments is None else arguments))
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    args = _parser().parse_args(without_truth(arguments))
+    args.arguments = arguments
     try:
         status = args.run(args)
     except (CaffeError, OSError) as error:

@@ -81,7 +81,7 @@ def use_device(gpu: str) -> None:
         return
     numbers = ["0"] if gpu == "all" else names(gpu)
     if gpu == "all" or len(numbers) > 1:
-        caffe.log(f"Training on several GPUs is not supported; using GPU {numbers[0]}")
+        caffe.log(f"Only `caffe train` runs on several GPUs; using GPU {numbers[0]}")
     caffe.log(f"Using GPUs {numbers[0]}")
     caffe.set_device(int(numbers[0]))
     caffe.set_mode_gpu()

@@ -16,6 +16,7 @@ from ..errors import CaffeError
 from ..formats import prototxt
 from ..log import log
 from ..proto import caffe_pb2
+from . import workers
 from .flags import file, files, flag, gpus, names, positive, use_device
 
 if TYPE_CHECKING:
@@ -23,21 +24,39 @@ if TYPE_CHECKING:
     from ..engine.program import Step
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> int | None:
     """Train, or finetune, the net of a solver prototxt.
+
+    With several GPUs (--gpu 0,1 or all), or with --cpu_workers, as many processes train together:
+    their gradients are averaged, so that the batch becomes as many times larger.
 
     SIGINT and SIGHUP have the original's effects; SIGTERM finishes the iteration, writes a snapshot
     and ends with exit status 143. A second signal to stop does so at once.
     """
-    import caffe
     if args.snapshot and args.weights:
         raise CaffeError("give --snapshot to resume or --weights to finetune, not both")
     param = prototxt.read_solver(args.solver)
-    gpu = args.gpu
-    if not gpu and param.HasField("solver_mode") \
+    if not args.gpu and not args.cpu_workers and param.HasField("solver_mode") \
             and param.solver_mode == caffe_pb2.SolverParameter.GPU:
-        gpu = str(param.device_id)
-    use_device(gpu)
+        args.gpu = str(param.device_id)
+    worker = workers.current()
+    if worker is None and (count := workers.wanted(args.gpu, args.cpu_workers)):
+        return workers.run(args.arguments, count)
+    _train(args, worker)
+    return None
+
+
+def _train(args: argparse.Namespace, worker: workers.Worker | None) -> None:
+    """Train in this process, which may be one of several."""
+    import caffe
+    if worker:
+        caffe.set_solver_count(worker.count)
+        caffe.set_solver_rank(worker.rank)
+        caffe.set_multiprocess(True)
+        args.all_gpus = args.gpu
+        if args.gpu:
+            args.gpu = str(workers.gpu_numbers(args.gpu)[worker.rank])
+    use_device(args.gpu)
     solver = caffe.get_solver(args.solver, args.level, args.stage)
     for name in args.weights:
         log(f"Finetuning from {name}")
@@ -48,11 +67,27 @@ def train(args: argparse.Namespace) -> None:
     solver.requested_action = signals.requested_action
     if args.snapshot:
         log(f"Resuming from {args.snapshot}")
+    if worker:
+        if args.snapshot:
+            solver.restore(args.snapshot)
+        _join(solver, worker)
     log("Starting Optimization")
-    solver.solve(args.snapshot)
+    solver.solve(None if worker else args.snapshot)
     if signals.stopped == signal.SIGTERM:
         _end_after_sigterm(solver, args)
     log("Optimization Done.")
+
+
+def _join(solver: Any, worker: workers.Worker) -> None:
+    """Have the solver train together with those of the other processes."""
+    import caffe
+    nccl = caffe.NCCL(solver, worker.uid)
+    nccl.bcast()
+    solver.add_callback(nccl)
+    if solver.param.layer_wise_reduce:
+        solver.net.after_backward(nccl)
+    if worker.rank == 0:
+        log(nccl.batch())
 
 
 class Signals:
@@ -93,7 +128,12 @@ def _end_after_sigterm(solver: Any, args: argparse.Namespace) -> None:
         solver.snapshot()
     suffix = ".h5" if param.snapshot_format == caffe_pb2.SolverParameter.HDF5 else ""
     state = f"{param.snapshot_prefix}_iter_{iteration}.solverstate{suffix}"
-    same = {"gpu": args.gpu, "level": args.level, "stage": ",".join(args.stage)}
+    if worker := workers.current():
+        if worker.rank:
+            raise SystemExit(128 + signal.SIGTERM)
+        args.gpu = args.all_gpus
+    same = {"gpu": args.gpu, "cpu_workers": args.cpu_workers, "level": args.level,
+            "stage": ",".join(args.stage)}
     words = ["caffe", "train", "--solver", args.solver, "--snapshot", state,
              *(f"--{name}={value}" for name, value in same.items() if value)]
     print(f"stopped by SIGTERM; continue with\n    {shlex.join(words)}", file=sys.stderr)
@@ -220,7 +260,7 @@ def _net(args: argparse.Namespace, phase: int) -> Net:
 
 def _run_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "gpu", type=gpus, default="", metavar="N",
-         help="run on GPU N (default: the CPU)")
+         help="run on GPU N (default: the CPU); to train, N,N,... or all")
     flag(parser, "level", type=int, default=0, help="the net's level")
     flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
     flag(parser, "weights", type=files, default=[], metavar="FILE[,FILE]",
@@ -230,6 +270,8 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "solver", type=file, required=True, metavar="PROTOTXT",
          help="the solver's prototxt")
+    flag(parser, "cpu_workers", type=positive, metavar="N",
+         help="train in N processes on the CPU, which average their gradients")
     flag(parser, "snapshot", type=file, metavar="SOLVERSTATE", help="continue from here")
     for name, default in (("sigint", "stop"), ("sighup", "snapshot")):
         flag(parser, f"{name}_effect", choices=("snapshot", "stop", "none"), default=default,

@@ -19,6 +19,7 @@ from .runners.plain import Observer
 from .workers import meeting
 from .workers.beats import Beats
 from .workers.reduction import Reduction
+from .workers.statistics import Statistics
 
 if TYPE_CHECKING:
     from .net import Net
@@ -30,6 +31,8 @@ PEEK = timedelta(seconds=1)     # between two looks at what the others do
 # of a solver's prototxt, what ranks may have differently
 FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", "test_iter",
         "test_interval", "net", "train_net", "test_net", "weights")
+
+ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
 
 _kept_groups: list = []     # of exchanges that failed
 
@@ -54,6 +57,8 @@ class NCCL(Observer):
 
     Attributes
     ----------
+    agreed_action : what some rank's solver.requested_action() asked for in the last exchange, for
+        all to do after its update: "stop", "snapshot" or None
     timeout : seconds without progress of a rank after which those that wait for it end
 
     Raises CaffeError where ranks do not come, do not fit together, or leave; and DeviceError where
@@ -71,7 +76,7 @@ class NCCL(Observer):
         if device.type == "cuda" and not dist.is_nccl_available():
             raise DeviceError("this build of PyTorch has no NCCL, so that GPUs cannot exchange "
                               "gradients: train on one GPU, or on CPUs (CAFFE_MODE=cpu)")
-        self._solver, self._has_checked_weights = solver, False
+        self._solver, self._has_checked_start = solver, False
         rank, count = context.solver_rank(), context.solver_count()
         self._meeting = meeting.Meeting(uid, rank, count, self.timeout, _about(solver))
         _check_alike(self._meeting)
@@ -80,7 +85,9 @@ class NCCL(Observer):
         self._group = _group(device, store, rank, count)
         self._works: list = []
         self._reduction = Reduction(solver.net.program, self._send)
+        self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
+        self.agreed_action: str | None = None
 
     @staticmethod
     def new_uid() -> bytes:
@@ -105,42 +112,62 @@ class NCCL(Observer):
         return self._meeting.count
 
     def bcast(self) -> None:
-        """Have all solvers go on from the weights, the update histories and the iteration of
-        rank 0."""
+        """Have all solvers go on from where rank 0 is: its weights and update histories, its
+        iteration, and its place in the data."""
         self.note("the broadcast of the weights")
-        solver = self._solver
-        place = torch.tensor([solver.iter, solver.drops], dtype=torch.int64,
-                             device=context.device())
-        tensors = [place, *(_flat(blob.data_tensor) for blob, _ in solver.net.program.learnable),
-                   *map(_flat, solver.history)]
-        options = dist.BroadcastOptions()
+        solver, options = self._solver, dist.BroadcastOptions()
         options.rootRank = options.rootTensor = 0
+        places = self.gather(solver.place() if self.rank == 0 else None)
         self._beats.round += 1
-        for tensor in tensors:
-            self._works.append(self._group.broadcast([tensor], options))
+        for tensor in [*(blob.data_tensor for blob, _ in solver.net.program.learnable),
+                       *solver.history]:
+            self._works.append(self._group.broadcast([_flat(tensor)], options))
         self._wait("the broadcast of the weights")
-        solver.iter, solver.drops = map(int, place)
+        if self.rank:
+            solver.take_place(places[0])
+
+    def batch(self) -> str:
+        """A sentence that says what the batch becomes."""
+        net, param = self._solver.net, self._solver.param
+        sizes = [step.top[0].shape[0] for step in net.program.steps
+                 if not step.bottom and step.top and step.top[0].shape]
+        size = sizes[0] if sizes else 1
+        own = size * param.iter_size
+        return (f"{self.count} solvers train together: each update averages over {self.count} x "
+                f"{own} = {self.count * own} samples (batch {size}, iter_size {param.iter_size}), "
+                f"one process over {own}. Rate, momentum and max_iter are those of the prototxt")
 
     # a callback of the solver
 
     def on_start(self) -> None:
         """Called before every iteration."""
-        if not self._has_checked_weights:
-            self._check_weights()
+        if not self._has_checked_start:
+            self._check_start()
         self._beats.check_store()
+        self._statistics.begin()
         self.note(f"the forward and backward pass of iteration {self._solver.iter}")
 
-    def on_last_pass(self) -> None:
-        """Called before the last backward pass of an iteration."""
-        self._is_last_pass = True
+    def on_forward(self, is_last: bool) -> None:
+        """Called after each forward pass of an iteration."""
+        self._statistics.take()
+        self._is_last_pass = is_last
 
     def on_gradients_ready(self) -> None:
         """Called before every update: the gradients become the averages."""
         self._is_last_pass = False
         self._beats.round += 1
         self._reduction.advance(0)
+        if (measured := self._statistics.to_send()) is not None:
+            self._send(measured)
+        wish = self._solver.requested_action()
+        wishes = torch.tensor([wish == action for action in ACTIONS], dtype=torch.float32,
+                              device=context.device())
+        self._send(wishes)
         self._wait(f"the exchange of the gradients of iteration {self._solver.iter}")
         self._reduction.finish(self.count)
+        self._statistics.finish()
+        self.agreed_action = next((action for action, count in zip(ACTIONS, wishes.tolist())
+                                   if count), None)
         self.note(f"the update of iteration {self._solver.iter}")
 
     # an observer of the net
@@ -185,16 +212,16 @@ class NCCL(Observer):
             _kept_groups.append(self._group)
             raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
 
-    def _check_weights(self) -> None:
-        """Raise CaffeError unless all ranks begin with the same weights, at one iteration."""
+    def _check_start(self) -> None:
+        """Raise CaffeError unless all ranks begin with the same weights, and at one place."""
         solver = self._solver
-        found = self.gather({"weights": _digest_of_weights(solver.net), "iteration": solver.iter})
-        self._has_checked_weights = True
+        found = self.gather({**solver.place(), "weights": _digest_of_weights(solver.net)})
+        self._has_checked_start = True
         for rank, each in enumerate(found):
-            for what in ("iteration", "weights"):
-                if each[what] != found[0][what]:
+            for name, value in each.items():
+                if value != found[0][name]:
                     raise CaffeError(
-                        f"{self._meeting.places[rank]} does not begin with the same {what} as "
+                        f"{self._meeting.places[rank]} does not begin with the same {name} as "
                         "rank 0, so that their updates would not fit together: call nccl.bcast() "
                         "in all processes after their solvers were made, or restored")
 

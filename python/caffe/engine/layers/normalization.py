@@ -90,6 +90,8 @@ class BatchNorm(KeepingLayer):
     m / (m - 1) (m values for each channel), and 1.
     """
 
+    measured: Tensors = ()      # of the last batch
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         shape = bottom[0].shape
         self.channels = shape[1] if len(shape) > 1 else 1
@@ -152,10 +154,20 @@ class BatchNorm(KeepingLayer):
         variance, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
         m = x.numel() // self.channels
         unbiased = variance.detach() * (m / max(m - 1, 1))
-        for blob, value in zip(self.blobs, (mean.detach(), unbiased, 1)):
-            fraction = self.layer_param.batch_norm_param.moving_average_fraction
-            blob.data_tensor.mul_(fraction).add_(value)
+        self.follow((mean.detach(), unbiased, torch.ones_like(unbiased[:1])))
         return mean, variance
+
+    def follow(self, measured: Tensors) -> None:
+        """Have the stored statistics follow those of a batch: mean, variance, and weight."""
+        self.measured = measured
+        fraction = self.layer_param.batch_norm_param.moving_average_fraction
+        for blob, value in zip(self.blobs, measured):
+            blob.data_tensor.mul_(fraction).add_(value)
+
+    @property
+    def followers(self) -> Blobs:
+        """The parameters that follow the statistics of each batch."""
+        return [] if self.use_global_stats else list(self.blobs)
 
 
 @register("MVN")

@@ -7,6 +7,7 @@ does. The content:
     files   {"solverstate" or "caffemodel": its SHA-256}
     random  the states of torch's generators, and of the global ones of numpy and random
     losses  what the smoothed loss is the mean of
+    passes  of solvers that train together, the passes of all and the seed of their random numbers
     nets    for the train net and each test net {layer: {"is": digest, "state": ...}}
 """
 
@@ -61,6 +62,21 @@ class Bookmark:
                                       "state": self._state(step.layer)}
                           for step in net.program.steps if self._has_state(step.layer)}
                          for net in self._nets]}
+
+    def take_data(self, with_python: bool) -> dict[str, Any]:
+        """Where the train net's layers stand that say so themselves, those of the engine, and
+        `with_python` Python layers, too."""
+        return {step.name: {"is": _identity(step.spec, step.layer),
+                            "state": self._state(step.layer)}
+                for step in self._nets[0].program.steps if _has_methods(step.layer)
+                and (with_python or isinstance(step.layer, TensorLayer))}
+
+    def put_data(self, taken: dict[str, Any]) -> None:
+        """Have the layers that another process's `take_data` tells of go on from there."""
+        program = self._nets[0].program
+        for step in program.steps:
+            if step.name in taken:
+                self._put(program.source, step, taken[step.name])
 
     def plan(self, content: dict[str, Any]) -> Callable[[], None]:
         """A function that goes back to what `take` took down. Raises ValueError, or another

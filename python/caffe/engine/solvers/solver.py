@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ... import context
@@ -73,6 +74,8 @@ class Solver:
     test_nets : list of Net, in phase TEST, that use the weights of `net`
     iter : int, the updates done
     drops : int, how often the rate had dropped when it was last asked for
+    passes : int, the training passes of all solvers that train together
+    pass_seed : what the random numbers of each pass follow from; None in a process for itself
     history : the rule's arrays, for each parameter one or more
     max_iter : int, the updates that `solve` goes on to
     lr : float, the learning rate of the coming update; with lr_policy "multistep" asking for it
@@ -103,7 +106,8 @@ class Solver:
         self.check()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed + context.solver_rank())
-        self.iter = self.drops = 0
+        self.iter = self.drops = self.passes = 0
+        self.pass_seed = self._own_pass_seed()
         self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
@@ -125,6 +129,14 @@ class Solver:
         with out_of_memory.explaining(place, self.net.program):
             self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                             for blob in learnable]
+
+    def _own_pass_seed(self) -> int | None:
+        """A seed where solvers train together, or may; None where random numbers follow one upon
+        the other, as ever in a process for itself."""
+        if not context.is_multiprocess():
+            return None
+        given = self.param.random_seed
+        return given if given >= 0 else int(torch.randint(2 ** 62, ()).item())
 
     def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
@@ -280,17 +292,19 @@ class Solver:
         self.net.clear_param_diffs()
         if self._every(self.param.test_interval) and (self.iter or self.param.test_initialization):
             self._test_all()
-            if self._stopped:
+            if self._stopped and context.solver_count() == 1:
                 return
+            self._stopped = False       # all stop after this iteration
         for callback in self._callbacks:
             callback.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss: torch.Tensor | float = 0.0
         for number in range(self.param.iter_size):
+            self._seed_pass(number)
             loss = loss + self.net.run_forward()
-            if number == self.param.iter_size - 1:
-                self._tell_last_pass()
+            self._tell_forward(is_last=number == self.param.iter_size - 1)
             self.net.run_backward()
+        self.passes += self.param.iter_size * context.solver_count()
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
             loss = self.smoothed_loss       # waits for the device, so that the time is right
@@ -300,7 +314,7 @@ class Solver:
         for callback in self._callbacks:
             callback.on_gradients_ready()
         self.apply_update()
-        action = self.requested_action()
+        action = self._agreed_action()
         if self._snapshot_due() or action == "snapshot":
             self.snapshot()
         self._stopped = action == "stop"
@@ -317,11 +331,37 @@ class Solver:
                              f"on_gradients_ready, got {callback!r}, without {missing}")
         self._callbacks.append(callback)
 
-    def _tell_last_pass(self) -> None:
-        """Callbacks that send gradients while the backward pass makes them wait for the last."""
+    def _tell_forward(self, is_last: bool) -> None:
+        """Callbacks that exchange something between solvers want to know of each pass."""
         for callback in self._callbacks:
-            if hasattr(callback, "on_last_pass"):
-                callback.on_last_pass()
+            if hasattr(callback, "on_forward"):
+                callback.on_forward(is_last)
+
+    def _agreed_action(self) -> str | None:
+        """What this solver, or one of those that train together, is asked to do."""
+        agreed = [callback.agreed_action for callback in self._callbacks
+                  if hasattr(callback, "agreed_action")]
+        return agreed[0] if agreed else self.requested_action()
+
+    def _seed_pass(self, number: int) -> None:
+        """Have what a pass draws at random, such as dropout, follow from its place among the
+        passes of all solvers, so that it does not matter how many of them share these."""
+        if self.pass_seed is not None:
+            place = self.passes + number * context.solver_count() + context.solver_rank()
+            seed = np.random.SeedSequence([self.pass_seed, place]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed[0]))
+
+    def place(self) -> dict[str, Any]:
+        """Where the training stands, but for weights and histories, as values for JSON."""
+        return {"iteration": self.iter, "drops": self.drops, "passes": self.passes,
+                "pass_seed": self.pass_seed,
+                "place in the data": self._bookmark.take_data(with_python=self.iter > 0)}
+
+    def take_place(self, place: dict[str, Any]) -> None:
+        """Go on from where another solver of the same prototxt stands, as `place` says."""
+        self.iter, self.drops = place["iteration"], place["drops"]
+        self.passes, self.pass_seed = place["passes"], place["pass_seed"]
+        self._bookmark.put_data(place["place in the data"])
 
     @property
     def smoothed_loss(self) -> float:
@@ -479,7 +519,9 @@ class Solver:
     def _marked(self) -> dict[str, Any]:
         """What is written beside a solverstate."""
         goes_on = self.iter < self._last        # else the next step() begins with no losses
-        return {**self._bookmark.take(), "losses": values.encode(self._losses if goes_on else [])}
+        passes = {} if self.pass_seed is None else {"passes": [self.passes, self.pass_seed]}
+        return {**self._bookmark.take(), **passes,
+                "losses": values.encode(self._losses if goes_on else [])}
 
     @by_one_thread
     def restore(self, path: str) -> None:
@@ -494,14 +536,18 @@ class Solver:
         path = str(path)
         read = snapshots.read(path, self.net, self.history)
         losses, put_mark = [], None
+        passes, pass_seed = read.iteration * self.param.iter_size, self._own_pass_seed()
         if read.marked:
             with bookmark.reporting_damage(path):
+                if "passes" in read.marked:
+                    passes, pass_seed = map(int, read.marked["passes"])
                 put_mark = self._bookmark.plan(read.marked)
                 losses = [_on_device(loss) for loss in values.decode(read.marked["losses"])]
         read.put_weights()
         self.iter, self.drops, self.history = read.iteration, read.drops, read.history
         self._losses, self._is_continued = losses, bool(losses)
         self._before_tests = None
+        self.passes, self.pass_seed = passes, pass_seed
         if put_mark:
             put_mark()
 

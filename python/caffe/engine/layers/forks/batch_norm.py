@@ -104,7 +104,7 @@ class BN(KeepingLayer):
         tops = self.run(x)[0]
         return tops[0] if len(tops) == 1 else tops
 
-    def measured(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and variance of each channel, (1, channels, 1, 1)."""
         planes = self.planes(x)
         mean = planes.mean((0, 2, 3), keepdim=True)
@@ -143,6 +143,8 @@ class PSPNetBN(BN):
     No solver updates parameters 2 and 3, and none at all if `frozen`.
     """
 
+    measured: Tensors = ()      # of the last batch
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.bn_param
@@ -158,13 +160,23 @@ class PSPNetBN(BN):
     def run(self, x: Tensor) -> tuple[Tops, object]:
         p = self.layer_param.bn_param
         if self.phase == TRAIN and not p.frozen and x.numel():
-            mean, variance = self.measured(x)
-            for blob, value in zip(self.blobs[2:], (mean, variance)):
-                blob.data_tensor.mul_(p.momentum).add_(value.detach(), alpha=1 - p.momentum)
+            mean, variance = self.measure(x)
+            self.follow((mean.detach(), variance.detach()))
         else:
             mean, variance = (blob.data_tensor for blob in self.blobs[2:])
         y, kept = self.normalized(x, mean, variance, p.eps)
         return (y,), kept
+
+    def follow(self, measured: Tensors) -> None:
+        """Have the running mean and variance follow those of a batch."""
+        self.measured, momentum = measured, self.layer_param.bn_param.momentum
+        for blob, value in zip(self.followers, measured):
+            blob.data_tensor.mul_(momentum).add_(value, alpha=1 - momentum)
+
+    @property
+    def followers(self) -> Blobs:
+        """The parameters that follow the statistics of each batch."""
+        return [] if self.phase != TRAIN or self.layer_param.bn_param.frozen else self.blobs[2:]
 
     def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
         """In testing without `frozen`, too, as in the original, as if the statistics were those
@@ -204,7 +216,7 @@ class SegNetBN(BN):
             scale, shift = self.weights
             y = (self.planes(x) * scale + shift).reshape(x.shape)
             return (y,), x if self.is_in_place else None
-        mean, variance = self.measured(x)
+        mean, variance = self.measure(x)
         y, kept = self.normalized(x, mean, variance, self.eps)
         # clones, as tops may not be what is kept
         return (y, mean.clone(), variance.clone())[:len(self.layer_param.top)], kept

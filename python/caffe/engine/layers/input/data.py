@@ -3,19 +3,17 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from .... import context
-from ....context import TEST
 from ....errors import LayerError
 from ....formats.text import encode
 from ....images.database import open_database
 from ....images.datum import decode
 from ....proto import caffe_pb2
-from ...values import generator
 from ..base import register
 from ..types import Blobs, Shape
 from .prefetch import Prefetch
@@ -23,24 +21,40 @@ from .sources import Source
 from .transform import Transform
 
 Place = dict[str, Any]
-Sample = tuple[np.ndarray, int, str, Place]     # image, label, name, the place after it
+
+
+class Sample(NamedTuple):
+    """One of a layer's samples, which is read where it is needed.
+
+    make : make(transform) gives its arrays, an image and a label
+    name : what errors call it
+    number : its number in the sequence of the layer's samples, which its random numbers follow
+    place : the place after it
+    """
+
+    make: Callable[[Transform], tuple]
+    name: str
+    number: tuple[int, ...]
+    place: Place
 
 
 class Batches(Source):
-    """A layer whose tops are images and labels, made by `samples` in a thread of its own.
+    """A layer whose tops are images and labels, made of `samples` in a thread of its own.
 
     Top 0 is (batch_size, channels, height, width), the optional top 1 labels (batch_size,).
     data_param.prefetch, of all these layers, says how many batches are made ahead, 4 by default.
 
-    Where it stands is the `place`, a dict: the place of the last sample that the net was given,
-    as `samples` says, and "random", the state of the random generator after it.
+    Where several solvers train together, all go through the same samples, and each makes every
+    solver_count()-th. What is random of a sample follows from the layer's `seed` and the sample's
+    number alone, whoever makes it. Where the layer stands is the `place`, a dict: that of the last
+    sample that any of them was given.
     """
 
     tops: tuple[int, int | None] = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
-        self.transform = Transform(self.layer_param.transform_param, self.phase, self.random)
+        self.seed = int(torch.randint(2 ** 62, ()).item())
+        self.transform = Transform(self.layer_param.transform_param, self.phase, self.draw(0))
         self.prefetch: Prefetch | None = None
         p = self.settings()
         if not p.batch_size:
@@ -50,7 +64,7 @@ class Batches(Source):
         if not p.source:
             raise self.error("expected a source")
         self.open(p)
-        self.place = {**self.first_place(), "random": self.random.bit_generator.state}
+        self.place = self.first_place()
         top[0].reshape(p.batch_size, *self.image_shape())
         for blob in top[1:]:
             blob.reshape(p.batch_size)
@@ -58,7 +72,11 @@ class Batches(Source):
     settings: Callable[[], Any]     # the layer's own part of its prototxt entry
     open: Callable[[Any], None]     # given that part: open, and check, what it names
     image_shape: Callable[[], Shape]
-    samples: Callable[[Place, Transform], Iterator[Sample]]    # endless, from a place
+    samples: Callable[[Place], Iterator[Sample]]    # endless, from a place
+
+    def draw(self, *number: int) -> np.random.Generator:
+        """The random numbers that belong to a number."""
+        return np.random.default_rng([self.seed, *number])
 
     def first_place(self) -> Place:
         """The place before the first sample."""
@@ -84,43 +102,45 @@ class Batches(Source):
 
     def _batches(self, place: Place) -> Iterator[tuple[Any, Place]]:
         """Endless ((images, labels), place)."""
-        place = dict(place)
-        random = np.random.Generator(getattr(np.random, place["random"]["bit_generator"])(0))
-        random.bit_generator.state = place.pop("random")
-        samples = self.samples(place, self.transform.drawing_from(random))
-        size = self.settings().batch_size
+        samples, size = self.samples(place), self.settings().batch_size
         while True:
-            *batch, places = zip(*itertools.islice(samples, size))
-            yield _stacked(*batch), {**places[-1], "random": random.bit_generator.state}
+            batch, names = [], []
+            for i, sample in enumerate(itertools.islice(samples, size * self.solvers)):
+                if i % self.solvers == self.solver:
+                    batch.append(sample.make(self.transform.drawing_from(
+                        self.draw(*sample.number))))
+                    names.append(sample.name)
+                place = sample.place
+            yield _stacked(batch, names), place
 
     def resume_state(self) -> dict:
         """Where the net stands in the samples, whatever was made ahead."""
-        return {"files": self.files(), "place": self.place}
+        return {"files": self.files(), "place": self.place, "seed": self.seed}
 
     def resume_from(self, state: dict) -> None:
         """Go on from what `resume_state` gave. Raises LayerError where the files are others."""
         if state["files"] != self.files():
             raise self.error(f"{self.settings().source}: it, or what it lists, has changed")
-        place = state["place"]
-        generator(place["random"])
-        passed = place.get("passed", 0)
-        if set(place) != {*self.first_place(), "random"} or type(passed) is not int or passed < 0:
-            raise self.error(f"it cannot stand at {place}")
+        place, seed = state["place"], state["seed"]
+        if set(place) != set(self.first_place()) or not all(
+                type(value) is int and value >= 0 for name, value in place.items()
+                if name != "key") or type(seed) is not int or seed < 0:
+            raise self.error(f"it cannot stand at {place}, with the seed {seed}")
         self.check_place(place)
-        self.place, self.prefetch = place, None
+        self.place, self.seed, self.prefetch = place, seed, None
 
     def check_place(self, place: Place) -> None:
         """Raise an exception where the layer's own entries of a place mean nothing."""
 
 
-def _stacked(images: Sequence[np.ndarray], *others: Sequence) -> tuple[np.ndarray, ...]:
-    """Arrays of the samples of a batch, whose names are the last of `others`."""
-    names: Sequence = others[-1]
+def _stacked(batch: Sequence[tuple], names: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """The arrays of the samples of a batch, put together."""
+    images, *others = zip(*batch)
     for image, name in zip(images, names):
         if image.shape != images[0].shape:
             raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
                              f"{images[0].shape} of {names[0]}; crop_size makes them equal")
-    return np.stack(images), *(np.array(each, np.float32) for each in others[:-1])
+    return np.stack(images), *(np.array(each, np.float32) for each in others)
 
 
 @contextmanager
@@ -148,6 +168,7 @@ class Data(Batches):
         self.database = open_database(p.source)
         if next(iter(self.database), None) is None:
             raise self.error(f"{p.source}: it holds no records")
+        self.check_share(len(self.database), "records", p.source)
 
     def image_shape(self) -> Shape:
         key, value = next(iter(self.database))
@@ -166,22 +187,22 @@ class Data(Batches):
         first, _ = next(iter(self.database))
         return f"{len(self.database)} records, first key {first}"
 
-    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
-        """Endless (transformed image, label, name of the record, place), of the records that are
-        this solver's: the place says how many were passed, and the key of the last one."""
-        rank, count = ((0, 1) if self.phase == TEST
-                       else (context.solver_rank(), context.solver_count()))
+    def samples(self, place: Place) -> Iterator[Sample]:
+        """The place says how many records were passed, and the key of the last one."""
         passed, last = place["passed"], place["key"]
         while True:
             for key, value in self.database.after(last):
+                name = f"{self.database.path}, key {key}"
+                yield Sample(partial(self._made, name, value), name, (passed,),
+                             {"passed": passed + 1, "key": key})
                 passed += 1
-                if (passed - 1) % count == rank:
-                    name = f"{self.database.path}, key {key}"
-                    with naming(name):
-                        image, label = _decoded(value, transform.color)
-                        image = transform(image)
-                    yield image, label, name, {"passed": passed, "key": key}
             last = None
+
+    @staticmethod
+    def _made(name: str, value: bytes, transform: Transform) -> tuple[np.ndarray, int]:
+        with naming(name):
+            image, label = _decoded(value, transform.color)
+            return transform(image), label
 
 
 def _decoded(value: bytes, color: bool | None) -> tuple[np.ndarray, int]:

@@ -7,8 +7,6 @@ import h5py
 import numpy as np
 import torch
 
-from .... import context
-from ....context import TEST
 from ....errors import CaffeError
 from ....formats import hdf5
 from ....formats.atomic import replacing
@@ -36,9 +34,11 @@ class HDF5Data(Source):
         self.size, self.shuffle = p.batch_size, p.shuffle
         self.random = np.random.default_rng(int(torch.randint(2 ** 62, ()).item()))
         self.listed = self._list(p.source)
-        self.position = self.offset = 0
+        self.position = 0
         self.loaded: str | None = None
         self._start_round()
+        if len(self.listed) == 1:
+            self.check_share(len(self.order), "rows", self.listed[0])
         for blob, array in zip(top, self.arrays):
             blob.reshape(self.size, *array.shape[1:])
 
@@ -84,8 +84,7 @@ class HDF5Data(Source):
         """Which file of the round it is, which row of that, and the states of the random generator
         when round and file began."""
         return {"files": self.listed, "rows": len(self.order), "round": self.round,
-                "current": self.current, "file": self.file, "position": self.position,
-                "offset": self.offset}
+                "current": self.current, "file": self.file, "position": self.position}
 
     def resume_from(self, state: dict) -> None:
         """Go on from what `resume_state` gave. Raises LayerError where the files are others."""
@@ -95,22 +94,21 @@ class HDF5Data(Source):
         other.random = generator(state["round"])
         other._order_files()
         other.random, other.round = generator(state["file"]), state["round"]
-        other.current, other.offset = state["current"], state["offset"]
+        other.current = state["current"]
         other._load()
         other.position = state["position"]
         if len(other.order) != state["rows"] or not 0 <= other.position <= len(other.order):
             raise self.error(f"{other.loaded}: it has {len(other.order)} rows, when the snapshot "
                              f"was taken it had {state['rows']}")
-        if not other.offset >= 0:
-            raise self.error(f"the place in the file is {other.offset}, expected 0 or more")
         vars(self).update(vars(other))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        parts, missing = [], self.size
-        while missing:
-            rows = self._rows(missing)
-            parts.append([array[rows] for array in self.arrays])
-            missing -= len(rows)
+        parts, passed = [], 0       # each of the solvers that train together takes its share
+        while passed < self.size * self.solvers:
+            rows = self._rows(self.size * self.solvers - passed)
+            mine = rows[(self.solver - passed) % self.solvers::self.solvers]
+            parts.append([array[mine] for array in self.arrays])
+            passed += len(rows)
         for name, blob, arrays in zip(self.layer_param.top, top, zip(*parts)):
             if any(array.shape[1:] != arrays[0].shape[1:] for array in arrays):
                 raise self.error(f"rows of dataset '{name}' differ in shape from file to file: "
@@ -118,20 +116,15 @@ class HDF5Data(Source):
             blob.set_data(torch.from_numpy(np.concatenate(arrays)))
 
     def _rows(self, most: int) -> np.ndarray:
-        """The numbers of the next rows of this solver, at most `most`, from one file."""
+        """The numbers of the next rows, at most `most`, from one file."""
         if self.position == len(self.order):
             self.current += 1
             if self.current == len(self.files):
                 self._start_round()
             else:
                 self._load()
-        rank, count = ((0, 1) if self.phase == TEST
-                       else (context.solver_rank(), context.solver_count()))
-        first = self.position + (rank - self.offset) % count
-        rows = self.order[first:][::count][:most]
-        stop = min(first + count * most, len(self.order)) if len(rows) else len(self.order)
-        self.offset += stop - self.position
-        self.position = stop
+        rows = self.order[self.position:self.position + most]
+        self.position += len(rows)
         return rows
 
 

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ....errors import LayerError
 from ....images.lists import check_paths, read_lines, read_list
 from ....images.planes import read_planes, resized
 from ....proto import caffe_pb2
-from ...values import generator
 from ..base import register
 from ..types import Shape
 from .data import Batches, Place, Sample, naming
@@ -35,11 +34,12 @@ class ImageData(Batches):
             raise self.error("expected both new_height and new_width, or neither, got "
                              f"{p.new_height} and {p.new_width}")
         self.lines = self.listed(p)
-        self.round = self.random.bit_generator.state
-        self.order = self._order(self.random)
-        self.skip = int(self.random.integers(p.rand_skip)) if p.rand_skip else 0
-        if self.skip >= len(self.lines):
-            raise self.error(f"{p.source}: skips {self.skip} of {len(self.lines)} lines")
+        self.check_share(len(self.lines), "images", p.source)
+        self.order = self._order(0)
+        count = len(self.lines)     # below which the numbers of samples are
+        self.skip = int(self.draw(0, count + 1).integers(p.rand_skip)) if p.rand_skip else 0
+        if self.skip >= count:
+            raise self.error(f"{p.source}: skips {self.skip} of {count} lines")
 
     def listed(self, p: Any) -> list:
         """The lines of the list."""
@@ -54,40 +54,35 @@ class ImageData(Batches):
         with naming(line.place):
             return transform(image), line.label
 
-    def _order(self, random: np.random.Generator) -> np.ndarray:
+    def _order(self, number: int) -> np.ndarray:
         """The numbers of the lines in the order of a round."""
         count = len(self.lines)
-        return random.permutation(count) if self.settings().shuffle else np.arange(count)
+        return (self.draw(number, count).permutation(count) if self.settings().shuffle
+                else np.arange(count))
 
     def image_shape(self) -> Shape:
         path, _, name = self.lines[self.order[self.skip]]
         return self.transform.shape(_read(path, name, self.settings()).shape)
 
     def first_place(self) -> Place:
-        return {"round": self.round, "passed": self.skip}
-
-    def check_place(self, place: Place) -> None:
-        generator(place["round"])
+        return {"round": 0, "passed": self.skip}
 
     def files(self) -> str:
         return hashlib.sha256(repr([line[:2] for line in self.lines]).encode(
             errors="surrogateescape")).hexdigest()
 
-    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
-        """Endless (transformed image, label, name, place): the place says with which state of the
-        random generator its round began, and how many of that were passed. Each round is shuffled
-        anew."""
-        random = transform.random
-        begin, passed = place["round"], place["passed"]
-        order = self._order(generator(begin))
+    def samples(self, place: Place) -> Iterator[Sample]:
+        """The place says in which round through the list it is, and how many lines of that were
+        passed. Each round is shuffled anew."""
+        number, passed = place["round"], place["passed"]
         while True:
-            for number in order[passed:]:
-                line = self.lines[number]
-                arrays = self.sample(line, transform)
+            order = self._order(number)
+            while passed < len(order):
+                line = self.lines[order[passed]]
+                yield Sample(partial(self.sample, line), line.place, (number, passed),
+                             {"round": number, "passed": passed + 1})
                 passed += 1
-                yield *arrays, line.place, {"round": begin, "passed": passed}
-            begin, passed = random.bit_generator.state, 0
-            order = self._order(random)
+            number, passed = number + 1, 0
 
 
 def _read(path: str, name: str, p: caffe_pb2.ImageDataParameter) -> np.ndarray:
@@ -164,22 +159,27 @@ class WindowData(Batches):
                    for window in (*self.foreground, *self.background)]
         return hashlib.sha256(repr(windows).encode(errors="surrogateescape")).hexdigest()
 
-    def samples(self, place: Place, transform: Transform) -> Iterator[Sample]:
+    def first_place(self) -> Place:
+        return {"passed": 0}
+
+    def samples(self, place: Place) -> Iterator[Sample]:
+        """Of each batch first those of the background, then those of the foreground; the place
+        says how many were passed."""
         p, color = self.settings(), self.channels == 3
         read = lru_cache(None if p.cache_images else 1)(lambda path: read_planes(path, color))
-        return _windows(self.foreground, self.background, self.drawn, p, transform, read)
+        for passed in itertools.count(place["passed"]):
+            position = passed // self.solvers % p.batch_size
+            windows = self.foreground if position >= p.batch_size - self.drawn else self.background
+            yield Sample(partial(_drawn, windows, p, read), p.source, (passed,),
+                         {"passed": passed + 1})
 
 
-def _windows(foreground: Sequence[Window], background: Sequence[Window], drawn: int,
-             p: caffe_pb2.WindowDataParameter, transform: Transform,
-             read: Callable[[str], np.ndarray]) -> Iterator[Sample]:
-    """Endless (crop, label, name, place): in each batch first background, then foreground."""
-    kinds = [background] * (p.batch_size - drawn) + [foreground] * drawn
-    for windows in itertools.cycle(kinds):
-        window = windows[int(transform.random.integers(len(windows)))]
-        with naming(window.name):
-            crop = warped(read(window.path), window.box, p, transform)
-        yield crop, window.label, window.name, {}
+def _drawn(windows: Sequence[Window], p: caffe_pb2.WindowDataParameter,
+           read: Callable[[str], np.ndarray], transform: Transform) -> tuple[np.ndarray, int]:
+    """One of the windows, cut out, and its class."""
+    window = windows[int(transform.random.integers(len(windows)))]
+    with naming(window.name):
+        return warped(read(window.path), window.box, p, transform), window.label
 
 
 def warped(image: np.ndarray, box: np.ndarray, p: caffe_pb2.WindowDataParameter,

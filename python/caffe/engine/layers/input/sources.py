@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from .... import context
+from ....context import TEST
 from ....proto.caffe_pb2 import DummyDataParameter, FillerParameter
 from ...fillers import fill
 from ..base import TensorLayer, register
@@ -17,6 +19,23 @@ class Source(TensorLayer):
     bottoms = (0, 0)
     tops: tuple[int, int | None] = (1, None)
     is_function = False
+
+    @property
+    def solvers(self) -> int:
+        """How many solvers share the layer's samples: those that train together, and none in
+        testing, which is for one of them alone."""
+        return 1 if self.phase == TEST else context.solver_count()
+
+    @property
+    def solver(self) -> int:
+        """Which of these solvers this is."""
+        return 0 if self.phase == TEST else context.solver_rank()
+
+    def check_share(self, count: int, what: str, source: str) -> None:
+        """Raise the layer's error where there are fewer samples than solvers."""
+        if count < self.solvers:
+            raise self.error(f"{source}: {self.solvers} solvers cannot share {count} {what}: "
+                             f"train with at most {count} of them")
 
     def each_top(self, what: str, values: Sequence, top: Blobs) -> Sequence:
         """`values`, given once for all tops or once for each, as one for each."""
