@@ -67,7 +67,9 @@ class Workers:
         failure: BaseException | None = None
         try:
             value = function()
-        except (*reported(), Stopped) as error:
+        except BaseException as error:
+            if not isinstance(error, (*reported(), Stopped)):
+                raise
             failure = error
         told = failure if failure is None or isinstance(failure, Stopped) else str(failure)
         every = self.gather((value, told))

@@ -16,7 +16,7 @@ import caffe
 from fcn.solvers.command import report_errors
 from fcn.solvers.workers import joined
 
-SECONDS = 120       # until a run counts as one that hangs
+SECONDS = 300       # until a run counts as one that hangs
 
 
 def in_workers(count: int, function: Callable[[Any], Any], **environment: str) -> list:
