@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from fcn.solvers.command import handling_signals, same_command, tell
-from fcn.solvers.runs import RunError
+from fcn.solvers.workers import require_engine
 
 SETTLE = 3.0    # seconds in which the others may end by themselves, where one has failed
 GRACE = 15.0    # seconds from SIGTERM to SIGKILL
@@ -33,11 +33,9 @@ def launch(count: int, max_restarts: int = 0) -> int:
 
     Where a process fails, all begin anew, `max_restarts` times at most. Signals go to all.
     """
+    require_engine()
     import caffe
-    if not hasattr(caffe.NCCL, "gather"):
-        raise RunError(f"{caffe.__file__} cannot train in several processes with these tools: its "
-                       "caffe.NCCL has no gather(); train in one, or on this project's engine")
-    kind, host, port, token = caffe.NCCL.new_uid().decode().split(":")
+    _, host, port, token = caffe.NCCL.new_uid().decode().split(":")
     common = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": host,
               "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": "True",
               "TORCHELASTIC_RUN_ID": token}

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="move images by up to N pixels in each direction (default 0)")
     group.add_argument("--scale", type=scale, metavar="LOW,HIGH",
                        help="resize images by a random factor between these (default: not)")
+    group.add_argument("--prefetch", type=positive(int), metavar="N",
+                       help="images that are decoded ahead, by as many threads; more for files "
+                            "that are far away (default 4)")
     group.add_argument("--class-weights", metavar="KIND", default="none",
                        help="of the loss: frequency or median, measured in the training labels; "
                             "numbers as 1,2.5,4 in the order of the classes, or a file of them "
@@ -88,7 +91,9 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     if weights:
         kind = args.class_weights if args.class_weights in MEASURED else "numbers"
         options["class_weights"] = {"as": kind, "of": weights}
-    if not options:
+    if args.prefetch:
+        changed["prefetch"] = args.prefetch     # which changes no result, and so is no setting
+    if not changed and not options:
         return experiment
     return replace(experiment, source=experiment.source.with_training(**changed), options=options)
 

@@ -139,10 +139,8 @@ def joined() -> Iterator[Workers]:
     if count == 1:
         yield ALONE
         return
+    require_engine()
     import caffe
-    if not hasattr(caffe.NCCL, "gather"):
-        raise RunError(f"{caffe.__file__} cannot train in several processes with these tools: its "
-                       "caffe.NCCL has no gather(); train in one, or on this project's engine")
     caffe.set_solver_count(count)
     caffe.set_solver_rank(_number("RANK", 0))
     caffe.set_multiprocess(True)
@@ -158,6 +156,14 @@ def joined() -> Iterator[Workers]:
         channel = caffe.NCCL(caffe.get_solver(str(path)), uid)
         channel.timeout = PATIENCE
         yield Workers(channel, uid)
+
+
+def require_engine() -> None:
+    """Raise RunError where caffe cannot train in several processes in the way of these tools."""
+    import caffe
+    if not hasattr(getattr(caffe, "NCCL", None), "gather"):
+        raise RunError(f"{caffe.__file__} cannot train in several processes with these tools: it "
+                       "has no caffe.NCCL.gather(); train in one, or on this project's engine")
 
 
 def _number(name: str, default: int) -> int:
