@@ -22,6 +22,7 @@ class GraphStandIn:
     def __init__(self, device):
         assert device.type == "cpu"
         self._calls = []
+        self._ends = []     # of the pieces but for the last
 
     @contextmanager
     def recording(self):
@@ -34,9 +35,18 @@ class GraphStandIn:
             recorder.undo()
             torch.set_rng_state(random)
 
-    def replay(self):
+    def cut(self):
+        self._ends.append(len(self._calls))
+
+    def replay(self, after=lambda piece: None):
         GraphStandIn.replays += 1
-        for function, args, kwargs, results in self._calls:
+        ends = [*self._ends, len(self._calls)]
+        for piece, (begin, end) in enumerate(zip([0, *ends], ends)):
+            self._issue(self._calls[begin:end])
+            after(piece)
+
+    def _issue(self, calls):
+        for function, args, kwargs, results in calls:
             for old, new in zip(results, tree_leaves(function(*args, **kwargs))):
                 if torch.is_tensor(new) and _place(old) != _place(new):
                     old.copy_(new)

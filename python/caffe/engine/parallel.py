@@ -172,6 +172,10 @@ class NCCL(Observer):
 
     # an observer of the net
 
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        return self._reduction.cuts
+
     def notice(self, event: str, step: Step) -> None:
         if event == "after_backward" and self._is_last_pass:
             self._reduction.advance(step.number)
@@ -241,7 +245,7 @@ def _digest_of_weights(net: Net) -> str:
 def _about(solver: Solver) -> dict[str, Any]:
     """What has to be the same for all ranks: {"solver": {field: text}, "net": [[name, digest of
     the layer's entry], ...]}."""
-    settings = {field.name: str(value) for field, value in solver.param.ListFields()
+    settings = {field.name: f"{value:g}" if isinstance(value, float) else str(value) for field, value in solver.param.ListFields()
                 if field.name not in FREE}
     layers = [[step.name, hashlib.sha256(step.spec.SerializeToString(deterministic=True))
                .hexdigest()] for step in solver.net.program.steps]

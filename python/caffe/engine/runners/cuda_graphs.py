@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -13,10 +13,11 @@ ROOM = 0.5          # of a GPU's memory that has to be free to record one more p
 
 
 class CudaGraph:
-    """Operations on a GPU, recorded to be issued together."""
+    """Operations on a GPU, recorded to be issued together, or in several pieces."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._graph = device, torch.cuda.CUDAGraph()
+        self._device = device
+        self._pieces: list[torch.cuda.CUDAGraph] = []
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -24,16 +25,32 @@ class CudaGraph:
         be, such as waiting for a value."""
         torch.cuda.synchronize(self._device)
         with torch.cuda.stream(_stream(self._device)), _no_waiting():
-            # threads that read data may do what would spoil a recording in this one
-            self._graph.capture_begin(capture_error_mode="thread_local")
+            self._begin()
             try:
                 yield
             finally:
-                self._graph.capture_end()
+                self._pieces[-1].capture_end()
 
-    def replay(self) -> None:
+    def cut(self) -> None:
+        """Have what is issued from now on be a piece of its own."""
+        self._pieces[-1].capture_end()
+        self._begin()
+
+    def _begin(self) -> None:
+        # the pieces are always replayed in this order, so that one may use the memory which those
+        # before have let go of
+        pool = self._pieces[0].pool() if self._pieces else None
+        self._pieces.append(torch.cuda.CUDAGraph())
+        # threads that read data may do what would spoil a recording in this one
+        self._pieces[-1].capture_begin(pool=pool, capture_error_mode="thread_local")
+
+    def replay(self, after: Callable[[int], None] = lambda piece: None) -> None:
+        """Issue the pieces one after the other, and call after(number of the piece) behind each:
+        what that issues elsewhere is computed beside the next piece."""
         with torch.cuda.device(self._device):
-            self._graph.replay()
+            for number, piece in enumerate(self._pieces):
+                piece.replay()
+                after(number)
 
     @staticmethod
     def has_room(device: torch.device) -> bool:

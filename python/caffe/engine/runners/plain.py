@@ -40,8 +40,15 @@ class Observer:
     """Is told of each layer when it runs; this one looks at nothing.
 
     An observer for which `watches` is true may look at every blob and parameter, and change them,
-    so that runners take no liberties.
+    so that runners take no liberties. One for which it is not may be told of several layers at
+    once, by the last of them; in a backward pass that is replayed, after those in `cuts` and at
+    the end.
     """
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The numbers of the layers after whose backward pass it is to be told in any case."""
+        return ()
 
     @property
     def watches(self) -> bool:
@@ -133,6 +140,10 @@ class Observers(Observer):
 
     def add(self, observer: Observer) -> None:
         self._observers.append(observer)
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        return tuple(number for observer in self._observers for number in observer.cuts)
 
     @property
     def watches(self) -> bool:

@@ -166,7 +166,7 @@ class RecordedRunner:
     def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
         whole = len(numbers) == len(self._program.steps)
         if whole and not observer.watches and self._has_run_back and self._follows \
-                and self._replay_back():
+                and self._replay_back(observer):
             return
         with _search(self._searches and whole):
             self._inner.backward(numbers, observer)
@@ -189,50 +189,55 @@ class RecordedRunner:
             return object()
         return {(memory, memory.revision) for memory in (blob.memories[DATA] for blob in blobs)}
 
-    def _replay_back(self) -> bool:
+    def _replay_back(self, observer: Observer) -> bool:
         """Replay the backward pass, recorded if need be; returns whether that was possible."""
         passes, steps = self._now or {}, self._program.steps
         diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
         expected = None
-        if "backward" not in passes and not any(diff.live_view() is not None for diff in diffs):
+        is_viewed = any(diff.live_view() is not None for diff in diffs)
+        if "backward" not in passes and not is_viewed:
             for diff in before:
                 diff.clear()        # it is recorded how gradients are set, not added
-            expected = self._record_backward(passes)
+            expected = self._record_backward(passes, observer.cuts)
             for diff in diffs:
                 diff.restore(before.get(diff))
         if "backward" not in passes:
             return False
-        self._accumulate(passes["backward"].made, before, passes["backward"].replay)
+        recording = passes["backward"]
+        gradients = _Gradients(self._program, recording.made, before)
+        if expected is None and not is_viewed:
+            def hand_over(piece: int) -> None:
+                gradients.put(recording.ends[piece])
+                observer.notice("after_backward", steps[recording.ends[piece]])
+            recording.replay(hand_over)
+            gradients.settle()
+            return True
+        recording.replay()
         if expected is not None:
-            found = passes["backward"].made
+            found = recording.made
             if not self._agrees([found[diff] for diff in expected], list(expected.values())):
-                self._accumulate(expected, before, lambda: _restore(expected))
+                _restore(expected)
+                gradients = _Gradients(self._program, expected, before)
+        gradients.put(0)
+        observer.notice("after_backward", steps[0])
         return True
 
-    def _record_backward(self, passes: dict[str, Recording]) -> Tensors | None:
+    def _record_backward(self, passes: dict[str, Recording], cuts: Sequence[int]) -> Tensors | None:
         """Record a backward pass; returns the gradients of parameters that the pass itself gives,
         {Memory: tensor}, None if it cannot be recorded."""
         numbers = range(len(self._program.steps) - 1, -1, -1)
+        ends = [*sorted(set(cuts) - {0}, reverse=True), 0]
         recorded = self._record(passes, "backward", lambda graph: recorded_backward(
             self._program, self._inner, graph, self._others,
-            lambda: self._inner.backward(numbers)))
+            lambda: self._inner.backward(numbers, _Cutter(graph, ends[:-1]))))
         if not recorded:
             return None
+        passes["backward"].ends = ends
         self._inner.backward(numbers)
         params = {blob.memories[DIFF] for step in self._program.steps for blob in step.layer.blobs}
         return {diff: diff.settled.reshape(tensor.shape).clone()
                 for diff, tensor in passes["backward"].made.items() if diff in params}
-
-    @staticmethod
-    def _accumulate(new: Tensors, before: Tensors, replay: Callable[[], object]) -> None:
-        """Have replay() set the gradients of parameters to those in `new`, {Memory: tensor}, and
-        add those before."""
-        before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
-                  for diff, tensor in before.items() if diff in new}
-        replay()
-        for diff, tensor in before.items():
-            diff.restore(tensor.view(new[diff].shape).add_(new[diff]))
 
     # recording
 
@@ -265,6 +270,47 @@ class RecordedRunner:
             passes.pop("forward", None)
         self._is_able, self._passes, self._now = False, {}, None
         logger.warning("%s: without CUDA graphs: %s", self._program.source, reason)
+
+
+class _Cutter(Observer):
+    """Cuts a graph that is recorded after certain layers."""
+
+    def __init__(self, graph: CudaGraph, numbers: Sequence[int]) -> None:
+        self._graph, self._numbers = graph, numbers
+
+    def notice(self, event: str, step: Step) -> None:
+        if event == "after_backward" and step.number in self._numbers:
+            self._graph.cut()
+
+
+class _Gradients:
+    """The gradients of parameters that a replay sets, to which those before are to be added."""
+
+    def __init__(self, program: Program, new: Tensors, before: Tensors) -> None:
+        """new, before : {Memory: tensor}; what is in `before` is written to"""
+        self._new = new
+        self._totals: Tensors = {}
+        self._before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
+                        for diff, tensor in before.items() if diff in new}
+        self._left: dict[Memory, int] = {}      # whose gradient a layer has a part in, last this
+        for step in reversed(program.steps):
+            self._left.update((blob.memories[DIFF], step.number) for blob in step.layer.blobs)
+
+    def put(self, number: int) -> None:
+        """Have the memories hold the gradients that are whole once this layer has run, if they
+        do not yet."""
+        ready = [diff for diff, last in self._left.items() if last >= number]
+        for diff in ready:
+            del self._left[diff]
+            if diff in self._new:
+                new = self._new[diff]
+                if diff in self._before:
+                    new = self._totals[diff] = self._before[diff].view(new.shape).add_(new)
+                diff.restore(new)
+
+    def settle(self) -> None:
+        """Have the memories hold the sums, once what the pass left is in place."""
+        _restore(self._totals)
 
 
 class _Repeatable:

@@ -33,7 +33,14 @@ def recorded_backward(program: Program, runner: ElidingRunner, graph: CudaGraph,
 
 class Recording:
     """A pass that was recorded: its graph, where that reads, and what the pass left in Python,
-    which is the same after every replay."""
+    which is the same after every replay.
+
+    Attributes
+    ----------
+    ends : of a backward pass, the number of the last layer in each piece of the graph
+    """
+
+    ends: Sequence[int] = (0,)
 
     def __init__(self, program: Program, runner: ElidingRunner, graph: CudaGraph,
                  inputs: Sequence[Blob], reads: Sequence[tuple[Blob, int]], sets: int,
@@ -67,14 +74,15 @@ class Recording:
         """Give the blobs the shapes that they have in this pass."""
         self._left.reshape()
 
-    def replay(self) -> torch.Tensor:
-        """Compute the pass anew; returns its loss, which the next replay overwrites."""
+    def replay(self, after: Callable[[int], None] = lambda piece: None) -> torch.Tensor:
+        """Compute the pass anew; returns its loss, which the next replay overwrites. after(number)
+        is called behind each piece of the graph."""
         self.reshape()
         for blob, place in self._inputs:
             blob.memories[DATA].copy_into(place)
         for blob, kind, place in self._reads:
             blob.memories[kind].move_into(place)
-        self._graph.replay()
+        self._graph.replay(after)
         self._left.restore()
         return self._loss
 

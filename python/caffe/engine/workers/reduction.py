@@ -16,6 +16,9 @@ from ..program import Program
 SMALL = 1 << 16     # values below which parameters are sent together, biases above all
 BUNDLE = 1 << 20    # values that are sent together at most
 
+SHARE = 7 / 8       # of the values still to come, which are sent together where passes are replayed
+PIECES = 3          # of a backward pass that is replayed
+
 Send = Callable[[torch.Tensor], object]     # begins to add up a tensor over all ranks, in place
 
 
@@ -44,6 +47,20 @@ class Reduction:
             values = _flat(unit)
             self._sent.append((unit, values))
             self._send(values)
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The layers after which a backward pass that is replayed is cut, to send what is ready:
+        each time most of what is left. Of FCN-8s those are fc6 and conv4_1."""
+        rest = [(unit.after, sum(blob.count for blob in unit.blobs)) for unit in self.units]
+        found: list[int] = []
+        while len(found) < PIECES - 1 and rest:
+            total, sent = sum(count for _, count in rest), 0
+            while sent < SHARE * total:
+                after, count = rest.pop(0)
+                sent += count
+            found.append(after)
+        return tuple(found)
 
     def finish(self, count: int) -> None:
         """Divide by the number of ranks what has been added up; the gradients are the averages."""

@@ -64,7 +64,8 @@ def replays(where, monkeypatch):
         caffe.set_mode_gpu()
     kind, found = next(iter(recorded.KINDS.values())), []
     replay = kind.replay
-    monkeypatch.setattr(kind, "replay", lambda self: (found.append(kind), replay(self)))
+    monkeypatch.setattr(kind, "replay",
+                        lambda self, *after: (found.append(kind), replay(self, *after)))
     yield found
     caffe.set_mode_cpu()
     caffe.set_precision("tf32")
@@ -544,8 +545,8 @@ def test_a_replay_that_differs_from_the_pass_turns_graphs_off(net, replays, chec
     plain.share_with(made)
     replay = recording.Recording.replay
 
-    def spoilt(self):
-        loss = replay(self)
+    def spoilt(self, *after):
+        loss = replay(self, *after)
         for tensor in self.made.values():
             if (kind == "backward") == (tensor.shape == (4, 3)):
                 tensor.mul_(3)

@@ -1,0 +1,201 @@
+"""What goes wrong between several solvers is said, by every one of them, and nobody waits."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import caffe
+import several
+from caffe.engine import parallel
+from caffe.engine.workers import beats, meeting
+from caffe.errors import CaffeError, DeviceError, LayerError
+from caffe.images import datasets
+
+NET = """
+layer { name: "data" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 }
+        data_filler { type: "gaussian" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "s" inner_product_param {
+        num_output: %s weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "s" bottom: "x" top: "l" }
+"""
+
+
+@pytest.fixture
+def solver(tmp_path):
+    def make(rank=0, width="3", **settings):
+        net, path = tmp_path / f"net{rank}.prototxt", tmp_path / f"solver{rank}.prototxt"
+        net.write_text(NET.replace("%s", width))
+        lines = {"net": f'"{net}"', "base_lr": 0.1, "lr_policy": '"fixed"', "random_seed": 3,
+                 "type": '"SGD"', "snapshot_prefix": f'"{tmp_path}/s"', **settings}
+        path.write_text("\n".join(f"{name}: {value}" for name, value in lines.items()))
+        return caffe.get_solver(str(path))
+    return make
+
+
+def texts(results):
+    assert all(isinstance(result, CaffeError) for result in results), results
+    return [str(result) for result in results]
+
+
+def test_a_rank_that_is_killed_ends_the_others(solver, capfd):
+    def work(rank, uid):
+        made = solver(rank)
+        several.joined(made, uid)
+        made.step(2)
+        if rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        made.step(1)
+    begin = time.monotonic()
+    first, killed, third = several.run(3, work)
+    assert killed is None and time.monotonic() - begin < 30
+    for text in texts([first, third]):
+        assert re.search(r"cannot go on with the exchange of the gradients of iteration 2: rank 1 "
+                         r"\(process \d+ on \S+\) is gone, it was last in ", text)
+
+
+def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
+    monkeypatch.setattr(caffe.NCCL, "timeout", 1.0)
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+
+    def work(rank, uid):
+        made = solver(rank)
+        nccl = several.joined(made, uid)
+        made.step(2)
+        if rank == 1:
+            nccl.note("the test of iteration 2")
+            time.sleep(5)
+            return None
+        made.step(1)
+        return None
+    first, _ = several.run(2, work)
+    text, = texts([first])
+    assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last in the "
+                     "test of iteration 2. Rank 0 waits for it in the exchange of the gradients of "
+                     "iteration 2. .*NCCL.timeout", text)
+
+
+def test_a_rank_that_never_comes(solver, monkeypatch):
+    monkeypatch.setattr(caffe.NCCL, "timeout", 0.5)
+
+    def work(rank, uid):
+        if rank != 1:
+            caffe.NCCL(solver(rank), uid)
+    first, _, third = several.run(3, work)
+    for text in texts([first, third]):
+        assert "rank 1 of 3 ranks did not come within 0.5 s" in text
+
+
+@pytest.mark.parametrize("width, settings, expected", [
+    ("3 bias_filler { value: 1 }", {}, "has another net than rank 0: the layer 'fc' differs"),
+    ("3", {"base_lr": 0.2}, "has another solver than rank 0: base_lr is 0.2 there, and 0.1 for"),
+    ("3", {"random_seed": 4}, "random_seed is 4 there, and 3 for rank 0"),
+])
+def test_ranks_with_different_prototxts(solver, width, settings, expected):
+    def work(rank, uid):
+        caffe.NCCL(solver(rank, width, **settings) if rank else solver(rank), uid)
+    for text in texts(several.run(2, work)):
+        assert expected in text and "rank 1 (process" in text
+
+
+def test_ranks_with_different_weights(solver, tmp_path):
+    def work(rank, uid):
+        made = solver(rank)
+        made.add_callback(caffe.NCCL(made, uid))
+        made.step(1)
+    for text in texts(several.run(2, work)):
+        assert "does not begin with the same weights as rank 0" in text and "nccl.bcast()" in text
+
+
+def test_ranks_that_were_told_of_different_numbers(solver):
+    def work(rank, uid):
+        caffe.set_solver_count(2 + rank)
+        caffe.NCCL.timeout = 0.5
+        caffe.NCCL(solver(rank), uid)
+    assert "rank 1 was told of 3 solvers, rank 0 of 2" in texts(several.run(2, work)[:1])[0]
+
+
+def test_more_solvers_than_samples(tmp_path, net, monkeypatch):
+    for i in range(2):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{i}.png 0\n" for i in range(2)))
+    datasets.convert_imageset(str(tmp_path / "list.txt"), "", str(tmp_path / "db"))
+    caffe.set_solver_count(3)
+    try:
+        for kind, field, what in (("Data", "data_param { backend: LMDB source: \"%s/db\"",
+                                   "records"),
+                                  ("ImageData", "image_data_param { source: \"%s/list.txt\"",
+                                   "images")):
+            text = (f'layer {{ name: "d" type: "{kind}" top: "x" top: "t" {field % tmp_path} '
+                    'batch_size: 1 } }')
+            with pytest.raises(LayerError, match=f"3 solvers cannot share 2 {what}: train with at "
+                                                 "most 2"):
+                net(text, phase=caffe.TRAIN)
+            net(text, phase=caffe.TEST)
+    finally:
+        caffe.set_solver_count(1)
+
+
+def test_a_uid_that_is_none(solver):
+    with pytest.raises(CaffeError, match="expected a uid that caffe.NCCL.new_uid"):
+        caffe.NCCL(solver(), b"\x00\x01")
+
+
+def test_nobody_answers(solver, monkeypatch):
+    monkeypatch.setattr(meeting, "CONNECT", 1.0)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        with pytest.raises(CaffeError, match="finds no meeting place of the solvers at 127.0.0.1"):
+            caffe.NCCL(solver(), f"caffe:127.0.0.1:{place.getsockname()[1]}:x")
+
+
+def test_a_port_in_use(monkeypatch):
+    with socket.socket() as place:
+        place.bind(("0.0.0.0", 0))
+        place.listen()
+        port = place.getsockname()[1]
+        for name, value in dict(RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+                                MASTER_PORT=str(port)).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(CaffeError, match=f"at 127.0.0.1:{port}.*port is in use.*--master-port"):
+            caffe.NCCL.uid_from_environment()
+
+
+def test_a_rank_beyond_the_count(solver):
+    caffe.set_solver_rank(2)
+    try:
+        with pytest.raises(CaffeError, match="solver_rank from 0 to 0 for a solver_count of 1"):
+            caffe.NCCL(solver(), caffe.NCCL.new_uid())
+    finally:
+        caffe.set_solver_rank(0)
+
+
+def test_a_callback_of_another_kind(solver):
+    with pytest.raises(CaffeError, match="on_gradients_ready, got 3"):
+        solver().add_callback(3)
+
+
+def test_gpus_without_nccl(solver, monkeypatch):
+    made = solver()
+    monkeypatch.setattr(parallel.context, "device", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(parallel.dist, "is_nccl_available", lambda: False)
+    with pytest.raises(DeviceError, match="no NCCL.*CAFFE_MODE=cpu"):
+        caffe.NCCL(made, caffe.NCCL.new_uid())
+
+
+def test_all_stop_when_one_is_asked_to(solver, tmp_path):
+    def work(rank, uid):
+        made = solver(rank, max_iter=50, snapshot_after_train="true")
+        several.joined(made, uid)
+        made.requested_action = lambda: "stop" if rank == 1 and made.iter == 3 else None
+        made.solve()
+        return made.iter
+    assert several.run(2, work) == [4, 4]
+    assert sorted(path.name for path in tmp_path.glob("s_*")) == [
+        "s_iter_4.caffemodel", "s_iter_4.solverstate", "s_iter_4.solverstate.resume"]
