@@ -154,7 +154,8 @@ def same_images(experiment: Experiment, workers: int, is_fresh: bool) -> Experim
     unless `is_fresh`, of a run that has begun with another number of workers."""
     run = experiment.run
     done = 0 if is_fresh else max((iteration for iteration, _ in run.snapshots()), default=0)
-    left = experiment.iterations * experiment.images - run.seen(done, experiment.images)
+    seen = run.seen(done, experiment.images) if done else 0
+    left = experiment.iterations * experiment.images - seen
 
     def fewer(count: int) -> int:
         return max(1, round(count / workers))

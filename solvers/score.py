@@ -81,23 +81,23 @@ def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpener],
     """Count pixels as `score_net` does, over the samples that are this worker's."""
     pairs = score_blobs(net)
     first = next(iter(pairs))
-    workers.share(net)
     matrices = {(label, suffix): np.zeros((net.blobs[name].shape[1],) * 2, np.int64)
                 for suffix in ("", *sharpeners) for label, name in pairs.items()}
     own = range(workers.rank, samples, workers.count)
-    for number in progress.through(own, "scoring", len(own), "image", leave=False):
-        net.forward()
-        for label, name in pairs.items():
-            truth, maps = net.blobs[label].data, net.blobs[name].data
-            source = f"sample {number + 1} of {samples}, blob '{name}'"
-            said = {"": predicted_classes(maps, source)}
-            said.update((suffix, sharpen(net, maps, source).argmax(1))
-                        for suffix, sharpen in sharpeners.items())
-            for suffix, classes in said.items():
-                matrix = confusion(truth[:, 0], classes, maps.shape[1])
-                matrices[label, suffix] += matrix
-                if tally and (label, suffix) == (first, ""):
-                    tally.add(net, matrix, classes[0])
+    with workers.sharing(net):
+        for number in progress.through(own, "scoring", len(own), "image", leave=False):
+            net.forward()
+            for label, name in pairs.items():
+                truth, maps = net.blobs[label].data, net.blobs[name].data
+                source = f"sample {number + 1} of {samples}, blob '{name}'"
+                said = {"": predicted_classes(maps, source)}
+                said.update((suffix, sharpen(net, maps, source).argmax(1))
+                            for suffix, sharpen in sharpeners.items())
+                for suffix, classes in said.items():
+                    matrix = confusion(truth[:, 0], classes, maps.shape[1])
+                    matrices[label, suffix] += matrix
+                    if tally and (label, suffix) == (first, ""):
+                        tally.add(net, matrix, classes[0])
     return matrices
 
 

@@ -107,12 +107,19 @@ class Workers:
                 solver.net.after_backward(nccl)
         self.together(meet, "the meeting of the solvers")
 
-    def share(self, net: caffe.Net) -> None:
-        """Have each process take every count-th sample of a net, from the first on."""
-        if self._channel is not None:
-            for layer in net.layers:
-                if hasattr(layer, "share"):
-                    layer.share(self.rank, self.count, 0)
+    @contextmanager
+    def sharing(self, net: caffe.Net) -> Iterator[None]:
+        """Have each process take every count-th sample of a net, from the first on; afterwards its
+        data layers stand at the first again. One process by itself goes on where it stands."""
+        layers = [layer for layer in net.layers if hasattr(layer, "share")] \
+            if self._channel is not None else []
+        for layer in layers:
+            layer.share(self.rank, self.count, 0)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.share(0, 1, 0)
 
     def own(self, values: Sequence[T], batch: int) -> list[T]:
         """Those of values in the order of the samples that this process has in its batches."""
@@ -149,7 +156,8 @@ def joined() -> Iterator[Workers]:
         raise RunError("RANK and WORLD_SIZE are set in the environment, MASTER_ADDR and "
                        "MASTER_PORT are not: start the processes by --gpu 0,1, --workers N or "
                        "torchrun, which set them all")
-    caffe.init_log(1)
+    if "GLOG_minloglevel" not in os.environ:
+        caffe.init_log(1)
     with tempfile.TemporaryDirectory() as folder, _silent_unless_first():
         path = Path(folder) / "solver.prototxt"
         path.write_text(MEETING)

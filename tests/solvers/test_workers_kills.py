@@ -17,7 +17,7 @@ from fcn.nets.source import ROOT
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")]
 SECONDS = 560
-OPTIONS = ("--head", "fcn32s", "--width", "0.02", "--iterations", "60", "--interval", "20",
+OPTIONS = ("--head", "fcn32s", "--width", "0.02", "--iterations", "24", "--interval", "8",
            "--lr", "1e-6", "--force")
 BY_US, BY_TORCHRUN = (), ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
@@ -51,7 +51,7 @@ def start(folder, name, *arguments, launcher=BY_US):
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def weights(folder, name, iteration=60):
+def weights(folder, name, iteration=24):
     return (folder.parent / "build" / name / "snapshot"
             / f"train_iter_{iteration}.caffemodel").read_bytes()
 
@@ -69,7 +69,7 @@ def whole(folder):
 
 def kill(folder, name, rank, process):
     """Kill the worker of a rank, once there is a snapshot."""
-    first = folder.parent / "build" / name / "snapshot" / "train_iter_20.solverstate.resume"
+    first = folder.parent / "build" / name / "snapshot" / "train_iter_8.solverstate.resume"
     end = time.monotonic() + SECONDS
     while not first.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
