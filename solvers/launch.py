@@ -17,8 +17,8 @@ from types import FrameType
 from fcn.solvers.command import handling_signals, same_command, tell
 from fcn.solvers.workers import require_engine
 
-SETTLE = 3.0    # seconds in which the others may end by themselves, where one has failed
-GRACE = 15.0    # seconds from SIGTERM to SIGKILL
+SETTLE = 8.0    # seconds in which the others may end by themselves, where one has failed
+GRACE = 12.0    # seconds from SIGTERM to SIGKILL
 POLL = 0.1
 
 

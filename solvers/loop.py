@@ -95,7 +95,7 @@ class Loop:
                 self._loss(self.solver.iter, is_updated=True)
             seconds = (time.perf_counter() - begin) / count
             told = self.workers.gather((self.failure, pending.number, seconds),
-                                       f"iteration {self.solver.iter}")
+                                       f"what follows iteration {self.solver.iter}")
             self._raise_failure([failure for failure, _, _ in told])
             pending.number = max(number for _, number, _ in told)
             seconds = told[0][2]

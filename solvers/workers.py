@@ -114,12 +114,12 @@ class Workers:
         layers = [layer for layer in net.layers if hasattr(layer, "share")] \
             if self._channel is not None else []
         for layer in layers:
-            layer.share(self.rank, self.count, 0)
+            layer.share(self.rank, self.count)
         try:
             yield
         finally:
             for layer in layers:
-                layer.share(0, 1, 0)
+                layer.share(0, 1)
 
     def own(self, values: Sequence[T], batch: int) -> list[T]:
         """Those of values in the order of the samples that this process has in its batches."""

@@ -171,11 +171,11 @@ class SegDataLayer(caffe.Layer):
             coming.arrays.cancel()
         self.ahead.clear()
 
-    def share(self, rank: int, workers: int, position: int) -> None:
-        """Have every `workers`-th batch from that position of the order on come to this process,
-        beginning with the one of the number `rank`."""
+    def share(self, rank: int, workers: int) -> None:
+        """Have every `workers`-th batch of the order come to this process, beginning with the one
+        of the number `rank`."""
         self.rank, self.workers = rank, workers
-        self.go_to(position, self.seed)
+        self.go_to(0, self.seed)
         self.read_ahead()
 
     def reshape(self, bottom: Sequence, top: Sequence) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caffe.proto import caffe_pb2
 from fcn.nets.source import ROOT
 
 pytestmark = [pytest.mark.slow,
@@ -52,8 +53,10 @@ def start(folder, name, *arguments, launcher=BY_US):
 
 
 def weights(folder, name, iteration=24):
-    return (folder.parent / "build" / name / "snapshot"
-            / f"train_iter_{iteration}.caffemodel").read_bytes()
+    """Without the prototxt beside them, which says from which sample on it is."""
+    path = folder.parent / "build" / name / "snapshot" / f"train_iter_{iteration}.caffemodel"
+    net = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    return [(layer.name, blob.SerializeToString()) for layer in net.layer for blob in layer.blobs]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,7 @@ def whole(folder):
     assert process.returncode == 0, err
     assert out.count("training whole\n") == 1
     assert out.count("2 workers: an update averages the gradients of 2 x 1 image;") == 1
+    assert weights(folder, "whole") != weights(folder, "whole", 16)
     return weights(folder, "whole")
 
 

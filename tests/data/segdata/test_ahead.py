@@ -141,7 +141,7 @@ def test_what_is_evaluated_is_whole_unless_it_is_shared(net, voc, workers):
     workers(1, 2)
     whole = net(*MODULE, voc_dir=str(voc), split="val")
     seen = [given(whole) for _ in range(5)]
-    whole.layers[0].share(1, 2, 0)
+    whole.layers[0].share(1, 2)
     assert [given(whole) for _ in range(2)] == seen[1::2]
 
 
