@@ -16,7 +16,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report reference fidelity analysis claims bench bench-quick \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report reference fidelity analysis claims bench bench-quick bench-workers \
 	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -87,6 +87,9 @@ claims: .venv/done  ## the paper's claims in miniature, over three seeds (hours)
 
 bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
 	@.venv/bin/python benchmarks/bench.py
+
+bench-workers: .venv/done  ## a training step of 1, 2 and 4 processes: time, waiting, efficiency
+	@.venv/bin/python benchmarks/workers.py
 
 bench-quick: .venv/done  ## the same, fewer rows, one round
 	@.venv/bin/python benchmarks/bench.py --quick

@@ -104,7 +104,7 @@ def set_solver_rank(rank: int) -> None:
 
 def is_multiprocess() -> bool:
     """Whether this process's solver may train together with others, or was told so."""
-    return _solvers["multiprocess"] or _solvers["count"] > 1
+    return bool(_solvers["multiprocess"]) or _solvers["count"] > 1
 
 
 def set_multiprocess(multiprocess: bool) -> None:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import CaffeError
 from .flags import names
@@ -16,7 +17,8 @@ VARIABLE = "CAFFE_WORKER"   # in the environment of a process that was started h
 GRACE = 15.0                # seconds in which the others may end by themselves after one has failed
 
 
-class Worker(NamedTuple):
+@dataclass(frozen=True)
+class Worker:
     """Which of several processes this is."""
 
     rank: int
@@ -76,7 +78,9 @@ def run(arguments: list[str], count: int) -> int:
     command = [sys.executable, "-m", "caffe", *arguments]
     processes = []
     for rank in range(count):
-        given = {"OMP_NUM_THREADS": threads, **os.environ, VARIABLE: f"{rank} {count} {uid}"}
+        # torch's own lines about connections that break would hide who is gone
+        given = {"OMP_NUM_THREADS": threads, "TORCH_CPP_LOG_LEVEL": "FATAL", **os.environ,
+                 VARIABLE: f"{rank} {count} {uid}"}
         # sessions of their own: a terminal's Ctrl-C comes here, and is passed on once
         processes.append(subprocess.Popen(command, env=given, start_new_session=True))
     before = _pass_signals_on(processes)
@@ -103,7 +107,7 @@ def _wait(processes: list[subprocess.Popen]) -> int:
     """Wait for all to end; returns the status of the first that failed, else 0."""
     failed: int | None = None
     last = 0.0
-    while any(process.poll() is None for process in processes):
+    while None in [process.poll() for process in processes]:
         for rank, process in enumerate(processes):
             if failed is None and process.returncode:
                 failed, last = process.returncode, time.monotonic() + GRACE

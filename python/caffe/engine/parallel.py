@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import weakref
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ PEEK = timedelta(seconds=1)     # between two looks at what the others do
 
 # of a solver's prototxt, what ranks may have differently
 FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", "test_iter",
-        "test_interval", "net", "train_net", "test_net", "weights")
+        "test_interval", "net", "train_net", "test_net", "net_param", "train_net_param",
+        "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
 
@@ -59,6 +61,7 @@ class NCCL(Observer):
     ----------
     agreed_action : what some rank's solver.requested_action() asked for in the last exchange, for
         all to do after its update: "stop", "snapshot" or None
+    waited : seconds for which this process has waited for exchanges, in all
     timeout : seconds without progress of a rank after which those that wait for it end
 
     Raises CaffeError where ranks do not come, do not fit together, or leave; and DeviceError where
@@ -81,6 +84,7 @@ class NCCL(Observer):
         self._meeting = meeting.Meeting(uid, rank, count, self.timeout, _about(solver))
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
+        weakref.finalize(self, self._beats.stop)
         store = dist.PrefixStore("gradients", self._meeting.store)
         self._group = _group(device, store, rank, count)
         self._works: list = []
@@ -88,6 +92,8 @@ class NCCL(Observer):
         self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
         self.agreed_action: str | None = None
+        self.waited = 0.0
+        self._gathered = ""     # the name under which this rank gave its last value
 
     @staticmethod
     def new_uid() -> bytes:
@@ -133,7 +139,9 @@ class NCCL(Observer):
                  if not step.bottom and step.top and step.top[0].shape]
         size = sizes[0] if sizes else 1
         own = size * param.iter_size
-        return (f"{self.count} solvers train together: each update averages over {self.count} x "
+        solvers = ("1 solver trains" if self.count == 1 else
+                   f"{self.count} solvers train together")
+        return (f"{solvers}: each update averages over {self.count} x "
                 f"{own} = {self.count * own} samples (batch {size}, iter_size {param.iter_size}), "
                 f"one process over {own}. Rate, momentum and max_iter are those of the prototxt")
 
@@ -145,12 +153,13 @@ class NCCL(Observer):
             self._check_start()
         self._beats.check_store()
         self._statistics.begin()
-        self.note(f"the forward and backward pass of iteration {self._solver.iter}")
+        self.note(f"the forward pass of iteration {self._solver.iter}")
 
     def on_forward(self, is_last: bool) -> None:
         """Called after each forward pass of an iteration."""
         self._statistics.take()
         self._is_last_pass = is_last
+        self.note(f"the backward pass of iteration {self._solver.iter}")
 
     def on_gradients_ready(self) -> None:
         """Called before every update: the gradients become the averages."""
@@ -183,7 +192,8 @@ class NCCL(Observer):
     # what else ranks may want of each other
 
     def note(self, doing: str) -> None:
-        """Have the messages of other ranks, which wait for this one, say that it was in `doing`."""
+        """Have the messages of other ranks, which wait for this one, say that it was in `doing`;
+        and count that as progress."""
         self._beats.note(doing)
 
     def gather(self, value: Any) -> list[Any]:
@@ -196,7 +206,11 @@ class NCCL(Observer):
         while not self._meeting.store.check(names):
             self._beats.check_others(what, since, self.timeout)
             time.sleep(0.001)
-        return [json.loads(text) for text in self._meeting.store.multi_get(names)]
+        found = [json.loads(text) for text in self._meeting.store.multi_get(names)]
+        if self._gathered:      # everybody has come here, and so has read what was given before
+            self._meeting.store.delete_key(self._gathered)
+        self._gathered = names[self.rank]
+        return found
 
     def _send(self, tensor: torch.Tensor) -> None:
         self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
@@ -215,6 +229,7 @@ class NCCL(Observer):
         except RuntimeError as error:
             _kept_groups.append(self._group)
             raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
+        self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
         """Raise CaffeError unless all ranks begin with the same weights, and at one place."""
@@ -245,8 +260,8 @@ def _digest_of_weights(net: Net) -> str:
 def _about(solver: Solver) -> dict[str, Any]:
     """What has to be the same for all ranks: {"solver": {field: text}, "net": [[name, digest of
     the layer's entry], ...]}."""
-    settings = {field.name: f"{value:g}" if isinstance(value, float) else str(value) for field, value in solver.param.ListFields()
-                if field.name not in FREE}
+    settings = {field.name: f"{value:g}" if isinstance(value, float) else str(value)
+                for field, value in solver.param.ListFields() if field.name not in FREE}
     layers = [[step.name, hashlib.sha256(step.spec.SerializeToString(deterministic=True))
                .hexdigest()] for step in solver.net.program.steps]
     return {"solver": settings, "net": layers, "source": solver.net.program.source}
@@ -275,7 +290,9 @@ def _check_alike(met: meeting.Meeting) -> None:
 def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        return dist.ProcessGroupNCCL(store, rank, count, dist.ProcessGroupNCCL.Options())
+        options = dist.ProcessGroupNCCL.Options()
+        options._timeout = FOREVER
+        return dist.ProcessGroupNCCL(store, rank, count, options)
     return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
 
 

@@ -112,6 +112,7 @@ class Solver:
         self._stopped = False
         self._losses: list = []
         self._callbacks: list[Any] = []
+        self._has_warned = False
         self._progress = display.Progress()
         self.net = self._train_net()
         self.test_nets = self._build_test_nets()
@@ -284,6 +285,7 @@ class Solver:
             self._losses = []
         self._is_continued = self._stopped = False
         self._last = self.iter + iterations
+        self._check_exchange()
         while self.iter < self._last and not self._stopped:
             self._iterate()
 
@@ -336,6 +338,20 @@ class Solver:
         for callback in self._callbacks:
             if hasattr(callback, "on_forward"):
                 callback.on_forward(is_last)
+
+    def _note(self, doing: str) -> None:
+        """Say what this solver does while others may wait for it."""
+        for callback in self._callbacks:
+            if hasattr(callback, "note"):
+                callback.note(doing)
+
+    def _check_exchange(self) -> None:
+        """Warn of solvers that were told of others, and train alone on their share."""
+        if context.solver_count() > 1 and not self._callbacks and not self._has_warned:
+            logger.warning("%s: there are %d solvers, and this one exchanges no gradients with the "
+                           "others: call solver.add_callback(nccl)", self._source,
+                           context.solver_count())
+            self._has_warned = True
 
     def _agreed_action(self) -> str | None:
         """What this solver, or one of those that train together, is asked to do."""
@@ -413,6 +429,7 @@ class Solver:
                 self._stopped = True
                 logger.info("Test interrupted.")
                 return
+            self._note(f"the test of iteration {self.iter}")
             loss = loss + net.run_forward()
             for name in net.outputs:
                 sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
@@ -513,6 +530,7 @@ class Solver:
         Of solvers that train together, the one of rank 0 writes; the others do nothing here."""
         if not self._logs:
             return
+        self._note(f"the snapshot of iteration {self.iter}")
         snapshots.write(self.param, self.net, self.iter, self.drops, self.history,
                         self._before_tests or self._marked())
 

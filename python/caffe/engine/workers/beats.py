@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import threading
 import time
@@ -26,9 +25,9 @@ class Beats:
 
     def __init__(self, meeting: Meeting) -> None:
         self._meeting, self._store = meeting, meeting.connect()
-        self.doing, self.round, self._steps = "starting", 0, 0
+        self.doing, self.round, self._steps = "its start", 0, 0
         now = time.monotonic()
-        silence: dict[str, Any] = {"doing": "starting", "round": 0, "steps": -1, "beat": -1}
+        silence: dict[str, Any] = {"doing": "its start", "round": 0, "steps": -1, "beat": -1}
         self._others = [silence] * meeting.count
         self._heard = [now] * meeting.count         # when a rank's beat was a new one
         self._moved = [now] * meeting.count         # when a rank had got on
@@ -36,7 +35,6 @@ class Beats:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caffe beats", daemon=True)
         self._thread.start()
-        atexit.register(self.stop)
 
     def note(self, doing: str) -> None:
         """Say what this process begins to do; whoever waits for it sees that it gets on."""
@@ -46,8 +44,8 @@ class Beats:
         """Say that this process ends."""
         self.doing = "over"
         self._end.set()
-        self._thread.join(5)
-        atexit.unregister(self.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(5)
 
     def check_store(self) -> None:
         """Raise CaffeError if the store has gone, and with it whoever started the training."""

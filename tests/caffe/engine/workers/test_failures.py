@@ -199,3 +199,14 @@ def test_all_stop_when_one_is_asked_to(solver, tmp_path):
     assert several.run(2, work) == [4, 4]
     assert sorted(path.name for path in tmp_path.glob("s_*")) == [
         "s_iter_4.caffemodel", "s_iter_4.solverstate", "s_iter_4.solverstate.resume"]
+
+
+def test_solvers_that_exchange_nothing_are_warned(solver, capfd):
+    caffe.set_solver_count(2)
+    try:
+        made = solver()
+        made.step(1)
+        made.step(1)
+    finally:
+        caffe.set_solver_count(1)
+    assert capfd.readouterr().err.count("exchanges no gradients with the others") == 1
