@@ -54,14 +54,14 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
     return scores_of([count(net, samples, sharpeners, tally)], samples, unscored, in_truth)
 
 
-# {(label, suffix): int64 confusion matrix}, the first label first
-Matrices = dict[tuple[str, str], np.ndarray]
+# {(label, suffix): int64 confusion matrix, 0 of no samples}, the first label first
+Matrices = dict[tuple[str, str], Any]
 
 
 def scores_of(parts: Sequence[Matrices], samples: int, unscored: tuple = (),
               in_truth: bool = False) -> dict[str, Scores]:
     """What `score_net` returns, of the counts of all workers."""
-    matrices = {key: np.sum([part[key] for part in parts], 0) for key in parts[0]}
+    matrices = {key: sum(part[key] for part in parts) for key in parts[0]}
     first = next(iter(matrices))[0]
     try:
         scores = {label + suffix: Scores.of(matrix, unscored if label == first else (), in_truth)
@@ -81,8 +81,7 @@ def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpener],
     """Count pixels as `score_net` does, over the samples that are this worker's."""
     pairs = score_blobs(net)
     first = next(iter(pairs))
-    matrices = {(label, suffix): np.zeros((net.blobs[name].shape[1],) * 2, np.int64)
-                for suffix in ("", *sharpeners) for label, name in pairs.items()}
+    matrices: Matrices = {(label, suffix): 0 for suffix in ("", *sharpeners) for label in pairs}
     own = range(workers.rank, samples, workers.count)
     with workers.sharing(net):
         for number in progress.through(own, "scoring", len(own), "image", leave=False):
