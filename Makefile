@@ -16,7 +16,7 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser report reference fidelity analysis claims bench bench-quick bench-workers \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
 	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -67,6 +67,9 @@ test-slow: .venv/done  ## run the tests that train for minutes
 
 test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
 	@.venv/bin/python -m pytest -m browser
+
+gpu-check:  ## what has to hold on a GPU, 8 minutes; ARGUMENTS=--dry-run tries it on the CPU
+	@tests/gpu/check.sh $(ARGUMENTS)
 
 report: .venv/done  ## one page over all runs, beside the paper's figures: build/report.html
 	@.venv/bin/python -m fcn report

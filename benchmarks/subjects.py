@@ -122,25 +122,31 @@ def pycaffe_forward(task, folder, width=1.0):
 
 def pycaffe_step(task, folder, width=1.0):
     """FCN-8s, as the Net of a solver, and a function that trains it one step."""
-    from fcn import nets
     image, = images(task)
-    param = nets.fcn("fcn8s", "train", width=width)
-    source = param.layer[0]
-    source.Clear()
-    source.name, source.type = "data", "Input"
-    source.top.extend(["data", "label"])
-    for shape in (image.shape, (1, 1, *image.shape[2:])):
-        source.input_param.shape.add(dim=shape)
-    solver = _solver(folder, param)
+    solver = solver_fed_by_hand(folder, image.shape, width)
     solver.net.blobs["data"].data[...] = image
     solver.net.blobs["label"].data[...] = RNG.integers(0, 21, (1, 1, *image.shape[2:]))
     return solver.net, lambda: solver.step(1)
 
 
+def solver_fed_by_hand(folder, shape, width=1.0):
+    """The solver of FCN-8s, whose inputs are data, of that shape, and label."""
+    from fcn import nets
+    param = nets.fcn("fcn8s", "train", width=width)
+    source = param.layer[0]
+    source.Clear()
+    source.name, source.type = "data", "Input"
+    source.top.extend(["data", "label"])
+    for each in (shape, (1, 1, *shape[2:])):
+        source.input_param.shape.add(dim=each)
+    return _solver(folder, param)
+
+
 def pycaffe_schedule(task, folder, width=1.0):
     """The same with photographs of the sizes that VOC's have, and STEPS of them."""
     from fcn import nets
-    others = RNG.integers(300, 501, (12, 2)).tolist()
+    least, most, count = OTHERS
+    others = RNG.integers(least, most + 1, (count, 2)).tolist()
     source = _photographs(folder, [*PHOTOGRAPHS, *others])
     solver = _solver(folder, nets.fcn("fcn8s", "train", source=source, width=width))
     return solver.net, lambda: solver.step(STEPS)
@@ -376,8 +382,9 @@ def _gpu():
 # data
 
 SAMPLES = 16
-# of most photographs in VOC, and how many of these there are for 12 of other sizes
+# of most photographs in VOC, and how many of these there are for those of other sizes
 PHOTOGRAPHS = [(375, 500)] * 27 + [(500, 375)] * 9 + [(333, 500)] * 9 + [(500, 333)] * 3
+OTHERS = 300, 500, 12       # the least and the longest side, and how many
 STEPS = 500
 
 
@@ -436,9 +443,14 @@ def _data_net(folder, **params):
 
 def _photographs(folder, sizes):
     """The source of JPEG photographs of these sizes with PNG labels, in VOC's layout."""
-    from PIL import Image
-
     from fcn.nets.source import folder as source
+    photographs(folder, sizes)
+    return source(folder, 21)
+
+
+def photographs(folder, sizes):
+    """Write JPEG photographs of these sizes, (height, width), with PNG labels, in VOC's layout."""
+    from PIL import Image
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (folder / name).mkdir(parents=True)
     for i, (height, width) in enumerate(sizes):
@@ -451,7 +463,6 @@ def _photographs(folder, sizes):
     for split in ("train", "val"):
         (folder / f"ImageSets/Segmentation/{split}.txt").write_text(
             "\n".join(map(str, range(len(sizes)))))
-    return source(folder, 21)
 
 
 def start_up(code):

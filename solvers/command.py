@@ -115,14 +115,14 @@ def reported() -> tuple[type[BaseException], ...]:
 # signals
 
 class Stopped(KeyboardInterrupt):
-    """The end that a signal asks for. number : of the signal; told : what there is to say of it"""
+    """The end that a signal asks for. number : of the signal; note : what there is to say of it"""
 
-    def __init__(self, number: int, told: str = "") -> None:
-        super().__init__(told)
-        self.number, self.told = number, told
+    def __init__(self, number: int, note: str = "") -> None:
+        super().__init__(note)
+        self.number, self.note = number, note
 
     def __reduce__(self) -> tuple:
-        return Stopped, (self.number, self.told)
+        return Stopped, (self.number, self.note)
 
 
 class Pending:
@@ -241,7 +241,7 @@ def report_errors(continues: bool = False) -> Iterator[None]:
         number = getattr(error, "number", signal.SIGINT)
         if not is_first():
             sys.exit(128 + number)
-        told = getattr(error, "told", "") or "snapshots that are there are kept" * continues
-        tell(f"stopped by {signal.Signals(number).name}" + f": {told}" * bool(told)
+        note = getattr(error, "note", "") or "snapshots that are there are kept" * continues
+        tell(f"stopped by {signal.Signals(number).name}" + f": {note}" * bool(note)
              + f"; continue with\n    {same_command()}" * continues)
         sys.exit(128 + number)

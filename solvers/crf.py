@@ -76,13 +76,13 @@ def chosen(option: Settings | str | None, directory: Path) -> Settings | None:
     check_caffe()
     path, source = directory / FILE, "as given"
     if isinstance(option, Settings):
-        found = option
+        settings = option
     elif path.exists():
-        found, source = read(path), f"the best in {path}"
+        settings, source = read(path), f"the best in {path}"
     else:
-        found, source = Settings(), "DeepLab's"
-    print(f"CRF: {found} ({source})")
-    return found
+        settings, source = Settings(), "DeepLab's"
+    print(f"CRF: {settings} ({source})")
+    return settings
 
 
 def check_caffe() -> None:

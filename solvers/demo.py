@@ -16,34 +16,30 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fcn import nets, surgery
+from fcn import nets
 from fcn.nets.source import MEAN
 from fcn.solvers import demo_page, miniature, training
 from fcn.solvers.command import add_device, report_errors, seed, set_device
 from fcn.solvers.experiments import EXPERIMENTS, Experiment, experiment_named
+from fcn.solvers.inference.fields import Field, fields_of
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net, predicted_classes
+from fcn.solvers.report.style import section
 from fcn.solvers.text import columns
 from segdata.classes import VOID
 from segdata.files import replacing
 from segdata.palette import colour_map
 from segdata.paths import build_root
 
-if TYPE_CHECKING:
-    import caffe
-
 Trained = tuple[Experiment, dict[str, Scores]]
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
 SECONDS = 0.15              # of one core that an image takes, forward and backward
-STRIDES = {"score_fr": 32, "score_pool4": 16, "score_pool3": 8}     # of the layers of scores
 
 DONE = (
     "A classifier, VGG-16 at an eighth of its width, learned to name what is in the middle of "
@@ -66,10 +62,10 @@ OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner
               "pixels that lie between the scores of FCN-32s.")
 OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. From stride 32 to "
              "8, blobs become shapes.")
-OF_STRIDES = ("What each stride contributes to FCN-8s: its prediction when the scores of one "
-              "stride alone are left and the others are set to zero, then all of them together. "
-              "They were trained to be added, so that one alone is no segmentation: coarse scores "
-              "hold the background down, fine ones say what class a shape is and where it ends.")
+OF_STRIDES = ("What each net says before it interpolates: FCN-32s a class for every 32 pixels, "
+              "FCN-16s for every 16, FCN-8s for every 8, drawn as blocks of that size. What is "
+              "smaller than a block can only be guessed at. Interpolation of the scores, in the "
+              "last column, smooths the edges of the blocks; it knows no more than they do.")
 
 
 def main() -> None:
@@ -113,25 +109,25 @@ def plan(names: Iterable[str], directory: Path) -> str:
 
 def chain(names: Iterable[str]) -> list[str]:
     """Experiments after all that they start from, classifiers first, each once."""
-    found: dict[str, None] = {}
+    names_in_order: dict[str, None] = {}
     for name in names:
         bases = () if name in nets.TRUNKS else experiment_named(name).bases.values()
-        found |= dict.fromkeys((*chain(bases), name))
-    return list(found)
+        names_in_order |= dict.fromkeys((*chain(bases), name))
+    return list(names_in_order)
 
 
 def rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
     """The table of the metrics of each (experiment, {label: Scores}), in percent, and the mean IU
     of predicting the most frequent class everywhere; the first row is its heading."""
-    found: list[tuple[str, ...]] = []
+    table: list[tuple[str, ...]] = []
     for experiment, scores in trained:
         for i, (label, one) in enumerate(scores.items()):
             summary = {**one.summary(), "IU of majority": 100 * majority(one).headline}
-            if not found:
-                found.append(("percent", *summary))
-            found.append((f"  {label}" if i else experiment.name,
+            if not table:
+                table.append(("percent", *summary))
+            table.append((f"  {label}" if i else experiment.name,
                           *(f"{value:.1f}" for value in summary.values())))
-    return found
+    return table
 
 
 def class_rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
@@ -146,20 +142,20 @@ def class_rows(trained: Iterable[Trained]) -> list[tuple[str, ...]]:
 def show(trained: list[Trained], directory: Path) -> str:
     """Draw the pictures and write the page; returns what to say of them and what to do next."""
     scenes = draw(trained, directory / "scenes.png")
-    strides = draw_strides(trained[-1][0], directory / "strides.png")
+    strides = draw_strides(trained, directory / "strides.png")
     steps = next_steps(trained[-1][0].directory)
     page = demo_page.write(directory / "index.html", "FCN in miniature", (
-        ("What was done", demo_page.listed(DONE)),
-        ("How well", demo_page.table(rows(trained)) + demo_page.told(OF_TABLE)
-         + demo_page.table(class_rows(trained)) + demo_page.told(OF_CLASSES)),
-        ("What it looks like", demo_page.picture(scenes, OF_SCENES)),
-        ("What each stride sees", demo_page.picture(strides, OF_STRIDES)),
-        ("What to do next", demo_page.commands(steps))))
-    said = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
+        section("What was done", "", demo_page.listed(DONE)),
+        section("How well", OF_TABLE, demo_page.table(rows(trained)),
+                demo_page.paragraph(OF_CLASSES), demo_page.table(class_rows(trained))),
+        section("What it looks like", OF_SCENES, demo_page.picture(scenes, "scenes")),
+        section("What each stride sees", OF_STRIDES, demo_page.picture(strides, "strides")),
+        section("What to do next", "", demo_page.commands(steps))))
+    lines = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
             f"{_near(page)}: all of this on a page; open it in a browser.",
             "What to do next:", *(f"  {purpose}\n    {command}"
                                   for purpose, command in steps.items())]
-    return "\n".join(said)
+    return "\n".join(lines)
 
 
 def next_steps(run: Path) -> dict[str, str]:
@@ -194,71 +190,66 @@ def draw(trained: list[Trained], path: Path, scenes: int = 3) -> Path:
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
     pictures: dict[str, Sequence[np.ndarray]] = {}
     for experiment, scores in trained:
-        images, labels, predictions = _segment(experiment, scenes)
+        images, labels, predictions, _ = _segment(experiment, scenes)
         pictures = pictures or {"input": images, "truth": labels}
         pictures[f"{experiment.head}, mean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
     with replacing(path) as temporary:
-        _grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
+        grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
 
 
 def _segment(experiment: Experiment, scenes: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """(input, truth, prediction) of the first validation scenes, three lists of pictures."""
+    """(input, truth, prediction, blocks) of the first validation scenes, four lists of pictures."""
     weights = training.final_weights(experiment)
     net = load_net(experiment.run.prototxt("val"), weights)
+    coarse, fields = coarse_scores(experiment)
     pictures = []
-    for number in range(scenes):
+    for _ in range(scenes):
         net.forward()
-        data, label, score = (net.blobs[name].data for name in ("data", "label", "score"))
-        said = predicted_classes(score, f"{weights}, scene {number + 1}")
-        pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(said[0])))
+        data, label = net.blobs["data"].data, net.blobs["label"].data
+        predicted, before = (predicted_classes(net.blobs[blob].data, f"{weights}, {blob}")[0]
+                             for blob in ("score", coarse))
+        pictures.append((_photograph(data[0]), _coloured(label[0, 0]), _coloured(predicted),
+                         _coloured(blocks(before, fields, predicted.shape))))
     return zip(*pictures)
 
 
-def draw_strides(experiment: Experiment, path: Path, scenes: int = 2) -> Path:
-    """Write a picture of what each stride of a net says alone, and all together."""
-    weights = training.final_weights(experiment)
-    val, net = load_net(experiment.run.prototxt("val"), weights), training.trained_net(experiment)
-    layers = [name for name in STRIDES if name in net.params]
-    pictures: dict[str, list[np.ndarray]] = {}
-    for _ in range(scenes):
-        val.forward()
-        data = val.blobs["data"].data
-        shown = {"input": _photograph(data[0]), "truth": _coloured(val.blobs["label"].data[0, 0])}
-        for name in layers:
-            with silenced(net, [other for other in layers if other != name]):
-                shown[f"stride {STRIDES[name]} alone"] = _said(net, data)
-        shown["together"] = _said(net, data)
-        for title, image in shown.items():
-            pictures.setdefault(title, []).append(image)
+def coarse_scores(experiment: Experiment) -> tuple[str, list[Field]]:
+    """The blob of scores that the net's last deconvolution takes, and its Fields along height and
+    width."""
+    layers = experiment.run.net_param("deploy").layer
+    blob = next(layer.bottom[0] for layer in reversed(layers) if layer.type == "Deconvolution")
+    of_blobs = [{top: field for layer, field in zip(layers, fields_of(layers, axis))
+                 for top in layer.top} for axis in (0, 1)]
+    return blob, [field for each in of_blobs if isinstance(field := each[blob], Field)]
+
+
+def blocks(classes: np.ndarray, fields: Sequence[Field], size: Sequence[int]) -> np.ndarray:
+    """Coarse classes in the size of the image (height, width): a pixel has that of the sample
+    nearest to it, by the centres of the samples' Fields."""
+    nearest = []
+    for samples, field, pixels in zip(classes.shape, fields, size):
+        places = (np.arange(pixels) - float(field.centre)) / float(field.stride)
+        nearest.append(places.round().astype(int).clip(0, samples - 1))
+    return classes[np.ix_(*nearest)]
+
+
+def draw_strides(trained: list[Trained], path: Path, scenes: int = 2) -> Path:
+    """Write a picture of what each net says before its last interpolation, in blocks as large as
+    its stride, and of what the last says after it."""
+    pictures: dict[str, Sequence[np.ndarray]] = {}
+    for experiment, _ in trained:
+        images, labels, predictions, coarse = _segment(experiment, scenes)
+        pictures = pictures or {"input": images, "truth": labels}
+        stride = coarse_scores(experiment)[1][0].stride
+        pictures[f"{experiment.head}: blocks of {stride} pixels"] = coarse
+    pictures[f"{experiment.head}, interpolated"] = predictions
     with replacing(path) as temporary:
-        _grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
+        grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
 
 
-@contextmanager
-def silenced(net: caffe.Net, layers: Iterable[str]) -> Iterator[None]:
-    """Have the layers put out zeros: their parameters are zero meanwhile."""
-    blobs = [blob for name in layers for blob in surgery.layer_parameters(net, name)]
-    before = [blob.data.copy() for blob in blobs]
-    for blob in blobs:
-        blob.data[...] = 0
-    try:
-        yield
-    finally:
-        for blob, values in zip(blobs, before):
-            blob.data[...] = values
-
-
-def _said(net: caffe.Net, data: np.ndarray) -> np.ndarray:
-    """The class colours that a deployed net gives an image."""
-    net.blobs["data"].reshape(*data.shape)
-    net.blobs["data"].data[...] = data
-    net.forward()
-    return _coloured(predicted_classes(net.blobs["score"].data, "the net")[0])
-
-
-def _grid(columns: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], zoom: int = 2,
+def grid(columns: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], zoom: int = 2,
           gap: int = 8, line: int = 24) -> Image.Image:
     """A picture of {title: images}, enlarged, with a legend of the class names."""
     rows = len(columns["input"])

@@ -81,7 +81,7 @@ def tensorboard() -> Iterator[None]:
 
     Raises RunError where neither torch.utils.tensorboard nor tensorboardX is installed.
     """
-    make = _summary_writer()
+    make = summary_writer()
     writers: dict[str, Any] = {}
 
     def show(event: dict) -> None:
@@ -107,7 +107,7 @@ def tensorboard() -> Iterator[None]:
                 writer.close()
 
 
-def _summary_writer() -> Callable[..., Any]:
+def summary_writer() -> Callable[..., Any]:
     """The class that writes TensorBoard's files."""
     for module in ("torch.utils.tensorboard", "tensorboardX"):
         with suppress(ImportError):

@@ -46,9 +46,10 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.network import choose, described, warning_for
 from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
 from fcn.solvers.inference.photographs import VIDEOS, find
-from fcn.solvers.inference.segmenter import MOST_SCALE, Photograph, Segmentation, Segmenter, Step
+from fcn.solvers.inference.segmenter import Photograph, Refinement, Segmentation, Segmenter
 from fcn.solvers.inference.tiles import GIB
 from fcn.solvers.runs import Images
+from segdata.augment import MOST_SCALE
 from segdata.files import make_folder
 from segdata.inputs import Inputs
 from segdata.overlay import percent
@@ -74,7 +75,7 @@ def main() -> int:
         inputs = choose_inputs(chosen.inputs, args, sources)
         segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
                               trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile,
-                              steps=steps(args, chosen.prototxt.parent))
+                              refinements=refinements(args, chosen.prototxt.parent))
         print(described(chosen))
         if note := warning_for(chosen.run, sources):
             print(note, file=sys.stderr)
@@ -141,7 +142,7 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
     crf.add_crf(computed)
 
 
-def steps(args: argparse.Namespace, folder: Path) -> list[Step]:
+def refinements(args: argparse.Namespace, folder: Path) -> list[Refinement]:
     """What the probabilities go through before classes are taken from them."""
     settings = crf.chosen(args.crf, folder)
     return [partial(crf.refine, settings=settings)] if settings else []
@@ -159,9 +160,9 @@ def scales(text: str) -> tuple[float, ...]:
     """An argparse type: numbers above 0 with commas between."""
     with suppress(ValueError, argparse.ArgumentTypeError):
         found = tuple(positive(float)(part) for part in text.split(","))
-        if max(found) < MOST_SCALE:
+        if max(found) <= MOST_SCALE:
             return found
-    raise argparse.ArgumentTypeError(f"expected numbers above 0 and below {MOST_SCALE}, such as "
+    raise argparse.ArgumentTypeError(f"expected numbers above 0 and up to {MOST_SCALE}, such as "
                                      f"0.75,1,1.25, got '{text}'")
 
 
@@ -210,7 +211,7 @@ class Work:
     def __init__(self, args: argparse.Namespace, segmenter: Segmenter, inputs: Inputs,
                  failures: int) -> None:
         self.args, self.segmenter, self.inputs = args, segmenter, inputs
-        self.failures, self.told = failures, set[tuple]()
+        self.failures, self.announced = failures, set[tuple]()
         chosen = segmenter.chosen
         self.outputs = Outputs(args.kinds or DEFAULT, Look(args.opacity, args.contours),
                                {"net": str(chosen.prototxt), "weights": str(chosen.weights)})
@@ -235,7 +236,7 @@ class Work:
             self._group(group)
 
     def _guarded(self, act: Callable, *arguments: Any) -> Any:
-        """What `act` returns; None where it fails, which is said and counted."""
+        """What `act` returns; None where it fails, which is printed and counted."""
         try:
             return act(*arguments)
         except reported() as error:
@@ -268,8 +269,8 @@ class Work:
     def _tell_memory(self, photograph: Photograph) -> None:
         """Say once of each size what large images take."""
         plan = self.segmenter.plan(photograph.size)
-        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.told:
-            self.told.add(photograph.size)
+        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.announced:
+            self.announced.add(photograph.size)
             height, width = photograph.size
             print(f"{photograph.name}: {width}x{height}: {plan}", flush=True)
 

@@ -59,7 +59,7 @@ class Loop:
         self.looked_at = self.start         # the last iteration whose loss was looked at
         self.scores: dict[str, Scores] = {}
         self.train_param = experiment.run.net_param("train")
-        self.learning = divergence.Progress()
+        self.standstill = divergence.Standstill()
         self.has_told_one_class = False
         self.bar = Progress(experiment.name, experiment.iterations, "iteration", self.start)
         solver.add_callback(lambda: None, self._before_update)
@@ -145,7 +145,7 @@ class Loop:
             loss_per_pixel=sum(summed) / sum(pixels) if sum(pixels) else None)
         events.emit("log", run=self.experiment.name, **row._asdict())
         for each in found[:1]:
-            if warning := self.learning.standstill(each.per_pixel, each.guessing):
+            if warning := self.standstill.warning(each.per_pixel, each.guessing):
                 self.bar.write(warning, file=sys.stderr)
 
     def _after_steps(self, count: int, pending: Pending) -> None:
@@ -172,7 +172,7 @@ class Loop:
         comes to a single worker, when all have scored."""
         tally = None
         if scores is None:
-            scores, tally = self._computed_scores(pending)
+            scores, tally = self.computed_scores(pending)
         self.scores = scores
         if self.workers.rank == 0:
             self._record_scores(scores, tally)
@@ -215,7 +215,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def _computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
@@ -236,7 +236,7 @@ class Loop:
 
     def _report(self, is_stopped: bool = False) -> None:
         """Write the report; where the training was stopped since the last scores, draw the curve
-        up to here, too. What goes wrong is said, and ends no training."""
+        up to here, too. What goes wrong is printed, and ends no training."""
         experiment = self.experiment
         if self.workers.rank:
             return

@@ -17,8 +17,9 @@ from fcn.solvers.experiments import Experiment
 from fcn.solvers.preflight import labels
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
+from segdata.augment import MOST_SCALE
 from segdata.classes import VOID
-from segdata.layer import MOST_SCALE, SegDataLayer
+from segdata.layer import SegDataLayer
 
 if TYPE_CHECKING:
     from fcn.solvers.preflight.labels import Sample
@@ -82,6 +83,8 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     own = {**SegDataLayer.defaults, **experiment.source.train[2]}
     changed = {key: value for key in DATA
                if (value := getattr(args, key)) is not None and value != own[key]}
+    if changed.get("jitter"):
+        check_jitter(experiment, changed["jitter"], min(changed.get("scale", own["scale"]) or (1,)))
     weights = class_weights(experiment, args.class_weights, args.fresh)
     if args.pixel_weights:
         changed["weights"] = pixel_weights(experiment, args.pixel_weights)
@@ -98,6 +101,22 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     return replace(experiment, source=experiment.source.with_training(**changed), options=options)
 
 
+def check_jitter(experiment: Experiment, jitter: int, smallest: float) -> None:
+    """Raise RunError where a move could leave nothing of a training image; smallest : the factor
+    by which images may be made smaller."""
+    samples = labels.read_split(*experiment.source.train).good
+    if not samples:
+        return
+    tightest = min(samples, key=lambda sample: min(sample.size))
+    height, width = tightest.size
+    if jitter >= (side := int(smallest * min(height, width))):
+        made = f", and --scale may make it {smallest:g} times as large" if smallest < 1 else ""
+        raise RunError(f"--jitter {jitter}: the training image {tightest.name} has "
+                       f"{width}x{height} pixels (width x height){made}, so that a move of "
+                       f"{jitter} leaves nothing of it; take less than {side}, a tenth of that is "
+                       "usual")
+
+
 def pixel_weights(experiment: Experiment, folder: Path) -> str:
     """The path of the folder. Raises RunError where it is none, or there are several labels."""
     if len(experiment.class_names) > 1:
@@ -109,7 +128,7 @@ def pixel_weights(experiment: Experiment, folder: Path) -> str:
     return str(folder.resolve())
 
 
-def said(experiment: Experiment, averaged: bool) -> str:
+def batch_note(experiment: Experiment, averaged: bool) -> str:
     """What a batch means for the rate and momentum, in a line; '' without one."""
     batch, momentum = experiment.source.batch, experiment.momentum
     if batch == 1:

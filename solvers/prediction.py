@@ -24,15 +24,15 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
     """The TEST net of a prototxt with the weights of a caffemodel.
 
     Layers with parameters for which the caffemodel has none keep what their fillers gave, zero
-    without one; that is said on standard error. Raises RunError if all of them do; with
+    without one; that is printed to stderr. Raises RunError if all of them do; with
     `complete`, if any does; and if the file .resume of its snapshot says that it is damaged.
     """
     import caffe
     for path in (prototxt, weights):
         if not Path(path).is_file():
             raise RunError(f"{path}: no such file")
-    if told := damage(Path(weights)):
-        raise RunError(told)
+    if problem := damage(Path(weights)):
+        raise RunError(problem)
     net = caffe.Net(str(prototxt), caffe.TEST)
     before = {name: _mark(net.params[name][0].data) for name in net.params}
     net.copy_from(str(weights))

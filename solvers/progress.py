@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, what: str, total: int, unit: str, done: int = 0, leave: bool = True) -> None:
         self.what, self.total, self.unit, self.done = what, total, unit, done
         self.details: dict[str, float] = {}
-        self.told, self.told_done = time.monotonic(), done
+        self.reported_at, self.reported_done = time.monotonic(), done
         self.bar = tqdm(total=total, initial=done, desc=what, unit=unit[:2] if unit == "iteration"
                         else unit, smoothing=0.05, leave=leave, disable=None)
 
@@ -43,15 +43,15 @@ class Progress:
         if details:
             self.bar.set_postfix_str(_described(self.details), refresh=False)
         self.bar.update(count)
-        if time.monotonic() - self.told >= EVERY:
+        if time.monotonic() - self.reported_at >= EVERY:
             self.tell()
 
     def tell(self) -> None:
         """Emit an event, and where stderr is no terminal print it as a line."""
         now = time.monotonic()
-        speed = (self.done - self.told_done) / max(now - self.told, 1e-9)
+        speed = (self.done - self.reported_done) / max(now - self.reported_at, 1e-9)
         left = (self.total - self.done) / speed if speed else None
-        self.told, self.told_done = now, self.done
+        self.reported_at, self.reported_done = now, self.done
         events.emit("progress", run=self.what, unit=self.unit, done=self.done, total=self.total,
                     per_second=round(speed, 4), seconds_left=None if left is None else
                     round(left, 1), **self.details)

@@ -69,8 +69,8 @@ class Run:
 
     def caffemodels(self) -> list[tuple[int, Path]]:
         """[(iteration, caffemodel path)], in order."""
-        found = self.folder.glob("train_iter_*.caffemodel")
-        numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in found)
+        paths = self.folder.glob("train_iter_*.caffemodel")
+        numbered = ((re.fullmatch(r"train_iter_(\d+)", path.stem), path) for path in paths)
         return sorted((int(match[1]), path) for match, path in numbered if match)
 
     def weights(self, iteration: int) -> Path:
@@ -79,11 +79,11 @@ class Run:
 
     def newest_weights(self) -> Path:
         """The newest caffemodel. Raises RunError if there is none."""
-        found = self.caffemodels()
-        if not found:
+        caffemodels = self.caffemodels()
+        if not caffemodels:
             raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")
-        return found[-1][1]
+        return caffemodels[-1][1]
 
     def scored(self) -> list[tuple[float, int]]:
         """[(mean IU in percent, iteration)] of the snapshots that log.csv has scores of."""
@@ -121,8 +121,8 @@ class Run:
         if not path.exists():
             return {}
         with reading(path, "JSON file of where a run ended"):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return {key: int(found[key]) for key in ("iteration", "patience")}
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return {key: int(content[key]) for key in ("iteration", "patience")}
 
     def record_end(self, iteration: int | None, patience: int = 0) -> None:
         """Record that --patience ended the run at an iteration; None: that it goes on."""
@@ -183,9 +183,9 @@ class Run:
         if not path.exists():
             return Images()
         layers = self.net_param("val").layer
-        found = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
+        params = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
         with reading(path, "prototxt with a data layer's param_str"):
-            return next(map(_images, found), Images())
+            return next(map(_images, params), Images())
 
     def solver_param(self) -> caffe_pb2.SolverParameter:
         """What its solver.prototxt says. Raises RunError if that is damaged."""
@@ -235,10 +235,10 @@ class Run:
         if not path.exists():
             return {}
         with reading(path, "JSON file of a run's settings"):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError(f"expected {{...}}, found {reprlib.repr(found)}")
-            return found
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"expected {{...}}, found {reprlib.repr(content)}")
+            return content
 
     def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
@@ -302,14 +302,14 @@ class Run:
         Snapshots go first, and come back last, so that a run that is killed meanwhile keeps them.
         Raises RunError, and moves nothing, if the folder holds something else than a run.
         """
-        found = {path.name for path in self.directory.iterdir()} - {".lock"}
+        names = {path.name for path in self.directory.iterdir()} - {".lock"}
         files = [path for path in self.directory.rglob("*") if path.name != ".lock"
                  and not path.is_dir()]
-        if files and not {"train.prototxt", "solver.prototxt"} & found:
+        if files and not {"train.prototxt", "solver.prototxt"} & names:
             raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
         if files:
             make_folder(self.directory / ASIDE)
-            for name in sorted(found, key=lambda name: (name != self.folder.name, name)):
+            for name in sorted(names, key=lambda name: (name != self.folder.name, name)):
                 (self.directory / name).rename(self.directory / ASIDE / name)
 
     def settle_aside(self) -> None:
@@ -367,14 +367,14 @@ def damage(path: Path) -> str:
         if hashlib.sha256(text.encode()).hexdigest() != recorded["sha256"]:
             raise ValueError("it is not as it was written")
         expected = recorded["content"]["files"][path.suffix[1:]]
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return (f"{path} cannot be checked: {beside} or it is damaged ({error}). Take another "
                 f"snapshot, or remove {beside} if you trust the file")
-    if found == expected:
+    if digest == expected:
         return ""
     return (f"{path}: damaged, or another file than was written: expected the SHA-256 {expected}, "
-            f"got {found}. Take another snapshot, or remove {beside} if you trust the file")
+            f"got {digest}. Take another snapshot, or remove {beside} if you trust the file")
 
 
 def _remove(path: Path) -> None:

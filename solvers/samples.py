@@ -36,12 +36,12 @@ class Tally:
         self.predictions: list[tuple[bytes, tuple[int, ...]]] = []      # compressed, and shapes
         self.values: list[tuple[float, list[tuple[float, int]]]] = []
 
-    def add(self, net: caffe.Net, matrix: np.ndarray, said: np.ndarray) -> None:
+    def add(self, net: caffe.Net, matrix: np.ndarray, predicted: np.ndarray) -> None:
         """Count the sample of the last pass: its confusion matrix, and the classes (height, width)
         that were predicted."""
         self.values.append((net_loss(net), [(loss.summed, loss.pixels) for loss
                                             in first_loss.losses(net, self.param)]))
-        self.keep(said)
+        self.keep(predicted)
         try:
             iou = 100 * Scores.of(matrix, self.unscored, self.in_truth).headline
         except ValueError:
@@ -49,9 +49,10 @@ class Tally:
         else:
             self.ious.append(round(float(iou), 2))
 
-    def keep(self, said: np.ndarray) -> None:
+    def keep(self, predicted: np.ndarray) -> None:
         """Keep the classes of the next sample: some kilobytes for a photograph."""
-        self.predictions.append((zlib.compress(said.astype(np.uint8).tobytes(), 1), said.shape))
+        packed = zlib.compress(predicted.astype(np.uint8).tobytes(), 1)
+        self.predictions.append((packed, predicted.shape))
 
     def losses(self) -> dict[str, float | None]:
         """The fields of log.Row; None where the net has no such loss."""

@@ -236,7 +236,7 @@ def main() -> None:
         run = runs.find(args.run)
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
-        weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
+        weights, note = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
@@ -246,7 +246,7 @@ def main() -> None:
             if not label.endswith(WITH_CRF) and (warning := one_class(
                     one, run.class_names(label, len(one.iu)))):
                 print(warning, file=sys.stderr)
-        print("\n".join(filter(None, (str(weights), told)))
+        print("\n".join(filter(None, (str(weights), note)))
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
 
 

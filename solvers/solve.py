@@ -59,14 +59,14 @@ def main() -> None:
         print(score.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
-        told = experiment.run.chosen_weights(best=False)[1]
-        left = {"snapshot": training.final_weights(experiment),
-                "report": experiment.directory / "report.html",
-                "curve": experiment.directory / "curve.png"}
-        print("", *filter(None, (told, *left.values())), sep="\n")
+        note = experiment.run.chosen_weights(best=False)[1]
+        files = {"snapshot": training.final_weights(experiment),
+                 "report": experiment.directory / "report.html",
+                 "curve": experiment.directory / "curve.png"}
+        print("", *filter(None, (note, *files.values())), sep="\n")
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
-                    **{name: str(path) for name, path in left.items()})
+                    **{name: str(path) for name, path in files.items()})
 
 
 def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], Experiment]:
@@ -101,9 +101,9 @@ def imported(args: argparse.Namespace) -> Path:
     """The folder to which images and masks are imported. Raises RunError, and replaces nothing,
     while another process trains on what an earlier import wrote there."""
     folder = masks_once.folder_of(args.images, args.name)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for run in runs_on(folder, args) if args.fresh else ():
-            held.enter_context(run.locked())
+            locks.enter_context(run.locked())
         return masks_once.import_once(args, args.name, args.fresh)
 
 
@@ -138,6 +138,23 @@ def parse() -> argparse.Namespace:
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
     masks_once.add_arguments(what, parser)
+    add_net(parser)
+    add_schedule(parser)
+    add_arguments(parser)
+    add_output(parser)
+    devices.add_arguments(parser)
+    args = parser.parse_args()
+    devices.check(args, parser)
+    masks_once.check_arguments(args, parser)
+    for key in FOLDER_ONLY:
+        if args.data is None and args.images is None and getattr(args, key) is not None:
+            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the "
+                         "table")
+    return args
+
+
+def add_net(parser: argparse.ArgumentParser) -> None:
+    """Which net is trained, and what it starts from."""
     parser.add_argument("--from", dest="start", metavar="START",
                         help="start from these weights, as far as they fit: vgg16, caffenet or "
                              "googlenet, a RUN, or a FILE.caffemodel")
@@ -153,6 +170,10 @@ def parse() -> argparse.Namespace:
                                        "(default FOLDER-HEAD)")
     parser.add_argument("--chain", action="store_true",
                         help="train first what the experiment starts from")
+
+
+def add_schedule(parser: argparse.ArgumentParser) -> None:
+    """How long it is trained, at which rate, and what is kept of it."""
     parser.add_argument("--iterations", type=positive(int), help="default: the experiment's")
     parser.add_argument("--lr", type=positive(float), help="default: the experiment's")
     parser.add_argument("--interval", type=positive(int),
@@ -168,20 +189,14 @@ def parse() -> argparse.Namespace:
                              "a first snapshot")
     parser.add_argument("--force", action="store_true",
                         help="train in spite of what is found wrong with data, weights or settings")
-    add_arguments(parser)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Where what happens is written beside the run's log."""
     parser.add_argument("--json", action="store_true",
                         help="print what happens as JSON, an object a line, and all else to stderr")
     parser.add_argument("--tensorboard", action="store_true",
                         help="write the log and the scores to RUN/tensorboard, too")
-    devices.add_arguments(parser)
-    args = parser.parse_args()
-    devices.check(args, parser)
-    masks_once.check_arguments(args, parser)
-    for key in FOLDER_ONLY:
-        if args.data is None and args.images is None and getattr(args, key) is not None:
-            parser.error(f"--{key.replace('_', '-')} goes with --data; an experiment's is in the "
-                         "table")
-    return args
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from fcn.nets import dilated, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import log, options, preflight, score, starting
+from fcn.solvers import log, options, preflight, report, score, starting
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -57,8 +57,8 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
             path = final_weights(EXPERIMENTS[base])
-            told = damage(path) if path.exists() else f"{path} is missing"
-            problems.append(f"{told}: the trained {base}. Get it with `make {base}`.")
+            problem = damage(path) if path.exists() else f"{path} is missing"
+            problems.append(f"{problem}: the trained {base}. Get it with `make {base}`.")
     if problems:
         raise MissingError("\n".join([f"{experiment.name} cannot start.", *problems,
                                       catalog.WITHOUT]))
@@ -236,7 +236,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
     snapshots stay the newest `keep` (None: all), the best by mean IU, and what other experiments
-    start from. With `force`, findings about weights and recipe are said, and stop nothing.
+    start from. With `force`, findings about weights and recipe are printed, and stop nothing.
     With `fresh` it starts anew: the run that is there is removed when the new one has its first
     snapshot, and stays if it ends before. With `patience` it ends early where as many scores in
     turn have no better mean IU; called again with the same or less it stays so, with more, or
@@ -290,6 +290,7 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     return None
 
@@ -326,9 +327,9 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
         found = _looked_at_weights(experiment, solver.net, base_nets)
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
     preflight.report_findings(experiment.name, found, force)
-    if line := options.said(experiment, any(recipe.averaged(layer) for layer in run.net_param(
-            "train").layer if recipe.is_loss(layer))):
-        print(line)
+    losses = filter(recipe.is_loss, run.net_param("train").layer)
+    if note := options.batch_note(experiment, any(map(recipe.averaged, losses))):
+        print(note)
     run.record_settings(**experiment.settings())
     run.record_workers(solver.iter, experiment.images, count, started_by())
     run.take_turn()

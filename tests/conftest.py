@@ -8,6 +8,16 @@ from caffe.log import logger
 LEVEL = logger.level
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that are marked gpu are skipped where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        import torch
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="PyTorch sees no GPU"))
+
+
 @pytest.fixture(autouse=True)
 def log_level():
     """Tools that a test or a fixture of a module runs in its own process silence the log; the next

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_SCALE = 16     # times an image may be enlarged
+
 
 class Move(NamedTuple):
     """What happens to a sample: mirrored or not, then moved by so many pixels."""

@@ -31,6 +31,7 @@ import numpy as np
 
 import caffe
 from segdata.augment import (
+    MOST_SCALE,
     apply_move,
     draw_move,
     draw_scale,
@@ -44,6 +45,7 @@ from segdata.augment import (
 from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
+from segdata.memory import available_memory
 from segdata.readers import (
     class_numbers,
     read_label_image,
@@ -55,7 +57,6 @@ from segdata.readers import (
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 WEIGHT = "weight"           # the top with weights of the pixels
-MOST_SCALE = 16             # times an image may be enlarged
 MOST_THREADS = 32           # that decode
 
 
@@ -273,7 +274,7 @@ class SegDataLayer(caffe.Layer):
     def check_memory(self) -> None:
         """Raise DataError where a batch, of samples as large as the first, cannot fit into
         memory."""
-        batch, memory = self.params["batch"], physical_memory()
+        batch, memory = self.params["batch"], available_memory()
         if batch == 1:
             return
         position, index = next(self.queue)
@@ -282,7 +283,7 @@ class SegDataLayer(caffe.Layer):
         size = sum(array.nbytes for array in first.values())
         if 2 * batch * size > memory:       # the samples, and the batch of them
             raise self.error(f"a batch of {batch:,} samples takes about "
-                             f"{2 * batch * size / 2 ** 30:,.1f} GiB, this machine has "
+                             f"{2 * batch * size / 2 ** 30:,.1f} GiB, free for this process are "
                              f"{memory / 2 ** 30:,.1f} GiB: take a smaller batch, or a crop")
 
     def load(self, entry: Entry, position: int, seed: int) -> dict[str, np.ndarray]:
@@ -469,14 +470,6 @@ class SegDataLayer(caffe.Layer):
 
 # Keys of what is made of samples; a run that began before there were any goes on without.
 OPTIONS = ("scale", "crop", "margin", "batch", "weights")
-
-
-def physical_memory() -> float:
-    """The bytes of memory of this machine; infinite where the system does not say it."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):       # Windows has no sysconf
-        return math.inf
 
 
 def is_count(value: object) -> bool:

@@ -18,7 +18,8 @@ GAP = 4             # pixels between pictures side by side
 def shares(label: np.ndarray) -> list[tuple[int, float]]:
     """[(class, share of the pixels)] of the classes present in `label`, the largest first."""
     numbers, counts = np.unique(label, return_counts=True)
-    return [(int(numbers[i]), counts[i] / label.size) for i in np.argsort(-counts, kind="stable")]
+    order = np.argsort(-counts, kind="stable")
+    return [(int(numbers[i]), int(counts[i]) / label.size) for i in order]
 
 
 def percent(share: float) -> str:

@@ -31,11 +31,8 @@ def set_mode_gpu() -> None:
     With CAFFE_MODE=cpu in the environment, scripts that ask for GPUs run on the CPU: this does
     nothing then, and the log says so once. Raises DeviceError where there is no such GPU.
     """
-    global _gpu
-    if stays_on_cpu():
-        return
-    check_gpu(_gpu_chosen)
-    _gpu = _gpu_chosen
+    if not stays_on_cpu():
+        _use_gpu(_gpu_chosen)
 
 
 @lru_cache
@@ -53,10 +50,9 @@ def stays_on_cpu() -> bool:
 def set_device(device_id: int) -> None:
     """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
     there."""
-    global _gpu, _gpu_chosen
+    global _gpu_chosen
     if _gpu is not None:
-        check_gpu(device_id)
-        _gpu = device_id
+        _use_gpu(device_id)
     _gpu_chosen = device_id
 
 
@@ -119,6 +115,15 @@ def has_nccl() -> bool:
     if not dist.is_available():
         return False
     return dist.is_gloo_available() if _gpu is None else dist.is_nccl_available()
+
+
+def _use_gpu(number: int) -> None:
+    """Have it be the one of PyTorch, too, which pins memory, and names, by that."""
+    global _gpu
+    import torch
+    check_gpu(number)
+    torch.cuda.set_device(number)
+    _gpu = number
 
 
 def check_gpu(number: int) -> None:

@@ -27,14 +27,19 @@ class NotLocal(UserError):
 
 
 class Field(NamedTuple):
-    """Along one axis: sample i depends on the pixels i·stride + first to i·stride + last."""
+    """Along one axis: sample i depends on the pixels i·stride + first to i·stride + last, and on
+    `side` of them at most: behind a Deconvolution, where each sample begins depends on i."""
     stride: Fraction = Fraction(1)
     first: Fraction = Fraction(0)
     last: Fraction = Fraction(0)
+    side: Fraction = Fraction(1)
 
     @property
     def centre(self) -> Fraction:
         return (self.first + self.last) / 2
+
+
+PIXELS = Field()
 
 
 class Reach(NamedTuple):
@@ -60,25 +65,36 @@ def reaches(prototxt: str | Path, blob: str, margin: int = 0) -> tuple[Reach, Re
 
 def _reach(prototxt: str | Path, layers: Sequence[Any], blob: str, axis: int, image: Field
            ) -> Reach:
-    found: dict[str, Field | str] = {}
-    unit = 1
-    for layer in layers:
-        fields = [found.get(name, image) for name in layer.bottom] or [image]
-        reason = next((field for field in fields if isinstance(field, str)), None)
-        try:
-            top = reason or _through(layer, [f for f in fields if isinstance(f, Field)], axis)
-        except ValueError as error:
-            top = f"layer '{layer.name}' ({trust.type_of(layer)}) {error}"
-        if isinstance(top, Field):
-            unit = math.lcm(unit, top.stride.numerator)
-        found.update(dict.fromkeys(layer.top, top))
-    field = found.get(blob, image)
+    of_layers = fields_of(layers, axis, image)
+    unit = math.lcm(*(field.stride.numerator for field in of_layers if isinstance(field, Field)))
+    of_blobs = {top: field for layer, field in zip(layers, of_layers) for top in layer.top}
+    field = of_blobs.get(blob, image)
     if isinstance(field, Field) and field.stride != 1:
         field = f"blob '{blob}' has a sample for every {field.stride} pixels"
     if isinstance(field, str):
         raise NotLocal(f"{prototxt}: {field}, so that tiles would not give what the whole image "
                        "gives")
     return Reach(max(0, math.ceil(-field.first)), max(0, math.ceil(field.last)), unit)
+
+
+def fields_of(layers: Sequence[Any], axis: int, image: Field = PIXELS) -> list[Field | str]:
+    """Of the tops of each layer the Field along height (axis 0) or width (1), or why there is
+    none.
+
+    image : the Field of blobs that no layer makes
+    """
+    of_blobs: dict[str, Field | str] = {}
+    found: list[Field | str] = []
+    for layer in layers:
+        bottoms = [of_blobs.get(name, image) for name in layer.bottom] or [image]
+        reason = next((field for field in bottoms if isinstance(field, str)), None)
+        try:
+            top = reason or _through(layer, [f for f in bottoms if isinstance(f, Field)], axis)
+        except ValueError as error:
+            top = f"layer '{layer.name}' ({trust.type_of(layer)}) {error}"
+        of_blobs.update(dict.fromkeys(layer.top, top))
+        found.append(top)
+    return found
 
 
 def _is_for_test(layer: Any) -> bool:
@@ -109,8 +125,8 @@ def _through(layer: Any, bottoms: list[Field], axis: int) -> Field:
         raise ValueError("takes its statistics from the whole image")
     joint = _joint(bottoms)
     if kind == "lrn" and layer.lrn_param.norm_region == layer.lrn_param.WITHIN_CHANNEL:
-        side = (layer.lrn_param.local_size - 1) // 2 * joint.stride
-        return joint._replace(first=joint.first - side, last=joint.last + side)
+        reach = (layer.lrn_param.local_size - 1) // 2 * joint.stride
+        return Field(joint.stride, joint.first - reach, joint.last + reach, joint.side + 2 * reach)
     return joint
 
 
@@ -120,7 +136,7 @@ def _joint(bottoms: Sequence[Field]) -> Field:
         raise ValueError("joins blobs of the strides "
                          f"{', '.join(str(field.stride) for field in bottoms)}")
     return Field(bottoms[0].stride, min(field.first for field in bottoms),
-                 max(field.last for field in bottoms))
+                 max(field.last for field in bottoms), max(field.side for field in bottoms))
 
 
 def _crop(layer: Any, bottoms: Sequence[Field], axis: int) -> Field:
@@ -135,7 +151,7 @@ def _crop(layer: Any, bottoms: Sequence[Field], axis: int) -> Field:
     else:
         offsets = {0, (bottoms[1].centre - field.centre) / field.stride}
     return Field(field.stride, field.first + min(offsets) * field.stride,
-                 field.last + max(offsets) * field.stride)
+                 field.last + max(offsets) * field.stride, field.side)
 
 
 def _interp(param: Any, field: Field) -> Field:
@@ -145,7 +161,8 @@ def _interp(param: Any, field: Field) -> Field:
     first = field.first - param.pad_beg * field.stride
     last = field.last - param.pad_beg * field.stride
     between = field.stride * (param.zoom_factor - 1) / param.zoom_factor
-    return Field(field.stride / param.zoom_factor, first - between, last + between)
+    return Field(field.stride / param.zoom_factor, first - between, last + between,
+                 field.side + (field.stride if param.zoom_factor > 1 else 0))
 
 
 def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
@@ -162,9 +179,10 @@ def _window(layer: Any, kind: str, field: Field, axis: int) -> Field:
     extent = holes * (kernel - 1)
     if kind == "deconvolution":
         step = field.stride / stride
-        return Field(step, field.first + (pad - extent) * step, field.last + pad * step)
+        return Field(step, field.first + (pad - extent) * step, field.last + pad * step,
+                     field.side + extent // stride * field.stride)
     return Field(field.stride * stride, field.first - pad * field.stride,
-                 field.last + (extent - pad) * field.stride)
+                 field.last + (extent - pad) * field.stride, field.side + extent * field.stride)
 
 
 def of_axis(param: Any, prefix: str, default: int, axis: int) -> int:

@@ -54,9 +54,9 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
         return Chosen(Path(net), Path(weights), runs.Run(Path(net).parent).images())
     found = newest_run() if run is None else runs.find(run)
     if weights is None:
-        weights, told = found.chosen_weights(best)
-        if told:
-            print(told)
+        weights, note = found.chosen_weights(best)
+        if note:
+            print(note)
     return Chosen(found.prototxt("deploy"), Path(weights), found.images(), found)
 
 

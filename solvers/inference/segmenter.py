@@ -20,14 +20,14 @@ from fcn.solvers.inference.network import Chosen, Network, choose
 from fcn.solvers.inference.photographs import read_image, to_image
 from fcn.solvers.inference.tiles import Plan
 from fcn.solvers.prediction import check_finite, predicted_classes
+from segdata.augment import MOST_SCALE
 from segdata.inputs import Inputs
 from segdata.overlay import overlay, shares
 
 KEPT = 1 << 28      # bytes of scores that a result keeps; of larger ones they are computed again
-MOST_SCALE = 100    # times an image may be enlarged is less than this
 
 # probabilities (classes, height, width), image uint8 (height, width, 3) RGB -> probabilities
-Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Refinement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ImageLike = str | Path | Image.Image | np.ndarray
 
 
@@ -94,8 +94,8 @@ class Segmenter:
     scales : average over the image in these sizes, 1 is its own
     tile : side in pixels of the tiles, which overlap, in which an image is computed; default:
         tiles where the memory does not hold the whole. The scores are those of the whole image
-    steps : what changes the probabilities (classes, height, width) of an image, uint8 (height,
-        width, 3), before classes are taken from them, in that order
+    refinements : what changes the probabilities (classes, height, width) of an image, uint8
+        (height, width, 3), before classes are taken from them, in that order
     precision : 'fp32', 'tf32' or 'bf16', as `--precision`
     trust : run a net whose layers do more than compute
 
@@ -106,17 +106,18 @@ class Segmenter:
     def __init__(self, run_or_net: str | Path | None = None, weights: str | Path | None = None,
                  device: str = "cpu", best: bool = False, *, flip: bool = False,
                  scales: Sequence[float] = (1,), tile: int | None = None,
-                 steps: Sequence[Step] = (), precision: str | None = None, trust: bool = False,
-                 chosen: Chosen | None = None) -> None:
+                 refinements: Sequence[Refinement] = (), precision: str | None = None,
+                 trust: bool = False, chosen: Chosen | None = None) -> None:
         """chosen : what `choose` gave, in place of run_or_net, weights and best"""
         self.chosen = chosen or _chosen(run_or_net, weights, best)
         gpu = _gpu(device)
         set_device(Namespace(gpu=gpu, precision=precision))
         self.network = Network(self.chosen, gpu, trust)
-        if not scales or not all(0 < scale < MOST_SCALE for scale in scales):
-            raise InferError(f"scales are {scales}, expected numbers above 0 and below "
+        if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
+            raise InferError(f"scales are {scales}, expected numbers above 0 and up to "
                              f"{MOST_SCALE}, such as 0.75, 1, 1.25")
-        self.flip, self.scales, self.tile, self.steps = flip, tuple(scales), tile, tuple(steps)
+        self.flip, self.scales, self.tile = flip, tuple(scales), tile
+        self.refinements = tuple(refinements)
         self.names = list(self.network.names)
 
     def __call__(self, image: ImageLike, depth: str | Path | None = None,
@@ -152,7 +153,7 @@ class Segmenter:
         """
         arrays = [np.stack(each) for each in zip(*(one.arrays for one in photographs))]
         source = f"{', '.join(one.name for one in photographs)}: {self.network}"
-        if self.flip or self.scales != (1,) or self.steps:
+        if self.flip or self.scales != (1,) or self.refinements:
             return [self._refined(one, found) for one, found in zip(
                 photographs, self._averaged(arrays, source))]
         kept: list[np.ndarray] = []
@@ -185,8 +186,8 @@ class Segmenter:
                                   self.scales, self.flip)
 
     def _refined(self, photograph: Photograph, probabilities: np.ndarray) -> Segmentation:
-        for step in self.steps:
-            probabilities = step(probabilities, np.asarray(photograph.image))
+        for refinement in self.refinements:
+            probabilities = refinement(probabilities, np.asarray(photograph.image))
         return Segmentation(probabilities.argmax(0).astype(np.uint8), self.names, photograph.image,
                             lambda: probabilities)
 

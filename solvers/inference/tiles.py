@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fcn.solvers.inference.fields import Reach
 from segdata.errors import UserError
+from segdata.memory import available_memory
 
 SHARE = 0.8         # of the free memory that the blobs of a net may take
 GIB = 1 << 30
@@ -108,12 +109,12 @@ def _largest(size: tuple[int, int], both: tuple[Reach, Reach],
 
 
 def free_memory(gpu: int | None) -> int | None:
-    """The bytes that are free on a GPU, or for this process on the CPU; None on the original Caffe,
-    which cannot say it."""
-    with suppress(ImportError, RuntimeError):
-        if gpu is not None:
-            import torch
-            return torch.cuda.mem_get_info(gpu)[0]
-        from caffe.formats.memory import available_memory
+    """The bytes that are free for this process, on the CPU or on a GPU; None of a GPU on the
+    original Caffe, which cannot say it."""
+    if gpu is None:
         return available_memory()
+    with suppress(ImportError, RuntimeError):
+        import torch
+        torch.cuda.empty_cache()        # what PyTorch keeps for the next image is free, too
+        return torch.cuda.mem_get_info(gpu)[0]
     return None

@@ -62,24 +62,24 @@ def one_class(scores: Scores, names: Sequence[str]) -> str | None:
             "transplanted; labels in which that class is nearly everything")
 
 
-class Progress:
+class Standstill:
     """Says once that a loss stands still."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.said = False
+        self.has_warned = False
 
-    def standstill(self, per_pixel: float, guessing: float) -> str | None:
+    def warning(self, per_pixel: float, guessing: float) -> str | None:
         """Take a logged loss per pixel, and ln(classes); returns a warning if the loss stands
         still near what guessing costs, the first time."""
         if math.isfinite(per_pixel):
             self.losses = [*self.losses, per_pixel][-2 * STRETCH:]
-        if self.said or len(self.losses) < 2 * STRETCH:
+        if self.has_warned or len(self.losses) < 2 * STRETCH:
             return None
         before, now = np.mean(self.losses[:STRETCH]), np.mean(self.losses[STRETCH:])
         if now < LEVEL * guessing or abs(now - before) > CHANGE * before:
             return None
-        self.said = True
+        self.has_warned = True
         return (f"warning: the loss stands still at {now:.3g} per pixel; guessing costs "
                 f"{guessing:.3g}. Likely causes, in this order: the rate is too low for this loss "
                 "(1e-10 is for summed losses, 1e-4 for averaged ones); score layers or "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NEAR = 0.01     # of ln(classes), within which a loss is that of guessing
 NOTHING = 0.9   # of ln(classes), from which on a net has learnt nothing yet
+ROUNDED = 1e-4  # difference of a mean weight from 1 up to which there are no weights
 FAR = 2.0       # times ln(classes), from which on a loss is worse than any sensible start
 
 
@@ -77,9 +78,13 @@ def described(loss: Loss, scores_are_zero: bool) -> str:
 
     `scores_are_zero` : whether the score layers start at zero, so that the net guesses.
     """
+    weight = loss.summed / loss.per_pixel / max(1, loss.pixels) if loss.per_pixel else 1.0
+    weighted = f" of the mean weight {weight:.4g}" if abs(weight - 1) > ROUNDED else ""
+    of_weight = " of weight 1" * bool(weighted)
     return (f"first loss of '{loss.label}': {loss.summed:.6g} summed over {loss.pixels:,} valid "
-            f"pixels, {loss.per_pixel:.4g} per pixel; guessing among {loss.classes} classes costs "
-            f"ln({loss.classes}) = {loss.guessing:.4g}: {_verdict(loss, scores_are_zero)}")
+            f"pixels{weighted}, {loss.per_pixel:.4g} per pixel{of_weight}; guessing among "
+            f"{loss.classes} classes costs ln({loss.classes}) = {loss.guessing:.4g}: "
+            f"{_verdict(loss, scores_are_zero)}")
 
 
 def _verdict(loss: Loss, scores_are_zero: bool) -> str:

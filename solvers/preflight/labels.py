@@ -53,6 +53,7 @@ class Sample:
     digest : of its images' pixels
     pixels : {label: {value: number of pixels}}
     colours : {value: colour in the mask's palette} of the values in the first label
+    size : [height, width] in pixels, where the files agree on it
     """
     name: str
     source: str
@@ -61,6 +62,7 @@ class Sample:
     digest: str = ""
     pixels: dict = field(default_factory=dict)
     colours: dict = field(default_factory=dict)
+    size: list = field(default_factory=list)
 
     def shown(self, label: str) -> dict[int, int]:
         return {int(value): count for value, count in self.pixels.get(label, {}).items()}
@@ -140,7 +142,8 @@ def _known(cache: Path) -> dict[str, Sample]:
         known = {one["name"]: Sample(**one) for one in json.loads(cache.read_text("utf-8"))}
         for sample in known.values():
             counts = [sum(sample.shown(label).values()) for label, _ in sample.pixels.items()]
-            if not all(counts) or not all(len(colour) == 3 for colour in sample.colours.values()):
+            if (not all(counts) or not all(len(colour) == 3 for colour in sample.colours.values())
+                    or len(sample.size) != 2 * (not sample.problem)):
                 return {}
         return known
     except Exception:       # a damaged file may hold anything; what it says is read anew
@@ -155,7 +158,7 @@ def _read(reader: SegDataLayer, known: dict[str, Sample], entry: Entry) -> Sampl
     if before and (before.stamp, before.source) == (sample.stamp, sample.source):
         return before
     try:
-        _look_at(reader, sample, paths)
+        look_at(reader, sample, paths)
     except DataError as error:
         sample.problem = str(error)
     return sample
@@ -169,7 +172,7 @@ def _stamp(path: Path) -> list[int]:
         return []
 
 
-def _look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> None:
+def look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> None:
     digest, shapes = hashlib.blake2b(digest_size=12), []
     for top, path in paths.items():
         array = reader.read_top(top, path, sample.source)
@@ -185,6 +188,7 @@ def _look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> No
                 raise DataError(f"image {path} has values that are not finite, {sample.source}")
     sample.digest = digest.hexdigest()
     check_sizes(shapes, sample.source)
+    sample.size = [*shapes[0][1][-2:]]
 
 
 def _colours(path: Path, values: dict[int, int]) -> dict[str, list[int]]:

@@ -129,10 +129,10 @@ def _thinned(points: Points) -> Points:
 def bars(values: Sequence[tuple[str, str, float | None, str]]) -> str:
     """Bars of percentages, of [(name, colour, value, tooltip)]; None: none to show."""
     return '<div class="bars">' + "".join(
-        f'<div title="{escape(told)}"><span class="name"><i style="background:{colour}"></i>'
+        f'<div title="{escape(tooltip)}"><span class="name"><i style="background:{colour}"></i>'
         f'{escape(name)}</span><span class="track"><b style="width:{value or 0:.2f}%"></b></span>'
         f'<span class="value">{"–" if value is None else f"{value:.1f}"}</span></div>'
-        for name, colour, value, told in values) + "</div>"
+        for name, colour, value, tooltip in values) + "</div>"
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:

@@ -28,31 +28,31 @@ PACKAGES = ("fcn-caffe", "torch", "numpy", "pillow")
 def record_circumstances(experiment: Experiment, workers: int = 1) -> None:
     """Write those of the training that begins, or goes on, in this process, one of so many."""
     import caffe
-    found = {
+    content = {
         "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": same_command(),
         "device": f"{workers} workers, each on " * (workers > 1) + _device(), "commit": _commit(),
         "versions": {"Python": platform.python_version(), **_versions(),
                      "caffe": getattr(caffe, "__version__", "?")},
         "system": platform.platform(terse=True), "published": experiment.published}
     with replacing(experiment.directory / FILE) as temporary:
-        temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def circumstances(run: Run) -> dict:
     """What `record_circumstances` wrote; {} where there is nothing, or it is damaged."""
     with suppress(OSError, ValueError, RecursionError):
-        found = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
+        content = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
     return {}
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _device() -> str:

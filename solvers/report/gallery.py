@@ -18,6 +18,7 @@ from fcn.solvers.runs import RunError
 from segdata.classes import VOID
 from segdata.lists import literal
 from segdata.means import HHA, OF_LAYERS
+from segdata.overlay import error_map
 from segdata.palette import class_colours
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from segdata.layer import SegDataLayer
 
 SIDE = 360      # pixels of a picture's longest side, at most
-RIGHT, WRONG = (214, 226, 214), (204, 51, 51)
 
 
 @dataclass
@@ -56,16 +56,17 @@ def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
     if not ious or not predictions:
         raise RunError("the scores are of an earlier version, which kept no predictions; they are "
                        "there after the next scores of a training")
-    reader, found = _reader(run), []
+    reader, shown = data_layer(run), []
     for kind, number in samples.chosen(ious):
-        entry, said = reader.entries[number], predictions[number]
+        entry, predicted = reader.entries[number], predictions[number]
         arrays = reader.load(entry, number, seed=0)     # whole and unchanged: nothing is drawn
         truth = next(array for top, array in arrays.items() if top in reader.classes)[0]
-        found.append(Picture(kind, entry.name, ious[number] or 0.0, {
-            **_inputs(run, reader, arrays), "truth": _uri(coloured(truth, names)),
-            "prediction": _uri(coloured(said, names)), "errors": _uri(_errors(truth, said))},
-            set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(said).tolist())))
-    return found
+        shown.append(Picture(kind, entry.name, ious[number] or 0.0, {
+            **_inputs(run, reader, arrays), "truth": data_uri(coloured(truth, names)),
+            "prediction": data_uri(coloured(predicted, names)),
+            "errors": data_uri(np.asarray(error_map(predicted, truth)))},
+            set(np.unique(truth[truth != VOID]).tolist()) | set(np.unique(predicted).tolist())))
+    return shown
 
 
 def _predictions(run: Run) -> dict[int, np.ndarray]:
@@ -76,7 +77,7 @@ def _predictions(run: Run) -> dict[int, np.ndarray]:
     return {}
 
 
-def _reader(run: Run) -> SegDataLayer:
+def data_layer(run: Run) -> SegDataLayer:
     """The data layer of val.prototxt, outside a net."""
     param = next(layer.python_param for layer in run.net_param("val").layer
                  if layer.python_param.module in OF_LAYERS)
@@ -89,7 +90,7 @@ def _reader(run: Run) -> SegDataLayer:
 
 def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """{caption: data: URI} of what a sample gives the net."""
-    found, (kinds, mean, margin) = {}, run.images()
+    uris, (kinds, mean, margin) = {}, run.images()
     inside = slice(margin, -margin or None)
     tops = [top for top in reader.tops if top not in reader.classes]
     for kind, array in zip(kinds, (arrays[top][:, inside, inside] for top in tops)):
@@ -101,29 +102,22 @@ def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> di
             grey = 255 * (array[0] - array.min()) / max(float(np.ptp(array)), 1e-6)
             pixels = np.repeat(grey[..., None], 3, -1)
         caption = "input" if len(kinds) == 1 else f"input: {kind}"
-        found[caption] = _uri(pixels.round().clip(0, 255).astype(np.uint8), photograph=True)
-    return found
+        uris[caption] = data_uri(pixels.round().clip(0, 255).astype(np.uint8), photograph=True)
+    return uris
 
 
 def colours(names: Sequence[str]) -> np.ndarray:
     """The colour of each class, as overlays have it; void is white."""
-    found = class_colours(names)
-    found[VOID] = 255, 255, 255
-    return found
+    of_classes = class_colours(names)
+    of_classes[VOID] = 255, 255, 255
+    return of_classes
 
 
 def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return colours(names)[np.minimum(label.astype(int), VOID)]
 
 
-def _errors(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Wrong pixels red, right ones pale, void white."""
-    found = np.where((truth == said)[..., None], RIGHT, WRONG).astype(np.uint8)
-    found[truth == VOID] = 255
-    return found
-
-
-def _uri(pixels: np.ndarray, photograph: bool = False) -> str:
+def data_uri(pixels: np.ndarray, photograph: bool = False) -> str:
     """A picture as a data: URI, made smaller where it is larger than shown."""
     image, data = Image.fromarray(pixels), io.BytesIO()
     scale = SIDE / max(image.size)

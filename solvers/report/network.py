@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fcn import surgery
-from fcn.solvers.inference.fields import of_axis
+from fcn.solvers.inference.fields import Field, fields_of, of_axis
 
 if TYPE_CHECKING:
     import caffe
@@ -17,46 +17,39 @@ Pair = tuple[float, float]      # height, width
 
 
 @dataclass
-class Field:
-    """What a value of a blob sees: side : of the square of pixels; step : pixels from one value to
-    the next. Infinite: the whole image."""
-    side: Pair = (1, 1)
-    step: Pair = (1, 1)
-
-
-@dataclass
 class Row:
     """A layer. after : types of layers that work in place behind it; bottoms : the numbers of the
-    rows that it takes; shape : of its top; parameters : their number; field : None without one"""
+    rows that it takes; shape : of its top; parameters : their number; field : the pixels that a
+    value of its top sees, along height and width"""
     name: str
     type: str
     what: str
     bottoms: list[int]
     shape: tuple[int, ...]
     parameters: int
-    field: Field | None
+    field: Pair
     after: list[str]
 
 
 def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
     """The rows of a net, which has been made of `param` (a deploy prototxt: with Input layers)."""
-    found: list[Row] = []
+    made: list[Row] = []
     maker: dict[str, int] = {}          # of each blob: its row
-    for layer in param.layer:
+    fields = zip(*(fields_of(param.layer, axis) for axis in (0, 1)))
+    for layer, (vertical, horizontal) in zip(param.layer, fields):
         count = sum(math.prod(shape_of(blob)) for blob in surgery.layer_parameters(
             net, layer.name)) if layer.name in net.params else 0
         bottoms = [maker[name] for name in layer.bottom if name in maker]
         if list(layer.top) == list(layer.bottom) and bottoms:
-            found[bottoms[0]].after.append(layer.type)
-            found[bottoms[0]].parameters += count
+            made[bottoms[0]].after.append(layer.type)
+            made[bottoms[0]].parameters += count
             continue
-        fields = [field for number in bottoms if (field := found[number].field)]
         top = layer.top[0] if layer.top else ""
         shape = shape_of(net.blobs[top]) if top in net.blobs else ()
-        found.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
-                         _field(layer, fields), []))
-        maker.update(dict.fromkeys(layer.top, len(found) - 1))
-    return found
+        made.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
+                         (_seen(vertical), _seen(horizontal)), []))
+        maker.update(dict.fromkeys(layer.top, len(made) - 1))
+    return made
 
 
 def shape_of(blob: caffe.Blob) -> tuple[int, ...]:
@@ -64,29 +57,9 @@ def shape_of(blob: caffe.Blob) -> tuple[int, ...]:
     return tuple(int(blob.shape[i]) for i in range(len(blob.shape)))
 
 
-def _field(layer: caffe_pb2.LayerParameter, bottoms: list[Field]) -> Field | None:
-    """The field of the top, from those of the bottoms."""
-    if not bottoms:
-        return Field() if layer.type == "Input" else None
-    if layer.type == "Crop":
-        return bottoms[0]
-    widest = max(bottoms, key=lambda field: field.side)
-    if layer.type in ("InnerProduct", "Reduction"):
-        return Field((math.inf, math.inf), widest.step)
-    if layer.type not in ("Convolution", "Pooling", "Deconvolution"):
-        return widest
-    param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
-    if getattr(param, "global_pooling", False):
-        return Field((math.inf, math.inf), widest.step)
-    kernel, stride = _pair(param, "kernel"), _pair(param, "stride")
-    dilation = (1.0, 1.0) if layer.type == "Pooling" else _pair(param, "dilation")
-    reach = [d * (k - 1) for k, d in zip(kernel, dilation)]     # from the first tap to the last
-    step = (widest.step[0] * stride[0], widest.step[1] * stride[1])
-    if layer.type == "Deconvolution":
-        reach = [math.ceil((taps + 1) / s) - 1 for taps, s in zip(reach, stride)]
-        step = (widest.step[0] / stride[0], widest.step[1] / stride[1])
-    side = (widest.side[0] + reach[0] * widest.step[0], widest.side[1] + reach[1] * widest.step[1])
-    return Field(side, step)
+def _seen(field: Field | str) -> float:
+    """The pixels that a Field has along its axis, infinite where there is none: the whole image."""
+    return float(field.side) if isinstance(field, Field) else math.inf
 
 
 def _pair(param: Any, name: str) -> Pair:
@@ -105,15 +78,15 @@ def _what(layer: caffe_pb2.LayerParameter) -> str:
     param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
     if getattr(param, "global_pooling", False):
         return "the whole image"
-    said = [side(_pair(param, "kernel"))]
+    parts = [side(_pair(param, "kernel"))]
     if (stride := _pair(param, "stride")) != (1, 1):
-        said.append("stride " + side(stride, square=False))
+        parts.append("stride " + side(stride, square=False))
     if layer.type != "Pooling":
         if (dilation := _pair(param, "dilation")) != (1, 1):
-            said.append("dilation " + side(dilation, square=False))
+            parts.append("dilation " + side(dilation, square=False))
         if param.group > 1:
-            said.append(f"{param.group} groups")
-    return ", ".join(said)
+            parts.append(f"{param.group} groups")
+    return ", ".join(parts)
 
 
 def side(pair: Pair, square: bool = True) -> str:

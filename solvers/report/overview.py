@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fcn.solvers import log, score
+from fcn.solvers import log
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, page
-from fcn.solvers.report.style import document
+from fcn.solvers.report.style import document, section
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root
@@ -21,24 +20,22 @@ from segdata.paths import build_root
 if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
-SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
-
 
 def write(runs: Sequence[Run]) -> Path:
     """Write the page, and those reports that are missing or older than their run; returns its
-    path. What is wrong with a single run is said on stderr.
+    path. What is wrong with a single run is printed to stderr.
     Raises UserError where there is no run."""
     if not runs:
         raise UserError(f"no run under {build_root()}: `make demo` trains a small net, "
                         "`fcn solve --data FOLDER` one on your own images")
     for run in runs:
-        _refresh(run)
+        page.refresh(run)
     path = build_root() / page.FILE
     rows = "".join(_row(run, path.parent) for run in
                    sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
     body = (f"<header><p class='kind'>All trainings</p><h1>{len(runs)} run{'s' * (len(runs) > 1)}"
             "</h1><p>Those whose training began last come first. A name leads to the report of the "
-            "run.</p></header>" + page.section(
+            "run.</p></header>" + section(
                 "Runs", "Scores are on validation images that the nets were not trained on, in "
                 "percent; mean IU is the figure to compare. Only runs on the same data compare: "
                 "miniatures (-demo) are narrow nets on generated data, and the paper’s figures "
@@ -50,23 +47,6 @@ def write(runs: Sequence[Run]) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(document("All trainings", body), encoding="utf-8")
     return path
-
-
-def _refresh(run: Run) -> None:
-    """Write a run's report if it is missing or old. What is wrong with one run, half deleted or
-    damaged in whatever way, does not keep the others from the page."""
-    if _is_current(run):
-        return
-    try:
-        print(f"writing {page.write(run)}")
-    except Exception as error:
-        print(f"{run.directory.name}: no report: {error or type(error).__name__}", file=sys.stderr)
-
-
-def _is_current(run: Run) -> bool:
-    own = run.directory / page.FILE
-    sources = [path for name in SOURCES if (path := run.directory / name).exists()]
-    return own.exists() and all(path.stat().st_mtime <= own.stat().st_mtime for path in sources)
 
 
 def _row(run: Run, folder: Path) -> str:

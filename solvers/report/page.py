@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -16,13 +17,14 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
-from fcn.solvers.report.style import document
+from fcn.solvers.report.style import document, section
 from segdata.files import replacing
 
 if TYPE_CHECKING:
     from fcn.solvers.runs import Run
 
 FILE = "report.html"
+SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
 MOST_CONFUSED = 5       # pairs of classes that are named
 
 
@@ -36,6 +38,20 @@ def write(run: Run) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return path
+
+
+def refresh(run: Run) -> None:
+    """Write a run's report if it is missing or old. What is wrong with one run, half deleted or
+    damaged in whatever way, is printed to stderr, and is in the way of nothing else."""
+    own = run.directory / FILE
+    sources = [path for name in SOURCES if (path := run.directory / name).exists()]
+    if own.exists() and all(path.stat().st_mtime <= own.stat().st_mtime for path in sources):
+        return
+    try:
+        print(f"writing {write(run)}")
+    except Exception as error:
+        print(f"{run.directory.name}: no report: {error or type(error).__name__}; "
+              f"`fcn report {run.directory}` tries again", file=sys.stderr)
 
 
 def html(run: Run) -> str:
@@ -66,22 +82,14 @@ def published(run: Run) -> str:
     return row.published if row else ""
 
 
-def section(title: str, explanation: str, *content: str) -> str:
-    """A part of the page: what is in it, and a line that explains it."""
-    body = "".join(content)
-    if not body:
-        return ""
-    return f"<section><h2>{escape(title)}</h2><p class='lead'>{explanation}</p>{body}</section>"
-
-
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """Names and values in a list; those without a value are left out."""
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_said(value))}</dd>"
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>"
                             for name, value in pairs if value not in ("", None, (), [], {})
                             ) + "</dl>"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -90,8 +98,8 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     """The figures that one looks for first."""
     seconds = log.seconds(rows)
     head, last = str(run.settings().get("head", "")), rows[-1].iteration if rows else 0
-    said = [head.replace("fcn", "FCN-") if head else "A net",
-            f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
+    words = [head.replace("fcn", "FCN-") if head else "A net",
+             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
     for label, one in scores.items():
         title = f" ({label})" if len(scores) > 1 else ""
@@ -110,7 +118,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               + " This run is its miniature, a narrow net on generated data: its figures are not to"
                 " be compared with the paper’s." * run.is_miniature() + "</p>") if paper else ""
     return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
-            f"<p>{escape(' '.join(said))}.</p></header>"
+            f"<p>{escape(' '.join(words))}.</p></header>"
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
 
 
@@ -181,18 +189,18 @@ def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> st
     wrong = np.where(np.eye(len(names), dtype=bool), 0, shares)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
     pairs = [(i, j) for i, j in (divmod(int(k), len(names)) for k in order) if wrong[i, j] >= 0.01]
-    told = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken for "
-                     f"<b>{escape(names[j])}</b>" for i, j in pairs)
+    mistakes = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken "
+                         f"for <b>{escape(names[j])}</b>" for i, j in pairs)
     return section("What is taken for what" + f": {label}" * named,
                    "A row for each true class, a column for what the net says; the darker, the "
                    "larger the share of the row, in percent. Green is right, red is wrong.",
                    charts.confusion(matrix, names),
-                   f"<p>The most frequent mistakes: {told}.</p>" if told else "")
+                   f"<p>The most frequent mistakes: {mistakes}.</p>" if mistakes else "")
 
 
 EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "
              "three worst, by the mean IU of the image. Colours are classes, white is void "
-             "(not judged). In the error map red pixels are wrong.")
+             "(not judged). In the error map green is right, red wrong, grey not judged.")
 
 
 def _gallery(run: Run, names: dict[str, list[str]]) -> str:
@@ -201,14 +209,14 @@ def _gallery(run: Run, names: dict[str, list[str]]) -> str:
     label, own = next(iter(names.items()))
     title, parts = "Best, median and worst images" + f": {label}" * (len(names) > 1), []
     try:
-        found = gallery.pictures(run, own)
+        pictures = gallery.pictures(run, own)
     except Exception as error:      # of data that are gone or changed: the page does without
         return section(title, EXPLAINED, "<p class='paper'>Not shown: "
                        f"{escape(str(error) or type(error).__name__)}</p>")
     colours = gallery.colours(own)
-    for kind in dict.fromkeys(picture.kind for picture in found):
+    for kind in dict.fromkeys(picture.kind for picture in pictures):
         parts.append(f"<h3>{kind.capitalize()}</h3>")
-        parts += [_picture(each, own, colours) for each in found if each.kind == kind]
+        parts += [_picture(each, own, colours) for each in pictures if each.kind == kind]
     return section(title, EXPLAINED, *parts)
 
 
@@ -231,7 +239,7 @@ def _network(run: Run) -> str:
     table = "".join(
         f"<tr><td>{escape(row.name)}</td><td>{escape(' + '.join([row.type, *row.after]))}</td>"
         f"<td>{escape(row.what)}</td><td>{charts.shape(row)}</td><td>{row.parameters:,}</td>"
-        f"<td>{network.side(row.field.side, square=False) if row.field else '–'}</td></tr>"
+        f"<td>{network.side(row.field, square=False)}</td></tr>"
         for row in rows)
     return section(
         "The net", f"{len(rows)} layers with {total:,} parameters, from the image at the left to "

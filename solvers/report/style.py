@@ -68,6 +68,8 @@ details { margin-top: 14px; } summary { cursor: pointer; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; }
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line);
   vertical-align: top; } th { color: var(--soft); font-weight: 600; }
+table.numbers { width: auto; margin-bottom: 14px; }
+table.numbers th + th, table.numbers td + td { text-align: right; padding-left: 14px; }
 table.layers { min-width: 640px; } table.runs { min-width: 860px; }
 table.runs a { overflow-wrap: normal; white-space: nowrap; }
 table.layers td { white-space: nowrap; overflow-wrap: normal; }
@@ -75,6 +77,8 @@ td.number, table.layers td:nth-child(n+4) { font-variant-numeric: tabular-nums; 
 dl { display: grid; grid-template-columns: minmax(100px, auto) 1fr; gap: 4px 16px; margin: 0;
   align-content: start; } dt { color: var(--soft); } dd { margin: 0; min-width: 0; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px 40px; }
+pre { background: var(--ground); padding: 10px 12px; overflow-x: auto; border-radius: 4px; }
+.scroll img { min-width: 640px; } ol { margin: 0; padding-left: 22px; max-width: 75ch; }
 code { font-size: .92em; background: var(--ground); padding: 1px 5px; border-radius: 4px; }
 footer { margin-top: 28px; color: var(--soft); font-size: .85rem; }
 @media (max-width: 600px) { main { padding: 20px 12px 40px; } section { padding: 16px 14px; }
@@ -85,11 +89,19 @@ footer { margin-top: 28px; color: var(--soft); font-size: .85rem; }
 """
 
 
-def document(title: str, body: str) -> str:
-    """A whole page."""
+def section(title: str, explanation: str, *content: str) -> str:
+    """A part of the page: what is in it, and a line that explains it."""
+    body = "".join(content)
+    if not body:
+        return ""
+    return f"<section><h2>{escape(title)}</h2><p class='lead'>{explanation}</p>{body}</section>"
+
+
+def document(title: str, body: str, writer: str = "fcn report") -> str:
+    """A whole page; writer : the command that wrote it."""
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<link rel="icon" href="data:,">'
             f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>{body}"
-            "<footer>Written by <code>fcn report</code>. The page needs no network.</footer>"
+            f"<footer>Written by <code>{escape(writer)}</code>. The page needs no network.</footer>"
             "</main></body></html>\n")

@@ -259,6 +259,10 @@ CUDA = ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capac
 
 @pytest.mark.parametrize("error, said", [
     (torch.OutOfMemoryError(CUDA), "on the GPU: asked for 2.00 GiB, free are 1.06 GiB"),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+     "on the GPU: asked for an unknown amount"),
+    (RuntimeError("FIND was unable to find an engine to execute this computation after trying 9 "
+                  "plans."), "on the GPU: asked for an unknown amount"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4294967296 "
                   "bytes. Error code 12"), "on the host: asked for 4 GiB"),
     (MemoryError(), "on the host: asked for an unknown amount")])

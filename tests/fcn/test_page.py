@@ -107,6 +107,8 @@ def test_the_folder_is_complete_and_says_what_the_net_is(page, skips, tmp_path):
         "name": "leaves", "data": "VOC2011", "drawn": False, "iterations": 7, "mean_iu": 41.5,
         "classes": [*CLASSES], "background": True, "input": "data", "output": "score",
         "mean": MEAN, "channels": "BGR", "side": 320, "megabytes": found["megabytes"],
+        "memory": pytest.approx(
+            4 * (skips / "snapshot" / "train_iter_7.caffemodel").stat().st_size, rel=0.1),
         "stages": [{"stride": 32, "blob": "score/stride32"},
                    {"stride": 16, "blob": "score/stride16"}, {"stride": 8, "blob": "score"}],
         "runtime": f"onnxruntime-web {runtime.VERSION}"}
@@ -186,6 +188,21 @@ def test_nets_that_cannot_be_on_a_page(layers, data, words, page, tmp_path):
     arguments = small_net(tmp_path / "own", layers, data)
     assert re.search(words, page(*arguments, "-o", tmp_path / "page", status=1))
     assert not (tmp_path / "page").exists()
+
+
+def test_a_net_too_large_for_browsers_is_refused(page, skips, tmp_path, monkeypatch):
+    monkeypatch.setattr("fcn.page.net.BROWSER", 2000)
+    printed = page(skips, "-o", tmp_path / "page", status=1)
+    assert re.search(r"its weights take \S+ GB, and a browser holds them 4 times .*, but has "
+                     r"2e-06 GB for a net\. A narrower net", printed)
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_page_too_large_for_phones_says_so(page, skips, tmp_path, monkeypatch):
+    assert "note:" not in page(skips, "-o", tmp_path / "page")
+    monkeypatch.setattr("fcn.page.__main__.PHONE", 2000)
+    assert re.search(r"note: who opens it downloads that, and the browser takes 0\.0 GB of memory",
+                     page(skips, "-o", tmp_path / "page"))
 
 
 def test_only_a_page_is_replaced(page, skips, tmp_path):

@@ -32,8 +32,7 @@ def test_32s_reaches_30_each_stage_gains_3_points_and_8s_reaches_70(seed, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", [
-    "bf16", pytest.param("tf32", marks=pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="PyTorch sees no GPU, and only they have TF32"))])
+    "bf16", pytest.param("tf32", marks=pytest.mark.gpu)])       # which no CPU has
 def test_lower_precision_learns_it_too(precision, tmp_path):
     caffe.set_precision(precision)
     if torch.cuda.is_available():
@@ -112,18 +111,21 @@ def test_the_plan_names_all_that_is_trained_and_the_time(tmp_path):
     assert "vgg16, nyud-fcn32s-color, nyud-fcn32s-hha, nyud-fcn32s-color-hha." in late
 
 
-def test_silenced_layers_put_out_zeros_and_are_as_before(tmp_path, tiny):
-    experiment, _ = miniature.train("voc-fcn16s", tmp_path, 0)
-    net = training.trained_net(experiment)
-    net.params["score_fr"][1].data[...] = 5
-    net.forward()
-    before = net.blobs["score"].data.copy()
-    with demo.silenced(net, ["score_fr", "score_pool4"]):
-        net.forward()
-        assert not net.blobs["score"].data.any()
-    net.forward()
-    np.testing.assert_array_equal(net.blobs["score"].data, before)
-    assert before.any()
+@pytest.mark.parametrize("name, stride", [("voc-fcn32s", 32), ("voc-fcn16s", 16), ("voc-fcn8s", 8)])
+def test_blocks_lie_where_their_scores_look(tmp_path, tiny, name, stride):
+    """Scores of an image with one bright spot: the block around it is in the middle of them."""
+    experiment = miniature.miniature(name, tmp_path)
+    training.write_files(experiment, 0)
+    blob, fields = demo.coarse_scores(experiment)
+    assert [field.stride for field in fields] == [stride, stride]
+    numbers = np.arange(40 * 40).reshape(40, 40)
+    shown = demo.blocks(numbers, fields, (100, 90))
+    assert shown.shape == (100, 90)
+    rows = np.diff(np.flatnonzero(np.diff(shown[:, 0])))
+    assert len(rows) and set(rows) == {stride}
+    middle = [round(float(field.centre)) + stride * 8 for field in fields]
+    if max(middle) < 90:
+        assert shown[tuple(middle)] == numbers[8, 8]
 
 
 class Killed(BaseException):
@@ -149,7 +151,7 @@ MOMENTS = [
     (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "count", 0),
     (log, "draw", 0), (surgery, "transplant", 0), (caffe.SGDSolver, "step", 0),
     (caffe.SGDSolver, "step", 1),       # of FCN-8s, after that of FCN-16s
-    (demo, "_grid", 0), (demo, "_grid", 1), (demo_page, "picture", 1)]
+    (demo, "grid", 0), (demo, "grid", 1), (demo_page, "picture", 1)]
 
 
 def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(tmp_path, tiny, monkeypatch):

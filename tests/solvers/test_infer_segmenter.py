@@ -105,7 +105,7 @@ def test_steps_change_the_probabilities_before_classes_are_taken(folder):
         changed[3] = 0.99
         return changed
 
-    result = Segmenter(folder / "run", steps=[favour, favour])(scene())
+    result = Segmenter(folder / "run", refinements=[favour, favour])(scene())
     assert seen == [((4, 24, 32), (24, 32, 3), np.uint8)] * 2
     assert (result.labels == 3).all() and (result.probabilities[3] == np.float32(0.99)).all()
 

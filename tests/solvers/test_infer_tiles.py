@@ -1,13 +1,16 @@
 """Images in tiles: equal to the whole, of the size that memory allows."""
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import caffe
 from fcn import nets
 from fcn.solvers.inference import network, tiles
-from fcn.solvers.inference.fields import NotLocal, Reach, reaches
+from fcn.solvers.inference.fields import NotLocal, Reach, fields_of, reaches
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import run, scene, small_run
 
@@ -99,6 +102,17 @@ def test_tiles_of_an_fcn(tmp_path):
     held_equal(net, tmp_path / "w.caffemodel", scene(800, 24), 576)
 
 
+def test_the_sides_of_what_the_layers_of_the_paper_see():
+    """fc7 sees 404 pixels (the paper's figure); a deconvolution by 2s from stride s adds s."""
+    layers = nets.fcn("fcn8s", "deploy").layer
+    for axis in (0, 1):
+        sides = {layer.name: field.side for layer, field in zip(layers, fields_of(layers, axis))}
+        assert {name: sides[name] for name in ("conv1_1", "pool5", "fc7", "upscore2", "fuse_pool4",
+                                               "score_pool3", "upscore8", "score")} == {
+            "conv1_1": 3, "pool5": 212, "fc7": 404, "upscore2": 404 + 32, "fuse_pool4": 436,
+            "score_pool3": 44, "upscore8": 460, "score": 460}
+
+
 def test_a_crop_whose_offset_forks_compute(tmp_path):
     """Whether or not it is taken for one of theirs, no score looks further than is said."""
     text = DATA + SHRINKS + UP + layer("score", "Crop", "u data")
@@ -183,3 +197,11 @@ def test_what_memory_does_not_hold_is_computed_in_tiles_and_said(tmp_path, monke
     result = run(*command, tmp_path / "none")
     assert result.returncode == 1 and "in the smallest tiles still" in result.stderr
     assert not list((tmp_path / "none").iterdir())
+
+
+def test_what_pytorch_keeps_on_a_gpu_for_the_next_image_is_free(monkeypatch):
+    kept, cuda = [3 << 30], MagicMock()
+    cuda.empty_cache.side_effect = kept.clear
+    cuda.mem_get_info.side_effect = lambda gpu: ((8 << 30) - sum(kept), 8 << 30)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    assert tiles.free_memory(0) == 8 << 30

@@ -1,6 +1,7 @@
 """Batches, windows, augmentation and weights of a training, as the command line gives them."""
 
 import argparse
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from fcn.nets.weighted import read_class_weights
 from fcn.solvers import log, loop, options, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
-from fcn.solvers.preflight.first_loss import losses
+from fcn.solvers.preflight import labels
+from fcn.solvers.preflight.first_loss import described, losses
 from fcn.solvers.runs import RunError
 from segdata import layer as data_layer
 from segdata.errors import DataError
@@ -73,11 +75,22 @@ def test_options_that_make_no_sense_are_refused(capsys, words, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [(), ("--scale", "0.5,2")])
+def test_a_jitter_that_leaves_nothing_of_an_image_is_refused(tiny, words):
+    split = labels.read_split(*tiny.source.train).good
+    smallest = min(split, key=lambda sample: min(sample.size))
+    side = int(min(smallest.size) * (0.5 if words else 1))
+    with pytest.raises(RunError, match=f"--jitter {side}: the training image {smallest.name} has "
+                       rf"{smallest.size[1]}x{smallest.size[0]} pixels .* take less than {side}"):
+        changed(tiny, "--jitter", str(side), *words)
+    assert changed(tiny, "--jitter", str(side - 1), *words).options["jitter"] == side - 1
+
+
 def test_a_batch_beyond_the_memory_is_refused_before_it_is_read(tiny, monkeypatch):
-    monkeypatch.setattr(data_layer, "physical_memory", lambda: 2.0 ** 20)
+    monkeypatch.setattr(data_layer, "available_memory", lambda: 2 ** 20)
     training.write_files(changed(tiny, "--batch", "1000"), 0)
-    with pytest.raises(DataError, match="a batch of 1,000 samples takes about .* GiB, this machine "
-                       "has 0.0 GiB: take a smaller batch, or a crop"):
+    with pytest.raises(DataError, match="a batch of 1,000 samples takes about .* GiB, free for "
+                       "this process are 0.0 GiB: take a smaller batch, or a crop"):
         caffe.Net(str(tiny.run.prototxt("train")), caffe.TRAIN)
 
 
@@ -110,8 +123,8 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
             "gradient is as large as that of one image, and the rate can stay; with momentum 0.99 "
             "an update averages over about 200 images, with one image in a pass over 100") in said
     assert "1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as it should be" in said
-    assert "mean over the pixels of the batch" in options.said(run, True)
-    assert options.said(tiny, False) == ""
+    assert "mean over the pixels of the batch" in options.batch_note(run, True)
+    assert options.batch_note(tiny, False) == ""
 
 
 def test_a_run_does_not_go_on_with_another_batch(tiny):
@@ -229,6 +242,8 @@ def test_maps_are_cropped_with_the_images_and_weigh_the_loss(tiny, maps):
     assert loss == pytest.approx(np.log(7) * total / 4, rel=1e-4)
     found, = losses(net, run.run.net_param("train"))
     assert found.per_pixel == pytest.approx(np.log(7), rel=1e-4)
+    assert re.search(rf"valid pixels of the mean weight {total / (label != 255).sum():.3g}\d*, "
+                     r"1\.946 per pixel of weight 1; guessing", described(found, True))
 
 
 def test_maps_that_are_missing_or_none(tiny, maps, tmp_path):
@@ -255,14 +270,14 @@ def test_maps_that_are_missing_or_none(tiny, maps, tmp_path):
 def scripted(monkeypatch):
     """Have the scores of trainings say these mean IUs in turn, in percent."""
     def script(*values):
-        left, own = list(values), loop.Loop._computed_scores
+        left, own = list(values), loop.Loop.computed_scores
 
         def scores(self, pending):
             found, value = own(self, pending), left.pop(0)
             monkeypatch.setattr(Scores, "headline", property(lambda _: value / 100))
             return found
 
-        monkeypatch.setattr(loop.Loop, "_computed_scores", scores)
+        monkeypatch.setattr(loop.Loop, "computed_scores", scores)
         monkeypatch.setattr(log, "draw", lambda *_: None)
     return script
 

@@ -101,7 +101,7 @@ def test_tensorboard(experiment, monkeypatch):
 
         def close(self):
             written.append("closed")
-    monkeypatch.setattr(events, "_summary_writer", lambda: Writer)
+    monkeypatch.setattr(events, "summary_writer", lambda: Writer)
     with events.tensorboard():
         training.train(experiment)
     assert written[0] == (str(experiment.directory / "tensorboard"), 1)

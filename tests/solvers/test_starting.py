@@ -16,6 +16,9 @@ from fcn.nets.source import voc
 from fcn.solvers import starting, training
 from fcn.solvers.experiments import EXPERIMENTS, on_folder
 from fcn.solvers.runs import Run, RunError
+from fcn.solvers.starting.experiment import RATE, RECIPES, convolutions, width_of
+from fcn.solvers.starting.source import Start
+from fcn.solvers.starting.weights import KINDS
 from segdata.download import catalog
 from segdata.embedded.voc import CLASSES
 
@@ -89,7 +92,7 @@ def filled(experiment):
 def kinds(table):
     """{layer: kind} of a table."""
     return {match[2]: match[1] for match in re.finditer(
-        rf"^    ({'|'.join(starting.KINDS)}) +(\S+)", table, re.M)}
+        rf"^    ({'|'.join(KINDS)}) +(\S+)", table, re.M)}
 
 
 def same(net, other, name):
@@ -108,7 +111,7 @@ def test_all_that_fits_is_copied_bit_by_bit(source, folder, hdf5, capsys):
     assert re.search(r"copied  fc6 +\(64, 8, 7, 7\)$", table, re.M)
     assert (experiment.head, experiment.net["width"]) == ("fcn8s", WIDTH)
     assert experiment.net["scale"] == pytest.approx(1 / 58)
-    assert experiment.lr == starting.RATE and "SHA-256" in table
+    assert experiment.lr == RATE and "SHA-256" in table
 
 
 def test_new_classes_are_added_by_name(source, folder):
@@ -215,7 +218,7 @@ def test_another_trunk_is_recognised(folder, tmp_path, trunk, monkeypatch):
     monkeypatch.setattr(catalog, "missing", lambda name: None)
     monkeypatch.setattr(catalog, "path", lambda name: tmp_path / "c.caffemodel")
     experiment = starting.on_folder(folder(), trunk)
-    own = EXPERIMENTS[starting.RECIPES[trunk]]
+    own = EXPERIMENTS[RECIPES[trunk]]
     assert (experiment.net["trunk"], experiment.head, experiment.start) == (trunk, "fcn32s", trunk)
     assert experiment.net["width"] == pytest.approx(1 / 32, rel=0.1)
     assert (experiment.lr, experiment.iter_size) == (own.lr, 20) and experiment.net["normalize"]
@@ -227,14 +230,14 @@ def test_another_trunk_is_recognised(folder, tmp_path, trunk, monkeypatch):
 @pytest.mark.parametrize("width", [0.3, 0.05, 1 / 30])
 def test_the_width_is_that_of_all_layers(folder, tmp_path, width):
     made = nets.fcn("fcn32s", "deploy", width=width)
-    shapes = starting._convolutions(made)
-    start = starting.Start("x", tmp_path / "x")
+    shapes = convolutions(made)
+    start = Start("x", tmp_path / "x")
     vars(start)["weights"] = type("Weights", (), {"params": {
         name: [surgery.Parameter(np.zeros((outputs, 1)))] for name, outputs in shapes.items()}})
-    full = starting._convolutions(nets.fcn("fcn32s", "deploy"))
-    found = starting._width(start, "vgg16", full, shapes, None)
-    assert starting._convolutions(nets.fcn("fcn32s", "deploy", width=found)) == shapes
-    assert starting._width(start, "vgg16", full, shapes, width) == width
+    full = convolutions(nets.fcn("fcn32s", "deploy"))
+    found = width_of(start, "vgg16", full, shapes, None)
+    assert convolutions(nets.fcn("fcn32s", "deploy", width=found)) == shapes
+    assert width_of(start, "vgg16", full, shapes, width) == width
 
 
 # refusals

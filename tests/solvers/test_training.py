@@ -283,9 +283,14 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
 def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monkeypatch, capsys):
     scores = training.train(experiment)["label"]
     monkeypatch.setattr(score, "count", None)
+    page = experiment.directory / "report.html"
+    before = page.read_text()
+    page.unlink()       # as a kill between the last scores and the report leaves it
     again = training.train(experiment)["label"]
     np.testing.assert_array_equal(again.matrix, scores.matrix)
-    assert "tiny is trained" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "tiny is trained" in printed and f"writing {page}" in printed
+    assert page.read_text() == before
 
 
 def test_fewer_iterations_than_trained_are_refused(experiment):

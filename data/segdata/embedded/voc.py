@@ -18,6 +18,7 @@ import inspect
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -244,8 +245,11 @@ def publish(directory: str | Path, write: Callable[..., None], **settings: int) 
     """
     directory = Path(directory).resolve()
     make_folder(directory.parent)
-    with FileLock(directory.with_name(f".{directory.name}.lock")):
+    lock = directory.with_name(f".{directory.name}.lock")
+    with FileLock(lock):
         _publish(directory, write, settings)
+        with suppress(OSError):         # Windows keeps a file that is open
+            lock.unlink()               # whoever waits for it finds the dataset and does nothing
 
 
 def _publish(directory: Path, write: Callable[..., None], settings: dict[str, int]) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .program import Program
 
 SHOWN = 3       # of the largest blobs and parameters
+# in the RuntimeErrors of PyTorch; cuDNN finds no engine if there is no room for its workspaces
+PHRASES = ("out of memory", "can't allocate memory", "ALLOC_FAILED",
+           "unable to find an engine to execute this computation")
 CERTAIN = 1.5   # times the memory that is there: blobs whose padding is elided take less than all
 REMEDIES = ("smaller images, or fewer at a time, with iter_size for the sum of their gradients; "
             "--precision bf16, or caffe.set_precision('bf16'); a narrower net; ending other "
@@ -56,7 +59,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or what it came from, says that memory did not suffice."""
     text = str(error)
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or isinstance(
-        error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+        error, RuntimeError) and any(phrase in text for phrase in PHRASES)
 
 
 def explained(error: BaseException, place: str, users: Mapping[str, Mapping[str, tuple]]
@@ -68,7 +71,8 @@ def explained(error: BaseException, place: str, users: Mapping[str, Mapping[str,
     """
     asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)", str(error))
     free = re.search(r"of which ([\d.]+ ?\w+) is free", str(error))
-    where = "GPU" if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) else "host"
+    where = "GPU" if isinstance(error, torch.OutOfMemoryError) or re.search(
+        "CUDA|cuDNN|CUBLAS|engine", str(error)) else "host"
     largest = "".join(f". The largest {kind} (each held again as gradient): {_largest(shapes)}"
                       for kind, shapes in users.items())
     return OutOfMemoryError(

@@ -203,9 +203,10 @@ class NCCL(Observer):
         names = [f"gathered/{self._beats.round}/{rank}" for rank in range(self.count)]
         self._meeting.store.set(names[self.rank], json.dumps(value))
         since, what = time.monotonic(), "an exchange of values"
-        while not self._meeting.store.check(names):
+        for _ in meeting.pauses():
+            if self._meeting.store.check(names):
+                break
             self._beats.check_others(what, since, self.timeout)
-            time.sleep(0.001)
         found = [json.loads(text) for text in self._meeting.store.multi_get(names)]
         if self._gathered:      # everybody has come here, and so has read what was given before
             self._meeting.store.delete_key(self._gathered)

@@ -1,4 +1,8 @@
-"""How much memory this process can still take: by the machine, its control groups, its limit."""
+"""How much memory this process can still take: by the machine, its control groups, its limit.
+
+The tools have the same in segdata/memory.py, for they also run on the original Caffe, which has
+none.
+"""
 
 from __future__ import annotations
 

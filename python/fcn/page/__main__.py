@@ -21,6 +21,8 @@ from fcn.solvers.command import positive, report_errors, set_device, whole
 from fcn.solvers.inference.network import choose, described
 from segdata.paths import build_root
 
+PHONE = 10 ** 9     # bytes of memory that browsers of phones let a page have, about
+
 
 def main() -> int:
     """The command line; returns the exit status."""
@@ -29,9 +31,13 @@ def main() -> int:
         set_device(argparse.Namespace(gpu=None, precision=None))
         chosen = choose(args.net, args.weights, args.run, args.best)
         print(described(chosen))
-        page.write(chosen, args.output, args.side)
+        memory = page.write(chosen, args.output, args.side)["memory"]
         size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
         print(f"wrote the page to {args.output} ({size / 1e6:.1f} MB)")
+        if memory > PHONE:
+            print(f"note: who opens it downloads that, and the browser takes {memory / 1e9:.1f} GB "
+                  "of memory and more with a photograph, which computers have and many phones do "
+                  "not; a narrower net (fcn solve --width) takes less")
         if args.serve:
             serve(args.output, args.port)
         else:
@@ -54,9 +60,9 @@ def parse() -> argparse.Namespace:
 
 def serve(directory: Path, port: int) -> None:
     """Show a page until Ctrl-C."""
-    with server(directory, port) as found:
-        print(f"open {address(found)} in a browser on this machine; Ctrl-C ends", flush=True)
-        found.serve_forever()
+    with server(directory, port) as running:
+        print(f"open {address(running)} in a browser on this machine; Ctrl-C ends", flush=True)
+        running.serve_forever()
 
 
 if __name__ == "__main__":

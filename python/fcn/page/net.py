@@ -14,6 +14,8 @@ from fcn.page.errors import PageError
 from fcn.solvers.inference.network import Chosen, Network
 
 PROBE = 65, 97      # height and width, such as no net is written for
+BROWSER = 1 << 32   # bytes of memory that WebAssembly has
+COPIES = 4          # of the weights that a browser holds while it loads them: FCN-8s took 2.1 GB
 PASSING = "Crop", "Dropout", "Power", "Scale"      # whose top is their first bottom, in its way
 
 
@@ -29,7 +31,7 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
     without skips none.
 
     Raises PageError of a net that takes anything but one colour image without a margin, that takes
-    only images of one size, or that ONNX does not hold.
+    only images of one size, that ONNX does not hold, or that is too large for browsers.
     """
     if chosen.inputs.kinds != ("color",):
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
@@ -39,6 +41,7 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
         raise PageError(f"{network.path}: the net takes images with a margin of "
                         f"{chosen.inputs.margin} pixels, which a page does not add; `fcn infer` "
                         "does")
+    check_size(network)
     writer()        # on the original Caffe there is none, which is said before the work
     from caffe import CaffeError
     try:
@@ -49,6 +52,21 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
         raise PageError(f"{error}. A page needs the net as ONNX, for photographs of any size; "
                         "`fcn infer` runs it without") from None
     return stages
+
+
+def check_size(network: Network) -> None:
+    """Raise PageError of a net whose weights no browser can hold."""
+    if (needed := memory(network)) > BROWSER:
+        raise PageError(f"{network.path}: its weights take {needed / COPIES / 1e9:.2g} GB, and a "
+                        f"browser holds them {COPIES} times while it loads them, {needed / 1e9:.2g}"
+                        f" GB, but has {BROWSER / 1e9:.2g} GB for a net. A narrower net (fcn solve "
+                        "--width) fits; `fcn infer` runs this one")
+
+
+def memory(network: Network) -> int:
+    """About the bytes that a browser takes to load a net; a photograph comes on top."""
+    count = sum(blob.count for blobs in network.net.params.values() for blob in blobs)
+    return COPIES * 4 * count
 
 
 def _with_stages(network: Network) -> tuple[Any, list[Stage]]:

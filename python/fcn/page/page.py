@@ -48,7 +48,8 @@ def write(chosen: Chosen, directory: Path, side: int) -> dict[str, Any]:
             "input": network.net.inputs[0], "output": net.shown(network),
             "mean": [float(each) for each in chosen.inputs.mean], "channels": "BGR",
             "stages": [stage._asdict() for stage in stages], "side": side,
-            "megabytes": _megabytes(folder), "runtime": f"onnxruntime-web {runtime.VERSION}",
+            "megabytes": _megabytes(folder), "memory": net.memory(network),
+            "runtime": f"onnxruntime-web {runtime.VERSION}",
             "files": _files(folder)}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
                                        encoding="utf-8")

@@ -265,7 +265,7 @@ def test_without_a_gpu(capsys):
     assert capsys.readouterr().err.count("PyTorch sees no GPU") == 2
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+@pytest.mark.gpu
 def test_device_query(capsys):
     assert main(["device_query"]) == 0
     assert torch.cuda.get_device_name(0) in capsys.readouterr().out

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 import caffe
 import golden_runs
@@ -38,10 +37,8 @@ CHANGED = {
     "a limit to pooling by slices": (max_pooling, "LEAST", 1),
 }
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
-
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=needs_gpu)])
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def mode(request):
     if request.param == "cpu":
         caffe.set_mode_cpu()

@@ -74,7 +74,7 @@ def test_an_unknown_precision():
         caffe.set_precision("fp16")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name, tolerance", [("fp32", 1e-4), ("tf32", 5e-3), ("bf16", 5e-2)])
 def test_the_gpu_agrees_within_the_precision(net, name, tolerance):
     made = net(NET)

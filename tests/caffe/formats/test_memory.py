@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from caffe.formats.memory import UNLIMITED, available_memory
+import segdata.memory
+from caffe.formats import memory
+from caffe.formats.memory import UNLIMITED
 
 GB = 1 << 30
+
+
+@pytest.fixture(params=[memory, segdata.memory], ids=["engine", "tools"])
+def available_memory(request):
+    """Of the engine, and of the tools, which say the same."""
+    return request.param.available_memory
 
 
 def machine(root: Path, groups: str) -> None:
@@ -24,17 +32,17 @@ def group(folder: Path, **files: object) -> None:
         (folder / name.replace("__", ".")).write_text(f"{value}\n")
 
 
-def test_of_a_machine_without_groups(tmp_path):
+def test_of_a_machine_without_groups(available_memory, tmp_path):
     machine(tmp_path, "")
     assert available_memory(tmp_path) == 8 * GB
 
 
-def test_of_a_system_that_does_not_say_it(tmp_path):
+def test_of_a_system_that_does_not_say_it(available_memory, tmp_path):
     assert available_memory(tmp_path) == UNLIMITED
 
 
 @pytest.mark.parametrize("path", ["/", "/docker/1234"])
-def test_a_container_s_limit(tmp_path, path):
+def test_a_container_s_limit(available_memory, tmp_path, path):
     """The group's folder is the topmost inside a container, whatever its path is outside."""
     machine(tmp_path, f"0::{path}\n")
     group(tmp_path / "sys/fs/cgroup", memory__max=2 * GB, memory__current=GB,
@@ -42,7 +50,7 @@ def test_a_container_s_limit(tmp_path, path):
     assert available_memory(tmp_path) == GB + GB // 4
 
 
-def test_the_tightest_of_nested_groups_counts(tmp_path):
+def test_the_tightest_of_nested_groups_counts(available_memory, tmp_path):
     machine(tmp_path, "0::/slice/job\n")
     for path, limit in (("slice", 3 * GB), ("slice/job", "max")):
         group(tmp_path / "sys/fs/cgroup" / path, memory__max=limit, memory__current=GB,
@@ -50,14 +58,14 @@ def test_the_tightest_of_nested_groups_counts(tmp_path):
     assert available_memory(tmp_path) == 2 * GB
 
 
-def test_control_groups_of_version_1(tmp_path):
+def test_control_groups_of_version_1(available_memory, tmp_path):
     machine(tmp_path, "5:cpu:/\n4:memory:/job\n0::/\n")
     group(tmp_path / "sys/fs/cgroup/memory/job", memory__limit_in_bytes=4 * GB,
           memory__usage_in_bytes=3 * GB, memory__stat=f"inactive_file 5\ntotal_inactive_file {GB}")
     assert available_memory(tmp_path) == 2 * GB
 
 
-def test_never_below_zero(tmp_path):
+def test_never_below_zero(available_memory, tmp_path):
     machine(tmp_path, "0::/\n")
     group(tmp_path / "sys/fs/cgroup", memory__max=GB, memory__current=GB + 4096,
           memory__stat="inactive_file 0")

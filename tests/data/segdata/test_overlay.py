@@ -15,6 +15,7 @@ def pixels(picture):
 def test_shares_and_overlay_show_the_classes_present():
     label = np.array([[0, 0, 2], [0, 2, 1]], np.uint8).repeat(30, 0).repeat(30, 1)
     assert shares(label) == [(0, 0.5), (2, pytest.approx(1 / 3)), (1, pytest.approx(1 / 6))]
+    assert repr(shares(label)[0]) == "(0, 0.5)"     # plain numbers, as they are printed
     picture = overlay(Image.new("RGB", (90, 60)), label, ["background", "road", "car"])
     assert picture.size[0] > 90 and picture.size[1] > 60 + 3 * 20
     legend = picture.crop((0, 60, *picture.size))

@@ -264,8 +264,8 @@ def test_the_command_of_the_remedy_imports_the_masks_and_leaves_them_as_they_are
 def test_files_are_read_again_only_if_they_changed(data, monkeypatch):
     check(data)
     read = []
-    look = labels._look_at
-    monkeypatch.setattr(labels, "_look_at", lambda reader, sample, paths: read.append(sample.name)
+    look = labels.look_at
+    monkeypatch.setattr(labels, "look_at", lambda reader, sample, paths: read.append(sample.name)
                         or look(reader, sample, paths))
     check(data)
     assert not read

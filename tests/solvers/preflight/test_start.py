@@ -305,8 +305,8 @@ def test_a_loss_that_stands_still_is_told_once():
     rng = np.random.default_rng(0)
 
     def told(losses):
-        progress = divergence.Progress()
-        return [text for loss in losses if (text := progress.standstill(loss, math.log(21)))]
+        standstill = divergence.Standstill()
+        return [text for loss in losses if (text := standstill.warning(loss, math.log(21)))]
     still = told(3.04 + rng.normal(0, 0.05, 300))
     assert len(still) == 1 and "stands still at 3.0" in still[0]
     assert told(3.04 * np.exp(-np.arange(300) / 100)) == []

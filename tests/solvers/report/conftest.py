@@ -27,7 +27,7 @@ def scored(experiment):
     lines.write(4, None, 100 * scores["label"].headline, validation_loss=300.0,
                 validation_loss_per_pixel=3.0)
     tally = Tally(run.net_param("val"))
-    reader = gallery._reader(run)
+    reader = gallery.data_layer(run)
     for number, iou in enumerate((30.0, 60.0)):
         truth = reader.load(reader.entries[number], number, seed=0)["label"]
         tally.values.append((300.0, []))

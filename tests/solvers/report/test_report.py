@@ -22,7 +22,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.sources, self.links, self.stack, self.told = [], [], [], [], []
+        self.tags, self.sources, self.links, self.stack, self.tooltips = [], [], [], [], []
         self.sections, self.title, self.text = {}, "", ""
         self.feed(text)
         assert not self.stack, self.stack
@@ -30,7 +30,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         found = dict(attributes)
-        self.told += [found["title"]] if "title" in found else []
+        self.tooltips += [found["title"]] if "title" in found else []
         self.sources += [found["src"]] if "src" in found else []
         self.links += [found["href"]] if "href" in found else []
         if tag not in self.VOID:
@@ -62,12 +62,12 @@ def test_the_page_says_what_the_run_has(scored):
     page = read(report.write(scored.run))
     content = json.loads((scored.directory / "score.json").read_text())["labels"]["label"]
     for name in ("mean IU", "pixel accuracy", "mean accuracy", "f.w. IU"):
-        assert f"{content[name]:.2f}%" in page.told, name
+        assert f"{content[name]:.2f}%" in page.tooltips, name
         shown = re.search(rf"([\d.]+) % {re.escape(name)}", page.text)
         assert float(shown[1]) == pytest.approx(content[name], abs=0.06)
     for name, value in content["class IU"].items():
         if value is not None:
-            assert any(told.startswith(f"{name}: IU {value:.2f}%") for told in page.told)
+            assert any(tooltip.startswith(f"{name}: IU {value:.2f}%") for tooltip in page.tooltips)
     assert "square 70.0 triangle –" in page.sections["IU of each class"]
     assert list(page.sections) == [
         "Loss", "Mean IU", "Time", "IU of each class", "What is taken for what",
@@ -140,8 +140,8 @@ def test_what_cannot_be_drawn_ends_no_training(experiment, monkeypatch, capfd):
         raise ValueError("no ink")
     monkeypatch.setattr(report, "write", fail)
     assert training.train(experiment)["label"].mean_iu >= 0
-    told = capfd.readouterr().err
-    assert told.count("tiny: no report: no ink; `fcn report") == 1 and "Traceback" not in told
+    printed = capfd.readouterr().err
+    assert printed.count("tiny: no report: no ink; `fcn report") == 1 and "Traceback" not in printed
 
 
 @pytest.mark.parametrize("ious, expected", [
@@ -154,10 +154,14 @@ def test_which_samples_are_shown(ious, expected):
     assert samples.chosen(ious) == expected
 
 
-def test_the_error_map_is_red_where_the_prediction_is_wrong():
-    truth, said = np.array([[0, 1, 255]], np.uint8), np.array([[0, 2, 1]], np.uint8)
-    pixels = gallery._errors(truth, said)
-    assert pixels.tolist() == [[list(gallery.RIGHT), list(gallery.WRONG), [255] * 3]]
+def test_a_layer_that_looks_at_the_whole_image_is_said_to(scored):
+    path = scored.run.prototxt("deploy")
+    path.write_text(path.read_text() + """
+        layer { name: "mean" type: "Pooling" bottom: "score" top: "mean"
+                pooling_param { pool: AVE global_pooling: true } }
+        layer { name: "scaled" type: "Power" bottom: "mean" top: "scaled" }""")
+    table = read(report.write(scored.run)).sections["The net"]
+    assert table.count("0 whole image") == 2 and "404" in table
 
 
 def test_all_runs_on_one_page(scored, monkeypatch):
@@ -220,7 +224,7 @@ def test_without_runs_it_says_what_to_do(monkeypatch, tmp_path):
 
 
 def test_pictures_are_no_larger_than_they_are_shown():
-    uri = gallery._uri(np.zeros((40, 4000, 3), np.uint8))
+    uri = gallery.data_uri(np.zeros((40, 4000, 3), np.uint8))
     import base64
     import io
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:

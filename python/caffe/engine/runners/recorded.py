@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import torch
 
 from ... import context
 from ...context import TRAIN
+from ...errors import OutOfMemoryError
 from ...log import logger
 from .. import precision
 from ..blob import Blob
@@ -26,6 +28,7 @@ from .plain import NOBODY, Observer
 from .recording import Recording, recorded_backward, recorded_forward
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
+NO_ROOM = "the memory suffices for a pass, but not for what is recorded beside it"
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2}  # by which a replay may differ from the
                                                         # pass itself, of the largest value
@@ -133,9 +136,24 @@ class RecordedRunner:
     def _first(self, size: tuple) -> torch.Tensor | float:
         searches = self._program.param.state.phase == TRAIN and len(self._passes) < SEARCHES
         with _search(searches):
-            loss = self._run(self._others, release=True)
+            loss = self._with_room(lambda: self._run(self._others, release=True),
+                                   _Repeatable(self._program, self._inputs))
         self._passes[size], self._searches = {}, searches
         return loss
+
+    def _with_room(self, run: Callable[[], torch.Tensor | float], before: _Repeatable
+                   ) -> torch.Tensor | float:
+        """What run(), a pass, gives; where memory does not suffice for it beside recordings,
+        without them."""
+        try:
+            return run()
+        except OutOfMemoryError:
+            if not any(self._passes.values()):
+                raise
+        self._give_up(NO_ROOM)
+        self._inner.release()
+        before.restore()
+        return run()
 
     def _record_forward(self, passes: dict[str, Recording]) -> torch.Tensor | float:
         """Record a pass, and replay it for the first time, held against the pass itself."""
@@ -145,7 +163,9 @@ class RecordedRunner:
         if not recorded:
             return self._run(self._others, validate=False)
         before = _Repeatable(self._program, self._inputs)
-        loss = self._inner.forward(self._others, validate=False)
+        loss = self._with_room(lambda: self._inner.forward(self._others, validate=False), before)
+        if not self._is_able:
+            return loss
         expected = [torch.as_tensor(loss).clone(), *self._outputs()]
         before.restore()
         loss = passes["forward"].replay()
@@ -234,7 +254,11 @@ class RecordedRunner:
         if not recorded:
             return None
         passes["backward"].ends = ends
-        self._inner.backward(numbers)
+        try:
+            self._inner.backward(numbers)
+        except OutOfMemoryError:
+            self._give_up(NO_ROOM)
+            return None
         params = {blob.memories[DIFF] for step in self._program.steps for blob in step.layer.blobs}
         return {diff: diff.settled.reshape(tensor.shape).clone()
                 for diff, tensor in passes["backward"].made.items() if diff in params}
@@ -252,6 +276,8 @@ class RecordedRunner:
             return False
         try:
             passes[kind] = record(graph(device))
+        except OutOfMemoryError:
+            self._is_full = True
         except RuntimeError as error:
             self._give_up(str(error))
         return kind in passes
@@ -267,7 +293,7 @@ class RecordedRunner:
 
     def _give_up(self, reason: str) -> None:
         for passes in self._passes.values():
-            passes.pop("forward", None)
+            passes.clear()
         self._is_able, self._passes, self._now = False, {}, None
         logger.warning("%s: without CUDA graphs: %s", self._program.source, reason)
 
@@ -319,9 +345,12 @@ class _Repeatable:
     running statistics."""
 
     def __init__(self, program: Program, inputs: Sequence[Blob]) -> None:
-        self._generators = [(torch.get_rng_state, torch.set_rng_state)]
-        if context.device().type == "cuda":
-            self._generators.append((torch.cuda.get_rng_state, torch.cuda.set_rng_state))
+        self._generators: list[tuple[Callable, Callable]] = [
+            (torch.get_rng_state, torch.set_rng_state)]
+        device = context.device()
+        if device.type == "cuda":
+            self._generators.append((partial(torch.cuda.get_rng_state, device),
+                                     partial(torch.cuda.set_rng_state, device=device)))
         self._states = [get() for get, _ in self._generators]
         self._params = [(blob, blob.data_to_read.clone()) for blob in _changed_by_passes(program)]
         self._inputs = [(blob, blob.data_nearby.clone()) for blob in inputs]

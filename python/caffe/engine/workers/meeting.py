@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -108,23 +109,33 @@ class Meeting:
 
     def _wait(self, timeout: float) -> None:
         last = time.monotonic() + timeout
-        while True:
-            missing = [number for number in range(self.count)
-                       if not self.store.check([f"about/{number}"])]
-            if not missing:
+        names = [f"about/{number}" for number in range(self.count)]
+        for _ in pauses():
+            if self.store.check(names):
                 break
             if time.monotonic() > last:
+                missing = [number for number, name in enumerate(names)
+                           if not self.store.check([name])]
                 raise CaffeError(
                     f"{_listed(missing)} of {self.count} ranks did not come within {timeout:g} s: "
                     "either a process was not started, or it ended or hangs before it has made "
                     "its caffe.NCCL; its own output tells")
-            time.sleep(0.02)
         counts = {number: json.loads(self.store.get(f"about/{number}"))["count"]
                   for number in range(self.count)}
         other = next((number for number in counts if counts[number] != self.count), None)
         if other is not None:
             raise CaffeError(f"rank {other} was told of {counts[other]} solvers, rank {self.rank} "
                              f"of {self.count}: give all processes the same solver_count")
+
+
+def pauses() -> Iterator[None]:
+    """Endless, and each time a little later: first after a millisecond, in the end after 50. (The
+    store's own waiting fills the output with warnings.)"""
+    seconds = 0.001
+    while True:
+        yield
+        time.sleep(seconds)
+        seconds = min(2 * seconds, 0.05)
 
 
 def _listed(ranks: list[int]) -> str:

@@ -1,6 +1,7 @@
 """Passes that are recorded and replayed: on a GPU, and on a CPU with a stand-in for CUDA graphs."""
 
 import functools
+import inspect
 import logging
 import os
 import subprocess
@@ -17,6 +18,7 @@ import torch
 import caffe
 from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
+from caffe.engine.layers.inner_product import InnerProduct
 from caffe.engine.layers.loss import SoftmaxWithLoss
 from caffe.engine.runners import cuda_graphs, recorded, recording
 from caffe.errors import LayerError
@@ -45,10 +47,8 @@ layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {
   num_output: 2 kernel_size: 3 weight_filler { type: "gaussian" } } }
 layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }"""
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 
-
-@pytest.fixture(params=["stand_in", pytest.param("gpu", marks=needs_gpu)])
+@pytest.fixture(params=["stand_in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def where(request):
     return request.param
 
@@ -505,6 +505,42 @@ def test_without_room_passes_run_as_they_are(net, replays, monkeypatch):
     assert len(set(losses)) == 1 and not replays
 
 
+@pytest.mark.parametrize("refused, told", [
+    ((2, 2), False),        # while a pass is recorded
+    ((3, 2), True),         # when it is held against the pass itself
+    ((1, 5), True)])        # in the first pass of another size
+def test_where_memory_suffices_for_a_pass_but_not_beside_recordings(
+        net, replays, check, monkeypatch, caplog, refused, told):
+    """The pass with a number, over a batch of some size, fails; nobody is to notice."""
+    monkeypatch.setattr(logging.getLogger("caffe"), "propagate", True)
+    compute, seen = InnerProduct.compute, []
+
+    def short_of_memory(self, x):
+        seen.append(len(x))
+        if (seen.count(len(x)), len(x)) == refused and made.cuda_graphs:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return compute(self, x)
+    drop = 'layer { name: "drop" type: "Dropout" bottom: "fc" top: "drop" }\n'
+    text = CHAIN.replace('layer { name: "loss"', drop + 'layer { name: "loss"').replace(
+        'bottom: "fc" bottom: "t"', 'bottom: "drop" bottom: "t"')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number, batch in enumerate((2, 2, 2, 5, 5, 2)):
+        for each in (made, plain):
+            monkeypatch.setattr(InnerProduct, "compute",
+                                short_of_memory if each is made else compute)
+            for name, shape in (("x", (batch, 3)), ("t", (batch,))):
+                each.blobs[name].reshape(*shape)
+            each.clear_param_diffs()
+            caffe.set_random_seed(number)
+            each.forward(x=np.full((batch, 3), number), t=[number % 4] * batch)
+            each.backward()
+        check(made, plain)
+    assert ("suffices for a pass, but not for what is recorded beside it" in caplog.text) == told
+    assert bool(replays) == (refused[1] == 5)
+
+
 def test_a_net_with_recorded_passes_goes_when_nobody_holds_it(net, replays):
     made = net(CHAIN)
     for _ in range(3):
@@ -621,7 +657,18 @@ def test_recordings_share_a_stream_and_refuse_to_wait(monkeypatch):
     assert graph.capture_begin.call_count == graph.capture_end.call_count == 2
 
 
-@needs_gpu
+def test_the_random_numbers_put_back_are_those_of_the_gpu_in_use(monkeypatch):
+    gpu, cuda = torch.device("cuda", 1), MagicMock()
+    monkeypatch.setattr(recorded.context, "device", lambda: gpu)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    recorded._Repeatable(SimpleNamespace(steps=[]), []).restore()
+    assert cuda.get_rng_state.call_args == call(gpu)
+    assert cuda.set_rng_state.call_args == call(cuda.get_rng_state.return_value, device=gpu)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif("check_input_liveness" not in inspect.signature(
+    torch.cuda.CUDAGraph.capture_begin).parameters, reason="this PyTorch cannot look")
 def test_what_a_graph_reads_is_alive(solver, monkeypatch):
     monkeypatch.setattr(torch.cuda.CUDAGraph, "capture_begin", functools.partialmethod(
         torch.cuda.CUDAGraph.capture_begin, check_input_liveness=True))

@@ -7,7 +7,6 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-import torch
 
 import caffe
 from caffe.engine import precision
@@ -31,8 +30,7 @@ layer { name: "loss" type: "Eltwise" bottom: "e" bottom: "e" top: "loss" loss_we
 """
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="PyTorch sees no GPU"))])
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def mode(request):
     caffe.set_precision("fp32")
     getattr(caffe, f"set_mode_{request.param}")()

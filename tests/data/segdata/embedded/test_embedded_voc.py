@@ -145,3 +145,4 @@ def test_processes_that_write_one_dataset_wait_for_each_other(tmp_path):
         thread.join()
     assert seen and set(seen) == {1}
     assert (tmp_path / "new" / "data" / "file").read_text() in "12"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["data"]     # and no lock
