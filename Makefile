@@ -9,15 +9,16 @@ ACCEPT ?=
 DEEPLAB = voc-deeplab voc-deeplab-msc voc-deeplab-7x7 voc-deeplab-4x4 voc-deeplab-largefov \
 	voc-deeplab-msc-largefov voc-deeplab-aspp
 DILATED = voc-dilated-frontend voc-dilated-context voc-dilated-context-large
+UNET = isbi-unet phc-unet dic-unet
 EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed voc-fcn-alexnet \
 	voc-fcn-googlenet $(DEEPLAB) voc-crfrnn $(DILATED) nyud-fcn32s-color nyud-fcn32s-hha \
 	nyud-fcn32s-color-d nyud-fcn32s-color-hha nyud-fcn16s-color-hha siftflow-fcn32s siftflow-fcn16s siftflow-fcn8s \
-	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s
-RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
+	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s $(UNET)
+RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(UNET) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow test-browser gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
-	data-voc data-voc2012 data-nyud data-siftflow data-context vgg16 caffenet googlenet hed real NAME-demo \
+	data-voc data-voc2012 data-nyud data-siftflow data-context data-isbi data-phc-u373 data-dic-hela vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
 help:  ## list the targets
@@ -112,6 +113,15 @@ data-siftflow: .venv/done  ## download SIFT Flow (140 MB), write its splits
 data-context: .venv/done  ## download PASCAL-Context and PASCAL VOC 2010 (1.4 GB)
 	@.venv/bin/python -m segdata.download context$(ACCEPT:%= %)
 
+data-isbi: .venv/done  ## download the EM stacks of ISBI 2012 (20 MB) and prepare them
+	@.venv/bin/python -m segdata.download isbi$(ACCEPT:%= %)
+
+data-phc-u373: .venv/done  ## download the cells U373 (40 MB) and prepare them
+	@.venv/bin/python -m segdata.download phc-u373$(ACCEPT:%= %)
+
+data-dic-hela: .venv/done  ## download the cells HeLa (40 MB) and prepare them
+	@.venv/bin/python -m segdata.download dic-hela$(ACCEPT:%= %)
+
 vgg16: .venv/done  ## download the ILSVRC VGG-16 weights (553 MB)
 	@.venv/bin/python -m segdata.download $@$(ACCEPT:%= %)
 
@@ -154,6 +164,7 @@ voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
 nyud-%: NEEDS = $(BASE) nyud
 siftflow-%: NEEDS = $(BASE) siftflow
 pascalcontext-%: NEEDS = $(BASE) voc2010 context context59
+$(UNET): NEEDS = $(@:-unet=)
 
 voc-fcn32s:  ## train FCN-32s on PASCAL VOC, from VGG-16
 voc-fcn16s:  ## ... then FCN-16s
@@ -184,6 +195,9 @@ siftflow-fcn8s:  ## ... then FCN-8s
 pascalcontext-fcn32s:  ## FCN-32s on PASCAL-Context
 pascalcontext-fcn16s:  ## ... then FCN-16s
 pascalcontext-fcn8s:  ## ... then FCN-8s
+isbi-unet:  ## U-Net on the EM stacks of ISBI 2012
+phc-unet:  ## U-Net on the cells U373
+dic-unet:  ## U-Net on the cells HeLa
 
 NAME-demo:  ## one of these in miniature on generated data, e.g. make nyud-fcn32s-hha-demo
 	@echo "NAME is one of $(EXPERIMENTS)"

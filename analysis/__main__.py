@@ -18,7 +18,7 @@ from segdata.paths import build_root
 QUICK = ("upper-bound", "stitch", "timing")
 OF_A_RUN = ("crf",)
 TRAINING = ("recipes", "stages", "interpolation", "fusion", "cues", "sampling", "balancing",
-            "deeplab", "dilated")
+            "deeplab", "dilated", "unet")
 
 
 def main(arguments=None):

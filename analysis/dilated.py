@@ -13,13 +13,15 @@ REFINED = "voc-crfrnn"
 
 
 def run(options):
-    compare({"FCN-8s": Variant(trained("voc-fcn8s")),
-             "CRF-RNN as it starts": Variant(unlearnt),
-             "CRF-RNN": Variant(trained(REFINED))},
-            [ordered("CRF-RNN", "FCN-8s")], options)
-    compare({"front end": Variant(trained("voc-dilated-frontend")),
-             "context": Variant(trained("voc-dilated-context"))},
-            [ordered("context", "front end")], options)
+    """Returns {seed: {variant: mean IU}}."""
+    refined = compare({"FCN-8s": Variant(trained("voc-fcn8s")),
+                       "CRF-RNN as it starts": Variant(unlearnt),
+                       "CRF-RNN": Variant(trained(REFINED))},
+                      [ordered("CRF-RNN", "FCN-8s")], options)
+    context = compare({"front end": Variant(trained("voc-dilated-frontend")),
+                       "context": Variant(trained("voc-dilated-context"))},
+                      [ordered("context", "front end")], options)
+    return {seed: {**refined[seed], **context[seed]} for seed in options.seeds}
 
 
 def unlearnt(directory, seed):

@@ -11,26 +11,28 @@ from typing import Any
 from segdata.classes import VOID
 from segdata.files import replacing
 
+from . import unet
 from .fcn import SPLITS, TRUNKS, classifier, fcn
 from .hed import hed
 from .table import TABLE
 
-__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "hed", "write", "write_prototxt"]
+__all__ = ["NAMES", "TABLE", "TRUNKS", "classifier", "fcn", "hed", "unet", "write",
+           "write_prototxt"]
 
-NAMES = (*TRUNKS, *TABLE, "hed")
+NAMES = (*TRUNKS, *TABLE, "hed", "unet")
 
 
 def write(name: str, directory: str | Path, num_classes: int | None = None, **options: Any
           ) -> dict[str, Path]:
-    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier and of
-    HED, deploy.
+    """Write the prototxts of a net into `directory`: train, val, deploy; of a classifier, of
+    HED and of U-Net alone, deploy.
 
-    `name` is one of NAMES; `options` are those of `fcn`, `classifier` or `hed`.
+    `name` is one of NAMES; `options` are those of `fcn`, `classifier`, `hed` or `unet.unet`.
     `num_classes` is how many classes it has, of the first label where there are two; default:
     those of its data set. Returns {split: path}. Raises ValueError for an unknown name, for fewer
     than 2 classes or, of an FCN, more than 255, and for classes of HED, which has none.
     """
-    classes = {} if num_classes is None else {"classes": num_classes}
+    classes: dict[str, Any] = {} if num_classes is None else {"classes": num_classes}
     if num_classes is not None and (num_classes < 2 or name in TABLE and num_classes > VOID):
         raise ValueError(f"{name} with {num_classes} classes: there can be 2 or more, of an FCN up "
                          f"to {VOID}, for {VOID} is void")
@@ -40,6 +42,8 @@ def write(name: str, directory: str | Path, num_classes: int | None = None, **op
         if classes:
             raise ValueError("hed says where edges are: it has no classes to give it a number of")
         nets = {"deploy": hed(**options)}
+    elif name == "unet":
+        nets = {"deploy": unet.unet(**classes, **options)}
     elif name in TABLE:
         row = TABLE[name]
         own = {"source": row.source(**classes), **row.options, **options}

@@ -18,7 +18,7 @@ from caffe.proto import caffe_pb2
 from .layers import FC, FIXED, LEARN, conv_relu, dropout, filled, max_pool, scaled
 from .vgg16 import BLOCKS
 
-SCORE_LEARN = [dict(lr_mult=10, decay_mult=1), dict(lr_mult=20, decay_mult=0)]
+SCORE_RATE = 10         # times the trunk's: the scores begin at random
 STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
 SIDES = (2, 4, CLASSIFIER_SIDE)     # for which all holes are whole
@@ -59,13 +59,16 @@ VARIANTS = {
 
 
 def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: float = 1.0,
-            filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8) -> None:
+            filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8,
+            all_filters: bool = False, score_rate: int = SCORE_RATE) -> None:
     """Set `n.loss` of a train net, at the stride, or `n.score`, as large as the image `n.data`.
 
     head : one of VARIANTS; the others as of nets.fcn. With `fc6_kernel` 4 or 2, of a classifier
-    with a smaller field of view, holes are smaller in proportion. With `stride` 32 all poolings
-    halve the size, nothing has the holes that make up for it, and the loss is that of the pixels:
-    the net to which DeepLab's is to be compared.
+    with a smaller field of view, holes are smaller in proportion. With `all_filters` fc6 and fc7
+    have as many as the classifier's, also of a variant that has a quarter of them. `score_rate` is
+    the multiplier of the rate of the scores, but for those of multi-scale branches. With `stride`
+    32 all poolings halve the size, nothing has the holes that make up for it, and the loss is that
+    of the pixels: the net to which DeepLab's is to be compared.
 
     Raises ValueError for another `fc6_kernel` than 2, 4 or 7, for another `stride` than 8 or 32, 32
     with multi-scale branches, and where the caffe that runs has no Interp, a layer of DeepLab's
@@ -83,7 +86,9 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
         raise ValueError(f"stride is {stride}; of the head '{head}' it can be 8")
     params = dict(param=FIXED if variant.multiscale else LEARN, **filled(filler))
     pools = _trunk(n, image, width, params, stride)
-    scores, shift = _scores(n, pools["pool5"], variant, classes, width, fc6_kernel, params, stride)
+    channels = scaled(FC if all_filters else variant.channels, width)
+    scores, shift = _scores(n, pools["pool5"], variant, classes, channels, score_rate, fc6_kernel,
+                            params, stride)
     if variant.multiscale:
         scores += _multiscale(n, {"data": image, **pools}, scores[0], classes, width, filler)
     top = scores[0]
@@ -116,15 +121,13 @@ def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> 
     return pools
 
 
-def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: float,
-            side: int, params: dict, stride: int
-            ) -> tuple[list[Top], int]:
+def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, channels: int,
+            score_rate: int, side: int, params: dict, stride: int) -> tuple[list[Top], int]:
     """fc6, fc7 and fc8 of every hole; returns the fc8, and 1 if they lie half a step before the
     pixels that they are to lie on, as where fc6 has no middle tap, else 0."""
     if variant.averaged:
         n.pool5a = bottom = L.Pooling(bottom, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
-    kernel, channels = min(variant.kernel, side), scaled(variant.channels, width)
-    scores, shift = [], 0
+    kernel, scores, shift = min(variant.kernel, side), [], 0
     for branch, hole in zip(variant.branches, variant.holes):
         # the same field of view, in proportion to that of the classifier
         hole = max(1, hole * (variant.kernel - 1) * (side - 1) * 8
@@ -138,7 +141,7 @@ def _scores(n: NetSpec, bottom: Top, variant: Variant, classes: int, width: floa
                 **params)
             n["drop" + name] = top = dropout(n["relu" + name])
         n["fc8_voc12" + branch] = top = _score(top, classes, FIXED if variant.multiscale else
-                                               SCORE_LEARN)
+                                               _learn(score_rate))
         scores.append(top)
     return scores, shift
 
@@ -164,7 +167,7 @@ def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, 
                 top, scaled(BRANCH, width), kernel=kernel, pad=pad,
                 stride=step if place == 1 else 1, **params)
             n["drop_" + layer] = top = dropout(n["relu_" + layer])
-        n[f"fc8_{name}"] = top = _score(top, classes, SCORE_LEARN)
+        n[f"fc8_{name}"] = top = _score(top, classes, _learn(SCORE_RATE))
         if more:
             n[f"fc8_{name}c"] = top = L.Crop(top, scores, axis=2, offset=1)
         tops.append(top)
@@ -179,6 +182,10 @@ def _score(bottom: Top, classes: int, param: list) -> Top:
     return L.Convolution(bottom, kernel_size=1, num_output=classes, param=param,
                          weight_filler=dict(type="gaussian", std=0.01),
                          bias_filler=dict(type="constant", value=0))
+
+
+def _learn(rate: int) -> list:
+    return [dict(lr_mult=rate, decay_mult=1), dict(lr_mult=2 * rate, decay_mult=0)]
 
 
 def _dilated(hole: int) -> dict:

@@ -14,7 +14,18 @@ from __future__ import annotations
 from caffe import layers as L
 from caffe.net_spec import NetSpec, Top
 
-from .layers import FC, FIXED, LEARN, conv_relu, dropout, filled, max_pool, scaled, upsample
+from .layers import (
+    FC,
+    FIXED,
+    LEARN,
+    conv_relu,
+    dropout,
+    filled,
+    max_pool,
+    of_the_size_inside,
+    scaled,
+    upsample,
+)
 from .vgg16 import BLOCKS
 
 STRIDE = 8
@@ -56,7 +67,7 @@ def predict(n: NetSpec, image: Top, head: str, classes: int, width: float = 1.0,
         top = _context(n, top, classes, head == HEADS[2])
     n.upscore8 = upsample(top, classes, STRIDE)
     # scores lie in the middle of 8×8 pixels, of which the first may end outside the image
-    n.inside = _of_the_size_inside(n.data, 2 * margin(fc6_kernel))
+    n.inside = of_the_size_inside(n.data, 2 * margin(fc6_kernel))
     n.score = L.Crop(n.upscore8, n.inside, axis=2, offset=STRIDE // 2)
 
 
@@ -88,14 +99,6 @@ def _context(n: NetSpec, bottom: Top, classes: int, large: bool) -> Top:
 def context_layers(head: str) -> list[str]:
     """The layers of a head's context module, from below."""
     return [] if head == HEADS[0] else [PREFIX + name for name in (*LAYERS, "final")]
-
-
-def _of_the_size_inside(image: Top, less: int) -> Top:
-    """A blob that is smaller than the image by so many pixels: Crop takes its size. Two taps that
-    far apart, hardly anything to compute."""
-    return L.Convolution(image, num_output=1, kernel_size=2, dilation=less, bias_term=False,
-                         param=[dict(lr_mult=0, decay_mult=0)],
-                         weight_filler=dict(type="constant", value=1))
 
 
 def _dilated(dilation: int) -> dict:

@@ -12,7 +12,7 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from . import caffenet, crfrnn, deeplab, dilated, googlenet, vgg16
+from . import caffenet, crfrnn, deeplab, dilated, googlenet, unet, vgg16, weighted
 from .heads import HEADS, Head, predict
 from .layers import Features, score
 from .source import Source, voc
@@ -30,8 +30,8 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     Parameters
     ----------
     head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; 'crfrnn', FCN-8s with a
-        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS and
-        dilated.HEADS, which have a trunk of their own, and of what follows scale, start and
+        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS, dilated.HEADS
+        and unet.HEAD, which have a trunk of their own, and of what follows scale, start and
         options alone
     split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
@@ -50,27 +50,36 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
-    _check("head", head, (*HEADS, "crfrnn", *deeplab.VARIANTS, *dilated.HEADS))
+    _check("head", head, (*HEADS, "crfrnn", *deeplab.VARIANTS, *dilated.HEADS,
+                           unet.HEAD))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
     source = source or voc()
     n = caffe.NetSpec()
     if head in dilated.HEADS:
         source = source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
+    elif head == unet.HEAD:
+        source = unet.with_margins(source, options.get("depth", unet.DEPTH))
     _data(n, source, split, start)
     if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
         raise ValueError(f"head '{head}' takes one image and one label, not "
                          f"{', '.join((*source.images, *source.labels))}")
     if head in deeplab.VARIANTS:
         deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
-    elif head in dilated.HEADS:
-        dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
+    elif head in dilated.HEADS or head == unet.HEAD:
+        if head == unet.HEAD:
+            unet.predict(n, _scaled(n, n.data, scale), split, source, **options)
+        else:
+            dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
         if split != "deploy":
             n.loss = L.SoftmaxWithLoss(n.score, n.label, loss_param=dict(ignore_label=255))
     else:
         _fcn(n, head, split, source, TRUNKS[trunk].trunk, fusion, normalize, learned, scale,
              skip_scales, options)
-    return _deployed(n.to_proto()) if split == "deploy" else n.to_proto()
+    net = n.to_proto()
+    if split == "train" and source.has_weights:
+        weighted.weigh_pixels(net, "weight")
+    return _deployed(net) if split == "deploy" else net
 
 
 def _fcn(n: NetSpec, head: str, split: str, source: Source, trunk: Callable[..., Features],

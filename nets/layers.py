@@ -86,6 +86,14 @@ def upsample(bottom: Top, classes: int, factor: int, odd: bool = False, learned:
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
 
 
+def of_the_size_inside(image: Top, less: int) -> Top:
+    """A blob that is smaller than the image by so many pixels: Crop takes its size. Two taps that
+    far apart, hardly anything to compute."""
+    return L.Convolution(image, num_output=1, kernel_size=2, dilation=less, bias_term=False,
+                         param=[dict(lr_mult=0, decay_mult=0)],
+                         weight_filler=dict(type="constant", value=1))
+
+
 def inner_products(n: NetSpec, bottom: Top, width: float, classes: int, params: dict) -> Top:
     """fc6, fc7 and fc8 of a classifier; returns fc8."""
     for name in "67":

@@ -50,6 +50,11 @@ class Source:
         return replace(self, train=(module, layer, {**own, **params}))
 
     @property
+    def has_weights(self) -> bool:
+        """Whether training has weights of the pixels, the blob weight."""
+        return bool(self.train[2].get("weights"))
+
+    @property
     def margin(self) -> int:
         """The pixels that images have around what labels cover."""
         return self.val[2].get("margin", 0)
@@ -164,3 +169,17 @@ def _root(data_dir: Dir) -> Path:
 def _splits(module: str, layer: str, splits: tuple[str, str], params: dict) -> tuple[tuple, tuple]:
     train, val = ((module, layer, dict(params, split=split, seed=SEED)) for split in splits)
     return train, val
+
+
+def cells(name: str, data_dir: Dir = None, classes: int = 2, crop: int = 388, elastic: float = 10
+          ) -> Source:
+    """Microscope images of cells, grey, prepared by segdata.download.cells: 'isbi', 'phc' or 'dic'.
+
+    Training has random windows of `crop` pixels of mirrored images, deformed elastically with a
+    deviation of `elastic` pixels, and the pixels' weights that part touching cells.
+    """
+    root = _root(data_dir) / "cells" / name
+    train, val = _splits("segdata.cells", "CellSegDataLayer", ("train", "val"),
+                         dict(cells_dir=str(root)))
+    return Source(train, val, root / "val.txt", {"label": classes}, {"data": 1}).with_training(
+        crop=crop, mirror=True, elastic=elastic, weights=str(root / "weights"))

@@ -6,6 +6,7 @@ from functools import partial
 
 from .deeplab import VARIANTS
 from .source import (
+    cells,
     context_voc2012,
     dilated_voc2012,
     nyud,
@@ -14,6 +15,7 @@ from .source import (
     voc,
     voc2012,
 )
+from .unet import HEAD
 
 
 @dataclass(frozen=True)
@@ -42,4 +44,6 @@ TABLE = {
     "nyud-fcn16s-color-hha": Row("fcn16s", partial(nyud, ("color", "hha")), dict(fusion="late")),
     **{f"siftflow-{head}": Row(head, siftflow) for head in ("fcn32s", "fcn16s", "fcn8s")},
     **{f"pascalcontext-{head}": Row(head, pascalcontext) for head in ("fcn32s", "fcn16s", "fcn8s")},
+    **{f"{name}-unet": Row(HEAD, partial(cells, name), dict(scale=1 / 64, filler="msra"))
+       for name in ("isbi", "phc", "dic")},
 }

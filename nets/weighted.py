@@ -11,6 +11,7 @@ import numpy as np
 import caffe
 from caffe.proto import caffe_pb2
 from segdata.files import replacing
+from segdata.lists import literal
 
 
 def write_class_weights(path: Path, weights: Sequence[float]) -> Path:
@@ -43,21 +44,23 @@ def weigh_classes(net: caffe_pb2.NetParameter, files: Mapping[str, Path]) -> Non
 
 
 def weigh_pixels(net: caffe_pb2.NetParameter, weights: str, by_class: Sequence[float] = ()) -> None:
-    """Turn the SoftmaxWithLoss layer of a net into segdata.losses.PixelWeightedLoss, with the blob
-    `weights` and, where they are given, weights of the classes."""
+    """Turn the SoftmaxWithLoss layer of a net into segdata.losses.PixelWeightedLoss with the blob
+    `weights`, unless it is one; and give it weights of the classes, where there are some."""
     for layer in _losses(net):
         loss = layer.loss_param
         is_mean = loss.normalize if loss.HasField("normalize") else (
             loss.normalization in (loss.VALID, loss.FULL))
         params: dict[str, Any] = dict(ignore_label=loss.ignore_label, normalize=is_mean)
-        if by_class:
-            params["class_weights"] = list(by_class)
         layer.type = "Python"
         layer.bottom.append(weights)
         layer.loss_weight.append(1)
         layer.ClearField("loss_param")
         layer.python_param.MergeFrom(caffe_pb2.PythonParameter(
             module="segdata.losses", layer="PixelWeightedLoss", param_str=str(params)))
+    for layer in net.layer if by_class else ():
+        if layer.python_param.layer == "PixelWeightedLoss":
+            params = dict(literal(layer.python_param.param_str), class_weights=list(by_class))
+            layer.python_param.param_str = str(params)
 
 
 def _losses(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]:

@@ -20,7 +20,8 @@ from fcn.solvers.command import reported, set_device
 from fcn.solvers.inference import marks
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.outputs import name_outputs
-from fcn.solvers.inference.photographs import VIDEOS, find, read_image
+from fcn.solvers.inference.photographs import read_image
+from fcn.solvers.inference.sources import VIDEOS, find
 from fcn.solvers.prediction import ScoreError, load_net
 from fcn.surgery.from_keras import fill_hed
 from segdata.download import packages

@@ -9,12 +9,18 @@ share of each class. --mask, --overlay, --probabilities, --json and --polygons c
 written. Where two images have one NAME, or an output would have the name of a file that is read,
 the name becomes NAME_2, NAME_3, ... An image that fails does not stop the others.
 
-IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', @LIST, a file with one of
-these a line, or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
+IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', a tar archive of images,
+@LIST, a file with one of these a line, or the URL of one of these (s3://, https://, ..., as fsspec
+knows them), or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
 the frames, to DIR/NAME_frames (needs OpenCV). Of a folder in VOC layout it takes JPEGImages. RUN
 is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
 default is the one under build/ whose training began last. `--experiment hed` draws edges instead,
 as NAME_edges.png, by weights that others trained (`make hed` gets them).
+
+Many images are segmented by several processes: --workers N, --gpu 0,1, or torchrun. Their outputs
+lie in folders as the images do. DIR/manifest.RANK.jsonl says what is done and what has failed: the
+same command, also with another number of processes, goes on from there, and makes anew what has
+changed since, be it the image, the net or an option. --retry tries again what failed.
 
 A net that takes depth or HHA, as those of NYUDv2 do, needs it beside the image: --depth, 16-bit
 millimetres, or --hha, as segdata.hha writes it, of the same size. What the net takes, and the mean
@@ -32,60 +38,141 @@ FCN_MAX_PIXELS sets another limit.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fcn.solvers import crf, edges
-from fcn.solvers.command import add_device, positive, report_errors, reported
-from fcn.solvers.inference import truths, videos
-from fcn.solvers.inference.errors import InferError, no_such_file
-from fcn.solvers.inference.network import choose, described, warning_for
-from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs, name_outputs
-from fcn.solvers.inference.photographs import VIDEOS, find
-from fcn.solvers.inference.segmenter import Photograph, Refinement, Segmentation, Segmenter
-from fcn.solvers.inference.tiles import GIB
-from fcn.solvers.runs import Images
+from fcn.solvers.command import Stopped, positive, report_errors, whole
+from fcn.solvers.inference import manifest, workers
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.listing import Listing, Naming
+from fcn.solvers.inference.network import choose, warning_for
+from fcn.solvers.inference.outputs import KINDS
+from fcn.solvers.inference.sources import SHARD, find_all
+from fcn.solvers.inference.work import (
+    Tally,
+    Task,
+    beside,
+    choose_inputs,
+    kinds_of,
+    suffixes,
+    summary,
+    worker,
+)
+from fcn.solvers.inference.workers import Team
 from segdata.augment import MOST_SCALE
-from segdata.files import make_folder
-from segdata.inputs import Inputs
-from segdata.overlay import percent
 from segdata.paths import build_root
-
-WAITING = 4         # times --batch: images that may wait for others of their size
 
 
 def main() -> int:
     """The command line; returns the exit status."""
-    work = None
     with report_errors():
         args = parse()
         if edges.asked_for(args):
-            return edges.main(args)
-        chosen = choose(args.net, args.weights, args.experiment, args.best)
-        sources, messages = find(args.images)
-        for message in messages:
-            print(f"error: {message}", file=sys.stderr)
-        if not sources:
+            return draw_edges(args)
+        kinds_of(args)
+        return segment(args)
+    return 1
+
+
+def draw_edges(args: argparse.Namespace) -> int:
+    """The command line where it is about edges."""
+    for option in ("workers", "retry", "ray", "no_overlay"):
+        if getattr(args, option):
+            raise InferError(f"--{option.replace('_', '-')} is for nets of classes; this one draws "
+                             "edges, in one process")
+    if len(args.gpu or ()) > 1:
+        raise InferError("edges are drawn on one GPU: --gpu N")
+    args.gpu = args.gpu[0] if args.gpu else None
+    with redirect_stdout(None) if args.quiet else nullcontext():
+        return edges.main(args)
+
+
+def segment(args: argparse.Namespace) -> int:
+    """Segment what the command line names; returns the exit status."""
+    began, team = time.monotonic(), workers.team(args)
+    are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
+    keeps = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray
+                 or not are_files and manifest.files(args.output))
+    chosen = choose(args.net, args.weights, args.experiment, args.best)
+    with listed(args, team, keeps) as listing:
+        problems = print_problems(listing) if team.rank == 0 else 0
+        if not listing.count:
             raise InferError("there is no image to segment" + " (what this tool wrote itself is "
-                             "left out)" * (not messages))
-        inputs = choose_inputs(chosen.inputs, args, sources)
-        segmenter = Segmenter(chosen=chosen, device=device(args), precision=args.precision,
-                              trust=args.trust, flip=args.flip, scales=args.scales, tile=args.tile,
-                              refinements=refinements(args, chosen.prototxt.parent))
-        print(described(chosen))
-        if note := warning_for(chosen.run, sources):
-            print(note, file=sys.stderr)
-        make_folder(args.output)
-        work = Work(args, segmenter, inputs, len(messages))
-        work.do(name_outputs(sources, args.output, suffixes(args), files_read(args, sources)))
-        if work.failures and len(sources) + len(messages) > 1:
-            print(f"{work.failures} of {len(sources) + len(messages)} inputs failed",
+                             "left out)" * (not problems))
+        records = keeps or not are_files and listing.count > 1
+        task = Task(args, chosen, manifest.next_run(args.output) * records, team.on_machine)
+        if keeps and team.rank == 0:
+            manifest.record_problems(args.output, listing.problems(), task.run)
+        tally, messages = worked(task, team, listing)
+        for message in messages:
+            print(message, file=sys.stderr)
+        tally = workers.total(team, tally)
+        if keeps and team.rank == 0:
+            print(summary(tally, listing.count, problems, time.monotonic() - began, args.output))
+        elif not keeps and problems + tally.failed and listing.count + problems > 1:
+            print(f"{problems + tally.failed} of {listing.count + problems} inputs failed",
                   file=sys.stderr)
-    return 1 if work is None or work.failures else 0
+        if records and not keeps:       # it was for the case that the run had been killed
+            (args.output / "manifest.0.jsonl").unlink(missing_ok=True)
+    return 1 if messages or problems or tally.failed or tally.failed_before else 0
+
+
+@contextmanager
+def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listing]:
+    """The images that the command line names."""
+    earlier = bool(manifest.files(args.output))
+    if earlier and team.number == 1:
+        manifest.wait_for_end(args.output)
+    named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
+    lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
+    naming = Naming(args.output, keeps, partial(suffixes, args), partial(beside, args),
+                    named + lists)
+    with tempfile.TemporaryDirectory(prefix="fcn-infer-") as folder:
+        listing = Listing.make(Path(folder) / "list.sqlite", find_all(args.images, keeps), naming,
+                               manifest.entries(args.output))
+        if earlier and team.number == 1:
+            manifest.remove_begun(args.output, listing)
+        yield listing
+
+
+def print_problems(listing: Listing) -> int:
+    """Says which arguments name no image; returns their number."""
+    number = 0
+    for problem in listing.problems():
+        number += 1
+        print(f"error: {problem.message}", file=sys.stderr)
+    return number
+
+
+def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
+    """Have the images segmented; returns what was done, and messages on processes that ended too
+    early."""
+    args = task.args
+    inputs = choose_inputs(task, listing.count)
+
+    def warning() -> str:
+        note = warning_for(task.chosen.run, (source.shown for source in listing.sources()))
+        return f"{note}\n" * bool(note)
+
+    try:
+        if args.ray:
+            from fcn.solvers.inference import ray_data
+            return ray_data.segment(task, listing)
+        if team.starts:
+            print(warning(), end="", file=sys.stderr)
+            return workers.start(task, listing, team.starts)
+        with worker(task, inputs, team.rank, team.gpu, team.rank == 0, warning) as work:
+            return work.do(listing.jobs(team.rank, team.number)), []
+    except Stopped as error:
+        stays = f"what is done stays in {args.output}; the same command goes on"
+        raise Stopped(error.number, stays * bool(task.run)) from None
 
 
 def parse() -> argparse.Namespace:
@@ -107,9 +194,11 @@ def parse() -> argparse.Namespace:
                         help="the same of HHA (default: computed from the depth)")
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "infer",
                         help="folder for the results (default build/infer)")
+    parser.add_argument("--quiet", action="store_true",
+                        help="print errors and, of a run with a manifest, the summary alone")
     add_written(parser)
     add_computed(parser)
-    add_device(parser)
+    add_processes(parser)
     return parser.parse_args()
 
 
@@ -118,6 +207,8 @@ def add_written(parser: argparse.ArgumentParser) -> None:
     for kind, (suffix, text) in KINDS.items():
         written.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind,
                              help=f"NAME{suffix}: {text}")
+    written.add_argument("--no-overlay", action="store_true",
+                         help="the same without overlays, which take longer than the mask")
     written.add_argument("--opacity", type=share, default=0.55,
                          help="of the colours in overlays, 0 to 1 (default 0.55)")
     written.add_argument("--contours", action="store_true",
@@ -142,10 +233,30 @@ def add_computed(parser: argparse.ArgumentParser) -> None:
     crf.add_crf(computed)
 
 
-def refinements(args: argparse.Namespace, folder: Path) -> list[Refinement]:
-    """What the probabilities go through before classes are taken from them."""
-    settings = crf.chosen(args.crf, folder)
-    return [partial(crf.refine, settings=settings)] if settings else []
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    processes = parser.add_argument_group("where it is computed")
+    device = processes.add_mutually_exclusive_group()
+    device.add_argument("--gpu", type=gpus, metavar="N[,N...]",
+                        help="run on GPU N; on several, a process each")
+    device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
+    processes.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
+                           help="of convolutions and matrix products (default tf32 where the GPU "
+                                "has it, else fp32)")
+    processes.add_argument("--workers", type=positive(int), metavar="N",
+                           help="processes on this machine, with a manifest of what is done, from "
+                                "which a run that was killed goes on (also with 1)")
+    processes.add_argument("--ray", action="store_true",
+                           help="the same on Ray's cluster, N actors (pip install 'ray[data]')")
+    processes.add_argument("--retry", action="store_true",
+                           help="try again what failed in an earlier run, by its manifest")
+
+
+def gpus(text: str) -> list[int]:
+    """An argparse type: numbers from 0 on with commas between."""
+    found = [whole(part) for part in text.split(",")]
+    if len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"'{text}' names a GPU twice")
+    return found
 
 
 def share(text: str) -> float:
@@ -171,150 +282,6 @@ def tile(text: str) -> int | None:
     with suppress(ValueError, argparse.ArgumentTypeError):
         return None if text == "auto" else int(positive(int)(text))
     raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got '{text}'")
-
-
-def device(args: argparse.Namespace) -> str:
-    return "cpu" if args.gpu is None else f"gpu:{args.gpu}"
-
-
-def choose_inputs(images: Images, args: argparse.Namespace, sources: Sequence[Path]) -> Inputs:
-    """The Inputs of a net, from the files that the command line names beside the images."""
-    files = {"depth": args.depth, "hha": args.hha}
-    for option, path in files.items():
-        if path and not path.is_dir() and len(sources) > 1:
-            raise InferError(f"--{option} {path}: {len(sources)} images take a folder of files "
-                             "with their names")
-    if args.truth and not args.truth.is_dir():
-        raise InferError(f"--truth {args.truth}: a folder is expected"
-                         if args.truth.exists() else f"--truth {no_such_file(args.truth)}")
-    return Inputs(images.kinds, images.mean, files)
-
-
-def suffixes(args: argparse.Namespace) -> list[str]:
-    """What follows the stems of the names of all outputs, of images and of videos."""
-    return [*(KINDS[kind][0] for kind in args.kinds or DEFAULT), videos.OVERLAY, videos.FRAMES]
-
-
-def files_read(args: argparse.Namespace, sources: Sequence[Path]) -> list[Path]:
-    """Those beside the images that the command line has read, and outputs must not replace."""
-    named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
-    lists = [Path(image[1:]) for image in args.images if image.startswith("@")]
-    beside = [folder / f"{source.stem}.png" for folder in (args.depth, args.hha) if folder
-              for source in sources]
-    true = [truths.path_of(args.truth, source) for source in sources] if args.truth else []
-    return named + lists + beside + true
-
-
-class Work:
-    """Segments and writes one image or video after the other. failures : of the inputs"""
-
-    def __init__(self, args: argparse.Namespace, segmenter: Segmenter, inputs: Inputs,
-                 failures: int) -> None:
-        self.args, self.segmenter, self.inputs = args, segmenter, inputs
-        self.failures, self.announced = failures, set[tuple]()
-        chosen = segmenter.chosen
-        self.outputs = Outputs(args.kinds or DEFAULT, Look(args.opacity, args.contours),
-                               {"net": str(chosen.prototxt), "weights": str(chosen.weights)})
-
-    def do(self, named: Sequence[tuple[Path, Path]]) -> None:
-        """Images wait for others of their size, until there are enough for a batch."""
-        waiting: dict[tuple, list] = {}
-        for source, stem in named:
-            if source.suffix.lower() in VIDEOS:
-                self._guarded(self._video, source, stem)
-                continue
-            read = self._guarded(self.segmenter.photograph, source, self.inputs)
-            if read is None:
-                continue
-            group = waiting.setdefault(read.size, [])
-            group.append((source, stem, read))
-            if len(group) == self.args.batch:
-                self._group(waiting.pop(read.size))
-            elif sum(map(len, waiting.values())) >= WAITING * self.args.batch:
-                self._group(waiting.pop(next(iter(waiting))))
-        for group in waiting.values():
-            self._group(group)
-
-    def _guarded(self, act: Callable, *arguments: Any) -> Any:
-        """What `act` returns; None where it fails, which is printed and counted."""
-        try:
-            return act(*arguments)
-        except reported() as error:
-            self.failures += 1
-            print(f"error: {error}", file=sys.stderr)
-            return None
-
-    def _group(self, group: list[tuple[Path, Path, Photograph]]) -> None:
-        """Segment images of one size; one by one where they do not go together."""
-        photographs = [read for _, _, read in group]
-        if len(group) > 1:
-            try:
-                if len(self.segmenter.plan(photographs[0].size, len(group))) == 1:
-                    results = self.segmenter.batch(photographs)
-                    for (source, stem, _), result in zip(group, results):
-                        self._guarded(self._write, source, stem, result)
-                    return
-            except reported():      # whose fault it is shows when each is alone
-                pass
-        for source, stem, read in group:
-            self._guarded(self._alone, source, stem, read)
-
-    def _alone(self, source: Path, stem: Path, photograph: Photograph) -> None:
-        self._write(source, stem, self._segmented(photograph))
-
-    def _segmented(self, photograph: Photograph) -> Segmentation:
-        self._tell_memory(photograph)
-        return self.segmenter.batch([photograph])[0]
-
-    def _tell_memory(self, photograph: Photograph) -> None:
-        """Say once of each size what large images take."""
-        plan = self.segmenter.plan(photograph.size)
-        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.announced:
-            self.announced.add(photograph.size)
-            height, width = photograph.size
-            print(f"{photograph.name}: {width}x{height}: {plan}", flush=True)
-
-    def _write(self, source: Path, stem: Path, result: Segmentation) -> None:
-        truth = None
-        if self.args.truth:
-            truth = truths.read(truths.path_of(self.args.truth, source), result.labels,
-                                len(result.names))
-        paths = self.outputs.write(stem, source, result, truth)
-        print(f"{source} -> {', '.join(map(str, paths))}")
-        for name, part in result.shares:
-            print(f"    {name:<16}{percent(part):>7}")
-        if truth and truth.scores:
-            print("    against the truth: " + ", ".join(f"{name} {value:.1f}%" for name, value
-                                                        in truth.scores.items()))
-
-    def _video(self, source: Path, stem: Path) -> None:
-        """Write a video of overlays, unless other kinds alone are asked for, and the frames of
-        other kinds that are."""
-        video = videos.Video(source)
-        if self.args.truth:
-            print(f"{source}: --truth is for images; of a video the prediction alone is shown",
-                  file=sys.stderr)
-        kinds = self.args.kinds or ["overlay"]
-        frames = Outputs([kind for kind in kinds if kind != "overlay"], self.outputs.look,
-                         self.outputs.origin)
-        paths = []
-        with ExitStack() as stack:
-            overlays = folder = None
-            if "overlay" in kinds:
-                paths.append(Path(f"{stem}{videos.OVERLAY}"))
-                overlays = stack.enter_context(videos.written_overlays(video, paths[-1],
-                                                                       self.outputs))
-            if frames.kinds:
-                paths.append(Path(f"{stem}{videos.FRAMES}"))
-                folder = stack.enter_context(videos.written_frames(paths[-1]))
-            for number, image in enumerate(video, 1):
-                read = self.segmenter.photograph(image, self.inputs, f"{source}, frame {number}")
-                result = self._segmented(read)
-                if overlays:
-                    overlays.add(result)
-                if folder:
-                    frames.write(folder / f"frame_{number:06}", source, result)
-        print(f"{source} -> {', '.join(map(str, paths))} ({number} frames)")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcn import nets
-from fcn.nets import deeplab, dilated
+from fcn.nets import deeplab, dilated, unet
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
@@ -26,6 +26,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
+from segdata.embedded import cells as embedded_cells
 from segdata.embedded import context as embedded_context
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
@@ -47,12 +48,14 @@ CLASSIFIERS = {"vgg16": (64, 2, 6e-4, 800), "caffenet": (128, 3, 3e-4, 600),
                "googlenet": (128, None, 3e-4, 600)}
 
 # {dataset: (what generates it, class names)}
-DATASETS: dict[str, tuple[ModuleType, dict[str, Sequence[str]]]] = {
+DATASETS: dict[str, tuple[ModuleType | SimpleNamespace, dict[str, Sequence[str]]]] = {
     "voc": (embedded_voc, {"label": embedded_voc.CLASSES}),
     "nyud": (embedded_nyud, {"label": embedded_nyud.CLASSES}),
     "siftflow": (embedded_siftflow, {"sem": embedded_siftflow.SEMANTIC,
                                      "geo": embedded_siftflow.GEOMETRIC}),
     "pascalcontext": (embedded_context, {"label": ("background", *embedded_context.CLASSES)}),
+    **{look: (SimpleNamespace(generate=embedded_cells.generator(look)),
+              {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
 }
 
 # {experiment: (rate, iterations)}
@@ -60,15 +63,16 @@ SCHEDULE = {
     "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 600),
     "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
     "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.06, 700)),
-    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.06, 500),
-    "voc-dilated-context": (0.02, 200), "voc-dilated-context-large": (0.01, 200),
+    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
+    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
+    "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
     "nyud-fcn16s-color-hha": (3e-9, 1_000),
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
     "pascalcontext-fcn8s": (7e-9, 2_000),
+    "isbi-unet": (0.02, 200), "phc-unet": (0.02, 200), "dic-unet": (0.01, 800),
 }
 
 # {experiment: fields of Experiment}. The paper's momentum of 0.99 averages over 100 images, and its
@@ -76,23 +80,31 @@ SCHEDULE = {
 # quarter lets them settle.
 RECIPES: dict[str, dict[str, Any]] = {
     name: dict(ONLINE, drop=0.75) for name in (
-        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed")}
+        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed",
+        *(f"{look}-unet" for look in embedded_cells.LOOKS))}
 
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
 
-# {head: batches and crops}; DeepLab's crops are of the size 8k + 1, as large as a scene. Dilated
-# convolutions have a margin around theirs, and contexts take in a scene.
+# {head: batches and crops}. Crops are as large as a scene; DeepLab's size is 8k + 1, and dilated
+# convolutions have a margin around theirs. One a step gets further in as many images than five.
 CROPPED: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(deeplab.VARIANTS, dict(batch=5, crop=129)),
-    dilated.HEADS[0]: dict(batch=2, crop=96),
-    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128))}
+    **dict.fromkeys(deeplab.VARIANTS, dict(batch=1, crop=129)),
+    dilated.HEADS[0]: dict(batch=1, crop=128),
+    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
+    unet.HEAD: dict(crop=84, elastic=3)}
 
-# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger
+# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. A
+# quarter of ILSVRC's 4096 filters is enough for DeepLab, of the narrow classifier's 512 it is not,
+# and scores that learn ten times faster than the trunk do not settle from one crop a step.
 OPTIONS: dict[str, dict[str, Any]] = {
     "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-    **dict.fromkeys(("voc-deeplab-msc", "voc-deeplab-msc-largefov"), dict(filler="msra")),
-    "voc-crfrnn": dict(thetas=(50, 10, 3))}     # scenes have noise, and a third of the size
+    **{f"voc-{head}": dict(all_filters=True, score_rate=1,
+                           **({"filler": "msra"} if variant.multiscale else {}))
+       for head, variant in deeplab.VARIANTS.items()},
+    "voc-crfrnn": dict(thetas=(50, 10, 3)),     # scenes have noise, and a third of the size
+    # a score sees 44 pixels with 2 poolings, more than a cell; contrast is low
+    **{f"{look}-unet": dict(depth=2, scale=1 / 20) for look in embedded_cells.LOOKS}}
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
@@ -102,7 +114,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    kernel = CLASSIFIERS[_trunk(paper)][1]
+    kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
     data = voc if paper.head in ON_VOC2012 else row.source
     source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
@@ -116,8 +128,8 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
         iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED),
         class_names=class_names, published="", build=directory, data=f"seed {seed}",
         source=source, policy=policy,
-        net=dict(paper.net, width=WIDTH, scale=SCALE, **({"fc6_kernel": kernel} if kernel else {}),
-                 **OPTIONS.get(name, {})))
+        net={**paper.net, "width": WIDTH, "scale": SCALE,
+             **({"fc6_kernel": kernel} if kernel else {}), **OPTIONS.get(name, {})})
 
 
 def train(name: str, directory: Path, seed: int = 0) -> tuple[Experiment, dict[str, Scores]]:
@@ -158,7 +170,7 @@ def passes(name: str) -> int:
     if name in CLASSIFIERS:
         return CLASSIFIERS[name][3]
     if (head := EXPERIMENTS[name].head) in CROPPED:
-        return SCHEDULE[name][1] * CROPPED[head]["batch"]
+        return SCHEDULE[name][1] * CROPPED[head].get("batch", 1)
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 

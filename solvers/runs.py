@@ -23,7 +23,7 @@ from segdata.classes import read_class_names
 from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
 from segdata.lists import check_regular, literal
-from segdata.means import ILSVRC, OF_LAYERS
+from segdata.means import ILSVRC, KINDS, OF_LAYERS
 from segdata.paths import build_root
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ MOST = 1 << 26      # bytes of a prototxt or settings.json
 
 
 class Images(NamedTuple):
-    """What a net takes. kinds : 'color', 'depth' or 'hha', one an input; mean : of colour, BGR;
-    margin : pixels of their reflection around images, see `segdata.layer`."""
+    """What a net takes. kinds : 'color', 'grey', 'depth' or 'hha', one an input; mean : of colour,
+    BGR, of grey the first; margin : pixels of their reflection around images, see
+    `segdata.layer`."""
     kinds: tuple = ("color",)
     mean: tuple = ILSVRC
     margin: int = 0
@@ -186,6 +187,17 @@ class Run:
         params = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
         with reading(path, "prototxt with a data layer's param_str"):
             return next(map(_images, params), Images())
+
+    def batch(self) -> int:
+        """The images in a pass of training, as the project's data layer in train.prototxt has
+        them; 1 without such a file or layer."""
+        path = self.prototxt("train")
+        if not path.exists():
+            return 1
+        params = (layer.python_param for layer in self.net_param("train").layer)
+        with reading(path, "prototxt with a data layer's param_str"):
+            return next((int(dict(literal(param.param_str)).get("batch", 1)) for param in params
+                         if param.module in OF_LAYERS), 1)
 
     def solver_param(self) -> caffe_pb2.SolverParameter:
         """What its solver.prototxt says. Raises RunError if that is damaged."""
@@ -403,7 +415,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 def _images(param: caffe_pb2.PythonParameter) -> Images:
     """The Images of a data layer's PythonParameter."""
     params = dict(literal(param.param_str))
-    kinds = tuple(top for top in params.get("tops", ("color",)) if top != "label")
+    tops = params.get("tops", KINDS.get(param.module, ("color",)))
+    kinds = tuple(top for top in tops if top != "label")
     mean = params.get("mean", OF_LAYERS[param.module])
     if len(mean) != 3 or not all(isinstance(value, numbers.Real) for value in mean):
         raise ValueError(f"its mean is {reprlib.repr(mean)}, expected three numbers B, G, R")

@@ -104,7 +104,7 @@ def _weigh(experiment: Experiment, net: caffe_pb2.NetParameter) -> None:
     """Give the losses of a train net the weights that the experiment's options say; those of val
     stay as they are, so that they compare from run to run."""
     by_class = experiment.options.get("class_weights", {"of": {}})["of"]
-    if "pixel_weights" in experiment.options:
+    if experiment.source.has_weights:
         weighted.weigh_pixels(net, "weight", next(iter(by_class.values()), ()))
     elif by_class:
         weighted.weigh_classes(net, {

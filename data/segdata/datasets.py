@@ -1,7 +1,8 @@
-"""The datasets of the paper: what they need, their classes, and how they are scored."""
+"""The datasets of the papers: what they need, their classes, and how they are scored."""
 
 from typing import NamedTuple
 
+from segdata.cell_files import CLASSES as CELLS
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, SIFTFLOW_GEOMETRIC, VOC
 
 
@@ -27,4 +28,5 @@ DATASETS = {
     "siftflow": Dataset(("siftflow",), {"sem": SIFTFLOW, "geo": SIFTFLOW_GEOMETRIC},
                         in_truth=True),
     "pascalcontext": Dataset(("voc2010", "context", "context59"), {"label": PASCALCONTEXT}, (0,)),
+    **{name: Dataset((name,), {"label": CELLS}) for name in ("isbi", "phc", "dic")},
 }

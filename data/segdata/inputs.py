@@ -11,15 +11,16 @@ from segdata.errors import InputError
 from segdata.hha import convert
 from segdata.readers import read_depth, read_hha, subtract_mean
 
-CHANNELS = {"color": 3, "depth": 1, "hha": 3}
-FILES = {"color": (), "depth": ("depth",), "hha": ("hha", "depth")}     # the first given is taken
+CHANNELS = {"color": 3, "grey": 1, "depth": 1, "hha": 3}
+# of the files that an input can be made of, the first that is given is taken
+FILES = {"color": (), "grey": (), "depth": ("depth",), "hha": ("hha", "depth")}
 
 
 class Inputs:
     """Makes the input arrays of a net, for one photograph after the other.
 
-    kinds : of the inputs in order, 'color', 'depth' (its logarithm) or 'hha'
-    mean : B G R, of colour
+    kinds : of the inputs in order, 'color', 'grey', 'depth' (its logarithm) or 'hha'
+    mean : B G R, of colour; of grey, the first
     files : {'depth': path, 'hha': path}: a file, for a single photograph, or a folder of PNG files
         named as the photographs; None where there are none. HHA is computed where only the depth
         is given. Raises InputError unless the net takes what is given, and no more.
@@ -42,11 +43,15 @@ class Inputs:
     def read(self, path: Path, image: Image.Image) -> list[np.ndarray]:
         """[float32 (channels, height, width)], one an input, of the photograph `image` (RGB) in
         the file `path`. Raises InputError naming the file, unless all have its size."""
-        return [self.colour(image) if kind == "color" else self.beside(kind, path, image)
+        own = {"color": self.colour, "grey": self.grey}
+        return [own[kind](image) if kind in own else self.beside(kind, path, image)
                 for kind in self.kinds]
 
     def colour(self, image: Image.Image) -> np.ndarray:
         return subtract_mean(np.asarray(image), self.mean)
+
+    def grey(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.convert("L"), np.float32)[None] - np.float32(self.mean.flat[0])
 
     def beside(self, kind: str, path: Path, image: Image.Image) -> np.ndarray:
         option, file = next((option, file) for option in FILES[kind]

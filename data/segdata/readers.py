@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import scipy.io
@@ -18,13 +19,14 @@ MOST_TIMES = 1000           # what a variable in a MATLAB file may be larger tha
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file, whose pixels are not decoded yet. ValueError for what is no plain file, and
     for more pixels than $FCN_MAX_PIXELS, by default MOST_PIXELS: few bytes may stand for many.
 
     The engine has the same in caffe.images.planes, which the original's pycaffe lacks.
     """
-    check_regular(path)
+    if isinstance(path, (str, os.PathLike)):
+        check_regular(path)
     given = os.environ.get("FCN_MAX_PIXELS", "")
     limit = int(given) if given.isdecimal() else MOST_PIXELS
     if limit > MOST_PIXELS:         # above Pillow's own limit, too
@@ -43,7 +45,7 @@ def read_rgb(path: Path) -> np.ndarray:
         return np.asarray(eight_bits(image).convert("RGB"))
 
 
-def read_photograph(path: Path) -> Image.Image:
+def read_photograph(path: Path | BinaryIO) -> Image.Image:
     """Any image that Pillow reads, upright, as an RGB image; transparent parts become white."""
     with opened(path) as file:
         return upright(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,17 +114,17 @@ def folders_of(run: runs.Run) -> list[Path]:
                 for name, value in dict(literal(param.param_str)).items() if name.endswith("_dir")]
 
 
-def warning_for(run: runs.Run | None, images: Sequence[Path]) -> str:
+def warning_for(run: runs.Run | None, images: Iterable[Path | str]) -> str:
     """That the net of a demo is applied to others than the demo's images; '' where it is not."""
     if run is None or not run.is_miniature():
         return ""
     own = [folder.resolve() for folder in folders_of(run)]
-    others = [path for path in images
-              if not any(folder in path.resolve().parents for folder in own)]
-    if not others:
+    other = next((path for path in images if not isinstance(path, Path)
+                  or not any(folder in path.resolve().parents for folder in own)), None)
+    if other is None:
         return ""
     return (f"note: {run.directory.name} is a net of the demo: it has seen drawn scenes alone, "
-            f"never a photograph, and what it says of {others[0].name} means little. `fcn solve "
+            f"never a photograph, and what it says of {Path(other).name} means little. `fcn solve "
             "--data FOLDER` trains one on photographs")
 
 
@@ -138,8 +138,11 @@ class Network:
     unless it is `trusted`.
     """
 
-    def __init__(self, chosen: Chosen, gpu: int | None = None, trusted: bool = False) -> None:
+    def __init__(self, chosen: Chosen, gpu: int | None = None, trusted: bool = False,
+                 sharers: int = 1) -> None:
+        """sharers : processes, this one too, that share the memory"""
         self.path, self.weights, self.gpu = chosen.prototxt, chosen.weights, gpu
+        self.sharers = sharers
         if not trusted:
             trust.check(self.path)
         self.net: Any = load_net(self.path, self.weights)
@@ -191,8 +194,9 @@ class Network:
 
     def plan(self, size: tuple[int, int], number: int, tile: int | None) -> Plan:
         """The Plan for `number` images of `size` (height, width); tile : see `tiles.plan`."""
+        free = free_memory(self.gpu)
         return plan(size, tile, self.reach, lambda *sides: number * self.memory(*sides),
-                    free_memory(self.gpu))
+                    free and free // self.sharers)
 
     def reach(self) -> tuple[Reach, Reach]:
         """How far the scores look, along height and width."""

@@ -45,10 +45,10 @@ class Outputs:
     def __init__(self, kinds: Sequence[str], look: Look, origin: dict[str, str]) -> None:
         self.kinds, self.look, self.origin = kinds, look, origin
 
-    def write(self, stem: Path, source: Path, result: Segmentation, truth: Truth | None = None
+    def write(self, stem: Path, source: Path | str, result: Segmentation, truth: Truth | None = None
               ) -> list[Path]:
-        """Write the results of the image `source` under names that begin with `stem`; returns
-        the paths."""
+        """Write the results of the image `source`, a file or what names it elsewhere, under names
+        that begin with `stem`; returns the paths."""
         paths = [Path(f"{stem}{KINDS[kind][0]}") for kind in self.kinds]
         with ExitStack() as stack:
             for kind, path in zip(self.kinds, paths):
@@ -59,11 +59,11 @@ class Outputs:
     def _writer(self, kind: str) -> Callable[..., None]:
         return getattr(self, f"_{kind}")
 
-    def _mask(self, to: Path, path: Path, source: Path, result: Segmentation,
+    def _mask(self, to: Path, path: Path, source: Path | str, result: Segmentation,
               truth: Truth | None) -> None:
         marks.save(label_image(result.labels), to)
 
-    def _overlay(self, to: Path, path: Path, source: Path, result: Segmentation,
+    def _overlay(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                  truth: Truth | None) -> None:
         marks.save(self.picture(result, truth), to)
 
@@ -73,12 +73,12 @@ class Outputs:
             return result.overlay(*self.look)
         return beside_truth(result.image, result.labels, truth.labels, result.names, *self.look)
 
-    def _probabilities(self, to: Path, path: Path, source: Path, result: Segmentation,
+    def _probabilities(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                        truth: Truth | None) -> None:
         with to.open("wb") as file:
             np.save(file, result.probabilities)
 
-    def _json(self, to: Path, path: Path, source: Path, result: Segmentation,
+    def _json(self, to: Path, path: Path, source: Path | str, result: Segmentation,
               truth: Truth | None) -> None:
         pixels = result.labels.size
         content = {
@@ -90,10 +90,11 @@ class Outputs:
             **({"truth": str(truth.path), "scores": truth.scores} if truth else {})}
         write_json(content, to)
 
-    def _polygons(self, to: Path, path: Path, source: Path, result: Segmentation,
+    def _polygons(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                   truth: Truth | None) -> None:
-        relative = os.path.relpath(source.resolve(), path.resolve().parent)
-        write_json(polygons.labelme(result.labels, result.names, Path(relative).as_posix()), to)
+        if isinstance(source, Path):
+            source = Path(os.path.relpath(source.resolve(), path.resolve().parent)).as_posix()
+        write_json(polygons.labelme(result.labels, result.names, source), to)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
@@ -107,16 +108,26 @@ def name_outputs(sources: Sequence[Path], folder: Path, suffixes: Iterable[str],
     Where two sources have one name, or a file in `kept` (those that are read) has the name of an
     output, STEM becomes NAME_2, NAME_3, ..., whatever the case of the letters.
     """
-    taken = {_key(path) for path in (*sources, *kept)}
+    taken = {name_key(path) for path in (*sources, *kept)}
     suffixes, named = list(suffixes), []
     for source in sources:
-        stem, number = folder / source.stem, 2
-        while taken & (names := {_key(Path(f"{stem}{suffix}")) for suffix in suffixes}):
-            stem, number = folder / f"{source.stem}_{number}", number + 1
-        taken |= names
-        named.append((source, stem))
+        def keys(stem: str) -> list[str]:
+            return [name_key(folder / f"{stem}{suffix}") for suffix in suffixes]
+        stem = free_stem(source.stem, keys, taken.__contains__)
+        taken.update(keys(stem))
+        named.append((source, folder / stem))
     return named
 
 
-def _key(path: Path) -> str:
+def free_stem(stem: str, keys: Callable[[str], Iterable[str]], is_taken: Callable[[str], bool]
+              ) -> str:
+    """The first of STEM, STEM_2, STEM_3, ... of whose outputs, by their `keys`, none is taken."""
+    found, number = stem, 2
+    while any(map(is_taken, keys(found))):
+        found, number = f"{stem}_{number}", number + 1
+    return found
+
+
+def name_key(path: Path) -> str:
+    """What two paths of one file have in common, whatever the case of the letters."""
     return str(path.resolve()).lower()

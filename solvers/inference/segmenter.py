@@ -107,12 +107,13 @@ class Segmenter:
                  device: str = "cpu", best: bool = False, *, flip: bool = False,
                  scales: Sequence[float] = (1,), tile: int | None = None,
                  refinements: Sequence[Refinement] = (), precision: str | None = None,
-                 trust: bool = False, chosen: Chosen | None = None) -> None:
-        """chosen : what `choose` gave, in place of run_or_net, weights and best"""
+                 trust: bool = False, chosen: Chosen | None = None, sharers: int = 1) -> None:
+        """chosen : what `choose` gave, in place of run_or_net, weights and best; sharers :
+        processes that share the memory"""
         self.chosen = chosen or _chosen(run_or_net, weights, best)
         gpu = _gpu(device)
         set_device(Namespace(gpu=gpu, precision=precision))
-        self.network = Network(self.chosen, gpu, trust)
+        self.network = Network(self.chosen, gpu, trust, sharers)
         if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
             raise InferError(f"scales are {scales}, expected numbers above 0 and up to "
                              f"{MOST_SCALE}, such as 0.75, 1, 1.25")

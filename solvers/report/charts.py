@@ -83,7 +83,7 @@ class _Axis:
         self.logarithmic, self.begin, self.end = logarithmic, begin, end
         if logarithmic:
             low, high = math.log10(low), math.log10(high)
-        if high - low < 1e-12:
+        if high - low < (1e-6 if logarithmic else 1e-12):
             low, high = low - (abs(low) / 2 or 1), high + (abs(high) / 2 or 1)
         space = 0.06 * (high - low) * (logarithmic and padded)
         self.low, self.high = low - space, high + space
@@ -109,8 +109,10 @@ def _grid(across: _Axis, vertical: _Axis, unit: str) -> str:
     for value in vertical.ticks():
         y = vertical(value)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}"'
-                     f' y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+                     f' y="{y + 4:.1f}" text-anchor="end">{value:.10g}</text>')
     for value in across.ticks():
+        if value != round(value):       # there is no half iteration
+            continue
         x = across(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x:.1f}" '
                      f'y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{value:,.0f}</text>')

@@ -97,9 +97,9 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
               scores: dict[str, Scores]) -> str:
     """The figures that one looks for first."""
     seconds = log.seconds(rows)
-    head, last = str(run.settings().get("head", "")), rows[-1].iteration if rows else 0
-    words = [head.replace("fcn", "FCN-") if head else "A net",
-             f"trained for {last:,} iterations", *([f"in {duration(seconds)}"] if seconds else [])]
+    head = str(run.settings().get("head", ""))
+    words = [head.replace("fcn", "FCN-") if head else "A net", _trained_for(run, rows),
+             *([f"in {duration(seconds)}"] if seconds else [])]
     cards = []
     for label, one in scores.items():
         title = f" ({label})" if len(scores) > 1 else ""
@@ -120,6 +120,16 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     return (f"<header><p class='kind'>Training report</p><h1>{escape(run.directory.name)}</h1>"
             f"<p>{escape(' '.join(words))}.</p></header>"
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
+
+
+def _trained_for(run: Run, rows: Sequence[log.Row]) -> str:
+    """How many iterations are done, and of how many, unless it is all of them."""
+    done, planned = rows[-1].iteration if rows else 0, run.solver_param().max_iter
+    if done >= planned:
+        return f"trained for {done:,} iterations"
+    end = run.ended()
+    return (f"trained for {done:,} of {planned:,} iterations"
+            + (f", where --patience {end['patience']} ended it," if end else " so far"))
 
 
 def _card(name: str, value: float, is_main: bool) -> str:
@@ -270,7 +280,8 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
         ("data", settings.get("data")), ("classes", ", ".join(
             f"{count} ({label})" for label, count in classes.items())),
         ("rate", rate), ("momentum", f"{param.momentum:g}"),
-        ("images an update", param.iter_size), ("weight decay", f"{param.weight_decay:g}"),
+        ("images an update", run.batch() * param.iter_size),
+        ("weight decay", f"{param.weight_decay:g}"),
         ("iterations", f"{param.max_iter:,}"), ("scored every", f"{param.snapshot:,} iterations"),
         ("validation images", f"{run.samples():,}"), ("seed", param.random_seed)])
     versions = known.get("versions")

@@ -34,3 +34,17 @@ def test_windows_have_caffe_s_defaults():
 def test_windows_that_are_not_square_are_refused(text):
     with pytest.raises(ValueError, match="layer 'odd': expected a square"):
         window(layer("name: 'odd' " + text))
+
+
+@pytest.mark.parametrize("text, said", [
+    ("type: 'Convolution' convolution_param { kernel_h: 3 kernel_w: 1 }",
+     r"layer 'odd': expected a square receptive field, got 3×1 \(height × width\)"),
+    ("type: 'Pooling' pooling_param { global_pooling: true }",
+     r"layer 'odd' \(pooling\) looks at the whole image"),
+    ("type: 'SPP'", r"layer 'odd' \(spp\) may look at the whole image")])
+def test_blobs_without_a_square_field_are_refused(text, said):
+    image = "name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [1, 3, 9, 9] } }"
+    net = text_format.Parse(f"layer {{ {image} }} layer {{ name: 'odd' bottom: 'x' top: 'y' {text}"
+                            " }", caffe_pb2.NetParameter())
+    with pytest.raises(ValueError, match=said):
+        places(net)

@@ -68,6 +68,17 @@ def test_parameters_and_fields_of_view_of_table_2(head, millions, field):
     assert places(net)["fc8_voc12"].stride == 8
 
 
+@pytest.mark.parametrize("head", deeplab.VARIANTS)
+def test_a_miniature_has_all_filters_of_the_classifier_and_scores_as_fast_as_the_trunk(head):
+    net = layers(head, width=1 / 8, fc6_kernel=2, all_filters=True, score_rate=1)
+    multiscale = deeplab.VARIANTS[head].multiscale
+    for name in deeplab.VARIANTS[head].branches:
+        assert [net[fc + name].convolution_param.num_output for fc in ("fc6", "fc7")] == [512, 512]
+        rates = [p.lr_mult for p in net["fc8_voc12" + name].param]
+        assert rates == ([0, 0] if multiscale else [1, 2])
+    assert not multiscale or [p.lr_mult for p in net["fc8_pool4"].param] == [10, 20]
+
+
 def test_rates_of_the_score_layer_and_of_what_is_fixed():
     for head, variant in deeplab.VARIANTS.items():
         rates = {name: [(p.lr_mult, p.decay_mult) for p in layer.param]

@@ -67,7 +67,8 @@ def test_every_net_of_the_paper_scores_an_image(tmp_path, name):
     source = row.source()
     net = build(tmp_path, nets.fcn(row.head, "deploy", source, **row.options, width=1 / 32))
     assert list(net.inputs) == list(source.images)
-    margin = 2 * dilated.margin() if row.head.startswith("dilated") else 0
+    margins = {"dilated": dilated.margin(), "unet": nets.unet.margin()}
+    margin = 2 * margins.get(row.head.partition("-")[0], 0)
     for image, channels in source.images.items():
         net.blobs[image].reshape(2, channels, 45 + margin, 38 + margin)
     shapes = sorted(blob.shape for blob in net.forward().values())

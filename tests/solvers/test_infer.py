@@ -12,7 +12,7 @@ import caffe
 from fcn import nets
 from fcn.nets.source import ROOT, nyud, siftflow
 from fcn.solvers import infer, runs
-from fcn.solvers.inference import network, outputs, photographs
+from fcn.solvers.inference import network, outputs, photographs, sources
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import run
@@ -84,14 +84,14 @@ def test_help_needs_no_torch():
 def test_no_input_is_overwritten(tmp_path):
     for name in ("a.png", "b.jpg", "c_overlay.png"):
         (tmp_path / name).touch()
-    paths = [*photographs.find([str(tmp_path)])[0], tmp_path / "x" / "A.png",
+    paths = [*sources.find([str(tmp_path)])[0], tmp_path / "x" / "A.png",
              tmp_path / "x" / "c.jpg"]
     named = outputs.name_outputs(paths, tmp_path, [".png", "_overlay.png"], [])
     assert [stem.name for _, stem in named] == ["a_2", "b", "c_overlay_2", "A_3", "c_2"]
 
 
 def test_an_empty_folder_is_an_error_of_its_own(tmp_path):
-    assert photographs.find([str(tmp_path)]) == ([], [f"{tmp_path}: a folder without images"])
+    assert sources.find([str(tmp_path)]) == ([], [f"{tmp_path}: a folder without images"])
 
 
 def test_a_failed_write_leaves_nothing(varied, tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_of_a_folder_in_voc_layout_the_photographs_are_taken(tmp_path):
     for name in ("JPEGImages/a.jpg", "SegmentationClass/a.png", "b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert photographs.find([str(tmp_path)]) == ([tmp_path / "JPEGImages" / "a.jpg"], [])
+    assert sources.find([str(tmp_path)]) == ([tmp_path / "JPEGImages" / "a.jpg"], [])
 
 
 def test_what_the_tool_wrote_itself_is_not_taken(model, tmp_path):

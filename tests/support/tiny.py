@@ -1,6 +1,7 @@
 """Miniatures of the experiments that train in a second: one step on two small scenes."""
 
 from fcn.analysis import variants
+from fcn.nets import unet
 from fcn.solvers import miniature
 from fcn.solvers.experiments import EXPERIMENTS
 from segdata.embedded import voc as embedded_voc
@@ -13,7 +14,8 @@ def shrink(put=setattr):
     put(miniature, "CLASSIFIERS",
         {name: (*row[:3], 1) for name, row in miniature.CLASSIFIERS.items()})
     put(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
-    put(miniature, "CROPPED", dict.fromkeys(miniature.CROPPED, dict(batch=2, crop=33)))
+    put(miniature, "CROPPED", {**dict.fromkeys(miniature.CROPPED, dict(batch=2, crop=33)),
+                               unet.HEAD: dict(batch=2, crop=36)})
     put(variants, "ONE_STAGE", 1)
     put(embedded_voc, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():

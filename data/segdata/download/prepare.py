@@ -1,9 +1,11 @@
 """Downloading datasets and weights, and preparing what the data layers read of them."""
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from segdata.download import catalog, nyud, packages
+from segdata.download import catalog, cells, nyud, packages
 from segdata.download.archives import extract
 from segdata.download.fetch import fetch
 from segdata.download.splits import check_context, write_seg11valid, write_siftflow, write_train_aug
@@ -73,6 +75,20 @@ def get_nyud(root: Path, accept: bool = False) -> None:
             labelled, splits, classes, folder), accept)
 
 
+def get_cells(name: str, prepare: Callable[[Path, Path], None], root: Path, accept: bool = False
+              ) -> None:
+    """Download an archive of cells, unpack it, and have prepare(unpacked, folder) make of it what
+    the data layer reads."""
+    def unpack(archive: Path, folder: Path) -> None:
+        raw = archive.with_suffix("")
+        shutil.rmtree(raw, ignore_errors=True)
+        extract(archive, catalog.ITEMS[name].inside, raw)
+        prepare(raw, folder)
+        shutil.rmtree(raw)
+
+    get_archive(name, root, unpack, accept)
+
+
 def get_hed(root: Path, accept: bool = False) -> None:
     get_file("hed", root)
 
@@ -82,8 +98,12 @@ def get_real(root: Path, accept: bool = False) -> None:
         get_file(name, root)
 
 
-RECIPES = {"voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
-           "context": get_context, "hed": get_hed, "real": get_real}
+RECIPES: dict[str, Callable[[Path, bool], None]] = {
+    "voc": get_voc, "voc2012": get_voc2012, "nyud": get_nyud, "siftflow": get_siftflow,
+    "context": get_context, "hed": get_hed, "real": get_real,
+    "isbi": partial(get_cells, "isbi", cells.prepare_isbi),
+    "phc-u373": partial(get_cells, "phc", cells.prepare_sequences),
+    "dic-hela": partial(get_cells, "dic", cells.prepare_sequences)}
 WEIGHTS = ("vgg16", "caffenet", "googlenet",
            *(f"{name}-released" for name in catalog.RELEASED))
 

@@ -254,7 +254,8 @@ def publish(directory: str | Path, write: Callable[..., None], **settings: int) 
 
 def _publish(directory: Path, write: Callable[..., None], settings: dict[str, int]) -> None:
     manifest = directory / "embedded.json"
-    sources = {__file__, inspect.getsourcefile(write) or __file__}
+    function = write.func if isinstance(write, partial) else write
+    sources = {__file__, inspect.getsourcefile(function) or __file__}
     digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))
     wanted = json.dumps({**settings, "source": digest.hexdigest()})
     if manifest.exists() and manifest.read_text() == wanted:

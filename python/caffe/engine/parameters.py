@@ -15,12 +15,12 @@ from ..log import logger
 from ..proto import caffe_pb2
 from .blob import Blob
 from .graph import AUTOMATIC
+from .layers.forks import batch_norm
 from .program import Program
 
 RENAME = "rename the layer to learn it from scratch, or give it the shape that it has there"
 
-_BN = ("PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2: bn_param tells which "
-       "the prototxt's is")
+_BN = f"{batch_norm.HAVE}: bn_param tells which the prototxt's is"
 
 
 def from_file(program: Program, path: str) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fcn.solvers import report, samples, training
-from fcn.solvers.report import gallery, overview
+from fcn.solvers.report import charts, gallery, overview
 from fcn.solvers.runs import Run
 from segdata.errors import UserError
 
@@ -229,3 +230,35 @@ def test_pictures_are_no_larger_than_they_are_shown():
     import io
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
         assert image.size == (gallery.SIDE, 4)
+
+
+@pytest.mark.parametrize("iterations, values, logarithmic", [
+    (24, (1.9369, 1.9460), True), (24, (1.94496, 1.94556), True), (24, (21000, 38000), True),
+    (1, (6e-10, 6e-9), True), (2, (0, 0.57), False), (9, (2, 2 + 1e-9), True)])
+def test_the_numbers_on_an_axis_say_where_they_lie(iterations, values, logarithmic):
+    points = list(zip((0, iterations), values))
+    drawn = charts.lines([charts.Line("loss", points, "loss", True)], "unit", logarithmic)
+    places = re.findall(r'y="([\d.]+)" text-anchor="end">([\d.e+-]+)<', drawn)
+    heights, labels = np.array([[*map(float, each)] for each in places]).T
+    assert len(labels) > 1
+    line = np.polyfit(np.log(labels) if logarithmic else labels, heights, 1)
+    fitted = np.polyval(line, np.log(labels) if logarithmic else labels)
+    np.testing.assert_allclose(heights, fitted, atol=0.3)
+    across = re.findall(r'text-anchor="middle">([^<]+)', drawn)
+    assert len(set(across)) == len(across) > 1 and all(each.isdecimal() for each in across)
+
+
+def test_a_run_that_is_not_at_its_end_says_so(scored):
+    solver = scored.run.prototxt("solver")
+    solver.write_text(solver.read_text().replace("max_iter: 4", "max_iter: 9"))
+    assert "FCN-16s trained for 4 of 9 iterations so far in 4 min" in read(
+        report.write(scored.run)).text
+    scored.run.record_end(4, 2)
+    assert "FCN-16s trained for 4 of 9 iterations, where --patience 2 ended it, in 4 min" in read(
+        report.write(scored.run)).text
+
+
+def test_an_update_has_the_images_of_all_its_batches(scored):
+    batches = replace(scored, source=scored.source.with_training(batch=3), iter_size=2)
+    training.write_files(batches, 0)
+    assert "images an update 6" in read(report.write(scored.run)).sections["Configuration"]

@@ -12,7 +12,7 @@ from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
 from ..blob import Blob
 from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
 from ..layers.base import FormulaLayer
-from ..layers.forks import small
+from ..layers.forks import batch_norm, small
 from ..program import Program, Step
 from .rows import Slide
 
@@ -186,6 +186,8 @@ def _is_pointwise(layer: Layer, bottom: Sequence[Blob]) -> bool:
         return p.lrn_param.norm_region == LRNParameter.ACROSS_CHANNELS
     if type(layer) is normalization.BatchNorm:
         return layer.use_global_stats
+    if type(layer) is batch_norm.PSPNetBN:
+        return layer.layer_param.bn_param.frozen    # else its gradient is that of the batch
     if type(layer) is arithmetic.Scale and any(layer.param_propagate_down[:1]):
         return False    # its gradient is not added up over the parts of a batch of 1
     if type(layer) is arithmetic.Scale or type(layer) is arithmetic.Bias:

@@ -12,6 +12,7 @@ import caffe
 from caffe.errors import LayerError
 from trunks import (
     ALEXNET,
+    FROZEN,
     INCEPTION,
     RESIDUAL,
     conv,
@@ -101,6 +102,10 @@ def check_runs(net):
 @pytest.mark.parametrize("size", [(9, 14), (30, 23), (57, 64)])
 def test_trunks(net, trunk, size):
     check_runs(net(BACKWARD + image(*size) + trunk))
+
+
+def test_a_frozen_bn_leaves_out_rows_as_well(net):
+    assert {"bn", "a", "bn_a", "p"} <= check_runs(net(BACKWARD + image(30, 23) + FROZEN))
 
 
 @pytest.mark.parametrize("size", [(33, 50), (64, 41)])

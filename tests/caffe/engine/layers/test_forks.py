@@ -5,7 +5,8 @@ import pytest
 import scipy.io
 
 import caffe
-from caffe.errors import LayerError
+from caffe.errors import LayerError, WeightsError
+from caffe.proto import caffe_pb2
 from layer_checks import X, Z, backward, check_gradient, check_refused, normal, output
 
 GAUSS = 'filler { type: "gaussian" std: 1 }'
@@ -201,6 +202,21 @@ def test_weights_decide_which_bn_it_is(build, tmp_path, count, kind):
                      'dim: 3 dim: 3 } } }\nlayer { name: "layer" type: "BN" bottom: "x" top: "y" }')
     net = caffe.Net(str(plain), str(tmp_path / "w.caffemodel"), caffe.TEST)
     assert type(net.layer_dict["layer"]).__name__ == kind
+
+
+@pytest.mark.parametrize("given", ["", "bn_param { frozen: true }", "bn_param { bn_mode: LEARN }"])
+def test_a_bn_of_three_parameters_is_neither(tmp_path, given):
+    data = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }\n'
+    saved = caffe_pb2.NetParameter()
+    saved.layer.add(name="layer", type="BN").blobs.extend(
+        [caffe_pb2.BlobProto(data=[1, 1], shape=dict(dim=[1, 2, 1, 1]))] * 3)
+    weights, prototxt = tmp_path / "w.caffemodel", tmp_path / "net.prototxt"
+    weights.write_bytes(saved.SerializeToString())
+    prototxt.write_text(data + f'layer {{ name: "layer" type: "BN" {X} {given} }}')
+    with pytest.raises((LayerError, WeightsError)) as raised:
+        caffe.Net(str(prototxt), str(weights), caffe.TEST)
+    assert all(part in str(raised.value) for part in (
+        "net.prototxt", "'layer'", "3 parameters", "PSPNet's and ICNet's BN has 4", "DeconvNet 2"))
 
 
 def test_parameter_gradients_of_bn_add_up(build):

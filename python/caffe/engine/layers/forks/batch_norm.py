@@ -17,6 +17,7 @@ from ..types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 _FIELDS = {"PSPNet": ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine"),
            "SegNet": ("scale_filler", "shift_filler", "bn_mode")}
 _PARAMETERS = {"PSPNet": 4, "SegNet": 2}
+HAVE = "PSPNet's and ICNet's BN has 4, that of SegNet, ENet and DeconvNet 2"
 
 
 def kind_of(layer_param: caffe_pb2.LayerParameter) -> str | None:
@@ -40,6 +41,8 @@ def decide_kinds(param: caffe_pb2.NetParameter, weights: Mapping[str, int]) -> N
 
     weights : the number of parameters that a file of weights has for each layer. Where it has
         none for a BN, the other BNs of the net decide, if they are all of one kind.
+
+    Raises LayerError where nothing decides, and the file has another number than either has.
     """
     layers = [layer for layer in param.layer if layer.type == "BN"]
     known = {each for layer in layers if (each := _kind_or_none(layer))}
@@ -47,8 +50,11 @@ def decide_kinds(param: caffe_pb2.NetParameter, weights: Mapping[str, int]) -> N
     for layer in layers:
         if _kind_or_none(layer) is None and not any(
                 map(layer.bn_param.HasField, sum(_FIELDS.values(), ()))):
-            kind = by_count.get(weights.get(layer.name, 0)) or (
-                next(iter(known)) if len(known) == 1 else None)
+            count = weights.get(layer.name, 0)
+            kind = by_count.get(count) or (next(iter(known)) if len(known) == 1 else None)
+            if count and not kind:
+                raise LayerError(f"layer '{layer.name}' (BN): the weights have {count} parameters "
+                                 f"for it; {HAVE}")
             if kind == "PSPNet":
                 layer.bn_param.frozen = False
             elif kind:

@@ -1,0 +1,179 @@
+"""U-Net (Ronneberger, Fischer and Brox, MICCAI 2015, arXiv 1505.04597).
+
+A contracting path of pairs of 3×3 convolutions and poolings, and an expanding one that doubles the
+size by 2×2 up-convolutions and sees again what the contracting one had at that size. Nothing is
+padded: scores are those of pixels that the net sees with all that lies around them, and images come
+with a margin of their own reflection, which the data layer adds.
+
+Layers have the names of the released net, so that its weights load as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import caffe
+from caffe import layers as L
+from caffe.coord_map import coord_map_from_to
+from caffe.net_spec import NetSpec, Top
+from caffe.proto import caffe_pb2
+from segdata.errors import UserError
+
+from .layers import LEARN, conv_relu, dropout, filled, max_pool, of_the_size_inside, scaled
+from .source import Source
+
+HEAD = "unet"
+DEPTH = 4               # poolings
+WIDTH = 64              # channels at the size of the image; they double with each pooling
+SCORE = "conv_u0d-score"
+SIDE = 572              # of the published tile, which gives scores of 388
+
+
+class FitError(UserError, ValueError):
+    """A size that the poolings do not divide without a remainder."""
+
+
+class Blob(NamedTuple):
+    """A Top of the net. path : the same without concatenations, which no coordinate map passes"""
+    top: Top
+    path: Top
+
+
+def lost(depth: int = DEPTH) -> int:
+    """The pixels by which scores are smaller than the image, along each axis: 184 of 4 poolings.
+
+    Two convolutions take 4 samples, at each stride on the way down and again on the way up.
+    """
+    return 4 * (2 ** (depth + 1) - 1 + 2 ** depth - 1)
+
+
+def margin(depth: int = DEPTH) -> int:
+    """The pixels that an image of any size needs on each side, so that all scores of what is inside
+    are whole, wherever the windows of the poolings begin."""
+    return lost(depth) // 2 + 2 ** depth
+
+
+def check_fits(what: str, scores: int, depth: int) -> None:
+    """Raise FitError, with the nearest sizes that do, unless there is an image that gives scores of
+    that many pixels along an axis: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
+    unit = 2 ** depth
+    if scores >= 4 and (scores - 4) % unit == 0:
+        return
+    below = max(0, (scores - 4) // unit) * unit + 4
+    sizes = sorted({below, below + unit} if scores >= 4 else {4})
+    named = " or ".join(f"{size} (of an image of {size + lost(depth)})" for size in sizes)
+    raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {unit}·k + 4 pixels a "
+                   f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
+                   f"{'are' if len(sizes) > 1 else 'is'} {named}")
+
+
+def unet(side: int = SIDE, depth: int = DEPTH, width: float = 1.0, classes: int = 2,
+         channels: int = 1, released: bool = False) -> caffe_pb2.NetParameter:
+    """The NetParameter of U-Net alone: `data`, a tile of `side` × `side`, to `score`, 184 smaller.
+
+    depth, width, released : as of `predict`; channels : of the image
+    Raises FitError, with the nearest sizes that do, for a side that does not fit.
+    """
+    check_depth(depth)
+    check_fits(f"an image of {side} pixels", side - lost(depth), depth)
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[1, channels, side, side]))
+    found = _layers(n, n.data, depth, width, "msra", released)
+    n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=classes, param=LEARN)
+    net = n.to_proto()
+    net.layer[-1].top[:] = ["score"]
+    return type(net)(layer=[layer for layer in net.layer if layer.type != "Dropout"])
+
+
+def check_depth(depth: int) -> None:
+    if not 1 <= depth <= 6:
+        raise FitError(f"a U-Net of depth {depth}: there can be 1 to 6 poolings")
+
+
+def with_margins(source: Source, depth: int = DEPTH) -> Source:
+    """The source whose images have the margins that the net needs: where training takes crops, the
+    one that gives scores of just that size, as published.
+
+    Raises FitError where no image gives scores of the size of these crops.
+    """
+    check_depth(depth)
+    source, crop = source.with_margin(margin(depth)), source.train[2].get("crop")
+    if not crop:
+        return source
+    for side in (crop,) if isinstance(crop, int) else crop:
+        check_fits(f"training crops of {side} pixels", side, depth)
+    module, layer, own = source.train
+    return replace(source, train=(module, layer, {**own, "margin": lost(depth) // 2}))
+
+
+def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEPTH,
+            width: float = 1.0, filler: str | None = None, released: bool = False) -> None:
+    """Set `n.score`, of the size that the image `n.data` has without the margin of the source.
+
+    depth : poolings; width : fraction of the 64 channels at the size of the image, which double
+        with each of them; released : the last up-convolution has twice the channels, as in the
+        released net, not in the paper; the others as of nets.fcn
+    """
+    found = _layers(n, image, depth, width, filler, released)
+    n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=source.classes, param=LEARN,
+                             **filled(filler))
+    around = source.train[2]["margin"] if split == "train" else source.margin
+    n.inside = of_the_size_inside(n.data, 2 * around)
+    n.score = _crop(Blob(n[SCORE], found.path), Blob(n.inside, n.inside))
+
+
+def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None, released: bool
+            ) -> Blob:
+    """Both paths; returns what the scores are made of."""
+    params = dict(pad=0, param=LEARN, **filled(filler))
+    channels = [scaled(WIDTH * 2 ** level, width) for level in range(depth + 1)]
+    skips, top = [], image
+    for level, number in enumerate(channels):
+        top = _two(n, Blob(top, top), f"d{level}", "abc", number, params).top
+        if level >= depth - 1:
+            n[f"dropout_d{level}c"] = top = dropout(top)
+        if level < depth:
+            skips.append(Blob(top, top))
+            n[f"pool_d{level}c-{level + 1}a"] = top = max_pool(top)
+    found, name = Blob(top, top), f"d{depth}c"
+    for level in reversed(range(depth)):
+        doubled = 1 + (released and level == 0)
+        found = _expand(n, found, name, level, skips[level], doubled * channels[level], params)
+        found = _two(n, found, f"u{level}", "bcd", channels[level], params)
+        name = f"u{level}d"
+    return found
+
+
+def _two(n: NetSpec, bottom: Blob, place: str, letters: str, channels: int, params: dict) -> Blob:
+    """Two convolutions of 3×3, each with its ReLU."""
+    top, path = bottom
+    for before, after in zip(letters, letters[1:]):
+        name = f"conv_{place}{before}-{after}"
+        n[name], n[f"relu_{place}{after}"] = conv_relu(top, channels, **params)
+        top = n[f"relu_{place}{after}"]
+        path = L.Convolution(path, kernel_size=3)
+    return Blob(top, path)
+
+
+def _expand(n: NetSpec, bottom: Blob, name: str, level: int, skip: Blob, channels: int,
+            params: dict) -> Blob:
+    """The bottom at twice the size, beside what the contracting path had there."""
+    kernel = dict(kernel_size=2, stride=2)
+    upper = f"upconv_{name}_u{level}a"
+    own: dict[str, Any] = {key: value for key, value in params.items() if key != "param"}
+    n[upper] = L.Deconvolution(bottom.top, param=params["param"], convolution_param=dict(
+        num_output=channels, **kernel, **own))
+    n[f"relu_u{level}a"] = L.ReLU(n[upper], in_place=True)
+    up = Blob(n[f"relu_u{level}a"], L.Deconvolution(bottom.path, convolution_param=kernel))
+    n[f"crop_d{level}c-d{level}cc"] = cropped = _crop(skip, up)
+    n[f"concat_d{level}cc_u{level}a-b"] = joined = L.Concat(up.top, cropped)
+    return Blob(joined, up.path)
+
+
+def _crop(larger: Blob, smaller: Blob) -> Top:
+    """The larger blob as far as it lies on the smaller; the offset follows from the coordinates."""
+    _, _, shift = coord_map_from_to(larger.path, smaller.path)
+    return L.Crop(larger.top, smaller.top, axis=2, offset=int(-np.max(shift)))

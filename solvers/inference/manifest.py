@@ -1,0 +1,185 @@
+"""manifest.RANK.jsonl: what a run has done, a line an image, so that another goes on from there.
+
+A line is appended after all outputs of its image are in place:
+
+    {"path": ..., "size": bytes, "changed": time, "net": hash, "run": number, "stem": ...,
+     "outputs": {name: bytes}}          or, where it failed, "reason" in place of the outputs
+
+`net` is a hash of the net, its weights and all options that change what is written. `run` grows
+from run to run: of two lines on an image that of the later run counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.listing import Job, Listing
+from fcn.solvers.inference.network import Chosen
+from fcn.solvers.inference.sources import Problem, Source
+from segdata.files import append, make_folder, remove_partial
+
+PATTERN = "manifest.*.jsonl"
+KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
+OPTIONS = "opacity", "contours", "flip", "scales", "precision", "truth", "depth", "hha"
+PATIENCE = 10       # seconds for the processes of a run that was killed to notice it
+
+
+class Manifest:
+    """Tells what is done, and records it; any thread may.
+
+    folder : of the results
+    rank : in the file's name
+    net : of `hash_of`
+    run : its number, above those in all manifests
+    retry : whether images that failed before are tried again
+    reads : of a Source, the files beside it that are read
+    """
+
+    def __init__(self, folder: Path, rank: int | str, net: str, run: int, retry: bool,
+                 reads: Callable[[Source], Iterable[Path]]) -> None:
+        self.folder, self.path = folder, folder / f"manifest.{rank}.jsonl"
+        self.net, self.run, self.retry, self.reads = net, run, retry, reads
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[Manifest]:
+        """Have no other run write to the file."""
+        make_folder(self.folder)
+        with _locked(self.path):
+            if not _ends_a_line(self.path):
+                append(self.path, "\n")     # after a line that a process had begun when it ended
+            yield self
+
+    def key(self, source: Source) -> dict[str, Any]:
+        """What the outputs of an image depend on. Raises InferError where it is not there."""
+        size, changed = source.version()
+        found: dict[str, Any] = {"size": size, "changed": changed, "net": self.net}
+        if beside := [[at.st_size, at.st_mtime_ns] for path in self.reads(source)
+                      if path.exists() and (at := path.stat())]:
+            found["beside"] = beside
+        return found
+
+    def is_done(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
+        """Whether an image with that key has been segmented, and all its outputs are whole."""
+        return entry is not None and _fits(entry, key) and "outputs" in entry and all(
+            _size(self.folder / name) == size for name, size in entry["outputs"].items())
+
+    def has_failed(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
+        """Whether an image with that key failed, and is not to be tried again."""
+        return (entry is not None and not self.retry and _fits(entry, key)
+                and "reason" in entry)
+
+    def done(self, job: Job, key: dict[str, Any], paths: Iterable[Path]) -> None:
+        outputs = {path.relative_to(self.folder).as_posix(): _size(path) for path in paths}
+        self._add({"path": job.source.identity, **key, "stem": job.stem, "outputs": outputs})
+
+    def failed(self, job: Job, key: dict[str, Any] | None, reason: str) -> None:
+        stem = (job.entry or {}).get("stem")
+        self._add({"path": job.source.identity, **(key or {}), "reason": reason}
+                  | ({"stem": stem} if stem else {}))
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            append(self.path, json.dumps({**entry, "run": self.run}) + "\n")
+
+
+def _fits(entry: dict[str, Any], key: dict[str, Any]) -> bool:
+    return all(entry.get(name) == key.get(name) for name in KEY)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 of a folder, -2 of what is not there."""
+    return -1 if path.is_dir() else path.stat().st_size if path.exists() else -2
+
+
+def _ends_a_line(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = path.with_suffix(".lock")
+    try:
+        with FileLock(lock, timeout=PATIENCE):
+            try:
+                yield
+            finally:
+                with suppress(OSError):     # Windows keeps what is open
+                    lock.unlink()
+    except Timeout:
+        raise InferError(f"{path}: another run is writing to it; wait for its end, or write to "
+                         "another folder (-o)") from None
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(PATTERN))
+
+
+def record_problems(folder: Path, problems: Iterable[Problem], run: int) -> None:
+    """Write down which arguments, and lines of lists, name no image."""
+    for problem in problems:
+        make_folder(folder)
+        append(folder / "manifest.lists.jsonl", json.dumps(
+            {"path": problem.name, "reason": problem.message, "run": run}) + "\n")
+
+
+def wait_for_end(folder: Path) -> None:
+    """Wait until no process of a run that was killed is there any more. Raises InferError where
+    another run is at work."""
+    with ExitStack() as stack:
+        for path in files(folder):
+            stack.enter_context(_locked(path))
+
+
+def remove_begun(folder: Path, listing: Listing) -> None:
+    """Remove what a run that was killed had begun to write, where a list has its outputs."""
+    for inside in {os.path.dirname(job.stem) for job in listing.jobs(0, 1)}:
+        remove_partial(folder / inside)
+
+
+def entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """All that the manifests in a folder say. Lines that are not whole say nothing: what they were
+    about is made again."""
+    for path in files(folder):
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                    if isinstance(entry["path"], str) and isinstance(entry["run"], int):
+                        yield entry
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+
+def next_run(folder: Path) -> int:
+    return 1 + max((entry["run"] for entry in entries(folder)), default=0)
+
+
+def hash_of(chosen: Chosen, args: Namespace, kinds: Iterable[str], crf: Any) -> str:
+    """Of the net, its weights and the options that change what is written."""
+    digest = hashlib.sha256()
+    for path in (chosen.prototxt, chosen.weights, chosen.prototxt.with_name("classes.txt")):
+        if path.exists():
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        digest.update(b"\0")
+    options = [str(value.resolve() if isinstance(value, Path) else value)
+               for value in (getattr(args, name) for name in OPTIONS)]
+    digest.update(repr((sorted(kinds), crf, chosen.inputs, options)).encode("utf-8", "replace"))
+    return digest.hexdigest()[:32]

@@ -1,0 +1,410 @@
+"""Which images and videos a command line names, wherever they lie.
+
+A file, a folder, a pattern such as 'photos/*.jpg', a tar archive (a shard), the URL of one of these
+as fsspec knows it (s3://, https://, memory://, ...), or @LIST, a file with one of these a line.
+Everything is found one after the other, for there may be millions.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import io
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+
+from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.marks import is_own
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
+SHARD = re.compile(r"\.(tar|tgz|tar\.[a-z0-9]+)$", re.I)
+COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\xb5": "unzstd"}
+# of what file systems say of a file: what changes with its content
+VERSIONS = "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"
+
+
+class Source(NamedTuple):
+    """One image or video.
+
+    file : the name, in messages, of the file that it is, or that it is in
+    path : of that file, in the file system of `url`, or else on this machine
+    member : its name in a tar archive; offset, size : of its bytes there
+    """
+    file: str
+    path: str
+    url: str = ""
+    member: str = ""
+    offset: int = 0
+    size: int = 0
+
+    @property
+    def name(self) -> str:
+        """As messages have it."""
+        return f"{self.file}/{self.member}" if self.member else self.file
+
+    @property
+    def identity(self) -> str:
+        """A name that is the same from wherever the tool is called."""
+        file = self.file if self.url else os.path.abspath(self.path)
+        return f"{file}/{self.member}" if self.member else file
+
+    @property
+    def local(self) -> Path | None:
+        """The path, of one that is a file of its own on this machine."""
+        return None if self.url or self.member else Path(self.path)
+
+    @property
+    def shown(self) -> Path | str:
+        return self.local or self.name
+
+    @property
+    def parts(self) -> list[str]:
+        """The folders that it lies in and its stem."""
+        file = self.file.partition("://")[2].partition("::")[0] if self.url else self.identity
+        parts = re.split(r"[/\\]" if os.name == "nt" else "/",
+                         f"{file}/{self.member}" if self.url and self.member else file)
+        parts[-1] = PurePosixPath(parts[-1]).stem
+        return [part.replace(":", "") if os.name == "nt" else part for part in parts
+                if part not in ("", ".", "..")]
+
+    @property
+    def stem(self) -> str:
+        return self.parts[-1]
+
+    @property
+    def is_video(self) -> bool:
+        return suffix(self.member or self.path) in VIDEOS
+
+    def version(self) -> tuple[int, int | str]:
+        """(bytes, what changes with the content: the time of the last change or the like). Of a
+        member of an archive, the archive's. Raises InferError where it is not there (any more)."""
+        try:
+            if not self.url:
+                found = os.stat(self.path)
+                return self.size if self.member else found.st_size, found.st_mtime_ns
+            with reaching(self.file):
+                info = file_system(self.url).info(self.path)
+        except FileNotFoundError:
+            raise InferError(no_such_file(Path(self.path))) from None
+        changed = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
+        return self.size if self.member else int(info.get("size") or 0), changed
+
+    def content(self) -> BinaryIO:
+        """Its bytes. Raises InferError where they are not all there."""
+        with opened(self) as file:
+            if not self.member:
+                return io.BytesIO(file.read())
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise InferError(f"{self.name}: the archive ends after {len(content):,} of its "
+                             f"{self.size:,} bytes")
+        return io.BytesIO(content)
+
+
+class Problem(NamedTuple):
+    """An argument, a line of a list or an archive that gives no images, or not all, and why.
+
+    is_missing : whether there is none at all
+    """
+    name: str
+    message: str
+    is_missing: bool = False
+
+
+def suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def is_image(name: str) -> bool:
+    return suffix(name) in SUFFIXES | VIDEOS
+
+
+# of all arguments
+
+def find(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """(images and videos that are files on this machine, messages on arguments that name none),
+    each file once, in order. What this tool wrote itself, as its marks show, is left out."""
+    found: dict[Path, tuple[int, str, Path]] = {}
+    messages = []
+    for group, item in find_all(arguments):
+        if isinstance(item, Problem):
+            messages.append(item.message)
+        elif path := item.local:
+            found.setdefault(path.resolve(), (group, item.file, path))
+        else:
+            messages.append(f"{item.name}: this net takes files on this machine alone")
+    return [path for _, _, path in sorted(found.values())], messages
+
+
+def find_all(arguments: Iterable[str], each_line: bool = False
+             ) -> Iterator[tuple[int, Source | Problem]]:
+    """(group, Source or Problem) of all that the arguments name, except what this tool wrote
+    itself. The order is that of the groups, and in a group that of the names.
+
+    each_line : have a Problem of each line of a list that names no image, not one of the list
+    """
+    groups = count()
+    for argument in arguments:
+        for group, item in _guarded(argument, groups, each_line, ()):
+            if isinstance(item, Problem) or item.local is None or suffix(item.path) != ".png" \
+                    or not is_own(item.local):
+                yield group, item
+
+
+def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
+             ) -> Iterator[tuple[int, Source | Problem]]:
+    group = next(groups)
+    try:
+        if argument.startswith("@") and not os.path.exists(argument):
+            yield from _listed(argument[1:], groups, each_line, lists)
+        else:
+            for item in _named(argument):
+                yield group, item
+    except InferError as error:
+        yield group, Problem(argument, str(error), True)
+    except OSError as error:
+        yield group, Problem(argument, f"{argument}: {error.strerror or error}", True)
+
+
+def _named(argument: str) -> Iterator[Source | Problem]:
+    if URL.match(argument) and not os.path.exists(argument):
+        yield from _remote(argument)
+    elif os.path.isdir(argument):
+        yield from _inside(argument)
+    elif os.path.exists(argument):
+        yield from _shards([_local(argument)]) if SHARD.search(argument) else [_local(argument)]
+    elif glob.has_magic(argument):
+        yield from _matching(argument)
+    else:
+        raise InferError(no_such_file(Path(argument)))
+
+
+def _local(path: str) -> Source:
+    shown = str(Path(path))
+    return Source(shown, shown)
+
+
+def _images_or_shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
+    """The images and videos among files; where there are none, those in the tar archives."""
+    shards, has_images = [], False
+    for source in files:
+        if is_image(source.path):
+            has_images = True
+            yield source
+        elif not has_images and SHARD.search(source.path):
+            shards.append(source)
+    if not has_images:
+        yield from _shards(sorted(shards))
+
+
+def _any(items: Iterator[Source | Problem], message: str) -> Iterator[Source | Problem]:
+    """The items; InferError with the message where there are none."""
+    first = next(items, None)
+    if first is None:
+        raise InferError(message)
+    yield from chain([first], items)
+
+
+def _inside(folder: str) -> Iterator[Source | Problem]:
+    """The images and videos in a folder; of one in VOC layout, those in JPEGImages."""
+    if os.path.isdir(os.path.join(folder, "JPEGImages")):
+        folder = os.path.join(folder, "JPEGImages")
+    with os.scandir(folder) as entries:
+        files = (_local(entry.path) for entry in entries if entry.is_file())
+        yield from _any(_images_or_shards(files), f"{Path(folder)}: a folder without images")
+
+
+def _matching(pattern: str) -> Iterator[Source | Problem]:
+    where = "" if os.path.isabs(pattern) else f" in {Path.cwd()}"
+    matches: list[str] = []         # the first and the number of those that are no images
+
+    def files() -> Iterator[Source]:
+        for match in glob.iglob(pattern, recursive=True):
+            if (is_image(match) or SHARD.search(match)) and os.path.isfile(match):
+                yield _local(match)
+            elif len(matches) < 100_000:
+                matches.append(match)
+
+    items = _images_or_shards(files())
+    first = next(items, None)
+    if first is None:
+        raise InferError(f"{pattern}: no file has such a name{where}" if not matches else
+                         f"{pattern}: none of the {len(matches)} names that it stands for"
+                         f"{where} is an image or video, the first is {min(matches)}")
+    yield from chain([first], items)
+
+
+# lists
+
+def _listed(name: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
+            ) -> Iterator[tuple[int, Source | Problem]]:
+    """What the lines of a list name, in the current folder or else in that of the list."""
+    if name in lists:
+        raise InferError(f"{name}: a list that names itself")
+    total, missing, first = 0, 0, ""
+    folder = os.path.dirname(name)
+    for line in _lines(name):
+        total += 1
+        exists = bool(URL.match(line)) or os.path.exists(line)
+        argument = line if exists or line.startswith("@") else os.path.join(folder, line)
+        for group, item in _guarded(argument, groups, each_line, (*lists, name)):
+            if isinstance(item, Problem) and item.is_missing and not each_line:
+                missing, first = missing + 1, first or line
+            else:
+                yield group, item
+    if not total:
+        raise InferError(f"{name}: an empty list; expected the path of an image a line")
+    if missing:
+        raise InferError(f"{name}: {missing} of its {total} lines name no image, the "
+                         f"first is '{first}'; looked for in {Path.cwd()} and "
+                         f"{Path(name).resolve().parent}")
+
+
+def _lines(name: str) -> Iterator[str]:
+    """The lines of a list that are not blank; bytes that are no UTF-8 stay as they are, as in the
+    names of files."""
+    source = Source(name, name) if not URL.match(name) else _whole(name)
+    try:
+        with opened(source) as file:
+            start = file.read(3)
+            file.seek(0)
+            wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            for line in io.TextIOWrapper(file, "utf-16" if wide else "utf-8-sig",
+                                         "replace" if wide else "surrogateescape"):
+                if "\0" in line:
+                    raise InferError(f"{name}: no list of images: it holds zero bytes")
+                if line := line.strip():
+                    yield line
+    except FileNotFoundError:
+        raise InferError(no_such_file(Path(name))) from None
+    except (OSError, ValueError) as error:
+        raise InferError(f"{name}: no list of images: {error}") from None
+
+
+# tar archives
+
+def _shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
+    for file in files:
+        try:
+            yield from _any(_members(file), f"{file.file}: an archive without images")
+        except InferError as error:
+            yield Problem(file.file, str(error))
+
+
+def _members(file: Source) -> Iterator[Source]:
+    number = 0
+    with opened(file) as content:
+        try:
+            with tarfile.open(fileobj=content, mode="r:") as archive:
+                while (member := archive.next()) is not None:
+                    archive.members = []        # type: ignore[attr-defined]    # it keeps them all
+                    if member.isreg() and not member.issparse() and is_image(member.name):
+                        number += 1
+                        yield file._replace(member=member.name, offset=member.offset_data,
+                                            size=member.size)
+                content.seek(archive.offset)    # type: ignore[attr-defined]
+                if content.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError("it lacks the mark of its end")
+        except (tarfile.TarError, EOFError, ValueError) as error:
+            content.seek(0)
+            if tool := COMPRESSED.get(content.read(2)):
+                raise InferError(f"{file.file}: a compressed archive, of which images cannot be "
+                                 f"read one by one; decompress it ({tool})") from None
+            raise InferError(f"{file.file}: the archive is damaged or ends too early, after "
+                             f"{number} images: {error}" if number else
+                             f"{file.file}: not a readable tar archive: {error}") from None
+
+
+# URLs
+
+@lru_cache(maxsize=64)
+def file_system(url: str) -> Any:
+    """The file system of a URL, as fsspec has it. Raises InferError where that lacks."""
+    try:
+        import fsspec
+    except ImportError:
+        raise InferError(f"{url}: URLs take fsspec: pip install fsspec") from None
+    try:
+        return fsspec.core.url_to_fs(url)[0]
+    except ImportError as error:
+        raise InferError(f"{url}: {error}; install it by pip") from None
+    except ValueError as error:
+        raise InferError(f"{url}: fsspec has no such file system: {error}") from None
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Raise InferError for what file systems raise, which has no base."""
+    try:
+        yield
+    except (InferError, GeneratorExit):
+        raise
+    except FileNotFoundError:
+        raise InferError(f"{url}: no such file") from None
+    except Exception as error:
+        raise InferError(f"{url}: cannot be read: {error or type(error).__name__}") from None
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """The file that a source is, or is in."""
+    if source.url:
+        with reaching(source.file), file_system(source.url).open(source.path, "rb") as file:
+            yield file
+    else:
+        with open(source.path, "rb") as file:
+            yield file
+
+
+def _divided(url: str) -> tuple[str, str]:
+    """(the URL of the file system, the path in it); that of a chain (a::b) is the whole."""
+    root = url if "::" in url else (re.match(r"[^:]+://[^/]*", url) or [url])[0]
+    system = file_system(root)
+    if "::" in url:
+        import fsspec
+        return root, str(fsspec.core.url_to_fs(url)[1])
+    return root, str(system._strip_protocol(url))       # which fsspec has subclasses define
+
+
+def _whole(url: str) -> Source:
+    root, path = _divided(url)
+    return Source(url, path, root)
+
+
+def _remote(url: str) -> Iterator[Source | Problem]:
+    root, path = _divided(url)
+    system, rest = file_system(root), url.partition("::")[2]
+    web = url.startswith(("http://", "https://"))
+
+    def source(found: str) -> Source:
+        name = system.unstrip_protocol(found) + f"::{rest}" * bool(rest)
+        return Source(name, found, root)
+
+    def files(entries: Iterable[dict[str, Any]]) -> Iterator[Source]:
+        return (source(entry["name"]) for entry in entries if entry["type"] == "file")
+
+    with reaching(url):
+        if re.search(r"[*\[]" if web else r"[*?\[]", path) and (web or not system.exists(path)):
+            matches = system.glob(path, detail=True).values()
+            items = _any(_images_or_shards(files(matches)), f"{url}: no image has such a name")
+        elif is_image(path):            # what is not there shows when it is read
+            items = iter([source(path)])
+        elif SHARD.search(path):
+            items = _shards([source(path)])
+        elif not system.isdir(path):
+            raise InferError(f"{url}: no such file or folder")
+        else:
+            voc = path.rstrip("/") + "/JPEGImages"
+            inside = system.ls(voc if not web and system.isdir(voc) else path, detail=True)
+            items = _any(_images_or_shards(files(inside)), f"{url}: a folder without images")
+    yield from items

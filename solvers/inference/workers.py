@@ -1,0 +1,187 @@
+"""The processes of a run: one, several on this machine, or those that torchrun starts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fcn.solvers.command import Stopped, handling_signals, report_errors, reported, stop
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.listing import Listing
+from fcn.solvers.inference.work import Tally, Task, choose_inputs, worker
+
+DAY = 24 * 3600     # that a rank under torchrun waits for the others to end
+
+
+class Team(NamedTuple):
+    """rank, number : of this process, and how many there are
+
+    starts : processes that this one is to start; 0 where it works itself
+    on_machine : processes that share this machine's memory, or a GPU's
+    gpu : of this process
+    """
+    rank: int = 0
+    number: int = 1
+    starts: int = 0
+    on_machine: int = 1
+    gpu: int | None = None
+
+    @property
+    def is_torchrun(self) -> bool:
+        return not self.starts and "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def team(args: Namespace) -> Team:
+    """What the command line and the environment say of processes. Raises InferError."""
+    gpus = args.gpu or []
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        if args.workers:
+            raise InferError("--workers starts processes, and torchrun has already: leave it out, "
+                             "or leave torchrun out")
+        rank, count, local = (_number(name, default) for name, default in
+                              (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+        if rank >= count:
+            raise InferError(f"the environment says RANK={rank} and WORLD_SIZE={count}; ranks are "
+                             "0 to WORLD_SIZE - 1")
+        gpu = gpus[local % len(gpus)] if gpus else None
+        return Team(rank, count, 0, _number("LOCAL_WORLD_SIZE", 1), gpu)
+    starts = args.workers or len(gpus)
+    if starts <= 1:
+        return Team(gpu=gpus[0] if gpus else None)
+    return Team(starts=starts, on_machine=-(-starts // len(gpus)) if gpus else starts)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise InferError(f"the environment says {name}={text}, expected a whole number")
+    return int(text)
+
+
+# processes on this machine
+
+def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
+    """Have processes segment the images of a list. Returns what they did, and messages on those
+    that ended too early."""
+    number = min(number, listing.count)
+    context = multiprocessing.get_context("spawn")
+    processes, pipes, tally, messages = [], [], Tally(), list[str]()
+    with _threads_shared(number):
+        for rank in range(number):
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=_process, args=(there, task, listing.path, rank,
+                                                             number))
+            process.start()
+            there.close()
+            processes.append(process)
+            pipes.append(here)
+    try:
+        left: dict[Any, int] = dict(zip(pipes, range(number)))
+        while left:
+            for pipe in wait(list(left)):
+                rank = left.pop(pipe)
+                found = _received(pipe, processes[rank], rank)
+                if isinstance(found, Tally):
+                    tally = tally.plus(found)
+                else:
+                    messages.append(found)
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+    return tally, list(dict.fromkeys(messages))
+
+
+def _received(pipe: Any, process: Any, rank: int) -> Tally | str:
+    try:
+        return pipe.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode
+        why = (f"was ended by {signal.Signals(-code).name}" if code < 0
+               else f"ended with status {code}")
+        lack = ", as the system does where memory lacks" * (code == -getattr(signal, "SIGKILL", 9))
+        return f"worker {rank} {why}{lack}; what it has not done is left"
+
+
+@contextmanager
+def _threads_shared(number: int) -> Iterator[None]:
+    """Have the processes started here share the processors, unless OMP_NUM_THREADS is set."""
+    if "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // number))
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) -> None:
+    """One process: sends its Tally, or a message."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)        # who started it ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    listing, gpus = Listing(path), task.args.gpu or [None]
+    try:
+        with report_errors(), handling_signals(stop):
+            try:
+                inputs = choose_inputs(task, listing.count)
+                with worker(task, inputs, rank, gpus[rank % len(gpus)], rank == 0) as work:
+                    tally = work.do(listing.jobs(rank, count))
+                pipe.send(tally)
+            except reported() as error:
+                pipe.send(f"error: {error}")
+            except Stopped:
+                sys.exit(1)
+    finally:
+        pipe.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+# under torchrun
+
+def total(team: Team, tally: Tally) -> Tally:
+    """What all ranks have done, when all have ended: torchrun ends them all with the first that
+    ends with a failure. Raises InferError, naming the rank, where one does not end."""
+    if team.number == 1 or "MASTER_ADDR" not in os.environ:
+        return tally
+    from datetime import timedelta
+
+    import torch.distributed as distributed
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    day = timedelta(seconds=DAY)
+    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.number, timeout=day))
+    store = distributed.PrefixStore(f"infer/{restart}", store)
+    store.set(f"tally/{team.rank}", " ".join(map(str, tally)))
+    found = Tally()
+    for rank in range(team.number):
+        try:
+            store.wait([f"tally/{rank}"], day)
+        except RuntimeError:
+            raise InferError(f"rank {rank} of {team.number} has not ended a day after rank "
+                             f"{team.rank}") from None
+        found = found.plus(map(int, store.get(f"tally/{rank}").split()))
+    store.add("read", 1)
+    while team.rank == 0 and store.add("read", 0) < team.number:    # rank 0 may hold the store
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,298 @@
+"""Instances, the weights of pixels, elastic deformation, and the layer that has them all."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from segdata.cell_files import write_sample, write_weights
+from segdata.elastic import cubic, deform, displacements, draw_grid
+from segdata.errors import DataError
+from segdata.instances import components, parted, read_instances
+from segdata.weight_map import balanced, weight_map, write_weight_maps
+
+EIGHT = np.ones((3, 3))
+
+
+def discs(count, size=512, radius=19, seed=0):
+    """Cells, of which many touch: what of a disc is nearest to its own centre."""
+    y, x = np.mgrid[:size, :size]
+    centres = np.random.default_rng(seed).uniform(0, size, (count, 2))
+    away = np.hypot(y - centres[:, 0, None, None], x - centres[:, 1, None, None])
+    return np.where(away.min(0) < radius, away.argmin(0) + 1, 0)
+
+
+# instances
+
+@pytest.mark.parametrize("dtype, name", [(np.uint16, "man_seg000.tif"), (np.uint8, "a.png"),
+                                         (np.uint16, "a.png"), (np.int32, "a.tif")])
+def test_instances_are_read_as_they_are(tmp_path, dtype, name):
+    cells = np.zeros((6, 7), dtype)
+    cells[1:3, 1:3], cells[4, 2:5] = 1, 200 if dtype == np.uint8 else 700
+    Image.fromarray(cells).save(tmp_path / name)
+    np.testing.assert_array_equal(read_instances(tmp_path / name), cells)
+
+
+def two_parts(value, other=None):
+    cells = np.zeros((9, 9), np.uint8)
+    cells[1:3, 1:3], cells[5:7, 5:8] = value, value if other is None else other
+    return cells
+
+
+CLASSES = np.kron(np.eye(6, dtype=np.uint8), np.array([[1, 0], [0, 2]], np.uint8).repeat(2, 0))
+
+
+@pytest.mark.parametrize("values, message", [
+    (two_parts(255), "the value 255 marks 2 parts: this is a mask, not instances"),
+    (two_parts(1), "the value 1 marks 2 parts: this is a mask"),
+    (two_parts(255, 0), "the value 255 marks 1 part: this is a mask"),
+    (CLASSES, r"the values 1, 2 mark 12 parts: this is a mask.*another number for each cell"),
+    (np.zeros((4, 4, 3), np.uint8), "its mode is RGB, expected a grey image"),
+    (np.full((4, 4), 0.5, np.float32), "no whole numbers"),
+    (np.full((4, 4), -1, np.int32), "its values are -1 to -1, expected are numbers of cells")])
+def test_what_are_no_instances_is_refused(tmp_path, values, message):
+    Image.fromarray(values).save(tmp_path / "cells.tif")
+    with pytest.raises(ValueError, match=message):
+        read_instances(tmp_path / "cells.tif")
+
+
+def test_a_stack_and_a_jpeg_are_no_instances(tmp_path):
+    page = Image.fromarray(two_parts(1, 2))
+    page.save(tmp_path / "cells.tif", save_all=True, append_images=[page])
+    page.save(tmp_path / "cells.jpg")
+    with pytest.raises(ValueError, match="a stack of 2 images"):
+        read_instances(tmp_path / "cells.tif")
+    with pytest.raises(ValueError, match="a JPEG file, expected PNG or TIFF"):
+        read_instances(tmp_path / "cells.jpg")
+
+
+def test_cells_that_touch_are_parted_by_background_and_none_is_lost():
+    cells = discs(60, 128)
+    found = parted(cells)
+    kept = found > 0
+    assert (found[kept] == cells[kept]).all() and kept.sum() > 0.5 * (cells > 0).sum()
+    assert set(np.unique(found)) == set(np.unique(cells))
+    for number in np.unique(found)[1:]:     # no other cell beside one, also at corners
+        around = ndimage.binary_dilation(found == number, EIGHT)
+        assert set(np.unique(found[around])) <= {0, number}
+
+
+def test_each_cell_loses_what_lies_beside_another_and_cells_that_lie_apart_stay():
+    cells = np.zeros((8, 12), int)
+    cells[2:6, 1:4], cells[2:6, 4:10] = 2, 1
+    found = parted(cells)
+    assert (found == 2).sum() == 8 and (found == 1).sum() == 20
+    assert not found[2:6, 3:5].any()
+    apart = two_parts(3, 4)
+    np.testing.assert_array_equal(parted(apart), apart)
+
+
+def test_cells_of_a_pixels_width_are_not_lost():
+    cells = np.zeros((5, 9), int)
+    cells[1:4, 1:4], cells[1:4, 4], cells[1:4, 6:8] = 1, 9, 3
+    found = parted(cells)
+    assert (found == 9).sum() == 3 and (found == 1).sum() == 6 and (found == 3).sum() == 6
+    cells[1:4, 5], cells[1:4, 6:8] = 4, 0       # of two such cells that touch the lower stays
+    assert set(np.unique(parted(cells))) == {0, 1, 4}
+
+
+def test_parts_of_a_mask_hang_together_over_edges():
+    mask = np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]], bool)
+    assert components(mask).tolist() == [[1, 1, 0], [0, 0, 2], [3, 0, 2]]
+
+
+# weights of pixels
+
+def test_weights_between_two_cells_in_closed_form():
+    cells = np.zeros((5, 30), int)
+    cells[:, :8], cells[:, 14:] = 1, 2          # background from 8 to 13
+    found = weight_map(cells, (1, 2))
+    column = np.arange(30)
+    first, second = np.maximum(0, column - 7), np.maximum(0, 14 - column)
+    expected = np.where((column < 8) | (column > 13), 2, 1) + 10 * np.exp(
+        -(first + second) ** 2 / 50)
+    np.testing.assert_allclose(found, np.tile(expected, (5, 1)), rtol=1e-6)
+    assert found[0, 10] == pytest.approx(1 + 10 * np.exp(-49 / 50))
+
+
+def test_weights_are_those_of_whole_distance_maps():
+    cells = discs(20, 96)
+    away = np.sort([ndimage.distance_transform_edt(parted(cells) != number)
+                    for number in np.unique(cells)[1:]], 0)
+    by_class = balanced(parted(cells) > 0)
+    expected = np.where(parted(cells) > 0, *by_class[::-1]) + 10 * np.exp(
+        -(away[0] + away[1]) ** 2 / 50)
+    np.testing.assert_allclose(weight_map(cells), expected, atol=3e-6)
+
+
+def test_classes_are_balanced_and_a_single_cell_has_no_border():
+    cells = np.zeros((10, 10), int)
+    cells[:5, :4] = 7
+    found = weight_map(cells)
+    np.testing.assert_allclose(found, np.where(cells > 0, 2.5, 0.625))
+    assert found.mean() == pytest.approx(1) and weight_map(np.zeros((3, 3), int)).tolist() == [
+        [1] * 3] * 3
+
+
+def test_125_cells_of_512_take_less_than_a_second():
+    cells = discs(125)
+    begin = time.process_time()
+    weight_map(cells)
+    assert time.process_time() - begin < 1 and len(np.unique(cells)) == 126
+
+
+@pytest.mark.parametrize("weights", [(1,), (1, 2, 3), (1, -1), (1, np.nan)])
+def test_class_weights_that_are_none_are_refused(weights):
+    with pytest.raises(ValueError, match="expected are two finite numbers from 0 on"):
+        weight_map(two_parts(1, 2), weights)
+
+
+def test_maps_are_written_once_and_again_where_instances_are_newer(tmp_path):
+    (tmp_path / "cells").mkdir()
+    file = tmp_path / "cells" / "a.tif"
+    Image.fromarray(two_parts(1, 2)).save(file)
+    path, = write_weight_maps(tmp_path / "cells", tmp_path / "weights")
+    np.testing.assert_array_equal(np.load(path), weight_map(two_parts(1, 2)))
+    path.write_bytes(b"kept")
+    list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
+    assert path.read_bytes() == b"kept"
+    os.utime(file, (time.time() + 9,) * 2)
+    list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
+    assert len(path.read_bytes()) > 99
+
+
+def test_the_command_says_which_file_holds_no_instances_and_numbers_parts(tmp_path):
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-m", "segdata.weight_map", str(tmp_path), "-o",
+                               str(tmp_path / "weights"), *arguments], capture_output=True,
+                              text=True, timeout=60)
+    Image.fromarray(two_parts(255)).save(tmp_path / "m.png")
+    refused = run()
+    assert refused.returncode == 1 and "m.png cannot be read: the value 255" in refused.stderr
+    assert "--components" in refused.stderr and "Traceback" not in refused.stderr
+    assert run("--components").returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "weights" / "m.npy"),
+                                  weight_map(two_parts(1, 2)))
+
+
+# elastic deformation
+
+def picture():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(1, 20, 24)).astype(np.float32), rng.integers(
+        0, 5, (1, 20, 24)).astype(np.uint8)
+
+
+def test_no_displacement_is_the_identity():
+    image, label = picture()
+    shift = displacements(np.zeros((2, 3, 3)), (20, 24))
+    np.testing.assert_array_equal(deform(image, shift), image)
+    np.testing.assert_array_equal(deform(label, shift, nearest=True), label)
+
+
+@pytest.mark.parametrize("down, right", [(3, 0), (0, -4), (-2, 5)])
+def test_a_constant_displacement_is_a_shift_with_mirrored_borders(down, right):
+    grid = np.array([np.full((3, 3), down), np.full((3, 3), right)], float)
+    shift = displacements(grid, (20, 24))
+    for array, nearest in zip(picture(), (False, True)):
+        padded = np.pad(array[0], 6, mode="reflect")
+        expected = padded[6 + down:26 + down, 6 + right:30 + right]
+        np.testing.assert_allclose(deform(array, shift, nearest)[0], expected, atol=1e-5)
+
+
+def test_displacements_pass_through_the_grid_and_keep_what_is_linear():
+    grid = np.random.default_rng(1).normal(size=(2, 3, 3))
+    found = displacements(grid, (21, 41))
+    np.testing.assert_allclose(found[:, ::10, ::20], grid, atol=1e-12)
+    slope = np.add.outer(np.arange(3), 2.0 * np.arange(3))[None].repeat(2, 0)
+    rows, columns = np.linspace(0, 2, 21)[:, None], np.linspace(0, 4, 41)
+    np.testing.assert_allclose(displacements(slope, (21, 41))[0], rows + columns, atol=1e-12)
+    np.testing.assert_allclose(cubic(17, 3).sum(1), 1)
+    halfway = cubic(5, 3)[1]         # Keys: (-1, 9, 9, -1) / 16 of nodes -1 to 2, -1 is 2·a - b
+    np.testing.assert_allclose(halfway, [7 / 16, 10 / 16, -1 / 16])
+
+
+def test_draws_depend_on_seed_and_position_and_have_the_deviation():
+    assert (draw_grid(1, 2, 10) == draw_grid(1, 2, 10)).all()
+    assert (draw_grid(1, 2, 10) != draw_grid(1, 3, 10)).all() and draw_grid(-1, 0, 1).shape == (
+        2, 3, 3)
+    drawn = np.array([draw_grid(0, position, 10) for position in range(600)])
+    assert abs(drawn.std() - 10) < 0.3 and abs(drawn.mean()) < 0.3
+
+
+# the layer
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images that show their own label, scaled, with cells that touch."""
+    for number, name in enumerate("abcd"):
+        cells = discs(12, 48, 9, number)
+        write_sample(tmp_path, name, (parted(cells) > 0).astype(np.uint8) * 100, cells)
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.txt").write_text("a\nb\nc\nd\n")
+    write_weights(tmp_path)
+    return tmp_path
+
+
+TOPS = ("data", "label", "weight")
+
+
+def layer(net, folder, **params):
+    return net("segdata.cells", "CellSegDataLayer", TOPS[:2 + ("weights" in params)],
+               cells_dir=str(folder), **params)
+
+
+def test_images_are_grey_without_a_mean_and_labels_part_cells(net, folder):
+    found = layer(net, folder, split="val", margin=6)
+    found.forward()
+    label, data = found.blobs["label"].data[0, 0], found.blobs["data"].data
+    np.testing.assert_array_equal(label, parted(discs(12, 48, 9, 0)) > 0)
+    assert data.shape == (1, 1, 60, 60)
+    np.testing.assert_array_equal(data[0, 0, 6:-6, 6:-6], label * 100 - 127.5)
+
+
+def test_image_label_and_weights_are_deformed_alike(net, folder):
+    found = layer(net, folder, split="train", seed=3, crop=36, mirror=True, elastic=4,
+                  weights=str(folder / "weights"))
+    plain = layer(net, folder, split="train", seed=3, crop=36, mirror=True)
+    changed = 0
+    for _ in range(6):
+        found.forward(), plain.forward()
+        data, label, weight = (found.blobs[top].data[0, 0] for top in TOPS)
+        assert data.shape == label.shape == weight.shape == (36, 36)
+        agree = (data + 127.5 > 50) == (label > 0)     # half of 100, between two pixels
+        assert agree.mean() > 0.97 and weight.min() > 0
+        changed += (label != plain.blobs["label"].data[0, 0]).mean()
+    assert changed / 6 > 0.05
+
+
+def test_weights_of_another_size_are_refused(net, folder):
+    np.save(folder / "weights" / "a.npy", np.ones((40, 48), np.float32))
+    with pytest.raises(Exception, match=r"a\.tif is 48x48, but .*a\.npy is 48x40"):
+        layer(net, folder, split="val", weights=str(folder / "weights")).forward()
+
+
+@pytest.mark.parametrize("elastic", [-1, "10", None, float("nan")])
+def test_an_elastic_that_is_no_deviation_is_refused(net, folder, elastic):
+    text = str(dict(cells_dir=str(folder), split="train", elastic=elastic)).replace("nan", "1e999")
+    with pytest.raises(Exception, match="'elastic' is .*, expected 0 or more pixels"):
+        net.from_text("segdata.cells", "CellSegDataLayer", text)
+
+
+def test_a_mask_in_the_place_of_instances_is_told_with_its_file(net, folder):
+    Image.fromarray(two_parts(255)).save(folder / "instances" / "b.tif")
+    found = layer(net, folder, split="val")
+    with pytest.raises(Exception, match=r"label .*b\.tif cannot be read: .*this is a mask.*"
+                                        r"val\.txt:2"):
+        for _ in range(2):
+            found.forward()
+
+
+def test_an_image_and_instances_of_two_sizes_are_not_written(tmp_path):
+    with pytest.raises(DataError, match=r"the image of a is \(4, 5\), its instances are \(5, 4\)"):
+        write_sample(tmp_path, "a", np.zeros((4, 5), np.uint8), np.zeros((5, 4), int))

@@ -1,0 +1,445 @@
+"""infer.py on many images: its manifest, the names of outputs, lists, archives and URLs."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import tarfile
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn.solvers.inference import outputs, sources
+from fcn.solvers.inference.listing import Listing, Naming
+from infer_runs import run, scene, small_run
+
+pytestmark = pytest.mark.usefixtures("log_as_it_is")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    small_run(folder / "run")
+    return folder
+
+
+@pytest.fixture
+def there(made, tmp_path, monkeypatch):
+    """The current folder, with `photos` of a.jpg, b.jpg and c.jpg."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(made / "run", tmp_path / "run")
+    for name in "abc":
+        photo(tmp_path / "photos" / f"{name}.jpg", seed=ord(name))
+    return tmp_path
+
+
+def photo(path, seed=0, size=(24, 32)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scene(*size, seed=seed)).save(path)
+
+
+def infer(*args, status=0, output="out", workers=1):
+    options = ("--workers", workers) if workers else ()
+    result = run(*args, "--experiment", "run", "-o", output, "--mask", *options)
+    assert result.returncode == status, result.stderr
+    return result
+
+
+def names(folder="out"):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*")
+                  if path.is_file() and not path.name.startswith("manifest."))
+
+
+def entries(folder="out"):
+    return [json.loads(line) for path in sorted(Path(folder).glob("manifest.*.jsonl"))
+            for line in path.read_text().splitlines()]
+
+
+def said(result):
+    """The summary without the time."""
+    return result.stdout.splitlines()[-1].partition(": ")[2].partition("; in ")[0]
+
+
+def touch(path):
+    os.utime(path, ns=(0, os.stat(path).st_mtime_ns + 1_000_000))
+
+
+# the manifest
+
+def test_a_second_run_makes_only_what_is_missing_or_has_changed(there):
+    assert said(infer("photos")) == "3 segmented"
+    assert names() == ["a.png", "b.png", "c.png"]
+    assert said(infer("photos")) == "0 segmented, 3 were done before"
+    Path("out/a.png").unlink()
+    assert said(infer("photos")) == "1 segmented, 2 were done before"
+    Path("out/b.png").write_bytes(b"torn")
+    assert said(infer("photos")) == "1 segmented, 2 were done before"
+    photo(there / "photos" / "c.jpg", seed=9)
+    touch("photos/c.jpg")
+    assert said(infer("photos")) == "1 segmented, 2 were done before"
+    infer("photos", output="anew", workers=0)
+    assert names("anew") == names()
+    for name in names():
+        assert Path("out", name).read_bytes() == Path("anew", name).read_bytes()
+
+
+@pytest.mark.parametrize("change", ["weights", "classes", "--flip", "--json"])
+def test_another_net_or_option_makes_all_anew_under_the_same_names(there, change):
+    infer("photos")
+    before = {name: Path("out", name).read_bytes() for name in names()}
+    options = ()
+    if change == "weights":
+        shutil.copy("run/snapshot/train_iter_1.caffemodel", "run/snapshot/train_iter_2.caffemodel")
+    elif change == "classes":
+        Path("run/classes.txt").write_text("background\nleaf\nroot\nrock")
+    else:
+        options = (change,)
+    assert said(infer("photos", *options)) == "3 segmented"
+    assert {name for name in names() if name.endswith(".png")} == set(before)
+    if change == "weights":
+        assert any(Path("out", name).read_bytes() != content for name, content in before.items())
+    assert said(infer("photos", *options)) == "0 segmented, 3 were done before"
+    if options:         # what the first run knew of has been replaced
+        assert said(infer("photos")) == "3 segmented"
+
+
+def test_failures_are_recorded_and_tried_again_with_retry(there):
+    Path("photos/b.jpg").write_bytes(b"no image")
+    Path("list.txt").write_text("photos/a.jpg\nphotos/b.jpg\nphotos/gone.jpg\n")
+    result = infer("@list.txt", status=1)
+    assert said(result) == "2 images: 1 segmented, 2 failed".partition(": ")[2] + (
+        "; out/manifest.*.jsonl says why")
+    assert "photos/b.jpg: not a readable image" in result.stderr
+    assert "photos/gone.jpg: no such file" in result.stderr
+    reasons = {Path(e["path"]).name: e["reason"] for e in entries() if "reason" in e}
+    assert set(reasons) == {"b.jpg", "gone.jpg"} and "not a readable image" in reasons["b.jpg"]
+    assert said(infer("photos/a.jpg", "photos/b.jpg", status=1)).startswith(
+        "0 segmented, 1 were done before, 1 failed before (--retry tries them again)")
+    result = infer("photos/a.jpg", "photos/b.jpg", "--retry", status=1)
+    assert said(result).startswith("0 segmented, 1 were done before, 1 failed;")
+    photo(there / "photos" / "b.jpg")       # mended: it has changed, and is tried by itself
+    assert said(infer("photos")) == "2 segmented, 1 were done before"
+
+
+def test_a_file_that_vanishes_after_it_was_listed_fails_alone(there, monkeypatch):
+    make = Listing.make
+
+    def make_and_remove(*arguments):
+        listing = make(*arguments)
+        Path("photos/b.jpg").unlink()
+        return listing
+
+    monkeypatch.setattr(Listing, "make", make_and_remove)
+    result = infer("photos", status=1)
+    assert f"error: photos/b.jpg: no such file in {there}" in result.stderr
+    assert names() == ["a.png", "c.png"]
+    assert [e["reason"] for e in entries() if "reason" in e]
+
+
+def test_a_line_that_is_torn_loses_its_image_alone(there):
+    infer("photos")
+    manifest = Path("out/manifest.0.jsonl")
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(lines[:2]) + lines[2][:50])
+    assert said(infer("photos")) == "1 segmented, 2 were done before"
+    assert said(infer("photos")) == "0 segmented, 3 were done before"
+
+
+def test_a_full_disk_ends_the_run_which_then_goes_on(there, monkeypatch):
+    save = outputs.marks.save
+    left = [1]
+
+    def full(image, path):
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left.pop()
+        save(image, path)
+
+    monkeypatch.setattr(outputs.marks, "save", full)
+    result = infer("photos", status=1)
+    assert "cannot be written: No space left on device; free space on its disk" in result.stderr
+    assert len(names()) == 1 and not [e for e in entries() if "reason" in e]
+    monkeypatch.setattr(outputs.marks, "save", save)
+    assert said(infer("photos")) == "2 segmented, 1 were done before"
+
+
+def test_what_a_killed_run_had_begun_to_write_is_removed(there):
+    infer("photos")
+    for name in ("out/a.png.abcdefgh.part", "out/manifest.7.lock"):
+        Path(name).touch()
+    Path("out/mine.part").touch()
+    infer("photos")
+    assert names() == ["a.png", "b.png", "c.png", "mine.part"]
+
+
+def test_a_run_without_workers_goes_on_where_it_was_interrupted_and_leaves_no_manifest(
+        there, monkeypatch):
+    write = outputs.Outputs.write
+
+    def interrupted(self, stem, *rest):
+        if stem.name == "b":
+            raise KeyboardInterrupt
+        return write(self, stem, *rest)
+
+    monkeypatch.setattr(outputs.Outputs, "write", interrupted)
+    result = infer("photos", workers=0, status=130)
+    assert "stopped by SIGINT" in result.stderr and "a.png" in names()
+    monkeypatch.setattr(outputs.Outputs, "write", write)
+    assert "were done before" in said(infer("photos", workers=0))
+    infer("photos", output="other", workers=0)
+    assert names("other") == ["a.png", "b.png", "c.png"] and not entries("other")
+
+
+def test_two_runs_at_a_time_are_refused(there, monkeypatch):
+    from filelock import FileLock
+    monkeypatch.setattr("fcn.solvers.inference.manifest.PATIENCE", 0.1)
+    Path("out").mkdir()
+    Path("out/manifest.0.jsonl").touch()
+    with FileLock("out/manifest.0.lock"):
+        assert "another run is writing to it" in infer("photos", status=1).stderr
+
+
+def test_quiet_prints_errors_and_the_summary(there):
+    Path("photos/b.jpg").write_bytes(b"no image")
+    result = infer("photos", "--quiet", status=1)
+    assert len(result.stdout.splitlines()) == 1 and result.stdout.startswith("3 images: 2 segm")
+    assert [line[:26] for line in result.stderr.splitlines() if "error" in line] == [
+        "error: photos/b.jpg: not a"]
+    assert infer("photos/a.jpg", "--quiet", workers=0).stdout == ""
+
+
+def test_without_overlays(there):
+    assert run("photos", "--no-overlay", "--experiment", "run", "-o", "out").returncode == 0
+    assert names() == ["a.png", "b.png", "c.png"]
+    result = run("photos", "--no-overlay", "--overlay", "--experiment", "run", "-o", "out")
+    assert result.returncode == 1 and "exclude each other" in result.stderr
+
+
+# names
+
+def test_equal_names_in_different_folders_lie_in_folders_of_their_own(there):
+    for path in ("x/1/same.jpg", "x/2/same.jpg", "x/2/same.png", "y/same.jpg"):
+        photo(there / path)
+    infer("x/**/*", "y")
+    assert names() == ["x/1/same.png", "x/2/same.png", "x/2/same_2.png", "y/same.png"]
+    assert len(entries()) == 4
+
+
+def test_an_image_that_is_added_takes_no_name_of_another(there):
+    photo(there / "one" / "a.jpg", seed=1)
+    infer("one")
+    before = Path("out/a.png").read_bytes()
+    photo(there / "one" / "a.bmp", seed=2)
+    assert said(infer("one")) == "1 segmented, 1 were done before"
+    assert names() == ["a.png", "a_2.png"] and Path("out/a.png").read_bytes() == before
+    photo(there / "two" / "a.jpg", seed=3)      # from elsewhere, to the same results
+    assert said(infer("two")) == "1 segmented"
+    assert names() == ["a.png", "a_2.png", "a_3.png"]
+    assert Path("out/a.png").read_bytes() == before
+    infer("two/a.jpg", workers=0)       # nor by a run of one image
+    assert Path("out/a.png").read_bytes() == before and len(names()) == 3
+
+
+def test_results_among_the_images_replace_none(there):
+    photo(there / "photos" / "d.png")
+    content = Path("photos/d.png").read_bytes()
+    infer("photos", output="photos")
+    infer("photos", output="photos")
+    assert names("photos") == ["a.jpg", "a.png", "b.jpg", "b.png", "c.jpg", "c.png", "d.png",
+                               "d_2.png"]
+    assert Path("photos/d.png").read_bytes() == content
+
+
+ODD = ["a b.jpg", "a[1]*?.jpg", "@a.jpg", "-a.jpg", "line\nfeed.jpg", "sep\u2028\x85.jpg",
+       "über 日本 😀.jpg", "'quote\".jpg", "%s{}.jpg", "a#b?c=d.jpg", "x::y.jpg",
+       os.fsdecode(b"latin\xe9.jpg")]
+
+
+def test_any_name_that_a_file_can_have(there):
+    for name in ODD:
+        photo(there / "odd" / name)
+    assert said(infer("odd")) == f"{len(ODD)} segmented"
+    assert names() == sorted(f"{name[:-4]}.png" for name in ODD)
+    assert said(infer("odd")) == f"0 segmented, {len(ODD)} were done before"
+    listed = [name for name in ODD if "\n" not in name]
+    Path("list.txt").write_bytes(b"\n".join(os.fsencode(f"odd/{name}") for name in listed))
+    assert said(infer("@list.txt")) == f"0 segmented, {len(listed)} were done before"
+
+
+# archives
+
+def shard(path, files):
+    """A tar archive of {name: bytes}."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def jpegs(there):
+    return {f"{name}.jpg": (there / "photos" / f"{name}.jpg").read_bytes() for name in "abc"}
+
+
+def test_images_in_archives_give_what_the_files_give(there):
+    shard(there / "shards" / "0.tar", {**jpegs(there), "a.cls": b"7", "sub/../../a.jpg":
+                                       jpegs(there)["a.jpg"]})
+    shard(there / "shards" / "1.tar", jpegs(there))
+    result = infer("shards/*.tar")
+    assert said(result) == "7 segmented" and "shards/0.tar/a.jpg -> out/0.tar/a.png" in (
+        result.stdout)
+    assert names() == sorted([*(f"{n}.tar/{name}.png" for n in "01" for name in "abc"),
+                              "0.tar/sub/a.png"])
+    infer("photos", output="plain")
+    for name in "abc":
+        assert Path(f"out/1.tar/{name}.png").read_bytes() == (
+            Path(f"plain/{name}.png").read_bytes())
+    assert said(infer("shards")) == "0 segmented, 7 were done before"
+    shard(there / "shards" / "1.tar", {"a.jpg": jpegs(there)["b.jpg"]})
+    touch("shards/1.tar")
+    assert said(infer("shards")) == "1 segmented, 4 were done before"
+
+
+def test_archives_that_are_damaged_give_what_they_have(there):
+    whole = shard(there / "whole.tar", jpegs(there)).read_bytes()
+    with tarfile.open("whole.tar") as archive:
+        third = archive.getmembers()[2]
+    for name, content, words, count in (
+            ("cut", whole[:third.offset_data + 100], f"the archive ends after 100 of its "
+             f"{third.size:,} bytes", 2),
+            ("member", whole[:third.offset], "after 2 images: it lacks the mark of its end", 2),
+            ("header", whole[:third.offset + 60], "damaged or ends too early, after 2 images", 2),
+            ("text", b"no archive" * 99, "not a readable tar archive", 0),
+            ("packed", b"\x1f\x8b" + whole, "decompress it (gunzip)", 0),
+            ("empty", shard(there / "e.tar", {"a.txt": b"1"}).read_bytes(),
+             "an archive without images", 0)):
+        Path("bad").mkdir(exist_ok=True)
+        Path(f"bad/{name}.tar").write_bytes(content)
+        result = infer(f"bad/{name}.tar", "photos/c.jpg", output=f"out-{name}", status=1)
+        assert words in result.stderr and f"bad/{name}.tar" in result.stderr
+        assert len(names(f"out-{name}")) == count + 1
+        assert [e for e in entries(f"out-{name}") if words in e.get("reason", "")]
+
+
+# URLs
+
+@pytest.fixture
+def memory(there):
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    for name, content in jpegs(there).items():
+        system.pipe(f"/bucket/{name}", content)
+    system.pipe("/bucket/deep/a.jpg", jpegs(there)["a.jpg"])
+    system.pipe("/shards/0.tar", shard(there / "s.tar", jpegs(there)).read_bytes())
+    yield system
+    system.store.clear()
+
+
+@pytest.mark.parametrize("url, expected", [
+    ("memory://bucket", ["a", "b", "c"]), ("memory://bucket/*.jpg", ["a", "b", "c"]),
+    ("memory://bucket/b.jpg", ["b"]), ("memory://bucket/**/a.jpg", ["a", "deep/a"]),
+    ("memory://shards/0.tar", ["a", "b", "c"]), ("memory://shards", ["a", "b", "c"]),
+    ("@memory://list.txt", ["a", "c"]), ("file://{there}/photos/[ab].jpg", ["a", "b"]),
+    ("tar://*.jpg::file://{there}/s.tar", ["a", "b", "c"])])
+def test_urls(there, memory, url, expected):
+    memory.pipe("/list.txt", b"memory://bucket/a.jpg\n\nmemory://bucket/c.jpg\n")
+    url = url.format(there=there)
+    assert said(infer(url)) == f"{len(expected)} segmented"
+    assert names() == [f"{name}.png" for name in expected]
+    infer("photos", output="plain")
+    for name in expected:
+        assert Path(f"out/{name}.png").read_bytes() == Path(
+            f"plain/{Path(name).name}.png").read_bytes()
+    assert said(infer(url)) == f"0 segmented, {len(expected)} were done before"
+
+
+@pytest.mark.parametrize("url, words", [
+    ("memory://bucket/none.jpg", "memory://bucket/none.jpg: no such file"),
+    ("memory://none", "memory://none: no such file or folder"),
+    ("memory://bucket/*.png", "no image has such a name"),
+    ("nosuch://a/b.jpg", "nosuch://a: fsspec has no such file system: Protocol not known"),
+    ("@memory://none.txt", "memory://none.txt: no such file")])
+def test_urls_that_cannot_be_read_fail_alone(there, memory, url, words):
+    result = infer(url, "photos/a.jpg", status=1)
+    assert words in result.stderr.replace("///", "//") and len(names()) == 1
+
+
+def test_what_changes_at_a_url_is_made_anew(there, memory):
+    infer("memory://bucket")
+    memory.pipe("/bucket/a.jpg", jpegs(there)["b.jpg"])
+    assert said(infer("memory://bucket")) == "1 segmented, 2 were done before"
+
+
+# lists
+
+def test_lists_in_lists_and_lists_that_name_themselves(there):
+    Path("one.txt").write_text("photos/a.jpg\n@two.txt\n")
+    Path("two.txt").write_text("photos/b.jpg\n")
+    infer("@one.txt")
+    assert names() == ["a.png", "b.png"]
+    Path("two.txt").write_text("@one.txt\n")
+    assert "a list that names itself" in infer("@one.txt", status=1).stderr
+
+
+def test_the_memory_does_not_grow_with_the_images(tmp_path):
+    """Of a list of URLs, which alone take 130,000 bytes."""
+    (tmp_path / "list.txt").write_text("".join(
+        f"memory://bucket/folder/with/a/long/name/photograph{number}.jpg\n"
+        for number in range(2_000)))
+    naming = Naming(tmp_path, True, lambda source: [".png", "_overlay.png"], lambda source: [], [])
+    list(sources.find_all(["memory://bucket/a.jpg"]))        # imports
+    tracemalloc.start()
+    listing = Listing.make(tmp_path / "list.sqlite",
+                           sources.find_all([f"@{tmp_path / 'list.txt'}"]), naming, [])
+    stems = sum(len(job.stem) for job in listing.jobs(0, 1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert listing.count == 2_000 and stems > 2_000 and peak < 120_000
+
+
+# ranks
+
+def test_ranks_share_the_images_and_any_number_goes_on(there, monkeypatch):
+    def rank(number, count):
+        monkeypatch.setenv("RANK", str(number))
+        monkeypatch.setenv("WORLD_SIZE", str(count))
+        return infer("photos", workers=0)
+    rank(1, 2)
+    assert names() == ["b.png"] and Path("out/manifest.1.jsonl").exists()
+    result = rank(0, 3)
+    assert names() == ["a.png", "b.png"] and "2 are left" in result.stdout
+    assert said(rank(0, 1)) == "1 segmented, 2 were done before"
+    assert sorted(Path(e["path"]).stem for e in entries()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("rank, count, options, words", [
+    ("2", "2", (), "RANK=2 and WORLD_SIZE=2; ranks are 0 to WORLD_SIZE - 1"),
+    ("x", "2", (), "RANK=x, expected a whole number"),
+    ("0", "2", ("--workers", "2"), "--workers starts processes, and torchrun has already")])
+def test_ranks_that_cannot_be(there, monkeypatch, rank, count, options, words):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", count)
+    assert words in infer("photos", *options, workers=0, status=1).stderr
+
+
+@pytest.mark.parametrize("value", ["0,0", "x", "0,", "-1"])
+def test_gpus_that_cannot_be(there, value):
+    result = run("photos", "--gpu", value, "--experiment", "run")
+    assert result.returncode == 2 and "--gpu" in result.stderr
+
+
+def test_depth_beside_the_images_is_part_of_what_outputs_depend_on(there):
+    Path("truth").mkdir()
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save("truth/a.png")
+    infer("photos/a.jpg", "--truth", "truth")
+    assert said(infer("photos/a.jpg", "--truth", "truth")) == "0 segmented, 1 were done before"
+    touch("truth/a.png")
+    assert said(infer("photos/a.jpg", "--truth", "truth")) == "1 segmented"
