@@ -1,7 +1,7 @@
 # make help lists the targets. Every target that needs Python makes .venv first, once.
 
 PYTHON ?= python3
-# --gpu N, or --cpu
+# --gpu N, --gpu 0,1 for workers that train together, or --cpu
 DEVICE ?= --gpu 0
 # --accept: also download what comes by plain http and has no known checksum
 ACCEPT ?=

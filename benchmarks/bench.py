@@ -33,11 +33,13 @@ TASKS = {
     "crf-1": "dense CRF, 500x375, 21 classes, 10 iterations, one thread",
     "crf-2": "dense CRF, 500x375, 21 classes, 10 iterations, two threads (pydensecrf2 uses one)",
     "data": "16 samples, JPEG photographs of 500x375 with PNG labels",
+    "far-9": "what a step of 9 ms waits for a sample of two files, each 9 ms away",
+    "far-30": "what a step of 9 ms waits for a sample of two files, each 30 ms away",
     "caffemodel": "FCN-8s' caffemodel, 538 MB",
     "start": "start-up",
 }
 QUICK = ("forward-375", "step-500", "gpu_forward-500", "gpu_step-500", "crf-1", "crf-2", "data",
-         "caffemodel", "start")
+         "far-9", "far-30", "caffemodel", "start")
 REFERENCE = "engine"
 
 

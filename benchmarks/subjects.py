@@ -398,10 +398,11 @@ def samples(task, folder):
     return run
 
 
-def waiting(computing):
-    """The subject that waits for SAMPLES, and computes for so many seconds in between."""
+def waiting(computing, **params):
+    """The subject that waits for SAMPLES, and computes for so many seconds in between; `params`
+    are keys of the data layer."""
     def subject(task, folder):
-        net = _data_net(folder)
+        net = _data_net(folder, **params)
 
         def run():
             waited = 0.0
@@ -415,11 +416,27 @@ def waiting(computing):
     return subject
 
 
-def _data_net(folder):
+def far(prefetch):
+    """The subject whose files are as far away as the task says, in milliseconds, which computes
+    for 9 ms, as a GPU does, and decodes so many samples ahead; waits as `waiting` does."""
+    def subject(task, folder):
+        from segdata import layer
+        latency, read = int(task.partition("-")[2]) / 1000, layer.read_file
+
+        def read_far(*args):
+            time.sleep(latency)
+            return read(*args)
+        layer.read_file = read_far
+        run = waiting(0.009, prefetch=prefetch)(task, folder)
+        return lambda: run() / SAMPLES
+    return subject
+
+
+def _data_net(folder, **params):
     import caffe
     from fcn import nets
-    param = nets.fcn("fcn32s", "train", source=_photographs(folder, [(375, 500)] * SAMPLES),
-                     width=1 / 64)
+    source = _photographs(folder, [(375, 500)] * SAMPLES).with_training(**params)
+    param = nets.fcn("fcn32s", "train", source=source, width=1 / 64)
     del param.layer[1:]
     return caffe.Net(str(nets.write_prototxt(folder / "data.prototxt", param)), caffe.TRAIN)
 
@@ -539,6 +556,7 @@ SUBJECTS = {
     "crf": {"engine": crf, "pydensecrf2": pydensecrf},
     "data": {"as fast as they come": samples, "waited for, at 0.25 s": waiting(0.25),
              "waited for, at 0.009 s": waiting(0.009)},
+    "far": {f"{number} ahead": far(number) for number in (1, 4, 16)},
     "caffemodel": {"read": read, "write": write},
     "start": {"python": start_up("pass"), "import caffe": start_up("import caffe"),
               "a prototxt": start_up("from fcn import nets; nets.write('voc-fcn8s', '.')"),

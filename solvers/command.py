@@ -26,6 +26,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=whole, metavar="N", help="run on GPU N")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
+    add_precision(parser)
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add --precision, which `set_device` takes."""
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
                         help="of convolutions and matrix products (default tf32 where the GPU has "
                              "it, else fp32)")
@@ -116,6 +121,9 @@ class Stopped(KeyboardInterrupt):
         super().__init__(note)
         self.number, self.note = number, note
 
+    def __reduce__(self) -> tuple:
+        return Stopped, (self.number, self.note)
+
 
 class Pending:
     """A signal that came and is not yet acted on.
@@ -146,8 +154,9 @@ def deferring_signals() -> Iterator[Pending]:
         if not pending.waits or pending.number:
             stop(number, frame)
         pending.number = number
-        tell(f"\n{signal.Signals(number).name}: finishing the iterations under way, then a "
-             "snapshot; a second signal stops at once")
+        if is_first():
+            tell(f"\n{signal.Signals(number).name}: finishing the iterations under way, then a "
+                 "snapshot; a second signal stops at once")
 
     with handling_signals(note):
         yield pending
@@ -193,6 +202,11 @@ def unheard(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def is_first() -> bool:
+    """Whether this process prints: it trains alone, or has rank 0 among several."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
 def same_command() -> str:
     """The command that runs, to be run again, without --fresh."""
     program, *arguments = [each for each in sys.argv
@@ -222,9 +236,11 @@ def report_errors(continues: bool = False) -> Iterator[None]:
         unheard(sys.stdout)
         sys.exit(1)
     except reported() as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if is_first() else f"error: rank {os.environ['RANK']}: {error}")
     except KeyboardInterrupt as error:
         number = getattr(error, "number", signal.SIGINT)
+        if not is_first():
+            sys.exit(128 + number)
         note = getattr(error, "note", "") or "snapshots that are there are kept" * continues
         tell(f"stopped by {signal.Signals(number).name}" + f": {note}" * bool(note)
              + f"; continue with\n    {same_command()}" * continues)

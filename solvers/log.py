@@ -17,7 +17,8 @@ class Row(NamedTuple):
     """A line of log.csv; None stands for a value that is not known.
 
     iteration : int, the updates done
-    loss : of the last image or batch that the iteration saw (with iter_size 20, the twentieth);
+    loss : of the last image or batch that the iteration saw (with iter_size 20, the twentieth),
+        of several workers the mean of theirs;
         None where it is not known: the run was interrupted, and went on with the scores of its
         snapshot
     smoothed_loss : 0.9 of that of the line before plus 0.1 of loss; the first is the loss

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import ScoreError
 from fcn.solvers.preflight import divergence, first_loss, labels
 from fcn.solvers.progress import Progress
+from fcn.solvers.workers import ALONE, Workers
 from segdata.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,16 +32,28 @@ class LossError(UserError, FloatingPointError):
     """A loss that is not finite."""
 
 
+class Failure(NamedTuple):
+    """What a worker has to say of a loss that is not finite. is_of_others : whether its own is, and
+    only gradients are not, which are those of all workers"""
+    iteration: int
+    is_of_others: bool
+    told: str
+
+
 class Loop:
     """Trains the solver of an experiment to its end.
 
     lines : the Log that it writes; keep : the number of newest snapshots to keep, None for all;
-    patience : the scores in turn without a better mean IU after which it ends, None for never
+    patience : the scores in turn without a better mean IU after which it ends, None for never;
+    workers : those that train together, whose solvers are joined. All of them run a Loop, and do
+        the same; that of rank 0 decides, and alone writes to the experiment's folder.
     """
 
     def __init__(self, experiment: Experiment, solver: caffe.Solver, lines: log.Log,
-                 keep: int | None, patience: int | None = None) -> None:
+                 keep: int | None, patience: int | None = None, workers: Workers = ALONE) -> None:
         self.patience, self.has_ended = patience, False
+        self.workers = workers
+        self.failure: Failure | None = None
         self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
         self.start: int = solver.iter
         self.looked_at = self.start         # the last iteration whose loss was looked at
@@ -57,7 +71,8 @@ class Loop:
         """
         events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
                     iteration=self.start, iterations=self.experiment.iterations)
-        report.record_circumstances(self.experiment)
+        if self.workers.rank == 0:
+            report.record_circumstances(self.experiment, self.workers.count)
         with self.bar, deferring_signals() as pending:
             try:
                 self._train(pending)
@@ -70,14 +85,20 @@ class Loop:
     def _train(self, pending: Pending) -> None:
         """Iterate to the end."""
         if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
-            self._score(pending, score.load(self.experiment.run, self.start))
+            self._score(pending, self.workers.first(
+                lambda: score.load(self.experiment.run, self.start)))
         seconds = PATIENCE
         while self.solver.iter < self.experiment.iterations and not self.has_ended:
             count, begin = self._next_iterations(seconds), time.perf_counter()
             self.solver.step(count)
             if self.looked_at < self.solver.iter:
-                self._finite_loss(self.solver.iter, is_updated=True)
+                self._loss(self.solver.iter, is_updated=True)
             seconds = (time.perf_counter() - begin) / count
+            told = self.workers.gather((self.failure, pending.number, seconds),
+                                       f"what follows iteration {self.solver.iter}")
+            self._raise_failure([failure for failure, _, _ in told])
+            pending.number = max(number for _, number, _ in told)
+            seconds = told[0][2]
             self._after_steps(count, pending)
 
     def _is_scored(self, iteration: int) -> bool:
@@ -102,21 +123,26 @@ class Loop:
         coming = self.solver.iter + 1
         is_logged = coming % LOG_EVERY == 0 or self._is_scored(coming)
         if is_logged or not runs_on_gpu():
-            loss = self._finite_loss(coming)
+            loss = self._loss(coming)
         if is_logged:
             self._log(coming, loss)
         if coming == 1:
             self._tell_first_losses()
 
     def _log(self, iteration: int, loss: float) -> None:
-        """Write a line of the log; say once if losses stand still."""
+        """Write a line of the log, of all workers; say once if losses stand still."""
         found = first_loss.losses(self.solver.net, self.train_param)
-        pixels = sum(each.pixels for each in found)
+        told = self.workers.gather((self.failure, loss, sum(each.summed for each in found),
+                                    sum(each.pixels for each in found)))
+        failures, losses, summed, pixels = zip(*told)
+        self._raise_failure(failures)
         rate = getattr(self.solver, "lr", None)
+        if self.workers.rank:
+            return
         row = self.lines.write(
-            iteration, loss, time=self.lines.time(),
+            iteration, sum(losses) / len(losses), time=self.lines.time(),
             rate=None if rate is None else float(f"{rate:.6g}"),
-            loss_per_pixel=sum(each.summed for each in found) / pixels if pixels else None)
+            loss_per_pixel=sum(summed) / sum(pixels) if sum(pixels) else None)
         events.emit("log", run=self.experiment.name, **row._asdict())
         for each in found[:1]:
             if warning := self.standstill.warning(each.per_pixel, each.guessing):
@@ -127,9 +153,9 @@ class Loop:
         iteration = self.solver.iter
         is_scored = self._is_scored(iteration)
         if (is_scored or pending.number) and iteration % self.experiment.interval:
-            self.solver.snapshot()
-        if is_scored:
-            self.experiment.run.settle_aside()
+            self.solver.snapshot()      # by rank 0
+        if is_scored or pending.number:
+            self.workers.first(self.experiment.run.settle_aside)
         if pending.number:      # before anything is printed: the terminal may be gone
             raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
         row = self.lines.rows[-1] if self.lines.rows else log.Row(0)
@@ -142,12 +168,19 @@ class Loop:
 
     def _score(self, pending: Pending, scores: dict[str, Scores] | None = None) -> None:
         """Score the weights, of which there is a snapshot, unless there are `scores`; log them,
-        draw the curve, print a line, remove old snapshots. A signal ends it at once."""
-        experiment, iteration = self.experiment, self.solver.iter
+        draw the curve, print a line, remove old snapshots. A signal ends it at once; one that
+        comes to a single worker, when all have scored."""
         tally = None
         if scores is None:
             scores, tally = self.computed_scores(pending)
         self.scores = scores
+        if self.workers.rank == 0:
+            self._record_scores(scores, tally)
+        self.has_ended = self.workers.gather(self.has_ended)[0]
+
+    def _record_scores(self, scores: dict[str, Scores], tally: samples.Tally | None) -> None:
+        """Write and print what `_score` has, and look whether the run ends early."""
+        experiment, iteration = self.experiment, self.solver.iter
         losses = tally.losses() if tally else score.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
                                100 * next(iter(self.scores.values())).headline,
@@ -190,19 +223,26 @@ class Loop:
             net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
                               experiment.in_truth)
-        try:
-            with pending.at_once():
-                scores = score.score_net(net, experiment.run.samples(), experiment.unscored,
-                                         experiment.in_truth, {}, tally)
-        except ScoreError as error:
-            raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
-                            f"{divergence.origin(net)}. {self._lower_rate()}") from None
-        return scores, tally
+        count = experiment.run.samples()
+
+        def counted() -> score.Matrices:
+            try:
+                with pending.at_once():
+                    return score.count(net, count, {}, tally, self.workers)
+            except ScoreError as error:
+                raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
+                                f"{divergence.origin(net)}. {self._lower_rate()}") from None
+
+        parts = self.workers.together(counted, f"the scoring of iteration {self.solver.iter}")
+        tally.unite(self.workers)
+        return score.scores_of(parts, count, experiment.unscored, experiment.in_truth), tally
 
     def _report(self, is_stopped: bool = False) -> None:
         """Write the report; where the training was stopped since the last scores, draw the curve
         up to here, too. What goes wrong is printed, and ends no training."""
         experiment = self.experiment
+        if self.workers.rank:
+            return
         try:
             if is_stopped:
                 log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
@@ -223,12 +263,33 @@ class Loop:
 
     # what is watched for
 
-    def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
+    def _loss(self, iteration: int, is_updated: bool = False) -> float:
         """The loss of an iteration that has just run, its update too if `is_updated`.
 
         Raises LossError if it is not finite, or with iter_size, where it is that of the last pass
-        alone, if a gradient is not, which is of all of them.
+        alone, if a gradient is not, which is of all of them. One of several workers, which cannot
+        end by itself, goes on to where they meet, and raises it there.
         """
+        if self.failure:
+            return np.nan
+        try:
+            return self._finite_loss(iteration, is_updated)
+        except LossError as error:
+            if self.workers.count == 1:
+                raise
+            is_own = not np.isfinite(samples.net_loss(self.solver.net))
+            self.failure, self.looked_at = Failure(iteration, not is_own, str(error)), iteration
+            return np.nan
+
+    def _raise_failure(self, failures: Sequence[Failure | None]) -> None:
+        """Raise LossError in all workers if one has a loss that is not finite: the first, for its
+        gradients have spoilt those of the others since."""
+        spoilt = [(failure, rank) for rank, failure in enumerate(failures) if failure]
+        if spoilt:
+            failure, rank = min(spoilt)
+            self.workers.end(rank, failure.told, LossError(failure.told))
+
+    def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
         net, experiment = self.solver.net, self.experiment
         loss = samples.net_loss(net)
         size, what = experiment.iter_size, f"the loss is {loss}"
@@ -243,9 +304,12 @@ class Loop:
         when = f"at iteration {iteration}" if first == iteration else (
             f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
             f"it may come from any of {first} to {iteration}")
-        names = dict.fromkeys(labels.training_names(
-            experiment.source, self.looked_at * experiment.images,
-            (iteration - self.looked_at) * experiment.images))
+        seen = experiment.run.seen(self.looked_at, experiment.images)
+        given = labels.training_names(experiment.source, seen,
+                                      experiment.run.seen(iteration, experiment.images) - seen)
+        if not np.isfinite(samples.net_loss(net)):      # gradients are those of all workers
+            given = self.workers.own(given, experiment.source.batch)
+        names = dict.fromkeys(given)
         images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
                   if len(names) <= MOST_NAMES else "")
         found = divergence.origin(net, is_later=is_updated or first < iteration)

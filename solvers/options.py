@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="move images by up to N pixels in each direction (default 0)")
     group.add_argument("--scale", type=scale, metavar="LOW,HIGH",
                        help="resize images by a random factor between these (default: not)")
+    group.add_argument("--prefetch", type=positive(int), metavar="N",
+                       help="images that are decoded ahead, by as many threads; more for files "
+                            "that are far away (default 4)")
     group.add_argument("--class-weights", metavar="KIND",
                        help="of the loss: frequency or median, measured in the training labels; "
                             "numbers as 1,2.5,4 in the order of the classes, or a file of them "
@@ -92,7 +95,9 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     if weights:
         kind = asked if asked in MEASURED else "numbers"
         options["class_weights"] = {"as": kind, "of": weights}
-    if not options:
+    if args.prefetch:
+        changed["prefetch"] = args.prefetch     # which changes no result, and so is no setting
+    if not changed and not options:
         return experiment
     return replace(experiment, source=experiment.source.with_training(**changed), options=options)
 
@@ -135,6 +140,51 @@ def batch_note(experiment: Experiment, averaged: bool) -> str:
     return (f"batch {batch}: {divided}, so the gradient is as large as that of one image, and the "
             f"rate can stay; with momentum {momentum:g} an update averages over about "
             f"{reach:,.0f} images, with one image in a pass over {reach / batch:,.0f}")
+
+
+# workers
+
+def shared_out(experiment: Experiment, workers: int, is_same: bool, is_fresh: bool
+               ) -> tuple[Experiment, str]:
+    """The experiment as several workers train it, and what they make of its batch, in a line.
+
+    Caffe averages their gradients, and all else stays. With `is_same` they see as many images as
+    one process does: at `workers` times the rate the average is the sum, with which the paper takes
+    minibatches for equivalent whose momentum is the same image by image (PAMI, section 4.3).
+    """
+    update = f"{workers} workers: an update averages the gradients of {workers} x " \
+             f"{experiment.images} image{'s' * (experiment.images > 1)}"
+    if not is_same:
+        return experiment, (
+            f"{update}; the rate {experiment.lr:g}, momentum {experiment.momentum:g} and "
+            f"{experiment.iterations:,} iterations stay, which see {workers} times as many images "
+            "as those of one process (--same-images keeps their number)")
+    changed = same_images(experiment, workers, is_fresh)
+    return changed, (
+        f"{update}; as many images as with one process (--same-images): {changed.iterations:,} "
+        f"iterations in place of {experiment.iterations:,}, the rate {changed.lr:g} = {workers} x "
+        f"{experiment.lr:g}, which makes a sum of the average, and momentum {changed.momentum:.4g} "
+        f"= {experiment.momentum:g}^{workers}, so that a gradient fades as fast, image by image: "
+        "the paper's own equivalence of 20 images a step at momentum 0.9 and one at 0.9^(1/20), "
+        "about 0.99")
+
+
+def same_images(experiment: Experiment, workers: int, is_fresh: bool) -> Experiment:
+    """The experiment whose workers see as many images as one process does: those that are left,
+    unless `is_fresh`, of a run that has begun with another number of workers."""
+    run = experiment.run
+    done = 0 if is_fresh else max((iteration for iteration, _ in run.snapshots()), default=0)
+    seen = run.seen(done, experiment.images) if done else 0
+    left = experiment.iterations * experiment.images - seen
+
+    def fewer(count: int) -> int:
+        return max(1, round(count / workers))
+    policy = {key: fewer(value) if key == "stepsize" else value
+              for key, value in experiment.policy.items()}
+    return replace(
+        experiment, lr=experiment.lr * workers, momentum=experiment.momentum ** workers,
+        iterations=done + math.ceil(max(0, left) / (experiment.images * workers)),
+        interval=fewer(experiment.interval), policy=policy)
 
 
 # weights of classes

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
 NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newest, to be named
+PROGRESS = "progress.json"      # in a run's folder
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
 
@@ -146,6 +147,39 @@ class Run:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps({"iteration": iteration, "patience": patience}) + "\n",
                                  encoding="utf-8")
+
+    def seen(self, iteration: int, images: int) -> int:
+        """The training images that are seen before an iteration, of which each worker sees `images`
+        in each.
+
+        progress.json has {iteration: [images seen before, workers from there on]}, and who started
+        the last of them; without it one process has trained the run.
+        """
+        start, (seen, workers) = max((each for each in self._progress()[0].items()
+                                      if each[0] <= iteration), default=(0, (0, 1)))
+        return seen + (iteration - start) * images * workers
+
+    def started_by(self) -> str:
+        """What `workers.started_by` was for those that trained it last."""
+        return self._progress()[1]
+
+    def record_workers(self, iteration: int, images: int, workers: int, started_by: str) -> None:
+        """Record how many workers go on from an iteration, each with `images` in each."""
+        found = {start: each for start, each in self._progress()[0].items() if start < iteration}
+        found[iteration] = self.seen(iteration, images), workers
+        with replacing(self.directory / PROGRESS) as temporary:
+            temporary.write_text(json.dumps({**found, "started by": started_by}) + "\n",
+                                 encoding="utf-8")
+
+    def _progress(self) -> tuple[dict[int, tuple[int, int]], str]:
+        path = self.directory / PROGRESS
+        if not path.exists():
+            return {}, ""
+        with reading(path, "JSON file of the images that a run has seen"):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            started_by = str(found.pop("started by", ""))
+            return {int(start): (int(seen), int(workers))
+                    for start, (seen, workers) in found.items()}, started_by
 
     def samples(self) -> int:
         """The number of validation samples, which solver.prototxt has as test_iter."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import caffe
     from caffe.proto import caffe_pb2
     from fcn.solvers.runs import Run
+    from fcn.solvers.workers import Workers
 
 FILE = "predictions.npz"    # in a run's folder: the predictions of the samples `chosen`
 SHOWN = 3                   # best, median and worst ones, each
@@ -33,15 +34,13 @@ class Tally:
         self.param, self.unscored, self.in_truth = param, unscored, in_truth
         self.ious: list[float | None] = []
         self.predictions: list[tuple[bytes, tuple[int, ...]]] = []      # compressed, and shapes
-        self.values: list[float] = []
-        self.summed, self.pixels = 0.0, 0
+        self.values: list[tuple[float, list[tuple[float, int]]]] = []
 
     def add(self, net: caffe.Net, matrix: np.ndarray, predicted: np.ndarray) -> None:
         """Count the sample of the last pass: its confusion matrix, and the classes (height, width)
         that were predicted."""
-        self.values.append(net_loss(net))
-        for loss in first_loss.losses(net, self.param):
-            self.summed, self.pixels = self.summed + loss.summed, self.pixels + loss.pixels
+        self.values.append((net_loss(net), [(loss.summed, loss.pixels) for loss
+                                            in first_loss.losses(net, self.param)]))
         self.keep(predicted)
         try:
             iou = 100 * Scores.of(matrix, self.unscored, self.in_truth).headline
@@ -57,8 +56,24 @@ class Tally:
 
     def losses(self) -> dict[str, float | None]:
         """The fields of log.Row; None where the net has no such loss."""
-        return {"validation_loss": float(np.mean(self.values)) if self.values else None,
-                "validation_loss_per_pixel": self.summed / self.pixels if self.pixels else None}
+        summed, pixels = 0.0, 0
+        for _, losses in self.values:
+            for loss, count in losses:
+                summed, pixels = summed + loss, pixels + count
+        return {"validation_loss": float(np.mean([value for value, _ in self.values]))
+                if self.values else None,
+                "validation_loss_per_pixel": summed / pixels if pixels else None}
+
+    def unite(self, workers: Workers) -> None:
+        """Have the samples of all workers, in their order; predictions only of those `chosen`."""
+        if workers.count == 1:
+            return
+        self.values, self.ious = workers.interleaved(self.values), workers.interleaved(self.ious)
+        needed = {number for _, number in chosen(self.ious)}
+        own = enumerate(self.predictions)
+        self.predictions = workers.interleaved(
+            [prediction if i * workers.count + workers.rank in needed else (b"", ())
+             for i, prediction in own])
 
     def save(self, run: Run, iteration: int) -> None:
         """Write the predictions of the samples `chosen`."""

@@ -27,6 +27,7 @@ from fcn.solvers.preflight.divergence import one_class
 from fcn.solvers.runs import RunError
 from fcn.solvers.samples import Tally
 from fcn.solvers.text import columns
+from fcn.solvers.workers import ALONE, Workers
 from segdata.files import replacing
 
 if TYPE_CHECKING:
@@ -50,34 +51,53 @@ def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool
     each suffix and Sharpener of `sharpeners` there are, behind these, those of LABEL + suffix, with
     the sharpened scores.
     """
-    pairs = score_blobs(net)
-    first = next(iter(pairs))
-    matrices: dict[tuple[str, str], Any] = {
-        (label, suffix): 0 for suffix in ("", *sharpeners) for label in pairs}
-    for number in progress.through(range(samples), "scoring", samples, "image", leave=False):
-        net.forward()
-        for label, name in pairs.items():
-            truth, maps = net.blobs[label].data, net.blobs[name].data
-            source = f"sample {number + 1} of {samples}, blob '{name}'"
-            predicted = {"": predicted_classes(maps, source)}
-            predicted.update((suffix, sharpen(net, maps, source).argmax(1))
-                        for suffix, sharpen in sharpeners.items())
-            for suffix, classes in predicted.items():
-                matrix = confusion(truth[:, 0], classes, maps.shape[1])
-                matrices[label, suffix] += matrix
-                if tally and (label, suffix) == (first, ""):
-                    tally.add(net, matrix, classes[0])
+    return scores_of([count(net, samples, sharpeners, tally)], samples, unscored, in_truth)
+
+
+# {(label, suffix): int64 confusion matrix, 0 of no samples}, the first label first
+Matrices = dict[tuple[str, str], Any]
+
+
+def scores_of(parts: Sequence[Matrices], samples: int, unscored: tuple = (),
+              in_truth: bool = False) -> dict[str, Scores]:
+    """What `score_net` returns, of the counts of all workers."""
+    matrices = {key: sum(part[key] for part in parts) for key in parts[0]}
+    first = next(iter(matrices))[0]
     try:
         scores = {label + suffix: Scores.of(matrix, unscored if label == first else (), in_truth)
                   for (label, suffix), matrix in matrices.items()}
     except ValueError as error:
         raise RunError(f"{samples} samples: {error}; their labels are void throughout") from None
-    for label in pairs:
+    for label in {label: None for label, _ in matrices}:
         present = np.flatnonzero(scores[label].matrix.sum(1))
         if len(present) == 1:
             print(f"warning: blob '{label}' shows class {present[0]} alone, beside void, in all "
                   f"{samples} samples: the scores say nothing", file=sys.stderr)
     return scores
+
+
+def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpener],
+          tally: Tally | None, workers: Workers = ALONE) -> Matrices:
+    """Count pixels as `score_net` does, over the samples that are this worker's."""
+    pairs = score_blobs(net)
+    first = next(iter(pairs))
+    matrices: Matrices = {(label, suffix): 0 for suffix in ("", *sharpeners) for label in pairs}
+    own = range(workers.rank, samples, workers.count)
+    with workers.sharing(net):
+        for number in progress.through(own, "scoring", len(own), "image", leave=False):
+            net.forward()
+            for label, name in pairs.items():
+                truth, maps = net.blobs[label].data, net.blobs[name].data
+                source = f"sample {number + 1} of {samples}, blob '{name}'"
+                said = {"": predicted_classes(maps, source)}
+                said.update((suffix, sharpen(net, maps, source).argmax(1))
+                            for suffix, sharpen in sharpeners.items())
+                for suffix, classes in said.items():
+                    matrix = confusion(truth[:, 0], classes, maps.shape[1])
+                    matrices[label, suffix] += matrix
+                    if tally and (label, suffix) == (first, ""):
+                        tally.add(net, matrix, classes[0])
+    return matrices
 
 
 def score_blobs(net: caffe.Net) -> dict[str, str]:

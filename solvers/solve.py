@@ -4,23 +4,27 @@
     python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
     python solvers/solve.py --images DIR --masks DIR    # the same, imported first
     python solvers/solve.py --data FOLDER --from RUN    # fine-tuning: from another net's weights
+    python solvers/solve.py voc-fcn8s --gpu 0,1         # or --workers 2: together
+    torchrun --nproc-per-node 2 solvers/solve.py voc-fcn8s --gpu 0,1    # the same, several machines
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.nets import segnet
-from fcn.solvers import events
-from fcn.solvers.command import add_device, keep, positive, report_errors, set_device
+from fcn.solvers import devices, events, launch
+from fcn.solvers.command import keep, positive, report_errors
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
-from fcn.solvers.options import add_arguments, with_training_options
+from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
+from fcn.solvers.workers import joined
 from segdata.importing import masks_once
 from segdata.paths import build_root
 
@@ -32,32 +36,25 @@ FOLDER_ONLY = ("head", "width", "name", "num_classes")
 
 def main() -> None:
     args = parse()
-    with report_errors(continues=True), ExitStack() as listeners:
-        if args.json:
-            listeners.enter_context(events.json_lines())
-        if args.tensorboard:
-            listeners.enter_context(events.tensorboard())
+    with report_errors(continues=True), ExitStack() as held:
+        if (count := devices.asked(args)) > 1 and not launch.is_launched():
+            sys.exit(launch.launch(count, args.max_restarts))
+        workers = held.enter_context(joined())
+        if args.json and workers.rank == 0:
+            held.enter_context(events.json_lines())
+        if args.tensorboard and workers.rank == 0:
+            held.enter_context(events.tensorboard())
+        workers.together(lambda: devices.take(args))
         from fcn.solvers import score, training
-        if args.images:
-            args.data = imported(args)
-        if args.data:
-            described, findings = labels.of_folder(args.data, args.num_classes)
-            print(described)
-            report_findings(args.data, findings, args.force)
-        experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
-                                  interval=args.interval)
-        experiment = with_training_options(experiment, args)
-        chain = training.unfinished_bases(experiment) if args.chain else []
-        for each in (*chain, experiment):
-            training.check(each, trained=chain)
-        set_device(args)
-        if not args.data:
-            findings = labels.of_source(experiment.source, experiment.class_names)
-            report_findings(experiment.name, findings, args.force)
+        chain, experiment = workers.first(lambda: prepared(args, workers.count),
+                                          "the look at data and settings")
         for each in chain:
-            training.train(each, keep=args.keep, force=args.force, patience=args.patience)
+            training.train(each, keep=args.keep, force=args.force, patience=args.patience,
+                           workers=workers)
         scores = training.train(experiment, keep=args.keep, force=args.force,
-                                fresh=args.fresh, patience=args.patience)
+                                fresh=args.fresh, patience=args.patience, workers=workers)
+        if workers.rank:
+            return
         print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
               "percent\n")
         print(score.tables(scores, experiment.run))
@@ -71,6 +68,34 @@ def main() -> None:
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
                     **{name: str(path) for name, path in files.items()})
+
+
+def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], Experiment]:
+    """The experiments to train first, and the one that the command line is about; what is found
+    about it, and what several workers make of it, is printed."""
+    from fcn.solvers import training
+    if args.images:
+        args.data = imported(args)
+    if args.data:
+        described, found = labels.of_folder(args.data, args.num_classes)
+        print(described)
+        report_findings(args.data, found, args.force)
+    experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
+                              interval=args.interval)
+    experiment = with_training_options(experiment, args)
+    chain = training.unfinished_bases(experiment) if args.chain else []
+    for each in (*chain, experiment):
+        training.check(each, trained=chain)
+    if not args.data:
+        found = labels.of_source(experiment.source, experiment.class_names)
+        report_findings(experiment.name, found, args.force)
+    if workers == 1:
+        return chain, experiment
+    every = [shared_out(each, workers, args.same_images, args.fresh and each is experiment)
+             for each in (*chain, experiment)]
+    print(*(told for _, told in every), sep="\n")
+    *chain, experiment = (each for each, _ in every)
+    return chain, experiment
 
 
 def imported(args: argparse.Namespace) -> Path:
@@ -118,8 +143,9 @@ def parse() -> argparse.Namespace:
     add_schedule(parser)
     add_arguments(parser)
     add_output(parser)
-    add_device(parser)
+    devices.add_arguments(parser)
     args = parser.parse_args()
+    devices.check(args, parser)
     masks_once.check_arguments(args, parser)
     for key in FOLDER_ONLY:
         if args.data is None and args.images is None and getattr(args, key) is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +24,8 @@ from fcn.solvers.loop import Loop
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
 from fcn.solvers.preflight import Finding, recipe, weights
-from fcn.solvers.runs import KEEP, RunError, damage
+from fcn.solvers.runs import KEEP, PROGRESS, RunError, damage
+from fcn.solvers.workers import ALONE, Workers, attempt, started_by
 from segdata.download import catalog
 from segdata.errors import UserError
 from segdata.files import make_folder, replacing
@@ -197,7 +201,8 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
     import caffe
     problems = []
     for iteration, state in reversed(experiment.run.snapshots()):
-        solver = caffe.get_solver(str(write_files(experiment, iteration * experiment.images)))
+        solver = caffe.get_solver(str(write_files(
+            experiment, experiment.run.seen(iteration, experiment.images))))
         try:
             solver.restore(str(state))
         except reported() as error:
@@ -228,8 +233,8 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
 # training
 
 def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | None = KEEP,
-          force: bool = False, fresh: bool = False, patience: int | None = None
-          ) -> dict[str, Scores]:
+          force: bool = False, fresh: bool = False, patience: int | None = None,
+          workers: Workers = ALONE) -> dict[str, Scores]:
     """Train an experiment to its end, from the newest snapshot if there is one.
 
     `base_nets`, {suffix: net}, take the place of those that the experiment's bases name. Of the
@@ -238,22 +243,36 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     With `fresh` it starts anew: the run that is there is removed when the new one has its first
     snapshot, and stays if it ends before. With `patience` it ends early where as many scores in
     turn have no better mean IU; called again with the same or less it stays so, with more, or
-    None, it goes on.
+    None, it goes on. Of several `workers` all call this; that of rank 0 alone needs the bases, and
+    what is in the experiment's folder.
 
     Returns {label: Scores} of the final weights. Writes under the experiment's directory:
     settings.json, prototxts, snapshots, log.csv, curve.png, score.json. Raises RunError where the
     directory holds another run, or one that is trained further; PreflightError for findings;
     Stopped, after a snapshot, where a signal ends it.
     """
-    with experiment.run.locked():
-        if fresh:
-            experiment.run.set_aside()
-        return _train(experiment, base_nets, keep, force, patience)
+    with ExitStack() as held:
+        def hold() -> None:
+            is_begun = attempt() and experiment.run.started_by() == started_by()
+            held.enter_context(experiment.run.locked())
+            if fresh and not is_begun:
+                experiment.run.set_aside()
+
+        workers.first(hold)
+        if (scores := workers.first(lambda: _trained(experiment, patience))) is not None:
+            return scores
+        if workers.rank:
+            experiment = replace(experiment, build=Path(held.enter_context(TemporaryDirectory())))
+        solver = _solver(experiment, base_nets, force, workers)
+        workers.join(solver)
+        lines = log.Log(experiment.directory, solver.iter)
+        scores = Loop(experiment, solver, lines, keep, patience, workers).run()
+        workers.first(lambda: _record_all_seen(experiment))
+        return scores
 
 
-def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, force: bool,
-           patience: int | None) -> dict[str, Scores]:
-    import caffe
+def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] | None:
+    """The scores of an experiment that needs no more training; None where it does."""
     run = experiment.run
     run.check(**experiment.settings())
     iteration = max((iteration for iteration, _ in run.snapshots()), default=0)
@@ -262,17 +281,48 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
                        f"{experiment.iterations}; start anew with --fresh")
     if end := run.ended():
         is_gone = not run.weights(end["iteration"]).exists()
-        goes_on = is_gone or not patience or patience > end["patience"]
-        print(f"{experiment.name}: --patience {end['patience']} ended it at iteration "
-              f"{end['iteration']}" + ", and the snapshot of that is gone" * is_gone
-              + ("; now it goes on" if goes_on else
-                 "; it goes on with a larger --patience, or without"))
+        goes_on = is_gone or (not patience or patience > end["patience"] if end["patience"] else
+                              experiment.iterations > end["iteration"])
+        why, other = ((f"--patience {end['patience']} ended it", "with a larger --patience, or "
+                       "without") if end["patience"] else
+                      ("workers had seen all its images", "without --same-images"))
+        print(f"{experiment.name}: {why} at iteration {end['iteration']}"
+              + ", and the snapshot of that is gone" * is_gone
+              + ("; now it goes on" if goes_on else f"; it goes on {other}"))
         if goes_on:
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
+    return None
+
+
+def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers: Workers
+            ) -> caffe.Solver:
+    """The solver that begins, or goes on; of workers that are not the first one like it, which has
+    yet to get its weights."""
+    import caffe
+    made: list[caffe.Solver] = []
+
+    def begin() -> dict[str, bytes]:
+        made.append(_begun(experiment, base_nets, force, workers.count))
+        return _files(experiment) if workers.count > 1 else {}
+
+    def follow() -> None:
+        if workers.rank:
+            made.append(caffe.get_solver(str(_copied(experiment, files))))
+
+    files = workers.first(begin, "the preparation of the training")
+    workers.together(follow, "the making of the net")
+    return made[0]
+
+
+def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: int
+           ) -> caffe.Solver:
+    """The solver that begins, or goes on, for `count` workers; what is found about it is said."""
+    import caffe
+    run = experiment.run
     solver, found = _continued(experiment), []
     if solver is None:
         print(f"training {experiment.name}")
@@ -284,8 +334,51 @@ def _train(experiment: Experiment, base_nets: dict | None, keep: int | None, for
     if note := options.batch_note(experiment, any(map(recipe.averaged, losses))):
         print(note)
     run.record_settings(**experiment.settings())
+    run.record_workers(solver.iter, experiment.images, count, started_by())
     run.take_turn()
-    return Loop(experiment, solver, log.Log(run.directory, solver.iter), keep, patience).run()
+    return solver
+
+
+# of other workers, whose machines may have another disk
+
+def _files(experiment: Experiment) -> dict[str, bytes]:
+    """{path: content} of what a solver of the experiment is made of, and its Loop reads."""
+    folder = experiment.directory
+    paths = [*(experiment.run.prototxt(split) for split in ("train", "val", "solver")),
+             folder / PROGRESS, *folder.glob("class_weights_*.binaryproto")]
+    return {str(path.resolve()): path.read_bytes() for path in paths}
+
+
+def _copied(experiment: Experiment, files: dict[str, bytes]) -> Path:
+    """Write `_files` to the folder of a worker's experiment; returns the solver's prototxt. A file
+    that prototxts name by its path is written there where it is missing."""
+    from google.protobuf import text_format
+    run = experiment.run
+    make_folder(run.directory / "snapshot")
+    for name, content in files.items():
+        path = Path(name)
+        if path.suffix == ".binaryproto":
+            if not path.exists():
+                make_folder(path.parent)
+                with replacing(path) as temporary:
+                    temporary.write_bytes(content)
+        else:
+            (run.directory / path.name).write_bytes(content)
+    param = run.solver_param()
+    param.train_net, param.test_net[0] = str(run.prototxt("train")), str(run.prototxt("val"))
+    param.snapshot_prefix = str(run.directory / "snapshot" / "train")
+    run.prototxt("solver").write_text(text_format.MessageToString(param), encoding="utf-8")
+    return run.prototxt("solver")
+
+
+def _record_all_seen(experiment: Experiment) -> None:
+    """Record that the run has come to its end where its workers have seen as many images as the
+    table says, in fewer iterations: so that others can start from it."""
+    table, iteration = EXPERIMENTS.get(experiment.name, experiment), experiment.iterations
+    if (iteration < table.iterations
+            and experiment.run.seen(iteration, experiment.images) >= table.iterations * table.images
+            and not experiment.run.ended()):
+        experiment.run.record_end(iteration)
 
 
 def _looked_at_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None

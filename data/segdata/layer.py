@@ -21,10 +21,11 @@ import itertools
 import math
 import os
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -57,6 +58,14 @@ from segdata.readers import (
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 WEIGHT = "weight"           # the top with weights of the pixels
+MOST_THREADS = 32           # that decode
+
+
+class Coming(NamedTuple):
+    """A batch that is decoded ahead. samples : the position of each, which counts from the start
+    of the order, and the index of its entry; arrays : the Future of them, one a top"""
+    samples: list[tuple[int, int]]
+    arrays: Future[list[np.ndarray]]
 
 
 class SegDataLayer(caffe.Layer):
@@ -90,13 +99,18 @@ class SegDataLayer(caffe.Layer):
         weights      str, default None: a folder with NAME.npy or NAME.png of every sample, weights
                      of its pixels from 0 on (in a PNG 255 is 1); they are a further top, weight,
                      with 0 where a sample is padded
+        prefetch     int, default 4: the samples that are decoded ahead, by as many threads, at
+                     least the next batch; more of them for files that are far away
 
     Samples are resized, mirrored, moved, given a margin, cropped and padded, in this order.
     Everything random depends on the seed and the position of the sample only, which start counts
     from; it counts samples, not batches. reshape() loads what comes next and shapes the tops for
     it, forward() hands it over and moves on, as in the published layers. What comes after it is
-    decoded in the background; what is wrong with it is raised when its turn comes. That a file is
-    missing is said at set-up.
+    decoded in the background, in order; what is wrong with it is raised when its turn comes. That
+    a file is missing is said at set-up.
+
+    Of several solvers that train together each takes every count-th batch of the one order: the
+    first the first, the second the second and so on. `share` has another net do the same.
     """
 
     # What a subclass defines anew.
@@ -104,24 +118,27 @@ class SegDataLayer(caffe.Layer):
     required: tuple[str, ...] = ("split", "mean")       # keys beside the directories
     defaults: dict[str, object] = {"randomize": True, "seed": None, "start": 0, "mirror": False,
                                    "jitter": 0, "scale": None, "crop": None, "margin": 0,
-                                   "multiple": 1, "batch": 1, "weights": None}
+                                   "multiple": 1, "batch": 1, "weights": None, "prefetch": 4}
     tops: tuple[str, ...] = ("data", "label")           # in order
     classes = {"label": 21}             # the tops with labels: values 0 .. classes-1 and 255
     first_class = 0                     # the value that is stored for class 0
     void_values: tuple[int, ...] = ()   # values that are stored for void, beside 255
     mean: np.ndarray                    # (3, 1, 1): B, G, R, where it is not in param_str
 
-    process = 0                         # the one that the thread is in
+    process = 0                         # the one that the threads are in
+    rank, workers = 0, 1                # which batches come to this process, of how many
 
     def setup(self, bottom: Sequence, top: Sequence) -> None:
         self.open()
         if len(bottom) != 0 or len(top) != len(self.tops):
             raise self.error(f"expected no bottoms and the tops {' and '.join(self.tops)}, got "
                              f"{len(bottom)} bottoms and {len(top)} tops")
-        self.prefetch()
+        self.check_memory()
+        self.read_ahead()
 
     def open(self) -> None:
         """Read the parameters and the split list, and put the samples in order."""
+        self.ahead: deque[Coming] = deque()
         self.params = self.read_params()
         if "mean" in self.required:
             self.mean = self.read_mean(self.params["mean"])
@@ -133,15 +150,38 @@ class SegDataLayer(caffe.Layer):
             self.tops = (*self.tops, WEIGHT)
         self.entries = self.find_files(self.read_split(self.params["split"]))
         self.training = "train" in self.params["split"]
+        if getattr(self, "phase", caffe.TEST) == caffe.TRAIN and hasattr(caffe, "solver_count"):
+            self.rank, self.workers = caffe.solver_rank(), caffe.solver_count()
+            self.check_workers()
         seed = self.params["seed"]
         self.go_to(self.params["start"],
                    random.SystemRandom().getrandbits(32) if seed is None else seed)
 
+    def check_workers(self) -> None:
+        """Raise DataError where there are more solvers than samples."""
+        if self.workers > len(self.entries):
+            raise self.error(f"{self.workers} workers train together on {len(self.entries)} "
+                             f"samples, the split '{self.params['split']}': take at most "
+                             f"{len(self.entries)} workers")
+
     def go_to(self, position: int, seed: int) -> None:
-        """Have the sample at that position of the order that the seed gives come next."""
+        """Have the sample at that position of the order that the seed gives come next, or with
+        several solvers the batch from there on that is this one's."""
         shuffled = self.training and self.params["randomize"]
-        order = sample_order(len(self.entries), seed if shuffled else None, position)
-        self.seed, self.queue = seed, enumerate(order, position)
+        place = position + self.rank * self.params["batch"]
+        order = sample_order(len(self.entries), seed if shuffled else None, place)
+        self.seed = seed
+        self.queue: Iterator[tuple[int, int]] = enumerate(order, place)
+        for coming in self.ahead:
+            coming.arrays.cancel()
+        self.ahead.clear()
+
+    def share(self, rank: int, workers: int) -> None:
+        """Have every `workers`-th batch of the order come to this process, beginning with the one
+        of the number `rank`."""
+        self.rank, self.workers = rank, workers
+        self.go_to(0, self.seed)
+        self.read_ahead()
 
     def reshape(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.arrays()):   # BVLC's vectors cannot be iterated
@@ -150,14 +190,15 @@ class SegDataLayer(caffe.Layer):
     def forward(self, bottom: Sequence, top: Sequence) -> None:
         for i, array in enumerate(self.arrays()):
             top[i].data[...] = array
-        self.prefetch()
+        self.ahead.popleft()
+        self.read_ahead()
 
     def arrays(self) -> list[np.ndarray]:
-        """Those of the next batch, one a top. A process that was forked has no thread that decodes
+        """Those of the next batch, one a top. A process that was forked has no threads that decode
         it, and makes its own."""
         if self.process != os.getpid():
-            self.submit()
-        return self.decoded.result()
+            self.ahead = deque(self.submitted(coming.samples) for coming in self.ahead)
+        return self.ahead[0].arrays.result()
 
     def backward(self, top: Sequence, propagate_down: Sequence, bottom: Sequence) -> None:
         pass
@@ -182,20 +223,31 @@ class SegDataLayer(caffe.Layer):
         """What a top is, for messages."""
         return "weights" if top == WEIGHT else "label" if top in self.classes else "image"
 
-    def prefetch(self) -> None:
-        """Start to load the next batch."""
-        self.coming = list(itertools.islice(self.queue, self.params["batch"]))
-        self.submit()
+    def read_ahead(self) -> None:
+        """Start to load what comes next, until as many samples as `prefetch` says are loaded."""
+        batch = self.params["batch"]
+        while len(self.ahead) < math.ceil(self.params["prefetch"] / batch):
+            samples = list(itertools.islice(self.queue, batch))
+            others = (self.workers - 1) * batch
+            next(itertools.islice(self.queue, others, others), None)
+            self.ahead.append(self.submitted(samples))
 
-    def submit(self) -> None:
-        """Have a thread of this process load the batch."""
+    def submitted(self, samples: list[tuple[int, int]]) -> Coming:
+        """The batch of these samples, which threads of this process load, and another one puts
+        together."""
         if self.process != os.getpid():
-            self.process, self.worker = os.getpid(), ThreadPoolExecutor(1)
-        self.decoded = self.worker.submit(self.load_batch, self.coming, self.seed)
+            self.process = os.getpid()
+            self.loaders = ThreadPoolExecutor(min(self.params["prefetch"], MOST_THREADS))
+            self.packer = ThreadPoolExecutor(1)
+        loading = [self.loaders.submit(self.load, self.entries[index], position, self.seed)
+                   for position, index in samples]
+        return Coming(samples, self.packer.submit(self.batch_of, loading))
 
     def resume_state(self) -> dict:
-        """Which sample comes next, for a snapshot; whatever the thread has decoded."""
-        return {"position": self.coming[0][0], "seed": self.seed, "of": self.identity()}
+        """Which sample comes next, to the first of several solvers, for a snapshot; whatever is
+        decoded ahead."""
+        position = self.ahead[0].samples[0][0] - self.rank * self.params["batch"]
+        return {"position": position, "seed": self.seed, "of": self.identity()}
 
     def resume_from(self, state: dict) -> None:
         """Go on from what `resume_state` gave. Raises DataError where the order is of other
@@ -206,34 +258,34 @@ class SegDataLayer(caffe.Layer):
         if not (type(position) is type(seed) is int and 0 <= position <= MOST_PASSED):
             raise self.error(f"it cannot stand at the sample {position} of the order {seed}")
         self.go_to(position, seed)
-        self.prefetch()
+        self.read_ahead()
 
     def identity(self) -> str:
         """What the order of the samples depends on, and what is made of them, in a text."""
         params = {key: value for key, value in self.params.items()
-                  if key not in ("start", *self.directory_keys)
+                  if key not in ("start", "prefetch", *self.directory_keys)
                   and (key not in OPTIONS or value != self.defaults[key])}
         names = hashlib.sha256(repr([entry.name for entry in self.entries]).encode(
             errors="surrogateescape")).hexdigest()
         return f"{sorted(params.items())} {names}"
 
-    def load_batch(self, coming: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
-        """The arrays (number, channels, height, width) of samples, one a top.
-
-        `coming` has the position of each, which counts from the start of the order, and the index
-        of its entry.
-        """
-        samples = []
-        for position, index in coming:
-            samples.append(self.load(self.entries[index], position, seed))
-            if position == coming[0][0]:
-                self.check_memory(sum(array.nbytes for array in samples[0].values()))
+    def batch_of(self, loading: Sequence[Future[dict[str, np.ndarray]]]) -> list[np.ndarray]:
+        """The arrays (number, channels, height, width) of samples that are being loaded, one a
+        top."""
+        samples = [sample.result() for sample in loading]
         return [stacked([sample[top] for sample in samples], self.fill(top)) for top in self.tops]
 
-    def check_memory(self, size: int) -> None:
-        """Raise DataError where a batch of samples of that many bytes cannot fit into memory."""
+    def check_memory(self) -> None:
+        """Raise DataError where a batch, of samples as large as the first, cannot fit into
+        memory."""
         batch, memory = self.params["batch"], available_memory()
-        if batch > 1 and 2 * batch * size > memory:     # the samples, and the batch of them
+        if batch == 1:
+            return
+        position, index = next(self.queue)
+        self.queue = itertools.chain([(position, index)], self.queue)
+        first = self.load(self.entries[index], position, self.seed)
+        size = sum(array.nbytes for array in first.values())
+        if 2 * batch * size > memory:       # the samples, and the batch of them
             raise self.error(f"a batch of {batch:,} samples takes about "
                              f"{2 * batch * size / 2 ** 30:,.1f} GiB, free for this process are "
                              f"{memory / 2 ** 30:,.1f} GiB: take a smaller batch, or a crop")
@@ -359,9 +411,10 @@ class SegDataLayer(caffe.Layer):
                              f"{MOST_PASSED:,} samples; no training passes over so many")
 
     def check_options(self, params: dict) -> None:
-        """Refuse a batch, crop or scale that is none; crop and scale may be None."""
+        """Refuse a batch, prefetch, multiple, crop or scale that is none; crop and scale may be
+        None."""
         crop, scale = params["crop"], params["scale"]
-        for key, unit in (("batch", "samples"), ("multiple", "pixels")):
+        for key, unit in (("batch", "samples"), ("prefetch", "samples"), ("multiple", "pixels")):
             if not is_count(params[key]):
                 raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 1 or more "
                                  f"{unit}")

@@ -25,12 +25,12 @@ FILE = "circumstances.json"
 PACKAGES = ("fcn-caffe", "torch", "numpy", "pillow")
 
 
-def record_circumstances(experiment: Experiment) -> None:
-    """Write those of the training that begins, or goes on, in this process."""
+def record_circumstances(experiment: Experiment, workers: int = 1) -> None:
+    """Write those of the training that begins, or goes on, in this process, one of so many."""
     import caffe
     content = {
         "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": same_command(),
-        "device": _device(), "commit": _commit(),
+        "device": f"{workers} workers, each on " * (workers > 1) + _device(), "commit": _commit(),
         "versions": {"Python": platform.python_version(), **_versions(),
                      "caffe": getattr(caffe, "__version__", "?")},
         "system": platform.platform(terse=True), "published": experiment.published}

@@ -149,7 +149,7 @@ def results(directory):
 # where it is killed, one after the other: the function, and which of its calls
 MOMENTS = [
     (embedded_voc, "save_voc", 1), (embedded_voc, "crops", 0), (caffe.SGDSolver, "step", 0),
-    (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "score_net", 0),
+    (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "count", 0),
     (log, "draw", 0), (surgery, "transplant", 0), (caffe.SGDSolver, "step", 0),
     (caffe.SGDSolver, "step", 1),       # of FCN-8s, after that of FCN-16s
     (demo, "grid", 0), (demo, "grid", 1), (demo_page, "picture", 1)]

@@ -326,3 +326,10 @@ def test_an_early_end_whose_snapshot_is_gone_counts_no_more(tiny, scripted, caps
         capsys.readouterr().out)
     assert not run.run.ended() and training.final_weights(run) == run.run.weights(5)
     assert training.finished(run)
+
+
+def test_images_decoded_ahead_are_no_setting_of_a_run(tiny):
+    """They change no result; a run goes on with another number of them."""
+    more = changed(tiny, "--prefetch", "16")
+    assert more.source.train[2]["prefetch"] == 16
+    assert more.settings() == tiny.settings()

@@ -66,7 +66,7 @@ def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatc
     def interrupt(*_):
         signal.raise_signal(number)
         pytest.fail("went on")
-    place = (score, "score_net") if where == "while it scores" else (caffe, "get_solver")
+    place = (score, "count") if where == "while it scores" else (caffe, "get_solver")
     with monkeypatch.context() as patch:
         patch.setattr(*place, interrupt)
         assert status_of(experiment) == STATUS[number]

@@ -282,7 +282,7 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
 
 def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monkeypatch, capsys):
     scores = training.train(experiment)["label"]
-    monkeypatch.setattr(score, "score_net", None)
+    monkeypatch.setattr(score, "count", None)
     page = experiment.directory / "report.html"
     before = page.read_text()
     page.unlink()       # as a kill between the last scores and the report leaves it

@@ -30,7 +30,7 @@ def scored(experiment):
     reader = gallery.data_layer(run)
     for number, iou in enumerate((30.0, 60.0)):
         truth = reader.load(reader.entries[number], number, seed=0)["label"]
-        tally.values.append(300.0)
+        tally.values.append((300.0, []))
         tally.keep(np.minimum(truth[0], 6))
         tally.ious.append(iou)
     score.save(scores, run, {"label": embedded_voc.CLASSES}, 4, tally)
