@@ -147,7 +147,8 @@ class Pending:
 
 @contextmanager
 def deferring_signals() -> Iterator[Pending]:
-    """Have the first of SIGNALS wait in the `Pending` yielded; a second raises Stopped."""
+    """Have the first of SIGNALS wait in the `Pending` yielded; a second raises Stopped, and so
+    does the end, where one that came was not acted on: what follows must not begin."""
     pending = Pending()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -160,6 +161,8 @@ def deferring_signals() -> Iterator[Pending]:
 
     with handling_signals(note):
         yield pending
+    if pending.number:
+        raise Stopped(pending.number, "what was under way is finished")
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pytest
 
 import caffe
 from fcn.nets.source import ROOT
-from fcn.solvers import score, training
-from fcn.solvers.command import handling_signals, report_errors, same_command, stop
+from fcn.solvers import log, report, score, training
+from fcn.solvers.command import Stopped, handling_signals, report_errors, same_command, stop
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
@@ -82,6 +82,24 @@ def test_a_signal_that_comes_just_before_the_scoring_ends_it(experiment, monkeyp
     monkeypatch.setattr(caffe.SGDSolver, "snapshot", snapshot_and_interrupt)
     assert status_of(experiment) == 143
     assert [iteration for iteration, _ in experiment.run.snapshots()] == [2]
+
+
+@pytest.mark.parametrize("owner, name", [(log, "draw"), (report, "write")])
+def test_a_signal_behind_the_last_iteration_lets_nothing_begin_after_it(experiment, monkeypatch,
+                                                                       handled, owner, name):
+    """As the next stage of `make demo` or of --chain."""
+    function = getattr(owner, name)
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return function(*args)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(Stopped, match="what was under way is finished"):
+            training.train(replace(experiment, head="fcn32s", iterations=1, interval=1))
+    done = replace(experiment, head="fcn32s", iterations=1, interval=1)
+    assert training.finished(done) and (done.directory / "report.html").exists()
+    assert training.train(done)["label"].matrix.any()       # which only reads its scores
 
 
 def test_what_is_ignored_stays_ignored(experiment, monkeypatch, handled):
