@@ -217,7 +217,10 @@ class Loop:
 
     def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
-        if ready := batch_statistics.write_weights(experiment, self.solver.iter):
+        ready = self.workers.first(
+            lambda: batch_statistics.write_weights(experiment, self.solver.iter),
+            f"the statistics of iteration {self.solver.iter}")
+        if ready:
             net.copy_from(str(ready))
         else:
             net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
