@@ -97,9 +97,8 @@ class Loop:
             told = self.workers.gather((self.failure, pending.number, seconds),
                                        f"what follows iteration {self.solver.iter}")
             self._raise_failure([failure for failure, _, _ in told])
-            pending.number = max(number for _, number, _ in told)
             seconds = told[0][2]
-            self._after_steps(count, pending)
+            self._after_steps(count, pending, max(number for _, number, _ in told))
 
     def _is_scored(self, iteration: int) -> bool:
         """Whether there is a snapshot of that iteration, and scores."""
@@ -148,16 +147,17 @@ class Loop:
             if warning := self.standstill.warning(each.per_pixel, each.guessing):
                 self.bar.write(warning, file=sys.stderr)
 
-    def _after_steps(self, count: int, pending: Pending) -> None:
-        """A snapshot where one is due, the end that a signal asks for, scores."""
+    def _after_steps(self, count: int, pending: Pending, agreed: int) -> None:
+        """A snapshot where one is due, the end that a signal asks for, scores. agreed : the signal
+        that all workers know of, 0 for none; one that came since then waits for the next time"""
         iteration = self.solver.iter
         is_scored = self._is_scored(iteration)
-        if (is_scored or pending.number) and iteration % self.experiment.interval:
+        if (is_scored or agreed) and iteration % self.experiment.interval:
             self.solver.snapshot()      # by rank 0
-        if is_scored or pending.number:
+        if is_scored or agreed:
             self.workers.first(self.experiment.run.settle_aside)
-        if pending.number:      # before anything is printed: the terminal may be gone
-            raise Stopped(pending.number, f"there is a snapshot of iteration {iteration}")
+        if agreed:      # before anything is printed: the terminal may be gone
+            raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
         row = self.lines.rows[-1] if self.lines.rows else log.Row(0)
         self.bar.update(count, **({} if row.smoothed_loss is None else
                                   {"smoothed_loss": row.smoothed_loss}))

@@ -9,7 +9,14 @@ from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -247,15 +254,14 @@ class Work:
     def _group(self, group: list[Item]) -> None:
         """Segment images of one size; one by one where they do not go together."""
         photographs = [item.photograph for item in group if item.photograph]
+        together: list[Segmentation] = []
         if len(group) > 1:
-            try:
+            with suppress(*reported()):     # whose fault it is shows when each is alone
                 if len(self.segmenter.plan(photographs[0].size, len(group))) == 1:
-                    for item, result in zip(group, self._batch(photographs)):
-                        self._hand_on(item, result)
-                    return
-            except reported():      # whose fault it is shows when each is alone
-                pass
-        for item, photograph in zip(group, photographs):
+                    together = self._batch(photographs)
+        for item, result in zip(group, together):
+            self._hand_on(item, result)
+        for item, photograph in zip(group, [] if together else photographs):
             if result := self._guarded(item, partial(self._segmented, photograph)):
                 self._hand_on(item, result)
 

@@ -1,6 +1,7 @@
 """Replays of CUDA graphs beside plain passes of the same weights, over sizes that come and go."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from part import Part
@@ -72,9 +73,9 @@ def counted(kinds: dict[str, type]) -> list[int]:
     count = [0]
 
     class Counting(kind):   # type: ignore[valid-type, misc]
-        def replay(self) -> None:
+        def replay(self, after: Callable[[int], None]) -> None:
             count[0] += 1
-            super().replay()
+            super().replay(after)
     kinds[name] = Counting
     return count
 

@@ -296,7 +296,7 @@ class Solver:
             self._test_all()
             if self._stopped and context.solver_count() == 1:
                 return
-            self._stopped = False       # all stop after this iteration
+            self._stopped, self._before_tests = False, None     # all stop after this iteration
         for callback in self._callbacks:
             callback.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info

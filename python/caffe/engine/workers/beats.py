@@ -56,13 +56,14 @@ class Beats:
 
     def check_others(self, what: str, since: float, timeout: float) -> None:
         """Raise CaffeError if `what`, for which this process has waited since then, will not come:
-        a rank is gone, or has not got on for `timeout` seconds."""
+        a rank is gone, be it while it waited, too, or has not got on for `timeout` seconds."""
         self.check_store()
         now = time.monotonic()
         behind = [rank for rank, other in enumerate(self._others)
                   if rank != self._meeting.rank and other["round"] < self.round]
-        gone = [rank for rank in behind if now - self._heard[rank] > DEAD
-                or self._others[rank]["doing"] == "over"]
+        gone = [rank for rank, other in enumerate(self._others) if rank != self._meeting.rank
+                and (rank in behind if other["doing"] == "over"
+                     else now - self._heard[rank] > DEAD)]
         stuck = [rank for rank in behind if now - max(self._moved[rank], since) > timeout]
         if gone:
             raise CaffeError(f"{self._place(gone[0])} is gone: it ended, or its machine cannot be "

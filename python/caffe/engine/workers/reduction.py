@@ -68,10 +68,12 @@ class Reduction:
         if sent:
             torch._foreach_div_([values for _, values in sent], count)
         for unit, values in sent:
-            if len(unit.blobs) > 1:
-                parts = values.split([blob.count for blob in unit.blobs])
-                for blob, part in zip(unit.blobs, parts):
-                    _line(blob).copy_(part)
+            parts = values.split([blob.count for blob in unit.blobs])
+            for blob, part in zip(unit.blobs, parts):
+                line = _line(blob)
+                # that of a single blob was added up in place; a replay may have put another there
+                if line.data_ptr() != part.data_ptr():
+                    line.copy_(part)
 
 
 def plan(program: Program) -> list[Unit]:

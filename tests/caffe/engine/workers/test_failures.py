@@ -1,9 +1,11 @@
 """What goes wrong between several solvers is said, by every one of them, and nobody waits."""
 
+import json
 import os
 import re
 import signal
 import socket
+import threading
 import time
 
 import numpy as np
@@ -82,6 +84,44 @@ def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
     assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last in the "
                      "test of iteration 2. Rank 0 waits for it in the exchange of the gradients of "
                      "iteration 2. .*NCCL.timeout", text)
+
+
+def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+    monkeypatch.setattr(beats, "DEAD", 2.0)
+
+    def work(rank, uid):
+        made = solver(rank)
+        nccl = several.joined(made, uid)
+        made.step(2)
+        process = nccl.gather(os.getpid())[1]
+        if rank == 1:       # as if its machine were gone: no connection breaks
+            threading.Timer(1, os.kill, (process, signal.SIGSTOP)).start()
+        if rank == 2:
+            time.sleep(2)
+        with pytest.raises(CaffeError) as error:
+            made.step(1)
+        if rank == 0:
+            time.sleep(1)
+            os.kill(process, signal.SIGKILL)
+        return str(error.value)
+    first, lost, third = several.run(3, work, 40)
+    assert lost is None
+    for text in (first, third):
+        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last in ", text)
+
+
+def test_a_test_that_is_interrupted_does_not_make_the_snapshot_an_older_one(solver, tmp_path):
+    def work(rank, uid):
+        made = solver(rank, test_iter=2, test_interval=2)
+        several.joined(made, uid)
+        made.requested_action = lambda: "stop" if rank == 0 and made.iter == 2 else None
+        made.step(9)
+        made.snapshot()
+        return made.iter, made.passes
+    assert several.run(2, work) == [(3, 6), (3, 6)]
+    resume = json.loads((tmp_path / "s_iter_3.solverstate.resume").read_text())
+    assert resume["content"]["passes"] == [6, 3]
 
 
 def test_a_rank_that_never_comes(solver, monkeypatch):
