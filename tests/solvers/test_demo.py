@@ -139,11 +139,12 @@ def run_demo(directory, monkeypatch):
 
 
 def results(directory):
-    """{file: bytes} of weights, pictures and scores, without what tells the time."""
+    """{file: bytes} of weights, pictures and scores, without what tells the time or when a run was
+    started anew."""
     kinds = {".caffemodel", ".png", ".json"}
     return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*")
             if (path.suffix in kinds or path.name == "index.html") and "data-" not in str(path)
-            and path.name != "circumstances.json"}
+            and path.name not in ("circumstances.json", "progress.json")}
 
 
 # where it is killed, one after the other: the function, and which of its calls

@@ -95,6 +95,7 @@ def check(folder, number, kinds=("",)):
             assert np.asarray(image).size
 
 
+@pytest.mark.slow
 def test_forty_images_one_kill_and_another_number_of_workers(made, tmp_path):
     photographs(tmp_path / "photos", 40, (160, 200))
     kill_after(tmp_path, start(tmp_path, made, "--workers", 2), 3, "parent")

@@ -398,7 +398,8 @@ def test_the_published_hyper_parameters():
     deeplab = [row for row in rows if row.name.startswith("voc-deeplab")]
     dilated = [row for row in rows if row.name.startswith("voc-dilated")]
     segnet = [row for row in rows if row.name.startswith("camvid-segnet")]
-    paper = [row for row in rows if row not in deeplab + dilated + segnet
+    unet = [row for row in rows if row.head == "unet"]
+    paper = [row for row in rows if row not in deeplab + dilated + segnet + unet
              and row.name != "voc-crfrnn"]
     rates = {(row.name.partition("-")[0], row.head, row.lr, row.iterations) for row in paper
              if row.iter_size == 1}
@@ -430,6 +431,8 @@ def test_the_published_hyper_parameters():
         ("segnet-basic", 0.1, 0.9, 4, 10_000, "median"),
         ("segnet-bayesian", "vgg16", 0.001, 0.9, 4, 60_000, "median"),
         ("segnet-basic-bayesian", 0.1, 0.9, 4, 10_000, "median")}
+    assert {(row.lr, row.momentum, row.iter_size, row.iterations) for row in unet} == {
+        (0.001, 0.99, 1, 60_000)}
     refined = EXPERIMENTS["voc-crfrnn"]
     assert (refined.bases, refined.lr, refined.momentum) == ({"": "voc-fcn8s"}, 1e-13, 0.99)
     for row, lr, images in zip(dilated, (1e-4, 1e-3, 1e-3), (14, 60, 60)):

@@ -69,6 +69,8 @@ MORE = {
                      f'kernel_size: 3 {FILL} }}',
     "smooth": f'type: "SmoothL1Loss" {Z} smooth_l1_loss_param {{ sigma: 3 }}',
     "seg accuracy": 'type: "SegAccuracy" bottom: "x" bottom: "t" top: "y"',
+    "eltwise accuracy": 'type: "EltwiseAccuracy" bottom: "x" bottom: "t" top: "y" '
+                        'eltwise_accuracy_param { top_k: 2 }',
     "loss by weights": 'type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "y" softmaxloss_param '
                        '{ ignore_label: 255 }',
     "loss by frequency": 'type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "y" loss_param { '
@@ -85,7 +87,8 @@ SHAPES = {"m": (2, 4, 7, 6), "t": (2, 1, 7, 6), "h": (4, 4), "v": (2, 4), "w": (
 STREAMS = {"sequence", "cont", "c", "gates", "go"}      # their batch is axis 1
 CLASSES = {"m", "t", "l", "i", "cont", "go"}
 NO_FUNCTIONS = {"Input", "Data", "ImageData", "WindowData", "MemoryData", "HDF5Data", "HDF5Output",
-                "DummyData", "Python", "ImageSegData", "DenseImageData", "MatWrite"}
+                "DummyData", "Python", "ImageSegData", "DenseImageData", "MatWrite",
+                "WindowSegData"}
 # what these do follows from values: torch.export cannot see it
 UNTRACED = {"DenseCRF", "MultiStageMeanfield", "ROIPooling"}
 SIZES = [(3, 9, 14), (5, 8, 10), (2, 16, 8), (4, 7, 12), (6, 13, 16), (2, 7, 6)]

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
-from fcn.nets import segnet
+from fcn.nets import segnet, unet
 from fcn.nets.source import voc
 from fcn.solvers import loop, training
 from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, Experiment
@@ -191,7 +191,7 @@ def test_settings_that_do_not_fit(settings, said, stops):
 
 def test_the_recipes_of_the_paper_and_of_the_demo_have_no_finding():
     for name, row in EXPERIMENTS.items():
-        averaged = row.net.get("normalize", row.head in (*ON_VOC2012, *segnet.VARIANTS))
+        averaged = row.net.get("normalize", row.head in (*ON_VOC2012, *segnet.VARIANTS, unet.HEAD))
         kind = f"normalize: {str(averaged).lower()}"
         for lr, iter_size in ((row.lr, row.iter_size),
                               (SCHEDULE[name][0], min(row.iter_size, ACCUMULATED))):
