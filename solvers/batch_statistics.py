@@ -8,8 +8,9 @@ and what the nets of val and deploy take is written beside it, as test_iter_N.ca
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
@@ -19,6 +20,7 @@ from segdata.files import replacing
 from segdata.lists import list_entries
 
 if TYPE_CHECKING:
+    import caffe
     from caffe.proto import caffe_pb2
 
 MOST = 500      # batches over which statistics are measured; DeconvNet's release takes as many
@@ -42,8 +44,9 @@ def _images(experiment: Experiment) -> int:
     return len(list_entries(reader.split_file(params["split"]))[0])
 
 
-def write_weights(experiment: Experiment, iteration: int) -> Path | None:
-    """Write test_iter_N.caffemodel of a snapshot, and return its path; None where none is needed.
+def write_weights(experiment: Experiment, iteration: int) -> surgery.Statistics | None:
+    """Write test_iter_N.caffemodel of a snapshot, and return what was measured for it; None where
+    the run needs none.
 
     Raises SurgeryError where the statistics are not finite.
     """
@@ -54,7 +57,23 @@ def write_weights(experiment: Experiment, iteration: int) -> Path | None:
     path = run.for_testing(run.weights(iteration))
     passes = min(MOST, -(-_images(experiment) // experiment.source.batch))
     net = caffe.Net(str(run.prototxt("statistics")), str(run.weights(iteration)), caffe.TEST)
-    surgery.fold_statistics(net, surgery.statistics(net, passes))
+    found = surgery.statistics(net, passes)
+    surgery.fold_statistics(net, found)
     with replacing(path) as temporary:
         net.save(str(temporary))
-    return path
+    return found
+
+
+@contextmanager
+def folded(net: caffe.Net, found: surgery.Statistics | None) -> Iterator[None]:
+    """Have a net test with the statistics that were found, if any. Its weights may be those of the
+    net that learns, and so are afterwards what they were."""
+    kept = [(blob, blob.data.copy()) for name in found or ()
+            for blob in surgery.layer_parameters(net, name)]
+    if found:
+        surgery.fold_statistics(net, found)
+    try:
+        yield
+    finally:
+        for blob, values in kept:
+            blob.data[...] = values

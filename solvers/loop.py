@@ -217,20 +217,20 @@ class Loop:
 
     def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
-        ready = self.workers.first(
-            lambda: batch_statistics.write_weights(experiment, self.solver.iter),
-            f"the statistics of iteration {self.solver.iter}")
-        if ready:
-            net.copy_from(str(ready))
-        else:
-            net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+        net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+
+        def measured() -> surgery.Statistics | None:
+            with pending.at_once():
+                return batch_statistics.write_weights(experiment, self.solver.iter)
+
+        found = self.workers.first(measured, f"the statistics of iteration {self.solver.iter}")
         tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
                               experiment.in_truth)
         count = experiment.run.samples()
 
         def counted() -> score.Matrices:
             try:
-                with pending.at_once():
+                with pending.at_once(), batch_statistics.folded(net, found):
                     return score.count(net, count, {}, tally, self.workers)
             except ScoreError as error:
                 raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "

@@ -129,14 +129,14 @@ def pixel_weights(experiment: Experiment, folder: Path) -> str:
     return str(folder.resolve())
 
 
-def batch_note(experiment: Experiment, averaged: bool) -> str:
+def batch_note(experiment: Experiment, averaged: bool, workers: int = 1) -> str:
     """What a batch means for the rate and momentum, in a line; '' without one."""
     batch, momentum = experiment.source.batch, experiment.momentum
     if batch == 1:
         return ""
     divided = ("the loss is the mean over the pixels of the batch" if averaged else
                f"the loss sums over pixels and is divided by the {batch} images")
-    reach = experiment.images / (1 - momentum)
+    reach = workers * experiment.images / (1 - momentum)
     return (f"batch {batch}: {divided}, so the gradient is as large as that of one image, and the "
             f"rate can stay; with momentum {momentum:g} an update averages over about "
             f"{reach:,.0f} images, with one image in a pass over {reach / batch:,.0f}")

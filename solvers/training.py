@@ -331,7 +331,7 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
     found += recipe.findings(run.solver_param(), run.net_param("train"), solver.net)
     preflight.report_findings(experiment.name, found, force)
     losses = filter(recipe.is_loss, run.net_param("train").layer)
-    if note := options.batch_note(experiment, any(map(recipe.averaged, losses))):
+    if note := options.batch_note(experiment, any(map(recipe.averaged, losses)), count):
         print(note)
     run.record_settings(**experiment.settings())
     run.record_workers(solver.iter, experiment.images, count, started_by())

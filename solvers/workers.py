@@ -146,10 +146,14 @@ def joined() -> Iterator[Workers]:
     if count == 1:
         yield ALONE
         return
+    rank = _number("RANK", 0)
+    if rank >= count:
+        raise RunError(f"the environment says RANK={rank} and WORLD_SIZE={count}; ranks are 0 to "
+                       "WORLD_SIZE - 1")
     require_engine()
     import caffe
     caffe.set_solver_count(count)
-    caffe.set_solver_rank(_number("RANK", 0))
+    caffe.set_solver_rank(rank)
     caffe.set_multiprocess(True)
     uid = caffe.NCCL.uid_from_environment()
     if uid is None:

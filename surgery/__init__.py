@@ -9,11 +9,11 @@ from .expansion import expand_image, expand_score
 from .identity import identity
 from .interpolation import bilinear, interp
 from .parameters import SurgeryError, layer_parameters
-from .statistics import fold_statistics, learns_statistics, statistics, with_statistics
+from .statistics import Statistics, fold_statistics, learns_statistics, statistics, with_statistics
 from .transplant import Step, transplant
 from .weights import Parameter, Weights
 
-__all__ = ["Parameter", "Step", "SurgeryError", "Weights", "bilinear", "decimate",
-           "decimate_classifier", "expand_image", "expand_score", "fold_statistics", "identity",
-           "interp", "layer_parameters", "learns_statistics", "statistics", "transplant",
-           "with_statistics"]
+__all__ = ["Parameter", "Statistics", "Step", "SurgeryError", "Weights", "bilinear",
+           "decimate", "decimate_classifier", "expand_image", "expand_score", "fold_statistics",
+           "identity", "interp", "layer_parameters", "learns_statistics", "statistics",
+           "transplant", "with_statistics"]

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fcn.nets.source import ROOT
-from fcn.solvers import devices, launch, options, solve
+from fcn.solvers import devices, launch, options, solve, workers
 from fcn.solvers.runs import Run, RunError
 
 # {rank} of the environment is what each does; files say that it is there
@@ -189,3 +189,11 @@ def test_a_run_of_which_workers_have_seen_all_images_is_at_its_end(experiment, m
     training._record_all_seen(experiment)
     assert experiment.run.ended()["iteration"] == 4
     assert training.last_iteration(training.EXPERIMENTS[experiment.name]) == 4
+
+
+@pytest.mark.parametrize("rank, count", [("2", "2"), ("0", "0")])
+def test_a_rank_beyond_the_number_of_processes(monkeypatch, rank, count):
+    monkeypatch.setenv("RANK", rank), monkeypatch.setenv("WORLD_SIZE", count)
+    with pytest.raises(RunError, match=f"RANK={rank} and WORLD_SIZE={count}; ranks are 0 to"), \
+            workers.joined():
+        pass

@@ -124,6 +124,8 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
             "an update averages over about 200 images, with one image in a pass over 100") in said
     assert "1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as it should be" in said
     assert "mean over the pixels of the batch" in options.batch_note(run, True)
+    assert "averages over about 400 images, with one image in a pass over 200" in (
+        options.batch_note(run, False, workers=2))
     assert options.batch_note(tiny, False) == ""
 
 

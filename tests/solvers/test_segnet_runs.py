@@ -85,6 +85,16 @@ def test_a_continued_run_ends_as_one_without_interruption(experiment, trained, t
                 np.testing.assert_array_equal(own.data, blob.data, layer)
 
 
+def test_scores_change_nothing_of_what_is_trained(experiment, trained, tmp_path):
+    """The net that is scored has folded parameters, the one that learns has its own."""
+    once = with_options(experiment, build=tmp_path, interval=8)
+    training.train(once)
+    found, expected = (surgery.Weights(each.weights(8)).params for each in (once.run, trained))
+    for layer, blobs in expected.items():
+        for blob, own in zip(blobs, found[layer]):
+            np.testing.assert_array_equal(own.data, blob.data, layer)
+
+
 def test_the_encoder_starts_from_vgg16(experiment, tmp_path):
     trunk = caffe.Net(str(nets.write_prototxt(tmp_path / "vgg16.prototxt", nets.classifier(
         "vgg16", width=1 / 32, size=32, filler="msra"))), caffe.TEST)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -39,7 +40,7 @@ def uid_from_environment() -> bytes | None:
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(given):
         return None
     check_available()
-    host, port = given["MASTER_ADDR"], int(given["MASTER_PORT"])
+    host, port = given["MASTER_ADDR"], _port(given["MASTER_PORT"])
     if given.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and given["RANK"] == "0":
         _serve(host, port)
     attempt = given.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -90,9 +91,7 @@ class Meeting:
         """A connection to the store, for the use of one thread."""
         host, port = self._address
         try:
-            store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False,
-                                  timeout=timedelta(seconds=CONNECT))
-            return dist.PrefixStore(self._token, store)
+            return dist.PrefixStore(self._token, _reached(host, port))
         except (RuntimeError, ValueError) as error:
             raise CaffeError(
                 f"rank {self.rank} finds no meeting place of the solvers at {host}:{port}: either "
@@ -153,9 +152,38 @@ def _parsed(uid: bytes | str) -> tuple[tuple[str, int], str]:
     return (host, int(port)), token
 
 
+def _reached(host: str, port: int) -> dist.Store:
+    """The store that is served there. Another program, which takes the connection and says
+    nothing, would be waited for without end: so this is done by a thread, which is then left."""
+    found: list[dist.Store | Exception] = []
+
+    def reach() -> None:
+        try:
+            found.append(dist.TCPStore(host, port, is_master=False, wait_for_workers=False,
+                                       timeout=timedelta(seconds=CONNECT)))
+        except (RuntimeError, ValueError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=reach, name="caffe meeting", daemon=True)
+    thread.start()
+    thread.join(2 * CONNECT)
+    result = found[0] if found else RuntimeError("it takes the connection, and does not answer")
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise CaffeError(f"expected MASTER_PORT, in the environment, to be the number of a port, 1 "
+                         f"to 65535, got '{text}'")
+    return int(text)
+
+
 def _serve(host: str, port: int) -> None:
     try:
-        _served.append(dist.TCPStore(host, port, is_master=True, wait_for_workers=False))
+        _served.append(dist.TCPStore(host, port, is_master=True, wait_for_workers=False,
+                                     timeout=timedelta(seconds=CONNECT)))
     except RuntimeError as error:
         raise CaffeError(f"rank 0 cannot be reached at {host}:{port}, where the solvers are to "
                          "meet: the port is in use, or the address is not this machine's "

@@ -197,6 +197,29 @@ def test_nobody_answers(solver, monkeypatch):
             caffe.NCCL(solver(), f"caffe:127.0.0.1:{place.getsockname()[1]}:x")
 
 
+def test_another_program_that_does_not_answer(solver, monkeypatch):
+    monkeypatch.setattr(meeting, "CONNECT", 0.5)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        place.listen()
+        with pytest.raises(CaffeError, match="finds no meeting place.*does not answer"):
+            caffe.NCCL(solver(), f"caffe:127.0.0.1:{place.getsockname()[1]}:x")
+
+
+@pytest.mark.parametrize("address, port, message", [
+    ("127.0.0.1", "abc", "MASTER_PORT, in the environment, .* a port, 1 to 65535, got 'abc'"),
+    ("127.0.0.1", "99999", "a port, 1 to 65535, got '99999'"),
+    ("no.such.host.invalid", "29777", "rank 0 cannot be reached at no.such.host.invalid:29777"),
+])
+def test_a_place_that_cannot_be(monkeypatch, address, port, message):
+    monkeypatch.setattr(meeting, "CONNECT", 1.0)
+    for name, value in dict(RANK="0", WORLD_SIZE="2", MASTER_ADDR=address,
+                            MASTER_PORT=port).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CaffeError, match=message):
+        caffe.NCCL.uid_from_environment()
+
+
 def test_a_port_in_use(monkeypatch):
     with socket.socket() as place:
         place.bind(("0.0.0.0", 0))
