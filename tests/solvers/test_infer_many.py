@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn.solvers.inference import outputs, sources
+from fcn.solvers.inference import outputs, sources, work
 from fcn.solvers.inference.listing import Listing, Naming
 from infer_runs import run, scene, small_run
 
@@ -167,6 +167,24 @@ def test_a_full_disk_ends_the_run_which_then_goes_on(there, monkeypatch):
     assert len(names()) == 1 and not [e for e in entries() if "reason" in e]
     monkeypatch.setattr(outputs.marks, "save", save)
     assert said(infer("photos")) == "2 segmented, 1 were done before"
+
+
+def test_a_disk_that_was_full_for_a_moment_ends_a_run_in_batches_too(there, monkeypatch):
+    save, left, saved = outputs.marks.save, [1], []
+
+    def full(image, path):
+        if left:
+            left.pop()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved.append(path)
+        save(image, path)
+
+    monkeypatch.setattr(outputs.marks, "save", full)
+    monkeypatch.setattr(work, "AHEAD", 1)
+    assert "No space left on device" in infer("photos", "--batch", "2", status=1).stderr
+    count = len(saved)
+    assert count == len(names()) == len(entries()) < 3
+    assert said(infer("photos")) == f"{3 - count} segmented, {count} were done before"
 
 
 def test_what_a_killed_run_had_begun_to_write_is_removed(there):
