@@ -90,10 +90,19 @@ class Run:
             return weights.with_name(f"test{weights.name.removeprefix('train')}")
         return weights
 
+    def is_ready(self, weights: Path) -> bool:
+        """Whether what is for testing was made, and since the snapshot itself was written."""
+        ready = self.for_testing(weights)
+        return ready.exists() and ready.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+
     def newest_weights(self) -> Path:
         """The newest caffemodel that can be tested. Raises RunError if there is none."""
         caffemodels = [(iteration, path) for iteration, path in self.caffemodels()
-                       if self.for_testing(path).exists()]
+                       if self.is_ready(path)]
+        if not caffemodels and (waiting := self.caffemodels()):
+            raise RunError(f"{self.folder} holds no snapshot that is ready for testing: the "
+                           f"training ended before the statistics of {waiting[-1][1].name} were "
+                           "measured; run the command that trained it once more")
         if not caffemodels:
             raise RunError(f"{self.folder} holds no snapshot: nothing is trained "
                            "there yet")

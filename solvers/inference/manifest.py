@@ -73,7 +73,7 @@ class Manifest:
     def is_done(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
         """Whether an image with that key has been segmented, and all its outputs are whole."""
         return entry is not None and _fits(entry, key) and "outputs" in entry and all(
-            _size(self.folder / name) == size for name, size in entry["outputs"].items())
+            _version(self.folder / name) == written for name, written in entry["outputs"].items())
 
     def has_failed(self, entry: dict[str, Any] | None, key: dict[str, Any]) -> bool:
         """Whether an image with that key failed, and is not to be tried again."""
@@ -81,7 +81,7 @@ class Manifest:
                 and "reason" in entry)
 
     def done(self, job: Job, key: dict[str, Any], paths: Iterable[Path]) -> None:
-        outputs = {path.relative_to(self.folder).as_posix(): _size(path) for path in paths}
+        outputs = {path.relative_to(self.folder).as_posix(): _version(path) for path in paths}
         self._add({"path": job.source.identity, **key, "stem": job.stem, "outputs": outputs})
 
     def failed(self, job: Job, key: dict[str, Any] | None, reason: str) -> None:
@@ -98,9 +98,12 @@ def _fits(entry: dict[str, Any], key: dict[str, Any]) -> bool:
     return all(entry.get(name) == key.get(name) for name in KEY)
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file, -1 of a folder, -2 of what is not there."""
-    return -1 if path.is_dir() else path.stat().st_size if path.exists() else -2
+def _version(path: Path) -> list[int] | None:
+    """What tells whether a file is still the one that was written: its bytes, and the time at which
+    it was; [] of a folder, None of what is not there."""
+    if path.is_dir():
+        return []
+    return [path.stat().st_size, path.stat().st_mtime_ns] if path.exists() else None
 
 
 def _ends_a_line(path: Path) -> bool:
