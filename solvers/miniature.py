@@ -75,7 +75,7 @@ SCHEDULE = {
     "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
     "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
     "pascalcontext-fcn8s": (7e-9, 2_000),
-    "isbi-unet": (0.02, 200), "phc-unet": (0.01, 800), "dic-unet": (0.01, 800),
+    "isbi-unet": (0.01, 800), "phc-unet": (0.01, 800), "dic-unet": (0.01, 800),
 }
 
 # {experiment: fields of Experiment}. The paper's momentum of 0.99 averages over 100 images, and its

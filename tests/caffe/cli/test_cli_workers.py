@@ -118,6 +118,7 @@ def test_a_script_for_several_gpus_runs_on_cpus(folder):
     assert len(re.findall(r"reducing took \d+\.\d\d ms, fc", log)) == 8
 
 
+@pytest.mark.slow
 def test_the_command_starts_the_processes(folder):
     command = [sys.executable, "-m", "caffe", "train", "--solver", "solver.prototxt"]
     done = subprocess.run([*command, "--cpu_workers", "2"], env=PLAIN, text=True,
