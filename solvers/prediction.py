@@ -35,11 +35,9 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
     if problem := damage(Path(weights)):
         raise RunError(problem)
     run = Run(Path(weights).parent.parent)
-    ready = run.for_testing(Path(weights))
-    if not run.is_ready(Path(weights)):
+    if not (ready := run.for_testing(Path(weights))).is_file():
         raise RunError(f"{weights} cannot be tested: its BN has no statistics yet, {ready} is "
-                       "missing or older. They are measured when it is scored, at the end of an "
-                       "interval: "
+                       "missing. They are measured when it is scored, at the end of an interval: "
                        "continue the training, or take another snapshot (--best)")
     weights = ready
     net = caffe.Net(str(prototxt), caffe.TEST)

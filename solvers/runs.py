@@ -90,15 +90,18 @@ class Run:
             return weights.with_name(f"test{weights.name.removeprefix('train')}")
         return weights
 
-    def is_ready(self, weights: Path) -> bool:
-        """Whether what is for testing was made, and since the snapshot itself was written."""
-        ready = self.for_testing(weights)
-        return ready.exists() and ready.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+    def remove_ready_after(self, iteration: int) -> None:
+        """Remove what was made ready of later snapshots, which a training that goes on from this
+        iteration writes anew."""
+        if self.needs_statistics():
+            for number, weights in self.caffemodels():
+                if number > iteration:
+                    self.for_testing(weights).unlink(missing_ok=True)
 
     def newest_weights(self) -> Path:
         """The newest caffemodel that can be tested. Raises RunError if there is none."""
         caffemodels = [(iteration, path) for iteration, path in self.caffemodels()
-                       if self.is_ready(path)]
+                       if self.for_testing(path).exists()]
         if not caffemodels and (waiting := self.caffemodels()):
             raise RunError(f"{self.folder} holds no snapshot that is ready for testing: the "
                            f"training ended before the statistics of {waiting[-1][1].name} were "

@@ -333,6 +333,7 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
     losses = filter(recipe.is_loss, run.net_param("train").layer)
     if note := options.batch_note(experiment, any(map(recipe.averaged, losses)), count):
         print(note)
+    run.remove_ready_after(solver.iter)
     run.record_settings(**experiment.settings())
     run.record_workers(solver.iter, experiment.images, count, started_by())
     run.take_turn()

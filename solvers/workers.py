@@ -110,9 +110,16 @@ class Workers:
     @contextmanager
     def sharing(self, net: caffe.Net) -> Iterator[None]:
         """Have each process take every count-th sample of a net, from the first on; afterwards its
-        data layers stand at the first again. One process by itself goes on where it stands."""
+        data layers stand at the first again. One process by itself goes on where it stands.
+
+        Raises RunError where no layer of the net can share: each process would take them all.
+        """
         layers = [layer for layer in net.layers if hasattr(layer, "share")] \
             if self._channel is not None else []
+        if self._channel is not None and not layers:
+            raise RunError("no data layer of the net that is scored has a method share(rank, "
+                           "workers), so that several processes would count each sample several "
+                           "times: score in one process, with fcn score")
         for layer in layers:
             layer.share(self.rank, self.count)
         try:

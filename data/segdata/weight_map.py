@@ -10,13 +10,14 @@ them. Cells that touch are parted by a line of background before.
 
 INSTANCES is a folder of images with a number for each cell; WEIGHTS gets NAME.npy for each, which
 `--pixel-weights` of solve.py takes, and the key `weights` of the data layers. What is there already
-is computed again only if its instances are newer.
+is computed again only if its instances have changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -110,18 +111,28 @@ def write_weight_maps(source: Path, target: Path, of_masks: bool = False) -> Ite
     """Write the weights of the instances in a folder; yields the path of each.
 
     of_masks : the images are masks, of which parts that lie apart are cells
-    Raises DataError, with the file, for what are no instances.
+    Raises DataError, with the file, for what are no instances, and for two files of one name.
+
+    A file of weights has the time of the instances that it was made of, by which it is known again;
+    those of masks are always made anew.
     """
     files = sorted(path for path in source.glob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"{source} has no images of instances ({', '.join(SUFFIXES)})")
     make_folder(target)
+    names = {path.stem: path for path in files}
     for file in files:
-        path = target / f"{file.stem}.npy"
-        if not path.exists() or path.stat().st_mtime <= file.stat().st_mtime:
+        if names[file.stem] != file:
+            raise DataError(f"{file} and {names[file.stem].name} have one name, and so would have "
+                            f"one file of weights, {file.stem}.npy: remove one of them")
+        path, changed = target / f"{file.stem}.npy", file.stat().st_mtime_ns
+        if of_masks or not path.exists() or path.stat().st_mtime_ns != changed:
             instances = _parts(file) if of_masks else load_instances(file)
-            with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, weight_map(instances))
+            with replacing(path) as temporary:
+                with temporary.open("wb") as stream:
+                    np.save(stream, weight_map(instances))
+                if not of_masks:
+                    os.utime(temporary, ns=(changed, changed))
         yield path
 
 

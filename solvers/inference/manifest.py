@@ -3,7 +3,7 @@
 A line is appended after all outputs of its image are in place:
 
     {"path": ..., "size": bytes, "changed": time, "net": hash, "run": number, "stem": ...,
-     "outputs": {name: bytes}}          or, where it failed, "reason" in place of the outputs
+     "outputs": {name: [bytes, time]}}      or, where it failed, "reason" in place of the outputs
 
 `net` is a hash of the net, its weights and all options that change what is written. `run` grows
 from run to run: of two lines on an image that of the later run counts.

@@ -270,10 +270,14 @@ class Work:
         return self._batch([photograph])[0]
 
     def _batch(self, photographs: list[Photograph]) -> list[Segmentation]:
-        if self.args.samples > 1:       # whatever was segmented before, and by which process
-            import caffe
+        if self.args.samples == 1:
+            return self.segmenter.batch(photographs)
+        import caffe
+        results = []
+        for photograph in photographs:      # each draws the same, whatever it is segmented with
             caffe.set_random_seed(SEED)
-        return self.segmenter.batch(photographs)
+            results += self.segmenter.batch([photograph])
+        return results
 
     def _tell_memory(self, photograph: Photograph) -> None:
         """Say once of each size what large images take."""

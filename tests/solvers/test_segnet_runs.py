@@ -119,6 +119,17 @@ def test_without_statistics_a_snapshot_is_not_tested(trained, tmp_path):
         load_net(copy.prototxt("deploy"), copy.weights(8))
 
 
+def test_what_a_training_writes_anew_is_no_longer_ready(trained, tmp_path):
+    """So that the statistics of an earlier training never go with new weights."""
+    shutil.copytree(trained.directory, tmp_path / "run")
+    copy = type(trained)(tmp_path / "run")
+    copy.remove_ready_after(4)
+    assert copy.newest_weights() == copy.weights(4)
+    (copy.folder / "test_iter_4.caffemodel").unlink()
+    with pytest.raises(RunError, match="no snapshot that is ready.*train_iter_8.*once more"):
+        copy.newest_weights()
+
+
 def test_old_snapshots_go_with_what_was_made_of_them(trained, tmp_path):
     shutil.copytree(trained.directory, tmp_path / "run")
     copy = type(trained)(tmp_path / "run")
@@ -140,7 +151,10 @@ def test_several_passes_have_a_mean_and_a_variance(trained, tmp_path):
     assert 0 < content["variance"]["mean"] < content["variance"]["largest"] <= 0.25
     first = np.load(out / "image_probabilities.npy")
     np.testing.assert_allclose(first.sum(0), 1, atol=1e-5)
-    infer(image, "--experiment", trained.directory, "-o", out, "--samples", 6, "--probabilities")
+    Image.fromarray(scene(21, 37)[::-1]).save(tmp_path / "before.png")
+    (out / "image_probabilities.npy").unlink()
+    infer(tmp_path / "before.png", image, "--experiment", trained.directory, "-o", out,
+          "--samples", 6, "--probabilities", "--batch", 2)
     np.testing.assert_array_equal(np.load(out / "image_probabilities.npy"), first)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from fcn.solvers import log, report, score, training
 from fcn.solvers.prediction import load_net
 from fcn.solvers.runs import RunError
 from fcn.solvers.samples import Tally
-from fcn.solvers.workers import ALONE
+from fcn.solvers.workers import ALONE, Workers
 from segdata.layer import SegDataLayer
 from worker_runs import in_workers
 
@@ -130,6 +131,15 @@ def test_scores_of_three_workers_are_those_of_one(small):
         assert (united.ious, united.losses()) == (tally.ious, tally.losses())
         shown = [i for i, (content, _) in enumerate(united.predictions) if content]
         assert shown and all(united.predictions[i] == tally.predictions[i] for i in shown)
+
+
+def test_data_that_several_workers_cannot_share_are_not_scored_by_them():
+    net = SimpleNamespace(layers=[object()])
+    with Workers().sharing(net):
+        pass
+    with pytest.raises(RunError, match="several processes would count each sample several times"):
+        with Workers(SimpleNamespace(rank=0, count=2)).sharing(net):
+            pass
 
 
 def test_what_fails_in_one_worker_ends_all_with_one_message(capfd):

@@ -270,7 +270,7 @@ ITEMS.update({f"{name}-released": Item(
     target=f"{name}-released") for name, (file, size) in RELEASED.items()})
 
 
-WITHOUT = "`make demo` needs no download at all."
+WITHOUT = "`make demo`, and `make NAME-demo` for an experiment, need no download at all."
 
 
 def path(name: str) -> Path:

@@ -152,18 +152,45 @@ def test_class_weights_that_are_none_are_refused(weights):
         weight_map(two_parts(1, 2), weights)
 
 
-def test_maps_are_written_once_and_again_where_instances_are_newer(tmp_path):
+def test_maps_are_written_once_and_again_where_instances_have_changed(tmp_path):
     (tmp_path / "cells").mkdir()
     file = tmp_path / "cells" / "a.tif"
     Image.fromarray(two_parts(1, 2)).save(file)
     path, = write_weight_maps(tmp_path / "cells", tmp_path / "weights")
     np.testing.assert_array_equal(np.load(path), weight_map(two_parts(1, 2)))
-    path.write_bytes(b"kept")
+
+    def damage():
+        changed = path.stat().st_mtime_ns
+        path.write_bytes(b"kept")
+        os.utime(path, ns=(changed, changed))
+
+    damage()
     list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
     assert path.read_bytes() == b"kept"
-    os.utime(file, (time.time() + 9,) * 2)
-    list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
-    assert len(path.read_bytes()) > 99
+    for seconds in (9, -9):     # an older file may take the place of the one that was there
+        os.utime(file, (time.time() + seconds,) * 2)
+        list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
+        assert len(path.read_bytes()) > 99
+        damage()
+
+
+def test_masks_are_numbered_although_there_are_weights_of_the_same_file_as_instances(tmp_path):
+    (tmp_path / "cells").mkdir()
+    apart = np.zeros((24, 24), np.uint8)
+    apart[2:8, 2:8], apart[14:20, 14:20] = 1, 2
+    Image.fromarray(apart).save(tmp_path / "cells" / "a.png")
+    path, = write_weight_maps(tmp_path / "cells", tmp_path / "weights")
+    path.write_bytes(b"of instances")
+    os.utime(path, ns=((tmp_path / "cells" / "a.png").stat().st_mtime_ns,) * 2)
+    path, = write_weight_maps(tmp_path / "cells", tmp_path / "weights", of_masks=True)
+    np.testing.assert_allclose(np.load(path), weight_map(apart), rtol=1e-6)
+
+
+def test_two_instances_of_one_name_are_refused(tmp_path):
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(two_parts(1, 2)).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"a\.png and a\.tif have one name.*a\.npy"):
+        list(write_weight_maps(tmp_path, tmp_path / "weights"))
 
 
 def test_the_command_says_which_file_holds_no_instances_and_numbers_parts(tmp_path):

@@ -37,7 +37,8 @@ def test_the_command_names_all_that_is_missing_and_then_the_way_without(monkeypa
     monkeypatch.setattr("sys.argv", ["catalog.py", "one", "there", "two"])
     with pytest.raises(SystemExit) as stop:
         catalog.main()
-    assert stop.value.code == "error: no one\nno two\n`make demo` needs no download at all."
+    assert stop.value.code == ("error: no one\nno two\n`make demo`, and `make NAME-demo` for an "
+                               "experiment, need no download at all.")
     monkeypatch.setattr("sys.argv", ["catalog.py", "there"])
     with pytest.raises(SystemExit) as stop:
         catalog.main()
