@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from argparse import Namespace
@@ -59,12 +60,14 @@ class Tally(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What each process of a run has to know. run : the number of the run, 0 of one that has no
-    manifest; sharers : processes that share the memory of a machine"""
+    """What each process of a run has to know. attempt : number of the command, 0 of one that has
+    no manifest; net : hash of what changes the outputs; on_machine : processes that share the
+    memory of a machine"""
     args: Namespace
     chosen: Chosen
-    run: int
-    sharers: int = 1
+    attempt: int
+    net: str = ""
+    on_machine: int = 1
 
 
 @dataclass
@@ -117,10 +120,17 @@ def choose_inputs(task: Task, count: int) -> Inputs:
     return Inputs(images.kinds, images.mean, files)
 
 
+def net_of(args: Namespace, chosen: Chosen) -> str:
+    """The hash of all that changes the outputs."""
+    with redirect_stdout(io.StringIO()):
+        settings = crf.chosen(args.crf, chosen.prototxt.parent)
+    return hash_of(chosen, args, kinds_of(args), settings)
+
+
 # the work
 
 @contextmanager
-def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = None,
+def opened_work(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = None,
            is_first: bool = True, warn: Callable[[], str] = str) -> Iterator[Work]:
     """The Work of one process. is_first : whether it says what net it takes; warn : gives what it
     says of that on standard error, with its line ends"""
@@ -132,7 +142,7 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
             segmenter = Segmenter(
                 chosen=chosen, device="cpu" if gpu is None else f"gpu:{gpu}",
                 precision=args.precision, trust=args.trust, flip=args.flip, scales=args.scales,
-                tile=args.tile, samples=args.samples, sharers=task.sharers,
+                tile=args.tile, samples=args.samples, on_machine=task.on_machine,
                 refinements=[partial(crf.refine, settings=settings)] if settings else [])
             say(args, described(chosen))
             if args.samples == 1 and segmenter.network.draws:
@@ -142,10 +152,13 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
             print(warn(), end="", file=sys.stderr)
         make_folder(args.output)
         manifest = None
-        if task.run:
-            net = hash_of(chosen, args, kinds_of(args), settings)
-            manifest = stack.enter_context(Manifest(args.output, rank, net, task.run, args.retry,
-                                                    partial(beside, args)).held())
+        if task.attempt:
+            if net_of(args, chosen) != task.net:
+                raise InferError(f"{chosen.weights}: these weights, or the net, are not those that "
+                                 "the run began with: they have changed since, or are others on "
+                                 "this machine; the same command makes all by one net")
+            manifest = stack.enter_context(Manifest(args.output, rank, task.net, task.attempt,
+                                                    args.retry, partial(beside, args)).held())
         work = Work(args, segmenter, inputs, manifest)
         stack.callback(work.close)
         yield work
