@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -73,7 +74,6 @@ from fcn.solvers.inference.work import (
 )
 from fcn.solvers.inference.workers import Team
 from segdata.augment import MOST_SCALE
-from segdata.files import remove_partial
 from segdata.paths import build_root
 
 
@@ -199,10 +199,10 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
 def list_folder(args: argparse.Namespace, team: Team) -> Iterator[Path]:
     """A temporary folder for the list of the images: where all machines see it, if there may be
     several."""
-    if team.number > 1:
-        remove_partial(args.output)
     where = args.output.resolve() if team.number > 1 else None
-    with tempfile.TemporaryDirectory(".part", "list.", where) as folder:
+    for left in where.glob("manifest.*.list") if where else ():     # by a command that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(".list", "manifest.", where) as folder:
         yield Path(folder)
 
 

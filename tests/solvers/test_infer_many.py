@@ -472,7 +472,8 @@ def ranks(*args):
 
 def test_ranks_share_the_list_that_rank_0_made_and_any_number_goes_on(there):
     (out, err, status), (_, err1, status1) = ranks("photos")
-    assert (status, status1) == (0, 0) and out.splitlines()[-1].startswith("3 images: 3 segmented")
+    assert (status, status1) == (0, 0), err + err1
+    assert out.splitlines()[-1].startswith("3 images: 3 segmented")
     assert sorted(Path(e["path"]).stem for e in entries()) == ["a", "b", "c"]
     assert [path.name for path in sorted(Path("out").glob("*.*"))] == [
         "a.png", "b.png", "c.png", "manifest.0.jsonl", "manifest.1.jsonl"]
@@ -482,7 +483,7 @@ def test_ranks_share_the_list_that_rank_0_made_and_any_number_goes_on(there):
 def test_ranks_end_where_rank_0_cannot_begin(there):
     (_, err, status), (_, err1, status1) = ranks("none.jpg")
     assert (status, status1) == (1, 1) and "error: there is no image to segment" in err
-    assert err1 == "error: rank 1: rank 0 could not begin, and says why\n"
+    assert "error: rank 1: rank 0 " in err1 and "Traceback" not in err1
     assert not Path("out").exists()
 
 
