@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections import deque
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fcn.solvers import crf
-from fcn.solvers.command import reported
+from fcn.solvers.command import Stopped, reported, tell
 from fcn.solvers.inference import truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.listing import Job
@@ -183,9 +184,14 @@ class Work:
         self.writing: deque[tuple[Item, Future]] = deque()
 
     def close(self) -> None:
-        """End the threads; what they have begun, they finish."""
-        for pool in (self.readers, self.writers):
-            pool.shutdown(cancel_futures=True)
+        """End the threads; what they have begun, they finish, unless a signal comes."""
+        try:
+            for pool in (self.readers, self.writers):
+                pool.shutdown(cancel_futures=True)
+        except Stopped as error:        # Python itself would wait for threads, which may hang
+            tell(f"stopped by {signal.Signals(error.number).name} at once; the next infer to "
+                 f"{self.args.output} removes what is half written")
+            os._exit(128 + error.number)
 
     def do(self, jobs: Iterable[Job]) -> Tally:
         """Images wait for others of their size, until there are enough for a batch. A disk that is
