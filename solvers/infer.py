@@ -43,6 +43,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -79,12 +80,17 @@ from segdata.paths import build_root
 
 def main() -> int:
     """The command line; returns the exit status."""
-    with report_errors():
-        args = parse()
-        if edges.asked_for(args):
-            return draw_edges(args)
-        kinds_of(args)
-        return segment(args)
+    try:
+        with report_errors():
+            args = parse()
+            if edges.asked_for(args):
+                return draw_edges(args)
+            kinds_of(args)
+            return segment(args)
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGINT:     # another ends Python while it unloads its modules
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise
     return 1
 
 

@@ -159,6 +159,9 @@ def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, Source | 
                           (json.dumps(item.name), json.dumps(item.message)))
             continue
         same = str(item.local.resolve()) if item.local else item.identity
+        if item.member:         # of two in one archive the later counts, as for tar
+            table.execute("UPDATE found SET source = ? WHERE same = ?",
+                          (json.dumps(item), os.fsencode(same)))
         if table.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?)",
                          (turn, os.fsencode(item.name), os.fsencode(same), json.dumps(item))
                          ).rowcount == 0:

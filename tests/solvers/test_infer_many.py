@@ -107,13 +107,26 @@ def test_another_net_or_option_makes_all_anew_under_the_same_names(there, change
         Path("run/classes.txt").write_text("background\nleaf\nroot\nrock")
     else:
         options = (change,)
-    assert said(infer("photos", *options)) == "3 segmented"
+    result = infer("photos/a.jpg", "photos/b.jpg", *options)
+    assert said(result) == "2 segmented"
+    assert ("note: out has outputs of another net, other weights or other options: those of 2 "
+            "images are made anew and those of 1 images, which are not asked for now, stay as they "
+            "are\n") in result.stderr
+    assert said(infer("photos", *options)) == "1 segmented, 2 were done before"
     assert {name for name in names() if name.endswith(".png")} == set(before)
     if change == "weights":
         assert any(Path("out", name).read_bytes() != content for name, content in before.items())
     assert said(infer("photos", *options)) == "0 segmented, 3 were done before"
     if options:         # what the first run knew of has been replaced
         assert said(infer("photos")) == "3 segmented"
+
+
+def test_a_process_with_other_weights_than_the_command_began_with_writes_nothing(there,
+                                                                                   monkeypatch):
+    monkeypatch.setattr("fcn.solvers.infer.net_of", lambda *_: "of the weights before")
+    assert "these weights, or the net, are not those that the run began with" in infer(
+        "photos", status=1).stderr
+    assert names() == [] and entries() == []
 
 
 def test_failures_are_recorded_and_tried_again_with_retry(there):
@@ -174,6 +187,16 @@ def test_a_full_disk_ends_the_run_which_then_goes_on(there, monkeypatch):
     assert len(names()) == 1 and not [e for e in entries() if "reason" in e]
     monkeypatch.setattr(outputs.marks, "save", save)
     assert said(infer("photos")) == "2 segmented, 1 were done before"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is one of Linux")
+def test_a_disk_that_is_full_ends_a_run_of_probabilities_too(there, monkeypatch):
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *rest, **names: opened(
+        Path("/dev/full") if ".npy." in path.name else path, *rest, **names))
+    result = infer("photos", "--probabilities", status=1)
+    assert "No space left on device; free space on its disk" in result.stderr
+    assert not [e for e in entries() if "reason" in e] and names() == []
 
 
 def test_a_disk_that_was_full_for_a_moment_ends_a_run_in_batches_too(there, monkeypatch):
@@ -335,9 +358,12 @@ def test_images_in_archives_give_what_the_files_give(there):
         assert Path(f"out/1.tar/{name}.png").read_bytes() == (
             Path(f"plain/{name}.png").read_bytes())
     assert said(infer("shards")) == "0 segmented, 7 were done before"
-    shard(there / "shards" / "1.tar", {"a.jpg": jpegs(there)["b.jpg"]})
+    with tarfile.open(there / "shards" / "1.tar", "w") as archive:
+        for name in "cb":               # the later counts, as for tar
+            archive.add(there / "photos" / f"{name}.jpg", "a.jpg")
     touch("shards/1.tar")
     assert said(infer("shards")) == "1 segmented, 4 were done before"
+    assert Path("out/1.tar/a.png").read_bytes() == Path("plain/b.png").read_bytes()
 
 
 def test_archives_that_are_damaged_give_what_they_have(there):
