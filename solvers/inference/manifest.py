@@ -139,10 +139,11 @@ def alone(folder: Path, shared: bool) -> Iterator[None]:
                 for path in files(folder):
                     stack.enter_context(locked(path.with_suffix(".lock"), str(path), shared))
             yield
-    finally:
+    except BaseException:
         if is_new:
             with suppress(OSError):     # it is not empty
                 folder.rmdir()
+        raise
 
 
 def remove_begun(folder: Path, listing: Listing) -> None:
