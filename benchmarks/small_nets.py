@@ -4,7 +4,6 @@ whose inputs are data and label."""
 from caffe import layers as L
 from caffe import params as P
 from caffe.net_spec import NetSpec
-
 from fcn import nets
 
 # {name: (shape of the data, number of classes)}

@@ -254,8 +254,8 @@ def torch_small_step(task, folder):
     import torch
 
     import caffe
-    from small_nets import NETS, training_net
     from fcn import nets
+    from small_nets import NETS, training_net
     name = task.partition("-")[2]
     net = caffe.Net(str(nets.write_prototxt(folder / "train.prototxt", training_net(name))),
                     caffe.TRAIN)

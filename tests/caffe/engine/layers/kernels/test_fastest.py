@@ -14,7 +14,8 @@ CHOOSE = """
 import time
 from caffe.engine.layers.kernels.fastest import fastest
 slow = 0.0 if {swapped} else 0.005
-print(fastest("a task", {{"one": lambda: time.sleep(slow), "other": lambda: time.sleep(0.005 - slow)}}))
+print(fastest("a task", {{"one": lambda: time.sleep(slow),
+                          "other": lambda: time.sleep(0.005 - slow)}}))
 """
 
 
