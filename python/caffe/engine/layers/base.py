@@ -109,6 +109,7 @@ class TensorLayer(Layer):
     _inputs: Tops = ()
     _edges: Sequence[GradientEdge | None] = ()
     _revisions: tuple[tuple[Memory, int], ...] = ()
+    _lowered: tuple[Any, Tensors] = None, ()    # what the parameters were, and they as factors
 
     @property
     def keeps_state(self) -> bool:
@@ -195,6 +196,8 @@ class TensorLayer(Layer):
                                self.param_propagate_down)
         is_of_use = always or self.keeps_state or not self.is_in_place
         learns = any(tensor.requires_grad for tensor in (*self._inputs, *self.weights))
+        if self.autocast_products and not learns:
+            self.weights = self._as_factors(self.weights)
         with torch.set_grad_enabled(is_of_use and learns):
             outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
@@ -211,6 +214,22 @@ class TensorLayer(Layer):
             outputs = self.compute(*self._inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
+
+    def _as_factors(self, weights: Tensors) -> Tensors:
+        """The parameters as a CPU multiplies by them, in bf16 if that is chosen: converted when
+        somebody has written to them, not in every pass.
+
+        Recorded passes of a GPU convert them themselves, since nothing here runs in a replay.
+        """
+        dtype = precision.of_factors()
+        if dtype is None or not weights or weights[0].device.type != "cpu":
+            self._lowered = None, ()
+            return weights
+        revisions = _revisions(self.blobs)
+        if self._lowered[0] != revisions or any(blob.is_viewed for blob in self.blobs):
+            self._lowered = None, ()        # the old ones go before the new ones come
+            self._lowered = revisions, tuple(tensor.to(dtype) for tensor in weights)
+        return self._lowered[1]
 
     def release(self, bottom: Blobs, top: Blobs) -> None:
         """Let go of what the last forward pass left, before the next one makes it anew."""
