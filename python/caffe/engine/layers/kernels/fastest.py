@@ -48,7 +48,8 @@ def processor() -> str:
         kind = [line.partition(":")[2].strip() for line in described
                 if line.startswith(("vendor_id", "cpu family", "model", "stepping"))]
     except OSError:
-        kind = [platform.machine(), platform.processor()]
+        kind = []
+    kind += [platform.machine(), platform.processor()]      # all there is where Linux says no more
     return " / ".join([*kind, torch.backends.cpu.get_cpu_capability(), torch.__version__])
 
 
@@ -70,6 +71,8 @@ def _kept(path: Path, task: str, ways: Mapping[str, Callable[[], object]]) -> st
     try:
         with os.fdopen(handle, "w") as file:
             file.write(f"{processor()}\n{task}\n{_measured(ways)}\n")
+            file.flush()
+            os.fsync(file.fileno())     # a power cut leaves the choice, or no file
         os.link(made, path)         # whole, and only if there is none
     except FileExistsError:
         pass
