@@ -23,6 +23,7 @@ from fcn.solvers.command import Stopped, deferring_signals, reported
 from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, ONLINE, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
+from fcn.solvers.options import with_class_weights
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
@@ -161,6 +162,7 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
             bases[suffix] = train_classifier(base, directory / base, seed)
         else:
             bases[suffix] = training.trained_net(train(base, directory, seed)[0])
+    experiment = with_class_weights(experiment)
     return training.train(experiment, bases, force=True)    # variants depart from the recipes
 
 
