@@ -68,7 +68,7 @@ SCHEDULE = {
     **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
     "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
     "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
-    "camvid-segnet": (0.05, 700), "camvid-segnet-bayesian": (0.05, 700),
+    "camvid-segnet": (0.05, 700), "camvid-segnet-bayesian": (0.05, 600),
     **dict.fromkeys(("camvid-segnet-basic", "camvid-segnet-basic-bayesian"), (0.05, 400)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),

@@ -347,8 +347,8 @@ def test_a_segnet_starts_from_the_run_or_the_file_of_one(
 def test_the_encoder_of_a_segnet_starts_from_a_file_with_the_names_of_vgg16(
         folder, solve, build, tmp_path):
     made = classifier(tmp_path / "c.caffemodel", size=64)
-    printed = solve("--data", folder(), "--force", "--iterations", 1, "--head", "segnet", "--lr", 1e-12,
-                    "--from", tmp_path / "c.caffemodel")
+    printed = solve("--data", folder(), "--force", "--iterations", 1, "--lr", 1e-12,
+                    "--head", "segnet", "--from", tmp_path / "c.caffemodel")
     run = Run(build / "mine-segnet")
     weights, found = surgery.Weights(run.weights(1)).params, kinds(printed)
     encoder = [name for name in made.params if name.startswith("conv")]
