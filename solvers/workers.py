@@ -18,18 +18,19 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from fcn.solvers import progress
 from fcn.solvers.command import Stopped, is_first, reported
 from fcn.solvers.runs import RunError
 
 if TYPE_CHECKING:
     import caffe
 
-PATIENCE = 3600.0   # seconds for what one process does while the others wait: to look at all data
+PATIENCE = 3600.0   # seconds without progress of a process for which the others wait
 LEAVING = 1.0       # seconds that others wait before they end, so that rank 0 can say why
 T = TypeVar("T")
 
 # a solver that learns nothing: with it the processes meet before there is another
-MEETING = """net_param { layer { name: "meeting" type: "DummyData" top: "nothing"
+IDLE_SOLVER = """net_param { layer { name: "meeting" type: "DummyData" top: "nothing"
                         dummy_data_param { shape { dim: 1 } } } }
 base_lr: 0 lr_policy: "fixed" snapshot_after_train: false
 """
@@ -171,10 +172,11 @@ def joined() -> Iterator[Workers]:
         caffe.init_log(1)
     with tempfile.TemporaryDirectory() as folder, _silent_unless_first():
         path = Path(folder) / "solver.prototxt"
-        path.write_text(MEETING)
+        path.write_text(IDLE_SOLVER)
         channel = caffe.NCCL(caffe.get_solver(str(path)), uid)
         channel.timeout = PATIENCE
-        yield Workers(channel, uid)
+        with progress.watched(channel.note):        # scoring and the like, however long
+            yield Workers(channel, uid)
 
 
 def require_engine() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -35,6 +38,8 @@ FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", 
         "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
+
+T = TypeVar("T")
 
 _kept_groups: list = []     # of exchanges that failed
 
@@ -85,8 +90,8 @@ class NCCL(Observer):
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
         weakref.finalize(self, self._beats.stop)
-        store = dist.PrefixStore("gradients", self._meeting.store)
-        self._group = _group(device, store, rank, count)
+        self._group = self._attended(lambda: _group(device, self._meeting.connect(), rank, count),
+                                     "the connection of the ranks to each other")
         self._works: list = []
         self._reduction = Reduction(solver.net.program, self._send)
         self._statistics = Statistics(solver.net.program, rank, count)
@@ -200,13 +205,14 @@ class NCCL(Observer):
         """What each rank gave for `value`, something small for JSON, in the order of the ranks.
         All ranks have to call this. Raises CaffeError where one does not come."""
         self._beats.round += 1
+        return self._attended(lambda: self._gathered_values(value), "an exchange of values")
+
+    def _gathered_values(self, value: Any) -> list[Any]:
         names = [f"gathered/{self._beats.round}/{rank}" for rank in range(self.count)]
         self._meeting.store.set(names[self.rank], json.dumps(value))
-        since, what = time.monotonic(), "an exchange of values"
         for _ in meeting.pauses():
-            if self._meeting.store.check(names):
+            if self._beats.has_given_up or self._meeting.store.check(names):
                 break
-            self._beats.check_others(what, since, self.timeout)
         found = [json.loads(text) for text in self._meeting.store.multi_get(names)]
         if self._gathered:      # everybody has come here, and so has read what was given before
             self._meeting.store.delete_key(self._gathered)
@@ -215,6 +221,28 @@ class NCCL(Observer):
 
     def _send(self, tensor: torch.Tensor) -> None:
         self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
+
+    def _attended(self, function: Callable[[], T], what: str) -> T:
+        """What function() returns, which waits for the other ranks and cannot be interrupted, so
+        that a thread calls it. Raises CaffeError if it will not come to its end."""
+        since, found = time.monotonic(), Future[T]()
+
+        def call() -> None:
+            try:
+                found.set_result(function())
+            except BaseException as error:
+                found.set_exception(error)
+        threading.Thread(target=call, name="caffe exchange", daemon=True).start()
+        while True:
+            try:
+                return found.result(PEEK.total_seconds())
+            except TimeoutError:
+                if not found.done():
+                    self._beats.check_others(what, since, self.timeout)
+            except RuntimeError as error:
+                if isinstance(error, CaffeError):
+                    raise
+                raise self._beats.broken(what, _first_line(error)) from None
 
     def _wait(self, what: str) -> None:
         """Wait until all that was begun is done. Raises CaffeError if that will not be."""
@@ -229,7 +257,7 @@ class NCCL(Observer):
             raise
         except RuntimeError as error:
             _kept_groups.append(self._group)
-            raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
+            raise self._beats.broken(what, _first_line(error)) from None
         self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
@@ -244,6 +272,10 @@ class NCCL(Observer):
                         f"{self._meeting.places[rank]} does not begin with the same {name} as "
                         "rank 0, so that their updates would not fit together: call nccl.bcast() "
                         "in all processes after their solvers were made, or restored")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
@@ -289,6 +321,18 @@ def _check_alike(met: meeting.Meeting) -> None:
 
 
 def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
+    """The ranks connected to each other, which have exchanged a number: libraries connect in the
+    first exchange, and wait there for all."""
+    group = _unconnected(device, dist.PrefixStore("gradients", store), rank, count)
+    number = torch.ones(1, device=device)
+    group.allreduce([number], dist.AllreduceOptions()).wait()
+    if number.item() != count:      # waits for a GPU, too
+        raise DeviceError(f"{count} ranks that each give 1 have added up {number.item():g}: the "
+                          "exchange of gradients does not work on these devices")
+    return group
+
+
+def _unconnected(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         options = dist.ProcessGroupNCCL.Options()

@@ -86,6 +86,71 @@ def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
                      "iteration 2. .*NCCL.timeout", text)
 
 
+class Endless:
+    """An exchange that never comes to its end, as one of NCCL's that hangs."""
+
+    def wait(self, *_):
+        raise RuntimeError("timed out")
+
+    def is_completed(self):
+        return False
+
+
+def test_an_exchange_to_which_all_came_and_that_hangs(solver, monkeypatch):
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+
+    def work(rank, uid):
+        made = solver(rank)
+        nccl = several.joined(made, uid)
+        made.step(2)
+        nccl.timeout, nccl._send = 1.0, lambda tensor: nccl._works.append(Endless())
+        made.step(1)
+    for text in texts(several.run(2, work, 40)):
+        assert re.search(r"rank \d has waited \d+ s for the exchange of the gradients of iteration "
+                         r"2, to which all 2 ranks came: .* hangs .*NCCL_DEBUG.*NCCL.timeout", text)
+
+
+def test_ranks_that_do_not_connect_to_each_other(solver, monkeypatch):
+    """As NCCL's first exchange waits for all, in a call that cannot be interrupted."""
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+    monkeypatch.setattr(caffe.NCCL, "timeout", 1.0)
+
+    def work(rank, uid):
+        monkeypatch.setattr(parallel, "_unconnected", lambda *_: time.sleep(100))
+        caffe.NCCL(solver(rank), uid)
+    for text in texts(several.run(2, work, 40)):
+        assert re.search(r"waited \d+ s for the connection of the ranks to each other, to which all "
+                         "2 ranks came", text)
+
+
+def test_a_meeting_place_that_hangs(solver, monkeypatch):
+    """As a launcher that is stopped, or whose machine is gone: no connection breaks."""
+    monkeypatch.setattr(beats, "DEAD", 1.0)
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+    read, write = os.pipe()
+    server = os.fork()
+    if not server:
+        os.write(write, caffe.NCCL.new_uid())
+        time.sleep(100)
+        os._exit(0)
+    uid = os.read(read, 1000)
+    try:
+        def work(rank, _):
+            made = solver(rank)
+            nccl = several.joined(made, uid)
+            made.step(2)
+            nccl.gather(0)
+            if rank == 0:
+                os.kill(server, signal.SIGSTOP)
+            time.sleep(0.5)
+            nccl.gather(1)
+        for text in texts(several.run(2, work, 40)):
+            assert "lost the meeting place of the solvers" in text and "not answered for 1 s" in text
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+
+
 def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
     monkeypatch.setattr(beats, "EVERY", 0.2)
     monkeypatch.setattr(beats, "DEAD", 2.0)
