@@ -205,14 +205,13 @@ class NCCL(Observer):
         """What each rank gave for `value`, something small for JSON, in the order of the ranks.
         All ranks have to call this. Raises CaffeError where one does not come."""
         self._beats.round += 1
-        return self._attended(lambda: self._gathered_values(value), "an exchange of values")
-
-    def _gathered_values(self, value: Any) -> list[Any]:
         names = [f"gathered/{self._beats.round}/{rank}" for rank in range(self.count)]
         self._meeting.store.set(names[self.rank], json.dumps(value))
+        since, what = time.monotonic(), "an exchange of values"
         for _ in meeting.pauses():
-            if self._beats.has_given_up or self._meeting.store.check(names):
+            if self._meeting.store.check(names):
                 break
+            self._beats.check_others(what, since, self.timeout)
         found = [json.loads(text) for text in self._meeting.store.multi_get(names)]
         if self._gathered:      # everybody has come here, and so has read what was given before
             self._meeting.store.delete_key(self._gathered)

@@ -22,7 +22,6 @@ class Beats:
     ----------
     doing : what this process is doing, for messages of others
     round : how many exchanges this process has come to
-    has_given_up : whether this process waits no longer for an exchange
     """
 
     def __init__(self, meeting: Meeting) -> None:
@@ -31,7 +30,6 @@ class Beats:
         now = time.monotonic()
         silence: dict[str, Any] = {"doing": "its start", "round": 0, "steps": -1, "beat": -1}
         self._others = [silence] * meeting.count
-        self.has_given_up = False
         self._heard = [now] * meeting.count         # when a rank's beat was a new one
         self._moved = [now] * meeting.count         # when a rank had got on
         self._came = [now] * meeting.count          # when a rank had come to its last exchange
@@ -65,13 +63,6 @@ class Beats:
         """Raise CaffeError if `what`, for which this process has waited since then, will not come:
         a rank is gone, be it while it waited, too, or has not got on for `timeout` seconds; or all
         came to it as long ago, and it is still not done."""
-        try:
-            self._check_others(what, since, timeout)
-        except CaffeError:
-            self.has_given_up = True
-            raise
-
-    def _check_others(self, what: str, since: float, timeout: float) -> None:
         self.check_store()
         now = time.monotonic()
         behind = [rank for rank, other in enumerate(self._others)
