@@ -2,7 +2,11 @@
 
 import sys
 
-from fcn.solvers.infer import main
+try:
+    from fcn.solvers.infer import main
+except KeyboardInterrupt:       # Ctrl-C while PyTorch is loaded, which takes seconds
+    print("stopped by SIGINT", file=sys.stderr)
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

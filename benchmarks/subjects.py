@@ -23,8 +23,13 @@ RNG = np.random.default_rng(0)
 SIZES = {"forward-500": [(500, 500)], "forward-375": [(375, 500)], "step-500": [(500, 500)],
          "step-375": [(375, 500)],
          "gpu_forward-500": [(500, 500)], "gpu_step-500": [(500, 500)],
-         "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)],
+         "fcn32s-500": [(500, 500)], "alexnet-500": [(500, 500)], "googlenet-500": [(500, 500)],
+         "deeplab-513": [(513, 513)], "unet-572": [(572, 572)],
+         "bf16_forward-500": [(500, 500)], "bf16_step-500": [(500, 500)],
          "stream": [(375, 500), (500, 334), (500, 375), (333, 500), (366, 500), (500, 500)]}
+EXPERIMENTS = {"fcn32s": "voc-fcn32s", "alexnet": "voc-fcn-alexnet",
+               "googlenet": "voc-fcn-googlenet", "deeplab": "voc-deeplab-largefov",
+               "unet": "isbi-unet"}     # of the tasks; FCN-8s of the others
 # {task: (how many runs do not count, how many do)}; a GPU's passes are recorded the second time
 RUNS = {"gpu_forward": (3, 20), "gpu_step": (3, 20), "gpu_schedule": (1, 1)}
 
@@ -65,8 +70,10 @@ def timed(run):
 
 
 def images(task):
-    """Mean-subtracted images of the task's sizes, (1, 3, height, width)."""
-    return [RNG.normal(scale=60, size=(1, 3, *size)).astype(np.float32) for size in SIZES[task]]
+    """Mean-subtracted images of the task's sizes, (1, channels, height, width)."""
+    channels = 1 if task.startswith("unet") else 3
+    return [RNG.normal(scale=60, size=(1, channels, *size)).astype(np.float32)
+            for size in SIZES[task]]
 
 
 # pycaffe: the project's engine, or BVLC's
@@ -77,6 +84,19 @@ def engine(made, elide=True):
         net, run = made(task, folder)
         net.elide_padding = elide
         return run
+    return subject
+
+
+def with_precision(precision, made):
+    """The same, in that precision; where the processor has no bf16, it is not measured."""
+    def subject(task, folder):
+        import torch
+
+        import caffe
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            raise Absent("PyTorch has no bf16 on this processor")
+        caffe.set_precision(precision)
+        return made(task, folder)[1]
     return subject
 
 
@@ -99,10 +119,12 @@ def _use_bvlc():
 def _deploy(task, folder, width=1.0):
     """The deploy prototxt of the task's net."""
     from fcn import nets
-    row = nets.TABLE[{"fcn32s": "voc-fcn32s", "alexnet": "voc-fcn-alexnet"}.get(
-        task.partition("-")[0], "voc-fcn8s")]
+    name = EXPERIMENTS.get(task.partition("-")[0])
+    if name:
+        nets.write(name, folder)
+        return str(folder / "deploy.prototxt")
     return str(nets.write_prototxt(folder / "deploy.prototxt",
-                                   nets.fcn(row.head, "deploy", width=width, **row.options)))
+                                   nets.fcn("fcn8s", "deploy", width=width)))
 
 
 def pycaffe_forward(task, folder, width=1.0):
@@ -132,14 +154,33 @@ def pycaffe_step(task, folder, width=1.0):
 def solver_fed_by_hand(folder, shape, width=1.0):
     """The solver of FCN-8s, whose inputs are data, of that shape, and label."""
     from fcn import nets
-    param = nets.fcn("fcn8s", "train", width=width)
-    source = param.layer[0]
-    source.Clear()
-    source.name, source.type = "data", "Input"
-    source.top.extend(["data", "label"])
-    for each in (shape, (1, 1, *shape[2:])):
-        source.input_param.shape.add(dim=each)
-    return _solver(folder, param)
+    from small_nets import fed_by_hand
+    return _solver(folder, fed_by_hand(nets.fcn("fcn8s", "train", width=width), shape))
+
+
+def pycaffe_small_step(task, folder):
+    """A small net, as the Net of a solver, and a function that trains it one step."""
+    from small_nets import NETS, training_net
+    name = task.partition("-")[2]
+    solver = _solver(folder, training_net(name))
+    _fill_inputs(solver.net, NETS[name][1])
+    return solver.net, lambda: _steps(lambda: solver.step(1))
+
+
+def _fill_inputs(net, classes):
+    for name in net.inputs:
+        data = net.blobs[name].data
+        data[...] = (RNG.integers(0, classes, data.shape) if name == "label"
+                     else RNG.normal(size=data.shape))
+
+
+def _steps(step, least=1.0):
+    """The seconds of a step: of as many as take a second, for one alone is too short."""
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < least:
+        step()
+        count += 1
+    return (time.perf_counter() - start) / count
 
 
 def pycaffe_schedule(task, folder, width=1.0):
@@ -207,6 +248,30 @@ def torch_step(task, folder, channels_last=False, wrap=lambda model: model):
     return run
 
 
+def torch_small_step(task, folder):
+    """A function that trains the same layers in eager PyTorch one step: caffe.to_torch makes them
+    of torch's own operations."""
+    import torch
+
+    import caffe
+    from fcn import nets
+    from small_nets import NETS, training_net
+    name = task.partition("-")[2]
+    net = caffe.Net(str(nets.write_prototxt(folder / "train.prototxt", training_net(name))),
+                    caffe.TRAIN)
+    _fill(net)
+    _fill_inputs(net, NETS[name][1])
+    inputs = [torch.from_numpy(net.blobs[name].data.copy()) for name in net.inputs]
+    model = caffe.to_torch(net).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-14, momentum=0.99, weight_decay=5e-4)
+
+    def step():
+        optimizer.zero_grad()
+        model(*inputs).backward()
+        optimizer.step()
+    return lambda: _steps(step)
+
+
 def _peer(task, channels_last, wrap):
     """FCN-8s in PyTorch and the task's images, on its device, and what waits for that."""
     import torch
@@ -217,6 +282,15 @@ def _peer(task, channels_last, wrap):
     model = wrap(FCN8s().to(device, memory_format=form))
     return model, [torch.from_numpy(image).to(device).contiguous(memory_format=form)
                    for image in images(task)], wait
+
+
+def autocast(model):
+    """The model, its products in bf16 on a CPU. Raises Absent where the processor has none."""
+    import torch
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise Absent("PyTorch has no bf16 on this processor")
+    model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)
+    return model
 
 
 def torch_compiled(made):
@@ -251,6 +325,58 @@ def opencv(task, folder):
             reader.setInput(image)
             reader.forward()
     return run
+
+
+# ONNX's runtimes
+
+def onnxruntime(task, folder):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    session = onnxruntime.InferenceSession(_onnx(task, folder), options,
+                                           providers=["CPUExecutionProvider"])
+    inputs = images(task)
+
+    def run():
+        for image in inputs:
+            session.run(None, {"data": image})
+    return run
+
+
+def openvino(precision):
+    """The subject of OpenVINO in that precision, "f32" or "bf16"."""
+    def subject(task, folder):
+        import openvino
+        core = openvino.Core()
+        if precision == "bf16" and "BF16" not in core.get_property(
+                "CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise Absent("OpenVINO has no bf16 on this processor")
+        inputs = images(task)
+        model = core.read_model(_onnx(task, folder))
+        net = core.compile_model(model, "CPU", {
+            "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": _threads(),
+            "PERFORMANCE_HINT": "LATENCY"})
+        request = net.create_infer_request()
+
+        def run():
+            for image in inputs:
+                request.infer({0: image})
+        return run
+    return subject
+
+
+def _onnx(task, folder):
+    """The path of the task's net in ONNX, with weights."""
+    from caffe.export import to_onnx
+    path = str(folder / "net.onnx")
+    to_onnx(pycaffe_forward(task, folder)[0], path)
+    return path
+
+
+def _threads():
+    """As many as PyTorch uses."""
+    import torch
+    return torch.get_num_threads()
 
 
 # dense CRF
@@ -531,14 +657,24 @@ def operations(size):
 
 FORWARD = {"engine": engine(pycaffe_forward),
            "engine, no elision": engine(pycaffe_forward, elide=False), "torch eager": torch_forward,
-           "torch channels-last": partial(torch_forward, channels_last=True), "OpenCV": opencv,
+           "torch channels-last": partial(torch_forward, channels_last=True),
+           "ONNX Runtime": onnxruntime, "OpenVINO": openvino("f32"), "OpenCV": opencv,
            "BVLC Caffe": bvlc(pycaffe_forward),
            "floor": floor, "floor of memory": bandwidth_floor}
-OTHER_NETS = {name: FORWARD[name] for name in ("engine", "engine, no elision", "OpenCV",
-                                               "BVLC Caffe")}
+OTHER_NETS = {name: FORWARD[name] for name in (
+    "engine", "engine, no elision", "ONNX Runtime", "OpenVINO", "OpenCV", "BVLC Caffe")}
 SUBJECTS = {
     "forward": {**FORWARD, "torch compiled": torch_compiled(torch_forward)}, "stream": FORWARD,
-    "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS,
+    "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS, "googlenet": OTHER_NETS,
+    "deeplab": OTHER_NETS, "unet": OTHER_NETS,
+    "bf16_forward": {"engine": with_precision("bf16", pycaffe_forward),
+                     "engine, fp32": with_precision("fp32", pycaffe_forward),
+                     "OpenVINO, bf16": openvino("bf16")},
+    "bf16_step": {"engine": with_precision("bf16", pycaffe_step),
+                  "engine, fp32": with_precision("fp32", pycaffe_step),
+                  "torch, bf16 autocast": partial(torch_step, wrap=autocast)},
+    "small_step": {"engine": engine(pycaffe_small_step), "torch eager": torch_small_step,
+                   "BVLC Caffe": bvlc(pycaffe_small_step)},
     "step": {"engine": engine(pycaffe_step),
              "engine, no elision": engine(pycaffe_step, elide=False),
              "torch eager": torch_step,

@@ -42,6 +42,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,14 +51,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from fcn.solvers import crf, edges
 from fcn.solvers.command import Stopped, positive, report_errors, whole
 from fcn.solvers.inference import manifest, workers
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
-from fcn.solvers.inference.network import choose, warning_for
+from fcn.solvers.inference.network import Chosen, choose, warning_for
 from fcn.solvers.inference.outputs import KINDS
+from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.sources import SHARD, find_all
 from fcn.solvers.inference.work import (
     Tally,
@@ -64,9 +68,10 @@ from fcn.solvers.inference.work import (
     beside,
     choose_inputs,
     kinds_of,
+    net_of,
+    opened_work,
     suffixes,
     summary,
-    worker,
 )
 from fcn.solvers.inference.workers import Team
 from segdata.augment import MOST_SCALE
@@ -75,12 +80,17 @@ from segdata.paths import build_root
 
 def main() -> int:
     """The command line; returns the exit status."""
-    with report_errors():
-        args = parse()
-        if edges.asked_for(args):
-            return draw_edges(args)
-        kinds_of(args)
-        return segment(args)
+    try:
+        with report_errors():
+            args = parse()
+            if edges.asked_for(args):
+                return draw_edges(args)
+            kinds_of(args)
+            return segment(args)
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGINT:     # another ends Python while it unloads its modules
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise
     return 1
 
 
@@ -97,52 +107,109 @@ def draw_edges(args: argparse.Namespace) -> int:
         return edges.main(args)
 
 
+class Plan(NamedTuple):
+    """What a command does; rank 0 makes it for all.
+
+    path : of the Listing
+    attempt : see Task; 0 without a manifest
+    net : see Task
+    keeps : whether the manifest stays when all is done
+    problems : arguments and lines that name no image
+    """
+    path: str
+    attempt: int
+    net: str
+    keeps: bool
+    problems: int
+
+
 def segment(args: argparse.Namespace) -> int:
     """Segment what the command line names; returns the exit status."""
     began, team = time.monotonic(), workers.team(args)
-    are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
-    keeps = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray
-                 or not are_files and manifest.files(args.output))
     chosen = choose(args.net, args.weights, args.experiment, args.best)
-    with listed(args, team, keeps) as listing:
-        problems = print_problems(listing) if team.rank == 0 else 0
-        if not listing.count:
-            raise InferError("there is no image to segment" + " (what this tool wrote itself is "
-                             "left out)" * (not problems))
-        records = keeps or not are_files and listing.count > 1
-        task = Task(args, chosen, manifest.next_run(args.output) * records, team.on_machine)
-        if keeps and team.rank == 0:
-            manifest.record_problems(args.output, listing.problems(), task.run)
+    with shared_plan(args, team, chosen) as (plan, ranks):
+        listing = Listing(Path(plan.path))
+        task = Task(args, chosen, plan.attempt, plan.net, team.on_machine)
         tally, messages = worked(task, team, listing)
         for message in messages:
             print(message, file=sys.stderr)
-        tally = workers.total(team, tally)
-        if keeps and team.rank == 0:
-            print(summary(tally, listing.count, problems, time.monotonic() - began, args.output))
-        elif not keeps and problems + tally.failed and listing.count + problems > 1:
-            print(f"{problems + tally.failed} of {listing.count + problems} inputs failed",
-                  file=sys.stderr)
-        if records and not keeps:       # it was for the case that the run had been killed
-            (args.output / "manifest.0.jsonl").unlink(missing_ok=True)
-    return 1 if messages or problems or tally.failed or tally.failed_before else 0
+        with telling_the_end(task, listing):
+            tally = ranks.total(tally)
+        if team.rank == 0:
+            close(args, plan, tally, listing.count, time.monotonic() - began)
+    return 1 if messages or plan.problems or tally.failed or tally.failed_before else 0
+
+
+def close(args: argparse.Namespace, plan: Plan, tally: Tally, count: int, seconds: float) -> None:
+    """Say what was done, and remove a manifest that was there in case the command was killed."""
+    if plan.keeps:
+        print(summary(tally, count, plan.problems, seconds, args.output))
+        return
+    if plan.problems + tally.failed and count + plan.problems > 1:
+        print(f"{plan.problems + tally.failed} of {count + plan.problems} inputs failed",
+              file=sys.stderr)
+    if plan.attempt:
+        (args.output / "manifest.0.jsonl").unlink(missing_ok=True)
 
 
 @contextmanager
-def listed(args: argparse.Namespace, team: Team, keeps: bool) -> Iterator[Listing]:
-    """The images that the command line names."""
-    earlier = bool(manifest.files(args.output))
-    if earlier and team.number == 1:
-        manifest.wait_for_end(args.output)
-    named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
-    lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
-    naming = Naming(args.output, keeps, partial(suffixes, args), partial(beside, args),
-                    named + lists)
-    with tempfile.TemporaryDirectory(prefix="fcn-infer-") as folder:
-        listing = Listing.make(Path(folder) / "list.sqlite", find_all(args.images, keeps), naming,
+def shared_plan(args: argparse.Namespace, team: Team, chosen: Chosen
+                ) -> Iterator[tuple[Plan, Ranks]]:
+    """What all ranks do, as rank 0 has made it."""
+    ranks = Ranks(team.rank, team.number)
+    if team.rank:
+        yield Plan(*ranks.hear()), ranks
+        return
+    is_told = False
+    try:
+        with planned(args, team, chosen) as plan:
+            ranks.tell(plan)
+            is_told = True
+            yield plan, ranks
+    finally:
+        if not is_told:
+            ranks.tell(None)
+
+
+@contextmanager
+def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Plan]:
+    """The Plan; until its end no other command writes to the folder of the results."""
+    are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
+    asked = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray)
+    is_plain = are_files and not asked      # as many at a time as one likes
+    with manifest.alone(args.output, shared=is_plain), list_folder(args, team) as folder:
+        keeps = asked or not are_files and bool(manifest.files(args.output))
+        named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
+        lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
+        naming = Naming(args.output, keeps, partial(suffixes, args), partial(beside, args),
+                        named + lists)
+        listing = Listing.make(folder / "list.sqlite", find_all(args.images, keeps), naming,
                                manifest.entries(args.output))
-        if earlier and team.number == 1:
+        problems = print_problems(listing)
+        if not listing.count:
+            raise InferError("there is no image to segment" + " (what this tool wrote itself is "
+                             "left out)" * (not problems))
+        attempt = manifest.next_attempt(args.output) * (
+            keeps or not are_files and listing.count > 1)
+        net = net_of(args, chosen) if attempt else ""
+        if not is_plain:
             manifest.remove_begun(args.output, listing)
-        yield listing
+        if keeps:
+            manifest.record_problems(args.output, listing.problems(), attempt)
+        if attempt and (note := manifest.differing(args.output, listing, net)):
+            print(f"note: {note}", file=sys.stderr)
+        yield Plan(str(listing.path), attempt, net, keeps, problems)
+
+
+@contextmanager
+def list_folder(args: argparse.Namespace, team: Team) -> Iterator[Path]:
+    """A temporary folder for the list of the images: where all machines see it, if there may be
+    several."""
+    where = args.output.resolve() if team.number > 1 else None
+    for left in where.glob("manifest.*.list") if where else ():     # by a command that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(".list", "manifest.", where) as folder:
+        yield Path(folder)
 
 
 def print_problems(listing: Listing) -> int:
@@ -164,18 +231,28 @@ def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
         note = warning_for(task.chosen.run, (source.shown for source in listing.sources()))
         return f"{note}\n" * bool(note)
 
-    try:
+    with telling_the_end(task, listing):
         if args.ray:
             from fcn.solvers.inference import ray_data
             return ray_data.segment(task, listing)
         if team.starts:
             print(warning(), end="", file=sys.stderr)
             return workers.start(task, listing, team.starts)
-        with worker(task, inputs, team.rank, team.gpu, team.rank == 0, warning) as work:
+        with opened_work(task, inputs, team.rank, team.gpu, team.rank == 0, warning) as work:
             return work.do(listing.jobs(team.rank, team.number)), []
+
+
+@contextmanager
+def telling_the_end(task: Task, listing: Listing) -> Iterator[None]:
+    """Have the message on a signal say what is done."""
+    try:
+        yield
     except Stopped as error:
-        stays = f"what is done stays in {args.output}; the same command goes on"
-        raise Stopped(error.number, stays * bool(task.run)) from None
+        if not task.attempt:
+            raise
+        number, folder = manifest.segmented(task.args.output, task.attempt), task.args.output
+        raise Stopped(error.number, f"{number} of {listing.count} images were segmented and stay "
+                      f"in {folder}; the same command goes on") from None
 
 
 def parse() -> argparse.Namespace:
@@ -212,7 +289,7 @@ def add_written(parser: argparse.ArgumentParser) -> None:
                              help=f"NAME{suffix}: {text}")
     written.add_argument("--no-overlay", action="store_true",
                          help="the same without overlays, which take longer than the mask")
-    written.add_argument("--opacity", type=share, default=0.55,
+    written.add_argument("--opacity", type=fraction, default=0.55,
                          help="of the colours in overlays, 0 to 1 (default 0.55)")
     written.add_argument("--contours", action="store_true",
                          help="draw the borders of the classes in overlays")
@@ -265,7 +342,7 @@ def gpus(text: str) -> list[int]:
     return found
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
     with suppress(ValueError):
         if 0 <= (value := float(text)) <= 1:

@@ -84,7 +84,7 @@ def coord_map(fn: Function) -> tuple:
     if fn.type_name == "Deconvolution":
         axis, stride, kernel, pad = conv_params(fn)
         return axis, stride, (kernel - 1) / 2 - pad
-    if fn.type_name == "Interp":
+    if fn.type_name == "Interp" and len(fn.inputs) == 1:
         return _interp_map(fn.params.get("interp_param", fn.params))
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)

@@ -22,7 +22,7 @@ TABLES = """
     CREATE TABLE found (turn INTEGER, name BLOB, same BLOB UNIQUE, source TEXT);
     CREATE TABLE problems (name TEXT, message TEXT);
     CREATE TABLE names (key BLOB PRIMARY KEY, owner BLOB) WITHOUT ROWID;
-    CREATE TABLE entries (identity BLOB PRIMARY KEY, run INTEGER, entry TEXT) WITHOUT ROWID;
+    CREATE TABLE entries (identity BLOB PRIMARY KEY, attempt INTEGER, entry TEXT) WITHOUT ROWID;
     CREATE TABLE jobs (number INTEGER PRIMARY KEY, source TEXT, stem TEXT, entry TEXT);
 """
 
@@ -81,13 +81,20 @@ class Listing:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as table:
+        uri = f"{self.path.as_uri()}?mode=ro&immutable=1"       # no locks, on whatever disk it is
+        with closing(sqlite3.connect(uri, uri=True)) as table:
             yield table
 
     def problems(self) -> Iterator[Problem]:
         with self._read() as table:
             for row in table.execute("SELECT name, message FROM problems ORDER BY rowid"):
                 yield Problem(*map(json.loads, row))
+
+    def recorded(self) -> Iterator[dict[str, Any]]:
+        """The last entry of the manifests on each image, whether it is in the list or not."""
+        with self._read() as table:
+            for text, in table.execute("SELECT entry FROM entries"):
+                yield json.loads(text)
 
     def sources(self) -> Iterator[Source]:
         return (job.source for job in self.jobs(0, 1))
@@ -134,8 +141,8 @@ def _enter_recorded(table: sqlite3.Connection, entries: Iterable[dict[str, Any]]
     for entry in entries:
         table.execute(
             "INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT (identity) DO UPDATE SET "
-            "run = excluded.run, entry = excluded.entry WHERE excluded.run >= run",
-            (os.fsencode(entry["path"]), entry["run"], json.dumps(entry)))
+            "attempt = excluded.attempt, entry = excluded.entry WHERE excluded.attempt >= attempt",
+            (os.fsencode(entry["path"]), entry["attempt"], json.dumps(entry)))
         for output in entry.get("outputs", ()):
             names.add(names.key(output), entry["path"])
 
@@ -152,6 +159,9 @@ def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, Source | 
                           (json.dumps(item.name), json.dumps(item.message)))
             continue
         same = str(item.local.resolve()) if item.local else item.identity
+        if item.member:         # of two in one archive the later counts, as for tar
+            table.execute("UPDATE found SET source = ? WHERE same = ?",
+                          (json.dumps(item), os.fsencode(same)))
         if table.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?)",
                          (turn, os.fsencode(item.name), os.fsencode(same), json.dumps(item))
                          ).rowcount == 0:

@@ -1,12 +1,12 @@
-"""manifest.RANK.jsonl: what a run has done, a line an image, so that another goes on from there.
+"""manifest.RANK.jsonl: what has been done, a line an image, so that another command goes on.
 
 A line is appended after all outputs of its image are in place:
 
-    {"path": ..., "size": bytes, "changed": time, "net": hash, "run": number, "stem": ...,
+    {"path": ..., "size": bytes, "changed": time, "net": hash, "attempt": number, "stem": ...,
      "outputs": {name: [bytes, time]}}      or, where it failed, "reason" in place of the outputs
 
-`net` is a hash of the net, its weights and all options that change what is written. `run` grows
-from run to run: of two lines on an image that of the later run counts.
+`net` is a hash of the net, its weights and all options that change what is written. `attempt`
+grows from command to command: of two lines on an image that of the later attempt counts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Job, Listing
+from fcn.solvers.inference.locks import locked
 from fcn.solvers.inference.network import Chosen
 from fcn.solvers.inference.sources import Problem, Source
 from segdata.files import append, make_folder, remove_partial
@@ -32,7 +30,7 @@ from segdata.files import append, make_folder, remove_partial
 PATTERN = "manifest.*.jsonl"
 KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
 OPTIONS = "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha"
-PATIENCE = 10       # seconds for the processes of a run that was killed to notice it
+LOCK = "manifest.lock"      # held by who writes to the folder
 
 
 class Manifest:
@@ -41,22 +39,22 @@ class Manifest:
     folder : of the results
     rank : in the file's name
     net : of `hash_of`
-    run : its number, above those in all manifests
+    attempt : the number of this command, above those in all manifests
     retry : whether images that failed before are tried again
     reads : of a Source, the files beside it that are read
     """
 
-    def __init__(self, folder: Path, rank: int | str, net: str, run: int, retry: bool,
+    def __init__(self, folder: Path, rank: int | str, net: str, attempt: int, retry: bool,
                  reads: Callable[[Source], Iterable[Path]]) -> None:
         self.folder, self.path = folder, folder / f"manifest.{rank}.jsonl"
-        self.net, self.run, self.retry, self.reads = net, run, retry, reads
+        self.net, self.attempt, self.retry, self.reads = net, attempt, retry, reads
         self._lock = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[Manifest]:
-        """Have no other run write to the file."""
+        """Have no other process write to the file."""
         make_folder(self.folder)
-        with _locked(self.path):
+        with locked(self.path.with_suffix(".lock"), str(self.path)):
             if not _ends_a_line(self.path):
                 append(self.path, "\n")     # after a line that a process had begun when it ended
             yield self
@@ -91,7 +89,7 @@ class Manifest:
 
     def _add(self, entry: dict[str, Any]) -> None:
         with self._lock:
-            append(self.path, json.dumps({**entry, "run": self.run}) + "\n")
+            append(self.path, json.dumps({**entry, "attempt": self.attempt}) + "\n")
 
 
 def _fits(entry: dict[str, Any], key: dict[str, Any]) -> bool:
@@ -114,45 +112,69 @@ def _ends_a_line(path: Path) -> bool:
         return file.read() == b"\n"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = path.with_suffix(".lock")
-    try:
-        with FileLock(lock, timeout=PATIENCE):
-            try:
-                yield
-            finally:
-                with suppress(OSError):     # Windows keeps what is open
-                    lock.unlink()
-    except Timeout:
-        raise InferError(f"{path}: another run is writing to it; wait for its end, or write to "
-                         "another folder (-o)") from None
-
-
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob(PATTERN))
 
 
-def record_problems(folder: Path, problems: Iterable[Problem], run: int) -> None:
+def record_problems(folder: Path, problems: Iterable[Problem], attempt: int) -> None:
     """Write down which arguments, and lines of lists, name no image."""
     for problem in problems:
         make_folder(folder)
         append(folder / "manifest.lists.jsonl", json.dumps(
-            {"path": problem.name, "reason": problem.message, "run": run}) + "\n")
+            {"path": problem.name, "reason": problem.message, "attempt": attempt}) + "\n")
 
 
-def wait_for_end(folder: Path) -> None:
-    """Wait until no process of a run that was killed is there any more. Raises InferError where
-    another run is at work."""
-    with ExitStack() as stack:
-        for path in files(folder):
-            stack.enter_context(_locked(path))
+@contextmanager
+def alone(folder: Path, shared: bool) -> Iterator[None]:
+    """Have no other command write to a folder, which is made, and none of the processes of one that
+    was killed. Raises InferError, naming the process, where one is at work.
+
+    shared : others that leave no manifest may, too
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    try:
+        with locked(folder / LOCK, str(folder), shared):
+            with ExitStack() as stack:
+                for path in files(folder):
+                    stack.enter_context(locked(path.with_suffix(".lock"), str(path), shared))
+            yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):     # it is not empty
+                folder.rmdir()
+        raise
 
 
 def remove_begun(folder: Path, listing: Listing) -> None:
-    """Remove what a run that was killed had begun to write, where a list has its outputs."""
+    """Remove what a command that was killed had begun to write, where a list has its outputs."""
     for inside in {os.path.dirname(job.stem) for job in listing.jobs(0, 1)}:
         remove_partial(folder / inside)
+
+
+def differing(folder: Path, listing: Listing, net: str) -> str:
+    """What there is to say of outputs in a folder that another net made, or other options: "" of
+    none."""
+    def number(found: Iterable[dict[str, Any] | None]) -> int:
+        return sum(entry is not None and "outputs" in entry and entry.get("net") != net
+                   for entry in found)
+
+    anew = number(job.entry for job in listing.jobs(0, 1))
+    stay = number(listing.recorded()) - anew
+    parts = [f"those of {anew} images are made anew"] * bool(anew)
+    parts += [f"those of {stay} images, which are not asked for now, stay as they are"
+              ] * bool(stay)
+    return (f"{folder} has outputs of another net, other weights or other options: "
+            + " and ".join(parts)) * bool(parts)
+
+
+def segmented(folder: Path, attempt: int) -> int:
+    """The number of images that an attempt has recorded."""
+    end, count = f'"attempt": {attempt}}}\n'.encode(), 0
+    for path in files(folder):
+        with path.open("rb") as file:
+            count += sum(line.endswith(end) and b'"outputs": {' in line for line in file)
+    return count
 
 
 def entries(folder: Path) -> Iterator[dict[str, Any]]:
@@ -163,14 +185,14 @@ def entries(folder: Path) -> Iterator[dict[str, Any]]:
             for line in file:
                 try:
                     entry = json.loads(line)
-                    if isinstance(entry["path"], str) and isinstance(entry["run"], int):
+                    if isinstance(entry["path"], str) and isinstance(entry["attempt"], int):
                         yield entry
                 except (ValueError, KeyError, TypeError):
                     continue
 
 
-def next_run(folder: Path) -> int:
-    return 1 + max((entry["run"] for entry in entries(folder)), default=0)
+def next_attempt(folder: Path) -> int:
+    return 1 + max((entry["attempt"] for entry in entries(folder)), default=0)
 
 
 def hash_of(chosen: Chosen, args: Namespace, kinds: Iterable[str], crf: Any) -> str:

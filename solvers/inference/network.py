@@ -140,10 +140,10 @@ class Network:
     """
 
     def __init__(self, chosen: Chosen, gpu: int | None = None, trusted: bool = False,
-                 sharers: int = 1) -> None:
-        """sharers : processes, this one too, that share the memory"""
+                 on_machine: int = 1) -> None:
+        """on_machine : processes, this one too, that share the memory"""
         self.path, self.weights, self.gpu = chosen.prototxt, chosen.weights, gpu
-        self.sharers = sharers
+        self.on_machine = on_machine
         if not trusted:
             trust.check(self.path)
         self.net: Any = load_net(self.path, self.weights)
@@ -204,7 +204,7 @@ class Network:
         """The Plan for `number` images of `size` (height, width); tile : see `tiles.plan`."""
         free = free_memory(self.gpu)
         return plan(size, tile, self.reach, lambda *sides: number * self.memory(*sides),
-                    free and free // self.sharers)
+                    free and free // self.on_machine)
 
     def reach(self) -> tuple[Reach, Reach]:
         """How far the scores look, along height and width."""

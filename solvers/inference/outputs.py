@@ -78,7 +78,10 @@ class Outputs:
     def _probabilities(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                        truth: Truth | None) -> None:
         with to.open("wb") as file:
-            np.save(file, result.probabilities)
+            array = np.ascontiguousarray(result.probabilities)
+            form = np.lib.format
+            form.write_array_header_1_0(file, form.header_data_from_array_1_0(array))
+            file.write(array.data)      # numpy.save does not say why it cannot: a full disk ...
 
     def _variance(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                   truth: Truth | None) -> None:

@@ -30,7 +30,7 @@ from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.inference.sources import Source
-from fcn.solvers.inference.work import Tally, Task, choose_inputs, worker
+from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
 
 BLOCK = 10_000      # images of which the list goes to Ray together
 ROWS = 32           # images that an actor gets together
@@ -52,12 +52,12 @@ class Actor:
 
     def __init__(self, task: Task, count: int) -> None:
         self.stack = ExitStack()
-        self.work = self.stack.enter_context(worker(
+        self.work = self.stack.enter_context(opened_work(
             task, choose_inputs(task, count), f"ray-{uuid.uuid4().hex[:12]}",
             0 if task.args.gpu else None, is_first=False))
         # of an actor that died, which this one replaces
         self.recent = {entry["path"]: entry for entry in manifest.entries(task.args.output)
-                       if entry["run"] == task.run}
+                       if entry["attempt"] == task.attempt}
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         before, message = self.work.tally, ""

@@ -113,13 +113,13 @@ class Segmenter:
                  scales: Sequence[float] = (1,), tile: int | None = None,
                  refinements: Sequence[Refinement] = (), samples: int = 1,
                  precision: str | None = None, trust: bool = False,
-                 chosen: Chosen | None = None, sharers: int = 1) -> None:
-        """chosen : what `choose` gave, in place of run_or_net, weights and best; sharers :
+                 chosen: Chosen | None = None, on_machine: int = 1) -> None:
+        """chosen : what `choose` gave, in place of run_or_net, weights and best; on_machine :
         processes that share the memory"""
         self.chosen = chosen or _chosen(run_or_net, weights, best)
         gpu = _gpu(device)
         set_device(Namespace(gpu=gpu, precision=precision))
-        self.network = Network(self.chosen, gpu, trust, sharers)
+        self.network = Network(self.chosen, gpu, trust, on_machine)
         if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
             raise InferError(f"scales are {scales}, expected numbers above 0 and up to "
                              f"{MOST_SCALE}, such as 0.75, 1, 1.25")

@@ -369,11 +369,9 @@ def opened(source: Source) -> Iterator[BinaryIO]:
 def _divided(url: str) -> tuple[str, str]:
     """(the URL of the file system, the path in it); that of a chain (a::b) is the whole."""
     root = url if "::" in url else (re.match(r"[^:]+://[^/]*", url) or [url])[0]
-    system = file_system(root)
-    if "::" in url:
-        import fsspec
-        return root, str(fsspec.core.url_to_fs(url)[1])
-    return root, str(system._strip_protocol(url))       # which fsspec has subclasses define
+    file_system(root)       # which says what is missing
+    import fsspec
+    return root, str(fsspec.core.url_to_fs(url)[1])
 
 
 def _whole(url: str) -> Source:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections import deque
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fcn.solvers import crf
-from fcn.solvers.command import reported
+from fcn.solvers.command import Stopped, reported, tell
 from fcn.solvers.inference import truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.listing import Job
@@ -59,12 +61,14 @@ class Tally(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What each process of a run has to know. run : the number of the run, 0 of one that has no
-    manifest; sharers : processes that share the memory of a machine"""
+    """What each process of a run has to know. attempt : number of the command, 0 of one that has
+    no manifest; net : hash of what changes the outputs; on_machine : processes that share the
+    memory of a machine"""
     args: Namespace
     chosen: Chosen
-    run: int
-    sharers: int = 1
+    attempt: int
+    net: str = ""
+    on_machine: int = 1
 
 
 @dataclass
@@ -117,10 +121,17 @@ def choose_inputs(task: Task, count: int) -> Inputs:
     return Inputs(images.kinds, images.mean, files)
 
 
+def net_of(args: Namespace, chosen: Chosen) -> str:
+    """The hash of all that changes the outputs."""
+    with redirect_stdout(io.StringIO()):
+        settings = crf.chosen(args.crf, chosen.prototxt.parent)
+    return hash_of(chosen, args, kinds_of(args), settings)
+
+
 # the work
 
 @contextmanager
-def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = None,
+def opened_work(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = None,
            is_first: bool = True, warn: Callable[[], str] = str) -> Iterator[Work]:
     """The Work of one process. is_first : whether it says what net it takes; warn : gives what it
     says of that on standard error, with its line ends"""
@@ -132,7 +143,7 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
             segmenter = Segmenter(
                 chosen=chosen, device="cpu" if gpu is None else f"gpu:{gpu}",
                 precision=args.precision, trust=args.trust, flip=args.flip, scales=args.scales,
-                tile=args.tile, samples=args.samples, sharers=task.sharers,
+                tile=args.tile, samples=args.samples, on_machine=task.on_machine,
                 refinements=[partial(crf.refine, settings=settings)] if settings else [])
             say(args, described(chosen))
             if args.samples == 1 and segmenter.network.draws:
@@ -142,10 +153,13 @@ def worker(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = No
             print(warn(), end="", file=sys.stderr)
         make_folder(args.output)
         manifest = None
-        if task.run:
-            net = hash_of(chosen, args, kinds_of(args), settings)
-            manifest = stack.enter_context(Manifest(args.output, rank, net, task.run, args.retry,
-                                                    partial(beside, args)).held())
+        if task.attempt:
+            if net_of(args, chosen) != task.net:
+                raise InferError(f"{chosen.weights}: these weights, or the net, are not those that "
+                                 "the run began with: they have changed since, or are others on "
+                                 "this machine; the same command makes all by one net")
+            manifest = stack.enter_context(Manifest(args.output, rank, task.net, task.attempt,
+                                                    args.retry, partial(beside, args)).held())
         work = Work(args, segmenter, inputs, manifest)
         stack.callback(work.close)
         yield work
@@ -170,9 +184,14 @@ class Work:
         self.writing: deque[tuple[Item, Future]] = deque()
 
     def close(self) -> None:
-        """End the threads; what they have begun, they finish."""
-        for pool in (self.readers, self.writers):
-            pool.shutdown(cancel_futures=True)
+        """End the threads; what they have begun, they finish, unless a signal comes."""
+        try:
+            for pool in (self.readers, self.writers):
+                pool.shutdown(cancel_futures=True)
+        except Stopped as error:        # Python itself would wait for threads, which may hang
+            tell(f"stopped by {signal.Signals(error.number).name} at once; the next infer to "
+                 f"{self.args.output} removes what is half written")
+            os._exit(128 + error.number)
 
     def do(self, jobs: Iterable[Job]) -> Tally:
         """Images wait for others of their size, until there are enough for a batch. A disk that is

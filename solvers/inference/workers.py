@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 import threading
-import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,9 +17,7 @@ from typing import Any, NamedTuple
 from fcn.solvers.command import Stopped, handling_signals, report_errors, reported, stop
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
-from fcn.solvers.inference.work import Tally, Task, choose_inputs, worker
-
-DAY = 24 * 3600     # that a rank under torchrun waits for the others to end
+from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
 
 
 class Team(NamedTuple):
@@ -76,12 +73,13 @@ def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
     number = min(number, listing.count)
     context = multiprocessing.get_context("spawn")
     processes, pipes, tally, messages = [], [], Tally(), list[str]()
-    with _threads_shared(number):
+    with _threads_divided(number):
         for rank in range(number):
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_process, args=(there, task, listing.path, rank,
                                                              number))
-            process.start()
+            with _deaf_to_interrupts():
+                process.start()
             there.close()
             processes.append(process)
             pipes.append(here)
@@ -96,13 +94,35 @@ def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
                 else:
                     messages.append(found)
     except BaseException:
-        for process in processes:
-            process.terminate()
+        _end(processes)
         raise
-    finally:
+    for process in processes:
+        process.join()
+    return tally, list(dict.fromkeys(messages))
+
+
+def _end(processes: Iterable[Any]) -> None:
+    """Have processes finish what they are writing, and end; at once at a second signal."""
+    for process in processes:
+        process.terminate()
+    try:
         for process in processes:
             process.join()
-    return tally, list(dict.fromkeys(messages))
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have a process that is started here not hear Ctrl-C, from its very beginning on: who started
+    it ends it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _received(pipe: Any, process: Any, rank: int) -> Tally | str:
@@ -118,7 +138,7 @@ def _received(pipe: Any, process: Any, rank: int) -> Tally | str:
 
 
 @contextmanager
-def _threads_shared(number: int) -> Iterator[None]:
+def _threads_divided(number: int) -> Iterator[None]:
     """Have the processes started here share the processors, unless OMP_NUM_THREADS is set."""
     if "OMP_NUM_THREADS" in os.environ:
         yield
@@ -132,14 +152,13 @@ def _threads_shared(number: int) -> Iterator[None]:
 
 def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) -> None:
     """One process: sends its Tally, or a message."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)        # who started it ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listing, gpus = Listing(path), task.args.gpu or [None]
     try:
         with report_errors(), handling_signals(stop):
             try:
                 inputs = choose_inputs(task, listing.count)
-                with worker(task, inputs, rank, gpus[rank % len(gpus)], rank == 0) as work:
+                with opened_work(task, inputs, rank, gpus[rank % len(gpus)], rank == 0) as work:
                     tally = work.do(listing.jobs(rank, count))
                 pipe.send(tally)
             except reported() as error:
@@ -156,32 +175,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-# under torchrun
-
-def total(team: Team, tally: Tally) -> Tally:
-    """What all ranks have done, when all have ended: torchrun ends them all with the first that
-    ends with a failure. Raises InferError, naming the rank, where one does not end."""
-    if team.number == 1 or "MASTER_ADDR" not in os.environ:
-        return tally
-    from datetime import timedelta
-
-    import torch.distributed as distributed
-    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    day = timedelta(seconds=DAY)
-    store, _, _ = next(distributed.rendezvous("env://", team.rank, team.number, timeout=day))
-    store = distributed.PrefixStore(f"infer/{restart}", store)
-    store.set(f"tally/{team.rank}", " ".join(map(str, tally)))
-    found = Tally()
-    for rank in range(team.number):
-        try:
-            store.wait([f"tally/{rank}"], day)
-        except RuntimeError:
-            raise InferError(f"rank {rank} of {team.number} has not ended a day after rank "
-                             f"{team.rank}") from None
-        found = found.plus(map(int, store.get(f"tally/{rank}").split()))
-    store.add("read", 1)
-    while team.rank == 0 and store.add("read", 0) < team.number:    # rank 0 may hold the store
-        time.sleep(0.05)
-    return found

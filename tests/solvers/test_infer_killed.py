@@ -95,6 +95,52 @@ def check(folder, number, kinds=("",)):
             assert np.asarray(image).size
 
 
+@pytest.mark.parametrize("number, workers", [
+    (signal.SIGINT, 1), (signal.SIGTERM, 2),
+    *(pytest.param(*each, marks=pytest.mark.slow)
+      for each in ((signal.SIGTERM, 1), (signal.SIGINT, 2)))])
+def test_a_signal_ends_it_soon_and_the_message_counts_what_is_done(made, tmp_path, number, workers):
+    photographs(tmp_path / "photos", 400, (160, 200))
+    out, err = signal_after(tmp_path, start(tmp_path, made, "--workers", workers), 3, number,
+                            [128 + number])
+    done = len(entries(tmp_path))
+    assert out == "" and err == (f"stopped by {number.name}: {done} of 400 images were segmented "
+                                 "and stay in out; the same command goes on\n")
+    assert {path.suffix for path in tmp_path.glob("out/**/*") if path.is_file()} == {
+        ".png", ".jsonl"}
+    assert len(list(tmp_path.glob("out/**/*_overlay.png"))) == done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_ctrl_c_ends_it_at_once(made, tmp_path, workers):
+    photographs(tmp_path / "photos", 400, (160, 200))
+    out, err = signal_after(tmp_path, start(tmp_path, made, "--workers", workers), 3, signal.SIGINT,
+                            (130, -signal.SIGINT), twice=True)
+    assert "stopped by SIGINT" in err and "Traceback" not in err
+    out, err = end(start(tmp_path, made, "--workers", 2, "--no-overlay"))
+    assert out.startswith("400 images: 400 segmented") and "made anew" in err
+    assert not [path for path in tmp_path.glob("out/**/*") if path.suffix in (".part", ".lock")]
+
+
+def signal_after(folder, process, number, which, status, twice=False):
+    """Send a signal to the process group, as a terminal does, when some images are done."""
+    latest = time.monotonic() + LIMIT
+    while lines(folder) < number:
+        assert process.poll() is None and time.monotonic() < latest, process.communicate()
+        time.sleep(0.002)
+    for _ in range(1 + twice):
+        os.killpg(process.pid, which)
+        time.sleep(0.05)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode in status, err
+    return out, err
+
+
 @pytest.mark.slow
 def test_forty_images_one_kill_and_another_number_of_workers(made, tmp_path):
     photographs(tmp_path / "photos", 40, (160, 200))
@@ -144,7 +190,7 @@ def test_on_ray(made, tmp_path):
     process = start(tmp_path, made, "--workers", 2, "--ray", "--no-overlay")
     out, err = end(process)
     assert process.returncode == 1 and "50 images: 49 segmented, 1 failed; " in out, out + err
-    photographs(tmp_path / "photos", 50)
+    Image.fromarray(scene(24, 32)).save(tmp_path / "photos" / "part0" / "0000.png")
     out, err = end(start(tmp_path, made, "--workers", 2, "--no-overlay"))
     assert out.startswith("50 images: 1 segmented, 49 were done before; in"), out + err
     check(tmp_path, 50)

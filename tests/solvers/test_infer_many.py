@@ -4,7 +4,11 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -13,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn.solvers.inference import outputs, sources, work
+from fcn.nets.source import ROOT
+from fcn.solvers.inference import manifest, outputs, sources, work
 from fcn.solvers.inference.listing import Listing, Naming
 from infer_runs import run, scene, small_run
 
@@ -102,13 +107,26 @@ def test_another_net_or_option_makes_all_anew_under_the_same_names(there, change
         Path("run/classes.txt").write_text("background\nleaf\nroot\nrock")
     else:
         options = (change,)
-    assert said(infer("photos", *options)) == "3 segmented"
+    result = infer("photos/a.jpg", "photos/b.jpg", *options)
+    assert said(result) == "2 segmented"
+    assert ("note: out has outputs of another net, other weights or other options: those of 2 "
+            "images are made anew and those of 1 images, which are not asked for now, stay as they "
+            "are\n") in result.stderr
+    assert said(infer("photos", *options)) == "1 segmented, 2 were done before"
     assert {name for name in names() if name.endswith(".png")} == set(before)
     if change == "weights":
         assert any(Path("out", name).read_bytes() != content for name, content in before.items())
     assert said(infer("photos", *options)) == "0 segmented, 3 were done before"
     if options:         # what the first run knew of has been replaced
         assert said(infer("photos")) == "3 segmented"
+
+
+def test_a_process_with_other_weights_than_the_command_began_with_writes_nothing(there,
+                                                                                   monkeypatch):
+    monkeypatch.setattr("fcn.solvers.infer.net_of", lambda *_: "of the weights before")
+    assert "these weights, or the net, are not those that the run began with" in infer(
+        "photos", status=1).stderr
+    assert names() == [] and entries() == []
 
 
 def test_failures_are_recorded_and_tried_again_with_retry(there):
@@ -171,6 +189,16 @@ def test_a_full_disk_ends_the_run_which_then_goes_on(there, monkeypatch):
     assert said(infer("photos")) == "2 segmented, 1 were done before"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is one of Linux")
+def test_a_disk_that_is_full_ends_a_run_of_probabilities_too(there, monkeypatch):
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *rest, **names: opened(
+        Path("/dev/full") if ".npy." in path.name else path, *rest, **names))
+    result = infer("photos", "--probabilities", status=1)
+    assert "No space left on device; free space on its disk" in result.stderr
+    assert not [e for e in entries() if "reason" in e] and names() == []
+
+
 def test_a_disk_that_was_full_for_a_moment_ends_a_run_in_batches_too(there, monkeypatch):
     save, left, saved = outputs.marks.save, [1], []
 
@@ -186,7 +214,8 @@ def test_a_disk_that_was_full_for_a_moment_ends_a_run_in_batches_too(there, monk
     assert "No space left on device" in infer("photos", "--batch", "2", status=1).stderr
     count = len(saved)
     assert count == len(names()) == len(entries()) < 3
-    assert said(infer("photos")) == f"{3 - count} segmented, {count} were done before"
+    assert said(infer("photos")) == (f"{3 - count} segmented"
+                                     + f", {count} were done before" * bool(count))
 
 
 def test_what_a_killed_run_had_begun_to_write_is_removed(there):
@@ -217,12 +246,19 @@ def test_a_run_without_workers_goes_on_where_it_was_interrupted_and_leaves_no_ma
 
 
 def test_two_runs_at_a_time_are_refused(there, monkeypatch):
-    from filelock import FileLock
-    monkeypatch.setattr("fcn.solvers.inference.manifest.PATIENCE", 0.1)
-    Path("out").mkdir()
-    Path("out/manifest.0.jsonl").touch()
-    with FileLock("out/manifest.0.lock"):
-        assert "another run is writing to it" in infer("photos", status=1).stderr
+    monkeypatch.setattr("fcn.solvers.inference.locks.PATIENCE", 0.1)
+    with manifest.alone(Path("out"), shared=False):
+        Path("out/a.png.abcdefgh.part").touch()
+        for workers in (0, 1, 2):
+            assert re.search(rf"error: out: another infer \(process {os.getpid()} on .*, begun .*\)"
+                             " is writing to it", infer("photos", workers=workers, status=1).stderr)
+        assert "another infer" in infer("photos/a.jpg", workers=0, status=1).stderr
+        assert names() == ["a.png.abcdefgh.part"]
+    assert said(infer("photos")) == "3 segmented"
+    with manifest.alone(Path("out"), shared=True):      # single images: any number at a time
+        infer("photos/a.jpg", workers=0)
+        assert "another infer" in infer("photos", status=1).stderr
+    assert not list(Path("out").glob("*.lock"))
 
 
 def test_quiet_prints_errors_and_the_summary(there):
@@ -323,9 +359,12 @@ def test_images_in_archives_give_what_the_files_give(there):
         assert Path(f"out/1.tar/{name}.png").read_bytes() == (
             Path(f"plain/{name}.png").read_bytes())
     assert said(infer("shards")) == "0 segmented, 7 were done before"
-    shard(there / "shards" / "1.tar", {"a.jpg": jpegs(there)["b.jpg"]})
+    with tarfile.open(there / "shards" / "1.tar", "w") as archive:
+        for name in "cb":               # the later counts, as for tar
+            archive.add(there / "photos" / f"{name}.jpg", "a.jpg")
     touch("shards/1.tar")
     assert said(infer("shards")) == "1 segmented, 4 were done before"
+    assert Path("out/1.tar/a.png").read_bytes() == Path("plain/b.png").read_bytes()
 
 
 def test_archives_that_are_damaged_give_what_they_have(there):
@@ -427,22 +466,58 @@ def test_the_memory_does_not_grow_with_the_images(tmp_path):
 
 # ranks
 
-def test_ranks_share_the_images_and_any_number_goes_on(there, monkeypatch):
-    def rank(number, count):
-        monkeypatch.setenv("RANK", str(number))
-        monkeypatch.setenv("WORLD_SIZE", str(count))
-        return infer("photos", workers=0)
-    rank(1, 2)
-    assert names() == ["b.png"] and Path("out/manifest.1.jsonl").exists()
-    result = rank(0, 3)
-    assert names() == ["a.png", "b.png"] and "2 are left" in result.stdout
-    assert said(rank(0, 1)) == "1 segmented, 2 were done before"
+LATE = """
+import shutil, sys
+from fcn.solvers import infer
+find_all = infer.find_all
+def late(*arguments):
+    shutil.copy("photos/a.jpg", "photos/0.jpg")
+    return find_all(*arguments)
+if {late}:
+    infer.find_all = late
+sys.exit(infer.main())
+"""
+
+
+def ranks(*args):
+    """Two ranks, of which the second would list one image more."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [subprocess.Popen(
+        [sys.executable, "-c", LATE.format(late=rank == 1), *args, "--experiment", "run", "-o",
+         "out", "--mask"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+             "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2",
+             "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])}) for rank in range(2)]
+    try:
+        return [(*process.communicate(timeout=120), process.returncode) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def test_ranks_share_the_list_that_rank_0_made_and_any_number_goes_on(there):
+    (out, err, status), (_, err1, status1) = ranks("photos")
+    assert (status, status1) == (0, 0), err + err1
+    assert out.splitlines()[-1].startswith("3 images: 3 segmented")
     assert sorted(Path(e["path"]).stem for e in entries()) == ["a", "b", "c"]
+    assert [path.name for path in sorted(Path("out").glob("*.*"))] == [
+        "a.png", "b.png", "c.png", "manifest.0.jsonl", "manifest.1.jsonl"]
+    assert said(infer("photos")) == "0 segmented, 3 were done before"
+
+
+def test_ranks_end_where_rank_0_cannot_begin(there):
+    (_, err, status), (_, err1, status1) = ranks("none.jpg")
+    assert (status, status1) == (1, 1) and "error: there is no image to segment" in err
+    assert "error: rank 1: rank 0 " in err1 and "Traceback" not in err1
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("rank, count, options, words", [
     ("2", "2", (), "RANK=2 and WORLD_SIZE=2; ranks are 0 to WORLD_SIZE - 1"),
     ("x", "2", (), "RANK=x, expected a whole number"),
+    ("0", "2", (), "no MASTER_ADDR and no MASTER_PORT"),
     ("0", "2", ("--workers", "2"), "--workers starts processes, and torchrun has already")])
 def test_ranks_that_cannot_be(there, monkeypatch, rank, count, options, words):
     monkeypatch.setenv("RANK", rank)

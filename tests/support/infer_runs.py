@@ -2,6 +2,7 @@
 and of those around it."""
 
 import io
+import signal
 import sys
 from argparse import Namespace
 from contextlib import redirect_stderr, redirect_stdout
@@ -30,7 +31,7 @@ class Text(io.StringIO):
 
 def run(*args):
     """infer.py in this process: its exit status, and what it prints."""
-    out, err, status = Text(), Text(), 0
+    out, err, status, handler = Text(), Text(), 0, signal.getsignal(signal.SIGINT)
     with redirect_stdout(out), redirect_stderr(err), patch.object(
             sys, "argv", ["infer.py", *map(str, args)]):
         try:
@@ -40,6 +41,8 @@ def run(*args):
             if isinstance(status, str):
                 print(status, file=err)
                 status = 1
+        finally:
+            signal.signal(signal.SIGINT, handler)
     return Namespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
 
 

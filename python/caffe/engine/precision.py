@@ -31,6 +31,11 @@ def chosen() -> str:
     return _chosen
 
 
+def of_factors() -> torch.dtype | None:
+    """The type that factors are converted to before they are multiplied; None if to none."""
+    return torch.bfloat16 if _chosen == "bf16" else None
+
+
 def laid_out(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor as it is best laid out where it is: images and kernels on a GPU with their
     channels last, as its tensor cores, which all but 'fp32' is for, read them."""
@@ -52,8 +57,9 @@ def laid_out_as(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def autocast_products(device: torch.device) -> Any:
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
-    if _chosen == "bf16":
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+    dtype = of_factors()
+    if dtype:
+        with torch.autocast(device.type, dtype, cache_enabled=False):
             yield
     else:
         yield

@@ -588,13 +588,16 @@ def flatten(g: Graph, layer: Any, x: str) -> str:
 # layers of forks
 
 @writes("Interp")
-def interp(g: Graph, layer: Any, x: str) -> str:
+def interp(g: Graph, layer: Any, x: str, reference: str = "") -> str:
     p = layer.layer_param.interp_param
     if p.pad_beg or p.pad_end:
         x = g("Slice", x, integers(*[-p.pad_beg] * 2), integers(*[p.pad_end or END] * 2),
               integers(2, 3))
-    size, zooms, shrinks = _sizes(g, x, 2), p.HasField("zoom_factor"), p.HasField("shrink_factor")
-    if zooms == shrinks and p.HasField("height") and p.HasField("width"):
+    zooms, shrinks = p.HasField("zoom_factor"), p.HasField("shrink_factor")
+    size = _sizes(g, reference or x, 2)
+    if reference:
+        pass        # its size is the top's
+    elif zooms == shrinks and p.HasField("height") and p.HasField("width"):
         size = g.constant(integers(p.height, p.width))
     else:       # n - 1 is divided by the one factor, and multiplied by the other
         steps = g("Div", g("Sub", size, integers(1)), integers(p.shrink_factor if shrinks else 1))

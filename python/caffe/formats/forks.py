@@ -26,6 +26,8 @@ _FASTER = "Faster R-CNN's MATLAB release (ShaoqingRen/caffe)"
 _NVIDIA = "NVIDIA's fork (NVIDIA/caffe)"
 _RECURRENT = "a fork with its own recurrent layers"
 _FLOW = "FlowNet's fork"
+_HED = "HED's fork (s9xie/hed), or RCF's"
+_MNC = "MNC's fork (daijifeng001/caffe-mnc)"
 
 TYPES = frozenset((
     "Axpy", "BN", "ConvolutionDepthwise", "DenseCRF", "DenseImageData", "DepthwiseConvolution",
@@ -50,6 +52,11 @@ UNSUPPORTED = {
                      "BinAccuracy", "DropoutChannel"), _DECONVNET),
     **dict.fromkeys(("DetectNetTransformation",), _NVIDIA),
     **dict.fromkeys(("ShuffleChannel",), "ShuffleNet's fork"),
+    **dict.fromkeys(("ImageLabelmapData", "AutoCrop"), _HED),
+    **dict.fromkeys(("ROIWarping", "MaskPooling", "MaskResize"), _MNC),
+    **dict.fromkeys(("UnPooling", "LabelDropout"), "ParseNet's fork (debidatta/caffe-parsenet)"),
+    **dict.fromkeys(("SigmoidCrossEntropyBalanceLoss",), "OSVOS's fork"),
+    **dict.fromkeys(("SeLu", "SeLuDropout"), "a fork with SELU"),
     **dict.fromkeys(("Correlation", "FlowWarp", "L1Loss", "DataAugmentation", "CustomData",
                      "Resample"), _FLOW),
     **dict.fromkeys(("CuDNNBatchNorm", "MemoryOptimize", "SegmentData"), "a fork"),

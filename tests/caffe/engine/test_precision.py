@@ -50,6 +50,76 @@ def test_products_are_rounded_and_all_blobs_stay_float32(net):
         np.testing.assert_array_equal(again[name], values)
 
 
+DEPLOY = NET[:NET.index('layer { name: "loss"')].replace(
+    'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }', "")
+
+
+def held_view(net, path, values):
+    view = net.params["conv"][0].data
+    yield
+    view[...] = values
+    yield
+
+
+def new_view(net, path, values):
+    yield
+    net.params["conv"][0].data[...] = values
+    yield
+
+
+def assigned(net, path, values):
+    yield
+    net.params["conv"][0].reshape(*values.shape)
+    net.params["conv"][0].data.flat = values.ravel()
+    yield
+
+
+def read_from_a_file(net, path, values):
+    before = net.params["conv"][0].data.copy()
+    net.params["conv"][0].data[...] = values
+    net.save(path)
+    net.params["conv"][0].data[...] = before
+    yield
+    net.copy_from(path)
+    yield
+
+
+@pytest.mark.parametrize("change", [held_view, new_view, assigned, read_from_a_file])
+def test_weights_that_are_kept_as_factors_follow_what_is_written(net, change, tmp_path):
+    """A net that learns nothing converts its weights once, until somebody writes to them."""
+    caffe.set_precision("bf16")
+    rng = np.random.default_rng(0)
+    image, values = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(4, 3, 3, 3))
+    made, fresh = net(DEPLOY), net(DEPLOY)
+    for name, blobs in made.params.items():
+        for blob, other in zip(blobs, fresh.params[name]):
+            other.data[...] = blob.data
+    fresh.params["conv"][0].data[...] = values
+    made.blobs["x"].data[...] = fresh.blobs["x"].data[...] = image
+    steps = change(made, str(tmp_path / "w.caffemodel"), values.astype(np.float32))
+    next(steps)
+    before = made.forward()["fc"].copy()
+    np.testing.assert_array_equal(made.forward()["fc"], before)
+    next(steps)
+    np.testing.assert_array_equal(made.forward()["fc"], fresh.forward()["fc"])
+    assert not np.array_equal(made.blobs["fc"].data, before)
+    caffe.set_precision("fp32")
+    exact = made.forward()["fc"]
+    assert 0 < np.abs(exact - fresh.blobs["fc"].data).max() < 0.05 * np.abs(exact).max()
+
+
+def test_a_net_that_learns_gives_the_same_in_bf16(net):
+    caffe.set_precision("bf16")
+    learns, deploy = net(NET), net(DEPLOY)
+    deploy.share_with(learns)
+    learns.blobs["x"].data[...] = deploy.blobs["x"].data[...] = np.random.default_rng(0).normal(
+        size=(2, 3, 8, 8))
+    for _ in range(2):
+        learns.forward()
+        np.testing.assert_array_equal(deploy.forward()["fc"], learns.blobs["fc"].data)
+        learns.params["fc"][0].data[...] += 1
+
+
 def test_interpolation_stays_float32(net):
     made = net("""
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }

@@ -33,6 +33,8 @@ REFUSED = {
     "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
                        'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
+    "HED's": (DATA + 'layer { name: "c" type: "AutoCrop" bottom: "data" top: "y" }', LayerError,
+              r"layer 'c' \(AutoCrop\).*HED"),
     "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',

@@ -109,6 +109,8 @@ class TensorLayer(Layer):
     _inputs: Tops = ()
     _edges: Sequence[GradientEdge | None] = ()
     _revisions: tuple[tuple[Memory, int], ...] = ()
+    # the revisions of the parameters that were converted to bf16, and what came of it
+    _converted: tuple[Any, Tensors] = None, ()
 
     @property
     def keeps_state(self) -> bool:
@@ -195,6 +197,8 @@ class TensorLayer(Layer):
                                self.param_propagate_down)
         is_of_use = always or self.keeps_state or not self.is_in_place
         learns = any(tensor.requires_grad for tensor in (*self._inputs, *self.weights))
+        if self.autocast_products and not learns:
+            self.weights = self._in_chosen_precision(self.weights)
         with torch.set_grad_enabled(is_of_use and learns):
             outputs = self._outputs()
         # edges, not tensors: what a layer in place overwrites, and no gradient needs, is freed
@@ -211,6 +215,23 @@ class TensorLayer(Layer):
             outputs = self.compute(*self._inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(tensor.to(self._inputs[0].dtype) for tensor in outputs)
+
+    def _in_chosen_precision(self, weights: Tensors) -> Tensors:
+        """The parameters, on a CPU in bf16 if that is chosen. They are converted again only after
+        somebody has written to them.
+
+        On a GPU they stay as they are: a replay of a recorded pass runs no Python, so the pass
+        itself has to convert them.
+        """
+        dtype = precision.of_factors()
+        if dtype is None or not weights or weights[0].device.type != "cpu":
+            self._converted = None, ()
+            return weights
+        revisions = _revisions(self.blobs)
+        if self._converted[0] != revisions or any(blob.is_viewed for blob in self.blobs):
+            self._converted = None, ()        # the old ones go before the new ones come
+            self._converted = revisions, tuple(tensor.to(dtype) for tensor in weights)
+        return self._converted[1]
 
     def release(self, bottom: Blobs, top: Blobs) -> None:
         """Let go of what the last forward pass left, before the next one makes it anew."""

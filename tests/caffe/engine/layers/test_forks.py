@@ -109,6 +109,14 @@ def test_interp_of_an_axis_by_hand(build):
     np.testing.assert_array_equal(output(net), [[[[0, 1, 2, 4, 6]]]])
 
 
+def test_interp_takes_its_size_from_a_second_bottom(build):
+    net = build('type: "Interp" bottom: "x" bottom: "z" top: "y" interp_param { zoom_factor: 7 }',
+                x=[[[[0, 2, 6]]]], z=np.zeros((2, 4, 1, 5)))
+    np.testing.assert_array_equal(output(net), [[[[0, 1, 2, 4, 6]]]])
+    backward(net, y=np.ones((1, 1, 1, 5)))
+    assert net.blobs["x"].diff.sum() == 5 and not net.blobs["z"].diff.any()
+
+
 LABELLED = ('type: "Interp" bottom: "x" top: "small" interp_param {{ shrink_factor: 8 }} }}\n'
             'layer {{ name: "loss" type: "{kind}" bottom: "z" bottom: "small" top: "y" {more}')
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import TensorLayer, register
-from ..types import Blobs, Shapes
+from ..types import Blobs, Flags, Shapes
 
 
 @register("Interp")
@@ -15,12 +15,14 @@ class Interp(TensorLayer):
     at i (m - 1) / (n - 1), between two of them in proportion; all at 0 where n is 1.
 
     pad_beg and pad_end, at most 0, first take that many rows and columns away before and behind.
-    The size is, in this order: that of shrink_factor s alone, (m - 1) // s + 1; of zoom_factor z
-    alone, m + (m - 1) (z - 1); height and width; shrink_factor, then zoom_factor.
+    The size is, in this order: that of bottom 1, if there is one (it gives its height and width
+    alone, whatever interp_param says); that of shrink_factor s alone, (m - 1) // s + 1; of
+    zoom_factor z alone, m + (m - 1) (z - 1); height and width; shrink_factor, then zoom_factor.
 
     Labels would be mixed where a place between two of them is read, so that is an error.
     """
 
+    bottoms = (1, 2)
     carries_labels = False      # whether a loss or an accuracy takes the top for labels
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -32,17 +34,18 @@ class Interp(TensorLayer):
             raise self.error("expected zoom_factor and shrink_factor of at least 1, got "
                              f"{p.zoom_factor} and {p.shrink_factor}")
         sized = p.HasField("height") and p.HasField("width")
+        sized = sized or len(bottom) == 2
         if not (sized or p.HasField("zoom_factor") or p.HasField("shrink_factor")):
             raise self.error("expected interp_param with zoom_factor, shrink_factor, or both "
-                             "height and width")
+                             "height and width, or a second bottom of the size wanted")
 
     def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
-        if len(shape) != 4:
-            raise self.error(f"expected a bottom of 4 axes, got {shape}")
+        if any(len(each) != 4 for each in bottom):
+            raise self.error(f"expected bottoms of 4 axes, got {', '.join(map(str, bottom))}")
         p = self.layer_param.interp_param
         there = [n + p.pad_beg + p.pad_end for n in shape[2:]]
-        sizes = self.sizes(there)
+        sizes = list(bottom[1][2:]) if len(bottom) == 2 else self.sizes(there)
         if min(there) < 1 or min(sizes) < 1:
             raise self.error(f"expected at least one row and column, got {tuple(there)} of {shape} "
                              f"after padding, and a top of {tuple(sizes)}")
@@ -71,8 +74,14 @@ class Interp(TensorLayer):
                     f"{factor}k + 1 (such as a crop of {factor * (n // factor) + 1}), and shrink "
                     f"by {factor}")
 
-    def compute(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
         p = self.layer_param.interp_param
         if p.pad_beg or p.pad_end:
             x = x[..., -p.pad_beg:x.shape[2] + p.pad_end, -p.pad_beg:x.shape[3] + p.pad_end]
-        return F.interpolate(x, self.sizes(list(x.shape[2:])), mode="bilinear", align_corners=True)
+        sizes = list(x.shape[2:])
+        sizes = self.sizes(sizes) if reference is None else list(reference.shape[2:])
+        return F.interpolate(x, sizes, mode="bilinear", align_corners=True)
+
+    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
+        """The gradient of bottom 1, which gives its size alone, is left as it is."""
+        super().backward(top, (propagate_down[0], *[False] * (len(bottom) - 1)), bottom)

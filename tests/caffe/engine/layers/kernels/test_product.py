@@ -8,9 +8,15 @@ from caffe.engine.layers.kernels import product
 from caffe.engine.layers.kernels.product import linear
 
 
-@pytest.fixture
-def of_any_size(monkeypatch):
+@pytest.fixture(params=["oneDNN", "MKL"])
+def of_any_size(monkeypatch, request):
+    """Products of any size, by each library."""
+    def chosen(task, ways):
+        assert set(ways) == {"oneDNN", "MKL"}
+        return request.param
     monkeypatch.setattr(product, "LEAST", 0)
+    monkeypatch.setattr(product, "MEASURED", 0)
+    monkeypatch.setattr(product, "fastest", chosen)
 
 
 @pytest.mark.usefixtures("of_any_size")

@@ -1,0 +1,82 @@
+"""The processes that torchrun starts: rank 0 decides what there is to do, and counts for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import timedelta
+from typing import Any
+
+from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.work import Tally
+
+DAY = 24 * 3600     # seconds that a rank waits for another
+POLL = 0.2
+
+
+class Ranks:
+    """What the ranks say to each other, over the store of torch.distributed: a few hundred bytes.
+
+    rank, number : of this one, and how many there are
+    Raises InferError, naming the rank, where one does not speak within a day.
+    """
+
+    def __init__(self, rank: int, number: int) -> None:
+        self.rank, self.number = rank, number
+        self.store: Any = None
+        if number > 1:
+            import torch.distributed as distributed
+            if lacking := [name for name in ("MASTER_ADDR", "MASTER_PORT")
+                           if name not in os.environ]:
+                raise InferError(f"the environment says WORLD_SIZE={number}, but no "
+                                 f"{' and no '.join(lacking)}, by which ranks reach each other; "
+                                 "start them by torchrun, which sets all of these")
+            try:
+                store, _, _ = next(distributed.rendezvous("env://", rank, number,
+                                                          timeout=timedelta(seconds=300)))
+            except (RuntimeError, ValueError) as error:
+                raise InferError(f"rank {rank} of {number} does not reach rank 0 at "
+                                 f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
+                                 f"{str(error).splitlines()[0]}") from None
+            restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            self.store = distributed.PrefixStore(f"infer/{restart}", store)
+
+    def tell(self, plan: Any) -> None:
+        """Of rank 0: say to the others what it has decided, None where it cannot begin."""
+        if self.store:
+            self.store.set("plan", json.dumps(plan))
+
+    def hear(self) -> Any:
+        """Of the others: what rank 0 has decided."""
+        if (plan := json.loads(self._get("plan", 0))) is None:
+            raise InferError("rank 0 could not begin, and says why")
+        return plan
+
+    def total(self, tally: Tally) -> Tally:
+        """What all ranks have done, when all have ended: torchrun ends them all with the first
+        that ends with a failure."""
+        if not self.store:
+            return tally
+        self.store.set(f"tally/{self.rank}", " ".join(map(str, tally)))
+        found = Tally()
+        for rank in range(self.number):
+            found = found.plus(map(int, self._get(f"tally/{rank}", rank).split()))
+        self.store.add("read", 1)
+        while self.rank == 0 and self.store.add("read", 0) < self.number:   # it may hold the store
+            time.sleep(POLL)
+        return found
+
+    def _get(self, key: str, rank: int) -> str:
+        """What a rank has set, or sets within a day; a signal ends the wait."""
+        latest = time.monotonic() + DAY
+        try:
+            while not self.store.check([key]):
+                if time.monotonic() > latest:
+                    raise InferError(f"rank {rank} of {self.number} has said nothing to rank "
+                                     f"{self.rank} for a day")
+                time.sleep(POLL)
+            return self.store.get(key).decode()
+        except RuntimeError as error:
+            raise InferError(f"rank {rank} of {self.number}, or what holds the store of torchrun, "
+                             f"has ended: {str(error).splitlines()[0]}") from None
