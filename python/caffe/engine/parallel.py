@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from .solvers.solver import Solver
 
 FOREVER = timedelta(days=7)     # for the backend; who waits too long is noticed here
+CONNECTING = timedelta(seconds=30)      # for ranks that have met to connect to each other
 PEEK = timedelta(seconds=1)     # between two looks at what the others do
 
 # of a solver's prototxt, what ranks may have differently
@@ -38,8 +36,6 @@ FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", 
         "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
-
-T = TypeVar("T")
 
 _kept_groups: list = []     # of exchanges that failed
 
@@ -90,14 +86,13 @@ class NCCL(Observer):
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
         weakref.finalize(self, self._beats.stop)
-        self._group = self._attended(lambda: _group(device, self._meeting.connect(), rank, count),
-                                     "the connection of the ranks to each other")
         self._works: list = []
+        self.waited = 0.0
+        self._connect()
         self._reduction = Reduction(solver.net.program, self._send)
         self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
         self.agreed_action: str | None = None
-        self.waited = 0.0
         self._gathered = ""     # the name under which this rank gave its last value
 
     @staticmethod
@@ -221,27 +216,22 @@ class NCCL(Observer):
     def _send(self, tensor: torch.Tensor) -> None:
         self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
 
-    def _attended(self, function: Callable[[], T], what: str) -> T:
-        """What function() returns, which waits for the other ranks and cannot be interrupted, so
-        that a thread calls it. Raises CaffeError if it will not come to its end."""
-        since, found = time.monotonic(), Future[T]()
-
-        def call() -> None:
-            try:
-                found.set_result(function())
-            except BaseException as error:
-                found.set_exception(error)
-        threading.Thread(target=call, name="caffe exchange", daemon=True).start()
-        while True:
-            try:
-                return found.result(PEEK.total_seconds())
-            except TimeoutError:
-                if not found.done():
-                    self._beats.check_others(what, since, self.timeout)
-            except RuntimeError as error:
-                if isinstance(error, CaffeError):
-                    raise
-                raise self._beats.broken(what, _first_line(error)) from None
+    def _connect(self) -> None:
+        """Connect the ranks to each other, and exchange a number, since libraries connect in the
+        first exchange. Raises CaffeError where that fails."""
+        what, store = "the connection of the ranks to each other", self._meeting.connect()
+        try:
+            self._group = _group(context.device(), dist.PrefixStore("gradients", store),
+                                 self.rank, self.count)
+        except RuntimeError as error:
+            raise self._beats.broken(what, _first_line(error)) from None
+        number = torch.ones(1, device=context.device())
+        self._send(number)
+        self._wait(what)
+        if number.item() != self.count:
+            raise DeviceError(f"{self.count} ranks that each give 1 have added up "
+                              f"{number.item():g}: the exchange of gradients does not work on "
+                              "these devices")
 
     def _wait(self, what: str) -> None:
         """Wait until all that was begun is done. Raises CaffeError if that will not be."""
@@ -320,24 +310,15 @@ def _check_alike(met: meeting.Meeting) -> None:
 
 
 def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
-    """The ranks connected to each other, which have exchanged a number: libraries connect in the
-    first exchange, and wait there for all."""
-    group = _unconnected(device, dist.PrefixStore("gradients", store), rank, count)
-    number = torch.ones(1, device=device)
-    group.allreduce([number], dist.AllreduceOptions()).wait()
-    if number.item() != count:      # waits for a GPU, too
-        raise DeviceError(f"{count} ranks that each give 1 have added up {number.item():g}: the "
-                          "exchange of gradients does not work on these devices")
-    return group
-
-
-def _unconnected(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
+    """torch.distributed's group of the ranks, which does not end what it waits for by itself."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
         options = dist.ProcessGroupNCCL.Options()
         options._timeout = FOREVER
         return dist.ProcessGroupNCCL(store, rank, count, options)
-    return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
+    group = dist.ProcessGroupGloo(store, rank, count, timeout=CONNECTING)
+    group.set_timeout(FOREVER)
+    return group
 
 
 def _is_done(work: Any) -> bool:

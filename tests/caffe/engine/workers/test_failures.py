@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -111,16 +112,19 @@ def test_an_exchange_to_which_all_came_and_that_hangs(solver, monkeypatch):
 
 
 def test_ranks_that_do_not_connect_to_each_other(solver, monkeypatch):
-    """As NCCL's first exchange waits for all, in a call that cannot be interrupted."""
     monkeypatch.setattr(beats, "EVERY", 0.2)
-    monkeypatch.setattr(caffe.NCCL, "timeout", 1.0)
+    monkeypatch.setattr(parallel, "CONNECTING", timedelta(seconds=1))
+
+    def stuck(*_):
+        time.sleep(5)
+        raise RuntimeError("stuck")
 
     def work(rank, uid):
-        monkeypatch.setattr(parallel, "_unconnected", lambda *_: time.sleep(100))
+        if rank == 1:       # it has met the other, but does not go on
+            monkeypatch.setattr(parallel, "_group", stuck)
         caffe.NCCL(solver(rank), uid)
     for text in texts(several.run(2, work, 40)):
-        assert re.search(r"waited \d+ s for the connection of the ranks to each other, to which "
-                         "all 2 ranks came", text)
+        assert "cannot go on with the connection of the ranks to each other: " in text
 
 
 def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
