@@ -1,7 +1,7 @@
 """Starts a command in several processes on this machine, and ends all when one fails.
 
-The environment says to each which it is, by the names that torchrun has: RANK, WORLD_SIZE and so
-on. On several machines torchrun itself starts them.
+The environment says to each which it is (`torchrun.place`), by the names that torchrun has: RANK,
+WORLD_SIZE and so on. On several machines torchrun itself starts them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,6 @@ import sys
 
 from fcn.solvers.command import same_command, tell
 from fcn.solvers.workers import require_engine
-
-
-def is_launched() -> bool:
-    """Whether this process is one of several that were started so."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def launch(count: int, max_restarts: int = 0) -> int:

@@ -268,8 +268,8 @@ class Net(PrivateNames):
 
     @property
     def recorded(self) -> RecordedRunner:
-        """What records passes: its `sizes` says how many sizes of the data are, `is_full` whether
-        memory sufficed for no more."""
+        """What records passes for CUDA graphs: its `sizes` says of how many sizes of the data,
+        its `is_full` whether memory sufficed for no more."""
         return self._runner
 
     # callbacks: functions of the number of the layer
