@@ -48,7 +48,7 @@ def team(args: Namespace) -> Team:
                              "or leave torchrun out")
         place = torchrun.place()
         gpu = gpus[place.local_rank % len(gpus)] if gpus else None
-        return Team(place.rank, place.count, 0, place.local_count, gpu)
+        return Team(place.rank, place.number, 0, place.local_number, gpu)
     starts = args.workers or len(gpus)
     if starts <= 1:
         return Team(gpu=gpus[0] if gpus else None)
