@@ -86,7 +86,7 @@ def _rates(solver: caffe_pb2.SolverParameter, net_param: caffe_pb2.NetParameter,
 
 
 def _is_shared_out(momentum: float) -> bool:
-    """Whether a momentum is 0.99^N, for N workers that see as many images as one (--same-images)."""
+    """Whether a momentum is 0.99^N: that of N workers that see as many images as one."""
     workers = math.log(momentum) / math.log(0.99) if momentum > 0 else 0
     return 1 <= round(workers) <= 20 and abs(workers - round(workers)) < 1e-3
 
