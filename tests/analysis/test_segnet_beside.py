@@ -10,6 +10,7 @@ from fcn.analysis import segnet
 
 def test_both_nets_train_for_their_time_and_a_table_is_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(segnet, "STEPS", 1)
+    monkeypatch.setattr(segnet, "HEADS", {"SegNet": "segnet-basic", "FCN-8s": "fcn8s"})
     for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (tmp_path / "data" / part).mkdir(parents=True)
     for number in range(3):
@@ -25,5 +26,5 @@ def test_both_nets_train_for_their_time_and_a_table_is_printed(tmp_path, capsys,
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()[-2:]}
     assert rows["SegNet"][:2] == ["1", "4"] and rows["FCN-8s"][:2] == ["1", "1"]
     weighted = {head: "InfogainLoss" in (tmp_path / f"segnet/{head}/train.prototxt").read_text()
-                for head in ("segnet", "fcn8s")}
-    assert weighted == {"segnet": True, "fcn8s": False}
+                for head in ("segnet-basic", "fcn8s")}
+    assert weighted == {"segnet-basic": True, "fcn8s": False}
