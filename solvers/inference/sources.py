@@ -26,6 +26,7 @@ from fcn.solvers.inference.marks import is_own
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
+LOCAL = re.compile(r"^(file|local)://")
 SHARD = re.compile(r"\.(tar|tgz|tar\.[a-z0-9]+)$", re.I)
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\xb5": "unzstd"}
 # of what file systems say of a file: what changes with its content
@@ -164,6 +165,7 @@ def find_all(arguments: Iterable[str], each_line: bool = False
 def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
              ) -> Iterator[tuple[int, Source | Problem]]:
     group = next(groups)
+    argument = LOCAL.sub("", argument)      # a file and its URL are one
     try:
         if argument.startswith("@") and not os.path.exists(argument):
             yield from _listed(argument[1:], groups, each_line, lists)
