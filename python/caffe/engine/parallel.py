@@ -3,6 +3,7 @@ with gloo on CPUs and NCCL on GPUs)."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import time
@@ -36,8 +37,6 @@ FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", 
         "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
-
-_kept_groups: list = []     # of exchanges that failed
 
 
 class NCCL(Observer):
@@ -227,6 +226,7 @@ class NCCL(Observer):
             raise self._beats.broken(what, _first_line(error)) from None
         number = torch.ones(1, device=context.device())
         self._send(number)
+        weakref.finalize(self, _let_go, self._group, self._works)
         self._wait(what)
         if number.item() != self.count:
             raise DeviceError(f"{self.count} ranks that each give 1 have added up "
@@ -236,17 +236,15 @@ class NCCL(Observer):
     def _wait(self, what: str) -> None:
         """Wait until all that was begun is done. Raises CaffeError if that will not be."""
         since = time.monotonic()
-        works, self._works = self._works, []
         try:
-            for work in works:
+            for work in self._works:
                 while not _is_done(work):
                     self._beats.check_others(what, since, self.timeout)
-        except CaffeError:
-            _kept_groups.append(self._group)
-            raise
         except RuntimeError as error:
-            _kept_groups.append(self._group)
+            if isinstance(error, CaffeError):
+                raise
             raise self._beats.broken(what, _first_line(error)) from None
+        self._works.clear()
         self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
@@ -319,6 +317,13 @@ def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> An
     group = dist.ProcessGroupGloo(store, rank, count, timeout=CONNECTING)
     group.set_timeout(FOREVER)
     return group
+
+
+def _let_go(group: Any, works: list) -> None:
+    """Let go of a group; never of one with works that are not done, not even when the process ends:
+    it would wait for its threads, and these for a rank that may stand still for ever."""
+    if works:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 def _is_done(work: Any) -> bool:

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -150,6 +152,43 @@ def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
     assert lost is None
     for text in (first, third):
         assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last in ", text)
+
+
+LEFT_ALONE = """
+import os, signal, sys
+import caffe
+from caffe.engine.workers import beats
+beats.EVERY, beats.DEAD = 0.2, 2.0
+rank = int(sys.argv[1])
+caffe.set_solver_count(2)
+caffe.set_solver_rank(rank)
+caffe.set_multiprocess(True)
+solver = caffe.get_solver(sys.argv[2])
+nccl = caffe.NCCL(solver, sys.argv[3])
+nccl.bcast()
+solver.add_callback(nccl)
+solver.step(2)
+if rank:
+    os.kill(os.getpid(), signal.SIGSTOP)
+solver.step(9)
+"""
+
+
+def test_a_rank_whose_other_stands_still_comes_to_its_end(solver, tmp_path):
+    """No connection breaks there, and threads of gloo go on waiting."""
+    uid = caffe.NCCL.new_uid().decode()
+    for rank in range(2):
+        solver(rank)
+    processes = [subprocess.Popen([sys.executable, "-c", LEFT_ALONE, str(rank),
+                                   str(tmp_path / f"solver{rank}.prototxt"), uid],
+                                  stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    try:
+        assert "rank 1 (process " in processes[0].communicate(timeout=60)[1]
+        assert processes[0].returncode == 1
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_a_test_that_is_interrupted_does_not_make_the_snapshot_an_older_one(solver, tmp_path):
