@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import os
 import time
 import weakref
 from datetime import timedelta
@@ -226,7 +227,7 @@ class NCCL(Observer):
             raise self._beats.broken(what, _first_line(error)) from None
         number = torch.ones(1, device=context.device())
         self._send(number)
-        weakref.finalize(self, _let_go, self._group, self._works)
+        weakref.finalize(self, _let_go, self._group, self._works, os.getpid())
         self._wait(what)
         if number.item() != self.count:
             raise DeviceError(f"{self.count} ranks that each give 1 have added up "
@@ -319,10 +320,11 @@ def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> An
     return group
 
 
-def _let_go(group: Any, works: list) -> None:
-    """Let go of a group; never of one with works that are not done, not even when the process ends:
-    it would wait for its threads, and these for a rank that may stand still for ever."""
-    if works:
+def _let_go(group: Any, works: list, process: int) -> None:
+    """Let go of a group, unless that would wait for its threads for ever: where works are not done,
+    these may wait for a rank that stands still; and a process that was forked has no such threads.
+    """
+    if works or os.getpid() != process:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 

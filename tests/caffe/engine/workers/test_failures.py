@@ -1,5 +1,6 @@
 """What goes wrong between several solvers is said, by every one of them, and nobody waits."""
 
+import gc
 import json
 import os
 import re
@@ -183,12 +184,25 @@ def test_a_rank_whose_other_stands_still_comes_to_its_end(solver, tmp_path):
                                    str(tmp_path / f"solver{rank}.prototxt"), uid],
                                   stderr=subprocess.PIPE, text=True) for rank in range(2)]
     try:
-        assert "rank 1 (process " in processes[0].communicate(timeout=60)[1]
+        assert "rank 1 (process " in processes[0].communicate(timeout=150)[1]
         assert processes[0].returncode == 1
     finally:
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def test_a_process_that_forks_may_have_trained_before(solver):
+    """Its groups have threads that the new process lacks, and must not wait for."""
+    made = solver()
+    made.itself = made, several.joined(made, caffe.NCCL.new_uid())      # goes with the next
+    del made                                                            # collection of garbage
+    process = os.fork()
+    if not process:
+        signal.alarm(60)
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
 
 
 def test_a_test_that_is_interrupted_does_not_make_the_snapshot_an_older_one(solver, tmp_path):
