@@ -135,13 +135,13 @@ def is_image(name: str) -> bool:
 def find(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """(images and videos that are files on this machine, messages on arguments that name none),
     each file once, in order. What this tool wrote itself, as its marks show, is left out."""
-    found: dict[Path, tuple[int, str, Path]] = {}
+    found: dict[str, tuple[int, str, Path]] = {}
     messages = []
     for group, item in find_all(arguments):
         if isinstance(item, Problem):
             messages.append(item.message)
         elif path := item.local:
-            found.setdefault(path.resolve(), (group, item.file, path))
+            found.setdefault(os.path.realpath(path), (group, item.file, path))
         else:
             messages.append(f"{item.name}: this net takes files on this machine alone")
     return [path for _, _, path in sorted(found.values())], messages
@@ -222,8 +222,14 @@ def _inside(folder: str) -> Iterator[Source | Problem]:
     if os.path.isdir(os.path.join(folder, "JPEGImages")):
         folder = os.path.join(folder, "JPEGImages")
     with os.scandir(folder) as entries:
-        files = (_local(entry.path) for entry in entries if entry.is_file())
+        files = (_local(entry.path) for entry in entries if _is_file(entry))
         yield from _any(_images_or_shards(files), f"{Path(folder)}: a folder without images")
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    """Whether it is a file; or a link to nothing, which is told where it is to be read."""
+    is_broken = entry.is_symlink() and not os.path.exists(entry.path)
+    return is_broken or entry.is_file()
 
 
 def _matching(pattern: str) -> Iterator[Source | Problem]:

@@ -224,7 +224,7 @@ class NCCL(Observer):
             self._group = _group(context.device(), dist.PrefixStore("gradients", store),
                                  self.rank, self.count)
         except RuntimeError as error:
-            raise self._beats.broken(what, _first_line(error)) from None
+            raise self._beats.broken(what, meeting.first_line(error)) from None
         number = torch.ones(1, device=context.device())
         self._send(number)
         weakref.finalize(self, _let_go, self._group, self._works, os.getpid())
@@ -244,7 +244,7 @@ class NCCL(Observer):
         except RuntimeError as error:
             if isinstance(error, CaffeError):
                 raise
-            raise self._beats.broken(what, _first_line(error)) from None
+            raise self._beats.broken(what, meeting.first_line(error)) from None
         self._works.clear()
         self.waited += time.monotonic() - since
 
@@ -260,10 +260,6 @@ class NCCL(Observer):
                         f"{self._meeting.places[rank]} does not begin with the same {name} as "
                         "rank 0, so that their updates would not fit together: call nccl.bcast() "
                         "in all processes after their solvers were made, or restored")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:

@@ -66,7 +66,7 @@ def test_a_rank_that_is_killed_ends_the_others(solver):
     for text, seconds in (first, third):
         assert seconds < 30
         assert "cannot go on with the exchange of the gradients of iteration 2: " in text
-        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone, it was last in ", text)
+        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone, it was last heard of in ", text)
 
 
 def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
@@ -85,9 +85,9 @@ def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
         return None
     first, _ = several.run(2, work)
     text, = texts([first])
-    assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last in the "
-                     "test of iteration 2. Rank 0 waits for it in the exchange of the gradients of "
-                     "iteration 2. .*NCCL.timeout", text)
+    assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last heard of "
+                     "in the test of iteration 2. Rank 0 waits for it in the exchange of the "
+                     "gradients of iteration 2. .*NCCL.timeout", text)
 
 
 class Endless:
@@ -152,7 +152,7 @@ def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
     first, lost, third = several.run(3, work, 40)
     assert lost is None
     for text in (first, third):
-        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last in ", text)
+        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last heard of in ", text)
 
 
 LEFT_ALONE = """
