@@ -44,9 +44,10 @@ def test_the_same_in_the_same_order(tasks, shape, kernel, stride, pad, dilation,
 
 def test_what_learns_and_other_kernels_are_torchs_own(tasks):
     x, weight = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 1, 1)
-    for image, kernel in ((x, weight.clone().requires_grad_()), (x.clone().requires_grad_(), weight),
-                          (x, torch.randn(3, 2, 3, 3)), (x.double(), weight.double()),
-                          (x.contiguous(memory_format=torch.channels_last), weight)):
+    last = x.contiguous(memory_format=torch.channels_last)
+    learned, learning = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    for image, kernel in ((x, learning), (learned, weight), (x, torch.randn(3, 2, 3, 3)),
+                          (x.double(), weight.double()), (last, weight)):
         conv2d(image, kernel, None, (1, 1), (0, 0), (1, 1), 1)
     with torch.autocast("cpu", torch.bfloat16):
         conv2d(x, weight, None, (1, 1), (0, 0), (1, 1), 1)
