@@ -239,7 +239,7 @@ class Deconvolution(Sliding):
 
     def _tiles(self, x: Tensor) -> Tensor:
         """The windows of the top, by a convolution with a kernel of one pixel, in their places."""
-        weight, bias = (*self.weights, None)[:2]
+        weight, bias = self.weights[0], (*self.weights, None)[1]
         (height, width), (rows, columns) = self.kernel, x.shape[2:]
         if bias is not None:
             bias = bias.repeat_interleave(height * width)

@@ -61,7 +61,10 @@ class LRN(KeepingLayer):
         channels = values.shape[1]
         reach = min(size // 2, channels - 1)        # all channels, if the window is larger
         padded = F.pad(values, (0, 0, 0, 0, reach, reach))
-        return sum(padded.narrow(1, i, channels) for i in range(2 * reach + 1)) / size
+        total = padded.narrow(1, 0, channels)
+        for i in range(1, 2 * reach + 1):
+            total = total + padded.narrow(1, i, channels)
+        return total / size
 
     def _power(self, scale: Tensor) -> Tensor:
         """scale ** -beta; roots are several times as fast as powers."""
