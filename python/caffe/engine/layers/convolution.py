@@ -10,7 +10,7 @@ from torch import Tensor
 from .axes import canonical_axis
 from .base import TensorLayer, register
 from .kernels.convolution import conv2d
-from .kernels.product import linear
+from .kernels.product import LEAST, linear
 from .types import Blobs, Shape, Shapes, Tops
 
 
@@ -235,7 +235,8 @@ class Deconvolution(Sliding):
         return (not self.use_plain_torch_ops and not torch.compiler.is_compiling()
                 and x.device.type == "cpu" and len(self.kernel) == 2 and self.axis == 1
                 and self.kernel == self.stride and set(self.pad) == {0}
-                and set(self.dilation) == {1} and self.group == 1)
+                and set(self.dilation) == {1} and self.group == 1
+                and x.numel() * self.weights[0][0].numel() >= LEAST)
 
     def _tiles(self, x: Tensor) -> Tensor:
         """The windows of the top, by a convolution with a kernel of one pixel, in their places."""

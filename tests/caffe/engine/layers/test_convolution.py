@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from caffe.engine.layers import convolution
 from caffe.errors import LayerError
 from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
@@ -28,9 +29,6 @@ SMOOTH = {
     "deconv": ('type: "Deconvolution" bottom: "x" top: "y" convolution_param { num_output: 6 '
                'kernel_size: 4 stride: 2 pad: 1 group: 2 weight_filler { type: "xavier" } }',
                {"x": (2, 4, 3, 4)}),
-    "deconv of tiles": (f'type: "Deconvolution" {X} convolution_param {{ num_output: 3 '
-                        'kernel_size: 2 stride: 2 weight_filler { type: "xavier" } }',
-                        {"x": (2, 4, 3, 4)}),
     "conv 0-D": (f'type: "Convolution" {X} convolution_param {{ num_output: 4 group: 2 axis: -1 '
                  'weight_filler { type: "xavier" } }', {"x": (2, 3, 4)}),
     "im2col": (f'type: "Im2col" {X} convolution_param {{ kernel_h: 3 kernel_w: 2 pad: 1 '
@@ -122,18 +120,28 @@ def test_deconvolution_is_the_adjoint_of_convolution(build, geometry):
     ("kernel_size: 3 stride: 2", False), ("kernel_size: 2 stride: 2 pad: 1", False),
     ("kernel_size: 2 stride: 2 dilation: 2", False), ("kernel_size: 2 stride: 2 group: 2", False)])
 @pytest.mark.parametrize("batch, channels", [(1, 2), (3, 4)])
-def test_deconvolution_of_windows_that_touch(build, batch, channels, geometry, touches):
+def test_deconvolution_of_windows_that_touch(monkeypatch, build, batch, channels, geometry,
+                                             touches):
+    monkeypatch.setattr(convolution, "LEAST", 0)
     net = build(f'type: "Deconvolution" {X} convolution_param {{ num_output: 6 {geometry} }}',
                 x=normal(batch, channels, 3, 5))
     layer, x = net.layer_dict["layer"], torch.from_numpy(net.blobs["x"].data)
     for blob in layer.blobs:
         blob.data[...] = normal(*blob.shape, seed=3)
-    assert layer._touches(x) == touches
     found = output(net)
-    weights = [torch.from_numpy(blob.data) for blob in layer.blobs]
-    expected = F.conv_transpose2d(x, *weights, stride=layer.stride, padding=layer.pad,
+    assert layer._touches(x) == touches
+    net.blobs["y"].diff[...] = normal(*found.shape, seed=4)
+    net.backward()
+    given = [torch.from_numpy(blob.data).requires_grad_()
+             for blob in (net.blobs["x"], *layer.blobs)]
+    expected = F.conv_transpose2d(*given, stride=layer.stride, padding=layer.pad,
                                   dilation=layer.dilation, groups=layer.group)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    expected.backward(torch.from_numpy(net.blobs["y"].diff))
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-5)
+    for blob, value in zip((net.blobs["x"], *layer.blobs), given):
+        np.testing.assert_allclose(blob.diff, value.grad, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(convolution, "LEAST", x.numel() * layer.blobs[0].count // channels + 1)
+    assert not layer._touches(x)
 
 
 @pytest.mark.parametrize("n, kernel, stride, pad", [(16, 64, 32, 0), (5, 4, 2, 0), (5, 4, 2, 1)])
