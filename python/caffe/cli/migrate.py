@@ -137,12 +137,19 @@ def _look(path: Path, look: Reader, project: Project) -> Iterator[Finding]:
 
 def _prototxt(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     content = re.sub("#.*", "", text.read_text(path))
-    if _SOLVER.search(content):
+    if _SOLVER.search(_without_blocks(content)):     # DenseCRF has a max_iter, too
         yield from _solver(path, project)
     elif _NET.search(content):
         yield from _net(path, project, content)
     else:
         yield RUNS, "neither a net nor a solver: left alone"
+
+
+def _without_blocks(content: str) -> str:
+    """A prototxt without what is in braces."""
+    while content != (content := re.sub(r"\{[^{}]*\}", "", content)):
+        pass
+    return content
 
 
 def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]]:
@@ -171,8 +178,9 @@ def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]
         errors = {phase: _unconnected(param, phase) for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
         if all(errors.values()):        # many nets are for one phase alone
             yield CHANGE, errors[caffe_pb2.TRAIN]
-        for phase in (phase for phase in errors if project.trials and not errors[phase]):
-            yield _trial(param, path, phase, project.trials)
+        if project.trials:
+            yield from (_trial(param, path, phase, project.trials)
+                        for phase, error in errors.items() if not error)
         old = ", in an older form" if _OLD_NET.search(content) else ""
         yield RUNS, f"a net of {len(param.layer)} layers{old}"
 
@@ -382,10 +390,16 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=folder, metavar="FOLDER", help="the project")
     parser.add_argument("--run", dest="run_nets", action="store_true",
                         help="also run each net forward and backward, in both phases")
-    parser.add_argument("--size", type=positive, default=97, metavar="PIXELS",
-                        help="of the sides of images, with --run (default 97)")
+    parser.add_argument("--size", type=_size, default="97", metavar="N|HxW",
+                        help="most rows and columns of images, with --run (default 97)")
     parser.add_argument("--seconds", type=positive, default=60,
                         help="that a net may take in a phase, with --run (default 60)")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """N, or HEIGHTxWIDTH, as (height, width)."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
 
 
 def folder(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 _KEPT = ("DummyData", "Input", "Parameter")     # of the layers without bottoms
 _WRITERS = ("HDF5Output", "MatWrite")
 _IMAGE = re.compile("data|image|img|colou?r|hha|depth", re.IGNORECASE)
-_UNSAID = 224       # the side of a crop that the prototxt leaves open
+_UNSAID = 224, 224      # rows and columns of images whose size the prototxt leaves open
 _STATISTICS = {"BatchNorm": (0, 1, 1), "BN": (1, 0, 0, 1)}
 
 
 class Trials:
     """Tries nets in a process of its own, which is ended, and begun anew, if one takes longer than
-    `seconds`. `size` is the most rows and columns of an image that are tried first."""
+    `seconds`. `size` is the most rows and columns of images that are tried first."""
 
-    def __init__(self, size: int, seconds: float) -> None:
+    def __init__(self, size: tuple[int, int], seconds: float) -> None:
         self.size, self.seconds = size, seconds
         self._begin()
 
@@ -64,7 +65,7 @@ def _serve(connection: Connection) -> None:
             return
 
 
-def _try(path: str, phase: int, size: int) -> tuple[bool, str]:
+def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[bool, str]:
     try:
         net = _first_that_builds(path, phase, size)
         return True, _run(net)
@@ -72,28 +73,39 @@ def _try(path: str, phase: int, size: int) -> tuple[bool, str]:
         return False, str(error).removeprefix(f"{path}:").strip()
 
 
-def _first_that_builds(path: str, phase: int, size: int) -> Net:
-    """The net with images of at most `size`, else of its own size, and with labels of pixels, else
-    of images. Raises the error of its own size with labels of pixels."""
+def _first_that_builds(path: str, phase: int, size: tuple[int, int]) -> Net:
+    """The net with images of at most `size`, with labels of pixels, else of images; else with
+    images of about twice that, and so on, up to its own size. Raises the last error with labels of
+    pixels."""
     from ..engine.net import Net
-    wanted = ""
-    errors = []
-    for most in (size, 0):
+    said: dict[bool, CaffeError] = {}
+    before = [b"", b""]
+    for most in [*_doubled(size), None]:
         for of_pixels in (True, False):
             param = prototxt.read_net(path)
             param.state.phase, param.force_backward = phase, True
             _make_up(param, most, of_pixels)
-            if param.SerializeToString() == wanted:
+            if param.SerializeToString() in before:
                 continue
-            wanted = param.SerializeToString()
+            before = [before[1], param.SerializeToString()]
             try:
                 return Net.from_param(param, path)
             except CaffeError as error:
-                errors.append(error)
-    raise errors[-1]
+                if str(error) == str(said.get(of_pixels)):      # the size is not what is wrong
+                    raise
+                said[of_pixels] = error
+    raise said[True]
 
 
-def _make_up(param: caffe_pb2.NetParameter, most: int, of_pixels: bool) -> None:
+def _doubled(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """A size, and its doubles up to 1,024: 8k + 1 is followed by 16k + 1, whose halves meet."""
+    height, width = size
+    while max(height, width) <= 1024:
+        yield height, width
+        height, width = 2 * height - height % 2, 2 * width - width % 2
+
+
+def _make_up(param: caffe_pb2.NetParameter, most: tuple[int, int] | None, of_pixels: bool) -> None:
     """Puts inputs in place of data layers, makes images smaller, and drops what writes files."""
     for layer in list(param.layer):
         if layer.type in _WRITERS:
@@ -108,24 +120,24 @@ def _make_up(param: caffe_pb2.NetParameter, most: int, of_pixels: bool) -> None:
             for shape in layer.input_param.shape:
                 if len(shape.dim) == 4 and shape.dim[1] <= 6:
                     shape.dim[:] = [min(shape.dim[0], 2), shape.dim[1],
-                                    *(min(n, most) for n in shape.dim[2:])]
+                                    *map(min, shape.dim[2:], most)]
 
 
-def _shapes(layer: caffe_pb2.LayerParameter, most: int, of_pixels: bool) -> Iterator[list[int]]:
+def _shapes(layer: caffe_pb2.LayerParameter, most: tuple[int, int] | None, of_pixels: bool
+            ) -> Iterator[list[int]]:
     """The shapes of the tops of a data layer, by their names."""
-    crop = layer.transform_param
-    whole = (crop.crop_size or layer.window_data_param.crop_size
-             or layer.memory_data_param.height or _UNSAID)
-    height, width = (min(n, most or n) for n in (crop.crop_height or whole,
-                                                 crop.crop_width or whole))
+    crop, memory = layer.transform_param, layer.memory_data_param
+    square = crop.crop_size or layer.window_data_param.crop_size
+    said = crop.crop_height or square or memory.height, crop.crop_width or square or memory.width
+    size = list(map(min, said, most or said) if all(said) else most or _UNSAID)
     items = 1 if of_pixels else 2
     for number, name in enumerate(layer.top):
         if "dim" in name:
             yield [items, 1, 1, 2]
         elif "label" not in name and (number == 0 or _IMAGE.search(name)):
-            yield [items, layer.memory_data_param.channels or 3, height, width]
+            yield [items, memory.channels or 3, *size]
         else:
-            yield [items, 1, height, width] if of_pixels else [items]
+            yield [items, 1, *size] if of_pixels else [items]
 
 
 def _run(net: Net) -> str:
@@ -147,10 +159,10 @@ def _run(net: Net) -> str:
         data = net.blobs[name].data
         data[...] = sides[0] if data.shape[1:] == (1, 1, 2) else random.integers(0, 2, data.shape)
     outputs = net.forward()
-    has_loss = any(np.any(weight) for weight in net._blob_loss_weights)
-    net.backward(**{} if has_loss else {
-        name: random.standard_normal(value.shape).astype(value.dtype)
-        for name, value in outputs.items()})
+    if not any(net.blob_loss_weights.values()):
+        for name, array in outputs.items():
+            net.blobs[name].diff[...] = random.standard_normal(array.shape)
+    net.backward()
     gradients = {layer: blobs[0].diff for layer, blobs in net.params.items()}
     odd = [f"{name} is not finite" for name, array in outputs.items()
            if not np.isfinite(array).all()]
@@ -164,6 +176,6 @@ def _run(net: Net) -> str:
 def _weights(random: np.random.Generator, shape: tuple[int, ...]) -> Any:
     """Random weights that keep the size of values; a pattern that repeats, since drawing the many
     of a large net takes long."""
-    scale = np.sqrt(2 / max(1, np.prod(shape[1:])))
+    scale = np.sqrt(2 / math.prod(shape[1:]))
     noise = random.standard_normal(65537).astype(np.float32) * scale
     return np.resize(noise if len(shape) > 1 else np.abs(noise), shape)

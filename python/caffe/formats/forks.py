@@ -26,7 +26,6 @@ _FASTER = "Faster R-CNN's MATLAB release (ShaoqingRen/caffe)"
 _NVIDIA = "NVIDIA's fork (NVIDIA/caffe)"
 _RECURRENT = "a fork with its own recurrent layers"
 _FLOW = "FlowNet's fork"
-_HED = "HED's fork (s9xie/hed), or RCF's"
 _MNC = "MNC's fork (daijifeng001/caffe-mnc)"
 
 TYPES = frozenset((
@@ -52,10 +51,11 @@ UNSUPPORTED = {
                      "BinAccuracy", "DropoutChannel"), _DECONVNET),
     **dict.fromkeys(("DetectNetTransformation",), _NVIDIA),
     **dict.fromkeys(("ShuffleChannel",), "ShuffleNet's fork"),
-    **dict.fromkeys(("ImageLabelmapData", "AutoCrop"), _HED),
+    "ImageLabelmapData": "HED's fork (s9xie/hed), or RCF's",
+    "AutoCrop": "RCF's fork (yun-liu/rcf)",
     **dict.fromkeys(("ROIWarping", "MaskPooling", "MaskResize"), _MNC),
     **dict.fromkeys(("UnPooling", "LabelDropout"), "ParseNet's fork (debidatta/caffe-parsenet)"),
-    **dict.fromkeys(("SigmoidCrossEntropyBalanceLoss",), "OSVOS's fork"),
+    "SigmoidCrossEntropyBalanceLoss": "OSVOS's fork (kmaninis/OSVOS-caffe)",
     **dict.fromkeys(("SeLu", "SeLuDropout"), "a fork with SELU"),
     **dict.fromkeys(("Correlation", "FlowWarp", "L1Loss", "DataAugmentation", "CustomData",
                      "Resample"), _FLOW),
