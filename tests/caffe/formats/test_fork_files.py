@@ -33,8 +33,10 @@ REFUSED = {
     "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
                        'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
-    "HED's": (DATA + 'layer { name: "c" type: "AutoCrop" bottom: "data" top: "y" }', LayerError,
-              r"layer 'c' \(AutoCrop\).*HED"),
+    "HED's": (DATA + 'layer { name: "d" type: "ImageLabelmapData" top: "y" }', LayerError,
+              r"layer 'd' \(ImageLabelmapData\).*s9xie/hed"),
+    "RCF's": (DATA + 'layer { name: "c" type: "AutoCrop" bottom: "data" top: "y" }', LayerError,
+              r"layer 'c' \(AutoCrop\).*RCF's fork \(yun-liu/rcf\)"),
     "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
