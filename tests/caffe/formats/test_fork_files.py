@@ -37,6 +37,13 @@ REFUSED = {
               r"layer 'd' \(ImageLabelmapData\).*s9xie/hed"),
     "RCF's": (DATA + 'layer { name: "c" type: "AutoCrop" bottom: "data" top: "y" }', LayerError,
               r"layer 'c' \(AutoCrop\).*RCF's fork \(yun-liu/rcf\)"),
+    "CCNN's": (DATA + 'layer { name: "my crf" type: "DenseCRF" densecrf_param { x_gauss: 19 } }',
+               PrototxtError, r"layer 'my crf' \(DenseCRF\).*densecrf_param.*CCNN"),
+    "MNC's field": (DATA + 'layer { name: "r" type: "ROIPooling" roi_warping_param { } }',
+                    PrototxtError, r"layer 'r' \(ROIPooling\).*roi_warping_param.*MNC"),
+    "a placeholder": (DATA + "layer { name: 'fc8_${EXP}' type: \"Convolution\" "
+                      "convolution_param { num_output: ${NUM_LABELS} } }", PrototxtError,
+                      r"layer 'fc8_\${EXP}' \(Convolution\):.*\${NUM_LABELS}.*placeholder"),
     "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
