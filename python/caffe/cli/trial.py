@@ -40,6 +40,7 @@ class Trials:
         self.process = context.Process(target=_serve, args=(there,), daemon=True)
         self.process.start()
         there.close()
+        self.connection.recv()      # loading torch takes a while, which is not the net's
 
     def __call__(self, path: str, phase: int) -> tuple[bool, str]:
         """Whether the net of a prototxt ran in a phase, and at what size, or why not."""
@@ -57,7 +58,9 @@ class Trials:
 
 
 def _serve(connection: Connection) -> None:
+    from ..engine import net  # noqa: F401
     init_log(3)
+    connection.send(None)
     while True:
         try:
             connection.send(_try(*connection.recv()))
