@@ -81,13 +81,14 @@ def migrate(args: argparse.Namespace) -> int:
     Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them. With
     --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
     place of its data, with images of at most --size pixels a side if it takes them, else of its
-    own size, and with random weights. Nets with Python layers between others do not run.
+    own size, and with random weights. Nets with Python layers between others run with --trust
+    alone, which runs the layers' code from PYTHONPATH.
 
     The exit status is 0 if everything runs.
     """
     root = Path(args.folder)
     project = Project(root, list(_files(root)),
-                      Trials(args.size, args.seconds) if args.run_nets else None)
+                      Trials(args.size, args.seconds, args.trust) if args.run_nets else None)
     readers = {path: reader for path in project.files if (reader := _reader(path.name))}
     width = max((len(str(path.relative_to(root))) for path in readers), default=0)
     found: list[Finding] = []
@@ -188,8 +189,8 @@ def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]
 def _trial(param: caffe_pb2.NetParameter, path: Path, phase: int, trials: Trials
            ) -> tuple[str, str]:
     own = [layer.name for layer in param.layer if layer.type == "Python" and layer.bottom]
-    if own:
-        return NOT_RUN, f"the layer '{own[0]}' is Python code of the project"
+    if own and not trials.trust:
+        return NOT_RUN, f"the layer '{own[0]}' is Python code of the project, see --trust"
     ran, why = trials(str(path), phase)
     return RAN if ran else FAILED, f"{caffe_pb2.Phase.Name(phase)}: {why}"
 
@@ -394,6 +395,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
                         help="most rows and columns of images, with --run (default 97)")
     parser.add_argument("--seconds", type=positive, default=60,
                         help="that a net may take in a phase, with --run (default 60)")
+    parser.add_argument("--trust", action="store_true",
+                        help="also run nets with Python layers, with --run")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -23,15 +23,16 @@ _KEPT = ("DummyData", "Input", "Parameter")     # of the layers without bottoms
 _WRITERS = ("HDF5Output", "MatWrite")
 _IMAGE = re.compile("data|image|img|colou?r|hha|depth", re.IGNORECASE)
 _UNSAID = 224, 224      # rows and columns of images whose size the prototxt leaves open
-_STATISTICS = {"BatchNorm": (0, 1, 1), "BN": (1, 0, 0, 1)}
+_STATISTICS = {"BatchNorm": (0, 1, 1), "BN": (None, None, 0, 1)}    # of values of size 1
 
 
 class Trials:
     """Tries nets in a process of its own, which is ended, and begun anew, if one takes longer than
-    `seconds`. `size` is the most rows and columns of images that are tried first."""
+    `seconds`. `size` is the most rows and columns of images that are tried first, `trust` whether
+    nets with code of their own are to be tried."""
 
-    def __init__(self, size: tuple[int, int], seconds: float) -> None:
-        self.size, self.seconds = size, seconds
+    def __init__(self, size: tuple[int, int], seconds: float, trust: bool = False) -> None:
+        self.size, self.seconds, self.trust = size, seconds, trust
         self._begin()
 
     def _begin(self) -> None:
@@ -109,14 +110,19 @@ def _doubled(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _make_up(param: caffe_pb2.NetParameter, most: tuple[int, int] | None, of_pixels: bool) -> None:
-    """Puts inputs in place of data layers, makes images smaller, and drops what writes files."""
+    """Puts inputs in place of data layers, makes images smaller, and drops what writes files.
+
+    A batch has two images, or, for labels of pixels and where nothing takes the batch's
+    statistics, one.
+    """
+    items = 1 if of_pixels and not any(layer.type in _STATISTICS for layer in param.layer) else 2
     for layer in list(param.layer):
         if layer.type in _WRITERS:
             param.layer.remove(layer)
         elif not layer.bottom and layer.type not in _KEPT:
             new = caffe_pb2.LayerParameter(name=layer.name, type="Input", top=layer.top,
                                            include=layer.include, exclude=layer.exclude)
-            for shape in _shapes(layer, most, of_pixels):
+            for shape in _shapes(layer, most, items, of_pixels):
                 new.input_param.shape.add(dim=shape)
             layer.CopyFrom(new)
         elif layer.type == "Input" and most:
@@ -126,14 +132,13 @@ def _make_up(param: caffe_pb2.NetParameter, most: tuple[int, int] | None, of_pix
                                     *map(min, shape.dim[2:], most)]
 
 
-def _shapes(layer: caffe_pb2.LayerParameter, most: tuple[int, int] | None, of_pixels: bool
-            ) -> Iterator[list[int]]:
+def _shapes(layer: caffe_pb2.LayerParameter, most: tuple[int, int] | None, items: int,
+            of_pixels: bool) -> Iterator[list[int]]:
     """The shapes of the tops of a data layer, by their names."""
     crop, memory = layer.transform_param, layer.memory_data_param
     square = crop.crop_size or layer.window_data_param.crop_size
     said = crop.crop_height or square or memory.height, crop.crop_width or square or memory.width
     size = list(map(min, said, most or said) if all(said) else most or _UNSAID)
-    items = 1 if of_pixels else 2
     for number, name in enumerate(layer.top):
         if "dim" in name:
             yield [items, 1, 1, 2]
@@ -153,7 +158,8 @@ def _run(net: Net) -> str:
     types = {name: layer.type for name, layer in zip(net._layer_names, net.layers)}
     for layer, blobs in net.params.items():
         for blob, value in zip(blobs, _STATISTICS.get(types[layer], ())):
-            blob.data[...] = value
+            if value is not None:
+                blob.data[...] = value
         if not blobs[0].data.any():
             blobs[0].data[...] = _weights(random, blobs[0].data.shape)
     sides = [net.blobs[name].data.shape[2:] for name in net.inputs
