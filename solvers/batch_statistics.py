@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
+from fcn.solvers import progress
 from fcn.solvers.experiments import Experiment
 from fcn.solvers.preflight.labels import open_reader
 from segdata.files import replacing
@@ -57,7 +58,8 @@ def write_weights(experiment: Experiment, iteration: int) -> surgery.Statistics 
     path = run.for_testing(run.weights(iteration))
     passes = min(MOST, -(-_images(experiment) // experiment.source.batch))
     net = caffe.Net(str(run.prototxt("statistics")), str(run.weights(iteration)), caffe.TEST)
-    found = surgery.statistics(net, passes)
+    found = surgery.statistics(net, passes, lambda numbers: progress.through(
+        numbers, "statistics", passes, "batch", leave=False))
     surgery.fold_statistics(net, found)
     with replacing(path) as temporary:
         net.save(str(temporary))

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from fcn.solvers.runs import INT_MAX, RunError
+from fcn.solvers.torchrun import is_first
 from segdata.errors import UserError
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -203,11 +204,6 @@ def unheard(stream: TextIO) -> None:
     """Have what is written to a stream whose reader is gone go nowhere from now on."""
     with suppress(OSError):         # a stream without a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def is_first() -> bool:
-    """Whether this process prints: it trains alone, or has rank 0 among several."""
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def same_command() -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import suppress
 
+from fcn.solvers import torchrun
 from fcn.solvers.command import add_precision, positive, set_device, whole
-from fcn.solvers.launch import is_launched
 from fcn.solvers.runs import RunError
 
 
@@ -46,7 +45,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """End with what is wrong with options that do not go together."""
     if args.workers and args.gpu:
         parser.error("--workers N is for the CPU; on GPUs there is a process for each: --gpu 0,1")
-    is_several = is_launched() or asked(args) > 1
+    is_several = torchrun.is_launched() or asked(args) > 1
     for option, given in (("--same-images", args.same_images),
                           ("--max-restarts", args.max_restarts)):
         if given and not is_several:
@@ -64,11 +63,12 @@ def asked(args: argparse.Namespace) -> int:
 def take(args: argparse.Namespace) -> None:
     """Choose the device of this process. Raises RunError where that cannot be, or there are not as
     many processes as devices."""
-    count, here = asked(args), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if is_launched() and count != here and (args.gpu or args.workers):
+    count, place = asked(args), torchrun.place()
+    here = place.local_number
+    if torchrun.is_launched() and count != here and (args.gpu or args.workers):
         given = f"--gpu {','.join(map(str, args.gpu))}" if args.gpu else f"--workers {args.workers}"
         raise RunError(f"{given} is {count} process{'es' * (count > 1)} on this machine, torchrun "
                        f"has started {here}: give --nproc-per-node {count}, or as many GPUs as "
                        "there are processes")
-    args.gpu = args.gpu[int(os.environ.get("LOCAL_RANK", "0"))] if args.gpu else None
+    args.gpu = args.gpu[place.local_rank] if args.gpu else None
     set_device(args)

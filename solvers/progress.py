@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -15,6 +15,18 @@ from fcn.solvers.command import unheard
 
 EVERY = 10.0        # seconds from one line to the next
 T = TypeVar("T")
+
+_watchers: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def watched(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Have watcher(text) hear of each step of whatever gets on: "scoring: image 3 of 20"."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 class Progress:
@@ -40,11 +52,17 @@ class Progress:
         """Count that many as done."""
         self.done += count
         self.details.update(details)
+        for watcher in _watchers:
+            watcher(self._counts)
         if details:
             self.bar.set_postfix_str(_described(self.details), refresh=False)
         self.bar.update(count)
         if time.monotonic() - self.reported_at >= EVERY:
             self.tell()
+
+    @property
+    def _counts(self) -> str:
+        return f"{self.what}: {self.unit} {self.done:,} of {self.total:,}"
 
     def tell(self) -> None:
         """Emit an event, and where stderr is no terminal print it as a line."""
@@ -56,7 +74,7 @@ class Progress:
                     per_second=round(speed, 4), seconds_left=None if left is None else
                     round(left, 1), **self.details)
         if self.bar.disable:
-            parts = [f"{self.what}: {self.unit} {self.done:,} of {self.total:,}",
+            parts = [self._counts,
                      *([_described(self.details)] if self.details else []),
                      f"{speed:.3g} {self.unit}s/s",
                      *([] if left is None else [f"{duration(left)} left"])]

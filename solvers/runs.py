@@ -172,7 +172,7 @@ class Run:
         return seen + (iteration - start) * images * workers
 
     def started_by(self) -> str:
-        """What `workers.started_by` was for those that trained it last."""
+        """What `torchrun.place().start` was for those that trained it last."""
         return self._progress()[1]
 
     def record_workers(self, iteration: int, images: int, workers: int, started_by: str) -> None:

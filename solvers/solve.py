@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.nets import segnet
-from fcn.solvers import devices, events, launch
+from fcn.solvers import devices, events, launch, torchrun
 from fcn.solvers.command import keep, positive, report_errors
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
 from fcn.solvers.options import add_arguments, shared_out, with_training_options
@@ -37,7 +37,7 @@ FOLDER_ONLY = ("head", "width", "name", "num_classes")
 def main() -> None:
     args = parse()
     with report_errors(continues=True), ExitStack() as held:
-        if (count := devices.asked(args)) > 1 and not launch.is_launched():
+        if (count := devices.asked(args)) > 1 and not torchrun.is_launched():
             sys.exit(launch.launch(count, args.max_restarts))
         workers = held.enter_context(joined())
         if args.json and workers.rank == 0:

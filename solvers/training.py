@@ -17,7 +17,16 @@ from fcn.nets import dilated, segnet, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
-from fcn.solvers import batch_statistics, log, options, preflight, report, score, starting
+from fcn.solvers import (
+    batch_statistics,
+    log,
+    options,
+    preflight,
+    report,
+    score,
+    starting,
+    torchrun,
+)
 from fcn.solvers.command import reported
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.loop import Loop
@@ -25,7 +34,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
 from fcn.solvers.preflight import Finding, recipe, weights
 from fcn.solvers.runs import KEEP, PROGRESS, RunError, damage
-from fcn.solvers.workers import ALONE, Workers, attempt, started_by
+from fcn.solvers.workers import ALONE, Workers
 from segdata.download import catalog
 from segdata.errors import UserError
 from segdata.files import make_folder, replacing
@@ -253,7 +262,8 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     """
     with ExitStack() as held:
         def hold() -> None:
-            is_begun = attempt() and experiment.run.started_by() == started_by()
+            place = torchrun.place()
+            is_begun = place.restarts and experiment.run.started_by() == place.start
             held.enter_context(experiment.run.locked())
             if fresh and not is_begun:
                 experiment.run.set_aside()
@@ -335,7 +345,7 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
         print(note)
     run.remove_ready_after(solver.iter)
     run.record_settings(**experiment.settings())
-    run.record_workers(solver.iter, experiment.images, count, started_by())
+    run.record_workers(solver.iter, experiment.images, count, torchrun.place().start)
     run.take_turn()
     return solver
 

@@ -18,18 +18,19 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from fcn.solvers.command import Stopped, is_first, reported
+from fcn.solvers import progress, torchrun
+from fcn.solvers.command import Stopped, reported
 from fcn.solvers.runs import RunError
 
 if TYPE_CHECKING:
     import caffe
 
-PATIENCE = 3600.0   # seconds for what one process does while the others wait: to look at all data
+PATIENCE = 3600.0   # seconds without progress of a process for which the others wait
 LEAVING = 1.0       # seconds that others wait before they end, so that rank 0 can say why
 T = TypeVar("T")
 
 # a solver that learns nothing: with it the processes meet before there is another
-MEETING = """net_param { layer { name: "meeting" type: "DummyData" top: "nothing"
+IDLE_SOLVER = """net_param { layer { name: "meeting" type: "DummyData" top: "nothing"
                         dummy_data_param { shape { dim: 1 } } } }
 base_lr: 0 lr_policy: "fixed" snapshot_after_train: false
 """
@@ -149,18 +150,14 @@ def joined() -> Iterator[Workers]:
     Raises RunError where caffe cannot train in several processes, and caffe's CaffeError where
     one does not come.
     """
-    count = _number("WORLD_SIZE", 1)
-    if count == 1:
+    place = torchrun.place()
+    if place.number == 1:
         yield ALONE
         return
-    rank = _number("RANK", 0)
-    if rank >= count:
-        raise RunError(f"the environment says RANK={rank} and WORLD_SIZE={count}; ranks are 0 to "
-                       "WORLD_SIZE - 1")
     require_engine()
     import caffe
-    caffe.set_solver_count(count)
-    caffe.set_solver_rank(rank)
+    caffe.set_solver_count(place.number)
+    caffe.set_solver_rank(place.rank)
     caffe.set_multiprocess(True)
     uid = caffe.NCCL.uid_from_environment()
     if uid is None:
@@ -171,10 +168,11 @@ def joined() -> Iterator[Workers]:
         caffe.init_log(1)
     with tempfile.TemporaryDirectory() as folder, _silent_unless_first():
         path = Path(folder) / "solver.prototxt"
-        path.write_text(MEETING)
+        path.write_text(IDLE_SOLVER)
         channel = caffe.NCCL(caffe.get_solver(str(path)), uid)
         channel.timeout = PATIENCE
-        yield Workers(channel, uid)
+        with progress.watched(channel.note):        # scoring and the like, however long
+            yield Workers(channel, uid)
 
 
 def require_engine() -> None:
@@ -185,30 +183,12 @@ def require_engine() -> None:
                        "has no caffe.NCCL.gather(); train in one, or on this project's engine")
 
 
-def _number(name: str, default: int) -> int:
-    """A whole number in the environment."""
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise RunError(f"expected {name}, in the environment, to be a whole number, got '{text}'")
-    return int(text)
-
-
 @contextmanager
 def _silent_unless_first() -> Iterator[None]:
     """Have rank 0 alone print; errors are told outside."""
-    if is_first():
+    if torchrun.is_first():
         yield
         return
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), \
             redirect_stderr(nowhere):
         yield
-
-
-def attempt() -> int:
-    """How often the processes were started anew, because one of them had ended."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0)
-
-
-def started_by() -> str:
-    """What names the start of these processes, the same after they were started anew."""
-    return os.environ.get("TORCHELASTIC_RUN_ID", "")

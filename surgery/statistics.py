@@ -11,7 +11,7 @@ over training data and folded into its two parameters: y = scale · x + shift.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -58,23 +58,26 @@ def with_statistics(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return net
 
 
-def statistics(net: caffe.Net, passes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def statistics(net: caffe.Net, passes: int,
+               progress: Callable[[Iterable[int]], Iterable[int]] = iter
+               ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """{BN layer: (mean, variance) of its channels}, each the mean over `passes` forward passes of
     the statistics of a batch. Variances are biased, divided by the number of values.
 
-    net : of a prototxt as `with_statistics` makes it, in phase TEST, with data of its own
+    net : of a prototxt as `with_statistics` makes it, in phase TEST, with data of its own;
+    progress : the numbers of the passes go through it, to be counted
 
     Raises SurgeryError for no pass, for a net without such tops, and for statistics that are not
     finite, with the layer.
     """
-    tops = {name: net.top_names[name][1:] for name, layer in zip(net._layer_names, net.layers)
+    tops = {name: net.top_names[name][1:] for name, layer in net.layer_dict.items()
             if layer.type == "BN" and len(net.top_names[name]) == 3}
     if not tops or passes < 1:
         raise SurgeryError(f"statistics in {passes} passes of a net with {len(tops)} BN layers "
                            "that give theirs as tops; it takes 1 pass or more, and the prototxt "
                            "that surgery.with_statistics makes")
     sums: dict[str, list[np.ndarray]] = {name: [np.zeros(()), np.zeros(())] for name in tops}
-    for _ in range(passes):
+    for _ in progress(range(passes)):
         net.forward()
         for name, blobs in tops.items():
             for i, blob in enumerate(blobs):

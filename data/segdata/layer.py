@@ -79,7 +79,7 @@ class SegDataLayer(caffe.Layer):
                      of their own have no such key
         randomize    bool, default True: draw training samples at random with replacement;
                      other splits are always read in order
-        seed         int, default None: a different order every time
+        seed         int, default None: a different order every time; several workers need one
         start        int, default 0: skip that many samples, to continue a training run
         mirror       bool, default False: mirror every second training sample, at random
         jitter       int, default 0: move training samples by up to that many pixels in each
@@ -158,18 +158,29 @@ class SegDataLayer(caffe.Layer):
                    random.SystemRandom().getrandbits(32) if seed is None else seed)
 
     def check_workers(self) -> None:
-        """Raise DataError where there are more solvers than samples."""
+        """Raise DataError where several solvers cannot share the samples."""
         if self.workers > len(self.entries):
             raise self.error(f"{self.workers} workers train together on {len(self.entries)} "
                              f"samples, the split '{self.params['split']}': take at most "
                              f"{len(self.entries)} workers")
+        self.check_order()
+
+    def check_order(self) -> None:
+        """Raise DataError where each of several solvers would have an order of its own."""
+        if self.workers > 1 and self.is_shuffled and self.params["seed"] is None:
+            raise self.error(f"{self.workers} workers would each go through the samples in an "
+                             "order of its own, for param_str has no seed: give 'seed', a whole "
+                             "number, or 'randomize': False")
+
+    @property
+    def is_shuffled(self) -> bool:
+        return self.training and bool(self.params["randomize"])
 
     def go_to(self, position: int, seed: int) -> None:
         """Have the sample at that position of the order that the seed gives come next, or with
         several solvers the batch from there on that is this one's."""
-        shuffled = self.training and self.params["randomize"]
         place = position + self.rank * self.params["batch"]
-        order = sample_order(len(self.entries), seed if shuffled else None, place)
+        order = sample_order(len(self.entries), seed if self.is_shuffled else None, place)
         self.seed = seed
         self.queue: Iterator[tuple[int, int]] = enumerate(order, place)
         for coming in self.ahead:
@@ -180,6 +191,7 @@ class SegDataLayer(caffe.Layer):
         """Have every `workers`-th batch of the order come to this process, beginning with the one
         of the number `rank`."""
         self.rank, self.workers = rank, workers
+        self.check_order()
         self.go_to(0, self.seed)
         self.read_ahead()
 

@@ -8,6 +8,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from fcn.solvers import torchrun
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.work import Tally
 
@@ -39,8 +40,7 @@ class Ranks:
                 raise InferError(f"rank {rank} of {number} does not reach rank 0 at "
                                  f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
                                  f"{str(error).splitlines()[0]}") from None
-            restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            self.store = distributed.PrefixStore(f"infer/{restart}", store)
+            self.store = distributed.PrefixStore(f"infer/{torchrun.place().restarts}", store)
 
     def tell(self, plan: Any) -> None:
         """Of rank 0: say to the others what it has decided, None where it cannot begin."""

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fcn.solvers import torchrun
 from fcn.solvers.command import Stopped, handling_signals, report_errors, reported, stop
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
@@ -35,34 +36,23 @@ class Team(NamedTuple):
 
     @property
     def is_torchrun(self) -> bool:
-        return not self.starts and "RANK" in os.environ and "WORLD_SIZE" in os.environ
+        return not self.starts and torchrun.is_launched()
 
 
 def team(args: Namespace) -> Team:
     """What the command line and the environment say of processes. Raises InferError."""
     gpus = args.gpu or []
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if torchrun.is_launched():
         if args.workers:
             raise InferError("--workers starts processes, and torchrun has already: leave it out, "
                              "or leave torchrun out")
-        rank, count, local = (_number(name, default) for name, default in
-                              (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
-        if rank >= count:
-            raise InferError(f"the environment says RANK={rank} and WORLD_SIZE={count}; ranks are "
-                             "0 to WORLD_SIZE - 1")
-        gpu = gpus[local % len(gpus)] if gpus else None
-        return Team(rank, count, 0, _number("LOCAL_WORLD_SIZE", 1), gpu)
+        place = torchrun.place()
+        gpu = gpus[place.local_rank % len(gpus)] if gpus else None
+        return Team(place.rank, place.number, 0, place.local_number, gpu)
     starts = args.workers or len(gpus)
     if starts <= 1:
         return Team(gpu=gpus[0] if gpus else None)
     return Team(starts=starts, on_machine=-(-starts // len(gpus)) if gpus else starts)
-
-
-def _number(name: str, default: int) -> int:
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise InferError(f"the environment says {name}={text}, expected a whole number")
-    return int(text)
 
 
 # processes on this machine

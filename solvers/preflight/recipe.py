@@ -85,10 +85,16 @@ def _rates(solver: caffe_pb2.SolverParameter, net_param: caffe_pb2.NetParameter,
                           "normalize: false in loss_param")
 
 
+def _is_shared_out(momentum: float) -> bool:
+    """Whether a momentum is 0.99^N: that of N workers that see as many images as one."""
+    workers = math.log(momentum) / math.log(0.99) if momentum > 0 else 0
+    return 1 <= round(workers) <= 20 and abs(workers - round(workers)) < 1e-3
+
+
 def _momentum(momentum: float, iter_size: int) -> Iterator[Finding]:
     images = iter_size / (1 - momentum)
     longest = {0.9: 20, 0.99: 1}.get(round(momentum, 6), 0)
-    if iter_size <= longest:
+    if iter_size <= longest or (iter_size == 1 and _is_shared_out(momentum)):
         return
     yield Finding(f"momentum {momentum:.4g} with iter_size {iter_size} is outside the recipes of "
                   f"the paper: a gradient is in the updates of about {images:,.0f} images",

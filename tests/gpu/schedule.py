@@ -52,17 +52,16 @@ def tell(part: Part, precision: str, chunks: list[tuple[float, float]], net: obj
     """What the chunks of steps have shown; the later half counts, in which most sizes are known."""
     late = chunks[len(chunks) // 2:]
     step, waited = (1e3 * statistics.median(column) for column in zip(*late))
-    memory, runner = part.memory(), net._runner
-    recorded = sum("backward" in passes for passes in runner._passes.values())
+    memory, recorded = part.memory(), net.recorded
     hours = step / 1e3 * ITERATIONS / HOUR
-    full = ", memory sufficed for no more" if runner._is_full else ""
+    full = ", memory sufficed for no more" if recorded.is_full else ""
     part.found(
         f"{precision}, after {len(chunks) * subjects.STEPS} steps: {step:.2f} ms a step, of them "
         f"{waited:.2f} ms waiting for data; the first {subjects.STEPS} took "
         f"{1e3 * chunks[0][0]:.1f} ms each; VOC's schedule would take {hours:.2f} h (goal 1); "
-        f"{recorded} sizes recorded{full}; {memory['reserved'] / 1024:.1f} GiB reserved",
+        f"{recorded.sizes} sizes recorded{full}; {memory['reserved'] / 1024:.1f} GiB reserved",
         step_ms=step, waited_ms=waited, chunks_ms=[1e3 * each for each, _ in chunks], hours=hours,
-        sizes=recorded, is_full=runner._is_full, goal_met=hours <= 1, **memory)
+        sizes=recorded.sizes, is_full=recorded.is_full, goal_met=hours <= 1, **memory)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from caffe import launching
 from fcn.nets.source import ROOT
 from fcn.solvers import devices, launch, options, solve, workers
 from fcn.solvers.runs import Run, RunError
@@ -40,13 +41,30 @@ def launched(tmp_path, monkeypatch):
     return run
 
 
+def launcher(folder, code, settings="pass\n"):
+    """A process that launches two which run SCRIPT, each with `code`."""
+    path = folder / "script.py"
+    path.write_text("import os\nif 'RANK' not in os.environ:\n    import sys\n    "
+                    "from caffe import launching\n    from fcn.solvers.launch import launch\n    "
+                    f"{settings}    sys.exit(launch(2, 3))\n" + SCRIPT)
+    return subprocess.Popen([sys.executable, path, folder, code], cwd=ROOT, text=True,
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                            stderr=subprocess.PIPE)
+
+
+def wait_for(happened):
+    end = time.monotonic() + 120
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def test_all_well(launched, tmp_path):
     assert launched("") == 0
     assert len(list(tmp_path.glob("there * 0"))) == 2
 
 
 def test_a_process_that_is_killed_ends_the_others(launched, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(launch, "SETTLE", 0.1)
+    monkeypatch.setattr(launching, "SETTLE", 0.1)
     begin = time.monotonic()
     assert launched("os.kill(os.getpid(), signal.SIGKILL) if rank else time.sleep(100)") == 137
     assert time.monotonic() - begin < 30
@@ -57,32 +75,44 @@ def test_a_process_that_is_killed_ends_the_others(launched, tmp_path, monkeypatc
     assert "Continue with\n" in error and error.count("error:") == 1
 
 
-def test_one_that_does_not_listen_is_killed(launched, monkeypatch):
-    monkeypatch.setattr(launch, "SETTLE", 0.1)
-    monkeypatch.setattr(launch, "GRACE", 0.1)
+def test_one_that_does_not_listen_is_killed(launched, monkeypatch, capfd):
+    monkeypatch.setattr(launching, "SETTLE", 0.1)
+    monkeypatch.setattr(launching, "GRACE", 0.1)
     assert launched("signal.signal(signal.SIGTERM, signal.SIG_IGN) if rank else sys.exit(3)\n"
                     "time.sleep(100)") == 3
+    assert "error: rank 1 of 2 (process" in (err := capfd.readouterr().err)
+    assert "had not ended 0.2 s after another has failed: it is killed (SIGKILL)" in err
+
+
+@pytest.mark.parametrize("hang, status, when", [
+    ("rank == 1", 143, "LEAVING"), ("True", 137, "STOPPING")])
+def test_one_that_hangs_after_a_signal_is_killed(tmp_path, hang, status, when):
+    """Soon where another has ended, else after the time in which all should have."""
+    process = launcher(tmp_path, f"if {hang}: signal.pthread_sigmask(signal.SIG_BLOCK, "
+                       "[signal.SIGTERM])\n(folder / f'ready {rank}').touch()\ntime.sleep(100)",
+                       f"launching.{when} = 0.3\n")
+    wait_for(lambda: len(list(tmp_path.glob("ready *"))) == 2)
+    process.send_signal(signal.SIGTERM)
+    begin, err = time.monotonic(), process.communicate(timeout=60)[1]
+    assert process.returncode == status and time.monotonic() - begin < 30
+    pid = (tmp_path / "there 1 0").read_text()
+    assert (f"error: rank 1 of 2 (process {pid}) had not ended 0.3 s after a signal to stop: it is "
+            "killed (SIGKILL)") in err
+    assert err.count("it is killed") == (1 if when == "LEAVING" else 2)
 
 
 @pytest.mark.parametrize("restarts, status", [(1, 9), (2, 0), (5, 0)])
 def test_processes_begin_anew_as_often_as_is_asked(launched, tmp_path, monkeypatch, restarts,
                                                    status):
-    monkeypatch.setattr(launch, "SETTLE", 0.1)
+    monkeypatch.setattr(launching, "SETTLE", 0.1)
     assert launched("sys.exit(9 if attempt < 2 and rank == 0 else 0)", restarts) == status
     assert len(list(tmp_path.glob("there 0 *"))) == min(restarts, 2) + 1
 
 
 def test_a_signal_reaches_each_process_once_and_starts_none_anew(tmp_path):
     """They are in sessions of their own, so that a terminal's Ctrl-C comes from the launcher."""
-    path = tmp_path / "script.py"
-    path.write_text("import os\nif 'RANK' not in os.environ:\n    import sys\n    "
-                    "from fcn.solvers.launch import launch\n    sys.exit(launch(2, 3))\n" + SCRIPT)
-    process = subprocess.Popen([sys.executable, path, tmp_path, "time.sleep(100)"], cwd=ROOT,
-                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                               stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while len(list(tmp_path.glob("there *"))) < 2 and time.monotonic() < end:
-        time.sleep(0.1)
+    process = launcher(tmp_path, "time.sleep(100)")
+    wait_for(lambda: len(list(tmp_path.glob("there *"))) == 2)
     process.send_signal(signal.SIGTERM)
     assert "error" not in process.communicate(timeout=60)[1]
     assert process.returncode == 143

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 import caffe
 from fcn.solvers import log, report, score, training
 from fcn.solvers.prediction import load_net
+from fcn.solvers.progress import through
 from fcn.solvers.runs import RunError
 from fcn.solvers.samples import Tally
 from fcn.solvers.workers import ALONE, Workers
@@ -153,3 +155,19 @@ def test_what_fails_in_one_worker_ends_all_with_one_message(capfd):
         workers.together(one)
     assert in_workers(2, fail) == [1, 1]
     assert capfd.readouterr().err.strip() == "error: rank 1: there is no such thing"
+
+
+def test_who_scores_is_waited_for_as_long_as_it_gets_on(monkeypatch, capfd):
+    """However long in all; who does not get on is named, with what it did last."""
+    monkeypatch.setattr("fcn.solvers.workers.PATIENCE", 1.0)
+    monkeypatch.setattr("caffe.engine.workers.beats.EVERY", 0.1)
+
+    def score(workers, seconds):
+        if workers.rank == 1:
+            for _ in through(range(4), "scoring", 4, "image"):
+                time.sleep(seconds)
+        return workers.rank
+    assert in_workers(2, lambda workers: workers.together(lambda: score(workers, 0.5))) == [
+        [0, 1]] * 2
+    assert in_workers(2, lambda workers: workers.together(lambda: score(workers, 3)))[0] == 1
+    assert "has not got on for 1 s: it was last in " in capfd.readouterr().err

@@ -69,8 +69,7 @@ def test_of_several_batches_they_are_the_means(written):
 
     class Fed:
         """The net, given a batch before each pass."""
-        layers, blobs, top_names, _layer_names = (net.layers, net.blobs, net.top_names,
-                                                  net._layer_names)
+        layer_dict, blobs, top_names = net.layer_dict, net.blobs, net.top_names
 
         def forward(self):
             net.blobs["data"].data[...] = next(coming)

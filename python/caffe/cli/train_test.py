@@ -41,7 +41,7 @@ def train(args: argparse.Namespace) -> int | None:
         args.gpu = str(param.device_id)
     worker = workers.current()
     if worker is None and (count := workers.wanted(args.gpu, args.cpu_workers)):
-        return workers.run(args.arguments, count)
+        return workers.train_together(args.arguments, count)
     _train(args, worker)
     return None
 

@@ -266,6 +266,12 @@ class Net(PrivateNames):
     def cuda_graphs(self, wanted: bool) -> None:
         self._runner.enabled = bool(wanted)
 
+    @property
+    def recorded(self) -> RecordedRunner:
+        """What records passes for CUDA graphs: its `sizes` says of how many sizes of the data,
+        its `is_full` whether memory sufficed for no more."""
+        return self._runner
+
     # callbacks: functions of the number of the layer
 
     def before_forward(self, function: Callable[[int], None]) -> None:

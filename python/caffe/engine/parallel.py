@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .solvers.solver import Solver
 
 FOREVER = timedelta(days=7)     # for the backend; who waits too long is noticed here
+CONNECTING = timedelta(seconds=30)      # for ranks that have met to connect to each other
 PEEK = timedelta(seconds=1)     # between two looks at what the others do
 
 # of a solver's prototxt, what ranks may have differently
@@ -85,14 +86,13 @@ class NCCL(Observer):
         _check_alike(self._meeting)
         self._beats = Beats(self._meeting)
         weakref.finalize(self, self._beats.stop)
-        store = dist.PrefixStore("gradients", self._meeting.store)
-        self._group = _group(device, store, rank, count)
         self._works: list = []
+        self.waited = 0.0
+        self._connect()
         self._reduction = Reduction(solver.net.program, self._send)
         self._statistics = Statistics(solver.net.program, rank, count)
         self._is_last_pass = False
         self.agreed_action: str | None = None
-        self.waited = 0.0
         self._gathered = ""     # the name under which this rank gave its last value
 
     @staticmethod
@@ -216,6 +216,23 @@ class NCCL(Observer):
     def _send(self, tensor: torch.Tensor) -> None:
         self._works.append(self._group.allreduce([tensor], dist.AllreduceOptions()))    # adds
 
+    def _connect(self) -> None:
+        """Connect the ranks to each other, and exchange a number, since libraries connect in the
+        first exchange. Raises CaffeError where that fails."""
+        what, store = "the connection of the ranks to each other", self._meeting.connect()
+        try:
+            self._group = _group(context.device(), dist.PrefixStore("gradients", store),
+                                 self.rank, self.count)
+        except RuntimeError as error:
+            raise self._beats.broken(what, _first_line(error)) from None
+        number = torch.ones(1, device=context.device())
+        self._send(number)
+        self._wait(what)
+        if number.item() != self.count:
+            raise DeviceError(f"{self.count} ranks that each give 1 have added up "
+                              f"{number.item():g}: the exchange of gradients does not work on "
+                              "these devices")
+
     def _wait(self, what: str) -> None:
         """Wait until all that was begun is done. Raises CaffeError if that will not be."""
         since = time.monotonic()
@@ -229,7 +246,7 @@ class NCCL(Observer):
             raise
         except RuntimeError as error:
             _kept_groups.append(self._group)
-            raise self._beats.broken(what, str(error).strip().split("\n")[0]) from None
+            raise self._beats.broken(what, _first_line(error)) from None
         self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
@@ -244,6 +261,10 @@ class NCCL(Observer):
                         f"{self._meeting.places[rank]} does not begin with the same {name} as "
                         "rank 0, so that their updates would not fit together: call nccl.bcast() "
                         "in all processes after their solvers were made, or restored")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
@@ -289,12 +310,15 @@ def _check_alike(met: meeting.Meeting) -> None:
 
 
 def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> Any:
+    """torch.distributed's group of the ranks, which does not end what it waits for by itself."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
         options = dist.ProcessGroupNCCL.Options()
         options._timeout = FOREVER
         return dist.ProcessGroupNCCL(store, rank, count, options)
-    return dist.ProcessGroupGloo(store, rank, count, timeout=FOREVER)
+    group = dist.ProcessGroupGloo(store, rank, count, timeout=CONNECTING)
+    group.set_timeout(FOREVER)
+    return group
 
 
 def _is_done(work: Any) -> bool:

@@ -150,3 +150,21 @@ def test_more_workers_than_samples(voc, tmp_path, workers):
     with pytest.raises(DataError, match="6 workers train together on 5 samples, the split 'train': "
                                         "take at most 5 workers"):
         train_net(tmp_path, voc_dir=str(voc), split="train", seed=5)
+
+
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_workers_without_a_seed_would_each_have_an_order_of_its_own(net, voc, tmp_path, workers,
+                                                                    evaluated):
+    """So that they would take samples twice, or never."""
+    options = dict(voc_dir=str(voc), split="train")
+    with pytest.raises(DataError, match="each go through the samples in an order of its own, for "
+                                        "param_str has no seed: give 'seed', a whole number"):
+        if evaluated:
+            net(*MODULE, **options).layers[0].share(1, 2)
+        workers(1, 2)
+        train_net(tmp_path, **options)
+    workers(1, 2)
+    train_net(tmp_path, seed=5, **options)
+    train_net(tmp_path, randomize=False, **options)
+    workers(0, 1)
+    train_net(tmp_path, **options)

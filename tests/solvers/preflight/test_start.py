@@ -198,6 +198,11 @@ def test_the_recipes_of_the_paper_and_of_the_demo_have_no_finding():
             assert judged(kind, base_lr=lr, momentum=row.momentum, iter_size=iter_size) == []
 
 
+def test_a_momentum_that_workers_share_out_has_no_finding():
+    for workers in 2, 3, 8:
+        assert judged(base_lr=1e-3, momentum=0.99 ** workers) == []
+
+
 # losses
 
 def test_the_first_loss_is_said_in_three_ways(experiment, tmp_path, capsys):

@@ -49,6 +49,7 @@ class RecordedRunner:
     Attributes
     ----------
     enabled : whether passes are recorded at all (Net.cuda_graphs)
+    is_full : whether memory sufficed for no more of them
     """
 
     def __init__(self, program: Program, inner: ElidingRunner) -> None:
@@ -66,7 +67,7 @@ class RecordedRunner:
         self._now: dict[str, Recording] | None = None
         self._revisions: object = None      # of what a backward pass reads, after that pass
         self._searches = False  # whether the last forward pass was the first of its size
-        self._is_full = False   # whether memory sufficed for no more of them
+        self.is_full = False
         self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, step: Step) -> bool:
@@ -83,6 +84,11 @@ class RecordedRunner:
     @property
     def _is_wanted(self) -> bool:
         return self._is_able and self.enabled and context.device().type in KINDS
+
+    @property
+    def sizes(self) -> int:
+        """Of how many sizes of the data backward passes are recorded."""
+        return sum("backward" in passes for passes in self._passes.values())
 
     def weights_updated(self) -> None:
         self._inner.weights_updated()
@@ -271,13 +277,13 @@ class RecordedRunner:
         it never is."""
         device = context.device()
         graph = KINDS[device.type]
-        self._is_full = self._is_full or not graph.has_room(device)
-        if self._is_full:
+        self.is_full = self.is_full or not graph.has_room(device)
+        if self.is_full:
             return False
         try:
             passes[kind] = record(graph(device))
         except OutOfMemoryError:
-            self._is_full = True
+            self.is_full = True
         except RuntimeError as error:
             self._give_up(str(error))
         return kind in passes

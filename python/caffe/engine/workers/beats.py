@@ -12,6 +12,7 @@ from .meeting import Meeting
 
 EVERY = 1.0     # seconds between two beats
 DEAD = 20.0     # seconds without a beat, after which a process is taken to be gone
+LONGER = "A longer time is set by caffe.NCCL.timeout = SECONDS"
 
 
 class Beats:
@@ -31,9 +32,11 @@ class Beats:
         self._others = [silence] * meeting.count
         self._heard = [now] * meeting.count         # when a rank's beat was a new one
         self._moved = [now] * meeting.count         # when a rank had got on
+        self._came = [now] * meeting.count          # when a rank had come to its last exchange
+        self._told = now                            # when the store has last answered
         self._lost: str | None = None
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="caffe beats", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="caffe beats", daemon=True)
         self._thread.start()
 
     def note(self, doing: str) -> None:
@@ -49,6 +52,8 @@ class Beats:
 
     def check_store(self) -> None:
         """Raise CaffeError if the store has gone, and with it whoever started the training."""
+        if not self._lost and time.monotonic() - self._told > DEAD:
+            self._lost = f"it has not answered for {DEAD:g} s"
         if self._lost:
             raise CaffeError(f"rank {self._meeting.rank} has lost the meeting place of the "
                              f"solvers: the process that started the training has ended "
@@ -56,7 +61,8 @@ class Beats:
 
     def check_others(self, what: str, since: float, timeout: float) -> None:
         """Raise CaffeError if `what`, for which this process has waited since then, will not come:
-        a rank is gone, be it while it waited, too, or has not got on for `timeout` seconds."""
+        a rank is gone, be it while it waited, too, or has not got on for `timeout` seconds; or all
+        came to it as long ago, and it is still not done."""
         self.check_store()
         now = time.monotonic()
         behind = [rank for rank, other in enumerate(self._others)
@@ -72,17 +78,25 @@ class Beats:
         if stuck:
             raise CaffeError(f"{self._place(stuck[0])} has not got on for {timeout:g} s: "
                              f"{self._where(stuck[0])}. Rank {self._meeting.rank} waits for it in "
-                             f"{what}. A longer time is set by caffe.NCCL.timeout = SECONDS")
+                             f"{what}. {LONGER}")
+        if not behind and now - max(since, *self._came) > timeout:
+            raise CaffeError(f"rank {self._meeting.rank} has waited {now - since:.0f} s for "
+                             f"{what}, to which all {self._meeting.count} ranks came: the network "
+                             f"or the library hangs (NCCL_DEBUG=INFO tells more). {LONGER}")
 
     def broken(self, what: str, reason: str) -> CaffeError:
         """The error for an exchange that failed: it names the ranks that no longer beat."""
-        time.sleep(4 * EVERY)       # long enough to hear who still does
-        silent = [rank for rank in range(self._meeting.count) if rank != self._meeting.rank
-                  and (time.monotonic() - self._heard[rank] > 3 * EVERY
-                       or self._others[rank]["doing"] == "over")]
+        last = time.monotonic() + 4 * EVERY     # long enough to hear who still does
+        while not (silent := self._silent()) and time.monotonic() < last:
+            time.sleep(EVERY / 10)
         named = "; ".join(f"{self._place(rank)} is gone, {self._where(rank)}" for rank in silent)
         return CaffeError(f"rank {self._meeting.rank} cannot go on with {what}: "
                           f"{named or 'the connection to another rank has broken'} ({reason})")
+
+    def _silent(self) -> list[int]:
+        now = time.monotonic()
+        return [rank for rank in range(self._meeting.count) if rank != self._meeting.rank
+                and (now - self._heard[rank] > 3 * EVERY or self._others[rank]["doing"] == "over")]
 
     def _place(self, rank: int) -> str:
         return self._meeting.places[rank]
@@ -91,7 +105,7 @@ class Beats:
         doing = self._others[rank]["doing"]
         return "it came to its end before" if doing == "over" else f"it was last in {doing}"
 
-    def _run(self) -> None:
+    def _beat(self) -> None:
         names = [f"beat/{rank}" for rank in range(self._meeting.count)]
         beat = 0
         try:
@@ -109,12 +123,15 @@ class Beats:
             self._lost = str(error).strip().split("\n")[0]
 
     def _hear(self, names: list[str]) -> None:
-        now = time.monotonic()
         known = [(rank, name) for rank, name in enumerate(names) if self._store.check([name])]
-        for (rank, _), text in zip(known, self._store.multi_get([name for _, name in known])):
+        texts = self._store.multi_get([name for _, name in known])
+        self._told = now = time.monotonic()
+        for (rank, _), text in zip(known, texts):
             other, before = json.loads(text), self._others[rank]
             if other["beat"] != before["beat"]:
                 self._heard[rank] = now
             if other["steps"] != before["steps"]:
                 self._moved[rank] = now
+            if other["round"] != before["round"]:
+                self._came[rank] = now
             self._others[rank] = other

@@ -16,7 +16,7 @@ from ..program import Program
 SMALL = 1 << 16     # values below which parameters are sent together, biases above all
 BUNDLE = 1 << 20    # values that are sent together at most
 
-SHARE = 7 / 8       # of the values still to come, which are sent together where passes are replayed
+MOST = 7 / 8       # of the values still to come, which are sent together where passes are replayed
 PIECES = 3          # of a backward pass that is replayed
 
 Send = Callable[[torch.Tensor], object]     # begins to add up a tensor over all ranks, in place
@@ -56,7 +56,7 @@ class Reduction:
         found: list[int] = []
         while len(found) < PIECES - 1 and rest:
             total, sent = sum(count for _, count in rest), 0
-            while sent < SHARE * total:
+            while sent < MOST * total:
                 after, count = rest.pop(0)
                 sent += count
             found.append(after)

@@ -148,6 +148,9 @@ def differ(mine, theirs):
     ("batch norm", "drawn", True, {"type": '"Adam"', "momentum2": 0.99}),
     ("PSPNet's", "drawn", False, {}),
     ("dropout", "labels", True, {"type": '"Nesterov"'}),
+    ("dropout", "drawn", True, {"type": '"AdaGrad"', "momentum": 0}),
+    ("dropout", "drawn", False, {"type": '"RMSProp"', "momentum": 0, "rms_decay": 0.9}),
+    ("dropout", "drawn", True, {"type": '"AdaDelta"', "delta": 1e-3, "base_lr": 1}),
 ])
 def test_two_solvers_are_one_bit_for_bit(files, tmp_path, monkeypatch, net, data, layer_wise,
                                          settings):

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -84,6 +85,46 @@ def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
     assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last in the "
                      "test of iteration 2. Rank 0 waits for it in the exchange of the gradients of "
                      "iteration 2. .*NCCL.timeout", text)
+
+
+class Endless:
+    """An exchange that never comes to its end, as one of NCCL's that hangs."""
+
+    def wait(self, *_):
+        raise RuntimeError("timed out")
+
+    def is_completed(self):
+        return False
+
+
+def test_an_exchange_to_which_all_came_and_that_hangs(solver, monkeypatch):
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+
+    def work(rank, uid):
+        made = solver(rank)
+        nccl = several.joined(made, uid)
+        made.step(2)
+        nccl.timeout, nccl._send = 1.0, lambda tensor: nccl._works.append(Endless())
+        made.step(1)
+    for text in texts(several.run(2, work, 40)):
+        assert re.search(r"rank \d has waited \d+ s for the exchange of the gradients of iteration "
+                         r"2, to which all 2 ranks came: .* hangs .*NCCL_DEBUG.*NCCL.timeout", text)
+
+
+def test_ranks_that_do_not_connect_to_each_other(solver, monkeypatch):
+    monkeypatch.setattr(beats, "EVERY", 0.2)
+    monkeypatch.setattr(parallel, "CONNECTING", timedelta(seconds=1))
+
+    def stuck(*_):
+        time.sleep(5)
+        raise RuntimeError("stuck")
+
+    def work(rank, uid):
+        if rank == 1:       # it has met the other, but does not go on
+            monkeypatch.setattr(parallel, "_group", stuck)
+        caffe.NCCL(solver(rank), uid)
+    for text in texts(several.run(2, work, 40)):
+        assert "cannot go on with the connection of the ranks to each other: " in text
 
 
 def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):

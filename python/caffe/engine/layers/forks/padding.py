@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import torch.nn.functional as F
-from scipy.io import savemat
 from torch import Tensor
 
 from ....formats.atomic import replacing
@@ -80,6 +79,7 @@ class MatWrite(TensorLayer):
         if self.names is not None and number >= len(self.names):
             raise self.error(f"pass {number + 1} has no name: {p.source} has {len(self.names)}")
         name = f"iter_{number}" if self.names is None else self.names[number]
+        from scipy.io import savemat  # here, since it takes long to load
         for i, blob in enumerate(bottom):
             values = blob.data.reshape(blob.shape + (1,) * (4 - len(blob.shape)))
             with replacing(f"{p.prefix}{name}_blob_{i}.mat") as file:
