@@ -1,19 +1,28 @@
 """The engine's own kernels beside PyTorch's, on one CPU thread: python benchmarks/kernels.py
 
 Prints, as a Markdown table, the least milliseconds of five runs at the sizes of FCN-8s on a
-500x500 image.
+500x500 image, and of those of other nets for what FCN-8s has not.
 """
 
 import torch
 import torch.nn.functional as F
+from google.protobuf import text_format
 
+from caffe.engine.blob import Blob
+from caffe.engine.layers.base import create
+from caffe.engine.layers.kernels.convolution import conv2d
 from caffe.engine.layers.kernels.max_pooling import largest
 from caffe.engine.layers.kernels.product import linear
 from caffe.engine.layers.pooling import Windows
+from caffe.proto import caffe_pb2
 from subjects import least
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads
+LARGEFOV = (512, 65, 65), (1024, 512, 3, 3), 12         # fc6 of DeepLab-LargeFOV: map, kernel, hole
+LRN = 'type: "LRN" lrn_param { local_size: 5 alpha: 1e-4 }', (1, 192, 125, 125)    # GoogLeNet's 2nd
+UPCONV = ('type: "Deconvolution" convolution_param { num_output: 64 kernel_size: 2 stride: 2 '
+          'weight_filler { type: "xavier" } }', (1, 128, 196, 196))     # U-Net's last
 
 
 def main():
@@ -27,10 +36,35 @@ def main():
         "fc6, gradients": [gradients(f, x, weight) for f in (linear, F.linear)],
         "pool1": [lambda: largest(image, windows), lambda: windows.maximum(image)],
         "pool1 in training": [lambda: largest(learned, windows), lambda: windows.maximum(learned)],
-    }
+    } | rows_of_other_nets(image)
     print("| | the engine, ms | PyTorch, ms |\n| --- | --- | --- |")
     for name, runs in rows.items():
         print(f"| {name} | {' | '.join(f'{1000 * least(run):.0f}' for run in runs)} |")
+
+
+def rows_of_other_nets(image):
+    """The same, all without gradients."""
+    padded = Windows((3, 3), (2, 2), (1, 1))
+    size, kernel, hole = LARGEFOV
+    conv = torch.randn(1, *size), torch.randn(kernel), None, (1, 1), (hole,) * 2, (hole,) * 2, 1
+    lrn, before = layer(*LRN), torch.randn(LRN[1])
+    upconv, x = layer(*UPCONV), torch.randn(UPCONV[1])
+    return {
+        "pool1 of DeepLab": [lambda: largest(image, padded), lambda: padded.maximum(image)],
+        "fc6 of DeepLab-LargeFOV": [lambda f=f: f(*conv) for f in (conv2d, F.conv2d)],
+        "LRN of GoogLeNet": [lambda: lrn.compute(before),
+                             lambda: F.local_response_norm(before, 5, 1e-4)],
+        "last deconvolution of U-Net": [lambda: upconv.compute(x),
+                                        lambda: F.conv_transpose2d(x, *upconv.weights, stride=2)],
+    }
+
+
+def layer(text, shape):
+    """The engine's layer on a bottom of that shape."""
+    made = create(text_format.Parse(text, caffe_pb2.LayerParameter()))
+    made.setup([Blob(shape)], [Blob()])
+    made.weights = tuple(blob.data_tensor for blob in made.blobs)
+    return made
 
 
 def gradients(product, x, weight):

@@ -29,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                             "ends (default 0)")
 
 
-def gpus(text: str) -> list[int] | str:
-    """An argparse type: numbers of GPUs, or "all"."""
+def gpus(text: str) -> list[int]:
+    """An argparse type: numbers of GPUs, or "all": GPU 0 where there are none, to be told so."""
     if text == "all":
-        return text
+        import torch
+        return list(range(torch.cuda.device_count())) or [0]
     with suppress(argparse.ArgumentTypeError):
         numbers = [whole(number) for number in text.split(",")]
         if len(set(numbers)) == len(numbers):
@@ -54,9 +55,6 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def asked(args: argparse.Namespace) -> int:
     """How many processes the command line asks for on this machine."""
-    if args.gpu == "all":
-        import torch
-        args.gpu = list(range(torch.cuda.device_count())) or [0]     # 0, which is then missed
     return len(args.gpu) if args.gpu else args.workers or 1
 
 

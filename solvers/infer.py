@@ -54,7 +54,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fcn.solvers import crf, edges
-from fcn.solvers.command import Stopped, positive, report_errors, whole
+from fcn.solvers.command import Stopped, positive, report_errors
+from fcn.solvers.devices import gpus
 from fcn.solvers.inference import manifest, workers
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
@@ -177,7 +178,7 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
     are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
     asked = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray)
     is_plain = are_files and not asked      # as many at a time as one likes
-    with manifest.alone(args.output, shared=is_plain), list_folder(args, team) as folder:
+    with manifest.alone(args.output, shared=is_plain), list_folder(args, is_plain) as folder:
         keeps = asked or not are_files and bool(manifest.files(args.output))
         named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
         lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
@@ -202,11 +203,11 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
 
 
 @contextmanager
-def list_folder(args: argparse.Namespace, team: Team) -> Iterator[Path]:
-    """A temporary folder for the list of the images: where all machines see it, if there may be
-    several."""
-    where = args.output.resolve() if team.number > 1 else None
-    for left in where.glob("manifest.*.list") if where else ():     # by a command that was killed
+def list_folder(args: argparse.Namespace, is_plain: bool) -> Iterator[Path]:
+    """A temporary folder for the list of the images: with the results, which all machines see, and
+    where the next command removes what one that was killed has left."""
+    where = None if is_plain else args.output.resolve()
+    for left in where.glob("manifest.*.list") if where else ():
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(".list", "manifest.", where) as folder:
         yield Path(folder)
@@ -320,7 +321,7 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     processes = parser.add_argument_group("where it is computed")
     device = processes.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=gpus, metavar="N[,N...]",
-                        help="run on GPU N; on several, a process each")
+                        help="run on GPU N; on several, or all, a process each")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
     processes.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
                            help="of convolutions and matrix products (default tf32 where the GPU "
@@ -329,17 +330,9 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
                            help="processes on this machine, with a manifest of what is done, from "
                                 "which a run that was killed goes on (also with 1)")
     processes.add_argument("--ray", action="store_true",
-                           help="the same on Ray's cluster, N actors (pip install 'ray[data]')")
+                           help="the same on Ray's cluster, N actors (pip install '.[ray]')")
     processes.add_argument("--retry", action="store_true",
                            help="try again what failed in an earlier run, by its manifest")
-
-
-def gpus(text: str) -> list[int]:
-    """An argparse type: numbers from 0 on with commas between."""
-    found = [whole(part) for part in text.split(",")]
-    if len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"'{text}' names a GPU twice")
-    return found
 
 
 def fraction(text: str) -> float:

@@ -32,7 +32,7 @@ def launch(count: int, max_restarts: int = 0) -> int:
             {"OMP_NUM_THREADS": threads, **os.environ, **common, "RANK": str(rank),
              "LOCAL_RANK": str(rank), "TORCHELASTIC_RESTART_COUNT": str(number)}
             for rank in range(count)], lambda text: tell(f"error: {text}"),
-            f". Continue with\n    {same_command()}")
+            f". Continue with\n    {same_command()}" * (number == max_restarts))
         status = processes.wait()
         if status == 0 or processes.signals or number == max_restarts:
             break

@@ -84,8 +84,8 @@ def coord_map(fn: Function) -> tuple:
     if fn.type_name == "Deconvolution":
         axis, stride, kernel, pad = conv_params(fn)
         return axis, stride, (kernel - 1) / 2 - pad
-    if fn.type_name == "Interp" and len(fn.inputs) == 1:
-        return _interp_map(fn.params.get("interp_param", fn.params))
+    if fn.type_name == "Interp":
+        return _interp_map(fn.params.get("interp_param", fn.params), len(fn.inputs) > 1)
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)
         return axis - 1, 1, -offset
@@ -94,10 +94,11 @@ def coord_map(fn: Function) -> tuple:
     raise UndefinedMapException(f"no coordinate map through {fn.type_name}")
 
 
-def _interp_map(params: Any) -> tuple:
-    """The map of a fork's Interp, by a whole factor; of a size alone, none is known."""
+def _interp_map(params: Any, sized: bool) -> tuple:
+    """The map of a fork's Interp, by a whole factor; of a size alone, which a second bottom gives,
+    too, none is known."""
     zoom, shrink = params.get("zoom_factor"), params.get("shrink_factor")
-    if not zoom and not shrink or zoom and shrink and "height" in params:
+    if sized or not zoom and not shrink or zoom and shrink and "height" in params:
         raise UndefinedMapException("no coordinate map through an Interp to a given size")
     scale = (zoom or 1) / (shrink or 1)
     return 1, scale, scale * params.get("pad_beg", 0)

@@ -34,20 +34,20 @@ class Processes:
 
     def __init__(self, command: Sequence[str], environments: Sequence[dict[str, str]],
                  tell: Callable[[str], None], advice: str = "") -> None:
-        """Start a process for each of the environments. `tell` prints what users should know;
-        `advice` follows on what is said of one that was killed."""
+        """A process for each of the environments; `wait` starts them. `tell` prints what users
+        should know; `advice` follows on what is said of one that was killed."""
         self.signals, self._tell, self._advice = 0, tell, advice
         self._signalled = self._since = 0.0     # when the last signal came, when the first ended
         self._status, self._is_asked, self._is_killed = 0, False, False
-        # sessions of their own: a terminal's Ctrl-C comes to the launcher, and is passed on once
-        self._processes = [subprocess.Popen(command, env=environment, start_new_session=True)
-                           for environment in environments]
+        self._command, self._environments = command, environments
+        self._processes: list[subprocess.Popen] = []
 
     def wait(self) -> int:
-        """Wait until all have ended; returns the status of the first that failed, or else 0: 128
-        and its number where that was a signal."""
+        """Start them, and wait until all have ended; returns the status of the first that failed,
+        or else 0: 128 and its number where that was a signal."""
         try:
             with self._handing_signals_on():
+                self._start()
                 while self._running():
                     time.sleep(POLL)
                     self._look()
@@ -57,6 +57,12 @@ class Processes:
             for process in self._processes:
                 process.wait()
         return 128 - self._status if self._status < 0 else self._status
+
+    def _start(self) -> None:
+        # sessions of their own: a terminal's Ctrl-C comes to the launcher, and is passed on once
+        for environment in self._environments:
+            self._processes.append(
+                subprocess.Popen(self._command, env=environment, start_new_session=True))
 
     def _look(self) -> None:
         """End those that should have ended."""
@@ -103,7 +109,7 @@ class Processes:
         self._send(signal.SIGKILL)
 
     def _named(self, rank: int) -> str:
-        return (f"rank {rank} of {len(self._processes)} "
+        return (f"rank {rank} of {len(self._environments)} "
                 f"(process {self._processes[rank].pid})")
 
     def _running(self) -> list[subprocess.Popen]:

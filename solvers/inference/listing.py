@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,10 +114,21 @@ class _Names:
     """The names that are taken in the folder of the results, whatever the case of letters."""
 
     def __init__(self, table: sqlite3.Connection, folder: Path) -> None:
-        self.table, self.folder = table, name_key(folder)
+        self.table, self.folder, self.shown = table, name_key(folder), folder
+        self._inside = lru_cache(maxsize=1000)(self._find)
 
     def key(self, stem: str, suffix: str = "") -> str:
-        return f"{self.folder}{os.sep}{stem.replace('/', os.sep)}{suffix}".lower()
+        """Of an output. Raises InferError where a symbolic link would lead it out of the folder."""
+        inside, _, name = stem.rpartition("/")
+        return f"{self._inside(inside)}{os.sep}{name}{suffix}".lower()
+
+    def _find(self, inside: str) -> str:
+        found = name_key(self.shown / inside)
+        if found != self.folder and not found.startswith(self.folder + os.sep):
+            raise InferError(f"{self.shown / inside} is, or lies in, a symbolic link to {found}, "
+                             f"outside of the results: what is there might be overwritten; remove "
+                             "the link, or choose another folder by -o")
+        return found
 
     def is_taken(self, key: str, identity: str) -> bool:
         """Whether a name is that of another image's output, or of a file to keep."""
@@ -158,7 +170,7 @@ def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, Source | 
             table.execute("INSERT INTO problems VALUES (?, ?)",
                           (json.dumps(item.name), json.dumps(item.message)))
             continue
-        same = str(item.local.resolve()) if item.local else item.identity
+        same = os.path.realpath(item.local) if item.local else item.identity
         if item.member:         # of two in one archive the later counts, as for tar
             table.execute("UPDATE found SET source = ? WHERE same = ?",
                           (json.dumps(item), os.fsencode(same)))

@@ -151,4 +151,4 @@ def free_stem(stem: str, keys: Callable[[str], Iterable[str]], is_taken: Callabl
 
 def name_key(path: Path) -> str:
     """What two paths of one file have in common, whatever the case of the letters."""
-    return str(path.resolve()).lower()
+    return os.path.realpath(path).lower()

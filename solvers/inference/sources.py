@@ -26,6 +26,7 @@ from fcn.solvers.inference.marks import is_own
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
+LOCAL = re.compile(r"^(file|local)://")
 SHARD = re.compile(r"\.(tar|tgz|tar\.[a-z0-9]+)$", re.I)
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\xb5": "unzstd"}
 # of what file systems say of a file: what changes with its content
@@ -134,13 +135,13 @@ def is_image(name: str) -> bool:
 def find(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """(images and videos that are files on this machine, messages on arguments that name none),
     each file once, in order. What this tool wrote itself, as its marks show, is left out."""
-    found: dict[Path, tuple[int, str, Path]] = {}
+    found: dict[str, tuple[int, str, Path]] = {}
     messages = []
     for group, item in find_all(arguments):
         if isinstance(item, Problem):
             messages.append(item.message)
         elif path := item.local:
-            found.setdefault(path.resolve(), (group, item.file, path))
+            found.setdefault(os.path.realpath(path), (group, item.file, path))
         else:
             messages.append(f"{item.name}: this net takes files on this machine alone")
     return [path for _, _, path in sorted(found.values())], messages
@@ -164,6 +165,7 @@ def find_all(arguments: Iterable[str], each_line: bool = False
 def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
              ) -> Iterator[tuple[int, Source | Problem]]:
     group = next(groups)
+    argument = LOCAL.sub("", argument)      # a file and its URL are one
     try:
         if argument.startswith("@") and not os.path.exists(argument):
             yield from _listed(argument[1:], groups, each_line, lists)
@@ -220,8 +222,14 @@ def _inside(folder: str) -> Iterator[Source | Problem]:
     if os.path.isdir(os.path.join(folder, "JPEGImages")):
         folder = os.path.join(folder, "JPEGImages")
     with os.scandir(folder) as entries:
-        files = (_local(entry.path) for entry in entries if entry.is_file())
+        files = (_local(entry.path) for entry in entries if _is_file(entry))
         yield from _any(_images_or_shards(files), f"{Path(folder)}: a folder without images")
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    """Whether it is a file; or a link to nothing, which is told where it is to be read."""
+    is_broken = entry.is_symlink() and not os.path.exists(entry.path)
+    return is_broken or entry.is_file()
 
 
 def _matching(pattern: str) -> Iterator[Source | Problem]:

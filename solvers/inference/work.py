@@ -403,4 +403,4 @@ def summary(tally: Tally, count: int, problems: int, seconds: float, folder: Pat
     told = f"; {folder / 'manifest.*.jsonl'} says why" * bool(
         tally.failed + problems + tally.failed_before)
     rate = f", {tally.done / max(seconds, 1e-9):.1f} images a second" * bool(tally.done)
-    return f"{count} images: {', '.join(parts)}{told}; in {seconds:.1f} s{rate}"
+    return f"{count} image{'s' * (count != 1)}: {', '.join(parts)}{told}; in {seconds:.1f} s{rate}"

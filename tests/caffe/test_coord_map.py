@@ -156,6 +156,9 @@ def test_no_map():
         coord_map_from_to(L.InnerProduct(data, num_output=2), data)
     with pytest.raises(UndefinedMapException, match="global pooling"):
         crop(L.Pooling(data, global_pooling=True), data)
+    for top in L.Interp(data, height=3, width=3), L.Interp(data, L.Input(), zoom_factor=2):
+        with pytest.raises(UndefinedMapException, match="through an Interp to a given size"):
+            crop(top, data)
     with pytest.raises(RuntimeError, match="no common ancestor"):
         crop(L.Input(), data)
 

@@ -538,3 +538,35 @@ def test_depth_beside_the_images_is_part_of_what_outputs_depend_on(there):
     assert said(infer("photos/a.jpg", "--truth", "truth")) == "0 segmented, 1 were done before"
     touch("truth/a.png")
     assert said(infer("photos/a.jpg", "--truth", "truth")) == "1 segmented"
+
+
+# links
+
+def test_links_in_the_results_do_not_lead_out_of_them(there):
+    """To the photographs themselves, at the worst."""
+    before = Path("photos/a.jpg").read_bytes()
+    Path("more").mkdir()
+    Path("more/d.jpg").write_bytes(before)
+    Path("out").mkdir()
+    Path("out/photos").symlink_to("../photos")
+    result = infer("photos/*", "more/*", status=1)
+    assert "out/photos is, or lies in, a symbolic link to" in result.stderr
+    assert names("photos") == ["a.jpg", "b.jpg", "c.jpg"]
+    assert Path("photos/a.jpg").read_bytes() == before
+
+
+def test_links_to_nothing_are_told_and_do_not_hide_the_others(there):
+    Path("photos/0.png").symlink_to("0.png")        # a loop
+    Path("photos/1.png").symlink_to("none.png")
+    result = infer("photos", status=1)
+    assert names() == ["a.png", "b.png", "c.png"]
+    assert "photos/0.png" in result.stderr and "photos/1.png: no such file" in result.stderr
+    assert said(result).startswith("3 segmented, 2 failed")
+
+
+def test_a_url_of_a_file_does_not_overwrite_it(there):
+    before = Path("photos/a.jpg").read_bytes()
+    Path("photos/a.png").write_bytes(Path("photos/b.jpg").read_bytes())
+    infer(f"file://{there}/photos/a.png", f"file://{there}/photos", output="photos")
+    assert Path("photos/a.jpg").read_bytes() == before
+    assert Path("photos/a.png").read_bytes() == Path("photos/b.jpg").read_bytes()

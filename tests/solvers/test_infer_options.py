@@ -95,8 +95,8 @@ def test_folders_patterns_and_lists(there, tmp_path, argument, expected):
 
 def test_a_list_names_files_beside_itself_and_an_image_named_twice_is_one(there, tmp_path):
     (there / "photos" / "own.txt").write_text("a.png\nc.png\n")
-    infer("@photos/own.txt", "photos/a.png", there / "photos" / "a.png", "--mask",
-          output=tmp_path / "out")
+    infer("@photos/own.txt", "photos/a.png", there / "photos" / "a.png",
+          f"file://{there}/photos/a.png", "--mask", output=tmp_path / "out")
     assert names(tmp_path / "out") == ["a.png", "c.png"]
 
 

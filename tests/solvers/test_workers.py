@@ -170,4 +170,4 @@ def test_who_scores_is_waited_for_as_long_as_it_gets_on(monkeypatch, capfd):
     assert in_workers(2, lambda workers: workers.together(lambda: score(workers, 0.5))) == [
         [0, 1]] * 2
     assert in_workers(2, lambda workers: workers.together(lambda: score(workers, 3)))[0] == 1
-    assert "has not got on for 1 s: it was last in " in capfd.readouterr().err
+    assert "has not got on for 1 s: it was last heard of in " in capfd.readouterr().err

@@ -69,6 +69,7 @@ LAYERS = {
     "interp shrink": f'type: "Interp" {X} interp_param {{ shrink_factor: 2 }}',
     "interp both": f'type: "Interp" {X} interp_param {{ shrink_factor: 3 zoom_factor: 2 '
                    'pad_beg: -1 }',
+    "interp sized": 'type: "Interp" bottom: "x" bottom: "r" top: "y" interp_param { pad_beg: -1 }',
     "padding": f'type: "Padding" {X} padding_param {{ pad_beg: 1 pad_end: 2 }}',
     "padding cut": f'type: "Padding" {X} padding_param {{ pad_beg: -1 pad_end: -1 }}',
     "frozen bn": f'type: "BN" {X} bn_param {{ frozen: true slope_{GAUSS} bias_{GAUSS} }}',

@@ -276,6 +276,7 @@ def write_scenes(directory: Path, seed: int, train: int, val: int) -> None:
     for folder in (sbdd / "img", sbdd / "cls",
                    voc / "JPEGImages", voc / "SegmentationClass", lists):
         folder.mkdir(parents=True)
+    (voc / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     write_split(sbdd / "train.txt", (seed, 0), train, scene, partial(save_sbd, sbdd))
     write_split(lists / "seg11valid.txt", (seed, 1), val, scene, partial(save_voc, voc))
 

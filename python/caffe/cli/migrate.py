@@ -1,4 +1,4 @@
-"""caffe migrate: what of a Caffe project runs here, and what to change. Nothing of it is run."""
+"""caffe migrate: what of a Caffe project runs here, and what to change. None of its code is run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from ..formats import caffemodel, hdf5, prototxt, text
 from ..formats.forks import UNSUPPORTED
 from ..log import silence
 from ..proto import caffe_pb2
+from .flags import positive
+from .trial import Trials
 
 RUNS, LAYER, CHANGE = "runs", "needs a layer", "change"
+RAN, FAILED, NOT_RUN = "ran", "failed", "not run"
 _SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
 _SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
 _NET = re.compile(r"\b(layers?\s*\{|input\s*:|input_dim\s*:)")
@@ -56,13 +59,17 @@ _LAZY = {"map", "filter", "zip"}
 
 
 class Project(NamedTuple):
-    """A folder, and the files in it and its folders."""
+    """A folder, the files in it and its folders, and what tries nets, if nets are to run."""
     root: Path
     files: list[Path]
+    trials: Trials | None = None
+
+
+Reader = Callable[[Path, Project], Iterator[tuple[str, str]]]
 
 
 class Finding(NamedTuple):
-    """A row of the table: `file` within the folder, one of RUNS, LAYER and CHANGE, and why."""
+    """A row of the table: `file` within the folder, a verdict, and why."""
     file: str
     verdict: str
     why: str
@@ -71,21 +78,31 @@ class Finding(NamedTuple):
 def migrate(args: argparse.Namespace) -> int:
     """Say what of a Caffe project runs here, what needs a layer of a fork, and what to change.
 
-    Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them. The
-    exit status is 0 if everything runs.
+    Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them. With
+    --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
+    place of its data, with images of at most --size pixels a side if it takes them, else of its
+    own size, and with random weights. Nets with Python layers between others run with --trust
+    alone, which runs the layers' code from PYTHONPATH.
+
+    The exit status is 0 if everything runs.
     """
     root = Path(args.folder)
-    project = Project(root, list(_files(root)))
-    with silence():
-        found = list(dict.fromkeys(row for path in project.files for row in _look(path, project)))
+    project = Project(root, list(_files(root)),
+                      Trials(args.size, args.seconds, args.trust) if args.run_nets else None)
+    readers = {path: reader for path in project.files if (reader := _reader(path.name))}
+    width = max((len(str(path.relative_to(root))) for path in readers), default=0)
+    found: list[Finding] = []
+    for path, reader in readers.items():
+        with silence():
+            rows = dict.fromkeys(_look(path, reader, project))
+        for file, verdict, why in rows:
+            print(text.printable(f"{file:{width}}  {verdict:{len(LAYER)}}  {why}"), flush=True)
+        found += rows
     if not found:
         raise CaffeError(f"{root}: expected a Caffe project, found no prototxt, caffemodel or "
                          "Python file in it")
-    widths = [max(len(row[column]) for row in found) for column in (0, 1)]
-    for file, verdict, why in found:
-        print(text.printable(f"{file:{widths[0]}}  {verdict:{widths[1]}}  {why}"))
     files = {row.file for row in found}
-    left = {row.file for row in found if row.verdict != RUNS}
+    left = {row.file for row in found if row.verdict not in (RUNS, RAN, NOT_RUN)}
     print(f"{len(files) - len(left)} of {len(files)} files run as they are"
           + ("" if left else ": everything"))
     return int(bool(left))
@@ -97,20 +114,19 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names))
 
 
-def _look(path: Path, project: Project) -> Iterator[Finding]:
-    """The findings of a file; none if it is not of a kind that Caffe has."""
-    name = path.name
-    look: Callable[[Path, Project], Iterator[tuple[str, str]]]
+def _reader(name: str) -> Reader | None:
+    """What reads a file of this name; None if it is not of a kind that Caffe has."""
     if name.endswith(_PROTOTXT) or ".prototxt." in name:
-        look = _prototxt
-    elif name.endswith((".caffemodel", ".caffemodel.h5", ".solverstate", ".solverstate.h5")):
-        look = _weights
-    elif name.endswith(".py"):
-        look = _python
-    elif name.endswith(_SOURCE):
-        look = _source
-    else:
-        return
+        return _prototxt
+    if name.endswith((".caffemodel", ".caffemodel.h5", ".solverstate", ".solverstate.h5")):
+        return _weights
+    if name.endswith(".py"):
+        return _python
+    return _source if name.endswith(_SOURCE) else None
+
+
+def _look(path: Path, look: Reader, project: Project) -> Iterator[Finding]:
+    """The findings of a file."""
     found: list[tuple[str, str]] = []
     try:
         found.extend(look(path, project))      # keeps those before an error
@@ -122,12 +138,19 @@ def _look(path: Path, project: Project) -> Iterator[Finding]:
 
 def _prototxt(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     content = re.sub("#.*", "", text.read_text(path))
-    if _SOLVER.search(content):
+    if _SOLVER.search(_without_blocks(content)):     # DenseCRF has a max_iter, too
         yield from _solver(path, project)
     elif _NET.search(content):
         yield from _net(path, project, content)
     else:
         yield RUNS, "neither a net nor a solver: left alone"
+
+
+def _without_blocks(content: str) -> str:
+    """A prototxt without what is in braces."""
+    while content != (content := re.sub(r"\{[^{}]*\}", "", content)):
+        pass
+    return content
 
 
 def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]]:
@@ -153,23 +176,34 @@ def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]
                            "make an LMDB (caffe convert_imageset), and set backend: LMDB")
     yield from _missing_files(param, path)
     if not unknown and complaint is None:
-        errors = [error for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)
-                  for error in _unconnected(param, phase)]
-        if len(errors) == 2:        # many nets are for one phase alone
-            yield CHANGE, errors[0]
+        errors = {phase: _unconnected(param, phase) for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
+        if all(errors.values()):        # many nets are for one phase alone
+            yield CHANGE, errors[caffe_pb2.TRAIN]
+        if project.trials:
+            yield from (_trial(param, path, phase, project.trials)
+                        for phase, error in errors.items() if not error)
         old = ", in an older form" if _OLD_NET.search(content) else ""
         yield RUNS, f"a net of {len(param.layer)} layers{old}"
 
 
-def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> list[str]:
+def _trial(param: caffe_pb2.NetParameter, path: Path, phase: int, trials: Trials
+           ) -> tuple[str, str]:
+    own = [layer.name for layer in param.layer if layer.type == "Python" and layer.bottom]
+    if own and not trials.trust:
+        return NOT_RUN, f"the layer '{own[0]}' is Python code of the project, see --trust"
+    ran, why = trials(str(path), phase)
+    return RAN if ran else FAILED, f"{caffe_pb2.Phase.Name(phase)}: {why}"
+
+
+def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> str:
     """What is wrong with the blobs that connect the layers of a phase, if anything."""
     from ..engine import graph
     param.state.phase = phase
     try:
         graph.insert_splits(graph.filter_layers(param))
     except CaffeError as error:
-        return [str(error)]
-    return []
+        return str(error)
+    return ""
 
 
 def _unknown_type(name: str) -> str:
@@ -355,6 +389,20 @@ def _divides(node: ast.AST) -> bool:
 
 def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=folder, metavar="FOLDER", help="the project")
+    parser.add_argument("--run", dest="run_nets", action="store_true",
+                        help="also run each net forward and backward, in both phases")
+    parser.add_argument("--size", type=_size, default="97", metavar="N|HxW",
+                        help="most rows and columns of images, with --run (default 97)")
+    parser.add_argument("--seconds", type=positive, default=60,
+                        help="that a net may take in a phase, with --run (default 60)")
+    parser.add_argument("--trust", action="store_true",
+                        help="also run nets with Python layers, with --run")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """N, or HEIGHTxWIDTH, as (height, width)."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
 
 
 def folder(path: str) -> str:

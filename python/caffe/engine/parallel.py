@@ -3,8 +3,10 @@ with gloo on CPUs and NCCL on GPUs)."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import os
 import time
 import weakref
 from datetime import timedelta
@@ -36,8 +38,6 @@ FREE = ("device_id", "solver_mode", "snapshot_prefix", "display", "debug_info", 
         "test_net_param", "weights")
 
 ACTIONS = "stop", "snapshot"        # the first that somebody wants is done
-
-_kept_groups: list = []     # of exchanges that failed
 
 
 class NCCL(Observer):
@@ -224,9 +224,10 @@ class NCCL(Observer):
             self._group = _group(context.device(), dist.PrefixStore("gradients", store),
                                  self.rank, self.count)
         except RuntimeError as error:
-            raise self._beats.broken(what, _first_line(error)) from None
+            raise self._beats.broken(what, meeting.first_line(error)) from None
         number = torch.ones(1, device=context.device())
         self._send(number)
+        weakref.finalize(self, _let_go, self._group, self._works, os.getpid())
         self._wait(what)
         if number.item() != self.count:
             raise DeviceError(f"{self.count} ranks that each give 1 have added up "
@@ -236,17 +237,15 @@ class NCCL(Observer):
     def _wait(self, what: str) -> None:
         """Wait until all that was begun is done. Raises CaffeError if that will not be."""
         since = time.monotonic()
-        works, self._works = self._works, []
         try:
-            for work in works:
+            for work in self._works:
                 while not _is_done(work):
                     self._beats.check_others(what, since, self.timeout)
-        except CaffeError:
-            _kept_groups.append(self._group)
-            raise
         except RuntimeError as error:
-            _kept_groups.append(self._group)
-            raise self._beats.broken(what, _first_line(error)) from None
+            if isinstance(error, CaffeError):
+                raise
+            raise self._beats.broken(what, meeting.first_line(error)) from None
+        self._works.clear()
         self.waited += time.monotonic() - since
 
     def _check_start(self) -> None:
@@ -261,10 +260,6 @@ class NCCL(Observer):
                         f"{self._meeting.places[rank]} does not begin with the same {name} as "
                         "rank 0, so that their updates would not fit together: call nccl.bcast() "
                         "in all processes after their solvers were made, or restored")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
@@ -319,6 +314,14 @@ def _group(device: torch.device, store: dist.Store, rank: int, count: int) -> An
     group = dist.ProcessGroupGloo(store, rank, count, timeout=CONNECTING)
     group.set_timeout(FOREVER)
     return group
+
+
+def _let_go(group: Any, works: list, process: int) -> None:
+    """Let go of a group, unless that would wait for its threads for ever: where works are not done,
+    these may wait for a rank that stands still; and a process that was forked has no such threads.
+    """
+    if works or os.getpid() != process:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 def _is_done(work: Any) -> bool:

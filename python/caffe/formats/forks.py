@@ -26,8 +26,8 @@ _FASTER = "Faster R-CNN's MATLAB release (ShaoqingRen/caffe)"
 _NVIDIA = "NVIDIA's fork (NVIDIA/caffe)"
 _RECURRENT = "a fork with its own recurrent layers"
 _FLOW = "FlowNet's fork"
-_HED = "HED's fork (s9xie/hed), or RCF's"
 _MNC = "MNC's fork (daijifeng001/caffe-mnc)"
+_PARSENET = "ParseNet's fork (debidatta/caffe-parsenet)"
 
 TYPES = frozenset((
     "Axpy", "BN", "ConvolutionDepthwise", "DenseCRF", "DenseImageData", "DepthwiseConvolution",
@@ -52,10 +52,11 @@ UNSUPPORTED = {
                      "BinAccuracy", "DropoutChannel"), _DECONVNET),
     **dict.fromkeys(("DetectNetTransformation",), _NVIDIA),
     **dict.fromkeys(("ShuffleChannel",), "ShuffleNet's fork"),
-    **dict.fromkeys(("ImageLabelmapData", "AutoCrop"), _HED),
+    "ImageLabelmapData": "HED's fork (s9xie/hed), or RCF's",
+    "AutoCrop": "RCF's fork (yun-liu/rcf)",
     **dict.fromkeys(("ROIWarping", "MaskPooling", "MaskResize"), _MNC),
-    **dict.fromkeys(("UnPooling", "LabelDropout"), "ParseNet's fork (debidatta/caffe-parsenet)"),
-    **dict.fromkeys(("SigmoidCrossEntropyBalanceLoss",), "OSVOS's fork"),
+    **dict.fromkeys(("UnPooling", "LabelDropout"), _PARSENET),
+    "SigmoidCrossEntropyBalanceLoss": "OSVOS's fork (kmaninis/OSVOS-caffe)",
     **dict.fromkeys(("SeLu", "SeLuDropout"), "a fork with SELU"),
     **dict.fromkeys(("Correlation", "FlowWarp", "L1Loss", "DataAugmentation", "CustomData",
                      "Resample"), _FLOW),
@@ -82,6 +83,10 @@ _UNSUPPORTED_FIELDS = {
     **dict.fromkeys(("red_softmax_loss_param", "red_accuracy_param", "binary_accuracy_param",
                      "window_cls_data_param",
                      "select_seg_binary_param", "other_object_label"), _DECONVNET),
+    **dict.fromkeys(("roi_warping_param", "mask_resize_param"), _MNC),
+    **dict.fromkeys(("filter_stride", "filter_stride_h", "filter_stride_w"), _PARSENET),
+    "densecrf_param": "CCNN's fork (pathak22/caffe-ccnn)",
+    "quantization_param": "Intel's fork (intel/caffe)",
     "shuffle_channel_param": "ShuffleNet's fork",
 }
 
@@ -101,11 +106,15 @@ def enclosing_layer(text: str, line: int) -> str:
     for start, end in _blocks(text):
         if start <= place <= end + 1 or text.count("\n", 0, end) + 1 == line:
             own = "".join(_outer(text[start:end]))
-            found = [re.search(rf"\b{field}\s*:\s*['\"]?([^'\"\s}}]*)", own)
-                     for field in ("name", "type")]
-            name, kind = (each[1] if each else "" for each in found)
+            name, kind = (_text(own, field) for field in ("name", "type"))
             return f" layer '{name}' ({kind}):"
     return ""
+
+
+def _text(message: str, field: str) -> str:
+    """What a field of a message says, with quotes or without; '' if it is not there."""
+    found = re.search(rf"\b{field}\s*:\s*(?:\"([^\"\n]*)|'([^'\n]*)|([^\s}}]*))", message)
+    return next(filter(None, found.groups()), "") if found else ""
 
 
 _PIECES = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[{}]")

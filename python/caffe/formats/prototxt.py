@@ -57,6 +57,8 @@ def _explain(error: text_format.ParseError, source: str, text: str) -> str:
     where = f"{source}:{line}:{column}" if line else f"{source}"
     # the runtime starts its message with the place, which stands in `where` already
     what = re.sub(r"^\d+:\d+ : ", "", str(error)).strip()
+    if "${" in "".join(text.split("\n")[line - 1:line] if line else ()):
+        what += " (${...} is a placeholder, in whose place a script of the authors writes a value)"
     unknown = _UNKNOWN_FIELD.search(what)
     if unknown:
         message, field = unknown.groups()

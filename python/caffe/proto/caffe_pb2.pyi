@@ -960,7 +960,8 @@ class InterpParameter(Message):
     shrink_factor: int
     pad_beg: int
     pad_end: int
-    def __init__(self, *, height: Any = ..., width: Any = ..., zoom_factor: Any = ..., shrink_factor: Any = ..., pad_beg: Any = ..., pad_end: Any = ...) -> None: ...
+    use_blob_size: bool
+    def __init__(self, *, height: Any = ..., width: Any = ..., zoom_factor: Any = ..., shrink_factor: Any = ..., pad_beg: Any = ..., pad_end: Any = ..., use_blob_size: Any = ...) -> None: ...
 
 class MatWriteParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]

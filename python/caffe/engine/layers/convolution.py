@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .axes import canonical_axis
 from .base import TensorLayer, register
-from .kernels.product import linear
+from .kernels.convolution import conv2d
+from .kernels.product import LEAST, linear
 from .types import Blobs, Shape, Shapes, Tops
 
 
@@ -103,6 +104,10 @@ class Sliding(Window):
         """How often the kernel is applied to each plane of a bottom of `shape`."""
         raise self.error(f"layer type '{self.type}' defines no times()")
 
+    def operation(self, axes: int) -> Callable[..., Tensor]:
+        """What slides over so many spatial axes."""
+        return self.operations[axes]
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.convolution_param
@@ -143,7 +148,7 @@ class Sliding(Window):
         bias = (*self.weights, None)[1]
         batch, spatial = x.shape[:self.axis], x.shape[self.axis + 1:]
         planes = x.reshape(math.prod(batch), self.channels, *(spatial or (1,)))
-        y = self.operations[planes.dim() - 2](
+        y = self.operation(planes.dim() - 2)(
             planes, weight if spatial else weight[..., None], bias, stride=self.stride or 1,
             padding=self.pad or 0, dilation=self.dilation or 1, groups=group)
         return y.reshape(batch + y.shape[1:2] + (y.shape[2:] if spatial else ()))
@@ -157,6 +162,10 @@ class Convolution(Sliding):
 
     def kernel_planes(self) -> tuple[int, int]:
         return self.outputs, self.channels // self.group
+
+    def operation(self, axes: int) -> Callable[..., Tensor]:
+        own = axes == 2 and not self.use_plain_torch_ops and not torch.compiler.is_compiling()
+        return conv2d if own else super().operation(axes)
 
     def times(self, shape: Shape) -> int:
         return math.prod(self.places(shape))
@@ -215,10 +224,30 @@ class Deconvolution(Sliding):
 
     def _slide(self, x: Tensor) -> Tensor:
         weight = self.weights[0]
-        if not self._is_diagonal(weight):
-            return super()._slide(x)
-        own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
-        return self._apply(x, own, self.channels)
+        if self._is_diagonal(weight):
+            own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
+            return self._apply(x, own, self.channels)
+        return self._tiles(x) if self._touches(x) else super()._slide(x)
+
+    def _touches(self, x: Tensor) -> bool:
+        """Whether the windows on the top touch, and none overlap, as in U-Net, on a CPU: each place
+        then is a product of its own, which oneDNN does faster than the adjoint."""
+        return (not self.use_plain_torch_ops and not torch.compiler.is_compiling()
+                and x.device.type == "cpu" and len(self.kernel) == 2 and self.axis == 1
+                and self.kernel == self.stride and set(self.pad) == {0}
+                and set(self.dilation) == {1} and self.group == 1
+                and x.numel() * self.weights[0][0].numel() >= LEAST)
+
+    def _tiles(self, x: Tensor) -> Tensor:
+        """The windows of the top, by a convolution with a kernel of one pixel, in their places."""
+        weight, bias = self.weights[0], (*self.weights, None)[1]
+        (height, width), (rows, columns) = self.kernel, x.shape[2:]
+        if bias is not None:
+            bias = bias.repeat_interleave(height * width)
+        tiles = conv2d(x, weight.flatten(1).t()[..., None, None], bias, (1, 1), (0, 0), (1, 1), 1)
+        tiles = tiles.view(len(x), self.outputs, height, width, rows, columns)
+        return tiles.permute(0, 1, 4, 2, 5, 3).reshape(
+            len(x), self.outputs, rows * height, columns * width)
 
     def _is_diagonal(self, weight: Tensor) -> bool:
         """Whether a fixed kernel treats each channel for itself, as interpolation does; on a GPU

@@ -103,7 +103,8 @@ class Beats:
 
     def _where(self, rank: int) -> str:
         doing = self._others[rank]["doing"]
-        return "it came to its end before" if doing == "over" else f"it was last in {doing}"
+        return ("it came to its end before" if doing == "over" else
+                f"it was last heard of in {doing}")
 
     def _beat(self) -> None:
         names = [f"beat/{rank}" for rank in range(self._meeting.count)]

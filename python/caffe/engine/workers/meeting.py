@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import threading
@@ -96,7 +97,7 @@ class Meeting:
             raise CaffeError(
                 f"rank {self.rank} finds no meeting place of the solvers at {host}:{port}: either "
                 "the process that called caffe.NCCL.new_uid(), or torchrun, is no longer running, "
-                f"or another program uses this port ({_first_line(error)})") from None
+                f"or another program uses this port ({first_line(error)})") from None
 
     def _come(self, about: dict[str, Any]) -> None:
         if self.store.add(f"came/{self.rank}", 1) > 1:
@@ -187,7 +188,7 @@ def _serve(host: str, port: int) -> None:
     except RuntimeError as error:
         raise CaffeError(f"rank 0 cannot be reached at {host}:{port}, where the solvers are to "
                          "meet: the port is in use, or the address is not this machine's "
-                         f"({_first_line(error)}); choose another one, --master-port of torchrun"
+                         f"({first_line(error)}); choose another one, --master-port of torchrun"
                          ) from None
 
 
@@ -202,5 +203,6 @@ def _own_address() -> str:
         return "127.0.0.1"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+def first_line(error: Exception) -> str:
+    """Of what a library says, without the place in its source that some begin with."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error).strip().split("\n")[0])

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from caffe.engine.layers import convolution
 from caffe.errors import LayerError
 from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
 
@@ -111,6 +112,36 @@ def test_deconvolution_is_the_adjoint_of_convolution(build, geometry):
     deconv_x = output(deconv)
     assert deconv_x.shape == x.shape
     assert (conv_y * y).sum() == pytest.approx((x * deconv_x).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("geometry, touches", [
+    ("kernel_size: 2 stride: 2", True), ("kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 3", True),
+    ("kernel_size: 2 stride: 2 bias_term: false", True), ("kernel_size: 1", True),
+    ("kernel_size: 3 stride: 2", False), ("kernel_size: 2 stride: 2 pad: 1", False),
+    ("kernel_size: 2 stride: 2 dilation: 2", False), ("kernel_size: 2 stride: 2 group: 2", False)])
+@pytest.mark.parametrize("batch, channels", [(1, 2), (3, 4)])
+def test_deconvolution_of_windows_that_touch(monkeypatch, build, batch, channels, geometry,
+                                             touches):
+    monkeypatch.setattr(convolution, "LEAST", 0)
+    net = build(f'type: "Deconvolution" {X} convolution_param {{ num_output: 6 {geometry} }}',
+                x=normal(batch, channels, 3, 5))
+    layer, x = net.layer_dict["layer"], torch.from_numpy(net.blobs["x"].data)
+    for blob in layer.blobs:
+        blob.data[...] = normal(*blob.shape, seed=3)
+    found = output(net)
+    assert layer._touches(x) == touches
+    net.blobs["y"].diff[...] = normal(*found.shape, seed=4)
+    net.backward()
+    given = [torch.from_numpy(blob.data).requires_grad_()
+             for blob in (net.blobs["x"], *layer.blobs)]
+    expected = F.conv_transpose2d(*given, stride=layer.stride, padding=layer.pad,
+                                  dilation=layer.dilation, groups=layer.group)
+    expected.backward(torch.from_numpy(net.blobs["y"].diff))
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-5)
+    for blob, value in zip((net.blobs["x"], *layer.blobs), given):
+        np.testing.assert_allclose(blob.diff, value.grad, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(convolution, "LEAST", x.numel() * layer.blobs[0].count // channels + 1)
+    assert not layer._touches(x)
 
 
 @pytest.mark.parametrize("n, kernel, stride, pad", [(16, 64, 32, 0), (5, 4, 2, 0), (5, 4, 2, 1)])

@@ -65,6 +65,8 @@ REFUSED = {
                ["period of at least 1"]),
     "no size": (f'type: "Interp" {X} interp_param {{ height: 3 }}', IMAGE,
                 ["both height and width"]),
+    "no second": (f'type: "Interp" {X} interp_param {{ zoom_factor: 3 use_blob_size: true }}',
+                  IMAGE, ["zoom_factor", "a second bottom"]),
     "nothing left": (f'type: "Interp" {X} interp_param {{ zoom_factor: 2 pad_beg: -5 }}', IMAGE,
                      ["at least one row", "(0, 1)"]),
     "which bn": (f'type: "BN" {X}', IMAGE, ["frozen: false", "bn_mode: LEARN", "weights"]),
@@ -110,7 +112,8 @@ def test_interp_of_an_axis_by_hand(build):
 
 
 def test_interp_takes_its_size_from_a_second_bottom(build):
-    net = build('type: "Interp" bottom: "x" bottom: "z" top: "y" interp_param { zoom_factor: 7 }',
+    net = build('type: "Interp" bottom: "x" bottom: "z" top: "y" interp_param { '
+                'zoom_factor: 7 use_blob_size: true }',
                 x=[[[[0, 2, 6]]]], z=np.zeros((2, 4, 1, 5)))
     np.testing.assert_array_equal(output(net), [[[[0, 1, 2, 4, 6]]]])
     backward(net, y=np.ones((1, 1, 1, 5)))

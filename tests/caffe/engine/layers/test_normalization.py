@@ -31,13 +31,25 @@ def test_gradient_is_the_slope(build, layer, shapes):
     check_gradient(build, layer, shapes)
 
 
-def test_lrn_divides_by_the_mean_of_squares(build):
-    x = normal(1, 5, 4, 4)
-    net = build('type: "LRN" bottom: "x" top: "y" lrn_param { local_size: 3 alpha: 2 beta: 0.5 '
-                'k: 4 }', x=x)
-    squares = np.pad(x ** 2, ((0, 0), (1, 1), (0, 0), (0, 0)))
-    mean = (squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:]) / 3
-    np.testing.assert_allclose(output(net), x / np.sqrt(4 + 2 * mean), rtol=1e-5)
+@pytest.mark.parametrize("beta", [0.5, 0.75, -1])
+@pytest.mark.parametrize("size", [1, 3, 5, 9, 101])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_lrn_divides_by_the_mean_of_squares(build, channels, size, beta):
+    x = normal(2, channels, 4, 3)
+    net = build(f'type: "LRN" {X} lrn_param {{ local_size: {size} alpha: 2 beta: {beta} k: 4 }}',
+                x=x)
+    reach = size // 2
+    mean = np.stack([(x[:, max(0, c - reach):c + reach + 1] ** 2).sum(1) / size
+                     for c in range(channels)], 1)
+    np.testing.assert_allclose(output(net), x / (4 + 2 * mean) ** beta, rtol=1e-5)
+
+
+def test_lrn_of_a_divisor_that_is_no_positive_number(build):
+    """As the power of it is."""
+    x = np.array([0.0, 1.0, 2.0]).reshape(1, 1, 1, 3)
+    net = build(f'type: "LRN" {X} lrn_param {{ local_size: 1 alpha: 1 beta: 0.75 k: -1 }}', x=x)
+    y = output(net).ravel()
+    assert np.isnan(y[0]) and np.isposinf(y[1]) and y[2] == pytest.approx(2 / 3 ** 0.75)
 
 
 def test_lrn_within_a_channel_takes_a_square_and_no_k(build):

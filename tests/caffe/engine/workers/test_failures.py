@@ -1,10 +1,13 @@
 """What goes wrong between several solvers is said, by every one of them, and nobody waits."""
 
+import gc
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -63,7 +66,7 @@ def test_a_rank_that_is_killed_ends_the_others(solver):
     for text, seconds in (first, third):
         assert seconds < 30
         assert "cannot go on with the exchange of the gradients of iteration 2: " in text
-        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone, it was last in ", text)
+        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone, it was last heard of in ", text)
 
 
 def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
@@ -82,9 +85,9 @@ def test_a_rank_that_hangs_is_named_with_what_it_does(solver, monkeypatch):
         return None
     first, _ = several.run(2, work)
     text, = texts([first])
-    assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last in the "
-                     "test of iteration 2. Rank 0 waits for it in the exchange of the gradients of "
-                     "iteration 2. .*NCCL.timeout", text)
+    assert re.search(r"rank 1 \(process \d+ on \S+\) has not got on for 1 s: it was last heard of "
+                     "in the test of iteration 2. Rank 0 waits for it in the exchange of the "
+                     "gradients of iteration 2. .*NCCL.timeout", text)
 
 
 class Endless:
@@ -149,7 +152,57 @@ def test_a_rank_that_is_lost_while_it_waits_is_named(solver, monkeypatch):
     first, lost, third = several.run(3, work, 40)
     assert lost is None
     for text in (first, third):
-        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last in ", text)
+        assert re.search(r"rank 1 \(process \d+ on \S+\) is gone.* it was last heard of in ", text)
+
+
+LEFT_ALONE = """
+import os, signal, sys
+import caffe
+from caffe.engine.workers import beats
+beats.EVERY, beats.DEAD = 0.2, 2.0
+rank = int(sys.argv[1])
+caffe.set_solver_count(2)
+caffe.set_solver_rank(rank)
+caffe.set_multiprocess(True)
+solver = caffe.get_solver(sys.argv[2])
+nccl = caffe.NCCL(solver, sys.argv[3])
+nccl.bcast()
+solver.add_callback(nccl)
+solver.step(2)
+if rank:
+    os.kill(os.getpid(), signal.SIGSTOP)
+solver.step(9)
+"""
+
+
+def test_a_rank_whose_other_stands_still_comes_to_its_end(solver, tmp_path):
+    """No connection breaks there, and threads of gloo go on waiting."""
+    uid = caffe.NCCL.new_uid().decode()
+    for rank in range(2):
+        solver(rank)
+    processes = [subprocess.Popen([sys.executable, "-c", LEFT_ALONE, str(rank),
+                                   str(tmp_path / f"solver{rank}.prototxt"), uid],
+                                  stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    try:
+        assert "rank 1 (process " in processes[0].communicate(timeout=150)[1]
+        assert processes[0].returncode == 1
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_a_process_that_forks_may_have_trained_before(solver):
+    """Its groups have threads that the new process lacks, and must not wait for."""
+    made = solver()
+    made.itself = made, several.joined(made, caffe.NCCL.new_uid())      # goes with the next
+    del made                                                            # collection of garbage
+    process = os.fork()
+    if not process:
+        signal.alarm(60)
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
 
 
 def test_a_test_that_is_interrupted_does_not_make_the_snapshot_an_older_one(solver, tmp_path):

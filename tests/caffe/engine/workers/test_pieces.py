@@ -112,6 +112,25 @@ def test_a_replayed_pass_hands_over_its_gradients_in_pieces(solver, monkeypatch,
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_pieces_give_the_same_bits(solver, monkeypatch):
+    """NCCL among one process, against passes that are replayed whole."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    caffe.set_precision("fp32")
+    caffe.set_mode_gpu()
+    try:
+        expected = trained(solver())
+        made = solver()
+        nccl = several.joined(made, caffe.NCCL.new_uid())
+        found = trained(made)
+        assert len(nccl.cuts) == 2 and made.net.recorded.sizes == 1
+        for one, other in zip(found, expected):
+            np.testing.assert_array_equal(one, other)
+    finally:
+        caffe.set_mode_cpu()
+        caffe.set_precision("tf32")
+
+
 def test_nothing_is_turned_off(solver, tmp_path):
     """Padding is elided, and passes are recorded, as without a callback."""
     made = solver()

@@ -16,8 +16,9 @@ class Interp(TensorLayer):
 
     pad_beg and pad_end, at most 0, first take that many rows and columns away before and behind.
     The size is, in this order: that of bottom 1, if there is one (it gives its height and width
-    alone, whatever interp_param says); that of shrink_factor s alone, (m - 1) // s + 1; of
-    zoom_factor z alone, m + (m - 1) (z - 1); height and width; shrink_factor, then zoom_factor.
+    alone, with use_blob_size or without, whatever else interp_param says); that of shrink_factor s
+    alone, (m - 1) // s + 1; of zoom_factor z alone, m + (m - 1) (z - 1); height and width;
+    shrink_factor, then zoom_factor.
 
     Labels would be mixed where a place between two of them is read, so that is an error.
     """
@@ -34,8 +35,8 @@ class Interp(TensorLayer):
             raise self.error("expected zoom_factor and shrink_factor of at least 1, got "
                              f"{p.zoom_factor} and {p.shrink_factor}")
         sized = p.HasField("height") and p.HasField("width")
-        sized = sized or len(bottom) == 2
-        if not (sized or p.HasField("zoom_factor") or p.HasField("shrink_factor")):
+        sized = sized or p.HasField("zoom_factor") or p.HasField("shrink_factor")
+        if len(bottom) == 1 and (p.use_blob_size or not sized):
             raise self.error("expected interp_param with zoom_factor, shrink_factor, or both "
                              "height and width, or a second bottom of the size wanted")
 

@@ -16,12 +16,12 @@ LEAST = 1 << 16         # values; below, what Python does takes longer than it s
 
 
 def suits(x: Tensor, windows: Windows) -> bool:
-    """Whether `largest` can compute, and is faster than torch: on a CPU, without padding, and not
-    where torch takes many channels at a time, which then lie side by side."""
+    """Whether `largest` can compute, and is faster than torch: on a CPU, and not where torch takes
+    many channels at a time, which then lie side by side."""
     return (x.numel() >= LEAST and x.device.type == "cpu" and x.is_contiguous()
-            and not any(windows.pad)
             and max(windows.kernel) <= LARGEST_KERNEL and windows.torch_agrees(x.shape[2:])
-            and (not x.requires_grad or windows.kernel == windows.stride == (2, 2) and windows.up))
+            and (not x.requires_grad or windows.up and not any(windows.pad)
+                 and windows.kernel == windows.stride == (2, 2)))
 
 
 def largest(x: Tensor, windows: Windows) -> Tensor:
@@ -30,20 +30,31 @@ def largest(x: Tensor, windows: Windows) -> Tensor:
     if x.requires_grad:
         return _Halved.apply(x)
     counts = [count for count, _ in windows.spans(x.shape[2:])]
-    for axis in (3, 2):
-        x = _along(x, axis, windows.kernel[axis - 2], windows.stride[axis - 2], counts[axis - 2])
+    for axis in (2, 3):     # whole rows first, which are many values at a time
+        x = _along(x, axis, counts[axis - 2],
+                   *(sizes[axis - 2] for sizes in (windows.kernel, windows.stride, windows.pad)))
     return x
 
 
-def _along(x: Tensor, axis: int, kernel: int, stride: int, count: int) -> Tensor:
-    """Along one axis, where the last windows may reach beyond the image."""
-    starts = [slice(None)] * axis + [slice(0, None, stride)]
-    y = x[tuple(starts)].narrow(axis, 0, count).clone()
-    for place in range(1, kernel):
-        starts[axis] = slice(place, place + stride * (count - 1) + 1, stride)
-        values = x[tuple(starts)]
-        part = y.narrow(axis, 0, values.shape[axis])
-        torch.maximum(part, values, out=part)
+def _along(x: Tensor, axis: int, count: int, kernel: int, stride: int, pad: int) -> Tensor:
+    """Along one axis, where the first and the last windows may reach beyond the image."""
+    shape = list(x.shape)
+    shape[axis] = count
+    y = x.new_empty(shape)
+    # the place that lies inside in all windows but perhaps the last goes first
+    for place in sorted(range(kernel), key=lambda place: place != pad):
+        first = max(0, -((place - pad) // stride))      # of the windows where it lies inside
+        inside = min(count, (x.shape[axis] - 1 + pad - place) // stride + 1) - first
+        if inside <= 0:
+            continue
+        start = first * stride + place - pad
+        values = x[(slice(None),) * axis + (slice(start, start + inside * stride, stride),)]
+        part = y.narrow(axis, first, inside)
+        if place == pad:
+            part.copy_(values)
+            y.narrow(axis, inside, count - inside).fill_(-torch.inf)
+        else:
+            torch.maximum(part, values, out=part)
     return y
 
 

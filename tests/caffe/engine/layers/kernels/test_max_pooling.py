@@ -36,15 +36,33 @@ def test_halved(size, kind):
 
 
 @pytest.mark.parametrize("up", [True, False])
-@pytest.mark.parametrize("kernel, stride", [((3, 3), (2, 2)), ((3, 2), (1, 3)), ((1, 3), (2, 1)),
-                                            ((2, 2), (3, 3))])
-@pytest.mark.parametrize("size", SIZES[1:3] + SIZES[-1:])
-def test_any_small_window(size, kernel, stride, up):
-    windows = Windows(kernel, stride, (0, 0), up)
-    x = image(size, "ties")
-    assert suits(x, windows) == windows.torch_agrees(size)
-    if suits(x, windows):
-        assert torch.equal(largest(x, windows), windows.maximum(x)[0])
+@pytest.mark.parametrize("pad", [(0, 0), (1, 1), (0, 1), (1, 0)])
+@pytest.mark.parametrize("kernel, stride", [((3, 3), (2, 2)), ((3, 3), (1, 1)), ((3, 2), (1, 3)),
+                                            ((1, 3), (2, 1)), ((2, 2), (3, 3)), ((3, 3), (3, 4))])
+def test_any_small_window(kernel, stride, pad, up):
+    windows, compared = Windows(kernel, stride, pad, up), 0
+    for size in SIZES:
+        for kind in ("ties", "infinite"):
+            x = image(size, kind)
+            fits = all(count > 0 for count, _ in windows.spans(size))
+            assert suits(x, windows) == windows.torch_agrees(size)
+            if fits and suits(x, windows):
+                compared += 1
+                assert torch.equal(largest(x, windows), windows.maximum(x)[0])
+    assert compared or pad[0] > kernel[0] / 2
+
+
+def test_with_padding_the_maximum_is_of_the_image_alone():
+    x = -torch.arange(1.0, 17).view(1, 1, 4, 4)
+    y = largest(x, Windows((3, 3), (2, 2), (1, 1)))
+    assert y.tolist() == [[[[-1, -2, -4], [-5, -6, -8], [-13, -14, -16]]]]
+
+
+def test_training_with_other_windows_is_left_to_torch():
+    x = image((6, 8), "ties").requires_grad_()
+    for windows in (Windows((3, 3), (2, 2), (0, 0)), Windows((2, 2), (2, 2), (1, 1)),
+                    Windows((2, 2), (2, 2), (0, 0), up=False)):
+        assert not suits(x, windows) and suits(x.detach(), windows)
 
 
 def test_what_is_not_a_number_stays_so():

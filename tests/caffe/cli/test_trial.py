@@ -1,0 +1,113 @@
+"""caffe migrate --run, on small nets."""
+
+import pytest
+
+import caffe
+from caffe.cli import main
+from caffe.cli.trial import Trials
+
+TRAIN_VAL = """
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+        transform_param { crop_size: 200 } data_param { source: "gone" backend: LMDB } }
+layer { name: "data" type: "ImageSegData" top: "data" top: "label" top: "data_dim"
+        include { phase: TEST } transform_param { crop_size: 40 } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 2 kernel_size: 3 pad: 1 } }
+"""
+ENDS = {
+    "pixels": 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "conv" bottom: "label" '
+              'top: "loss" }',
+    "images": """
+        layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param {
+                num_output: 2 } }
+        layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+        layer { name: "h5" type: "HDF5Output" bottom: "fc" bottom: "label"
+                hdf5_output_param { file_name: "written.h5" } }"""}
+INPUT = """
+layer { name: "data" type: "Input" top: "data"
+        input_param { shape { dim: 10 dim: 3 dim: 60 dim: 50 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 2 kernel_size: 21 } }
+"""
+
+OWN = """
+layer { name: "mine" type: "Python" bottom: "conv" top: "y"
+        python_param { module: "mine" layer: "Mine" } }
+"""
+MINE = """
+import caffe
+
+
+class Mine(caffe.Layer):
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = top[0].diff
+"""
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch, capsys):
+    """table(size, flag, ..., name=text, ...): (exit status, {file: [(verdict, why), ...]}) of nets
+    of these texts."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets").mkdir()
+
+    def run(size, *flags, **nets):
+        for name, text in nets.items():
+            (tmp_path / "nets" / f"{name}.prototxt").write_text(text)
+        status = main(["migrate", "nets", "--run", "--size", size, *flags])
+        rows = {}
+        for line in capsys.readouterr().out.splitlines()[:-1]:
+            file, _, rest = line.partition(".prototxt")
+            verdict, _, why = rest.strip().partition("  ")
+            rows.setdefault(file, []).append((verdict, why.strip()))
+        return status, rows
+    return run
+
+
+def test_nets_run_in_both_phases(table, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    status, rows = table("33x20", "--trust", deploy=INPUT, own=INPUT + OWN,
+                         pixels=TRAIN_VAL + ENDS["pixels"], images=TRAIN_VAL + ENDS["images"])
+    done = "at 33×20, gradients in {0} of {0} layers"
+    # 20 rows are too few for the kernel
+    assert rows["deploy"] == rows["own"][1:] == [
+        ("ran", f"{phase}: at 60×40, gradients in 1 of 1 layers") for phase in ("TRAIN", "TEST")]
+    assert "the module mine" in rows["own"][0][1]       # of its Python layer is not in the project
+    for name, count in (("pixels", 1), ("images", 2)):
+        gone, *ran = rows[name]
+        assert gone == ("change", "source: gone is not there")
+        assert ran == [("ran", f"{phase}: {done.format(count)}") for phase in ("TRAIN", "TEST")]
+    assert status == 1      # the data is not there
+    assert not list(tmp_path.glob("**/written.h5"))
+
+
+def test_nets_that_do_not_run(table):
+    status, rows = table(
+        "33",
+        wide=INPUT + 'layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "data" top: "s" }',
+        own=INPUT + OWN,
+        crf=INPUT + 'layer { name: "crf" type: "DenseCRF" bottom: "conv" top: "y" '
+                    'dense_crf_param { max_iter: 2 } include { phase: TEST } }')
+    assert [verdict for verdict, _ in rows["wide"]] == ["failed", "failed"]
+    assert rows["wide"][0][1].startswith("TRAIN: layer 'sum' (Eltwise), bottoms")
+    assert rows["own"][1:] == [("not run", "the layer 'mine' is Python code of the project, see "
+                                "--trust")]
+    assert rows["crf"][0] == ("ran", "TRAIN: at 33×33, gradients in 1 of 1 layers")
+    assert rows["crf"][1][0] == "failed" and "'crf' (DenseCRF)" in rows["crf"][1][1]
+    assert status == 1
+
+
+def test_a_net_that_takes_too_long(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT)
+    trials = Trials((33, 33), 0)
+    assert trials(str(path), caffe.TEST) == (False, "not done after 0 s")
+    trials.seconds = 60
+    assert trials(str(path), caffe.TEST) == (True, "at 33×33, gradients in 1 of 1 layers")

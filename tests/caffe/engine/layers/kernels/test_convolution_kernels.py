@@ -1,0 +1,106 @@
+"""Convolutions that read images with their channels last give what torch's own gives."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import caffe
+from caffe.engine.layers.kernels import convolution
+from caffe.engine.layers.kernels.convolution import conv2d
+
+GEOMETRY = {"one pixel": ((1, 1), (1, 1), (0, 0), (1, 1), 1),
+            "one pixel, strided": ((1, 1), (2, 3), (1, 0), (1, 1), 2),
+            "dilated": ((3, 2), (1, 2), (4, 1), (4, 2), 1),
+            "dilated in groups": ((2, 3), (1, 1), (0, 3), (1, 3), 2)}
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """Of any size, with the channels last; what was asked."""
+    asked = []
+
+    def chosen(task, ways):
+        asked.append(task)
+        assert list(ways) == ["plain", "channels last"]
+        return "channels last"
+    monkeypatch.setattr(convolution, "MEASURED", 0)
+    monkeypatch.setattr(convolution, "fastest", chosen)
+    return asked
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 4, 9, 8), (3, 2, 7, 11), (2, 2, 8, 3)])
+@pytest.mark.parametrize("kernel, stride, pad, dilation, groups", GEOMETRY.values(), ids=GEOMETRY)
+def test_the_same_in_the_same_order(tasks, shape, kernel, stride, pad, dilation, groups, with_bias):
+    torch.manual_seed(1)
+    x, weight = torch.randn(shape), torch.randn(6, shape[1] // groups, *kernel)
+    bias = torch.randn(6) if with_bias else None
+    y = conv2d(x, weight, bias, stride, pad, dilation, groups)
+    assert tasks and y.is_contiguous()
+    torch.testing.assert_close(y, F.conv2d(x, weight, bias, stride, pad, dilation, groups),
+                               rtol=1e-5, atol=1e-5)
+
+
+def test_what_learns_and_other_kernels_are_torchs_own(tasks):
+    x, weight = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 1, 1)
+    last = x.contiguous(memory_format=torch.channels_last)
+    learned, learning = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    for image, kernel in ((x, learning), (learned, weight), (x, torch.randn(3, 2, 3, 3)),
+                          (x.double(), weight.double()), (last, weight)):
+        conv2d(image, kernel, None, (1, 1), (0, 0), (1, 1), 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        conv2d(x, weight, None, (1, 1), (0, 0), (1, 1), 1)
+    assert not tasks
+
+
+def test_small_ones_are_not_measured(tasks, monkeypatch):
+    x, weight = torch.randn(2, 2, 6, 5), torch.randn(3, 2, 1, 1)
+    for most, count in ((2 * 2 * 6 * 5 * 3, 1), (2 * 2 * 6 * 5 * 3 + 1, 0)):
+        monkeypatch.setattr(convolution, "MEASURED", most)
+        tasks.clear()
+        conv2d(x, weight, None, (1, 1), (0, 0), (1, 1), 1)
+        assert len(tasks) == count
+
+
+def test_sizes_of_about_the_same_are_one_task(tasks):
+    weight = torch.randn(3, 2, 1, 1)
+    for size in ((6, 5), (5, 5), (4, 8), (4, 9)):
+        conv2d(torch.randn(1, 2, *size), weight, None, (1, 1), (0, 0), (1, 1), 1)
+    assert tasks[0] == tasks[1] == tasks[2] != tasks[3]
+
+
+DEPLOY = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 6 } } }
+layer { name: "y" type: "Convolution" bottom: "x" top: "y"
+        convolution_param { num_output: 3 kernel_size: 3 pad: 2 dilation: 2
+                            weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }"""
+
+
+def test_blobs_are_as_ever(tasks, net):
+    """Arrays in NumPy's order, which can be written to, and weights that are read anew."""
+    made = net(DEPLOY)
+    x = np.random.default_rng(0).normal(size=(1, 2, 5, 6)).astype(np.float32)
+    for scale in (1, -2):
+        made.params["y"][0].data[...] *= scale
+        expected = F.conv2d(torch.from_numpy(x), torch.from_numpy(made.params["y"][0].data),
+                            padding=2, dilation=2).numpy()
+        y = made.forward(end="y", x=x)["y"]
+        assert y.flags["C_CONTIGUOUS"] and y.flags["WRITEABLE"]
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+        y[0, 1] = 7
+        y = made.forward(start="relu")["y"]
+        assert (y[0, 1] == 7).all()
+        np.testing.assert_allclose(y[0, ::2], expected.clip(0)[0, ::2], rtol=1e-5, atol=1e-5)
+    assert len(tasks) == 2
+    made.blobs["x"].reshape(2, 2, 4, 7)
+    made.forward()
+    assert made.blobs["y"].data.shape == (2, 3, 4, 7) and len(tasks) == 3
+
+
+def test_a_net_that_learns_measures_nothing(tasks, net):
+    made = net("force_backward: true" + DEPLOY, phase=caffe.TRAIN)
+    made.forward()
+    made.backward()
+    assert not tasks
