@@ -6,7 +6,6 @@ of one processor, --minutes of training for each; scores are of the validation i
 """
 
 import time
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from PIL import Image
 import caffe
 from fcn.solvers import training
 from fcn.solvers.experiments import on_folder
-from fcn.solvers.options import with_training_options
+from fcn.solvers.options import with_class_weights
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
 from segdata.files import make_folder
@@ -26,9 +25,7 @@ from segdata.readers import read_label_image
 
 HEADS = {"SegNet": "segnet", "FCN-8s": "fcn8s"}
 SHRUNK = 4          # times images become smaller
-STEPS = 5           # whose time says how many iterations fit
-UNCHANGED = dict.fromkeys(("batch", "crop", "mirror", "jitter", "scale", "class_weights",
-                           "pixel_weights"))
+STEPS = 20          # whose time says how many iterations fit
 
 
 def run(options):
@@ -52,7 +49,7 @@ def run(options):
 
 def timed(experiment, seconds):
     """The experiment with as many iterations as take so many seconds of one processor."""
-    experiment = with_training_options(experiment, Namespace(**UNCHANGED, fresh=False))
+    experiment = with_class_weights(experiment)
     known = experiment.directory / "iterations.txt"
     if not known.exists():
         solver = caffe.get_solver(str(training.write_files(experiment, 0)))

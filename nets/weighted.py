@@ -63,5 +63,11 @@ def weigh_pixels(net: caffe_pb2.NetParameter, weights: str, by_class: Sequence[f
             layer.python_param.param_str = str(params)
 
 
+def is_weighted(net: caffe_pb2.NetParameter) -> bool:
+    """Whether a loss of the net weighs classes or pixels."""
+    return any(layer.type == "InfogainLoss" or layer.python_param.layer == "PixelWeightedLoss"
+               for layer in net.layer)
+
+
 def _losses(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]:
     return [layer for layer in net.layer if layer.type == "SoftmaxWithLoss"]

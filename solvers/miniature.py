@@ -23,6 +23,7 @@ from fcn.solvers.command import Stopped, deferring_signals, reported
 from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, ONLINE, Experiment
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
+from fcn.solvers.options import with_class_weights
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import Progress
 from fcn.solvers.runs import Run
@@ -67,7 +68,7 @@ SCHEDULE = {
     **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
     "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
     "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
-    "camvid-segnet": (0.05, 500), "camvid-segnet-bayesian": (0.05, 600),
+    "camvid-segnet": (0.05, 700), "camvid-segnet-bayesian": (0.05, 600),
     **dict.fromkeys(("camvid-segnet-basic", "camvid-segnet-basic-bayesian"), (0.05, 400)),
     "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
     "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
@@ -161,6 +162,7 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
             bases[suffix] = train_classifier(base, directory / base, seed)
         else:
             bases[suffix] = training.trained_net(train(base, directory, seed)[0])
+    experiment = with_class_weights(experiment)
     return training.train(experiment, bases, force=True)    # variants depart from the recipes
 
 

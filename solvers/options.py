@@ -85,21 +85,31 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
                if (value := getattr(args, key)) is not None and value != own[key]}
     if changed.get("jitter"):
         check_jitter(experiment, changed["jitter"], min(changed.get("scale", own["scale"]) or (1,)))
-    asked = args.class_weights or experiment.class_weights
-    weights = class_weights(experiment, asked, args.fresh)
     if args.pixel_weights:
         changed["weights"] = pixel_weights(experiment, args.pixel_weights)
     options: dict[str, Any] = dict(changed)
     if args.pixel_weights:
         options["pixel_weights"] = options.pop("weights")
-    if weights:
-        kind = asked if asked in MEASURED else "numbers"
-        options["class_weights"] = {"as": kind, "of": weights}
     if args.prefetch:
         changed["prefetch"] = args.prefetch     # which changes no result, and so is no setting
-    if not changed and not options:
+    if changed:
+        experiment = replace(experiment, source=experiment.source.with_training(**changed),
+                             options=options)
+    return with_class_weights(experiment, args.class_weights, args.fresh)
+
+
+def with_class_weights(experiment: Experiment, given: str | None = None, is_fresh: bool = False
+                       ) -> Experiment:
+    """The experiment with weights of the classes: those given, else its recipe's.
+
+    Raises RunError for weights that do not fit.
+    """
+    asked = given or experiment.class_weights
+    if not (weights := class_weights(experiment, asked, is_fresh)):
         return experiment
-    return replace(experiment, source=experiment.source.with_training(**changed), options=options)
+    kind = asked if asked in MEASURED else "numbers"
+    return replace(experiment, options={**experiment.options,
+                                        "class_weights": {"as": kind, "of": weights}})
 
 
 def check_jitter(experiment: Experiment, jitter: int, smallest: float) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.lists import some
 from segdata.readers import opened
 
 MOST = 65_535       # cells of an image, as 16 bits hold
+SPECK = 0.1         # of the largest part of a cell; a smaller part says nothing of the others
 
 
 def read_instances(path: Path) -> np.ndarray:
@@ -45,8 +47,10 @@ def load_instances(path: Path) -> np.ndarray:
 def checked_instances(values: np.ndarray) -> np.ndarray:
     """The numbers of cells as int32 (height, width).
 
-    Raises ValueError for other numbers, and for masks and classes: one value for many cells that
-    lie apart, or 255 alone, says where cells are, not which pixel belongs to which.
+    Raises ValueError for other numbers; for masks and classes, of which a value has many parts
+    that lie apart, or three of four values several each that are no specks: they say where cells
+    are, not which pixel belongs to which; and for void: 255 or 65535, the highest of 8 and 16 bits,
+    that lies more than twice as far above the next number as others lie apart.
     """
     if values.ndim != 2 or values.dtype.kind not in "uifb":
         raise ValueError(f"expected numbers (height, width), got {values.dtype} {values.shape}")
@@ -56,16 +60,39 @@ def checked_instances(values: np.ndarray) -> np.ndarray:
         raise ValueError(f"its values are {values.min()} to {values.max()}, expected are numbers "
                          f"of cells from 1 to {MOST:,}, and 0 for background")
     instances = values.astype(np.int32)
-    parts = {number: ndimage.label(instances[box] == number, EIGHT)[1]
+    parts = {number: _parts(instances[box] == number)
              for number, box in enumerate(ndimage.find_objects(instances), 1) if box}
-    total = sum(parts.values())
-    if list(parts) == [255] or total > (len(parts) if len(parts) == 1 else 2 * len(parts)):
-        raise ValueError(f"the value{'s' * (len(parts) > 1)} {some(list(parts))} mark"
-                         f"{'s' * (len(parts) == 1)} {total} part{'s' * (total > 1)}: this is a "
+    _refuse_masks(parts)
+    _refuse_void(list(parts))
+    return instances
+
+
+def _parts(cell: np.ndarray) -> np.ndarray:
+    """How many pixels each part of a cell has, the largest first."""
+    return np.sort(np.bincount(ndimage.label(cell, EIGHT)[0].ravel())[1:])[::-1]
+
+
+def _refuse_masks(parts: dict[int, np.ndarray]) -> None:
+    """ValueError where {value: pixels of its parts} are those of a mask or of classes."""
+    count, total = len(parts), sum(map(len, parts.values()))
+    several = sum(len(sizes) > 1 and sizes[1] >= SPECK * sizes[0] for sizes in parts.values())
+    if (list(parts) in ([VOID], [MOST]) or total > (count if count == 1 else 2 * count)
+            or count and several >= 0.75 * count):
+        raise ValueError(f"the value{'s' * (count > 1)} {some(list(parts))} mark"
+                         f"{'s' * (count == 1)} {total} part{'s' * (total > 1)}: this is a "
                          "mask, not instances; expected is another number for each cell. If no "
                          "two cells touch, `python -m segdata.weight_map --components` numbers "
                          "the parts")
-    return instances
+
+
+def _refuse_void(numbers: list[int]) -> None:
+    """ValueError where the largest of the numbers stands for void, as in labels."""
+    steps = np.diff([0, *numbers])
+    if len(numbers) > 1 and numbers[-1] in (VOID, MOST) and steps[-1] > 2 * steps[:-1].max():
+        raise ValueError(f"the value {numbers[-1]} lies far above its other numbers, up to "
+                         f"{numbers[-2]}, and looks like void, pixels of which nobody says what "
+                         "they are; instances have none: make it 0, background, or if it is a "
+                         "cell, give it another number")
 
 
 EIGHT = np.ones((3, 3), int)        # the neighbours of a pixel, across corners too

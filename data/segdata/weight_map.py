@@ -23,11 +23,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from segdata.errors import DataError, UserError
 from segdata.files import make_folder, replacing
 from segdata.instances import checked_instances, components, load_instances, parted
+from segdata.lists import some
 from segdata.readers import read_label_image
 
 BORDER, DEVIATION = 10.0, 5.0       # w_0 and sigma of the paper
@@ -116,9 +118,10 @@ def write_weight_maps(source: Path, target: Path, of_masks: bool = False) -> Ite
     A file of weights has the time of the instances that it was made of, by which it is known again;
     those of masks are always made anew.
     """
-    files = sorted(path for path in source.glob("*") if path.suffix.lower() in SUFFIXES)
+    files, others = images_in(source)
     if not files:
-        raise DataError(f"{source} has no images of instances ({', '.join(SUFFIXES)})")
+        raise DataError(f"{source} has no images of instances ({', '.join(SUFFIXES)})"
+                        + _only(others))
     make_folder(target)
     names = {path.stem: path for path in files}
     for file in files:
@@ -134,6 +137,30 @@ def write_weight_maps(source: Path, target: Path, of_masks: bool = False) -> Ite
                 if not of_masks:
                     os.utime(temporary, ns=(changed, changed))
         yield path
+
+
+def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(images that can hold instances, other images) of a folder. Raises DataError for none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} " + ("is a file, expected a folder of images of instances"
+                                        if folder.exists() else "does not exist"))
+    files, others = [], []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            files.append(path)
+        elif path.suffix.lower() in Image.registered_extensions():
+            others.append(path)
+    return files, others
+
+
+def _only(others: list[Path]) -> str:
+    """What is to be said of images in the place of instances that cannot hold them."""
+    if not others:
+        return ""
+    jpeg = any(Image.registered_extensions()[path.suffix.lower()] == "JPEG" for path in others)
+    return f", only {some([path.name for path in others])}: " + (
+        "JPEG changes the numbers of cells; write them anew, from where they come, as PNG or TIFF"
+        if jpeg else "write them as PNG or TIFF")
 
 
 def _parts(file: Path) -> np.ndarray:
@@ -156,7 +183,9 @@ def main() -> None:
         count = sum(1 for _ in write_weight_maps(args.instances, args.output, args.components))
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"{args.output}: the weights of {count} images")
+    others = [path.name for path in images_in(args.instances)[1]]
+    print(f"{args.output}: the weights of {count} image{'s' * (count > 1)}"
+          + (f"; left out, being no PNG or TIFF: {some(others)}" if others else ""))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcn.nets.weighted import is_weighted
 from fcn.solvers import log, score
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
@@ -59,7 +60,7 @@ def html(run: Run) -> str:
     rows = log.read(run.directory / "log.csv")
     iteration, scores = read_scores(run)
     names = {label: run.class_names(label, len(one.iu)) for label, one in scores.items()}
-    sections = [_headline(run, rows, iteration, scores), _curves(rows, scores)]
+    sections = [_headline(run, rows, iteration, scores), _curves(run, rows, scores)]
     for label, one in scores.items():
         sections += [_classes(label, one, names[label], len(scores) > 1),
                      _confusion(label, one, names[label], len(scores) > 1)]
@@ -137,7 +138,7 @@ def _card(name: str, value: float, is_main: bool) -> str:
             f'<small>%</small></b><span>{escape(name)}</span></div>')
 
 
-def _curves(rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
+def _curves(run: Run, rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
     """Loss, mean IU and rate over the iterations."""
     per_pixel = any(row.loss_per_pixel is not None for row in rows)
     of = "loss_per_pixel" if per_pixel else "loss"
@@ -150,8 +151,9 @@ def _curves(rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
         smoothed.append((iteration, running))
     classes = len(next(iter(scores.values())).iu) if len(scores) == 1 else 0
     unit = "loss per pixel" if per_pixel else "loss of an image"
+    weighs = is_weighted(run.net_param("train"))
     guess = (math.log(classes), f"guessing among {classes} classes") \
-        if classes > 1 and per_pixel else None
+        if classes > 1 and per_pixel and not weighs else None
     scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
     rates = [(row.iteration, row.rate) for row in rows if row.rate is not None]
     times = [(row.iteration, row.time / 60) for row in rows if row.time is not None]
@@ -159,7 +161,9 @@ def _curves(rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
     return "".join([
         section("Loss", "How wrong the net is on the images it learns from (blue; bold where it is "
                 "smoothed) and on the validation images (red): lower is better. Where red rises "
-                "while blue falls, the net learns its training images by heart.",
+                "while blue falls, the net learns its training images by heart."
+                + " Training (blue) weighs pixels or classes, validation (red) does not: how they "
+                  "change compares, how high they are does not." * weighs,
                 charts.lines([charts.Line("of one training image", losses, "loss"),
                               charts.Line("smoothed", smoothed, "smoothed"),
                               charts.Line("validation", validation, "validation", True)], unit,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 RATE = 2e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
 # {trunk: the experiment whose recipe fits its ILSVRC weights}, for that of VGG-16 by the head
 RECIPES = {"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
+# {head: (a layer of its decoder, one of its encoder, the channels of that at full width)}
+SEGNETS = {"segnet": ("conv1_2_D", "conv5_3", 512),
+           "segnet-basic": ("conv_decode1", "conv1", segnet.BASIC[1])}
 NET_OPTIONS = ("trunk", "fusion", "normalize", "learned", "scale", "skip_scales", "width", "filler",
                "fc6_kernel")
 
@@ -73,9 +76,17 @@ def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
 
 
 def _of_a_segnet(start: Start) -> dict:
-    """The settings of the run of a SegNet, whose convolutions have other trunks' names; else {}."""
+    """The settings of a SegNet's run, or what its weights say of them, as its convolutions have
+    other trunks' names; else {}."""
     settings = start.home.settings() if start.home else {}
-    return settings if settings.get("head") in segnet.VARIANTS and "width" in settings else {}
+    if settings.get("head") in segnet.VARIANTS and "width" in settings:
+        return settings
+    for head, (decoder, encoder, channels) in SEGNETS.items():
+        if decoder in start.weights.params:
+            draws = any(layer.name.startswith("encdrop") for layer in start.definition().layer)
+            return dict(head=head + "-bayesian" * draws, filler="msra",
+                        width=start.outputs(encoder) / channels, **_scale(start))
+    return {}
 
 
 def _with_start(experiment: Experiment, start: Start | None, before: dict, net: dict, recipe: dict
@@ -132,11 +143,8 @@ def _options(start: Start, nominal: caffe_pb2.NetParameter, trunk: str, width: f
     `own` are options that it has already."""
     full = convolutions(nominal)
     have = {name: start.outputs(name) for name in full if name in start.weights.params}
-    net = dict(own, width=width_of(start, trunk, full, have, width), filler="msra")
-    scale = next((layer.power_param.scale for layer in start.definition().layer
-                  if layer.type == "Power" and layer.name.startswith("scaled")), None)
-    if scale:
-        net["scale"] = float(np.format_float_positional(np.float32(scale)))
+    net = dict(own, width=width_of(start, trunk, full, have, width), filler="msra",
+               **_scale(start))
     fc6 = next((blobs[0].data for name, blobs in start.weights.params.items()
                 if name.startswith("fc6") and name in full), None)
     if fc6 is not None and trunk != "googlenet":
@@ -145,6 +153,13 @@ def _options(start: Start, nominal: caffe_pb2.NetParameter, trunk: str, width: f
         side = fc6.shape[-1] if fc6.ndim == 4 else math.isqrt(fc6.shape[-1] // inputs)
         net["fc6_kernel"] = max(1, side)
     return net
+
+
+def _scale(start: Start) -> dict[str, float]:
+    """{"scale": by which the source's net multiplies images}, {} where it does not."""
+    scale = next((layer.power_param.scale for layer in start.definition().layer
+                  if layer.type == "Power" and layer.name.startswith("scaled")), None)
+    return {"scale": float(np.format_float_positional(np.float32(scale)))} if scale else {}
 
 
 def width_of(start: Start, trunk: str, full: dict[str, int], have: dict[str, int],

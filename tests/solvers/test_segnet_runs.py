@@ -10,6 +10,7 @@ from PIL import Image
 import caffe
 from fcn import nets, surgery
 from fcn.nets.source import folder
+from fcn.nets.weighted import read_class_weights
 from fcn.page.errors import PageError
 from fcn.page.net import export
 from fcn.solvers import demo, miniature, score, training
@@ -107,6 +108,14 @@ def test_the_encoder_starts_from_vgg16(experiment, tmp_path):
     assert solver.net.params["conv5_3_D"][0].data.std() > 0
     assert miniature.bases("camvid-segnet") == {} and demo.chain(["camvid-segnet"]) == [
         "camvid-segnet"]
+
+
+def test_the_miniature_weighs_the_classes_as_the_recipe_does(tmp_path, tiny):
+    row, _ = miniature.train("camvid-segnet-basic", tmp_path)
+    loss, = (layer for layer in row.run.net_param("train").layer if layer.name == "loss")
+    weights = read_class_weights(loss.infogain_loss_param.source)
+    assert len(weights) == len(row.class_names["label"]) and len(set(weights)) > 3
+    assert row.run.settings()["--class-weights"]["as"] == "median"
 
 
 def test_without_statistics_a_snapshot_is_not_tested(trained, tmp_path):

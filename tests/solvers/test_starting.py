@@ -12,6 +12,7 @@ import caffe
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
 from fcn.command import main
+from fcn.nets import segnet
 from fcn.nets.source import voc
 from fcn.solvers import starting, training
 from fcn.solvers.experiments import EXPERIMENTS, on_folder
@@ -68,6 +69,8 @@ def source(build, folder):
         own = replace(own, source=replace(own.source, labels={"label": len(classes)}),
                       net={**own.net, **net})
         training.write_files(own, 0)
+        if head in segnet.VARIANTS:
+            own.run.record_settings(**own.settings())
         made = caffe.Net(str(own.run.prototxt("deploy")), caffe.TEST)
         fill(made)
         path = own.run.weights(3)
@@ -315,6 +318,46 @@ def test_the_number_of_classes_of_a_folder_without_names(folder, solve, build):
     assert (build / "mine-fcn32s" / "classes.txt").read_text().split()[-1] == "class8"
     assert "--num-classes 3, but" in solve(
         "--data", folder(name="named"), "--num-classes", 3, "--force")
+
+
+@pytest.mark.parametrize("head, is_alone", [
+    ("segnet", False), ("segnet-basic-bayesian", False), ("segnet-bayesian", True),
+    ("segnet-basic", True)])
+def test_a_segnet_starts_from_the_run_or_the_file_of_one(
+        source, folder, solve, build, tmp_path, head, is_alone):
+    made = source(("bar", "background", "disc"), head=head)
+    start = build / "source"
+    if is_alone:
+        start = shutil.move(Run(build / "source").weights(3), tmp_path / "w.caffemodel")
+    printed = solve("--data", folder(), "--force", "--iterations", 1, "--lr", 1e-12,
+                    "--from", start)
+    run, found = Run(build / f"mine-{head}"), kinds(printed)
+    settings = run.settings()
+    assert (settings["head"], settings["width"]) == (head, WIDTH)
+    assert settings["scale"] == pytest.approx(1 / 58) and settings["from"] == str(start)
+    assert found.pop("score") == ("started anew" if is_alone else "expanded")
+    assert {*found.values()} == {"copied"} and {*found, "score"} == {*made.params}
+    assert (run.folder / "test_iter_1.caffemodel").exists()
+    weights = surgery.Weights(run.weights(1)).params
+    for name in found:
+        for new, old in zip(weights[name], made.params[name]):
+            np.testing.assert_allclose(new.data.ravel(), old.data.ravel(), rtol=1e-5)
+
+
+def test_the_encoder_of_a_segnet_starts_from_a_file_with_the_names_of_vgg16(
+        folder, solve, build, tmp_path):
+    made = classifier(tmp_path / "c.caffemodel", size=64)
+    printed = solve("--data", folder(), "--force", "--iterations", 1, "--lr", 1e-12,
+                    "--head", "segnet", "--from", tmp_path / "c.caffemodel")
+    run = Run(build / "mine-segnet")
+    weights, found = surgery.Weights(run.weights(1)).params, kinds(printed)
+    encoder = [name for name in made.params if name.startswith("conv")]
+    assert len(encoder) == 13 and {found[name] for name in encoder} == {"copied"}
+    assert {found[name] for name in ("fc6", "fc7", "fc8")} == {"left over"}
+    assert found["conv5_3_D"] == found["conv1_1_bn"] == "started anew"
+    for name in encoder:
+        np.testing.assert_allclose(weights[name][0].data, made.params[name][0].data, rtol=1e-5)
+    assert weights["conv5_3_D"][0].data.std() > 0
 
 
 # experiments of the table

@@ -61,6 +61,51 @@ def test_what_are_no_instances_is_refused(tmp_path, values, message):
         read_instances(tmp_path / "cells.tif")
 
 
+def in_a_row(*values, parts=1, dtype=np.uint8, speck=False):
+    """Cells of those values, each in squares that lie apart; the second square is a pixel, or as
+    large as the first."""
+    cells = np.zeros((5 * len(values), 5 * parts), dtype)
+    for i, value in enumerate(values):
+        for j in range(parts):
+            side = 1 if speck and j else 4
+            cells[5 * i:5 * i + side, 5 * j:5 * j + side] = value
+    return cells
+
+
+@pytest.mark.parametrize("values, dtype", [
+    ((1, 2, 3, 255), np.uint8), ((1, 255), np.uint8), ((1, 4, 7, 255), np.uint8),
+    ((*range(1, 201), 255), np.uint8), ((1, 2, 255), np.uint16), ((1, 2, 3, 65_535), np.uint16)])
+def test_void_beside_numbers_of_cells_is_no_cell(tmp_path, values, dtype):
+    Image.fromarray(in_a_row(*values, dtype=dtype)).save(tmp_path / "cells.png")
+    with pytest.raises(ValueError, match=rf"{values[-1]} lies far above its other numbers, up to "
+                       rf"{values[-2]}.*void.*make it 0.*another number"):
+        read_instances(tmp_path / "cells.png")
+
+
+@pytest.mark.parametrize("values", [
+    range(1, 256), range(1, 301), (85, 170, 255), (128, 255), (200, 230, 241, 255),
+    (1, 2, 3, 254), (1, 2, 3, 256), [*range(1, 254), 255]])
+def test_255_among_numbers_like_it_is_a_cell(tmp_path, values):
+    cells = in_a_row(*values, dtype=np.uint16)
+    Image.fromarray(cells).save(tmp_path / "cells.png")
+    np.testing.assert_array_equal(read_instances(tmp_path / "cells.png"), cells)
+
+
+@pytest.mark.parametrize("values, parts", [((1, 2), 2), ((1, 2, 3), 2), ((3, 5, 9, 11), 2)])
+def test_classes_of_which_each_has_several_parts_are_no_instances(values, parts):
+    classes = in_a_row(*values, parts=parts)
+    with pytest.raises(ValueError, match=f"mark {len(values) * parts} parts: this is a mask"):
+        weight_map(classes)
+    if len(values) > 3:             # one class in one part changes nothing
+        with pytest.raises(ValueError, match="mark 7 parts: this is a mask"):
+            weight_map(np.where(np.arange(classes.shape[1]) < 5, classes, classes * (classes > 3)))
+
+
+def test_cells_with_specks_and_cells_of_which_some_are_cut_are_instances():
+    weight_map(in_a_row(1, 2, 3, parts=2, speck=True))
+    weight_map(np.vstack([in_a_row(1, 2, parts=2), in_a_row(3, 4, parts=2, speck=True)]))
+
+
 def test_a_stack_and_a_jpeg_are_no_instances(tmp_path):
     page = Image.fromarray(two_parts(1, 2))
     page.save(tmp_path / "cells.tif", save_all=True, append_images=[page])
@@ -202,9 +247,37 @@ def test_the_command_says_which_file_holds_no_instances_and_numbers_parts(tmp_pa
     refused = run()
     assert refused.returncode == 1 and "m.png cannot be read: the value 255" in refused.stderr
     assert "--components" in refused.stderr and "Traceback" not in refused.stderr
-    assert run("--components").returncode == 0
+    Image.fromarray(two_parts(255)).save(tmp_path / "n.jpg")
+    done = run("--components")
+    assert done.returncode == 0
+    assert "the weights of 1 image; left out, being no PNG or TIFF: n.jpg" in done.stdout
     np.testing.assert_array_equal(np.load(tmp_path / "weights" / "m.npy"),
                                   weight_map(two_parts(1, 2)))
+
+
+def test_a_folder_without_instances_is_told_for_what_it_is(tmp_path):
+    def refused(folder):
+        with pytest.raises(DataError) as error:
+            list(write_weight_maps(folder, tmp_path / "weights"))
+        assert not (tmp_path / "weights").exists()
+        return str(error.value)
+    empty, photos, file = (tmp_path / name for name in ("empty", "photos", "file.png"))
+    assert refused(tmp_path / "cels") == f"{tmp_path / 'cels'} does not exist"
+    empty.mkdir(), photos.mkdir()
+    assert refused(empty) == f"{empty} has no images of instances (.tif, .tiff, .png)"
+    Image.fromarray(two_parts(1, 2)).save(file)
+    assert refused(file) == f"{file} is a file, expected a folder of images of instances"
+    for name in ("a.jpg", "b.JPEG"):
+        Image.fromarray(two_parts(1, 2)).save(photos / name)
+    assert refused(photos) == (
+        f"{photos} has no images of instances (.tif, .tiff, .png), only a.jpg, b.JPEG: JPEG "
+        "changes the numbers of cells; write them anew, from where they come, as PNG or TIFF")
+    Image.fromarray(two_parts(1, 2)).save(photos / "c.bmp")
+    assert "only a.jpg, b.JPEG, c.bmp: JPEG changes" in refused(photos)
+    for path in photos.glob("*.j*"), photos.glob("*.J*"):
+        for each in path:
+            each.unlink()
+    assert refused(photos).endswith("only c.bmp: write them as PNG or TIFF")
 
 
 # elastic deformation

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn import nets
+from fcn.nets import weighted
 from fcn.solvers import report, samples, training
 from fcn.solvers.report import charts, gallery, overview
 from fcn.solvers.runs import Run
@@ -80,6 +82,18 @@ def test_the_page_says_what_the_run_has(scored):
     assert "The learning rate was 1e-09 throughout" in page.text and "4 min" in page.text
     for word in ("momentum 0.99", "rate 1e-09, fixed", "head fcn16s", "validation images 2"):
         assert word in page.sections["Configuration"], word
+
+
+@pytest.mark.parametrize("weigh", [
+    lambda net, path: weighted.weigh_pixels(net, "weight"),
+    lambda net, path: weighted.weigh_classes(
+        net, {"label": weighted.write_class_weights(path / "w.binaryproto", [1] * 7)})])
+def test_a_loss_that_weighs_pixels_is_not_measured_by_that_of_validation(scored, weigh, tmp_path):
+    net = scored.run.net_param("train")
+    weigh(net, tmp_path)
+    nets.write_prototxt(scored.run.prototxt("train"), net)
+    said = read(report.write(scored.run)).sections["Loss"]
+    assert "guessing" not in said and "weighs pixels or classes, validation (red) does not" in said
 
 
 def test_it_needs_nothing_from_elsewhere(scored):
