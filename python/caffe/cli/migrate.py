@@ -132,6 +132,8 @@ def _look(path: Path, look: Reader, project: Project) -> Iterator[Finding]:
         found.extend(look(path, project))      # keeps those before an error
     except (CaffeError, OSError) as error:
         found.append((CHANGE, str(error).removeprefix(f"{path}:").strip()))
+    except (RecursionError, MemoryError):
+        found.append((CHANGE, "nested too deep, or too large, to be read"))
     wrong = [row for row in found if row[0] != RUNS]
     yield from (Finding(str(path.relative_to(project.root)), *row) for row in wrong or found)
 
@@ -328,8 +330,15 @@ def _missing_modules(tree: ast.AST, project: Project) -> Iterator[tuple[int, str
                 continue
         for name in names:
             top = name.partition(".")[0]
-            if id(node) not in tried and top not in {*_MODULES, *own} and not find_spec(top):
+            if id(node) not in tried and top not in {*_MODULES, *own} and not _installed(top):
                 yield node.lineno, f"the module {top} is not installed here"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:      # it is loaded, as __main__ is, and no file is known of it
+        return True
 
 
 def _old_name(node: ast.AST, own: set[str]) -> Iterator[str]:

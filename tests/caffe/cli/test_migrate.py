@@ -157,6 +157,16 @@ def test_what_is_right_is_left_alone(project, capsys, code):
     assert status == 0 and rows["script.py"] == [("runs", "Python 3")]
 
 
+@pytest.mark.parametrize("code", ["-" * 20000 + "1", "-" * 3000 + "1", "1" + "+1" * 100000,
+                                  "x[1" + "+1" * 1500 + "]"])
+def test_a_program_that_is_nested_too_deep(project, capsys, code):
+    project({"deep.py": code, "last.py": "import __main__"})
+    status, rows = project.table(capsys)
+    assert rows == {"deep.py": [("change", "nested too deep, or too large, to be read")],
+                    "last.py": [("runs", "Python 3")]}
+    assert status == 1
+
+
 def test_folders_without_caffe(tmp_path, capsys):
     assert main(["migrate", str(tmp_path)]) == 1
     assert f"{tmp_path}: expected a Caffe project" in capsys.readouterr().err
