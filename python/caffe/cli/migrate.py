@@ -21,10 +21,9 @@ from ..formats.forks import UNSUPPORTED
 from ..log import silence
 from ..proto import caffe_pb2
 from .flags import positive
-from .trial import Trials
+from .trial import FAILED, NOT_RUN, RAN, Trials
 
 RUNS, LAYER, CHANGE = "runs", "needs a layer", "change"
-RAN, FAILED, NOT_RUN = "ran", "failed", "not run"
 _SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
 _SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
 _NET = re.compile(r"\b(layers?\s*\{|input\s*:|input_dim\s*:)")
@@ -84,7 +83,7 @@ def migrate(args: argparse.Namespace) -> int:
     own size, and with random weights. Nets with Python layers between others run with --trust
     alone, which runs the layers' code from PYTHONPATH.
 
-    The exit status is 0 if everything runs.
+    The exit status is 0 if everything runs, and no net was left out.
     """
     root = Path(args.folder)
     project = Project(root, list(_files(root)),
@@ -101,11 +100,19 @@ def migrate(args: argparse.Namespace) -> int:
     if not found:
         raise CaffeError(f"{root}: expected a Caffe project, found no prototxt, caffemodel or "
                          "Python file in it")
+    print(_summary(found))
+    return int(any(row.verdict not in (RUNS, RAN) for row in found))
+
+
+def _summary(found: list[Finding]) -> str:
+    """How many files are as they should be."""
+    of = {verdict: {row.file for row in found if row.verdict == verdict}
+          for verdict in (RAN, FAILED, NOT_RUN, LAYER, CHANGE)}
     files = {row.file for row in found}
-    left = {row.file for row in found if row.verdict not in (RUNS, RAN, NOT_RUN)}
-    print(f"{len(files) - len(left)} of {len(files)} files run as they are"
-          + ("" if left else ": everything"))
-    return int(bool(left))
+    left = set().union(*(of[verdict] for verdict in (FAILED, NOT_RUN, LAYER, CHANGE)))
+    not_run = of[NOT_RUN] - of[FAILED] - of[LAYER] - of[CHANGE]
+    return (f"{len(files) - len(left)} of {len(files)} files run as they are"
+            + (f", {len(not_run)} not run" if not_run else "") + ("" if left else ": everything"))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -193,8 +200,8 @@ def _trial(param: caffe_pb2.NetParameter, path: Path, phase: int, trials: Trials
     own = [layer.name for layer in param.layer if layer.type == "Python" and layer.bottom]
     if own and not trials.trust:
         return NOT_RUN, f"the layer '{own[0]}' is Python code of the project, see --trust"
-    ran, why = trials(str(path), phase)
-    return RAN if ran else FAILED, f"{caffe_pb2.Phase.Name(phase)}: {why}"
+    verdict, why = trials(str(path), phase)
+    return verdict, f"{caffe_pb2.Phase.Name(phase)}: {why}"
 
 
 def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> str:

@@ -19,6 +19,8 @@ from ..proto import caffe_pb2
 if TYPE_CHECKING:
     from ..engine.net import Net
 
+RAN, FAILED, NOT_RUN = "ran", "failed", "not run"
+
 _KEPT = ("DummyData", "Input", "Parameter")     # of the layers without bottoms
 _WRITERS = ("HDF5Output", "MatWrite")
 _IMAGE = re.compile("data|image|img|colou?r|hha|depth", re.IGNORECASE)
@@ -43,8 +45,8 @@ class Trials:
         there.close()
         self.connection.recv()      # loading torch takes a while, which is not the net's
 
-    def __call__(self, path: str, phase: int) -> tuple[bool, str]:
-        """Whether the net of a prototxt ran in a phase, and at what size, or why not."""
+    def __call__(self, path: str, phase: int) -> tuple[str, str]:
+        """A verdict, whether the net of a prototxt ran in a phase, and at what size, or why not."""
         try:
             self.connection.send((path, phase, self.size))
             if self.connection.poll(self.seconds):
@@ -55,7 +57,7 @@ class Trials:
             why = f"its process ended with status {self.process.exitcode}"
         self.process.kill()
         self._begin()
-        return False, why
+        return FAILED, why
 
 
 def _serve(connection: Connection) -> None:
@@ -69,12 +71,11 @@ def _serve(connection: Connection) -> None:
             return
 
 
-def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[bool, str]:
+def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[str, str]:
     try:
-        net = _first_that_builds(path, phase, size)
-        return True, _run(net)
+        return _run(_first_that_builds(path, phase, size))
     except CaffeError as error:
-        return False, str(error).removeprefix(f"{path}:").strip()
+        return FAILED, str(error).removeprefix(f"{path}:").strip()
 
 
 def _first_that_builds(path: str, phase: int, size: tuple[int, int]) -> Net:
@@ -148,8 +149,9 @@ def _shapes(layer: caffe_pb2.LayerParameter, most: tuple[int, int] | None, items
             yield [items, 1, *size] if of_pixels else [items]
 
 
-def _run(net: Net) -> str:
-    """Run a net forward and backward; returns at what size, and what is odd about the results.
+def _run(net: Net) -> tuple[str, str]:
+    """Run a net forward and backward; returns a verdict, FAILED if a result is not finite, and at
+    what size, and what is not finite.
 
     Inputs are zeros and ones, which will do for images and for labels; weights that are zeros
     become random ones, and the outputs' gradients are random, unless there is a loss.
@@ -180,7 +182,8 @@ def _run(net: Net) -> str:
             if not np.isfinite(array).all()]
     moved = sum(bool(array.any()) for array in gradients.values())
     size = "×".join(map(str, sides[0])) if sides else "its size"
-    return "; ".join([f"at {size}, gradients in {moved} of {len(gradients)} layers", *odd[:3]])
+    why = f"at {size}, gradients in {moved} of {len(gradients)} layers"
+    return FAILED if odd else RAN, "; ".join([why, *odd[:3]])
 
 
 def _weights(random: np.random.Generator, shape: tuple[int, ...]) -> Any:
