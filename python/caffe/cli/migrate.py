@@ -113,9 +113,13 @@ def _summary(found: list[Finding]) -> str:
           for verdict in (RAN, FAILED, NOT_RUN, LAYER, CHANGE)}
     files = {row.file for row in found if row.verdict != SKIPPED}
     left = set().union(*(of[verdict] for verdict in (FAILED, NOT_RUN, LAYER, CHANGE)))
-    not_run = of[NOT_RUN] - of[FAILED] - of[LAYER] - of[CHANGE]
+    if of[RAN] or of[FAILED] or of[NOT_RUN]:
+        parts = [f"nets that ran on made-up data: {len(of[RAN] - of[FAILED] - of[NOT_RUN])}"]
+        parts += [f"{len(of[FAILED])} failed"] if of[FAILED] else []
+        parts += [f"{len(of[NOT_RUN])} not run"] if of[NOT_RUN] else []
+        return "; ".join([*parts, f"files to change: {len(of[LAYER] | of[CHANGE])}"])
     return (f"{len(files) - len(left)} of {len(files)} files need no change"
-            + (f", {len(not_run)} not run" if not_run else "") + (": everything" if files and not left else ""))
+            + (": everything" if files and not left else ""))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -150,6 +154,9 @@ def _look(path: Path, look: Reader, project: Project) -> Iterator[Finding]:
 
 def _prototxt(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     content = re.sub("#.*", "", text.read_text(path))
+    if "\0" in content:
+        yield CHANGE, "is not text; a binary is named .caffemodel"
+        return
     if _SOLVER.search(_without_blocks(content)) or _NAMES_A_NET.search(content):
         # outside of blocks, since DenseCRF has a max_iter, too
         yield from _solver(path, project)
@@ -183,7 +190,8 @@ def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]
         if project.trials:
             yield from (_trial(param, path, phase, project.trials)
                         for phase in _PHASES if not _unconnected(param, phase))
-        old = ", in an older form" if _OLD_NET.search(content) else ""
+        old = (", reads as it is; caffe upgrade_net_proto_text would write it in the present form"
+               if _OLD_NET.search(content) else "")
         yield READS, f"a net of {len(param.layer)} layers{old}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -35,6 +36,7 @@ class Trials:
 
     def __init__(self, size: tuple[int, int], seconds: float, trust: bool = False) -> None:
         self.size, self.seconds, self.trust = size, seconds, trust
+        self.done: dict[tuple[str, int], tuple[str, str]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -46,18 +48,25 @@ class Trials:
         self.connection.recv()      # loading torch takes a while, which is not the net's
 
     def __call__(self, path: str, phase: int) -> tuple[str, str]:
-        """A verdict, whether the net of a prototxt ran in a phase, and at what size, or why not."""
+        """A verdict, whether the net of a prototxt ran in a phase, and at what size, or why not.
+        A net that solvers name, too, is tried once."""
+        key = os.path.realpath(path), phase
+        if key not in self.done:
+            self.done[key] = self._ask(path, phase)
+        return self.done[key]
+
+    def _ask(self, path: str, phase: int) -> tuple[str, str]:
         try:
             self.connection.send((path, phase, self.size))
             if self.connection.poll(self.seconds):
                 return self.connection.recv()
-            why = f"not done after {self.seconds:g} s"
+            said = NOT_RUN, f"not done after {self.seconds:g} s, see --seconds"
         except (EOFError, OSError):
             self.process.join()
-            why = f"its process ended with status {self.process.exitcode}"
+            said = FAILED, f"its process ended with status {self.process.exitcode}"
         self.process.kill()
         self._begin()
-        return FAILED, why
+        return said
 
 
 def _serve(connection: Connection) -> None:
@@ -76,6 +85,10 @@ def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[str, str]:
         return _run(_first_that_builds(path, phase, size))
     except CaffeError as error:
         return FAILED, str(error).removeprefix(f"{path}:").strip()
+    except Exception as error:      # of the code of a Python layer
+        layer = re.search(r"layer '.*?' \(|$", "\n".join(getattr(error, "__notes__", [])))[0]
+        where = f" ({layer.removesuffix(' (')})" if layer else ""
+        return FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 def _first_that_builds(path: str, phase: int, size: tuple[int, int]) -> Net:
@@ -183,6 +196,8 @@ def _run(net: Net) -> tuple[str, str]:
     moved = sum(bool(array.any()) for array in gradients.values())
     size = "×".join(map(str, sides[0])) if sides else "its size"
     why = f"at {size}, gradients in {moved} of {len(gradients)} layers"
+    if gradients and not moved and not any(net.blob_loss_weights.values()):
+        why = f"at {size}, no gradients: nothing in this phase has a loss"
     return FAILED if odd else RAN, "; ".join([why, *odd[:3]])
 
 

@@ -72,7 +72,8 @@ def test_a_project_that_runs(project, capsys):
         "labelmap.prototxt": [("skipped", "neither a net nor a solver: left alone")],
         "lib/mine.py": [("runs", "Python 3")],
         "models/net.prototxt": [("reads", "a net of 3 layers")],
-        "models/old.prototxt": [("reads", "a net of 2 layers, in an older form")],
+        "models/old.prototxt": [("reads", "a net of 2 layers, reads as it is; caffe "
+                                "upgrade_net_proto_text would write it in the present form")],
         "models/w.caffemodel": [("runs", "weights of 0 layers")],
         "solver.prototxt": [("reads", "a solver, Adam")],
         "train.prototxt": [("reads", "a net of 2 layers")]}
@@ -84,6 +85,7 @@ def test_what_nets_and_solvers_need(project, capsys):
                 layer { name: "p" type: "PriorBox" bottom: "fc" bottom: "data" top: "p" }
                 layer { name: "i" type: "ImageData" top: "i" top: "l"
                         image_data_param { source: "/not/there.txt" } }""",
+             "binary.prototxt": "\0\1 layer {",
              "typo.prototxt": NET.replace("num_output", "num_outputs"),
              "dangling.prototxt": NET.replace('bottom: "data"', 'bottom: "dat"'),
              "unread.prototxt": NET + """
@@ -103,6 +105,7 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "needs a layer: layer type PriorBox of SSD" in said["ssd.prototxt"]
     assert "change: source: /not/there.txt is not there" in said["ssd.prototxt"]
     assert "runs" not in said["ssd.prototxt"]
+    assert said["binary.prototxt"] == "change: is not text; a binary is named .caffemodel"
     assert "has no field 'num_outputs' (did you mean 'num_output'?)" in said["typo.prototxt"]
     assert "Unknown bottom blob 'dat'" in said["dangling.prototxt"]
     assert "set backend: LMDB" in said["unread.prototxt"]

@@ -109,8 +109,8 @@ def test_a_net_that_takes_too_long(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(INPUT)
     trials = Trials((33, 33), 0)
-    assert trials(str(path), caffe.TEST) == ("failed", "not done after 0 s")
-    trials.seconds = 60
+    assert trials(str(path), caffe.TEST) == ("not run", "not done after 0 s, see --seconds")
+    trials = Trials((33, 33), 60)
     assert trials(str(path), caffe.TEST) == ("ran", "at 33×33, gradients in 1 of 1 layers")
 
 
@@ -142,3 +142,21 @@ def test_values_that_are_not_finite_fail(table):
 layer { name: "log" type: "Log" bottom: "data" top: "log" log_param { shift: -1 } }""")
     assert [verdict for verdict, _ in rows["log"]] == ["failed", "failed"] and status == 1
     assert "log is not finite" in rows["log"][0][1]
+
+
+def test_a_layer_that_raises(table, tmp_path, monkeypatch):
+    (tmp_path / "raises.py").write_text(MINE.replace("top[0].data[...] = bottom[0].data",
+                                                     "raise ValueError('no data\\nhere')"))
+    monkeypatch.syspath_prepend(tmp_path)
+    status, rows = table("33", "--trust", own=INPUT + OWN.replace('"mine" layer', '"raises" layer'))
+    assert rows["own"][1:] == [("failed", f"{phase}: ValueError: no data here (layer 'mine')")
+                               for phase in ("TRAIN", "TEST")]
+    assert status == 1
+
+
+def test_a_phase_without_a_loss(table):
+    status, rows = table("33", net=INPUT + """
+layer { name: "most" type: "ArgMax" bottom: "conv" top: "most" }""")
+    assert rows["net"] == [("ran", f"{phase}: at 33×33, no gradients: nothing in this phase has a "
+                            "loss") for phase in ("TRAIN", "TEST")]
+    assert table.summary == "nets that ran on made-up data: 1; files to change: 0" and status == 0
