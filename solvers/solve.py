@@ -82,10 +82,10 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
         report_findings(args.data, found, args.force)
     experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                               interval=args.interval)
-    experiment = with_training_options(experiment, args)
     chain = training.unfinished_bases(experiment) if args.chain else []
     for each in (*chain, experiment):
         training.check(each, trained=chain)
+    experiment = with_training_options(experiment, args)        # which may look at the data
     if not args.data:
         found = labels.of_source(experiment.source, experiment.class_names)
         report_findings(experiment.name, found, args.force)
