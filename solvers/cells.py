@@ -114,8 +114,8 @@ def _matches(shared: np.ndarray) -> dict:
 
 
 def rand_error(shared: np.ndarray) -> float:
-    """1 - the F-score of pairs of pixels, of the pixels by (cell, object), 0 for none; 0 where there
-    is no cell."""
+    """1 - the F-score of pairs of pixels, of the pixels by (cell, object), 0 for none of them; 0
+    where there is no cell."""
     alone = float(shared[1:, 0].sum())              # pixels that are with no other
     inside = shared[1:, 1:].astype(float)
     both = (inside ** 2).sum() + alone

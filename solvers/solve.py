@@ -21,7 +21,12 @@ from fcn.nets import segnet
 from fcn.solvers import devices, events, launch, torchrun
 from fcn.solvers.command import keep, positive, report_errors
 from fcn.solvers.experiments import (
-    EXPERIMENTS, HEAD, default_name, experiment_named, on_folder, with_options,
+    EXPERIMENTS,
+    HEAD,
+    default_name,
+    experiment_named,
+    on_folder,
+    with_options,
 )
 from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings

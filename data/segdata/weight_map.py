@@ -29,7 +29,12 @@ from scipy import ndimage
 from segdata.errors import DataError, UserError
 from segdata.files import make_folder, replacing
 from segdata.instances import (
-    UNREADABLE, checked_instances, components, load_instances, parted, read_numbers,
+    UNREADABLE,
+    checked_instances,
+    components,
+    load_instances,
+    parted,
+    read_numbers,
 )
 from segdata.lists import some
 
