@@ -1,5 +1,7 @@
 """What tests of several folders share."""
 
+import signal
+
 import pytest
 
 import tiny as miniatures
@@ -24,6 +26,14 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Commands that tests start hear SIGINT, though a shell has its jobs in the background, such as
+    this one may be, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

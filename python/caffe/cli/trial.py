@@ -155,12 +155,12 @@ def _run(net: Net) -> str:
     become random ones, and the outputs' gradients are random, unless there is a loss.
     """
     random = np.random.default_rng(0)
-    types = {name: layer.type for name, layer in zip(net._layer_names, net.layers)}
     for layer, blobs in net.params.items():
-        for blob, value in zip(blobs, _STATISTICS.get(types[layer], ())):
+        statistics = _STATISTICS.get(net.layer_dict[layer].type, (None,))
+        for blob, value in zip(blobs, statistics):
             if value is not None:
                 blob.data[...] = value
-        if not blobs[0].data.any():
+        if statistics[0] is None and not blobs[0].data.any():
             blobs[0].data[...] = _weights(random, blobs[0].data.shape)
     sides = [net.blobs[name].data.shape[2:] for name in net.inputs
              if net.blobs[name].data.ndim == 4]
@@ -172,7 +172,8 @@ def _run(net: Net) -> str:
         for name, array in outputs.items():
             net.blobs[name].diff[...] = random.standard_normal(array.shape)
     net.backward()
-    gradients = {layer: blobs[0].diff for layer, blobs in net.params.items()}
+    gradients = {layer: blobs[0].diff for layer, blobs in net.params.items()
+                 if net.layer_dict[layer].type != "BatchNorm"}      # which holds statistics alone
     odd = [f"{name} is not finite" for name, array in outputs.items()
            if not np.isfinite(array).all()]
     odd += [f"the gradient of {layer} is not finite" for layer, array in gradients.items()

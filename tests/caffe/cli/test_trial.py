@@ -111,3 +111,19 @@ def test_a_net_that_takes_too_long(tmp_path):
     assert trials(str(path), caffe.TEST) == (False, "not done after 0 s")
     trials.seconds = 60
     assert trials(str(path), caffe.TEST) == (True, "at 33×33, gradients in 1 of 1 layers")
+
+
+def test_statistics_of_batches_are_those_of_nothing(table):
+    """Else ReLUs behind them could leave nothing, of which no gradient shows anything."""
+    block = """
+layer {{ name: "c{0}" type: "Convolution" bottom: "{1}" top: "c{0}"
+        convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 }} }}
+layer {{ name: "b{0}" type: "BatchNorm" bottom: "c{0}" top: "c{0}"
+        batch_norm_param {{ use_global_stats: true }} }}
+layer {{ name: "s{0}" type: "Scale" bottom: "c{0}" top: "c{0}" }}
+layer {{ name: "r{0}" type: "ReLU" bottom: "c{0}" top: "c{0}" }}"""
+    net = ('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 '
+           'dim: 20 dim: 20 } } }' + "".join(
+               block.format(i, f"c{i - 1}" if i else "data") for i in range(12)))
+    _, found = table("20", deep=net)
+    assert all("gradients in 24 of 24 layers" in why for _, why in found["deep"])
