@@ -10,7 +10,9 @@ Layers have the names of the released net, so that its weights load as well.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +35,8 @@ SIDE = 572              # of the published tile, which gives scores of 388
 
 
 class FitError(UserError, ValueError):
-    """A size that the poolings do not divide without a remainder."""
+    """A size of an image that the poolings do not divide without a remainder, or one of a net that
+    there is not."""
 
 
 class Blob(NamedTuple):
@@ -75,22 +78,34 @@ def unet(side: int = SIDE, depth: int = DEPTH, width: float = 1.0, classes: int 
     """The NetParameter of U-Net alone: `data`, a tile of `side` × `side`, to `score`, 184 smaller.
 
     depth, width, released : as of `predict`; channels : of the image
-    Raises FitError, with the nearest sizes that do, for a side that does not fit.
+    Raises FitError, with the nearest sizes that do, for a side that does not fit, and for what are
+    no whole numbers from 1.
     """
     check_depth(depth)
+    _check_whole("side", side, "of pixels")
+    _check_whole("classes", classes)
+    _check_whole("channels", channels)
     check_fits(f"an image of {side} pixels", side - lost(depth), depth)
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[1, channels, side, side]))
     found = _layers(n, n.data, depth, width, "msra", released)
-    n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=classes, param=LEARN)
+    n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=classes, param=LEARN,
+                             **filled("msra"))
     net = n.to_proto()
     net.layer[-1].top[:] = ["score"]
     return type(net)(layer=[layer for layer in net.layer if layer.type != "Dropout"])
 
 
 def check_depth(depth: int) -> None:
-    if not 1 <= depth <= 6:
-        raise FitError(f"a U-Net of depth {depth}: there can be 1 to 6 poolings")
+    """Raise FitError unless there can be a U-Net of so many poolings."""
+    _check_whole("depth", depth, "of poolings", most=6)
+
+
+def _check_whole(name: str, value: int, what: str = "", most: float = math.inf) -> None:
+    if not (isinstance(value, Integral) and not isinstance(value, bool) and 1 <= value <= most):
+        expected = " ".join(filter(None, ("a whole number", what, "from 1")))
+        raise FitError(f"U-Net: {name} is {value!r}, expected {expected}"
+                       + (f" to {most}" if most < math.inf else ""))
 
 
 def with_margins(source: Source, depth: int = DEPTH) -> Source:

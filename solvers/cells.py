@@ -13,7 +13,7 @@ object is what is connected in the prediction, over edges of pixels.
     pixel error     share of the pixels whose class is wrong
     Rand error      1 - the F-score of pairs of pixels that are together in truth and prediction
                     (ISBI 2012), of pixels inside true cells; what is predicted as background there
-                    is with no other pixel
+                    is with no other pixel; the mean over the images that have cells
     warping error   share of the pixels that stay wrong after the truth is warped on the prediction
                     without a change of its topology (Jain et al., CVPR 2010): a split, a merger, a
                     hole stay, a border that lies elsewhere does not
@@ -53,7 +53,7 @@ class CellScores:
 
     pixels, wrong, warped : of all pixels, those of the wrong class, those that warping leaves wrong
     cells, overlap, found, merged, extra : see the module; overlap is the sum of the IUs
-    rand : the sum of the images' Rand errors; images : how many there are
+    rand : the sum of the Rand errors of images with cells; images : how many of them there are
     """
     pixels: int = 0
     wrong: int = 0
@@ -79,7 +79,7 @@ class CellScores:
         return {"IU of cells, %": f"{100 * self.iu:.1f}", "cells": str(self.cells),
                 "found": str(self.found), "merged": str(self.merged), "extra": str(self.extra),
                 "pixel error": f"{self.wrong / max(1, self.pixels):.4f}",
-                "Rand error": f"{self.rand / max(1, self.images):.4f}",
+                "Rand error": f"{self.rand / self.images:.4f}" if self.images else "-",
                 "warping error": f"{self.warped / max(1, self.pixels):.6f}"}
 
 
@@ -99,7 +99,7 @@ def score_cells(instances: np.ndarray, mask: np.ndarray) -> CellScores:
     truth = parted(instances) > 0
     return CellScores(
         truth.size, int((truth != mask).sum()), int((warped(truth, mask) != mask).sum()),
-        **_matches(shared), rand=rand_error(shared), images=1)
+        **_matches(shared), rand=rand_error(shared), images=int(len(numbers) > 1))
 
 
 def _matches(shared: np.ndarray) -> dict:
@@ -114,7 +114,8 @@ def _matches(shared: np.ndarray) -> dict:
 
 
 def rand_error(shared: np.ndarray) -> float:
-    """1 - the F-score of pairs of pixels, of the pixels by (cell, object), 0 for none."""
+    """1 - the F-score of pairs of pixels, of the pixels by (cell, object), 0 for none of them; 0
+    where there is no cell."""
     alone = float(shared[1:, 0].sum())              # pixels that are with no other
     inside = shared[1:, 1:].astype(float)
     both = (inside ** 2).sum() + alone

@@ -113,7 +113,13 @@ def refine(probabilities: np.ndarray, image: np.ndarray, settings: Settings) -> 
     probabilities : float32 (classes, height, width); image : uint8 R G B (height, width, 3)
     """
     import caffe
-    return caffe.dense_crf(probabilities, image, **settings._asdict())
+    if len(probabilities) < 2:
+        raise RunError("--crf: the net has one class, so that there is nothing to sharpen; leave "
+                       "--crf out")
+    try:
+        return caffe.dense_crf(probabilities, image, **settings._asdict())
+    except RuntimeError as error:
+        raise RunError(f"--crf ({settings}): {error}") from None
 
 
 class Sharpener:

@@ -195,12 +195,24 @@ FOLDER: dict[str, dict[str, Any]] = dict.fromkeys(segnet.VARIANTS, dict(
 BATCH = 4       # of a SegNet, as published
 
 
+def default_name(folder_name: str, head: str) -> str:
+    """The name of a run on a folder: FOLDER-HEAD, or data-FOLDER-HEAD where that is another's."""
+    name = f"{folder_name}-{head}"
+    return name if _is_free(name) else f"data-{name}"
+
+
+def _is_free(name: str) -> bool:
+    """Whether a folder under build/ can be that of a run on a folder of data."""
+    return (Path(name).name == name and not name.startswith((".", "demo"))
+            and name not in (*nets.NAMES, "analysis", "imported", "infer"))
+
+
 def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width: float = 0.125,
               iterations: int = 2_400, lr: float = 6e-9, interval: int = 800,
               num_classes: int | None = None) -> Experiment:
     """An experiment on any folder in VOC layout, from random initialisation at reduced width.
 
-    `name` is that of the folder under build/, default FOLDER-HEAD. `num_classes` says how many
+    `name` is that of the folder under build/, default `default_name`. `num_classes` says how many
     classes there are where no classes.txt does.
     Without ILSVRC weights the trunk starts from the msra filler, which expects inputs of unit
     variance: images are scaled by 1/58 after the mean is subtracted. There are no later stages
@@ -214,9 +226,8 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
         raise RunError(f"--num-classes {num_classes}, but {path / 'classes.txt'} has {len(names)} "
                        "names; leave --num-classes out, or correct that file")
     names = names or tuple(f"class{number}" for number in range(num_classes or 0))
-    name = name or f"{path.name}-{head}"
-    taken = {*nets.NAMES, "analysis", "imported", "infer"}
-    if Path(name).name != name or name.startswith((".", "demo")) or name in taken:
+    name = name or default_name(path.name, head)
+    if not _is_free(name):
         raise RunError(f"{path}: the run cannot have the name '{name}', of a folder under "
                        f"{build_root()} that is another's; choose another --name")
     if len(names) > 255:

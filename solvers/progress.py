@@ -76,7 +76,7 @@ class Progress:
         if self.bar.disable:
             parts = [self._counts,
                      *([_described(self.details)] if self.details else []),
-                     f"{speed:.3g} {self.unit}s/s",
+                     f"{speed:.3g} {self.unit}{'es' if self.unit.endswith('ch') else 's'}/s",
                      *([] if left is None else [f"{duration(left)} left"])]
             with suppress(OSError):     # nobody reads it any more; the work goes on
                 print(", ".join(parts), file=sys.stderr, flush=True)

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 from fcn.nets import segnet
 from fcn.solvers import devices, events, launch, torchrun
 from fcn.solvers.command import keep, positive, report_errors
-from fcn.solvers.experiments import EXPERIMENTS, HEAD, experiment_named, on_folder, with_options
+from fcn.solvers.experiments import (
+    EXPERIMENTS,
+    HEAD,
+    default_name,
+    experiment_named,
+    on_folder,
+    with_options,
+)
 from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
@@ -82,10 +89,10 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
         report_findings(args.data, found, args.force)
     experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                               interval=args.interval)
-    experiment = with_training_options(experiment, args)
     chain = training.unfinished_bases(experiment) if args.chain else []
     for each in (*chain, experiment):
         training.check(each, trained=chain)
+    experiment = with_training_options(experiment, args)        # which may look at the data
     if not args.data:
         found = labels.of_source(experiment.source, experiment.class_names)
         report_findings(experiment.name, found, args.force)
@@ -110,7 +117,7 @@ def imported(args: argparse.Namespace) -> Path:
 
 def runs_on(folder: Path, args: argparse.Namespace) -> Iterator[Run]:
     """The run that the command line is about, if it is there, and all others on that folder."""
-    own = args.name or f"{folder.name}-{args.head or HEAD}"
+    own = args.name or default_name(folder.name, args.head or HEAD)
     for directory in filter(Path.is_dir, build_root().iterdir() if build_root().exists() else ()):
         run = Run(directory)
         try:
@@ -169,7 +176,8 @@ def add_net(parser: argparse.ArgumentParser) -> None:
                         help="with --data: how many classes there are, where no classes.txt says "
                              "it")
     parser.add_argument("--name", help="with --data: of the run under build/ "
-                                       "(default FOLDER-HEAD)")
+                                       "(default FOLDER-HEAD; data-FOLDER-HEAD where that is an "
+                                       "experiment's)")
     parser.add_argument("--chain", action="store_true",
                         help="train first what the experiment starts from")
 

@@ -15,13 +15,23 @@ from segdata.readers import opened
 
 MOST = 65_535       # cells of an image, as 16 bits hold
 SPECK = 0.1         # of the largest part of a cell; a smaller part says nothing of the others
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)   # of a file
 
 
 def read_instances(path: Path) -> np.ndarray:
     """An image of instances, int32 (height, width): 0 for background, a number for each cell.
 
-    Grey or palette PNG or TIFF of up to 32 bits, as man_seg000.tif of the cell tracking challenge.
-    Raises ValueError where its values cannot be the numbers of cells.
+    Raises ValueError for what `read_numbers` refuses, and where its values cannot be the numbers of
+    cells.
+    """
+    return checked_instances(read_numbers(path))
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """The values (height, width) of a grey or palette PNG or TIFF of up to 32 bits, as
+    man_seg000.tif of the cell tracking challenge; uint8 and uint16 where the file has so many bits.
+
+    Raises ValueError for other images.
     """
     with opened(path) as image:
         if (pages := getattr(image, "n_frames", 1)) > 1:
@@ -33,14 +43,15 @@ def read_instances(path: Path) -> np.ndarray:
             raise ValueError(f"its mode is {image.mode}, expected a grey image, of 8 or 16 bits, "
                              "with a number for each cell")
         values = np.asarray(image)
-    return checked_instances(values)
+        wide = image.format == "PNG" and image.mode == "I"      # as older Pillow has 16 bits
+        return values.astype(np.uint16) if wide else values
 
 
 def load_instances(path: Path) -> np.ndarray:
     """read_instances(path), of which errors are a DataError that names the file."""
     try:
         return read_instances(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"instances {path} cannot be read: {error}") from error
 
 
@@ -49,8 +60,9 @@ def checked_instances(values: np.ndarray) -> np.ndarray:
 
     Raises ValueError for other numbers; for masks and classes, of which a value has many parts
     that lie apart, or three of four values several each that are no specks: they say where cells
-    are, not which pixel belongs to which; and for void: 255 or 65535, the highest of 8 and 16 bits,
-    that lies more than twice as far above the next number as others lie apart.
+    are, not which pixel belongs to which; for 8 bits that hold more than 255 cells, where all
+    numbers are taken and some have several parts that are no specks; and for void: the highest
+    number of uint8 or uint16 that lies more than twice as far above the next as others lie apart.
     """
     if values.ndim != 2 or values.dtype.kind not in "uifb":
         raise ValueError(f"expected numbers (height, width), got {values.dtype} {values.shape}")
@@ -62,21 +74,36 @@ def checked_instances(values: np.ndarray) -> np.ndarray:
     instances = values.astype(np.int32)
     parts = {number: _parts(instances[box] == number)
              for number, box in enumerate(ndimage.find_objects(instances), 1) if box}
-    _refuse_masks(parts)
-    _refuse_void(list(parts))
+    highest = np.iinfo(values.dtype).max if values.dtype.kind == "u" else None
+    if highest == VOID:
+        _refuse_too_many(parts)
+    _refuse_masks(parts, highest)
+    _refuse_void(list(parts), highest)
     return instances
 
 
-def _parts(cell: np.ndarray) -> np.ndarray:
-    """How many pixels each part of a cell has, the largest first."""
-    return np.sort(np.bincount(ndimage.label(cell, EIGHT)[0].ravel())[1:])[::-1]
+def _parts(cell: np.ndarray) -> int:
+    """How many parts a cell has that are no specks."""
+    pixels = np.bincount(ndimage.label(cell, EIGHT)[0].ravel())[1:]
+    return int((pixels >= SPECK * pixels.max()).sum())
 
 
-def _refuse_masks(parts: dict[int, np.ndarray]) -> None:
-    """ValueError where {value: pixels of its parts} are those of a mask or of classes."""
-    count, total = len(parts), sum(map(len, parts.values()))
-    several = sum(len(sizes) > 1 and sizes[1] >= SPECK * sizes[0] for sizes in parts.values())
-    if (list(parts) in ([VOID], [MOST]) or total > (count if count == 1 else 2 * count)
+def _refuse_too_many(parts: dict[int, int]) -> None:
+    """ValueError where {number: its parts} of 8 bits are of more cells than these can number."""
+    several = [number for number, count in parts.items() if count > 1]
+    if len(parts) == VOID and several:
+        raise ValueError(f"it has 8 bits, all numbers from 1 to {VOID} are taken, and the "
+                         f"value{'s' * (len(several) > 1)} {some(several)} "
+                         f"mark{'s' * (len(several) == 1)} several parts: 8 bits hold {VOID} "
+                         "cells; write 16-bit PNG or TIFF")
+
+
+def _refuse_masks(parts: dict[int, int], highest: int | None) -> None:
+    """ValueError where {value: its parts} are those of a mask or of classes; a mask of one part has
+    the highest value."""
+    count, total = len(parts), sum(parts.values())
+    several = sum(each > 1 for each in parts.values())
+    if (list(parts) == [highest] or total > (count if count == 1 else 2 * count)
             or count and several >= 0.75 * count):
         raise ValueError(f"the value{'s' * (count > 1)} {some(list(parts))} mark"
                          f"{'s' * (count == 1)} {total} part{'s' * (total > 1)}: this is a "
@@ -85,10 +112,10 @@ def _refuse_masks(parts: dict[int, np.ndarray]) -> None:
                          "the parts")
 
 
-def _refuse_void(numbers: list[int]) -> None:
-    """ValueError where the largest of the numbers stands for void, as in labels."""
+def _refuse_void(numbers: list[int], highest: int | None) -> None:
+    """ValueError where the highest value stands for void, as in labels."""
     steps = np.diff([0, *numbers])
-    if len(numbers) > 1 and numbers[-1] in (VOID, MOST) and steps[-1] > 2 * steps[:-1].max():
+    if len(numbers) > 1 and numbers[-1] == highest and steps[-1] > 2 * steps[:-1].max():
         raise ValueError(f"the value {numbers[-1]} lies far above its other numbers, up to "
                          f"{numbers[-2]}, and looks like void, pixels of which nobody says what "
                          "they are; instances have none: make it 0, background, or if it is a "

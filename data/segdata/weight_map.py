@@ -28,9 +28,15 @@ from scipy import ndimage
 
 from segdata.errors import DataError, UserError
 from segdata.files import make_folder, replacing
-from segdata.instances import checked_instances, components, load_instances, parted
+from segdata.instances import (
+    UNREADABLE,
+    checked_instances,
+    components,
+    load_instances,
+    parted,
+    read_numbers,
+)
 from segdata.lists import some
-from segdata.readers import read_label_image
 
 BORDER, DEVIATION = 10.0, 5.0       # w_0 and sigma of the paper
 NEGLIGIBLE = 1e-7                   # the weight below which a distance is as good as infinite
@@ -166,8 +172,8 @@ def _only(others: list[Path]) -> str:
 def _parts(file: Path) -> np.ndarray:
     """The parts of a mask as instances. Raises DataError."""
     try:
-        return components(read_label_image(file) > 0)
-    except (OSError, ValueError) as error:
+        return components(read_numbers(file) > 0)
+    except UNREADABLE as error:
         raise DataError(f"mask {file} cannot be read: {error}") from error
 
 
@@ -177,7 +183,7 @@ def main() -> None:
     parser.add_argument("instances", type=Path, metavar="INSTANCES")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="WEIGHTS")
     parser.add_argument("--components", action="store_true",
-                        help="the images are masks in PNG: parts that lie apart are cells")
+                        help="the images are masks: parts that lie apart are cells")
     args = parser.parse_args()
     try:
         count = sum(1 for _ in write_weight_maps(args.instances, args.output, args.components))

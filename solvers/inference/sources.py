@@ -222,8 +222,13 @@ def _inside(folder: str) -> Iterator[Source | Problem]:
     if os.path.isdir(os.path.join(folder, "JPEGImages")):
         folder = os.path.join(folder, "JPEGImages")
     with os.scandir(folder) as entries:
-        files = (_local(entry.path) for entry in entries if _is_file(entry))
-        yield from _any(_images_or_shards(files), f"{Path(folder)}: a folder without images")
+        items = _images_or_shards(_local(entry.path) for entry in entries if _is_file(entry))
+        if (first := next(items, None)) is None:
+            deeper = os.path.join(folder, "**", "*")
+            has_deeper = any(map(is_image, glob.iglob(deeper, recursive=True)))
+            raise InferError(f"{Path(folder)}: a folder without images"
+                             + f"; '{deeper}' names those of the folders in it" * has_deeper)
+        yield from chain([first], items)
 
 
 def _is_file(entry: os.DirEntry) -> bool:

@@ -262,9 +262,11 @@ class Work:
         except reported() as error:
             if getattr(error.__cause__ or error, "errno", None) in FULL:
                 raise
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            name, text = item.job.source.name, str(error)
+            text = text if name in text else f"{name}: {text}"
+            print(f"error: {text}", file=sys.stderr, flush=True)
             if self.manifest:
-                self.manifest.failed(item.job, item.key, str(error))
+                self.manifest.failed(item.job, item.key, text)
             self.tally = self.tally.plus(Tally(failed=1))
             return None
 
@@ -402,5 +404,7 @@ def summary(tally: Tally, count: int, problems: int, seconds: float, folder: Pat
     parts += [f"{left} are left: the same command goes on"] * bool(left)
     told = f"; {folder / 'manifest.*.jsonl'} says why" * bool(
         tally.failed + problems + tally.failed_before)
-    rate = f", {tally.done / max(seconds, 1e-9):.1f} images a second" * bool(tally.done)
+    speed = tally.done / max(seconds, 1e-9)
+    rate = (f", {speed:.1f} images a second" if speed >= 0.95 else
+            f", {seconds / tally.done:.1f} seconds an image" if tally.done else "")
     return f"{count} image{'s' * (count != 1)}: {', '.join(parts)}{told}; in {seconds:.1f} s{rate}"

@@ -43,7 +43,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
     is another, and where the source is the very run.
     """
     data = str(Path(path).resolve())
-    before = {} if fresh else _earlier(text, Path(path).name, data=data, head=head, name=name)
+    before = {} if fresh else _earlier(text, Path(data).name, data=data, head=head, name=name)
     start = None if before else find_start(text)
     if start is None:
         head, net = before["head"], _net_of(before)
@@ -100,15 +100,16 @@ def _with_start(experiment: Experiment, start: Start | None, before: dict, net: 
 
 def _earlier(text: str, folder: str, **expected: str | None) -> dict:
     """The settings of a run that began so and has snapshots, {} without one: it goes on without
-    what it started from. Where no name is expected it is FOLDER-HEAD; of several heads, that
-    trained last."""
+    what it started from. Where no name is expected it is the default one; of several heads,
+    that trained last."""
     runs = (Run(path.parent) for path in build_root().glob("*/settings.json"))
     for run in sorted(runs, key=lambda run: (-run.turn(), run.directory)):
         settings: dict = {}
         with suppress(RunError):        # of another run, that is damaged
             settings = run.settings() if run.snapshots() else {}
         has = {**settings, "name": run.directory.name}
-        wanted = {**expected, "name": expected["name"] or f"{folder}-{settings.get('head')}"}
+        default = experiments.default_name(folder, settings.get("head", ""))
+        wanted = {**expected, "name": expected["name"] or default}
         if settings.get("from") in origins(text) and "width" in settings and all(
                 value is None or has.get(key) == value for key, value in wanted.items()):
             return settings

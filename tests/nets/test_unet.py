@@ -52,6 +52,32 @@ def test_a_side_that_does_not_fit_is_refused_with_the_nearest_that_do(side, name
     assert str(caught.value).endswith(named) and str(side) in str(caught.value)
 
 
+@pytest.mark.parametrize("given, message", [
+    (dict(classes=0), "classes is 0, expected a whole number from 1"),
+    (dict(classes=2.0), "classes is 2.0, expected"), (dict(channels=0), "channels is 0, expected"),
+    (dict(channels=-1), "channels is -1, expected"), (dict(channels=None), "channels is None"),
+    (dict(depth=2.5), "depth is 2.5, expected a whole number of poolings from 1 to 6"),
+    (dict(depth=0), "depth is 0"), (dict(depth=7), "depth is 7"), (dict(depth="4"), "depth is '4'"),
+    (dict(side="572"), "side is '572', expected a whole number of pixels"),
+    (dict(side=572.0), "side is 572.0"), (dict(side=(572, 572)), r"side is \(572, 572\)")])
+def test_what_is_no_size_of_a_net_is_told(given, message):
+    with pytest.raises(unet.FitError, match=f"U-Net.*: {message}"):
+        unet.unet(**given)
+
+
+def test_a_training_from_the_net_alone_learns_in_its_first_step(tmp_path):
+    """All layers have random weights: with zeros in the last, none but that would learn."""
+    emitted = unet.unet(np.int64(4 + unet.lost(1)), 1, width=1 / 16)
+    emitted.force_backward = True
+    net = built(tmp_path, emitted)
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=net.blobs["data"].data.shape)
+    net.forward()
+    net.blobs["score"].diff[...] = net.blobs["score"].data + 1
+    net.backward()
+    for name, (weights, *_) in net.params.items():
+        assert weights.data.any() and weights.diff.any(), name
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_sizes_that_fit_do_at_any_depth(tmp_path, depth):
     side = 4 + 2 ** depth + unet.lost(depth)

@@ -74,6 +74,13 @@ def test_an_image_without_cells_or_predictions():
         cells.score_cells(nothing, CELLS > 0)
 
 
+def test_images_without_cells_do_not_count_in_the_mean_rand_error():
+    nothing = np.zeros((12, 24), int)
+    empty, missed = cells.score_cells(nothing, nothing == 0), cells.score_cells(CELLS, CELLS < 0)
+    assert (empty + missed).summary()["Rand error"] == missed.summary()["Rand error"] == "0.9692"
+    assert empty.summary()["Rand error"] == "-"
+
+
 def test_a_run_on_other_data_has_no_cells(tmp_path):
     nets.write_prototxt(tmp_path / "val.prototxt", nets.fcn("fcn32s", "val", folder(tmp_path, 2)))
     with pytest.raises(RunError, match=r"val\.prototxt has no data layer of segdata\.cells"):

@@ -143,3 +143,12 @@ def test_infer_sharpens(tmp_path, log_as_it_is, monkeypatch, capsys):
         found[name] = [np.mean(read_label_image(tmp_path / name / f"{i}.png") == read_label_image(
             tmp_path / "data" / "SegmentationClass" / f"{i}.png")) for i in range(2)]
     assert max(found["without"]) < 0.9 and min(found["with"]) > 0.95
+
+
+def test_what_cannot_be_sharpened_says_that_it_is_the_option():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    even = np.full((2, 20, 30), 0.5, np.float32)
+    with pytest.raises(RunError, match="--crf: the net has one class.*leave --crf out"):
+        crf.refine(even[:1] * 2, image, Settings())
+    with pytest.raises(RunError, match=r"--crf \(w 5, xy 50, rgb 1e-09\): .*too small"):
+        crf.refine(even, image, Settings(5, 50, 1e-9))

@@ -325,3 +325,12 @@ def test_videos_that_cannot_be_read(there, tmp_path, monkeypatch, video):
     monkeypatch.setitem(sys.modules, "cv2", None)
     result = run(video, "--experiment", "run", "-o", tmp_path / "out")
     assert result.returncode == 1 and "pip install opencv-python-headless" in result.stderr
+
+
+def test_a_folder_of_folders_says_how_to_name_their_images(there, tmp_path):
+    (there / "albums" / "one").mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 24)).save(there / "albums" / "one" / "a.png")
+    result = run("albums", "--experiment", "run", "-o", tmp_path / "out")
+    assert "albums: a folder without images; 'albums/**/*' names those of" in result.stderr
+    infer("albums/**/*", "--mask", output=tmp_path / "out")
+    assert names(tmp_path / "out") == ["a.png"]

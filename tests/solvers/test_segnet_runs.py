@@ -13,7 +13,7 @@ from fcn.nets.source import folder
 from fcn.nets.weighted import read_class_weights
 from fcn.page.errors import PageError
 from fcn.page.net import export
-from fcn.solvers import demo, miniature, score, training
+from fcn.solvers import demo, miniature, score, solve, training
 from fcn.solvers.experiments import EXPERIMENTS, on_folder, with_options
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
@@ -266,3 +266,11 @@ def test_as_a_module_of_torch_it_says_the_same(segnet):
         said = module(torch.from_numpy(net.blobs["data"].data.copy()))
     said = next(iter(said.values())) if isinstance(said, dict) else said
     np.testing.assert_allclose(said.numpy(), net.blobs["score"].data, atol=1e-4)
+
+
+def test_missing_photographs_are_told_with_the_remedy(tmp_path, monkeypatch):
+    """Before class weights are measured on them."""
+    monkeypatch.setenv("FCN_DATA", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["solve.py", "camvid-segnet-basic", "--cpu"])
+    with pytest.raises(training.MissingError, match="CamVid in VOC layout.*put the folder"):
+        solve.prepared(solve.parse(), 1)

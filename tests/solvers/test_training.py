@@ -480,6 +480,15 @@ def test_a_folder_in_voc_layout_trains(folder, tmp_path):
     assert "filler" not in experiment.run.prototxt("deploy").read_text()
 
 
+@pytest.mark.parametrize("own, head, name", [
+    ("camvid", "segnet", "data-camvid-segnet"), ("voc", "fcn8s", "data-voc-fcn8s"),
+    ("siftflow", "fcn32s", "data-siftflow-fcn32s"), ("demos", "fcn8s", "data-demos-fcn8s"),
+    ("camvid", "fcn8s", "camvid-fcn8s"), ("mine", "segnet", "mine-segnet")])
+def test_the_name_of_a_run_on_a_folder_that_is_named_like_an_experiment(folder, own, head, name):
+    experiment = on_folder(folder.rename(folder.with_name(own)), head=head)
+    assert experiment.name == experiment.directory.name == name
+
+
 @pytest.mark.parametrize("name", ["voc-fcn8s", "vgg16", "demo", "../x", "..", ".", "/x"])
 def test_names_that_a_folder_s_run_cannot_have(folder, name):
     with pytest.raises(RunError, match="cannot have the name"):

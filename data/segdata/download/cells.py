@@ -24,12 +24,19 @@ SEQUENCES = {"train": "01", "val": "02"}        # of the cell tracking challenge
 
 def prepare_isbi(source: Path, folder: Path) -> None:
     """Prepare the stacks train-volume.tif and train-labels.tif (0: membrane) found anywhere below
-    `source`; cells are what membranes part, all that is connected in a slice."""
+    `source`; cells are what membranes part, all that is connected in a slice.
+
+    Raises MaterialError for stacks that do not go together, or are too short.
+    """
     volume, labels = (_only(source, name) for name in ("train-volume.tif", "train-labels.tif"))
+    count, others = slices(volume), slices(labels)
+    if count != others:
+        raise MaterialError(f"{volume} has {count} slices, {labels} {others}: expected are as many")
     with staging(folder) as place:
         content = place / "content"
         names: list[str] = []
         for image, label in zip(pages(volume), pages(labels), strict=True):
+            _check_sizes(f"slice {len(names)} of {volume}", image, labels, label)
             names.append(f"slice{len(names):02d}")
             write_sample(content, names[-1], image, components(label > label.max() // 2))
         if len(names) <= VALIDATION:
@@ -67,7 +74,22 @@ def frames(source: Path, sequence: str) -> Iterator[tuple[str, np.ndarray, np.nd
         image = source / sequence / f"t{number}.tif"
         if not image.is_file():
             raise MaterialError(f"{image} is missing, the frame of {mask}")
-        yield number, next(pages(image)), load_instances(mask)
+        grey, instances = next(pages(image)), load_instances(mask)
+        _check_sizes(image, grey, mask, instances)
+        yield number, grey, instances
+
+
+def slices(path: Path) -> int:
+    """How many pages a TIFF has. Raises MaterialError."""
+    return sum(1 for _ in pages(path))
+
+
+def _check_sizes(image: Path | str, grey: np.ndarray, mask: Path, truth: np.ndarray) -> None:
+    """Raise MaterialError, with the names, unless image and truth are of one size."""
+    if grey.shape != truth.shape:
+        sizes = ["x".join(map(str, array.shape[::-1])) for array in (grey, truth)]
+        raise MaterialError(f"{image} is {sizes[0]} pixels, {mask} {sizes[1]}: expected is one "
+                            "size")
 
 
 def pages(path: Path) -> Iterator[np.ndarray]:

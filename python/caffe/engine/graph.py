@@ -18,6 +18,11 @@ AUTOMATIC = "(automatic)"       # the original's name for the top of a loss that
 TAKING_LABELS = ("Accuracy", "EltwiseAccuracy", "HingeLoss", "InfogainLoss",
                  "MultinomialLogisticLoss", "SegAccuracy", "SoftmaxWithLoss")
 """Types of layers whose bottom 1 is labels."""
+GIVING_LABELS = "DenseImageData", "ImageSegData", "WindowSegData"
+"""Types of layers whose top 1 is labels of pixels."""
+PASSING_ON = ("Concat", "Crop", "Flatten", "Interp", "Padding", "Permute", "Reshape", "Slice",
+              "Split")
+"""Types of layers whose tops are labels if their bottoms are."""
 
 
 def filter_layers(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -91,19 +96,37 @@ def insert_splits(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 
 def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
-    """The numbers of the layers from which a loss or an accuracy takes its labels, and of those
-    from which these get them, as long as they have one bottom. The net is one with splits."""
+    """The numbers of the layers whose bottoms are labels of pixels: those that stand between the
+    bottom of a loss or an accuracy that is labels and its source, and those that get on what a
+    layer of images and labels gives. The net is one with splits."""
     producers: dict[str, int] = {}
     below: list[list[int | None]] = []
+    labels: set[str] = set()        # tops that are such by their source
     carriers = set()
     for number, layer in enumerate(net_param.layer):
         below.append([producers.get(name) for name in layer.bottom])
-        source = below[number][1] if layer.type in TAKING_LABELS and len(layer.bottom) > 1 else None
-        while source is not None:
-            carriers.add(source)
-            source = below[source][0] if len(below[source]) == 1 else None
+        if layer.type in TAKING_LABELS and len(layer.bottom) > 1:
+            pending = [below[number][1]]
+            while pending:
+                if (source := pending.pop()) is not None and source not in carriers:
+                    carriers.add(source)
+                    pending += below[source][:_counts(net_param.layer[source])]
+        has_labels = not labels.isdisjoint(layer.bottom[:_counts(layer)])
+        carriers.update([number] * has_labels)
+        labels.difference_update(layer.top)
+        if layer.type in GIVING_LABELS:
+            labels.update(layer.top[1:2])
+        elif has_labels and layer.type in PASSING_ON:
+            labels.update(layer.top)
         producers.update(dict.fromkeys(layer.top, number))
     return carriers
+
+
+def _counts(layer: caffe_pb2.LayerParameter) -> int:
+    """Of how many bottoms the values get into the tops, if it is known: of others the size does."""
+    if layer.type in ("Concat", "Eltwise"):
+        return len(layer.bottom)
+    return 1 if layer.type in ("Crop", "Interp") or len(layer.bottom) == 1 else 0
 
 
 def _readers(net_param: caffe_pb2.NetParameter) -> tuple[dict[tuple[int, int], Place], Counter]:

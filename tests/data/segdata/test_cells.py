@@ -74,7 +74,8 @@ def in_a_row(*values, parts=1, dtype=np.uint8, speck=False):
 
 @pytest.mark.parametrize("values, dtype", [
     ((1, 2, 3, 255), np.uint8), ((1, 255), np.uint8), ((1, 4, 7, 255), np.uint8),
-    ((*range(1, 201), 255), np.uint8), ((1, 2, 255), np.uint16), ((1, 2, 3, 65_535), np.uint16)])
+    ((*range(1, 201), 255), np.uint8), ((1, 2, 3, 65_535), np.uint16),
+    ((1, 2, 255, 65_535), np.uint16)])
 def test_void_beside_numbers_of_cells_is_no_cell(tmp_path, values, dtype):
     Image.fromarray(in_a_row(*values, dtype=dtype)).save(tmp_path / "cells.png")
     with pytest.raises(ValueError, match=rf"{values[-1]} lies far above its other numbers, up to "
@@ -82,13 +83,63 @@ def test_void_beside_numbers_of_cells_is_no_cell(tmp_path, values, dtype):
         read_instances(tmp_path / "cells.png")
 
 
-@pytest.mark.parametrize("values", [
-    range(1, 256), range(1, 301), (85, 170, 255), (128, 255), (200, 230, 241, 255),
-    (1, 2, 3, 254), (1, 2, 3, 256), [*range(1, 254), 255]])
-def test_255_among_numbers_like_it_is_a_cell(tmp_path, values):
-    cells = in_a_row(*values, dtype=np.uint16)
+@pytest.mark.parametrize("values, dtype", [
+    (range(1, 256), np.uint8), ((85, 170, 255), np.uint8), ((128, 255), np.uint8),
+    ((200, 230, 241, 255), np.uint8), ((1, 2, 3, 254), np.uint8), ([*range(1, 254), 255], np.uint8),
+    (range(1, 301), np.uint16), ((1, 2, 3, 255), np.uint16), ((1, 2, 3, 256), np.uint16),
+    ((255,), np.uint16), ((1, 2, 65_535), np.int32)])
+def test_the_highest_number_among_others_like_it_and_255_of_16_bits_are_cells(tmp_path, values,
+                                                                             dtype):
+    cells = in_a_row(*values, dtype=dtype)
+    name = "cells.tif" if dtype == np.int32 else "cells.png"
+    Image.fromarray(cells).save(tmp_path / name)
+    np.testing.assert_array_equal(read_instances(tmp_path / name), cells)
+
+
+def squares(count):
+    """Cells 1 to `count` of 3 × 3 pixels that lie apart, uint16."""
+    side = int(np.ceil(count ** 0.5))
+    numbers = np.arange(1, side * side + 1, dtype=np.uint16).reshape(side, side)
+    return np.kron(np.where(numbers > count, 0, numbers), np.pad(np.ones((3, 3), np.uint16), 1))
+
+
+@pytest.mark.parametrize("count", [258, 300, 600, 1000])
+@pytest.mark.parametrize("name", ["cells.png", "cells.tif"])
+def test_8_bits_that_hold_more_than_255_cells_are_refused(tmp_path, count, name):
+    cells = squares(count)
+    for narrow in (np.minimum(cells, 255), cells % 256):
+        Image.fromarray(narrow.astype(np.uint8)).save(tmp_path / name)
+        with pytest.raises(ValueError, match="8 bits, all .* 1 to 255 are taken, and the value.* "
+                           "several parts: 8 bits hold 255 cells; write 16-bit PNG or TIFF"):
+            read_instances(tmp_path / name)
+    Image.fromarray(cells).save(tmp_path / name)
+    np.testing.assert_array_equal(read_instances(tmp_path / name), cells)
+
+
+def test_255_cells_of_8_bits_with_a_stray_pixel_or_without_one_number_are_cells(tmp_path):
+    cells = squares(255).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    cells[0, 0] = 200
     Image.fromarray(cells).save(tmp_path / "cells.png")
     np.testing.assert_array_equal(read_instances(tmp_path / "cells.png"), cells)
+    cells[cells == 9] = 0
+    cells[0:4, 0] = 200
+    Image.fromarray(cells).save(tmp_path / "cells.png")
+    np.testing.assert_array_equal(read_instances(tmp_path / "cells.png"), cells)
+
+
+@pytest.mark.parametrize("values, specks", [((1,), 1), ((1,), 5), ((1, 2), 4), ((300,), 2)])
+def test_stray_pixels_beside_cells_make_no_mask(tmp_path, values, specks):
+    cells = in_a_row(*values, dtype=np.uint16)
+    cells = np.pad(cells, ((0, 0), (0, 2 * specks * len(values))))
+    for i, value in enumerate(values):
+        cells[5 * i, 6:6 + 2 * specks:2] = value
+    Image.fromarray(cells).save(tmp_path / "cells.tif")
+    np.testing.assert_array_equal(read_instances(tmp_path / "cells.tif"), cells)
+
+
+def test_no_cell_at_all_is_read(tmp_path):
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "cells.png")
+    assert not read_instances(tmp_path / "cells.png").any()
 
 
 @pytest.mark.parametrize("values, parts", [((1, 2), 2), ((1, 2, 3), 2), ((3, 5, 9, 11), 2)])
@@ -229,6 +280,21 @@ def test_masks_are_numbered_although_there_are_weights_of_the_same_file_as_insta
     os.utime(path, ns=((tmp_path / "cells" / "a.png").stat().st_mtime_ns,) * 2)
     path, = write_weight_maps(tmp_path / "cells", tmp_path / "weights", of_masks=True)
     np.testing.assert_allclose(np.load(path), weight_map(apart), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, name", [(np.uint8, "a.tif"), (np.uint16, "a.tif"),
+                                         (np.uint16, "a.png"), (bool, "a.png"), (bool, "a.tif")])
+def test_parts_of_a_mask_are_numbered_in_any_file_that_can_hold_instances(tmp_path, dtype, name):
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(two_parts(255).astype(dtype)).save(tmp_path / "masks" / name)
+    path, = write_weight_maps(tmp_path / "masks", tmp_path / "weights", of_masks=True)
+    np.testing.assert_array_equal(np.load(path), weight_map(two_parts(1, 2)))
+
+
+def test_a_mask_that_cannot_be_read_is_named(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"mask .*a\.tif cannot be read: its mode is RGB"):
+        list(write_weight_maps(tmp_path, tmp_path / "weights", of_masks=True))
 
 
 def test_two_instances_of_one_name_are_refused(tmp_path):

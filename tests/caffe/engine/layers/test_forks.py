@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 import caffe
 from caffe.errors import LayerError, WeightsError
@@ -136,6 +137,31 @@ def test_labels_are_not_mixed(build, kind, more):
     with pytest.raises(LayerError, match=r"layer 'layer' \(Interp\).*'x'.*labels.*8k \+ 1.*shrink"):
         build(LABELLED.format(kind=kind, more=more), x=np.zeros((1, 1, 32, 41)),
               z=normal(1, 3, 4, 6))
+
+
+def test_labels_are_not_mixed_behind_a_crop(build):
+    """Scores are, of which the crop takes the size."""
+    text = ('type: "Interp" bottom: "x" top: "small" interp_param {{ height: {0} width: {0} }} }}\n'
+            'layer {{ name: "scores" type: "Interp" bottom: "z" top: "s" interp_param {{ height: 7 '
+            'width: 7 }} }}\n'
+            'layer {{ name: "crop" type: "Crop" bottom: "small" bottom: "s" top: "c" }}\n'
+            'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "s" bottom: "c" top: "y"')
+    given = {"x": np.ones((1, 1, 33, 33)), "z": normal(1, 3, 4, 4)}
+    output(build(text.format(9), **given))
+    with pytest.raises(LayerError, match=r"layer 'layer' \(Interp\).*labels"):
+        build(text.format(10), **given)
+
+
+def test_labels_of_pixels_are_not_mixed_though_no_loss_follows(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text("a.png a.png\n")
+    (tmp_path / "net.prototxt").write_text(f"""
+layer {{ name: "data" type: "ImageSegData" top: "data" top: "label" image_data_param {{
+        source: "{tmp_path}/list.txt" root_folder: "{tmp_path}/" label_type: PIXEL }} }}
+layer {{ name: "shrink" type: "Interp" bottom: "label" top: "small" interp_param {{
+        shrink_factor: 8 }} }}""")
+    with pytest.raises(LayerError, match=r"layer 'shrink' \(Interp\).*labels"):
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
 
 
 def test_scores_may_be_interpolated_to_any_size(build):

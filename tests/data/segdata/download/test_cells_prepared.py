@@ -41,8 +41,14 @@ def test_slices_of_the_em_stacks(tmp_path, stacks):
 
 
 def test_a_stack_that_is_missing_damaged_or_shorter(tmp_path, stacks):
-    write_stack(stacks / "train-labels.tif", [np.zeros((12, 14), np.uint8)] * 3)
-    with pytest.raises(ValueError, match="shorter"):
+    for count in (3, 31):
+        write_stack(stacks / "train-labels.tif", [np.full((12, 14), 255, np.uint8)] * count)
+        with pytest.raises(MaterialError, match=r"train-volume\.tif has 30 slices, .*"
+                           rf"train-labels\.tif {count}: expected are as many"):
+            cells.prepare_isbi(tmp_path, tmp_path / "isbi")
+    write_stack(stacks / "train-labels.tif", [np.full((12, 13), 255, np.uint8)] * 30)
+    with pytest.raises(MaterialError, match=r"slice 0 of .*train-volume\.tif is 14x12 pixels, "
+                       r".*train-labels\.tif 13x12"):
         cells.prepare_isbi(tmp_path, tmp_path / "isbi")
     (stacks / "train-labels.tif").write_bytes(b"II*\0")
     with pytest.raises(MaterialError, match=r"train-labels\.tif cannot be read"):
@@ -96,6 +102,16 @@ def test_a_frame_or_masks_that_are_missing_or_no_instances(tmp_path, sequences):
         cells.prepare_sequences(sequences, tmp_path / "phc")
     with pytest.raises(MaterialError, match=r"holds no 01_GT/SEG/man_seg\*\.tif"):
         cells.prepare_sequences(tmp_path, tmp_path / "phc")
+    assert not (tmp_path / "phc").exists()
+
+
+def test_a_frame_and_its_mask_of_two_sizes_are_named(tmp_path, sequences):
+    mask = sequences / "01_GT" / "SEG" / "man_seg001.tif"
+    Image.fromarray(np.ones((19, 24), np.uint16)).save(mask)
+    with pytest.raises(MaterialError) as caught:
+        cells.prepare_sequences(sequences, tmp_path / "phc")
+    assert str(caught.value) == (f"{sequences / '01' / 't001.tif'} is 24x20 pixels, {mask} 24x19: "
+                                 "expected is one size")
     assert not (tmp_path / "phc").exists()
 
 

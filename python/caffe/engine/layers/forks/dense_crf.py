@@ -3,6 +3,7 @@ CRF (Krähenbühl and Koltun 2011)."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
@@ -77,8 +78,10 @@ class DenseCRF(Meanfield):
             counts = [len(getattr(p, name)) for name in names]
             if len(set(counts)) > 1:
                 raise self.error(f"expected as many of {', '.join(names)}, got {counts}")
-            if any(value <= 0 for name in names[1:] for value in getattr(p, name)):
+            if not all(value > 0 for name in names[1:] for value in getattr(p, name)):
                 raise self.error(f"expected {' and '.join(names[1:])} above 0")
+            if not all(map(math.isfinite, getattr(p, names[0]))):
+                raise self.error(f"expected {names[0]} to be finite")
         if len(bottom) == 3 and not p.bi_w:
             raise self.error("has an image as bottom 2, but no bi_w, bi_xy_std and bi_rgb_std to "
                              "use it with")
@@ -96,7 +99,7 @@ class DenseCRF(Meanfield):
     def compute(self, scores: Tensor, sizes: Tensor, *image: Tensor) -> Tensor:
         top = torch.zeros_like(scores)
         for n, (height, width) in enumerate(sizes.reshape(-1, 2).tolist()):
-            if not (height >= 1 and width >= 1):
+            if not (1 <= height < math.inf and 1 <= width < math.inf):
                 raise self.error(f"expected heights and widths of at least 1 in bottom 1, got "
                                  f"{height:g} x {width:g}")
             inside = slice(0, int(height)), slice(0, int(width))
@@ -141,7 +144,7 @@ class MultiStageMeanfield(Meanfield):
         self.check_scores(shape)
         if p.num_iterations < 2:
             raise self.error(f"expected num_iterations of at least 2, got {p.num_iterations}")
-        if min(p.theta_alpha, p.theta_beta, p.theta_gamma) <= 0:
+        if not all(theta > 0 for theta in (p.theta_alpha, p.theta_beta, p.theta_gamma)):
             raise self.error("expected theta_alpha, theta_beta and theta_gamma above 0, got "
                              f"{p.theta_alpha:g}, {p.theta_beta:g} and {p.theta_gamma:g}")
         self.classes = shape[1]
