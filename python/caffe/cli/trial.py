@@ -86,8 +86,8 @@ def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[str, str]:
     except CaffeError as error:
         return FAILED, str(error).removeprefix(f"{path}:").strip()
     except Exception as error:      # of the code of a Python layer
-        layer = re.search(r"layer '.*?' \(|$", "\n".join(getattr(error, "__notes__", [])))[0]
-        where = f" ({layer.removesuffix(' (')})" if layer else ""
+        found = re.search(r"(layer '.*?') \(", "\n".join(getattr(error, "__notes__", [])))
+        where = f" ({found[1]})" if found else ""
         return FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
