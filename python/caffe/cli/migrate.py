@@ -21,15 +21,16 @@ from ..formats.forks import UNSUPPORTED
 from ..log import silence
 from ..proto import caffe_pb2
 from .flags import positive
-from .trial import Trials
+from .trial import FAILED, NOT_RUN, RAN, Trials
 
-RUNS, LAYER, CHANGE = "runs", "needs a layer", "change"
-RAN, FAILED, NOT_RUN = "ran", "failed", "not run"
+RUNS, READS, LAYER, CHANGE, SKIPPED = "runs", "reads", "needs a layer", "change", "skipped"
 _SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
 _SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
+_NAMES_A_NET = re.compile(r"\b(train_|test_)?(net\s*:|net_param\s*[:{])")
 _NET = re.compile(r"\b(layers?\s*\{|input\s*:|input_dim\s*:)")
 _OLD_NET = re.compile(r"\b(layers\s*\{|input\s*:)")
 _REGISTERED = re.compile(r"\bREGISTER_LAYER_(?:CLASS|CREATOR)\(\s*(\w+)")
+_PHASES = caffe_pb2.TRAIN, caffe_pb2.TEST
 _PROTOTXT = (".prototxt", ".pt", ".pbtxt")
 _SOURCE = (".cpp", ".cu", ".cc", ".hpp")
 
@@ -78,13 +79,14 @@ class Finding(NamedTuple):
 def migrate(args: argparse.Namespace) -> int:
     """Say what of a Caffe project runs here, what needs a layer of a fork, and what to change.
 
-    Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them. With
+    Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them: a net
+    "reads" if every layer of it is known, a solver if its net does, too. With
     --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
     place of its data, with images of at most --size pixels a side if it takes them, else of its
     own size, and with random weights. Nets with Python layers between others run with --trust
     alone, which runs the layers' code from PYTHONPATH.
 
-    The exit status is 0 if everything runs.
+    The exit status is 0 if everything runs, and no net was left out.
     """
     root = Path(args.folder)
     project = Project(root, list(_files(root)),
@@ -101,11 +103,23 @@ def migrate(args: argparse.Namespace) -> int:
     if not found:
         raise CaffeError(f"{root}: expected a Caffe project, found no prototxt, caffemodel or "
                          "Python file in it")
-    files = {row.file for row in found}
-    left = {row.file for row in found if row.verdict not in (RUNS, RAN, NOT_RUN)}
-    print(f"{len(files) - len(left)} of {len(files)} files run as they are"
-          + ("" if left else ": everything"))
-    return int(bool(left))
+    print(_summary(found))
+    return int(any(row.verdict not in (RUNS, READS, RAN, SKIPPED) for row in found))
+
+
+def _summary(found: list[Finding]) -> str:
+    """How many files are as they should be."""
+    of = {verdict: {row.file for row in found if row.verdict == verdict}
+          for verdict in (RAN, FAILED, NOT_RUN, LAYER, CHANGE)}
+    files = {row.file for row in found if row.verdict != SKIPPED}
+    left = set().union(*(of[verdict] for verdict in (FAILED, NOT_RUN, LAYER, CHANGE)))
+    if of[RAN] or of[FAILED] or of[NOT_RUN]:
+        parts = [f"nets that ran on made-up data: {len(of[RAN] - of[FAILED] - of[NOT_RUN])}"]
+        parts += [f"{len(of[FAILED])} failed"] if of[FAILED] else []
+        parts += [f"{len(of[NOT_RUN])} not run"] if of[NOT_RUN] else []
+        return "; ".join([*parts, f"files to change: {len(of[LAYER] | of[CHANGE])}"])
+    return (f"{len(files) - len(left)} of {len(files)} files need no change"
+            + (": everything" if files and not left else ""))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -132,18 +146,24 @@ def _look(path: Path, look: Reader, project: Project) -> Iterator[Finding]:
         found.extend(look(path, project))      # keeps those before an error
     except (CaffeError, OSError) as error:
         found.append((CHANGE, str(error).removeprefix(f"{path}:").strip()))
-    wrong = [row for row in found if row[0] != RUNS]
+    except (RecursionError, MemoryError):
+        found.append((CHANGE, "nested too deep, or too large, to be read"))
+    wrong = [row for row in found if row[0] not in (RUNS, READS)]
     yield from (Finding(str(path.relative_to(project.root)), *row) for row in wrong or found)
 
 
 def _prototxt(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     content = re.sub("#.*", "", text.read_text(path))
-    if _SOLVER.search(_without_blocks(content)):     # DenseCRF has a max_iter, too
+    if "\0" in content:
+        yield CHANGE, "is not text; a binary is named .caffemodel"
+        return
+    if _SOLVER.search(_without_blocks(content)) or _NAMES_A_NET.search(content):
+        # outside of blocks, since DenseCRF has a max_iter, too
         yield from _solver(path, project)
     elif _NET.search(content):
         yield from _net(path, project, content)
     else:
-        yield RUNS, "neither a net nor a solver: left alone"
+        yield SKIPPED, "neither a net nor a solver: left alone"
 
 
 def _without_blocks(content: str) -> str:
@@ -154,20 +174,37 @@ def _without_blocks(content: str) -> str:
 
 
 def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]]:
-    from ..engine.layers import layer_type_list
-    known = set(layer_type_list())
     loose = caffe_pb2.NetParameter()
     with suppress(text_format.ParseError):      # the strict reader, below, says what is wrong
         text_format.Parse(content, loose, allow_unknown_field=True)
-    unknown = sorted({layer.type for layer in loose.layer} - known)
-    for name in unknown:
-        yield LAYER, _unknown_type(name)
+    unknown = _unknown_types(loose)
     try:
         param = prototxt.read_net(str(path))
         complaint = None
     except CaffeError as error:
         param, complaint = loose, str(error).removeprefix(f"{path}:").strip()
         yield LAYER if unknown else CHANGE, complaint
+    yield from _layers(param, path, project)
+    if not unknown and complaint is None:
+        yield from _connections(param)
+        if project.trials:
+            yield from (_trial(param, path, phase, project.trials)
+                        for phase in _PHASES if not _unconnected(param, phase))
+        old = (", reads as it is; caffe upgrade_net_proto_text would write it in the present form"
+               if _OLD_NET.search(content) else "")
+        yield READS, f"a net of {len(param.layer)} layers{old}"
+
+
+def _unknown_types(param: caffe_pb2.NetParameter) -> list[str]:
+    from ..engine.layers import layer_type_list
+    return sorted({layer.type for layer in param.layer} - set(layer_type_list()))
+
+
+def _layers(param: caffe_pb2.NetParameter, path: Path, project: Project
+            ) -> Iterator[tuple[str, str]]:
+    """What to change in each layer of a net."""
+    for name in _unknown_types(param):
+        yield LAYER, _unknown_type(name)
     for layer in param.layer:
         if layer.type == "Python":
             yield from _python_layer(layer, project)
@@ -175,15 +212,6 @@ def _net(path: Path, project: Project, content: str) -> Iterator[tuple[str, str]
             yield CHANGE, (f"layer '{layer.name}': LevelDB, the default backend, is not supported: "
                            "make an LMDB (caffe convert_imageset), and set backend: LMDB")
     yield from _missing_files(param, path)
-    if not unknown and complaint is None:
-        errors = {phase: _unconnected(param, phase) for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
-        if all(errors.values()):        # many nets are for one phase alone
-            yield CHANGE, errors[caffe_pb2.TRAIN]
-        if project.trials:
-            yield from (_trial(param, path, phase, project.trials)
-                        for phase, error in errors.items() if not error)
-        old = ", in an older form" if _OLD_NET.search(content) else ""
-        yield RUNS, f"a net of {len(param.layer)} layers{old}"
 
 
 def _trial(param: caffe_pb2.NetParameter, path: Path, phase: int, trials: Trials
@@ -191,8 +219,14 @@ def _trial(param: caffe_pb2.NetParameter, path: Path, phase: int, trials: Trials
     own = [layer.name for layer in param.layer if layer.type == "Python" and layer.bottom]
     if own and not trials.trust:
         return NOT_RUN, f"the layer '{own[0]}' is Python code of the project, see --trust"
-    ran, why = trials(str(path), phase)
-    return RAN if ran else FAILED, f"{caffe_pb2.Phase.Name(phase)}: {why}"
+    verdict, why = trials(str(path), phase)
+    return verdict, f"{caffe_pb2.Phase.Name(phase)}: {why}"
+
+
+def _connections(param: caffe_pb2.NetParameter) -> Iterator[tuple[str, str]]:
+    errors = [_unconnected(param, phase) for phase in _PHASES]
+    if all(errors):     # many nets are for one phase alone
+        yield CHANGE, errors[0]
 
 
 def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> str:
@@ -236,11 +270,32 @@ def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
         rates.check(param)
     except CaffeError as error:
         yield CHANGE, str(error)
+    for field in ("net_param", "train_net_param", "test_net_param"):
+        inner = getattr(param, field)
+        for net in [inner] if field != "test_net_param" else inner:
+            rows = [*_layers(net, path, project), *([] if _unknown_types(net) else
+                                                    _connections(net))]
+            yield from ((verdict, f"{field}: {why}") for verdict, why in rows)
+        param.ClearField(field)     # what is missing in it was said
     yield from _missing_files(param, path)
+    for name in dict.fromkeys([param.net, param.train_net, *param.test_net]):
+        if name and (net := _find(name, path)):
+            yield from _net_of_solver(name, net, project)
     folder = os.path.dirname(param.snapshot_prefix)
-    if folder and not _exists(folder, path):
+    if folder and not _find(folder, path):
         yield CHANGE, f"snapshot_prefix: make the folder {folder}"
-    yield RUNS, f"a solver, {param.type}"
+    yield READS, f"a solver, {param.type}"
+
+
+def _net_of_solver(name: str, path: Path, project: Project) -> Iterator[tuple[str, str]]:
+    """What keeps a solver's net from running."""
+    try:
+        for verdict, why in _net(path, project, text.read_text(path)):
+            if verdict in (LAYER, CHANGE, FAILED):
+                yield LAYER if verdict == LAYER else CHANGE, f"its net {name}: {why}"
+                return
+    except (CaffeError, OSError) as error:
+        yield CHANGE, f"its net {name}: {error}"
 
 
 def _missing_files(message: Message, path: Path) -> Iterator[tuple[str, str]]:
@@ -251,14 +306,14 @@ def _missing_files(message: Message, path: Path) -> Iterator[tuple[str, str]]:
                 yield from _missing_files(part, path)
         elif field.name in ("source", "mean_file", "net", "train_net", "test_net", "weights"):
             for name in (value if field.is_repeated else [value]):
-                if not _exists(name, path):
+                if not _find(name, path):
                     yield CHANGE, f"{field.name}: {name} is not there"
 
 
-def _exists(name: str, path: Path) -> bool:
-    """Whether a file is there, seen from the current folder or from one that `path` is in."""
-    return any((folder / text.file_name(name)).exists()
-               for folder in (Path(), *path.resolve().parents))
+def _find(name: str, path: Path) -> Path | None:
+    """A file of this name, seen from the current folder or from one that `path` is in."""
+    places = (folder / text.file_name(name) for folder in (Path(), *path.resolve().parents))
+    return next((place for place in places if place.exists()), None)
 
 
 def _weights(path: Path, project: Project) -> Iterator[tuple[str, str]]:
@@ -328,8 +383,15 @@ def _missing_modules(tree: ast.AST, project: Project) -> Iterator[tuple[int, str
                 continue
         for name in names:
             top = name.partition(".")[0]
-            if id(node) not in tried and top not in {*_MODULES, *own} and not find_spec(top):
+            if id(node) not in tried and top not in {*_MODULES, *own} and not _installed(top):
                 yield node.lineno, f"the module {top} is not installed here"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:      # it is loaded, as __main__ is, and no file is known of it
+        return True
 
 
 def _old_name(node: ast.AST, own: set[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -19,6 +20,8 @@ from ..proto import caffe_pb2
 if TYPE_CHECKING:
     from ..engine.net import Net
 
+RAN, FAILED, NOT_RUN = "ran", "failed", "not run"
+
 _KEPT = ("DummyData", "Input", "Parameter")     # of the layers without bottoms
 _WRITERS = ("HDF5Output", "MatWrite")
 _IMAGE = re.compile("data|image|img|colou?r|hha|depth", re.IGNORECASE)
@@ -33,6 +36,7 @@ class Trials:
 
     def __init__(self, size: tuple[int, int], seconds: float, trust: bool = False) -> None:
         self.size, self.seconds, self.trust = size, seconds, trust
+        self.done: dict[tuple[str, int], tuple[str, str]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -43,19 +47,26 @@ class Trials:
         there.close()
         self.connection.recv()      # loading torch takes a while, which is not the net's
 
-    def __call__(self, path: str, phase: int) -> tuple[bool, str]:
-        """Whether the net of a prototxt ran in a phase, and at what size, or why not."""
+    def __call__(self, path: str, phase: int) -> tuple[str, str]:
+        """A verdict, whether the net of a prototxt ran in a phase, and at what size, or why not.
+        A net that solvers name, too, is tried once."""
+        key = os.path.realpath(path), phase
+        if key not in self.done:
+            self.done[key] = self._ask(path, phase)
+        return self.done[key]
+
+    def _ask(self, path: str, phase: int) -> tuple[str, str]:
         try:
             self.connection.send((path, phase, self.size))
             if self.connection.poll(self.seconds):
                 return self.connection.recv()
-            why = f"not done after {self.seconds:g} s"
+            said = NOT_RUN, f"not done after {self.seconds:g} s, see --seconds"
         except (EOFError, OSError):
             self.process.join()
-            why = f"its process ended with status {self.process.exitcode}"
+            said = FAILED, f"its process ended with status {self.process.exitcode}"
         self.process.kill()
         self._begin()
-        return False, why
+        return said
 
 
 def _serve(connection: Connection) -> None:
@@ -69,12 +80,15 @@ def _serve(connection: Connection) -> None:
             return
 
 
-def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[bool, str]:
+def _try(path: str, phase: int, size: tuple[int, int]) -> tuple[str, str]:
     try:
-        net = _first_that_builds(path, phase, size)
-        return True, _run(net)
+        return _run(_first_that_builds(path, phase, size))
     except CaffeError as error:
-        return False, str(error).removeprefix(f"{path}:").strip()
+        return FAILED, str(error).removeprefix(f"{path}:").strip()
+    except Exception as error:      # of the code of a Python layer
+        found = re.search(r"(layer '.*?') \(", "\n".join(getattr(error, "__notes__", [])))
+        where = f" ({found[1]})" if found else ""
+        return FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 def _first_that_builds(path: str, phase: int, size: tuple[int, int]) -> Net:
@@ -148,8 +162,9 @@ def _shapes(layer: caffe_pb2.LayerParameter, most: tuple[int, int] | None, items
             yield [items, 1, *size] if of_pixels else [items]
 
 
-def _run(net: Net) -> str:
-    """Run a net forward and backward; returns at what size, and what is odd about the results.
+def _run(net: Net) -> tuple[str, str]:
+    """Run a net forward and backward; returns a verdict, FAILED if a result is not finite, and at
+    what size, and what is not finite.
 
     Inputs are zeros and ones, which will do for images and for labels; weights that are zeros
     become random ones, and the outputs' gradients are random, unless there is a loss.
@@ -180,7 +195,10 @@ def _run(net: Net) -> str:
             if not np.isfinite(array).all()]
     moved = sum(bool(array.any()) for array in gradients.values())
     size = "×".join(map(str, sides[0])) if sides else "its size"
-    return "; ".join([f"at {size}, gradients in {moved} of {len(gradients)} layers", *odd[:3]])
+    why = f"at {size}, gradients in {moved} of {len(gradients)} layers"
+    if gradients and not moved and not any(net.blob_loss_weights.values()):
+        why = f"at {size}, no gradients: nothing in this phase has a loss"
+    return FAILED if odd else RAN, "; ".join([why, *odd[:3]])
 
 
 def _weights(random: np.random.Generator, shape: tuple[int, ...]) -> Any:

@@ -42,7 +42,8 @@ def project(tmp_path, monkeypatch):
         rows = {}
         said = capsys.readouterr()
         assert not said.err
-        for line in said.out.splitlines()[:-1]:
+        *lines, table.summary = said.out.splitlines()
+        for line in lines:
             file, _, rest = line.partition("  ")
             verdict, _, why = rest.strip().partition("  ")
             rows.setdefault(file, []).append((verdict, why.strip()))
@@ -68,14 +69,15 @@ def test_a_project_that_runs(project, capsys):
     net.save(str(project.root / "models/w.caffemodel"))
     status, rows = project.table(capsys)
     assert rows == {
-        "labelmap.prototxt": [("runs", "neither a net nor a solver: left alone")],
+        "labelmap.prototxt": [("skipped", "neither a net nor a solver: left alone")],
         "lib/mine.py": [("runs", "Python 3")],
-        "models/net.prototxt": [("runs", "a net of 3 layers")],
-        "models/old.prototxt": [("runs", "a net of 2 layers, in an older form")],
+        "models/net.prototxt": [("reads", "a net of 3 layers")],
+        "models/old.prototxt": [("reads", "a net of 2 layers, reads as it is; caffe "
+                                "upgrade_net_proto_text would write it in the present form")],
         "models/w.caffemodel": [("runs", "weights of 0 layers")],
-        "solver.prototxt": [("runs", "a solver, Adam")],
-        "train.prototxt": [("runs", "a net of 2 layers")]}
-    assert status == 0
+        "solver.prototxt": [("reads", "a solver, Adam")],
+        "train.prototxt": [("reads", "a net of 2 layers")]}
+    assert status == 0 and project.table.summary == "6 of 6 files need no change: everything"
 
 
 def test_what_nets_and_solvers_need(project, capsys):
@@ -83,6 +85,7 @@ def test_what_nets_and_solvers_need(project, capsys):
                 layer { name: "p" type: "PriorBox" bottom: "fc" bottom: "data" top: "p" }
                 layer { name: "i" type: "ImageData" top: "i" top: "l"
                         image_data_param { source: "/not/there.txt" } }""",
+             "binary.prototxt": "\0\1 layer {",
              "typo.prototxt": NET.replace("num_output", "num_outputs"),
              "dangling.prototxt": NET.replace('bottom: "data"', 'bottom: "dat"'),
              "unread.prototxt": NET + """
@@ -102,6 +105,7 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "needs a layer: layer type PriorBox of SSD" in said["ssd.prototxt"]
     assert "change: source: /not/there.txt is not there" in said["ssd.prototxt"]
     assert "runs" not in said["ssd.prototxt"]
+    assert said["binary.prototxt"] == "change: is not text; a binary is named .caffemodel"
     assert "has no field 'num_outputs' (did you mean 'num_output'?)" in said["typo.prototxt"]
     assert "Unknown bottom blob 'dat'" in said["dangling.prototxt"]
     assert "set backend: LMDB" in said["unread.prototxt"]
@@ -114,11 +118,35 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "needs a layer" in said["layers/prior.cpp"] and "layers/conv.cpp" not in said
 
 
+@pytest.mark.parametrize("solver", ['net: "{0}"', 'train_net: "{0}"', 'test_net: "a.prototxt" '
+                                    'test_net: "{0}" train_net: "a.prototxt"'])
+def test_a_solver_is_as_its_net(project, capsys, solver):
+    only, solver = solver.format("a.prototxt"), solver + ' lr_policy: "fixed" base_lr: 1'
+    prior = NET + 'layer { name: "p" type: "PriorBox" bottom: "fc" bottom: "data" top: "p" }'
+    project({"net.prototxt": prior, "a.prototxt": NET, "b.prototxt": NET + "}",
+             "solver.prototxt": solver.format("net.prototxt"),
+             "right.prototxt": solver.format("a.prototxt"),
+             "broken.prototxt": solver.format("b.prototxt"),
+             "only.prototxt": only,
+             "inline.prototxt": f'lr_policy: "fixed" net_param {{ {prior} }}',
+             "unconnected.prototxt": 'lr_policy: "fixed" train_net_param { ' + NET +
+                                     'layer { name: "s" type: "Softmax" bottom: "no" } }'})
+    status, rows = project.table(capsys)
+    assert rows["right.prototxt"] == [("reads", "a solver, SGD")]
+    assert rows["solver.prototxt"][0][0] == rows["inline.prototxt"][0][0] == "needs a layer"
+    assert rows["solver.prototxt"][0][1].startswith("its net net.prototxt: layer type PriorBox")
+    assert rows["inline.prototxt"][0][1].startswith("net_param: layer type PriorBox")
+    assert rows["broken.prototxt"][0][1].startswith("its net b.prototxt: ")
+    assert rows["unconnected.prototxt"][0][1].startswith("train_net_param: Unknown bottom blob")
+    assert rows["only.prototxt"] == [("change", "unknown lr_policy ''")]
+    assert status == 1 and project.table.summary == "2 of 9 files need no change"
+
+
 def test_weights_that_cannot_be_read(project, capsys):
     project({"lfs.caffemodel": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
              "page.caffemodel": "<html>404</html>", "net.prototxt": NET})
     status, rows = project.table(capsys)
-    assert status == 1 and rows["net.prototxt"][0][0] == "runs"
+    assert status == 1 and rows["net.prototxt"][0][0] == "reads"
     assert rows["lfs.caffemodel"] == [("change", "a Git LFS pointer in place of the file: "
                                        "git lfs pull")]
     assert "not a caffemodel" in rows["page.caffemodel"][0][1]
@@ -155,6 +183,16 @@ def test_what_is_right_is_left_alone(project, capsys, code):
     project({"script.py": code + "\n", "helpers/one.py": ""})
     status, rows = project.table(capsys)
     assert status == 0 and rows["script.py"] == [("runs", "Python 3")]
+
+
+@pytest.mark.parametrize("code", ["-" * 20000 + "1", "-" * 3000 + "1", "1" + "+1" * 100000,
+                                  "x[1" + "+1" * 1500 + "]"])
+def test_a_program_that_is_nested_too_deep(project, capsys, code):
+    project({"deep.py": code, "last.py": "import __main__"})
+    status, rows = project.table(capsys)
+    assert rows == {"deep.py": [("change", "nested too deep, or too large, to be read")],
+                    "last.py": [("runs", "Python 3")]}
+    assert status == 1
 
 
 def test_folders_without_caffe(tmp_path, capsys):

@@ -62,7 +62,8 @@ def table(tmp_path, monkeypatch, capsys):
             (tmp_path / "nets" / f"{name}.prototxt").write_text(text)
         status = main(["migrate", "nets", "--run", "--size", size, *flags])
         rows = {}
-        for line in capsys.readouterr().out.splitlines()[:-1]:
+        *lines, run.summary = capsys.readouterr().out.splitlines()
+        for line in lines:
             file, _, rest = line.partition(".prototxt")
             verdict, _, why = rest.strip().partition("  ")
             rows.setdefault(file, []).append((verdict, why.strip()))
@@ -108,9 +109,9 @@ def test_a_net_that_takes_too_long(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(INPUT)
     trials = Trials((33, 33), 0)
-    assert trials(str(path), caffe.TEST) == (False, "not done after 0 s")
-    trials.seconds = 60
-    assert trials(str(path), caffe.TEST) == (True, "at 33×33, gradients in 1 of 1 layers")
+    assert trials(str(path), caffe.TEST) == ("not run", "not done after 0 s, see --seconds")
+    trials = Trials((33, 33), 60)
+    assert trials(str(path), caffe.TEST) == ("ran", "at 33×33, gradients in 1 of 1 layers")
 
 
 def test_statistics_of_batches_are_those_of_nothing(table):
@@ -127,3 +128,35 @@ layer {{ name: "r{0}" type: "ReLU" bottom: "c{0}" top: "c{0}" }}"""
                block.format(i, f"c{i - 1}" if i else "data") for i in range(12)))
     _, found = table("20", deep=net)
     assert all("gradients in 24 of 24 layers" in why for _, why in found["deep"])
+
+
+def test_a_net_that_was_not_run_does_not_run(table, tmp_path):
+    (tmp_path / "nets" / "mine.py").write_text(MINE)
+    status, rows = table("33", own=INPUT + OWN)
+    assert {verdict for verdict, _ in rows["own"]} == {"not run"} and status == 1
+    assert "1 not run" in table.summary and "everything" not in table.summary
+
+
+def test_values_that_are_not_finite_fail(table):
+    status, rows = table("33", log=INPUT + """
+layer { name: "log" type: "Log" bottom: "data" top: "log" log_param { shift: -1 } }""")
+    assert [verdict for verdict, _ in rows["log"]] == ["failed", "failed"] and status == 1
+    assert "log is not finite" in rows["log"][0][1]
+
+
+def test_a_layer_that_raises(table, tmp_path, monkeypatch):
+    (tmp_path / "raises.py").write_text(MINE.replace("top[0].data[...] = bottom[0].data",
+                                                     "raise ValueError('no data\\nhere')"))
+    monkeypatch.syspath_prepend(tmp_path)
+    status, rows = table("33", "--trust", own=INPUT + OWN.replace('"mine" layer', '"raises" layer'))
+    assert rows["own"][1:] == [("failed", f"{phase}: ValueError: no data here (layer 'mine')")
+                               for phase in ("TRAIN", "TEST")]
+    assert status == 1
+
+
+def test_a_phase_without_a_loss(table):
+    status, rows = table("33", net=INPUT + """
+layer { name: "most" type: "ArgMax" bottom: "conv" top: "most" }""")
+    assert rows["net"] == [("ran", f"{phase}: at 33×33, no gradients: nothing in this phase has a "
+                            "loss") for phase in ("TRAIN", "TEST")]
+    assert table.summary == "nets that ran on made-up data: 1; files to change: 0" and status == 0
