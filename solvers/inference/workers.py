@@ -12,10 +12,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from fcn.solvers import torchrun
-from fcn.solvers.command import Stopped, handling_signals, report_errors, reported, stop
+from fcn.solvers.command import (
+    SIGNALS,
+    Stopped,
+    handling_signals,
+    report_errors,
+    reported,
+    stop,
+)
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
 from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
@@ -145,7 +153,7 @@ def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) ->
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listing, gpus = Listing(path), task.args.gpu or [None]
     try:
-        with report_errors(), handling_signals(stop):
+        with report_errors(), handling_signals(_stop_once):
             try:
                 inputs = choose_inputs(task, listing.count)
                 with opened_work(task, inputs, rank, gpus[rank % len(gpus)], rank == 0) as work:
@@ -157,6 +165,14 @@ def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) ->
                 sys.exit(1)
     finally:
         pipe.close()
+
+
+def _stop_once(number: int, frame: FrameType | None) -> None:
+    """Stop, and hear no further signal: one to the whole group comes a second time, from who
+    started this process, and at a second one to the group that kills it."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    stop(number, frame)
 
 
 def _end_with_parent() -> None:
