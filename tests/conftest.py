@@ -30,8 +30,8 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c():
-    """Commands that tests start hear SIGINT, though a shell has its jobs in the background, such as
-    this one may be, ignore it."""
+    """A shell has jobs in the background ignore SIGINT, and what these start ignores it, too. Here
+    commands are to hear it, also where the tests run in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

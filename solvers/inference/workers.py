@@ -168,8 +168,8 @@ def _process(pipe: Connection, task: Task, path: Path, rank: int, count: int) ->
 
 
 def _stop_once(number: int, frame: FrameType | None) -> None:
-    """Stop, and hear no further signal: one to the whole group comes a second time, from who
-    started this process, and at a second one to the group that kills it."""
+    """Stop, and ignore all later signals. A signal to the whole group reaches this process twice:
+    directly, and as SIGTERM from its parent. If the user sends another one, the parent kills."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     stop(number, frame)

@@ -96,9 +96,9 @@ def insert_splits(net_param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 
 def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
-    """The numbers of the layers whose bottoms are labels of pixels: those that stand between the
-    bottom of a loss or an accuracy that is labels and its source, and those that get on what a
-    layer of images and labels gives. The net is one with splits."""
+    """The numbers of the layers whose bottoms are labels. There are two ways to know it: a loss or
+    an accuracy takes for labels what the layer makes; or the layer reads the labels of pixels that
+    a data layer gives, perhaps through other layers. The net is one with splits."""
     producers: dict[str, int] = {}
     below: list[list[int | None]] = []
     labels: set[str] = set()        # tops that are such by their source
@@ -110,8 +110,8 @@ def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
             while pending:
                 if (source := pending.pop()) is not None and source not in carriers:
                     carriers.add(source)
-                    pending += below[source][:_counts(net_param.layer[source])]
-        has_labels = not labels.isdisjoint(layer.bottom[:_counts(layer)])
+                    pending += below[source][:_bottoms_with_values(net_param.layer[source])]
+        has_labels = not labels.isdisjoint(layer.bottom[:_bottoms_with_values(layer)])
         carriers.update([number] * has_labels)
         labels.difference_update(layer.top)
         if layer.type in GIVING_LABELS:
@@ -122,8 +122,9 @@ def carriers_of_labels(net_param: caffe_pb2.NetParameter) -> set[int]:
     return carriers
 
 
-def _counts(layer: caffe_pb2.LayerParameter) -> int:
-    """Of how many bottoms the values get into the tops, if it is known: of others the size does."""
+def _bottoms_with_values(layer: caffe_pb2.LayerParameter) -> int:
+    """How many bottoms, from the first, have their values passed on to the tops; of the others a
+    layer takes the size. 0 where it is not known."""
     if layer.type in ("Concat", "Eltwise"):
         return len(layer.bottom)
     return 1 if layer.type in ("Crop", "Interp") or len(layer.bottom) == 1 else 0
