@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from ...precision import chosen
 from . import winograd
 from .fastest import fastest
 
@@ -26,22 +27,28 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
            padding: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> Tensor:
     """torch's, contiguous if x is.
 
-    On a CPU, in fp32, large ones are done in the way that measuring finds (`fastest`). Winograd's
-    is for kernels of 3x3 with stride 1. For kernels of one pixel and for dilated ones, oneDNN has
-    one that reads images with their channels last, and that can be so much faster that two copies
-    cost less than it saves; backward it is not.
+    Large ones on a CPU are done in the way that measuring finds (`fastest`). Winograd's is for
+    kernels of 3x3 with stride 1, unless the precision is 'fp32': to it, windows that are equal give
+    values that may differ in the last bits, and max pooling then takes another one of them. For
+    kernels of one pixel and for dilated ones, oneDNN has a way that reads images with their
+    channels last, and that can be so much faster that two copies cost less than it saves; backward
+    it is not.
     """
     geometry = _Geometry(stride, padding, dilation, groups)
     large = (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
              and not torch.is_autocast_enabled("cpu")
              and weight.numel() * x[:, 0].numel() >= MEASURED)
-    simple = tuple(weight.shape[2:]) == (winograd.KERNEL,) * 2 and set(stride) == {1}
-    if large and simple:
+    if large and _by_winograd(weight, geometry):
         return _Convolution.apply(x, weight, bias, geometry)
     learns = x.requires_grad or weight.requires_grad
     if large and not learns and (max(dilation) > 1 or max(weight.shape[2:]) == 1):
         return _convolution(x, weight, bias, geometry)
     return F.conv2d(x, weight, bias, *geometry)
+
+
+def _by_winograd(weight: Tensor, geometry: _Geometry) -> bool:
+    return (chosen() != "fp32" and tuple(weight.shape[2:]) == (winograd.KERNEL,) * 2
+            and set(geometry.stride) == {1})
 
 
 class _Convolution(torch.autograd.Function):
