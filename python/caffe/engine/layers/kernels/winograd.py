@@ -7,8 +7,8 @@ networks", 2016, F(4x4, 3x3)). As polynomials, they are evaluated at points, mul
 interpolated. The sums over channels are matrix products, one for each of the 36.
 
 Rounding depends on the points. With those below, errors are of the size that plain sums have,
-about a millionth of the values (tests/caffe/engine/layers/kernels/test_winograd.py). A value that is
-not finite reaches all of the tiles whose windows hold it.
+about a millionth of the values (tests/caffe/engine/layers/kernels/test_winograd.py). A value that
+is not finite reaches all of the tiles whose windows hold it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor
 KERNEL, TILE = 3, 4             # values along an axis
 WINDOW = TILE + KERNEL - 1
 POINTS = 0.0, 0.75, -0.75, 1.5, -1.5        # and infinity
+DENSE = (0, 0), (1, 1)          # no padding, and no dilation
 MEMORY = 64 << 20               # bytes of the values of the tiles that are computed at a time
 
 
@@ -64,7 +65,7 @@ def correlation(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[i
     """What F.conv2d gives of x (N, C, H, W) and weight (K, C / groups, 3, 3), with stride 1."""
     size = [n + 2 * p - d * (KERNEL - 1) for n, p, d in zip(x.shape[2:], padding, dilation)]
     if max(dilation) > 1:
-        apart = correlation(_apart(x, size, padding, dilation), weight, bias, (0, 0), (1, 1), groups)
+        apart = correlation(_apart(x, size, padding, dilation), weight, bias, *DENSE, groups)
         return _together(apart, size, dilation)
     values = (_transforms().kernel @ weight.reshape(-1, KERNEL ** 2).t()).view(
         -1, *weight.shape[:2])
@@ -96,7 +97,7 @@ def gradient_by_weights(x: Tensor, gradient: Tensor, padding: tuple[int, ...],
     size = gradient.shape[2:]
     if max(dilation) > 1:
         return gradient_by_weights(_apart(x, size, padding, dilation),
-                                   _apart(gradient, size, (0, 0), dilation, 0), (0, 0), (1, 1), groups)
+                                   _apart(gradient, size, (0, 0), dilation, 0), *DENSE, groups)
     outputs, inputs = gradient.shape[1], x.shape[1] // groups
     values = x.new_zeros(WINDOW ** 2, outputs, inputs)
     for rows, windows in _windows(x, size, padding, outputs):
