@@ -11,8 +11,8 @@ from google.protobuf import text_format
 from caffe.engine.blob import Blob
 from caffe.engine.layers.base import create
 from caffe.engine.layers.kernels.convolution import conv2d
+from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
-from caffe.engine.layers.kernels.slices import largest
 from caffe.engine.layers.pooling import Windows
 from caffe.proto import caffe_pb2
 from subjects import least

@@ -10,9 +10,9 @@ import caffe
 import golden_runs
 from caffe.engine import precision
 from caffe.engine.elision import choice
-from caffe.engine.layers import pooling
+from caffe.engine.layers import pooling as pooling_layers
 from caffe.engine.layers.convolution import Convolution, Deconvolution
-from caffe.engine.layers.kernels import convolution, product, slices
+from caffe.engine.layers.kernels import convolution, pooling, product
 from caffe.engine.precision import laid_out
 from golden_runs import GOLDEN, NETS, load_net, run_net
 
@@ -33,9 +33,9 @@ CHANGED = {
     "products by oneDNN": (product, "_ONEDNN", False),
     "fc6 as a product": (Convolution, "_few_places", never),
     "interpolation by channels": (Deconvolution, "_is_diagonal", never),
-    "pooling by slices": (pooling, "suits", never),
+    "pooling of many values": (pooling_layers, "suits", never),
     "a limit to products by oneDNN": (product, "LEAST", 1),
-    "a limit to pooling by slices": (slices, "LEAST", 1),
+    "a limit to pooling of many values": (pooling, "LEAST", 1),
 }
 
 

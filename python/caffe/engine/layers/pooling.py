@@ -17,7 +17,7 @@ from ...proto import caffe_pb2
 from ...proto.caffe_pb2 import PoolingParameter
 from ..blob import Blob
 from .base import TensorLayer, register
-from .kernels.slices import largest, suits, total
+from .kernels.pooling import largest, suits, total
 from .types import Blobs, Flags, Shape, Shapes, Tops
 
 LOWEST = torch.finfo(torch.float32).min
