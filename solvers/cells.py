@@ -1,6 +1,6 @@
 """Scores of cells, on the validation set of a run: how many are found, which are merged.
 
-    python solvers/cells.py RUN [--best | --weights W] [--gpu N | --cpu]
+    fcn cells RUN [--best | --weights W] [--gpu N | --cpu]
 
 RUN is a trained isbi-unet, phc-unet or dic-unet, its miniature (dic-unet-demo), or its folder. An
 object is what is connected in the prediction, over edges of pixels.
@@ -187,7 +187,7 @@ def _data_of(run: Run) -> tuple[Path, str]:
             params = dict(literal(layer.python_param.param_str))
             return Path(params["cells_dir"]), params["split"]
     raise RunError(f"{run.prototxt('val')} has no data layer of {MODULE}: instances of cells are "
-                   "what is scored here; solvers/score.py scores classes")
+                   "what is scored here; `fcn score` scores classes")
 
 
 def table(found: dict[str, CellScores]) -> str:

@@ -1,8 +1,8 @@
 """The paper in miniature, on generated data.
 
-    python solvers/demo.py              FCN-32s, 16s and 8s (make demo), pictures and a page
-    python solvers/demo.py NAME...      any experiments (make NAME-demo)
-    python solvers/demo.py --all        all of them (make demos)
+    fcn demo                FCN-32s, 16s and 8s (make demo), pictures and a page
+    fcn demo NAME...        any experiments (make NAME-demo)
+    fcn demo --all          all of them (make demos)
 
 Trains a narrow classifier on crops around single shapes (the stand-in for ILSVRC), turns it into a
 fully convolutional net by surgery, trains that by SGD as the paper does, and scores it on held-out

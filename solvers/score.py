@@ -1,7 +1,6 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu]
-                            [--trust]
+    fcn score RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu] [--trust]
 
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. Its
 val.prototxt may have the project's data layers; one with other Python code, or that writes files,

@@ -1,11 +1,11 @@
 """Train one experiment; run again, it continues from the newest snapshot.
 
-    python solvers/solve.py voc-fcn8s --gpu 0
-    python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
-    python solvers/solve.py --images DIR --masks DIR    # the same, imported first
-    python solvers/solve.py --data FOLDER --from RUN    # fine-tuning: from another net's weights
-    python solvers/solve.py voc-fcn8s --gpu 0,1         # or --workers 2: together
-    torchrun --nproc-per-node 2 solvers/solve.py voc-fcn8s --gpu 0,1    # the same, several machines
+    fcn solve voc-fcn8s --gpu 0
+    fcn solve --data FOLDER [--head fcn8s] [--width 0.125]      # one's own images
+    fcn solve --images DIR --masks DIR      # the same, imported first
+    fcn solve --data FOLDER --from RUN      # fine-tuning: from another net's weights
+    fcn solve voc-fcn8s --gpu 0,1           # or --workers 2: together
+    torchrun --nproc-per-node 2 -m fcn solve voc-fcn8s --gpu 0,1    # the same, several machines
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
         report_findings(args.data, found, args.force)
     experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                               interval=args.interval)
+    if not args.fresh:
+        experiment.run.check_start(args.start)
     chain = training.unfinished_bases(experiment) if args.chain else []
     for each in (*chain, experiment):
         training.check(each, trained=chain)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segdata.cell_files import CLASSES, read_grey, sample_paths
+from segdata.cell_files import CLASSES, SUFFIXES, read_grey, sample_paths
 from segdata.elastic import deform, displacements, draw_grid
 from segdata.instances import parted, read_instances
 from segdata.layer import SegDataLayer, is_number
@@ -37,6 +37,9 @@ class CellSegDataLayer(SegDataLayer):
 
     def paths(self, name: str) -> dict[str, Path]:
         return sample_paths(self.roots["cells_dir"], name, self.listing)
+
+    def suffixes(self, kind: str) -> tuple[str, ...]:
+        return super().suffixes(kind) or SUFFIXES
 
     def decode_image(self, top: str, path: Path) -> np.ndarray:
         return read_grey(path).astype(np.float32)[None] - self.mean
