@@ -216,7 +216,7 @@ def validation_losses(run: Run) -> dict[str, float | None]:
 
 
 def main() -> None:
-    from fcn.solvers import runs, trust
+    from fcn.solvers import cells, runs, trust
     from fcn.solvers.command import add_device, report_errors, set_device
     from fcn.solvers.crf import Sharpener, add_crf, chosen
     parser = argparse.ArgumentParser(description=__doc__,
@@ -247,6 +247,8 @@ def main() -> None:
                 print(warning, file=sys.stderr)
         print("\n".join(filter(None, (str(weights), note)))
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
+        if told := cells.next_step(run):
+            print(f"\n{told}")
 
 
 if __name__ == "__main__":

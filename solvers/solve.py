@@ -52,7 +52,7 @@ def main() -> None:
         if args.tensorboard and workers.rank == 0:
             held.enter_context(events.tensorboard())
         workers.together(lambda: devices.take(args))
-        from fcn.solvers import score, training
+        from fcn.solvers import cells, score, training
         chain, experiment = workers.first(lambda: prepared(args, workers.count),
                                           "the look at data and settings")
         for each in chain:
@@ -72,6 +72,8 @@ def main() -> None:
                  "report": experiment.directory / "report.html",
                  "curve": experiment.directory / "curve.png"}
         print("", *filter(None, (note, *files.values())), sep="\n")
+        if told := cells.next_step(experiment.run):
+            print(f"\n{told}")
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
                     **{name: str(path) for name, path in files.items()})
@@ -95,15 +97,20 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
     for each in (*chain, experiment):
         training.check(each, trained=chain)
     experiment = with_training_options(experiment, args)        # which may look at the data
+    report_findings(experiment.name, labels.outdated_weights(experiment.source))
     if not args.data:
         found = labels.of_source(experiment.source, experiment.class_names)
         report_findings(experiment.name, found, args.force)
     if workers == 1:
         return chain, experiment
-    every = [shared_out(each, workers, args.same_images, args.fresh and each is experiment)
-             for each in (*chain, experiment)]
-    print(*(told for _, told in every), sep="\n")
-    *chain, experiment = (each for each, _ in every)
+    shared = []
+    for each in (*chain, experiment):
+        is_fresh = args.fresh and each is experiment
+        changed, told = shared_out(each, workers, args.same_images, is_fresh)
+        if training.is_to_be_trained(changed, args.patience, is_fresh):
+            print(told)
+        shared.append(changed)
+    *chain, experiment = shared
     return chain, experiment
 
 

@@ -44,7 +44,7 @@ from segdata.augment import (
     to_multiple,
 )
 from segdata.classes import VOID
-from segdata.errors import DataError
+from segdata.errors import DataError, Doubt
 from segdata.lists import (
     Entry,
     Listing,
@@ -57,6 +57,7 @@ from segdata.lists import (
 from segdata.memory import available_memory
 from segdata.readers import (
     class_numbers,
+    dimness_of,
     read_label_image,
     read_rgb,
     read_weights,
@@ -239,6 +240,10 @@ class SegDataLayer(caffe.Layer):
             paths[WEIGHT] = first_there([Path(self.params["weights"]) / f"{name}{suffix}"
                                          for suffix in WEIGHT_SUFFIXES], self.listing)
         return paths
+
+    def doubts(self, top: str, path: Path) -> list[Doubt]:
+        """What is odd of a file that can be used."""
+        return dimness_of(path) if self.kind(top) == "image" else []
 
     def suffixes(self, kind: str) -> tuple[str, ...]:
         """Those that files of a kind ("image", ...) may have; none where there is one alone."""
