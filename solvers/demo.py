@@ -60,7 +60,7 @@ DONE = (
     "Its momentum of 0.99 and its fixed rate are for a hundred times as many steps: here the "
     "momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
-            "and truth, averaged over the classes. The last column is the mean IU of calling "
+            "and truth, averaged over the classes. \"IU of majority\" is the mean IU of calling "
             "everything what is most frequent: a net that learned nothing.")
 OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner than the 32 "
               "pixels that lie between the scores of FCN-32s.")
@@ -153,8 +153,9 @@ def show(trained: list[Trained], directory: Path) -> str:
     steps = next_steps(trained[-1][0].directory)
     page = demo_page.write(directory / "index.html", "FCN in miniature", (
         section("What was done", "", demo_page.listed(DONE)),
-        section("How well", OF_TABLE, demo_page.table(rows(trained)),
-                demo_page.paragraph(OF_CLASSES), demo_page.table(class_rows(trained))),
+        section("How well", OF_TABLE, demo_page.table(_narrow(zip(*rows(trained)), trained)),
+                demo_page.paragraph(OF_CLASSES),
+                demo_page.table(_narrow(class_rows(trained), trained))),
         section("What it looks like", OF_SCENES, demo_page.picture(scenes, "scenes")),
         section("What each stride sees", OF_STRIDES, demo_page.picture(strides, "strides")),
         section("What to do next", "", demo_page.commands(steps))))
@@ -163,6 +164,13 @@ def show(trained: list[Trained], directory: Path) -> str:
             "What to do next:", *(f"  {purpose}\n    {command}"
                                   for purpose, command in steps.items())]
     return "\n".join(lines)
+
+
+def _narrow(table: Iterable[tuple[str, ...]], trained: list[Trained]) -> list[tuple[str, ...]]:
+    """A table with a column for each experiment, whose heading is its head alone: so that it fits
+    the screen of a telephone."""
+    (first, *_), *others = table
+    return [(first, *(experiment.head for experiment, _ in trained)), *others]
 
 
 def next_steps(run: Path) -> dict[str, str]:
