@@ -336,11 +336,11 @@ def outdated_weights(source: Source) -> list[Finding]:
     if not source.has_weights:
         return []
     split, older = read_split(*source.train), []
-    reader = split.reader
+    reader, drawn = split.reader, cache(_drawn)
     for sample in split.good:
         paths = reader.files(sample.name)
         for top in reader.classes:
-            label = _drawn(paths[top].parents[1]).get(sample.name, paths[top])
+            label = drawn(paths[top].parents[1]).get(sample.name, paths[top])
             with suppress(OSError):
                 if label.stat().st_mtime - paths[WEIGHT].stat().st_mtime > CLOCK:
                     older.append(f"{paths[WEIGHT]} is older than {label}")
@@ -351,7 +351,6 @@ def outdated_weights(source: Source) -> list[Finding]:
                     stops=False)] if older else []
 
 
-@cache
 def _drawn(folder: Path) -> dict[str, Path]:
     """{name of a sample: the newest file of that name where it was imported from} of a folder that
     was imported, whose labels are newer than what was drawn; {} of another."""

@@ -300,9 +300,12 @@ def test_a_run_goes_on_without_what_it_started_from(source, folder, solve, build
     assert "expanded      score_fr" in printed and "warning" not in printed
     settings = Run(build / "mine-fcn8s").settings()
     assert settings["from"] == str(build / "source")
-    assert "now asked for is None" in solve(*command, 2)
-    assert "holds a run with from" in solve(*command, 2, "--from", shutil.copytree(
-        build / "source", build / "copy"))
+    assert (f"holds a run with --from '{build / 'source'}', now asked for is none. To go on with "
+            f"it, repeat --from {build / 'source'}. Or start anew") in solve(*command, 2)
+    said = solve(*command, 2, "--from", shutil.copytree(build / "source", build / "copy"))
+    assert f"now asked for is '{build / 'copy'}'. To go on with it, repeat --from" in said
+    Run(build / "voc-fcn8s").record_settings(**{"from": "vgg16"})
+    assert "repeat --from vgg16." in solve("voc-fcn8s")     # and not: the trained voc-fcn16s lacks
     shutil.rmtree(build / "source")
     assert "--width 0.5, but the trunk" in solve(*command, 2, "--from", "source", "--width", 0.5)
     printed = solve(*command, 2, "--from", "source")
