@@ -108,7 +108,7 @@ def plan(names: Iterable[str], directory: Path) -> str:
                  "A narrow classifier of single shapes becomes FCN-32s by surgery, FCN-32s becomes "
                  "FCN-16s, that FCN-8s.\n")
     return ((of_stages if names == STAGES else "The paper in miniature, on generated data.\n")
-            + f"Trained one after the other: {', '.join(started)}.\n"
+            + f"Trained one after the other: {', '.join(map(miniature.shown, started))}.\n"
             f"It takes about {minutes} minute{'s' * (minutes > 1)} on 2 quiet cores, less if some "
             f"are trained already, and writes to {near(directory)}.\n"
             "Ctrl-C stops it at any time; the same command goes on from there.")

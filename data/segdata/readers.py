@@ -100,7 +100,7 @@ def dimness(image: Image.Image) -> Doubt | None:
     return Doubt(f"16 bits with no value above {largest:,} of 65,535, as of a camera of {bits} "
                  f"bits: to a net nearly black, {largest / 257:.0f} of 255 at most",
                  f"multiply the values of all images by {2 ** (16 - bits)}, of those to train on "
-                 "and of those to segment (docs/unet.md has the command)")
+                 "and of those to segment (docs/unet.md has the lines)")
 
 
 def dimness_of(path: Path) -> list[Doubt]:
