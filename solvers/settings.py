@@ -35,7 +35,9 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    return "none" if value is None else reprlib.repr(value)
+    if value is None:
+        return "none"
+    return repr(value) if isinstance(value, str) else reprlib.repr(value)
 
 
 def _typed(key: str, value: Any) -> str:
