@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from caffe.engine.layers.kernels import max_pooling
-from caffe.engine.layers.kernels.max_pooling import largest, suits
+from caffe.engine.layers.kernels import slices
+from caffe.engine.layers.kernels.slices import largest, suits
 from caffe.engine.layers.pooling import Windows
 
 SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]
@@ -12,7 +12,7 @@ SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]
 
 @pytest.fixture(autouse=True)
 def of_any_size(monkeypatch):
-    monkeypatch.setattr(max_pooling, "LEAST", 1)
+    monkeypatch.setattr(slices, "LEAST", 1)
 
 
 def image(size, kind):
@@ -78,5 +78,5 @@ def test_torch_pools_small_images_empty_ones_and_channels_side_by_side(monkeypat
     assert not suits(x[:0], windows)
     assert not suits(x.contiguous(memory_format=torch.channels_last), windows)
     for least, expected in ((x.numel(), True), (x.numel() + 1, False)):
-        monkeypatch.setattr(max_pooling, "LEAST", least)
+        monkeypatch.setattr(slices, "LEAST", least)
         assert suits(x, windows) == expected

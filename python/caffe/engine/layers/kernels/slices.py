@@ -1,7 +1,8 @@
-"""The maximum of each window, from slices of the image: torch's own goes value by value."""
+"""The maximum or sum of each window, from slices of the image: torch's own goes value by value."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,8 +17,9 @@ LEAST = 1 << 16         # values; below, what Python does takes longer than it s
 
 
 def suits(x: Tensor, windows: Windows) -> bool:
-    """Whether `largest` can compute, and is faster than torch: on a CPU, and not where torch takes
-    many channels at a time, which then lie side by side."""
+    """Whether `largest` and, where no gradient is needed, `total` can compute, and are faster than
+    torch: on a CPU, and not where torch takes many channels at a time, which then lie side by
+    side."""
     return (x.numel() >= LEAST and x.device.type == "cpu" and x.is_contiguous()
             and max(windows.kernel) <= LARGEST_KERNEL and windows.torch_agrees(x.shape[2:])
             and (not x.requires_grad or windows.up and not any(windows.pad)
@@ -29,15 +31,27 @@ def largest(x: Tensor, windows: Windows) -> Tensor:
     equals. See `suits`."""
     if x.requires_grad:
         return _Halved.apply(x)
+    return _combined(x, windows, torch.maximum, -torch.inf)
+
+
+def total(x: Tensor, windows: Windows) -> Tensor:
+    """The sum over each of `windows` on x (N, C, H, W). See `suits`; x needs no gradient."""
+    return _combined(x, windows, torch.add, 0.0)
+
+
+def _combined(x: Tensor, windows: Windows, operation: Callable[..., Tensor],
+              of_none: float) -> Tensor:
     counts = [count for count, _ in windows.spans(x.shape[2:])]
     for axis in (2, 3):     # whole rows first, which are many values at a time
-        x = _along(x, axis, counts[axis - 2],
+        x = _along(x, axis, counts[axis - 2], operation, of_none,
                    *(sizes[axis - 2] for sizes in (windows.kernel, windows.stride, windows.pad)))
     return x
 
 
-def _along(x: Tensor, axis: int, count: int, kernel: int, stride: int, pad: int) -> Tensor:
-    """Along one axis, where the first and the last windows may reach beyond the image."""
+def _along(x: Tensor, axis: int, count: int, operation: Callable[..., Tensor], of_none: float,
+           kernel: int, stride: int, pad: int) -> Tensor:
+    """Along one axis, where the first and the last windows may reach beyond the image; `of_none`
+    is what the operation gives of no value."""
     shape = list(x.shape)
     shape[axis] = count
     y = x.new_empty(shape)
@@ -52,9 +66,9 @@ def _along(x: Tensor, axis: int, count: int, kernel: int, stride: int, pad: int)
         part = y.narrow(axis, first, inside)
         if place == pad:
             part.copy_(values)
-            y.narrow(axis, inside, count - inside).fill_(-torch.inf)
+            y.narrow(axis, inside, count - inside).fill_(of_none)
         else:
-            torch.maximum(part, values, out=part)
+            operation(part, values, out=part)
     return y
 
 
