@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from fcn.solvers import log
+from fcn.solvers.settings import difference
 from segdata.classes import read_class_names
 from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -140,6 +141,17 @@ class Run:
         return newest, (f"iteration {last}, the newest, has mean IU {its_mean_iu:.1f}% on the "
                         f"validation set, iteration {iteration} had {mean_iu:.1f}%: --best takes "
                         "that")
+
+    def is_finished(self) -> bool:
+        """Whether it was trained as long as its solver.prototxt says, or ended before by itself; as
+        far as is known, where there is no such file."""
+        iteration = max((iteration for iteration, path in self.caffemodels()
+                         if self.for_testing(path).exists()), default=0)
+        with suppress(RunError, OSError):
+            return bool(iteration) and (
+                not self.prototxt("solver").exists() or iteration >= self.solver_param().max_iter
+                or iteration >= self.ended().get("iteration", INT_MAX))
+        return False
 
     def ended(self) -> dict[str, int]:
         """Where --patience ended the run: {"iteration": N, "patience": N}, {} if it did not."""
@@ -279,13 +291,15 @@ class Run:
 
     def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
-        before, settings = self.settings(), json.loads(json.dumps(settings))
-        changed = [f"{key} {reprlib.repr(before.get(key))}, now asked for is "
-                   f"{reprlib.repr(settings.get(key))}"
-                   for key in {**before, **settings} if before.get(key) != settings.get(key)]
-        if before and changed:
-            raise RunError(f"{self.directory} holds a run with {'; '.join(changed)}. Start anew "
-                           "(--fresh), or take another folder (--name)")
+        before = self.settings()
+        if before and (told := difference(before, json.loads(json.dumps(settings)))):
+            raise RunError(f"{self.directory} holds a run with {told}")
+
+    def check_start(self, start: str | None) -> None:
+        """Raise RunError if the run began from other weights (`--from`), and none are given now:
+        before that of which it would start by itself is found to lack something."""
+        if not start and (origin := self.settings().get("from")):
+            raise RunError(f"{self.directory} holds a run with {difference({'from': origin}, {})}")
 
     def record_settings(self, **settings: object) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""

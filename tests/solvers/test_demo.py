@@ -104,11 +104,13 @@ def test_the_table_shows_every_stage(tmp_path):
 
 def test_the_plan_names_all_that_is_trained_and_the_time(tmp_path):
     stages = demo.plan(demo.STAGES, tmp_path)
-    assert "vgg16, voc-fcn32s, voc-fcn16s, voc-fcn8s." in stages and str(tmp_path) in stages
+    assert ("vgg16-demo, voc-fcn32s-demo, voc-fcn16s-demo, voc-fcn8s-demo." in stages and
+            str(tmp_path) in stages)
     minutes = int(re.search(r"about (\d+) minutes", stages)[1])
     assert 2 <= minutes <= 8        # the promise of make demo
     late = demo.plan(["nyud-fcn32s-color-hha"], tmp_path)
-    assert "vgg16, nyud-fcn32s-color, nyud-fcn32s-hha, nyud-fcn32s-color-hha." in late
+    assert ("vgg16-demo, nyud-fcn32s-color-demo, nyud-fcn32s-hha-demo, nyud-fcn32s-color-hha-demo."
+            in late)
 
 
 @pytest.mark.parametrize("name, stride", [("voc-fcn32s", 32), ("voc-fcn16s", 16), ("voc-fcn8s", 8)])
