@@ -37,7 +37,7 @@ def param_str(experiment):
     return train.layer[0].python_param.param_str
 
 
-def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
+def test_a_run_leaves_all_its_files_and_finite_scores(experiment, real_curves):
     scores = training.train(experiment)["label"]
     assert 0 <= scores.mean_iu <= scores.pixel_accuracy <= 1
     names = {path.name for path in experiment.directory.iterdir()}
@@ -200,7 +200,7 @@ def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkey
     assert not experiment.run.snapshots()
 
 
-def test_what_was_not_scored_is_scored_on_return(experiment):
+def test_what_was_not_scored_is_scored_on_return(experiment, real_curves):
     training.train(experiment)
     for name in ("score.json", "curve.png"):
         (experiment.directory / name).write_text("{}")
