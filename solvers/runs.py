@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import itertools
@@ -13,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -246,13 +248,9 @@ class Run:
 
     def _read(self, split: str, message: str) -> Any:
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
-        from google.protobuf import text_format
-
-        from caffe.proto import caffe_pb2
         path = self.prototxt(split)
         with reading(path, "prototxt"):
-            return text_format.Parse(path.read_text(encoding="utf-8"),
-                                     getattr(caffe_pb2, message)())
+            return copy.deepcopy(_parsed(path.read_text(encoding="utf-8"), message))
 
     def class_names(self, label: str = "label", count: int | None = None) -> list[str]:
         """The names of a label's classes; those of the first label are in classes.txt.
@@ -435,6 +433,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, message: str) -> Any:
+    """What a prototxt says; a training reads its own a dozen times."""
+    from google.protobuf import text_format
+
+    from caffe.proto import caffe_pb2
+    return text_format.Parse(text, getattr(caffe_pb2, message)())
 
 
 @contextmanager

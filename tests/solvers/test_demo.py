@@ -1,7 +1,9 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
+import io
 import itertools
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from fcn.solvers.runs import RunError
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
+from tiny import shrink
 
 
 @pytest.mark.slow
@@ -158,11 +161,21 @@ MOMENTS = [
     (demo, "grid", 0), (demo, "grid", 1), (demo_page, "picture", 1)]
 
 
-def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(tmp_path, tiny, monkeypatch):
-    directory = tmp_path / "demo"       # which caffemodels name
-    run_demo(directory, monkeypatch)
-    expected = results(directory)
-    directory.rename(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A demo that nothing has ended: its folder, moved from demo to whole, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        shrink(patch.setattr)
+        run_demo(folder / "demo", patch)
+    (folder / "demo").rename(folder / "whole")
+    return folder / "whole", printed.getvalue()
+
+
+def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(whole, tiny, real_curves,
+                                                                    monkeypatch):
+    expected = results(whole[0])
+    directory = whole[0].with_name("demo")      # which caffemodels name
     for owner, name, number in MOMENTS:
         with monkeypatch.context() as patch:
             kill_at(patch, owner, name, number)
@@ -183,14 +196,12 @@ def kill_at(patch, owner, name, number):
     patch.setattr(owner, name, kill)
 
 
-def test_the_page_needs_nothing_beside_itself_and_explains(tmp_path, tiny, monkeypatch, capsys):
-    run_demo(tmp_path, monkeypatch)
-    page = (tmp_path / "index.html").read_text()
+def test_the_page_needs_nothing_beside_itself_and_explains(whole):
+    page = (whole[0] / "index.html").read_text()
     assert page.count('src="data:image/png;base64,') == 2
     assert not re.search(r'(src|href)="(?!data:)', page)
-    printed = capsys.readouterr().out
     for words in ("Ctrl-C", " on 2 quiet cores", "Percent, on scenes", "scenes.png",
                   "strides.png", "index.html", "infer IMAGE.jpg --experiment", "solve --images"):
-        assert words in printed
+        assert words in whole[1]
     for words in ("What each stride sees", "triangle", "voc-fcn8s-demo", "infer IMAGE.jpg"):
         assert words in page
