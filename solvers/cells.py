@@ -216,7 +216,7 @@ def main() -> None:
     which.add_argument("--weights", help="default: the run's newest snapshot")
     which.add_argument("--best", action="store_true",
                        help="take the snapshot with the best mean IU on the validation set")
-    add_device(parser)
+    add_device(parser, learns=False)
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)

@@ -23,19 +23,21 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]        # Windows has no SIGHUP
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add --gpu, --cpu and --precision, which `set_device` takes."""
+def add_device(parser: argparse.ArgumentParser, learns: bool = True) -> None:
+    """Add --gpu, --cpu and --precision, which `set_device` takes; with "auto" where nothing
+    learns."""
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=whole, metavar="N", help="run on GPU N")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
-    add_precision(parser)
+    add_precision(parser, learns)
 
 
-def add_precision(parser: argparse.ArgumentParser) -> None:
-    """Add --precision, which `set_device` takes."""
-    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
+def add_precision(parser: argparse._ActionsContainer, learns: bool = True) -> None:
+    """Add --precision, which `set_device` takes; with "auto" where nothing learns."""
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16") + ("auto",) * (not learns),
                         help="of convolutions and matrix products (default tf32 where the GPU has "
-                             "it, else fp32)")
+                             "it, else fp32" + ("" if learns else "; auto: bf16 where the device "
+                             "has it, which costs scores nothing") + ")")
 
 
 def keep(text: str) -> int | None:
@@ -91,16 +93,21 @@ def set_device(args: argparse.Namespace) -> None:
     _gpu = args.gpu
     if "GLOG_minloglevel" not in os.environ:
         caffe.init_log(1)
+    if args.gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        _use_gpu(args.gpu)
     if args.precision:
         if not hasattr(caffe, "set_precision"):
             raise RunError(f"--precision {args.precision}: {caffe.__file__} has no set_precision; "
                            "it computes in fp32")
         caffe.set_precision(args.precision)
-    if args.gpu is None:
-        caffe.set_mode_cpu()
-        return
+
+
+def _use_gpu(number: int) -> None:
+    import caffe
     try:
-        caffe.set_device(args.gpu)
+        caffe.set_device(number)
         caffe.set_mode_gpu()
     except reported() as error:
         raise RunError(f"{str(error).partition('. ')[0]}. Without --gpu N, or with --cpu in its "

@@ -54,7 +54,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fcn.solvers import crf, edges
-from fcn.solvers.command import Stopped, positive, report_errors
+from fcn.solvers.command import Stopped, add_precision, positive, report_errors
 from fcn.solvers.devices import gpus
 from fcn.solvers.inference import manifest, workers
 from fcn.solvers.inference.errors import InferError
@@ -323,9 +323,7 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     device.add_argument("--gpu", type=gpus, metavar="N[,N...]",
                         help="run on GPU N; on several, or all, a process each")
     device.add_argument("--cpu", action="store_true", help="run on the CPU (the default)")
-    processes.add_argument("--precision", choices=("fp32", "tf32", "bf16"),
-                           help="of convolutions and matrix products (default tf32 where the GPU "
-                                "has it, else fp32)")
+    add_precision(processes, learns=False)
     processes.add_argument("--workers", type=positive(int), metavar="N",
                            help="processes on this machine, with a manifest of what is done, from "
                                 "which a run that was killed goes on (also with 1)")

@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     add_crf(parser)
-    add_device(parser)
+    add_device(parser, learns=False)
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)

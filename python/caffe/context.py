@@ -66,12 +66,13 @@ def set_precision(name: str) -> None:
     """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
     On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
-    is faster, whose results differ in the last bits.
+    is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
+    instructions for it, else 'tf32': for nets that have learnt, which lose nothing by it.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """
     from .engine import precision
-    precision.choose(name)
+    precision.choose(precision.lowest_of(device()) if name == "auto" else name)
 
 
 def device() -> torch.device:

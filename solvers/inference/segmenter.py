@@ -101,7 +101,7 @@ class Segmenter:
         (height, width, 3), before classes are taken from them, in that order
     samples : passes over each image, of which the mean is taken, of a net with dropout that acts in
         testing, too (`sample_weights_test`, Bayesian SegNet)
-    precision : 'fp32', 'tf32' or 'bf16', as `--precision`
+    precision : 'fp32', 'tf32', 'bf16' or 'auto', as `--precision`
     trust : run a net whose layers do more than compute
 
     Raises InferError, RunError or TrustError, all of them `segdata.errors.UserError`, with the

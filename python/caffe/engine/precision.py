@@ -23,9 +23,23 @@ def choose(name: str) -> None:
     8 bits. Raises CaffeError for another name."""
     global _chosen
     if name not in NAMES:
-        raise CaffeError(f"unknown precision '{name}'; known are {', '.join(NAMES)}")
+        raise CaffeError(f"unknown precision '{name}'; known are {', '.join(NAMES)} and auto")
     _chosen = name
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
+
+
+def lowest_of(device: torch.device) -> str:
+    """'bf16' if the device has instructions for it, else 'tf32'."""
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bf16 = any(has for name, has in capabilities().items() if name.endswith("bf16"))
+    return "bf16" if has_bf16 else "tf32"
+
+
+def capabilities() -> dict[str, Any]:
+    """What this processor can do, by PyTorch's names; nothing where PyTorch does not tell."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def chosen() -> str:

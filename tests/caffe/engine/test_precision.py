@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.engine import precision
 from caffe.errors import CaffeError
 
 NET = """
@@ -25,8 +26,8 @@ def as_before():
     caffe.set_precision("tf32")
 
 
-def run(net, precision):
-    caffe.set_precision(precision)
+def run(net, name):
+    caffe.set_precision(name)
     net.clear_param_diffs()
     net.forward()
     net.backward()
@@ -127,8 +128,8 @@ layer { name: "up" type: "Deconvolution" bottom: "x" top: "up" convolution_param
   num_output: 2 kernel_size: 4 stride: 2 weight_filler { type: "gaussian" } } }""")
     made.blobs["x"].data[...] = np.random.default_rng(0).normal(size=(1, 2, 3, 3))
     found = []
-    for precision in ("fp32", "bf16"):
-        caffe.set_precision(precision)
+    for name in ("fp32", "bf16"):
+        caffe.set_precision(name)
         found.append(made.forward()["up"].copy())
     np.testing.assert_array_equal(*found)
 
@@ -139,8 +140,17 @@ def test_tf32_is_torch_s_setting(name, allowed):
     assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == allowed
 
 
+@pytest.mark.parametrize("has, chosen", [
+    ({"amx_bf16": True, "avx2": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "tf32"),
+    ({}, "tf32")])
+def test_auto_is_bf16_where_the_processor_has_it(has, chosen, monkeypatch):
+    monkeypatch.setattr(precision, "capabilities", lambda: has)
+    caffe.set_precision("auto")
+    assert precision.chosen() == chosen
+
+
 def test_an_unknown_precision():
-    with pytest.raises(CaffeError, match="'fp16'; known are fp32, tf32, bf16"):
+    with pytest.raises(CaffeError, match="'fp16'; known are fp32, tf32, bf16 and auto"):
         caffe.set_precision("fp16")
 
 
