@@ -22,21 +22,25 @@ from caffe import layers as L
 from caffe.coord_map import coord_map_from_to
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
-from segdata.errors import UserError
 
-from .layers import LEARN, conv_relu, dropout, filled, max_pool, of_the_size_inside, scaled
+from .layers import (
+    LEARN,
+    FitError,
+    conv_relu,
+    dropout,
+    filled,
+    max_pool,
+    of_the_size_inside,
+    scaled,
+)
 from .source import Source
 
 HEAD = "unet"
 DEPTH = 4               # poolings
+MOST_DEPTH = 6
 WIDTH = 64              # channels at the size of the image; they double with each pooling
 SCORE = "conv_u0d-score"
 SIDE = 572              # of the published tile, which gives scores of 388
-
-
-class FitError(UserError, ValueError):
-    """A size of an image that the poolings do not divide without a remainder, or one of a net that
-    there is not."""
 
 
 class Blob(NamedTuple):
@@ -98,7 +102,7 @@ def unet(side: int = SIDE, depth: int = DEPTH, width: float = 1.0, classes: int 
 
 def check_depth(depth: int) -> None:
     """Raise FitError unless there can be a U-Net of so many poolings."""
-    _check_whole("depth", depth, "of poolings", most=6)
+    _check_whole("depth", depth, "of poolings", most=MOST_DEPTH)
 
 
 def _check_whole(name: str, value: int, what: str = "", most: float = math.inf) -> None:
