@@ -196,7 +196,8 @@ ON_FOLDER = ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", *segnet.VARIANTS, *dee
 # {head: fields of an experiment on one's own folder}, from random weights; these losses are means
 FOLDER: dict[str, dict[str, Any]] = {
     **dict.fromkeys(segnet.VARIANTS, dict(lr=0.05, momentum=0.9, class_weights="median")),
-    **dict.fromkeys(deeplab.VARIANTS, dict(lr=0.01, momentum=0.9)),
+    **{head: dict(lr=0.0015 if variant.multiscale else 0.01, momentum=0.9)
+       for head, variant in deeplab.VARIANTS.items()},
     unet.HEAD: dict(lr=0.01, momentum=0.9)}
 BATCH = 4       # of a SegNet, as published
 # {head of a multi-scale DeepLab, which learns its branches alone: that of the net it starts from}
@@ -257,10 +258,9 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
         source = source.with_training(batch=BATCH)
     if head in CROPS:
         source = source.with_training(crop=_crop(source, *CROPS[head]))
-    net = dict(width=width, filler="msra", scale=1 / 58)
     experiment = Experiment(
         name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
-        data=str(path), net=net)
+        data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
     return replace(experiment, **FOLDER.get(head, {}))
 
 

@@ -20,6 +20,7 @@ from fcn.solvers.starting.source import Start, find_start, origins
 from segdata.paths import build_root
 
 RATE = 2e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
+FEW = deeplab.VARIANTS["deeplab-largefov"].channels
 # {trunk: the experiment whose recipe fits its ILSVRC weights}, for that of VGG-16 by the head
 RECIPES = {"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
 # {head: the same, of heads that are not trained on VOC}
@@ -50,8 +51,12 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
         trunk = trunk_of(start)
         net = options_of(start, nets.fcn("fcn32s", "deploy", trunk=trunk), trunk, width,
                        dict(trunk=trunk) if trunk != "vgg16" else {})
+        if own:         # of a DeepLab, whose fc6 has fewer taps than that which it began with
+            net.update(fc6_kernel=own.get("fc6_kernel", deeplab.CLASSIFIER_SIDE))
         head = head or _head_of(start, net)
         _check_vgg16(text, head, net)
+        if head in deeplab.VARIANTS:
+            net.update(_for_a_deeplab(start, net))
     experiment = experiments.on_folder(path, name, head, **options)
     return _with_start(experiment, start, before, net, _recipe(head, net, experiment.source.batch))
 
@@ -66,13 +71,20 @@ def _check_trunk(text: str, head: str | None, own: dict) -> None:
 
 
 def _check_vgg16(text: str, head: str, net: dict) -> None:
-    """Raise RunError where a head that has VGG-16's trunk would start from another one; an fc6
-    that DeepLab does not know starts anew."""
+    """Raise RunError where a head that has VGG-16's trunk would start from another one."""
     if net.get("trunk") and head not in HEADS:
         raise RunError(f"--from {text}: its trunk is {net['trunk']}, that of the head {head} is "
                        "vgg16; start from a net with that, or take another head")
-    if head in deeplab.VARIANTS and net.get("fc6_kernel") not in deeplab.SIDES:
-        net.pop("fc6_kernel", None)
+
+
+def _for_a_deeplab(start: Start, net: dict) -> dict:
+    """Options of a DeepLab that starts from an FCN or a classifier. Where that has no more than the
+    1024 filters of LargeFOV it keeps them all, for a quarter of few is too few (docs/deeplab.md);
+    an fc6 of a side that DeepLab does not know starts anew."""
+    is_narrow = "fc6" in start.weights.params and start.outputs("fc6") <= FEW
+    side = net.get("fc6_kernel")
+    return dict(fc6_kernel=side if side in deeplab.SIDES else deeplab.CLASSIFIER_SIDE,
+                **({"all_filters": True} if is_narrow else {}))
 
 
 def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
