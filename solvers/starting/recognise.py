@@ -68,10 +68,8 @@ def _of_a_deeplab(start: Start) -> dict:
 
 def _of_a_unet(start: Start) -> dict:
     params = start.weights.params
-    levels = sum(f"conv_d{level}a-b" in params for level in range(unet.MOST_DEPTH + 1))
-    if levels < 2:
+    if not (depth := unet.depth_of(params)):
         return {}
-    depth = levels - 1
     last = f"upconv_{'u1d' if depth > 1 else 'd1c'}_u0a"
     doubled = last in params and params[last][0].data.shape[1] > start.outputs("conv_d0a-b")
     return dict(head=unet.HEAD, depth=depth, **({"released": True} if doubled else {}),

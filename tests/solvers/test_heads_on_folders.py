@@ -1,4 +1,4 @@
-"""U-Net and DeepLab on images of one's own: trained, continued, segmenting, exported, started from."""
+"""U-Net and DeepLab on images of one's own: trained, continued, exported, started from."""
 
 import json
 import re
