@@ -90,8 +90,8 @@ analysis: .venv/done  ## the paper's analyses that train nothing, about a minute
 claims: .venv/done  ## the paper's claims in miniature, over three seeds (hours)
 	@.venv/bin/python -m analysis stages fusion recipes interpolation
 
-bench: .venv/done  ## the engine beside its peers, about half an hour on 2 cores
-	@.venv/bin/python benchmarks/bench.py
+bench: .venv/done  ## the engine beside its peers, an hour on 2 cores; ARGUMENTS="forward-500 data" for some rows
+	@.venv/bin/python benchmarks/bench.py $(ARGUMENTS)
 
 bench-workers: .venv/done  ## a training step of 1, 2 and 4 processes: time, waiting, efficiency
 	@.venv/bin/python benchmarks/workers.py

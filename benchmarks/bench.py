@@ -1,4 +1,4 @@
-"""The engine beside its peers, in one run: python benchmarks/bench.py [--quick]
+"""The engine beside its peers, in one run: python benchmarks/bench.py [--quick | TASK ...]
 
 Every subject runs in a process of its own, in turns, several rounds; what is shown is the median.
 Ratios come first: absolute times say as much of the machine as of the software. Results go to
@@ -54,9 +54,12 @@ REFERENCE = "engine"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer tasks, one round")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--quick", action="store_true", help="fewer tasks, one round")
+    chosen.add_argument("tasks", nargs="*", type=known, default=[], metavar="TASK",
+                        help=f"some of {', '.join(TASKS)} (default: all)")
     args = parser.parse_args()
-    tasks, rounds = (QUICK, 1) if args.quick else (tuple(TASKS), 2)
+    tasks, rounds = (QUICK, 1) if args.quick else (tuple(args.tasks or TASKS), 2)
     turns = [(task, subject) for _ in range(rounds) for task in tasks
              for subject in SUBJECTS[task.partition("-")[0]]]
     found = {}
@@ -71,6 +74,13 @@ def main():
     path = ROOT / "build" / "bench.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def known(text):
+    """An argparse type: one of TASKS."""
+    if text not in TASKS:
+        raise argparse.ArgumentTypeError(f"no task {text!r}; there are {', '.join(TASKS)}")
+    return text
 
 
 def measure(task, subject):

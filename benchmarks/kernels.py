@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from caffe.engine.blob import Blob
 from caffe.engine.layers.base import create
 from caffe.engine.layers.kernels.convolution import conv2d
-from caffe.engine.layers.kernels.max_pooling import largest
+from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
 from caffe.engine.layers.pooling import Windows
 from caffe.proto import caffe_pb2
@@ -19,6 +19,7 @@ from subjects import least
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads
+CONV4, KERNEL4 = (1, 512, 74, 74), (512, 512, 3, 3)     # conv4_2
 LARGEFOV = (512, 65, 65), (1024, 512, 3, 3), 12         # fc6 of DeepLab-LargeFOV: map, kernel, hole
 LRN = 'type: "LRN" lrn_param { local_size: 5 alpha: 1e-4 }', (1, 192, 125, 125)    # GoogLeNet's 2nd
 UPCONV = ('type: "Deconvolution" convolution_param { num_output: 64 kernel_size: 2 stride: 2 '
@@ -31,7 +32,12 @@ def main():
     weight = torch.randn(OUTPUTS, INPUTS, requires_grad=True)
     image, windows = torch.randn(MAP), Windows((2, 2), (2, 2), (0, 0))
     learned = image.clone().requires_grad_()
+    conv4 = torch.randn(CONV4, requires_grad=True), torch.randn(KERNEL4, requires_grad=True)
+    convolutions = [lambda x, w, f=f: f(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+                    for f in (conv2d, F.conv2d)]
     rows = {
+        "conv4_2": [lambda f=f: f(*conv4) for f in convolutions],
+        "conv4_2, gradients": [gradients(f, *conv4) for f in convolutions],
         "fc6": [lambda f=f: f(x, weight) for f in (linear, F.linear)],
         "fc6, gradients": [gradients(f, x, weight) for f in (linear, F.linear)],
         "pool1": [lambda: largest(image, windows), lambda: windows.maximum(image)],

@@ -65,6 +65,8 @@ def set_random_seed(seed: int) -> None:
 def set_precision(name: str) -> None:
     """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
+    On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
+    is faster, whose results differ in the last bits.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """

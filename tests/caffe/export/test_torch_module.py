@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.engine.layers.kernels import max_pooling, product
+from caffe.engine.layers.kernels import pooling, product
 from caffe.errors import LayerError
 from fcn import nets
 
@@ -153,7 +153,7 @@ def test_torch_export_of_any_size(made):
 
 
 def test_pools_and_products_can_be_mapped_and_differentiated_twice(net, monkeypatch):
-    for fast in (max_pooling, product):
+    for fast in (pooling, product):
         monkeypatch.setattr(fast, "LEAST", 1)
     module = caffe.to_torch(net(
         'layer { name: "x" type: "Input" top: "x" '

@@ -17,7 +17,7 @@ from ...proto import caffe_pb2
 from ...proto.caffe_pb2 import PoolingParameter
 from ..blob import Blob
 from .base import TensorLayer, register
-from .kernels.max_pooling import largest, suits
+from .kernels.pooling import largest, suits, total
 from .types import Blobs, Flags, Shape, Shapes, Tops
 
 LOWEST = torch.finfo(torch.float32).min
@@ -64,13 +64,13 @@ class Windows:
     def average(self, x: Tensor) -> Tensor:
         """The average over the part of each window inside the padded image."""
         if self._is_symbolic:
-            return self._over_lengths(self._tiles(x, 0).sum((4, 5)), x)
+            return self.over_lengths(self._tiles(x, 0).sum((4, 5)), x)
         if self.torch_agrees(x.shape[2:]):
             return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.up)
-        return self._over_lengths(
+        return self.over_lengths(
             F.avg_pool2d(self._padded(x, 0), self.kernel, self.stride, divisor_override=1), x)
 
-    def _over_lengths(self, sums: Tensor, x: Tensor) -> Tensor:
+    def over_lengths(self, sums: Tensor, x: Tensor) -> Tensor:
         """The sums of windows on x, divided by the parts of them inside the padded image."""
         lengths = []
         for n, k, s, pad, count in zip(x.shape[2:], self.kernel, self.stride, self.pad,
@@ -181,10 +181,12 @@ class Pool(TensorLayer):
 
     def pooled(self, windows: Windows, method: int, x: Tensor) -> Tensor:
         """One value for each window."""
+        fast = not self.use_plain_torch_ops and suits(x, windows)
         if method == MAX:
-            fast = not self.use_plain_torch_ops and suits(x, windows)
             return largest(x, windows) if fast else windows.maximum(x)[0]
         if method == AVE:
+            if fast and not x.requires_grad:
+                return windows.over_lengths(total(x, windows), x)
             return windows.average(x)
         return windows.drawn(x) if self.phase == TRAIN else windows.expected(x)
 

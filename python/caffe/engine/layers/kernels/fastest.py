@@ -8,6 +8,7 @@ first is what all take. Where no file can be kept, the first way is taken and no
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import tempfile
@@ -19,14 +20,17 @@ from pathlib import Path
 import torch
 
 ROUNDS = 3
+ENOUGH = 0.15   # seconds of a round after which there is no other
 MARGIN = 0.9        # of the first way's time: what another takes at most to be chosen
 
+logger = logging.getLogger("caffe")
 _chosen: dict[str, str] = {}
 
 
 def fastest(task: str, ways: Mapping[str, Callable[[], object]]) -> str:
     """The name of the way to do `task`, a text that names operation and shapes, from {name:
     function that does it}. The first way is what is done unless another is faster by a tenth."""
+    task = f"{task}: {', '.join(ways)}"
     if task not in _chosen:
         path = folder() / hashlib.sha256(f"{processor()}\n{task}".encode()).hexdigest()[:32]
         name = _read(path) or _kept(path, task, ways)
@@ -68,6 +72,7 @@ def _kept(path: Path, task: str, ways: Mapping[str, Callable[[], object]]) -> st
         handle, made = tempfile.mkstemp(dir=path.parent)
     except OSError:
         return next(iter(ways))
+    _say_once()
     try:
         with os.fdopen(handle, "w") as file:
             file.write(f"{processor()}\n{task}\n{_measured(ways)}\n")
@@ -83,16 +88,34 @@ def _kept(path: Path, task: str, ways: Mapping[str, Callable[[], object]]) -> st
     return _read(path)
 
 
+@cache
+def _say_once() -> None:
+    logger.info("finding the fastest ways to compute large layers on this kind of processor, which "
+                "makes first passes slow; what is found is kept in %s", folder())
+
+
 def _measured(ways: Mapping[str, Callable[[], object]]) -> str:
-    """The fastest of the ways, each tried in turns after a time that does not count."""
-    least = dict.fromkeys(ways, float("inf"))
-    with torch.no_grad():
-        for turn in range(1 + ROUNDS):
-            for name, run in ways.items():
-                start = time.perf_counter()
-                run()
-                if turn:
-                    least[name] = min(least[name], time.perf_counter() - start)
+    """The fastest of the ways, tried in turns. First times count for nothing but to leave out what
+    takes twice as long as another."""
     first, *_ = ways
+    least = _times(ways)
+    ways = {name: ways[name] for name in ways if least[name] <= 2 * min(least.values())}
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(ROUNDS):
+        for name, seconds in _times(ways).items():
+            least[name] = min(least[name], seconds)
+        if sum(least.values()) > ENOUGH:
+            break
     best = min(least, key=lambda name: least[name])
-    return best if least[best] <= MARGIN * least[first] else first
+    return best if first not in least or least[best] <= MARGIN * least[first] else first
+
+
+def _times(ways: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """The seconds that each takes."""
+    seconds = {}
+    with torch.no_grad():
+        for name, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[name] = time.perf_counter() - start
+    return seconds

@@ -1,4 +1,4 @@
-"""Convolutions that read images with their channels last give what torch's own gives."""
+"""Convolutions done in another way than torch's own give what that gives."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,12 @@ GEOMETRY = {"one pixel": ((1, 1), (1, 1), (0, 0), (1, 1), 1),
 
 @pytest.fixture
 def tasks(monkeypatch):
-    """Of any size, with the channels last; what was asked."""
+    """Of any size, with the channels last, else by Winograd's method; what was asked."""
     asked = []
 
     def chosen(task, ways):
         asked.append(task)
-        assert list(ways) == ["plain", "channels last"]
-        return "channels last"
+        return next(way for way in ("channels last", "Winograd", "plain") if way in ways)
     monkeypatch.setattr(convolution, "MEASURED", 0)
     monkeypatch.setattr(convolution, "fastest", chosen)
     return asked
@@ -46,12 +45,40 @@ def test_what_learns_and_other_kernels_are_torchs_own(tasks):
     x, weight = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 1, 1)
     last = x.contiguous(memory_format=torch.channels_last)
     learned, learning = x.clone().requires_grad_(), weight.clone().requires_grad_()
-    for image, kernel in ((x, learning), (learned, weight), (x, torch.randn(3, 2, 3, 3)),
+    for image, kernel in ((x, learning), (learned, weight), (x, torch.randn(3, 2, 3, 2)),
                           (x.double(), weight.double()), (last, weight)):
         conv2d(image, kernel, None, (1, 1), (0, 0), (1, 1), 1)
+    conv2d(x, torch.randn(3, 2, 3, 3), None, (1, 2), (0, 0), (1, 1), 1)
     with torch.autocast("cpu", torch.bfloat16):
         conv2d(x, weight, None, (1, 1), (0, 0), (1, 1), 1)
     assert not tasks
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("frozen", ["nothing", "the image", "the kernel"])
+def test_gradients_by_winograds_method(tasks, frozen, groups):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 4, 9, 10), torch.randn(6, 4 // groups, 3, 3), torch.randn(6)
+    learned = [each.requires_grad_() for each, name in (
+        (x, "the image"), (weight, "the kernel"), (bias, "the bias")) if name != frozen]
+    own, expected = (each(x, weight, bias, (1, 1), (1, 1), (1, 1), groups)
+                     for each in (conv2d, F.conv2d))
+    slope = torch.randn_like(own)
+    for pair in zip(*(torch.autograd.grad(y, learned, slope) for y in (own, expected))):
+        torch.testing.assert_close(*pair, rtol=1e-5, atol=1e-4)
+    kinds = {task.partition(" 6 ")[0] for task in tasks}
+    assert kinds == {"convolution", "gradient by image", "gradient by kernel"} - {
+        {"the image": "gradient by image", "the kernel": "gradient by kernel"}.get(frozen)}
+
+
+def test_in_fp32_sums_are_plain(tasks):
+    x, weight = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 3, 3, requires_grad=True)
+    caffe.set_precision("fp32")
+    try:
+        y = conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1)
+    finally:
+        caffe.set_precision("tf32")
+    assert not tasks and torch.equal(y, F.conv2d(x, weight, padding=1))
 
 
 def test_small_ones_are_not_measured(tasks, monkeypatch):
@@ -99,8 +126,20 @@ def test_blobs_are_as_ever(tasks, net):
     assert made.blobs["y"].data.shape == (2, 3, 4, 7) and len(tasks) == 3
 
 
-def test_a_net_that_learns_measures_nothing(tasks, net):
-    made = net("force_backward: true" + DEPLOY, phase=caffe.TRAIN)
-    made.forward()
-    made.backward()
-    assert not tasks
+def test_a_net_that_learns(tasks, net):
+    """Its gradients are those of one with plain sums."""
+    gradients = {}
+    for precision in ("fp32", "tf32"):
+        caffe.set_random_seed(3)
+        caffe.set_precision(precision)
+        made = net("force_backward: true" + DEPLOY, phase=caffe.TRAIN)
+        made.blobs["x"].data[...] = np.random.default_rng(0).normal(size=(1, 2, 5, 6))
+        made.forward()
+        made.blobs["y"].diff[...] = 1
+        made.backward()
+        gradients[precision] = [made.blobs["x"].diff, *(
+            blob.diff for blob in made.params["y"])]
+    assert len(tasks) == 3
+    for plain, own in zip(*gradients.values()):
+        assert np.abs(plain).max() > 0
+        np.testing.assert_allclose(own, plain, rtol=1e-4, atol=1e-4)
