@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from fcn.nets import deeplab, unet
 from fcn.nets.source import cells
 from fcn.solvers import solve as solve_command
 from fcn.solvers import starting, training
-from fcn.solvers.experiments import CROPS, on_folder
+from fcn.solvers.experiments import CROPS, EXPERIMENTS, on_folder
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.starting.recognise import settings_of
 from fcn.solvers.starting.source import Start
@@ -325,3 +326,16 @@ def test_a_file_alone_says_what_net_it_is(head, options, folder, tmp_path):
     expected = dict(head=head, width=1 / 16, filler="msra", scale=0.25, **options)
     defaults = dict(fc6_kernel=7) if head in deeplab.VARIANTS else dict(depth=4)
     assert found == {**defaults, **expected}
+
+
+def test_an_experiment_of_the_table_is_decimated_too(build, tmp_path):
+    made = classifier(tmp_path / "c.caffemodel")
+    row = replace(EXPERIMENTS["voc-deeplab-largefov"], build=build)
+    experiment = starting.named(row, str(tmp_path / "c.caffemodel"))
+    net = caffe.Net(str(nets.write_prototxt(tmp_path / "d.prototxt", nets.fcn(
+        row.head, "deploy", row.source, **experiment.net))), caffe.TEST)
+    experiment.directory.mkdir(parents=True)
+    starting.fill(experiment, net)
+    assert experiment.net["width"] == pytest.approx(WIDTH, rel=0.1)
+    assert experiment.lr == row.lr and net.params["fc6"][0].data.shape == (16, 8, 3, 3)
+    np.testing.assert_array_equal(net.params["fc7"][1].data, made.params["fc7"][1].data[::4])
