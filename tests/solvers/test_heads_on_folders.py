@@ -74,13 +74,8 @@ def test_a_head_trains_goes_on_segments_and_is_exported(head, crop, solve, build
     assert f"training mine-{head}" in solve(*command, 2)
     run = Run(build / f"mine-{head}")
     assert data_of(run)["crop"] == crop         # all of the image, which has 24 x 40
-    whole = surgery.Weights(run.weights(2)).params
-    for path in [*run.folder.glob("*_iter_2.*"), run.directory / "score.json"]:
-        path.unlink()
-    assert "continuing" in solve(*command, 2)
-    for name, blobs in surgery.Weights(run.weights(2)).params.items():
-        for blob, own in zip(blobs, whole[name]):
-            np.testing.assert_array_equal(blob.data, own.data, name)
+    if head == unet.HEAD:
+        goes_on_as_without_interruption(run, lambda: solve(*command, 2))
     assert (run.directory / "report.html").stat().st_size > 10_000
 
     image = tmp_path / "photo.png"
@@ -91,6 +86,16 @@ def test_a_head_trains_goes_on_segments_and_is_exported(head, crop, solve, build
     assert (tmp_path / "out" / "photo_overlay.png").exists()
     assert Image.open(tmp_path / "out" / "photo.png").size == (37, 21)
     exported_says_the_same(run, tmp_path)
+
+
+def goes_on_as_without_interruption(run, train):
+    whole = surgery.Weights(run.weights(2)).params
+    for path in [*run.folder.glob("*_iter_2.*"), run.directory / "score.json"]:
+        path.unlink()
+    assert "continuing" in train()
+    for name, blobs in surgery.Weights(run.weights(2)).params.items():
+        for blob, own in zip(blobs, whole[name]):
+            np.testing.assert_array_equal(blob.data, own.data, name)
 
 
 def exported_says_the_same(run, folder):
