@@ -59,7 +59,10 @@ coverage: .venv/done  ## run the tests, and show the lines that none of them rea
 
 test: .venv/done  ## run the tests
 	@echo "Running the tests"
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@# modules that are compiled once, also where Python is told to keep none: hundreds of
+	@# processes are started; and the files in the order of tests/conftest.py, slow ones first
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/python -m pytest \
+		-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 tests: test
 

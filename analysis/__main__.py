@@ -1,7 +1,7 @@
 """The paper's analyses, with its figures beside what is measured.
 
-    python -m analysis NAME... [--seeds 0 1 2] [-o build/analysis]
-    python -m analysis crf --run RUN
+    fcn analysis NAME... [--seeds 0 1 2] [-o build/analysis]
+    fcn analysis crf --run RUN
 
 Those that train work on the miniatures of the experiments, for each seed of the data; run again,
 they continue, and what is trained already is taken as it is.
@@ -51,7 +51,7 @@ def parse(arguments):
                              "folder in VOC layout (default CamVid where `fcn solve` has it)")
     parser.add_argument("--minutes", type=positive(float), default=10.0,
                         help="segnet: of one processor, of each training (default 10)")
-    parser.add_argument("--run", help="crf: the trained run, as score.py takes it")
+    parser.add_argument("--run", help="crf: the trained run, as `fcn score` takes it")
     parser.add_argument("--trust", action="store_true",
                         help="crf: run a net whose layers do more than compute")
     parser.add_argument("--width", type=positive(float), default=1.0,

@@ -16,7 +16,7 @@ import numpy as np
 from segdata.classes import VOID, read_class_names
 from segdata.errors import DataError
 from segdata.layer import SegDataLayer
-from segdata.lists import Entry, Listing, read_list
+from segdata.lists import Entry, Listing, first_there, read_list
 from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -51,6 +51,10 @@ class FolderSegDataLayer(SegDataLayer):
 
     def paths(self, name: str) -> dict[str, Path]:
         return sample_paths(self.roots["folder"], name, self.listing)
+
+    def suffixes(self, kind: str) -> tuple[str, ...]:
+        own = {"image": IMAGE_SUFFIXES, "label": LABEL_SUFFIXES}
+        return own.get(kind) or super().suffixes(kind)
 
     def read_image(self, path: Path) -> np.ndarray:
         """Camera files may be stored turned; labels are drawn on the upright picture."""
@@ -104,8 +108,7 @@ def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
 
 def find(directory: Path, name: str, suffixes: tuple, listing: Listing) -> Path:
     """The file with the first suffix that there is; without any, that with the first suffix."""
-    paths = [directory / (name + suffix) for suffix in suffixes]
-    return next((path for path in paths if path in listing), paths[0])
+    return first_there([directory / (name + suffix) for suffix in suffixes], listing)
 
 
 def class_names(folder: Path, count: int | None = None) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from segdata import means
+from segdata.errors import Doubt
 from segdata.layer import SegDataLayer
 from segdata.readers import read_depth, read_hha, read_mat
 
@@ -60,6 +61,9 @@ class NYUDSegDataLayer(SegDataLayer):
         if top == "hha":
             return subtract_hha_mean(read_hha(path))
         return super().decode_image(top, path)
+
+    def doubts(self, top: str, path: Path) -> list[Doubt]:
+        return [] if top == "depth" else super().doubts(top, path)
 
     def read_label(self, path: Path) -> np.ndarray:
         return read_mat(path, "segmentation")

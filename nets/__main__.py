@@ -1,4 +1,4 @@
-"""python -m nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
+"""fcn nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
 
 import argparse
 from pathlib import Path

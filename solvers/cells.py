@@ -1,6 +1,6 @@
 """Scores of cells, on the validation set of a run: how many are found, which are merged.
 
-    python solvers/cells.py RUN [--best | --weights W] [--gpu N | --cpu]
+    fcn cells RUN [--best | --weights W] [--gpu N | --cpu]
 
 RUN is a trained isbi-unet, phc-unet or dic-unet, its miniature (dic-unet-demo), or its folder. An
 object is what is connected in the prediction, over edges of pixels.
@@ -33,7 +33,7 @@ import numpy as np
 from scipy import ndimage
 
 from fcn.solvers import runs, trust
-from fcn.solvers.command import add_device, report_errors, set_device
+from fcn.solvers.command import add_device, fcn_command, near, report_errors, set_device
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
@@ -187,7 +187,15 @@ def _data_of(run: Run) -> tuple[Path, str]:
             params = dict(literal(layer.python_param.param_str))
             return Path(params["cells_dir"]), params["split"]
     raise RunError(f"{run.prototxt('val')} has no data layer of {MODULE}: instances of cells are "
-                   "what is scored here; solvers/score.py scores classes")
+                   "what is scored here; `fcn score` scores classes")
+
+
+def next_step(run: Run) -> str:
+    """How to score the cells of a run on cells, in words; '' of another run."""
+    if not any(layer.python_param.module == MODULE for layer in run.net_param("val").layer):
+        return ""
+    return ("These scores are of pixels. How many cells are found, merged and extra:\n    "
+            + fcn_command("cells", near(run.directory)))
 
 
 def table(found: dict[str, CellScores]) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -216,6 +217,17 @@ def same_command() -> str:
         name, subcommand = program.split()
         return shlex.join([os.path.join(os.path.dirname(python), name), subcommand, *arguments])
     return shlex.join([python, program, *arguments])
+
+
+def near(path: str | Path) -> str:
+    """A path from the current folder where it lies in it."""
+    path = Path(os.path.abspath(path))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def fcn_command(*words: str | Path) -> str:
+    """A command line of the `fcn` that belongs to this Python."""
+    return shlex.join([near(Path(sys.executable).with_name("fcn")), *map(str, words)])
 
 
 @contextmanager

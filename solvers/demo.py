@@ -1,8 +1,8 @@
 """The paper in miniature, on generated data.
 
-    python solvers/demo.py              FCN-32s, 16s and 8s (make demo), pictures and a page
-    python solvers/demo.py NAME...      any experiments (make NAME-demo)
-    python solvers/demo.py --all        all of them (make demos)
+    fcn demo                FCN-32s, 16s and 8s (make demo), pictures and a page
+    fcn demo NAME...        any experiments (make NAME-demo)
+    fcn demo --all          all of them (make demos)
 
 Trains a narrow classifier on crops around single shapes (the stand-in for ILSVRC), turns it into a
 fully convolutional net by surgery, trains that by SGD as the paper does, and scores it on held-out
@@ -12,9 +12,6 @@ scenes, beside what predicting the most frequent class would score.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,8 +20,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fcn import nets
 from fcn.nets.source import MEAN
-from fcn.solvers import demo_page, miniature, training
-from fcn.solvers.command import add_device, report_errors, seed, set_device
+from fcn.solvers import cells, demo_page, miniature, training
+from fcn.solvers.command import (
+    add_device,
+    fcn_command,
+    near,
+    report_errors,
+    seed,
+    set_device,
+)
 from fcn.solvers.experiments import EXPERIMENTS, Experiment, experiment_named
 from fcn.solvers.inference.fields import Field, fields_of
 from fcn.solvers.metrics import Scores
@@ -56,7 +60,7 @@ DONE = (
     "Its momentum of 0.99 and its fixed rate are for a hundred times as many steps: here the "
     "momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
-            "and truth, averaged over the classes. The last column is the mean IU of calling "
+            "and truth, averaged over the classes. \"IU of majority\" is the mean IU of calling "
             "everything what is most frequent: a net that learned nothing.")
 OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner than the 32 "
               "pixels that lie between the scores of FCN-32s.")
@@ -90,6 +94,9 @@ def main() -> None:
         print(f"\n{columns(rows(trained))}\n\n{OF_TABLE}")
         if names == STAGES:
             print("\n" + show(trained, directory))
+        for experiment, _ in trained:
+            if told := cells.next_step(experiment.run):
+                print(f"\n{told}")
 
 
 def plan(names: Iterable[str], directory: Path) -> str:
@@ -101,9 +108,9 @@ def plan(names: Iterable[str], directory: Path) -> str:
                  "A narrow classifier of single shapes becomes FCN-32s by surgery, FCN-32s becomes "
                  "FCN-16s, that FCN-8s.\n")
     return ((of_stages if names == STAGES else "The paper in miniature, on generated data.\n")
-            + f"Trained one after the other: {', '.join(started)}.\n"
+            + f"Trained one after the other: {', '.join(map(miniature.shown, started))}.\n"
             f"It takes about {minutes} minute{'s' * (minutes > 1)} on 2 quiet cores, less if some "
-            f"are trained already, and writes to {_near(directory)}.\n"
+            f"are trained already, and writes to {near(directory)}.\n"
             "Ctrl-C stops it at any time; the same command goes on from there.")
 
 
@@ -146,35 +153,37 @@ def show(trained: list[Trained], directory: Path) -> str:
     steps = next_steps(trained[-1][0].directory)
     page = demo_page.write(directory / "index.html", "FCN in miniature", (
         section("What was done", "", demo_page.listed(DONE)),
-        section("How well", OF_TABLE, demo_page.table(rows(trained)),
-                demo_page.paragraph(OF_CLASSES), demo_page.table(class_rows(trained))),
+        section("How well", OF_TABLE, demo_page.table(_narrow(zip(*rows(trained)), trained)),
+                demo_page.paragraph(OF_CLASSES),
+                demo_page.table(_narrow(class_rows(trained), trained))),
         section("What it looks like", OF_SCENES, demo_page.picture(scenes, "scenes")),
         section("What each stride sees", OF_STRIDES, demo_page.picture(strides, "strides")),
         section("What to do next", "", demo_page.commands(steps))))
-    lines = [f"{_near(scenes)}: {OF_SCENES}", f"{_near(strides)}: {OF_STRIDES}",
-            f"{_near(page)}: all of this on a page; open it in a browser.",
+    lines = [f"{near(scenes)}: {OF_SCENES}", f"{near(strides)}: {OF_STRIDES}",
+            f"{near(page)}: all of this on a page; open it in a browser.",
             "What to do next:", *(f"  {purpose}\n    {command}"
                                   for purpose, command in steps.items())]
     return "\n".join(lines)
 
 
+def _narrow(table: Iterable[tuple[str, ...]], trained: list[Trained]) -> list[tuple[str, ...]]:
+    """A table with a column for each experiment, whose heading is its head alone: so that it fits
+    the screen of a telephone."""
+    (first, *_), *others = table
+    return [(first, *(experiment.head for experiment, _ in trained)), *others]
+
+
 def next_steps(run: Path) -> dict[str, str]:
     """{what for: command}."""
-    fcn = shlex.quote(_near(Path(sys.executable).with_name("fcn")))
     return {
         "Segment your own image (this net knows six shapes and nothing else):":
-            f"{fcn} infer IMAGE.jpg --experiment {shlex.quote(_near(run))}",
+            fcn_command("infer", "IMAGE.jpg", "--experiment", near(run)),
         "Train on your folder of images and masks, and segment with what it learned:":
-            f"{fcn} solve --images IMAGES --masks MASKS && {fcn} infer IMAGE.jpg",
+            f"{fcn_command('solve', '--images', 'IMAGES', '--masks', 'MASKS')} && "
+            + fcn_command("infer", "IMAGE.jpg"),
         "Train the paper's own nets on PASCAL VOC (downloads 3.6 GB, wants a GPU):":
             "make data-voc vgg16 voc-fcn32s",
         "Try the paper's other nets in miniature:": "make demos"}
-
-
-def _near(path: Path) -> str:
-    """A path from the current folder where it lies in it."""
-    path = Path(os.path.abspath(path))
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def majority(scores: Scores) -> Scores:

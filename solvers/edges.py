@@ -1,4 +1,4 @@
-"""The edges of photographs, by a trained HED: infer.py IMAGE --experiment hed.
+"""The edges of photographs, by a trained HED: fcn infer IMAGE --experiment hed.
 
 HED is trained on photographs of 481×321. Larger ones are shrunk before, and their edges enlarged
 again, so that any photograph fits into memory and its edges are those that a person would draw.

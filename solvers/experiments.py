@@ -5,7 +5,9 @@ DeepLab and dilated convolutions on batches, on the mean over pixels; U-Net on o
 the weighted mean.
 """
 
+import difflib
 import math
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -282,5 +284,9 @@ def with_options(experiment: Experiment, **options: Any) -> Experiment:
 def experiment_named(name: str) -> Experiment:
     """A row of the table. Raises RunError, with the known names, for another name."""
     if name not in EXPERIMENTS:
-        raise RunError(f"unknown experiment '{name}'; known are {', '.join(EXPERIMENTS)}")
+        near = difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75)
+        meant = f"; did you mean {' or '.join(near)}?" if near else (
+            f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
+            if Path(name).is_dir() else "")
+        raise RunError(f"unknown experiment '{name}'{meant}\nKnown are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]

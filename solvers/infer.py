@@ -1,7 +1,7 @@
 """Segment images and videos.
 
-    python infer.py IMAGE_OR_FOLDER... [-o DIR] [--gpu N] [--depth PATH] [--hha PATH]
-                    [--experiment RUN | --net deploy.prototxt --weights W] [--trust]
+    fcn infer IMAGE_OR_FOLDER... [-o DIR] [--gpu N] [--depth PATH] [--hha PATH]
+              [--experiment RUN | --net deploy.prototxt --weights W] [--trust]
 
 For each image NAME.EXT it writes DIR/NAME.png, the classes as a palette image, and
 DIR/NAME_overlay.png, the image under the colours of its classes with a legend, and prints the
@@ -14,8 +14,8 @@ IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', a tar a
 knows them), or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
 the frames, to DIR/NAME_frames (needs OpenCV). Of a folder in VOC layout it takes JPEGImages. RUN
 is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
-default is the one under build/ whose training began last. `--experiment hed` draws edges instead,
-as NAME_edges.png, by weights that others trained (`make hed` gets them).
+default is, of the finished ones under build/, that whose training began last. `--experiment hed`
+draws edges instead, as NAME_edges.png, by weights that others trained (`make hed` gets them).
 
 Many images are segmented by several processes: --workers N, --gpu 0,1, or torchrun. Their outputs
 lie in folders as the images do. DIR/manifest.RANK.jsonl says what is done and what has failed: the
@@ -261,7 +261,7 @@ def parse() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
-                        help="default: the one under build/ trained last")
+                        help="default: the finished one under build/ trained last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

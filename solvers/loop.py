@@ -330,8 +330,9 @@ class Loop:
         scores = [blob.data.any() for name in net.params if name.startswith("score")
                   for blob in surgery.layer_parameters(net, name)]
         is_guessing = bool(scores) and not any(scores)
+        is_new = not (self.experiment.bases or self.experiment.start)
         for loss in first_loss.losses(net, self.train_param):
-            self.bar.write(first_loss.described(loss, is_guessing))
+            self.bar.write(first_loss.described(loss, is_guessing, is_new))
 
     def _tell_one_class(self) -> None:
         """Say once if the net predicts one class for all pixels."""

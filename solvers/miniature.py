@@ -187,6 +187,11 @@ def passes(name: str) -> int:
     return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
 
 
+def shown(name: str) -> str:
+    """What a miniature is called: vgg16 is ILSVRC's, vgg16-demo the narrow one of single shapes."""
+    return f"{name}-demo"
+
+
 def _trunk(experiment: Experiment) -> str:
     return experiment.net.get("trunk", "vgg16")
 
@@ -253,7 +258,8 @@ def _snapshot(solver: caffe.Solver, run: Run, accuracy: float) -> None:
 
 
 def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) -> None:
-    print(f"{trunk}: drawing {CROPS:,} crops of single shapes", flush=True)
+    name = shown(trunk)
+    print(f"{name}: drawing {CROPS:,} crops of single shapes", flush=True)
     images, labels = embedded_voc.crops(seed, CROPS, CROP)
     rng = np.random.default_rng(seed)
     rng.integers(0, CROPS, (solver.iter, BATCH))        # those that have been seen
@@ -261,7 +267,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
     margin = (data.shape[-1] - CROP) // 2       # zeros around the crop
     inside = slice(margin, margin + CROP)
     accuracy = _accuracies(run).get(str(solver.iter), 0.0)
-    with deferring_signals() as pending, Progress(trunk, steps, "iteration", solver.iter) as bar:
+    with deferring_signals() as pending, Progress(name, steps, "iteration", solver.iter) as bar:
         while solver.iter < steps:
             chosen = rng.integers(0, CROPS, BATCH)
             data.data[:, :, inside, inside] = preprocess(images[chosen])
@@ -269,7 +275,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
             solver.step(1)
             loss = float(solver.net.blobs["loss"].data)
             if not np.isfinite(loss):
-                raise LossError(f"{trunk}: the loss is {loss} at iteration {solver.iter}; "
+                raise LossError(f"{name}: the loss is {loss} at iteration {solver.iter}; "
                                          "the rate in CLASSIFIERS is too high")
             accuracy += 0.05 * (float(solver.net.blobs["accuracy"].data) - accuracy)
             if pending.number or solver.iter % CHECKPOINT == 0 or solver.iter == steps:
@@ -277,7 +283,7 @@ def _solve(solver: caffe.Solver, run: Run, trunk: str, steps: int, seed: int) ->
             if pending.number:
                 raise Stopped(pending.number, f"there is a snapshot of iteration {solver.iter}")
             bar.update(accuracy=accuracy)
-    print(f"{trunk}: accuracy {accuracy:.2f} on its training crops")
+    print(f"{name}: accuracy {accuracy:.2f} on its training crops")
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import itertools
@@ -13,12 +14,14 @@ import shutil
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from fcn.solvers import log
+from fcn.solvers.settings import difference
 from segdata.classes import read_class_names
 from segdata.errors import UserError
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -141,6 +144,17 @@ class Run:
                         f"validation set, iteration {iteration} had {mean_iu:.1f}%: --best takes "
                         "that")
 
+    def is_finished(self) -> bool:
+        """Whether it was trained as long as its solver.prototxt says, or ended before by itself; as
+        far as is known, where there is no such file."""
+        iteration = max((iteration for iteration, path in self.caffemodels()
+                         if self.for_testing(path).exists()), default=0)
+        with suppress(RunError, OSError):
+            return bool(iteration) and (
+                not self.prototxt("solver").exists() or iteration >= self.solver_param().max_iter
+                or iteration >= self.ended().get("iteration", INT_MAX))
+        return False
+
     def ended(self) -> dict[str, int]:
         """Where --patience ended the run: {"iteration": N, "patience": N}, {} if it did not."""
         path = self.directory / "ended.json"
@@ -234,13 +248,9 @@ class Run:
 
     def _read(self, split: str, message: str) -> Any:
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
-        from google.protobuf import text_format
-
-        from caffe.proto import caffe_pb2
         path = self.prototxt(split)
         with reading(path, "prototxt"):
-            return text_format.Parse(path.read_text(encoding="utf-8"),
-                                     getattr(caffe_pb2, message)())
+            return copy.deepcopy(_parsed(path.read_text(encoding="utf-8"), message))
 
     def class_names(self, label: str = "label", count: int | None = None) -> list[str]:
         """The names of a label's classes; those of the first label are in classes.txt.
@@ -279,13 +289,15 @@ class Run:
 
     def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
-        before, settings = self.settings(), json.loads(json.dumps(settings))
-        changed = [f"{key} {reprlib.repr(before.get(key))}, now asked for is "
-                   f"{reprlib.repr(settings.get(key))}"
-                   for key in {**before, **settings} if before.get(key) != settings.get(key)]
-        if before and changed:
-            raise RunError(f"{self.directory} holds a run with {'; '.join(changed)}. Start anew "
-                           "(--fresh), or take another folder (--name)")
+        before = self.settings()
+        if before and (told := difference(before, json.loads(json.dumps(settings)))):
+            raise RunError(f"{self.directory} holds a run with {told}")
+
+    def check_start(self, start: str | None) -> None:
+        """Raise RunError if the run began from other weights (`--from`), and none are given now:
+        before that of which it would start by itself is found to lack something."""
+        if not start and (origin := self.settings().get("from")):
+            raise RunError(f"{self.directory} holds a run with {difference({'from': origin}, {})}")
 
     def record_settings(self, **settings: object) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""
@@ -421,6 +433,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, message: str) -> Any:
+    """What a prototxt says; a training reads its own a dozen times."""
+    from google.protobuf import text_format
+
+    from caffe.proto import caffe_pb2
+    return text_format.Parse(text, getattr(caffe_pb2, message)())
 
 
 @contextmanager

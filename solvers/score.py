@@ -1,7 +1,6 @@
 """Scoring a net on a validation set.
 
-    python solvers/score.py RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu]
-                            [--trust]
+    fcn score RUN [--best | --weights W] [--crf [W,XY,RGB]] [--gpu N | --cpu] [--trust]
 
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run. Its
 val.prototxt may have the project's data layers; one with other Python code, or that writes files,
@@ -217,7 +216,7 @@ def validation_losses(run: Run) -> dict[str, float | None]:
 
 
 def main() -> None:
-    from fcn.solvers import runs, trust
+    from fcn.solvers import cells, runs, trust
     from fcn.solvers.command import add_device, report_errors, set_device
     from fcn.solvers.crf import Sharpener, add_crf, chosen
     parser = argparse.ArgumentParser(description=__doc__,
@@ -248,6 +247,8 @@ def main() -> None:
                 print(warning, file=sys.stderr)
         print("\n".join(filter(None, (str(weights), note)))
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
+        if told := cells.next_step(run):
+            print(f"\n{told}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Train one experiment; run again, it continues from the newest snapshot.
 
-    python solvers/solve.py voc-fcn8s --gpu 0
-    python solvers/solve.py --data FOLDER [--head fcn8s] [--width 0.125]    # one's own images
-    python solvers/solve.py --images DIR --masks DIR    # the same, imported first
-    python solvers/solve.py --data FOLDER --from RUN    # fine-tuning: from another net's weights
-    python solvers/solve.py voc-fcn8s --gpu 0,1         # or --workers 2: together
-    torchrun --nproc-per-node 2 solvers/solve.py voc-fcn8s --gpu 0,1    # the same, several machines
+    fcn solve voc-fcn8s --gpu 0
+    fcn solve --data FOLDER [--head fcn8s] [--width 0.125]      # one's own images
+    fcn solve --images DIR --masks DIR      # the same, imported first
+    fcn solve --data FOLDER --from RUN      # fine-tuning: from another net's weights
+    fcn solve voc-fcn8s --gpu 0,1           # or --workers 2: together
+    torchrun --nproc-per-node 2 -m fcn solve voc-fcn8s --gpu 0,1    # the same, several machines
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
         if args.tensorboard and workers.rank == 0:
             held.enter_context(events.tensorboard())
         workers.together(lambda: devices.take(args))
-        from fcn.solvers import score, training
+        from fcn.solvers import cells, score, training
         chain, experiment = workers.first(lambda: prepared(args, workers.count),
                                           "the look at data and settings")
         for each in chain:
@@ -72,6 +72,8 @@ def main() -> None:
                  "report": experiment.directory / "report.html",
                  "curve": experiment.directory / "curve.png"}
         print("", *filter(None, (note, *files.values())), sep="\n")
+        if told := cells.next_step(experiment.run):
+            print(f"\n{told}")
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
                     **{name: str(path) for name, path in files.items()})
@@ -89,19 +91,26 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
         report_findings(args.data, found, args.force)
     experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
                               interval=args.interval)
+    if not args.fresh:
+        experiment.run.check_start(args.start)
     chain = training.unfinished_bases(experiment) if args.chain else []
     for each in (*chain, experiment):
         training.check(each, trained=chain)
     experiment = with_training_options(experiment, args)        # which may look at the data
+    report_findings(experiment.name, labels.outdated_weights(experiment.source))
     if not args.data:
         found = labels.of_source(experiment.source, experiment.class_names)
         report_findings(experiment.name, found, args.force)
     if workers == 1:
         return chain, experiment
-    every = [shared_out(each, workers, args.same_images, args.fresh and each is experiment)
-             for each in (*chain, experiment)]
-    print(*(told for _, told in every), sep="\n")
-    *chain, experiment = (each for each, _ in every)
+    shared = []
+    for each in (*chain, experiment):
+        is_fresh = args.fresh and each is experiment
+        changed, told = shared_out(each, workers, args.same_images, is_fresh)
+        if training.is_to_be_trained(changed, args.patience, is_fresh):
+            print(told)
+        shared.append(changed)
+    *chain, experiment = shared
     return chain, experiment
 
 

@@ -292,9 +292,8 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
     if end := run.ended():
+        goes_on = _goes_on(experiment, patience)
         is_gone = not run.weights(end["iteration"]).exists()
-        goes_on = is_gone or (not patience or patience > end["patience"] if end["patience"] else
-                              experiment.iterations > end["iteration"])
         why, other = ((f"--patience {end['patience']} ended it", "with a larger --patience, or "
                        "without") if end["patience"] else
                       ("workers had seen all its images", "without --same-images"))
@@ -308,6 +307,23 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     return None
+
+
+def is_to_be_trained(experiment: Experiment, patience: int | None, fresh: bool = False) -> bool:
+    """Whether `train` would iterate, as far as the snapshots show."""
+    return fresh or not finished(experiment) or (bool(experiment.run.ended())
+                                                 and _goes_on(experiment, patience))
+
+
+def _goes_on(experiment: Experiment, patience: int | None) -> bool:
+    """Whether a run that ended early goes on now."""
+    run = experiment.run
+    end = run.ended()
+    if not run.weights(end["iteration"]).exists():
+        return True
+    if end["patience"]:
+        return not patience or patience > end["patience"]
+    return experiment.iterations > end["iteration"]
 
 
 def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers: Workers

@@ -1,17 +1,33 @@
 """What tests of several folders share."""
 
+import io
 import signal
 
 import pytest
+from PIL import Image
 
 import tiny as miniatures
 from caffe.log import logger
+from fcn.solvers import log
 
 LEVEL = logger.level
+DRAW = log.draw
+# the files that take 10 seconds and more: a process that began one last would be waited for
+SLOW_FILES = (
+    "test_torch_export", "test_sequences", "test_reliability_signals", "test_training",
+    "test_original_surface", "test_demo",
+    "test_command", "test_main", "test_infer_many", "test_cuda_graphs", "test_own_data",
+    "test_starting", "test_workers", "test_failures", "test_reliability_faults",
+    "test_infer_killed", "test_labels", "test_infer_segmenter", "test_equality", "test_examples",
+    "test_pictures", "test_trial", "test_launch", "test_start", "test_reliability_kills",
+    "test_resume", "test_options", "test_page", "test_report", "test_execution", "test_editors",
+    "test_importing")
+PLACES = {f"{name}.py": place for place, name in enumerate(SLOW_FILES)}
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that are marked gpu are skipped where there is none."""
+    """The slowest files come first. Tests that are marked gpu are skipped where there is none."""
+    items.sort(key=lambda item: PLACES.get(item.path.name, len(PLACES)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
         import torch
@@ -43,6 +59,21 @@ def log_level():
     logger.setLevel(LEVEL)
     yield
     logger.setLevel(LEVEL)
+
+
+@pytest.fixture(autouse=True)
+def blank_curves(monkeypatch):
+    """Matplotlib draws for as long as a small net trains, and each training has two curves drawn.
+    Here they are blank, but for tests that ask for `real_curves`."""
+    blank = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(blank, "PNG")
+    monkeypatch.setattr(log, "draw", lambda log, path, title: path.write_bytes(blank.getvalue()))
+
+
+@pytest.fixture
+def real_curves(blank_curves, monkeypatch):
+    """For tests of what is drawn."""
+    monkeypatch.setattr(log, "draw", DRAW)
 
 
 @pytest.fixture

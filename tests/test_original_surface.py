@@ -52,11 +52,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(build, folder):
-    solve = ("solvers/solve.py", "--data", folder, "--head", "fcn16s", "--width", "0.02",
+    solve = ("solve.py", "--data", str(folder), "--head", "fcn16s", "--width", "0.02",
              "--name", "own", "--interval", "2", "--force", "--batch", "2", "--crop", "96x64",
              "--scale", "0.5,1", "--jitter", "3", "--class-weights", "median")
-    python(*solve, "--iterations", "2", build=build)
-    return python(*solve, "--iterations", "3", build=build)
+    return python("-c", f"""
+import sys
+from fcn.solvers import solve
+for count in "2", "3":
+    sys.argv = [*{solve!r}, "--iterations", count]
+    solve.main()
+""", build=build)
 
 
 def test_the_surface_has_no_more_than_the_original(build):

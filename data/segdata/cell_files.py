@@ -17,7 +17,7 @@ from PIL import Image
 from segdata.errors import DataError
 from segdata.files import make_folder
 from segdata.instances import load_instances
-from segdata.lists import Listing, read_list
+from segdata.lists import Listing, first_there, read_list
 from segdata.readers import eight_bits, opened
 from segdata.weight_map import write_weight_maps
 
@@ -38,7 +38,7 @@ def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
     found = {}
     for top, place in (("data", "images"), ("label", "instances")):
         paths = [folder / place / f"{name}{suffix}" for suffix in SUFFIXES]
-        found[top] = next((path for path in paths if path in listing), paths[0])
+        found[top] = first_there(paths, listing)
     return found
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segdata.cell_files import CLASSES, read_grey, sample_paths
+from segdata.cell_files import CLASSES, SUFFIXES, read_grey, sample_paths
 from segdata.elastic import deform, displacements, draw_grid
-from segdata.instances import parted, read_instances
+from segdata.errors import Doubt
+from segdata.instances import doubts, parted, read_instances, read_numbers
 from segdata.layer import SegDataLayer, is_number
 from segdata.means import GREY
 
@@ -37,6 +38,14 @@ class CellSegDataLayer(SegDataLayer):
 
     def paths(self, name: str) -> dict[str, Path]:
         return sample_paths(self.roots["cells_dir"], name, self.listing)
+
+    def doubts(self, top: str, path: Path) -> list[Doubt]:
+        if top in self.classes:
+            return doubts(read_numbers(path))
+        return super().doubts(top, path)
+
+    def suffixes(self, kind: str) -> tuple[str, ...]:
+        return super().suffixes(kind) or SUFFIXES
 
     def decode_image(self, top: str, path: Path) -> np.ndarray:
         return read_grey(path).astype(np.float32)[None] - self.mean

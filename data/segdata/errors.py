@@ -1,8 +1,17 @@
 """What goes wrong through what a user gave, asked for or lacks."""
 
+from typing import NamedTuple
+
 
 class UserError(RuntimeError):
     """The base of the errors that a user can mend; tools print their message alone."""
+
+
+class Doubt(NamedTuple):
+    """What is odd of a file that can be used all the same. problem : a clause about the file;
+    remedy : a sentence"""
+    problem: str
+    remedy: str
 
 
 class DataError(UserError):

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from segdata.classes import VOID
-from segdata.errors import DataError
+from segdata.errors import DataError, Doubt
 from segdata.lists import some
 from segdata.readers import opened
 
@@ -120,6 +120,35 @@ def _refuse_void(numbers: list[int], highest: int | None) -> None:
                          f"{numbers[-2]}, and looks like void, pixels of which nobody says what "
                          "they are; instances have none: make it 0, background, or if it is a "
                          "cell, give it another number")
+
+
+def doubts(values: np.ndarray) -> list[Doubt]:
+    """What is odd of the numbers of cells in an image, as `read_numbers` gives them: 8 bits of
+    which the numbers may have begun again, and cells that `parted` loses."""
+    instances, found = checked_instances(values), []
+    if values.dtype == np.uint8 and (again := _begun_again(instances)):
+        found.append(Doubt(
+            f"it has 8 bits, its numbers go up to {instances.max()}, and {some(again)} mark"
+            f"{'s' * (len(again) == 1)} several parts that lie apart, as where there are more than "
+            f"{VOID} cells and their numbers begin again",
+            f"of more than {VOID} cells write 16-bit PNG or TIFF, from where the numbers come"))
+    if gone := np.setdiff1d(instances, parted(instances)).tolist():
+        found.append(Doubt(
+            f"the cell{'s' * (len(gone) > 1)} {some(gone)} vanish{'es' * (len(gone) == 1)} where "
+            "cells that touch are parted: no pixel of a cell stays that is so thin between others",
+            "correct such cells, or join them with a neighbour: as they are, they are taught as "
+            "background, and scored as cells that are not found"))
+    return found
+
+
+def _begun_again(instances: np.ndarray) -> list[int]:
+    """The numbers that several parts have, where most that 8 bits hold are taken, up to the end."""
+    boxes = enumerate(ndimage.find_objects(instances), 1)
+    parts = {number: _parts(instances[box] == number) for number, box in boxes if box}
+    steps = np.diff([0, *parts])
+    if len(parts) <= VOID // 2 or max(parts) + steps.max() <= VOID:
+        return []
+    return [number for number, count in parts.items() if count > 1]
 
 
 EIGHT = np.ones((3, 3), int)        # the neighbours of a pixel, across corners too

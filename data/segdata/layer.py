@@ -44,11 +44,20 @@ from segdata.augment import (
     to_multiple,
 )
 from segdata.classes import VOID
-from segdata.errors import DataError
-from segdata.lists import Entry, Listing, as_on_disk, latin1, literal, read_list
+from segdata.errors import DataError, Doubt
+from segdata.lists import (
+    Entry,
+    Listing,
+    as_on_disk,
+    first_there,
+    latin1,
+    literal,
+    read_list,
+)
 from segdata.memory import available_memory
 from segdata.readers import (
     class_numbers,
+    dimness_of,
     read_label_image,
     read_rgb,
     read_weights,
@@ -58,6 +67,7 @@ from segdata.readers import (
 T = TypeVar("T")
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 WEIGHT = "weight"           # the top with weights of the pixels
+WEIGHT_SUFFIXES = ".npy", ".png"        # of its files
 MOST_THREADS = 32           # that decode
 
 
@@ -227,9 +237,17 @@ class SegDataLayer(caffe.Layer):
         """{top: file} of a sample, that of the weights too."""
         paths = self.paths(name)
         if WEIGHT in self.tops:
-            both = [Path(self.params["weights"]) / f"{name}{suffix}" for suffix in (".npy", ".png")]
-            paths[WEIGHT] = next((path for path in both if path in self.listing), both[1])
+            paths[WEIGHT] = first_there([Path(self.params["weights"]) / f"{name}{suffix}"
+                                         for suffix in WEIGHT_SUFFIXES], self.listing)
         return paths
+
+    def doubts(self, top: str, path: Path) -> list[Doubt]:
+        """What is odd of a file that can be used."""
+        return dimness_of(path) if self.kind(top) == "image" else []
+
+    def suffixes(self, kind: str) -> tuple[str, ...]:
+        """Those that files of a kind ("image", ...) may have; none where there is one alone."""
+        return WEIGHT_SUFFIXES if kind == "weights" else ()
 
     def kind(self, top: str) -> str:
         """What a top is, for messages."""
@@ -360,11 +378,14 @@ class SegDataLayer(caffe.Layer):
     def read_top(self, top: str, path: Path, source: str) -> np.ndarray:
         """The array of a top: float32 of an image or of weights, uint8 (1, height, width) of a
         label."""
+        kind = self.kind(top)
+        suffixes = self.suffixes(kind)
         if top == WEIGHT:
-            return read_file(read_weights, "weights", path, source)[None]
+            return read_file(read_weights, kind, path, source, suffixes)[None]
         if top not in self.classes:
-            return read_file(lambda path: self.decode_image(top, path), "image", path, source)
-        numbers = read_file(self.decode_label, "label", path, source)
+            return read_file(lambda path: self.decode_image(top, path), kind, path, source,
+                             suffixes)
+        numbers = read_file(self.decode_label, kind, path, source, suffixes)
         check_values(numbers, self.classes[top], path, source)
         return numbers[None].astype(np.uint8, copy=False)
 
@@ -461,7 +482,7 @@ class SegDataLayer(caffe.Layer):
                    for kind, path in self.missing_files(entry.name)]
         if missing:
             kind, path, entry = missing[0]
-            raise self.error(f"{kind} {latin1(str(path))} does not exist, {entry.source}"
+            raise self.error(f"{absent(kind, path, self.suffixes(kind))}, {entry.source}"
                              + self.advice(entry.name)
                              + f"; so it is with {len(missing)} files" * (len(missing) > 1))
         return entries
@@ -525,12 +546,21 @@ def sample_order(count: int, seed: int | None = None, start: int = 0) -> Iterato
     return (int(draws.random() * count) for _ in itertools.count())
 
 
-def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str) -> T:
-    """reader(path), with errors that say which line of which list asked for the file."""
+def absent(kind: str, path: Path, suffixes: Sequence[str]) -> str:
+    """That a file does not exist, nor one with another of its suffixes."""
+    others = dict.fromkeys(suffix for suffix in map(str.lower, suffixes) if suffix != path.suffix)
+    return (f"{kind} {latin1(str(path))} does not exist"
+            + f", nor with {' or '.join(others)}" * bool(others))
+
+
+def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str,
+              suffixes: Sequence[str] = ()) -> T:
+    """reader(path), with errors that say which line of which list asked for the file; suffixes :
+    those that it may have."""
     try:
         return reader(path)
     except FileNotFoundError:
-        raise DataError(f"{kind} {latin1(str(path))} does not exist, {source}") from None
+        raise DataError(f"{absent(kind, path, suffixes)}, {source}") from None
     except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
         raise DataError(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
                         f"{source}") from error

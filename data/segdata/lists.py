@@ -146,6 +146,11 @@ class Listing:
         return path.name in names
 
 
+def first_there(paths: Sequence[Path], listing: Listing) -> Path:
+    """The first that is there; without any, the first."""
+    return next((path for path in paths if path in listing), paths[0])
+
+
 def _names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))

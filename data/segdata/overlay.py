@@ -13,6 +13,7 @@ from segdata.palette import BACKGROUNDS, class_colours
 
 RIGHT, WRONG, UNKNOWN = (40, 160, 70), (220, 40, 40), (128, 128, 128)     # of an error map
 GAP = 4             # pixels between pictures side by side
+CLEAR = " (not coloured)"   # what a legend says of the background
 
 
 def shares(label: np.ndarray) -> list[tuple[int, float]]:
@@ -72,8 +73,11 @@ def borders(label: np.ndarray, width: int) -> np.ndarray:
 
 def with_legend(picture: Image.Image, entries: Sequence[tuple[int, str]], names: Sequence[str]
                 ) -> Image.Image:
-    """A picture with a legend below: [(class, text)], as many in a row as there is room for."""
+    """A picture with a legend below: [(class, text)], as many in a row as there is room for. The
+    background has a chequered box, for it keeps the colours of the picture."""
     size = text_size(picture.size)
+    cleared = [number == 0 and has_background(names) for number, _ in entries]
+    entries = [(number, text + CLEAR * clear) for (number, text), clear in zip(entries, cleared)]
     font, row, box = ImageFont.load_default(size), round(1.5 * size), size
     column = 2 * size + box + round(max(font.getlength(text) for _, text in entries))
     columns = max(1, picture.width // column)
@@ -85,12 +89,18 @@ def with_legend(picture: Image.Image, entries: Sequence[tuple[int, str]], names:
     for place, (number, text) in enumerate(entries):
         x = column * (place % columns) + size // 2
         y = picture.height + size // 2 + row * (place // columns)
-        clear = number == 0 and has_background(names)
-        draw.rectangle((x, y, x + box, y + box),
-                       "white" if clear else tuple(map(int, colours[number])), "black",
+        draw.rectangle((x, y, x + box, y + box), tuple(map(int, colours[number])), "black",
                        max(1, size // 14))
+        if cleared[place]:
+            canvas.paste(chequered(box - 1), (x + 1, y + 1))
         draw.text((x + box + size // 2, y + box / 2), text, "black", font, anchor="lm")
     return canvas
+
+
+def chequered(side: int) -> Image.Image:
+    """A square of four times four fields, in turn white and grey."""
+    fields = np.add.outer(np.arange(side), np.zeros(side, int)) * 4 // side
+    return Image.fromarray(np.where((fields + fields.T) % 2, 176, 255).astype(np.uint8))
 
 
 def text_size(size: tuple[int, int]) -> int:

@@ -12,9 +12,11 @@ import scipy.io
 from PIL import Image, ImageOps
 
 from segdata.classes import VOID
+from segdata.errors import Doubt
 from segdata.lists import check_regular
 
 MOST_PIXELS = 50_000_000    # of an image, unless $FCN_MAX_PIXELS says otherwise
+WHITE = 65_535              # of an image of 16 bits
 MOST_TIMES = 1000           # what a variable in a MATLAB file may be larger than the file
 
 
@@ -69,12 +71,45 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 def to_bytes(grey: np.ndarray) -> np.ndarray:
     """As uint8: 16-bit grey (65535 is white); of other numbers their own range."""
-    low, high = 0, 65535
-    if grey.min() < low or grey.max() > high or (grey % 1).any():
+    low, high = 0, WHITE
+    if not is_of_16_bits(grey):
         if not np.isfinite(grey).all():
             raise ValueError("its values are not finite")
         low, high = grey.min(), grey.max()
     return np.rint((grey - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+
+
+def is_of_16_bits(grey: np.ndarray) -> bool:
+    return bool(grey.min() >= 0 and grey.max() <= WHITE and not (grey % 1).any())
+
+
+def dimness(image: Image.Image) -> Doubt | None:
+    """The Doubt about an opened image of 16 bits whose values end below a quarter of their range,
+    as those of a camera of 12 bits do: as bytes it is nearly black."""
+    stored = str(getattr(image, "tile", ""))       # such as RGB;16B, of a file not yet decoded
+    is_colour = image.mode == "RGB" and ";16" in stored
+    if not (is_colour or image.mode.startswith(("I", "F"))):
+        return None
+    values = np.asarray(image)
+    if not is_colour and not is_of_16_bits(values):
+        return None
+    largest = round(float(values.max())) * (257 if is_colour else 1)   # Pillow makes colours bytes
+    if not 0 < largest <= WHITE // 4:
+        return None
+    bits = next(bits for bits in (8, 10, 12, 14) if largest < 2 ** bits)
+    return Doubt(f"16 bits with no value above {largest:,} of 65,535, as of a camera of {bits} "
+                 f"bits: to a net nearly black, {largest / 257:.0f} of 255 at most",
+                 f"multiply the values of all images by {2 ** (16 - bits)}, of those to train on "
+                 "and of those to segment (docs/unet.md has the lines)")
+
+
+def dimness_of(path: Path) -> list[Doubt]:
+    """`dimness` of an image file, in a list; none where it cannot be read."""
+    try:
+        with opened(path) as image:
+            return list(filter(None, [dimness(image)]))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return []
 
 
 def read_label_image(path: Path) -> np.ndarray:

@@ -9,17 +9,18 @@ nearest cell, 0 inside one: what lies between two cells counts most, so that a n
 them. Cells that touch are parted by a line of background before.
 
 INSTANCES is a folder of images with a number for each cell; WEIGHTS gets NAME.npy for each, which
-`--pixel-weights` of solve.py takes, and the key `weights` of the data layers. What is there already
-is computed again only if its instances have changed.
+`--pixel-weights` of `fcn solve` takes, and the key `weights` of the data layers. What is there
+already is computed again only if its instances have changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from segdata.instances import (
     UNREADABLE,
     checked_instances,
     components,
+    doubts,
     load_instances,
     parted,
     read_numbers,
@@ -41,6 +43,7 @@ from segdata.lists import some
 BORDER, DEVIATION = 10.0, 5.0       # w_0 and sigma of the paper
 NEGLIGIBLE = 1e-7                   # the weight below which a distance is as good as infinite
 SUFFIXES = (".tif", ".tiff", ".png")
+MADE = "made.json"      # {name of a file of weights: time of its instances in ns, null of a mask}
 
 
 def weight_map(instances: np.ndarray, class_weights: Sequence[float] | None = None,
@@ -121,28 +124,40 @@ def write_weight_maps(source: Path, target: Path, of_masks: bool = False) -> Ite
     of_masks : the images are masks, of which parts that lie apart are cells
     Raises DataError, with the file, for what are no instances, and for two files of one name.
 
-    A file of weights has the time of the instances that it was made of, by which it is known again;
-    those of masks are always made anew.
+    What is odd of instances is printed on standard error. MADE, among the weights, has the time of
+    the instances of which each file was made, by which it is known again; those of masks are always
+    made anew.
     """
     files, others = images_in(source)
     if not files:
         raise DataError(f"{source} has no images of instances ({', '.join(SUFFIXES)})"
                         + _only(others))
     make_folder(target)
+    made = _made(target)
     names = {path.stem: path for path in files}
     for file in files:
         if names[file.stem] != file:
             raise DataError(f"{file} and {names[file.stem].name} have one name, and so would have "
                             f"one file of weights, {file.stem}.npy: remove one of them")
         path, changed = target / f"{file.stem}.npy", file.stat().st_mtime_ns
-        if of_masks or not path.exists() or path.stat().st_mtime_ns != changed:
+        if of_masks or not path.exists() or made.get(path.name) != changed:
             instances = _parts(file) if of_masks else load_instances(file)
-            with replacing(path) as temporary:
-                with temporary.open("wb") as stream:
-                    np.save(stream, weight_map(instances))
-                if not of_masks:
-                    os.utime(temporary, ns=(changed, changed))
+            for doubt in [] if of_masks else doubts(read_numbers(file)):
+                print(f"warning: {file}: {doubt.problem}\n    Remedy: {doubt.remedy}",
+                      file=sys.stderr)
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, weight_map(instances))
+            made[path.name] = None if of_masks else changed
+            with replacing(target / MADE) as temporary:
+                temporary.write_text(json.dumps(made), encoding="utf-8")
         yield path
+
+
+def _made(folder: Path) -> dict[str, int | None]:
+    """What MADE says; {} where it is not there, or damaged."""
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((folder / MADE).read_text(encoding="utf-8")))
+    return {}
 
 
 def images_in(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -1,5 +1,6 @@
 """The table of the subcommands of `fcn`. A new one is a line of it."""
 
+import difflib
 import importlib
 import sys
 
@@ -8,6 +9,7 @@ COMMANDS = {
     "import": ("segdata.importing.__main__", "turn labelled images of any form into a data folder"),
     "solve": ("fcn.solvers.solve", "train on such a folder, or train an experiment of the paper"),
     "score": ("fcn.solvers.score", "score a trained net on its validation set"),
+    "cells": ("fcn.solvers.cells", "score a trained U-Net cell by cell: found, merged, extra"),
     "report": ("fcn.solvers.report.__main__", "write the report of a run, or one over all runs"),
     "infer": ("fcn.solvers.infer", "segment photographs"),
     "export": ("fcn.export", "write a trained net as ONNX, with its classes and mean"),
@@ -15,6 +17,31 @@ COMMANDS = {
     "demo": ("fcn.solvers.demo", "the paper in miniature, on generated data"),
     "nets": ("fcn.nets.__main__", "write the prototxts of a net"),
     "analysis": ("fcn.analysis.__main__", "repeat analyses of the paper"),
+}
+
+# {what somebody may type in place of a command: what does that, and what for}
+SOLVE, WEIGHTS = "fcn solve --data FOLDER", "python -m segdata.weight_map INSTANCES -o WEIGHTS"
+DONE_BY = {
+    "crf densecrf": {"fcn infer IMAGE --crf": "segment, with a dense CRF behind the net",
+                     "fcn score RUN --crf": "score without and with it",
+                     "fcn analysis crf --run RUN": "search for its settings"},
+    "train fit resume new": {SOLVE: "train, or go on where the same command ended",
+                             "caffe train --solver solver.prototxt": "train by a solver alone"},
+    "finetune from transfer": {f"{SOLVE} --from RUN": "start from another net"},
+    "test evaluate validate": {"fcn score RUN": "score a run on its validation set",
+                               "caffe test --model M --weights W": "run a net without a run"},
+    "predict segment run overlay video": {"fcn infer IMAGE_OR_FOLDER": "segment"},
+    "edges hed": {"fcn infer IMAGE --experiment hed": "draw edges"},
+    "instances": {"fcn cells RUN": "score a trained U-Net cell by cell", WEIGHTS: "weigh pixels"},
+    "weights weight_map": {WEIGHTS: "weigh pixels by instances",
+                           f"{SOLVE} --from FILE.caffemodel": "start from weights"},
+    "convert data labels dataset prepare": {"fcn import SRC DST": "any labels into a data folder"},
+    "onnx deploy": {"fcn export RUN -o NET.onnx": "write a net as ONNX"},
+    "serve web browser": {"fcn page RUN --serve": "try a net in the browser"},
+    "runs list results plot": {"fcn report": "write a page over all runs"},
+    "migrate upgrade": {"caffe migrate --help": "take over prototxts and weights of Caffe"},
+    "time speed": {"caffe time --model M": "time each layer of a net"},
+    "download fetch": {"make help": "list the data and weights that can be downloaded"},
 }
 
 
@@ -25,10 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0
     if name not in COMMANDS:
-        print(f"error: fcn has no command '{name}'\n\n{usage()}", file=sys.stderr)
+        print(f"error: fcn has no command '{name}'{advice(name)}\n\n{usage()}", file=sys.stderr)
         return 2
     sys.argv = [f"fcn {name}", *rest]       # argparse names the program so
     return importlib.import_module(COMMANDS[name][0]).main() or 0
+
+
+def advice(name: str) -> str:
+    """What somebody who typed a command that there is not may have meant."""
+    typed = name.lower().lstrip("-")
+    guesses = {guess: done for guesses, done in DONE_BY.items() for guess in guesses.split()}
+    near = [typed] if typed in guesses else difflib.get_close_matches(typed, COMMANDS, 2)
+    near = near or difflib.get_close_matches(typed, guesses, 1, 0.7) or [
+        guess for guess in guesses if len(typed) > 2 and guess.startswith(typed)]
+    meant = " or ".join(f"`fcn {one}`" for one in near if one in COMMANDS)
+    if meant:
+        return f"; did you mean {meant}?"
+    done = guesses[near[0]] if near else {}
+    width = max(map(len, done), default=0)
+    return "; use" * bool(done) + "".join(f"\n    {command:<{width}}   {purpose}"
+                                         for command, purpose in done.items())
 
 
 def command_name(subcommand: str) -> str:

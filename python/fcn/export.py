@@ -4,8 +4,8 @@
 
 The file says the names of the classes, the mean, the order of the channels, what each input takes
 and the name of the run. RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or
-the folder of a run; the default is the one under build/ whose training began last. Weights alone
-are written by `caffe export`.
+the folder of a run; the default is, of the finished ones under build/, that whose training began
+last. Weights alone are written by `caffe export`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
 def add_chosen(parser: argparse.ArgumentParser) -> None:
     """Add RUN, --net, --weights and --best, which `choose` takes."""
     parser.add_argument("run", nargs="?", metavar="RUN",
-                        help="default: the one under build/ trained last")
+                        help="default: the finished one under build/ trained last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt, in place of RUN")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

@@ -36,8 +36,8 @@ class Chosen(NamedTuple):
 
 def choose(net: str | Path | None = None, weights: str | Path | None = None,
            run: str | Path | None = None, best: bool = False) -> Chosen:
-    """A deploy prototxt with weights, or a run with its newest snapshot; of neither, the run that
-    was trained last.
+    """A deploy prototxt with weights, or a run with its newest snapshot; of neither, that of
+    `newest_run`.
 
     best : of a run, the snapshot with the highest mean IU on its validation set
     Raises InferError or RunError where something is missing.
@@ -62,17 +62,26 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
 
 
 def newest_run() -> runs.Run:
-    """The run under build/ whose training began last, as the runs say it, not the clock; of those
-    that do not say it, the last by name. Prints which."""
-    trained = runs.trained()
+    """The run under build/ whose training began last, as the runs say it, not the clock, of those
+    that are finished, if any is; of those that do not say it, the last by name. Prints which, why,
+    and what was passed over."""
+    trained = sorted(runs.trained(), key=lambda run: (run.turn(), run.directory.name))
     if not trained:
         raise InferError(f"nothing is trained yet under {build_root()}: `make demo` trains a small "
                          "net; or give --net and --weights")
-    run = max(trained, key=lambda run: (run.turn(), run.directory.name))
-    which = ("the only run" if len(trained) == 1 else
-             f"of {len(trained)} runs the one whose training began last" if run.turn() else
-             f"of {len(trained)} runs, which do not say when they were trained, the last by name")
-    print(f"{run.directory}: {which} (--experiment chooses another)")
+    finished = [run for run in trained if run.is_finished()]
+    run = (finished or trained)[-1]
+    kind = " finished" * (0 < len(finished) < len(trained))
+    among = finished or trained
+    which = (f"the only{kind} run" if len(among) == 1 else
+             f"of {len(among)}{kind} runs the one whose training began last" if run.turn() else
+             f"of {len(among)}{kind} runs, which do not say when they were trained, the last by "
+             "name")
+    if not finished:
+        which += ", not finished yet" if len(among) == 1 else "; none is finished yet"
+    later = [one for one in trained if one.turn() > run.turn()]
+    passed = f"; {later[-1].directory}, which began later, is not finished" if later else ""
+    print(f"{run.directory}: {which}{passed} (--experiment chooses another)")
     return run
 
 

@@ -73,10 +73,11 @@ def _weight(net: caffe.Net, layer: caffe_pb2.LayerParameter, labels: np.ndarray,
     return float(by_pixel.sum())
 
 
-def described(loss: Loss, scores_are_zero: bool) -> str:
-    """A line: the loss summed, per valid pixel, beside ln(classes), and a verdict.
+def described(loss: Loss, scores_are_zero: bool, is_new: bool = False) -> str:
+    """A line: the loss summed and per valid pixel, what is expected, and when to worry.
 
-    `scores_are_zero` : whether the score layers start at zero, so that the net guesses.
+    scores_are_zero : whether the score layers start at zero, so that the net guesses
+    is_new : whether all weights are random, so that the net has learnt nothing
     """
     weight = loss.summed / loss.per_pixel / max(1, loss.pixels) if loss.per_pixel else 1.0
     weighted = f" of the mean weight {weight:.4g}" if abs(weight - 1) > ROUNDED else ""
@@ -84,18 +85,29 @@ def described(loss: Loss, scores_are_zero: bool) -> str:
     return (f"first loss of '{loss.label}': {loss.summed:.6g} summed over {loss.pixels:,} valid "
             f"pixels{weighted}, {loss.per_pixel:.4g} per pixel{of_weight}; guessing among "
             f"{loss.classes} classes costs ln({loss.classes}) = {loss.guessing:.4g}: "
-            f"{_verdict(loss, scores_are_zero)}")
+            f"{_verdict(loss, scores_are_zero, is_new)}")
 
 
-def _verdict(loss: Loss, scores_are_zero: bool) -> str:
+def _verdict(loss: Loss, scores_are_zero: bool, is_new: bool) -> str:
     if not loss.pixels:
         return "the first image is void throughout"
+    if not math.isfinite(loss.per_pixel):
+        return "all weights of the first image are 0, so that nothing is learnt from it"
     if scores_are_zero and abs(loss.per_pixel - loss.guessing) > NEAR * loss.guessing:
         return ("warning: scores that start at zero cost exactly that; look for a score layer or a "
                 "deconvolution that is not what it should be, or labels beyond the classes")
-    if loss.per_pixel > FAR * loss.guessing:
+    times = loss.per_pixel / loss.guessing
+    if times > FAR:
         return ("warning: far worse than guessing; the weights do not fit these images (mean, "
                 "scale, order of channels) or these classes (their order)")
-    if scores_are_zero or loss.per_pixel >= NOTHING * loss.guessing:
-        return "as it should be"
-    return "the net starts with what it has learnt"
+    if scores_are_zero:
+        return "as expected of scores that start at zero"
+    if abs(times - 1) <= 1 - NOTHING:
+        return f"{times:.2f} times that, as expected of a net that has yet to learn these classes"
+    if times > 1:
+        return (f"{times:.2f} times that, as untrained scores often cost. Worry only if it is "
+                f"still above {loss.guessing:.3g} per pixel after some hundred iterations")
+    if is_new:
+        return (f"{times:.2f} times that: this image is mostly of a class that the random weights "
+                "happen to favour. Nothing to worry about; others will cost more")
+    return f"{times:.2f} times that: the net starts with what it has learnt"

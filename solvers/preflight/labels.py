@@ -9,8 +9,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ from segdata.classes import VOID
 from segdata.errors import DataError
 from segdata.files import replacing
 from segdata.importing.recognise import conversion
-from segdata.layer import OPTIONS, check_sizes, sample_order
+from segdata.importing.write import RECORD
+from segdata.layer import OPTIONS, WEIGHT, check_sizes, sample_order
 from segdata.lists import Entry, as_on_disk, list_entries, some
 from segdata.paths import build_root
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from fcn.nets.source import Source
     from segdata.layer import SegDataLayer
 
+CLOCK = 2               # seconds by which times of files on some disks are off
 STRAY = 10              # pixels of a class in a whole split, below which it is no class
 TRACE = 0.0005          # share of a mask, below which a class does not count as shown in it
 VOID_MASKS = 0.1        # share of masks that are void throughout, above which a run stops
@@ -54,6 +57,7 @@ class Sample:
     pixels : {label: {value: number of pixels}}
     colours : {value: colour in the mask's palette} of the values in the first label
     size : [height, width] in pixels, where the files agree on it
+    doubts : [[what is odd of a file that can be used, the remedy]]
     """
     name: str
     source: str
@@ -63,6 +67,7 @@ class Sample:
     pixels: dict = field(default_factory=dict)
     colours: dict = field(default_factory=dict)
     size: list = field(default_factory=list)
+    doubts: list = field(default_factory=list)
 
     def shown(self, label: str) -> dict[int, int]:
         return {int(value): count for value, count in self.pixels.get(label, {}).items()}
@@ -178,6 +183,8 @@ def look_at(reader: SegDataLayer, sample: Sample, paths: dict[str, Path]) -> Non
     for top, path in paths.items():
         array = reader.read_top(top, path, sample.source)
         shapes.append((path, array.shape))
+        sample.doubts += [[f"{path}: {problem}", remedy]
+                          for problem, remedy in reader.doubts(top, path)]
         if top in reader.classes:
             counts = np.bincount(array.ravel(), minlength=1)
             sample.pixels[top] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
@@ -242,7 +249,7 @@ def _findings(splits: list[Split], labels: dict[str, int | None], class_names: d
               ) -> list[Finding]:
     """The findings about splits, given {label: number of classes, None if the masks say it} and
     {label: names of its classes}."""
-    found = [*_lists(splits), *_unusable(splits), *_identical(splits)]
+    found = [*_lists(splits), *_unusable(splits), *_identical(splits), *_doubtful(splits)]
     for label, classes in labels.items():
         names = class_names[label]
         if classes and len(names) != classes:
@@ -312,6 +319,49 @@ def _identical(splits: list[Split]) -> Iterator[Finding]:
         yield Finding(f"{counted(len(pairs), 'image')} under several names: {some(shown)}",
                       "keep one of each; an image of train that is in val as well makes the scores "
                       "flatter")
+
+
+def _doubtful(splits: list[Split]) -> Iterator[Finding]:
+    """What is odd of files that can be used, one for each remedy."""
+    problems: dict[str, dict[str, None]] = defaultdict(dict)
+    for split in splits:
+        for sample in split.good:
+            for problem, remedy in sample.doubts:
+                problems[remedy][problem] = None
+    for remedy, found in problems.items():
+        yield Finding(some(list(found), ";\n      "), remedy, stops=False)
+
+
+def outdated_weights(source: Source) -> list[Finding]:
+    """Files of pixel weights that are older than the labels which they belong to."""
+    if not source.has_weights:
+        return []
+    split, older = read_split(*source.train), []
+    reader, drawn = split.reader, cache(_drawn)
+    for sample in split.good:
+        paths = reader.files(sample.name)
+        for top in reader.classes:
+            label = drawn(paths[top].parents[1]).get(sample.name, paths[top])
+            with suppress(OSError):
+                if label.stat().st_mtime - paths[WEIGHT].stat().st_mtime > CLOCK:
+                    older.append(f"{paths[WEIGHT]} is older than {label}")
+    return [Finding(f"{counted(len(older), 'file')} of pixel weights may be of labels as they were "
+                    "before:\n      " + some(older, ";\n      "),
+                    "where the labels have changed, make the weights anew (of instances: `python "
+                    "-m segdata.weight_map INSTANCES -o WEIGHTS`); if not, `touch` the weights",
+                    stops=False)] if older else []
+
+
+def _drawn(folder: Path) -> dict[str, Path]:
+    """{name of a sample: the newest file of that name where it was imported from} of a folder that
+    was imported, whose labels are newer than what was drawn; {} of another."""
+    found: dict[str, Path] = {}
+    with suppress(OSError, ValueError, KeyError, IndexError, TypeError):
+        record = json.loads((folder / "report" / RECORD).read_text(encoding="utf-8"))
+        files = [path for path in Path(record["folders"][-1]).rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path.stat().st_mtime):
+            found[path.stem] = path
+    return found
 
 
 def _degenerate(split: Split, label: str) -> Iterator[Finding]:

@@ -138,7 +138,7 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
         stage = "FCN-32s" if head == "fcn16s" else "FCN-16s"
         yield Finding(f"a net of head {head} starts from weights without {some(early)}, as if from "
                       f"the classifier", f"train {stage} first and start from its weights "
-                      "(solve.py EXPERIMENT --chain), or take the head fcn8s-atonce")
+                      "(`fcn solve EXPERIMENT --chain`), or take the head fcn8s-atonce")
     fixed = {layer.name for layer in param.layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
     anew = {layer.name for layer in param.layer

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ def script(path):
 
 @pytest.fixture(scope="module")
 def make():
-    return script(FOLDER / "make.py")
+    module = script(FOLDER / "make.py")
+    module.learned_kernel = cache(module.learned_kernel)    # which trains
+    return module
 
 
 def test_the_script_makes_the_pictures_of_the_page(make, tmp_path):

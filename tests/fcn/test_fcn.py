@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import label_forms
-from fcn.command import COMMANDS, main
+from fcn.command import COMMANDS, DONE_BY, main
 from fcn.solvers.runs import Run
 from label_forms import FORMS, truth
 
@@ -47,14 +47,41 @@ def test_the_commands_are_listed(capsys):
     assert all(f"fcn {name} " in printed for name in COMMANDS)
 
 
-def test_an_unknown_command(capsys):
-    assert main(["slove"]) == 2
-    assert "fcn has no command 'slove'" in capsys.readouterr().err
+@pytest.mark.parametrize("name, said", [
+    ("slove", "; did you mean `fcn solve`"), ("infr", "; did you mean `fcn infer`?"),
+    ("cell", "; did you mean `fcn cells`?"), ("frobnicate", "\n\nusage"),
+    ("crf", "; use\n    fcn infer IMAGE --crf  "), ("CRF", "; use\n    fcn infer IMAGE --crf  "),
+    ("train", "; use\n    fcn solve --data FOLDER  "), ("eval", "; use\n    fcn score RUN  "),
+    ("tarin", "; use\n    fcn solve --data FOLDER  "), ("time", "; use\n    caffe time --model M")])
+def test_an_unknown_command(name, said, capsys):
+    assert main([name]) == 2
+    assert f"fcn has no command '{name}'{said}" in capsys.readouterr().err
+
+
+def test_what_is_said_to_do_the_job_exists():
+    wrong = []
+    for command in {one for done in DONE_BY.values() for one in done}:
+        program, name, *_ = command.split()
+        if not (program == "fcn" and name in COMMANDS or program in ("caffe", "make", "python")):
+            wrong.append(command)
+    assert not wrong and not {one for each in DONE_BY for one in each.split()} & set(COMMANDS)
+
+
+@pytest.mark.parametrize("name, said", [
+    ("voc-fcn8", "'voc-fcn8'; did you mean voc-fcn8s or voc-fcn32s?"),
+    ("mine", "'mine', which is a folder: train on it by `fcn solve --data mine`"),
+    ("frobnicate", "'frobnicate'\nKnown are voc-fcn32s, ")])
+def test_an_unknown_experiment(name, said, fcn, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for command in "solve", "demo":
+        assert f"unknown experiment {said}" in fcn(command, name, status=1)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_names_itself(name, fcn):
-    assert fcn(name, "--help").startswith(f"usage: fcn {name} ")
+    said = fcn(name, "--help")
+    assert said.startswith(f"usage: fcn {name} ")
+    assert not re.search(rf"\w\.py |python -m {name}\b|python ", said)
 
 
 def test_the_installed_command(tmp_path):

@@ -1,12 +1,14 @@
 """Scores of cells, and a miniature of U-Net from its data to a segmented image."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fcn import nets
 from fcn.nets.source import folder
-from fcn.solvers import cells, miniature, training
+from fcn.solvers import cells, demo, miniature, score, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.inference.tiles import TileError
@@ -83,6 +85,7 @@ def test_images_without_cells_do_not_count_in_the_mean_rand_error():
 
 def test_a_run_on_other_data_has_no_cells(tmp_path):
     nets.write_prototxt(tmp_path / "val.prototxt", nets.fcn("fcn32s", "val", folder(tmp_path, 2)))
+    assert cells.next_step(Run(tmp_path)) == ""
     with pytest.raises(RunError, match=r"val\.prototxt has no data layer of segdata\.cells"):
         cells.of_run(Run(tmp_path), tmp_path / "w.caffemodel")
 
@@ -114,6 +117,12 @@ def test_the_miniature_trains_scores_and_segments(tmp_path, tiny_cells, capsys, 
     monkeypatch.setattr("sys.argv", ["cells.py", str(run.directory), "--cpu"])
     cells.main()
     assert "IU of cells, %" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    for main, words in (demo.main, ["phc-unet", "-o", "."]), (score.main, ["phc-unet-demo"]):
+        monkeypatch.setattr("sys.argv", ["fcn", *words, "--cpu"])
+        main()
+        assert re.search(r"How many cells are found, merged and extra:\n    \S*fcn cells "
+                         r"phc-unet-demo\n$", capsys.readouterr().out)
     image = Image.open(tmp_path / "data-phc/cells/phc/images/val_00000.tif")
     segment = Segmenter(run.prototxt("deploy"), weights)
     assert segment(image.convert("RGB")).labels.shape == (48, 48)

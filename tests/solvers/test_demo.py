@@ -1,7 +1,9 @@
 """The paper's claim in miniature: finer strides segment better, over three seeds of the data."""
 
+import io
 import itertools
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from fcn.solvers.runs import RunError
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
+from tiny import shrink
 
 
 @pytest.mark.slow
@@ -104,11 +107,13 @@ def test_the_table_shows_every_stage(tmp_path):
 
 def test_the_plan_names_all_that_is_trained_and_the_time(tmp_path):
     stages = demo.plan(demo.STAGES, tmp_path)
-    assert "vgg16, voc-fcn32s, voc-fcn16s, voc-fcn8s." in stages and str(tmp_path) in stages
+    assert ("vgg16-demo, voc-fcn32s-demo, voc-fcn16s-demo, voc-fcn8s-demo." in stages and
+            str(tmp_path) in stages)
     minutes = int(re.search(r"about (\d+) minutes", stages)[1])
     assert 2 <= minutes <= 8        # the promise of make demo
     late = demo.plan(["nyud-fcn32s-color-hha"], tmp_path)
-    assert "vgg16, nyud-fcn32s-color, nyud-fcn32s-hha, nyud-fcn32s-color-hha." in late
+    assert ("vgg16-demo, nyud-fcn32s-color-demo, nyud-fcn32s-hha-demo, nyud-fcn32s-color-hha-demo."
+            in late)
 
 
 @pytest.mark.parametrize("name, stride", [("voc-fcn32s", 32), ("voc-fcn16s", 16), ("voc-fcn8s", 8)])
@@ -156,11 +161,21 @@ MOMENTS = [
     (demo, "grid", 0), (demo, "grid", 1), (demo_page, "picture", 1)]
 
 
-def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(tmp_path, tiny, monkeypatch):
-    directory = tmp_path / "demo"       # which caffemodels name
-    run_demo(directory, monkeypatch)
-    expected = results(directory)
-    directory.rename(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A demo that nothing has ended: its folder, moved from demo to whole, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        shrink(patch.setattr)
+        run_demo(folder / "demo", patch)
+    (folder / "demo").rename(folder / "whole")
+    return folder / "whole", printed.getvalue()
+
+
+def test_a_demo_that_is_killed_everywhere_goes_on_to_the_same_bytes(whole, tiny, real_curves,
+                                                                    monkeypatch):
+    expected = results(whole[0])
+    directory = whole[0].with_name("demo")      # which caffemodels name
     for owner, name, number in MOMENTS:
         with monkeypatch.context() as patch:
             kill_at(patch, owner, name, number)
@@ -181,14 +196,12 @@ def kill_at(patch, owner, name, number):
     patch.setattr(owner, name, kill)
 
 
-def test_the_page_needs_nothing_beside_itself_and_explains(tmp_path, tiny, monkeypatch, capsys):
-    run_demo(tmp_path, monkeypatch)
-    page = (tmp_path / "index.html").read_text()
+def test_the_page_needs_nothing_beside_itself_and_explains(whole):
+    page = (whole[0] / "index.html").read_text()
     assert page.count('src="data:image/png;base64,') == 2
     assert not re.search(r'(src|href)="(?!data:)', page)
-    printed = capsys.readouterr().out
     for words in ("Ctrl-C", " on 2 quiet cores", "Percent, on scenes", "scenes.png",
                   "strides.png", "index.html", "infer IMAGE.jpg --experiment", "solve --images"):
-        assert words in printed
+        assert words in whole[1]
     for words in ("What each stride sees", "triangle", "voc-fcn8s-demo", "infer IMAGE.jpg"):
         assert words in page

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +153,49 @@ def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, c
         assert choose(run=name)[0] == tmp_path / "old" / "deploy.prototxt"
     with pytest.raises(runs.RunError, match="no run 'other'.* Trained are: old, new"):
         choose(run="other")
+
+
+def test_a_finished_run_goes_before_one_that_is_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
+
+    def begin(name, iteration, most):
+        run = runs.Run(tmp_path / name)
+        run.folder.mkdir(parents=True)
+        run.weights(iteration).touch()
+        run.prototxt("deploy").touch()
+        run.prototxt("solver").write_text(f"max_iter: {most}")
+        run.take_turn()
+        return run
+
+    def taken():
+        return network.choose().run.directory.relative_to(tmp_path), capsys.readouterr().out
+    begin("early", 3, 9)
+    assert taken() == (Path("early"), f"{tmp_path / 'early'}: the only run, not finished yet "
+                       "(--experiment chooses another)\n")
+    begin("mine", 9, 9)
+    demo = begin("demo/voc-fcn32s-demo", 5, 9)
+    name, said = taken()
+    assert name == Path("mine") and said == (
+        f"{tmp_path / 'mine'}: the only finished run; {demo.directory}, which began later, is not "
+        "finished (--experiment chooses another)\n")
+    demo.record_end(5, patience=2)
+    name, said = taken()
+    assert name == Path("demo/voc-fcn32s-demo")
+    assert "of 2 finished runs the one whose training began last (" in said
+
+
+def test_an_image_of_12_bits_in_a_file_of_16_is_told_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(photographs, "_told", [])
+    grey = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    for name, scale in (("a.tif", 16), ("b.tif", 1), ("c.png", 1)):
+        Image.fromarray(grey * scale).save(tmp_path / name)
+        photographs.read_image(tmp_path / name)
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1
+    assert f"{tmp_path / 'b.tif'}: 16 bits with no value above 4,095 of 65,535, as of a " in said
+    assert "multiply the values of all images by 16" in said
+    with pytest.raises(InferError, match=r"uint16 .*of 16 bits: \(array / 257\)"):
+        photographs.to_image(grey)
 
 
 def test_of_a_folder_in_voc_layout_the_photographs_are_taken(tmp_path):

@@ -1,5 +1,6 @@
 """infer.py by several processes, ended by SIGKILL at any time: each image is there once."""
 
+import io
 import json
 import os
 import signal
@@ -28,11 +29,13 @@ def made(tmp_path_factory):
 
 def photographs(folder, number, size=(24, 32)):
     """Of a few contents, each in one of three folders."""
-    contents = [scene(*size, seed=seed) for seed in range(7)]
+    contents = [io.BytesIO() for _ in range(7)]
+    for seed, content in enumerate(contents):
+        Image.fromarray(scene(*size, seed=seed)).save(content, "PNG")
     for count in range(number):
         path = folder / f"part{count % 3}" / f"{count // 3:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(contents[count % 7]).save(path)
+        path.write_bytes(contents[count % 7].getvalue())
 
 
 def start(folder, made, *options):

@@ -197,6 +197,35 @@ def test_the_images_that_are_left_with_another_number(experiment, monkeypatch):
     assert options.same_images(wide, 2, True).iterations == 500
 
 
+@pytest.mark.parametrize("same", [(), ("--same-images",)])
+def test_the_plan_is_said_only_where_something_is_trained(data, tmp_path, monkeypatch, capsys,
+                                                         same):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "build"))
+    voc, lists = data / "pascal" / "VOC2011", tmp_path / "mine" / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for part in ("JPEGImages", "SegmentationClass"):
+        (tmp_path / "mine" / part).symlink_to(voc / part)
+    names = (voc / "ImageSets" / "Segmentation" / "seg11valid.txt").read_text().split()
+    for split, name in zip(("train", "val"), names):
+        (lists / f"{split}.txt").write_text(name)
+    words = ["solve.py", "--data", str(tmp_path / "mine"), "--force", "--workers", "2", *same]
+
+    def said(*more):
+        monkeypatch.setattr(sys, "argv", [*words, *more])
+        return [solve.prepared(solve.parse(), 2), capsys.readouterr().out][1]
+    assert "2 workers: an update averages" in said()
+    run = Run(tmp_path / "build" / "mine-fcn8s")
+    run.folder.mkdir(parents=True)
+    for path in run.weights(2400), run.weights(2400).with_suffix(".solverstate"):
+        path.touch()
+    assert "workers" not in said()
+    assert "2 workers: an update averages" in said("--fresh")
+    run.weights(9).touch()
+    run.record_end(9, patience=3)
+    assert "workers" not in said("--patience", "3")
+    assert "2 workers: an update averages" in said("--patience", "4")
+
+
 def test_a_damaged_record_of_the_images_is_named(experiment):
     experiment.directory.mkdir()
     for text in ("{", "[1]", '{"a": [0, 1]}', '{"0": 3}'):

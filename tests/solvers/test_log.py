@@ -8,6 +8,8 @@ from PIL import Image
 
 from fcn.solvers import log
 
+pytestmark = pytest.mark.usefixtures("real_curves")
+
 
 def lines(folder):
     with (folder / "log.csv").open(newline="") as file:

@@ -1,7 +1,9 @@
 """Batches, windows, augmentation and weights of a training, as the command line gives them."""
 
 import argparse
+import os
 import re
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from PIL import Image
 import caffe
 from caffe.formats import prototxt
 from fcn import surgery
-from fcn.nets.source import voc
+from fcn.nets.source import folder, voc
 from fcn.nets.weighted import read_class_weights
 from fcn.solvers import log, loop, options, training
 from fcn.solvers.experiments import EXPERIMENTS
@@ -22,6 +24,8 @@ from fcn.solvers.preflight.first_loss import described, losses
 from fcn.solvers.runs import RunError
 from segdata import layer as data_layer
 from segdata.errors import DataError
+from segdata.importing.labelled import Options, Request
+from segdata.importing.write import import_labels
 from segdata.lists import literal
 
 
@@ -122,7 +126,8 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
     assert ("batch 2: the loss sums over pixels and is divided by the 2 images, so the "
             "gradient is as large as that of one image, and the rate can stay; with momentum 0.99 "
             "an update averages over about 200 images, with one image in a pass over 100") in said
-    assert "1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as it should be" in said
+    assert ("1.946 per pixel; guessing among 7 classes costs ln(7) = 1.946: as expected of scores "
+            "that start at zero") in said
     assert "mean over the pixels of the batch" in options.batch_note(run, True)
     assert "averages over about 400 images, with one image in a pass over 200" in (
         options.batch_note(run, False, workers=2))
@@ -131,7 +136,8 @@ def test_what_a_batch_means_for_the_rate_is_said(tiny, capsys):
 
 def test_a_run_does_not_go_on_with_another_batch(tiny):
     training.train(replace(changed(tiny, "--batch", "2"), iterations=1, interval=1))
-    with pytest.raises(RunError, match="run with --batch 2, now asked for is 3. Start anew"):
+    with pytest.raises(RunError, match="run with --batch 2, now asked for is 3. To go on with it, "
+                       "repeat --batch 2. Or start anew"):
         training.train(changed(tiny, "--batch", "3"))
 
 
@@ -183,11 +189,12 @@ def test_measured_weights_are_printed_and_written(tiny, capsys):
 def test_weights_are_measured_once(tiny, capsys):
     run = replace(changed(tiny, "--class-weights", "median"), iterations=1, interval=1)
     training.train(run)
-    assert "guessing among 7 classes costs ln(7) = 1.946: as it should be" \
+    assert "guessing among 7 classes costs ln(7) = 1.946: as expected of" \
         in capsys.readouterr().out
     again = changed(replace(tiny, source=voc("absent", 7)), "--class-weights", "median")
     assert again.options == run.options and not capsys.readouterr().out
-    with pytest.raises(RunError, match="--class-weights .* now asked for is None"):
+    with pytest.raises(RunError, match="now asked for is none. To go on with it, repeat "
+                       "--class-weights median"):
         training.train(tiny)
 
 
@@ -216,16 +223,16 @@ def test_weights_that_do_not_fit_are_refused(tiny, given, words):
 @pytest.fixture
 def maps(tiny, tmp_path):
     """Weights of the training images: the column of each pixel, but 0.5 in a PNG."""
-    folder, split = tmp_path / "maps", options.labels.read_split(*tiny.source.train)
-    folder.mkdir()
+    place, split = tmp_path / "maps", options.labels.read_split(*tiny.source.train)
+    place.mkdir()
     for number, entry in enumerate(split.good):
         with Image.open(split.reader.paths(entry.name)["data"]) as image:
             width, height = image.size
         if number % 2:
-            Image.new("L", (width, height), 51).save(folder / f"{entry.name}.png")
+            Image.new("L", (width, height), 51).save(place / f"{entry.name}.png")
         else:
-            np.save(folder / f"{entry.name}.npy", np.arange(width) * np.ones((height, 1)))
-    return folder
+            np.save(place / f"{entry.name}.npy", np.arange(width) * np.ones((height, 1)))
+    return place
 
 
 def test_maps_are_cropped_with_the_images_and_weigh_the_loss(tiny, maps):
@@ -262,8 +269,39 @@ def test_maps_that_are_missing_or_none(tiny, maps, tmp_path):
         with pytest.raises(DataError, match=words):
             caffe.Net(str(run.run.prototxt("train")), caffe.TRAIN)
     files[0].with_suffix(".npy").unlink()
-    with pytest.raises(DataError, match="weights .* does not exist"):
+    with pytest.raises(DataError, match=r"weights .*\.npy does not exist, nor with \.png, .*train"):
         caffe.Net(str(run.run.prototxt("train")), caffe.TRAIN)
+
+
+def test_maps_older_than_their_labels_are_named(tiny, maps):
+    run = changed(tiny, "--pixel-weights", str(maps))
+    assert labels.outdated_weights(run.source) == labels.outdated_weights(tiny.source) == []
+    old, *_ = sorted(maps.iterdir())
+    os.utime(old, (9, 9))
+    finding, = labels.outdated_weights(run.source)
+    label = labels.read_split(*run.source.train).reader.paths(old.stem)["label"]
+    assert "1 file of pixel weights may be" in finding.problem and not finding.stops
+    assert f"{old} is older than {label}" in finding.problem
+
+
+def test_maps_are_compared_with_the_masks_that_were_imported(tmp_path, monkeypatch):
+    """The labels that an import writes are newer than all weights."""
+    for name in ("photos", "masks", "maps"):
+        (tmp_path / name).mkdir()
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"photos/{name}.png")
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / f"masks/{name}.png")
+        np.save(tmp_path / f"maps/{name}.npy", np.ones((8, 8)))
+    target = tmp_path / "imported"
+    import_labels(Request(tmp_path / "photos", target, Options(
+        foreground=[1], images=tmp_path / "photos", masks=tmp_path / "masks"), share=0.4))
+    for path in target.rglob("*.png"):
+        os.utime(path, (time.time() + 99,) * 2)
+    source = folder(target, 2).with_training(weights=str(tmp_path / "maps"))
+    assert labels.outdated_weights(source) == []
+    for name in "abc":
+        os.utime(tmp_path / f"masks/{name}.png", (time.time() + 99,) * 2)
+    assert f"older than {tmp_path / 'masks'}" in labels.outdated_weights(source)[0].problem
 
 
 # early stopping

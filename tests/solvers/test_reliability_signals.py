@@ -145,9 +145,10 @@ from dataclasses import replace
 from pathlib import Path
 from fcn.nets.source import voc
 from segdata.embedded import voc as embedded_voc
-from fcn.solvers import training
+from fcn.solvers import loop, training
 from fcn.solvers.command import report_errors
 from fcn.solvers.experiments import Experiment
+loop.LOG_EVERY = 1      # so that the first iteration can be waited for
 with report_errors(continues=True):
     training.train(Experiment("tiny", {}, 1e-9, "fcn32s", voc(Path(sys.argv[1]), 7),
                               {"label": embedded_voc.CLASSES}, iterations=10**6, interval=10**6,

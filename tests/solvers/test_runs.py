@@ -89,7 +89,7 @@ def test_a_run_keeps_what_it_began_as(tmp_path):
     run = Run(tmp_path / "run")
     run.record_settings(width=0.5, classes=("a", "b"))
     run.record_settings(width=0.5, classes=("a", "b"))
-    with pytest.raises(RunError, match="run with width 0.5, now asked for is 0.25"):
+    with pytest.raises(RunError, match="run with --width 0.5, now asked for is 0.25"):
         run.record_settings(width=0.25, classes=("a", "b"))
     run.record_settings(width=0.5, classes=("a", "b"))
 

@@ -294,6 +294,15 @@ def solve(monkeypatch, capsys, log_as_it_is, tmp_path):
     return run
 
 
+def test_an_experiment_that_began_with_from_says_so_before_what_it_else_lacks(solve, build,
+                                                                             monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "voc-fcn8s", replace(EXPERIMENTS["voc-fcn8s"], build=build))
+    Run(build / "voc-fcn8s").record_settings(**{"from": "vgg16"})
+    assert "voc-fcn8s holds a run with --from 'vgg16', now asked for is none. To go on with it, " \
+        "repeat --from vgg16. Or start anew" in solve("voc-fcn8s")
+    assert "cannot start" in solve("voc-fcn8s", "--fresh")
+
+
 def test_a_run_goes_on_without_what_it_started_from(source, folder, solve, build):
     source(("bar", "background"))
     command = ("--data", folder(), "--force", "--iterations")
@@ -301,9 +310,10 @@ def test_a_run_goes_on_without_what_it_started_from(source, folder, solve, build
     assert "expanded      score_fr" in printed and "warning" not in printed
     settings = Run(build / "mine-fcn8s").settings()
     assert settings["from"] == str(build / "source")
-    assert "now asked for is None" in solve(*command, 2)
-    assert "holds a run with from" in solve(*command, 2, "--from", shutil.copytree(
-        build / "source", build / "copy"))
+    assert (f"holds a run with --from '{build / 'source'}', now asked for is none. To go on with "
+            f"it, repeat --from {build / 'source'}. Or start anew") in solve(*command, 2)
+    said = solve(*command, 2, "--from", shutil.copytree(build / "source", build / "copy"))
+    assert f"now asked for is '{build / 'copy'}'. To go on with it, repeat --from" in said
     shutil.rmtree(build / "source")
     assert "--width 0.5, but the trunk" in solve(*command, 2, "--from", "source", "--width", 0.5)
     printed = solve(*command, 2, "--from", "source")

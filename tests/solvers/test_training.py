@@ -2,10 +2,10 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -37,7 +37,7 @@ def param_str(experiment):
     return train.layer[0].python_param.param_str
 
 
-def test_a_run_leaves_all_its_files_and_finite_scores(experiment):
+def test_a_run_leaves_all_its_files_and_finite_scores(experiment, real_curves):
     scores = training.train(experiment)["label"]
     assert 0 <= scores.mean_iu <= scores.pixel_accuracy <= 1
     names = {path.name for path in experiment.directory.iterdir()}
@@ -200,7 +200,7 @@ def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkey
     assert not experiment.run.snapshots()
 
 
-def test_what_was_not_scored_is_scored_on_return(experiment):
+def test_what_was_not_scored_is_scored_on_return(experiment, real_curves):
     training.train(experiment)
     for name in ("score.json", "curve.png"):
         (experiment.directory / name).write_text("{}")
@@ -383,10 +383,11 @@ def test_what_is_missing_is_said_with_size_and_command(tmp_path):
 
 @pytest.mark.skipif(catalog.path("sbd").exists(), reason="the VOC data are there")
 def test_solve_without_data_fails_at_once_without_a_traceback():
-    begin = time.perf_counter()
+    begin = os.times()
     result = subprocess.run([sys.executable, "solvers/solve.py", "voc-fcn32s", "--cpu"],
                             cwd=ROOT, capture_output=True, text=True)
-    assert time.perf_counter() - begin < 5
+    end = os.times()        # of the processor, which others may use, too
+    assert end.children_user + end.children_system < begin.children_user + begin.children_system + 5
     assert result.returncode == 1 and "Traceback" not in result.stderr
     for words in ("make vgg16", "553 MB", "make data-voc", "make demo"):
         assert words in result.stderr

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from segdata.classes import VOID
-from segdata.errors import DataError, UserError
+from segdata.errors import DataError, Doubt, UserError
 from segdata.importing.tree import Tree
 
 NOTHING = -1        # the stored value of what is named VOID_NAME, in forms that draw shapes
@@ -86,12 +86,14 @@ class Request:
 class Written:
     """A sample as it is written, or `problem`, why it is not.
 
-    sizes : (height, width); pixels : int64 (256,), of each class; done : what was done to its label
+    size : (height, width); pixels : int64 (256,), of each class; done : what was done to its label;
+    doubt : about its image
     """
 
     def __init__(self, sample: Sample, name: str) -> None:
         self.sample, self.name = sample, name
         self.problem = self.done = ""
+        self.doubt: Doubt | None = None
         self.size = (0, 0)
         self.pixels = np.zeros(VOID + 1, np.int64)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segdata.errors import DataError
-from segdata.readers import read_photograph
+from segdata.errors import DataError, Doubt
+from segdata.readers import dimness, read_photograph
 
 ORIENTATION = 0x0112        # of EXIF
 # by orientation, what sets an array upright
@@ -37,11 +37,13 @@ def geometry(path: Path) -> Geometry:
     return Geometry((width, height) if orientation >= 5 else (height, width), orientation)
 
 
-def write_photograph(source: Path, folder: Path, name: str) -> None:
+def write_photograph(source: Path, folder: Path, name: str) -> Doubt | None:
     """Write an image as FOLDER/NAME.jpg or .png: its very bytes, or, if it is turned, has more than
-    8 bits, alpha or colours that are not RGB, an upright RGB image. DataError if it is broken."""
+    8 bits, alpha or colours that are not RGB, an upright RGB image. Returns the Doubt about one of
+    16 bits that is nearly black. DataError if it is broken."""
     try:
         with Image.open(source) as image:
+            doubt = dimness(image)
             plain = (image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L")
                      and not image.has_transparency_data
                      and image.getexif().get(ORIENTATION, 1) == 1)
@@ -55,6 +57,7 @@ def write_photograph(source: Path, folder: Path, name: str) -> None:
         upright.save(target)
     else:
         shutil.copyfile(source, target)
+    return doubt
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

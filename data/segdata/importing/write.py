@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +133,7 @@ def write_sample(one: Written, numbering: Numbering, folder: Path) -> None:
     if (label == VOID).all():
         raise DataError(f"{source}: its label is void throughout")
     with reading(image):
-        write_photograph(image, folder / "JPEGImages", one.name)
+        one.doubt = write_photograph(image, folder / "JPEGImages", one.name)
     label_image(label).save(folder / "SegmentationClass" / f"{one.name}.png")
     one.size, one.pixels = shape.size, np.bincount(label.ravel(), minlength=VOID + 1)
 
@@ -178,6 +178,7 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
         shown = numbering.names[min(set().union(*present.values()))]
         raise DataError(f"{request.source}: all labels show '{shown}' alone; training needs two "
                         "classes. If one value of the masks is the object, give --foreground VALUE")
+    labelled.problems += doubtful(good.values())
     labelled.notes += changes(good.values())
     if request.folds:
         splits = folds(list(good), request.folds, request.seed)
@@ -212,6 +213,16 @@ def record(request: Request) -> dict:
             "newest": max(state.st_mtime_ns for state in states),
             "options": [str(options.colours), list(options.foreground), request.share,
                         request.seed]}
+
+
+def doubtful(good: Iterable[Written]) -> list[str]:
+    """What is odd of the images, one for each remedy."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in good:
+        if one.doubt:
+            found[one.doubt.remedy].append(f"{one.sample.image}: {one.doubt.problem}")
+    return [f"{some(problems, '; ')}. Remedy: {remedy}, then import anew"
+            for remedy, problems in found.items()]
 
 
 def changes(good: Iterable[Written]) -> list[str]:

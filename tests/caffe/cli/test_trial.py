@@ -1,9 +1,14 @@
 """caffe migrate --run, on small nets."""
 
+import multiprocessing
+import os
+import threading
+from types import SimpleNamespace
+
 import pytest
 
 import caffe
-from caffe.cli import main
+from caffe.cli import main, trial
 from caffe.cli.trial import Trials
 
 TRAIN_VAL = """
@@ -51,6 +56,21 @@ class Mine(caffe.Layer):
 
 
 @pytest.fixture
+def in_a_thread(monkeypatch):
+    """Trials in a thread of this process: another one loads torch first, which takes seconds."""
+    monkeypatch.setattr(trial, "get_context", lambda method: SimpleNamespace(
+        Pipe=multiprocessing.Pipe, Process=Thread))
+
+
+class Thread(threading.Thread):
+    """It takes its own end of the pipe, since that which began it closes the other."""
+
+    def __init__(self, target, args, daemon):
+        end, = args
+        super().__init__(target=target, args=(type(end)(os.dup(end.fileno())),), daemon=daemon)
+
+
+@pytest.fixture
 def table(tmp_path, monkeypatch, capsys):
     """table(size, flag, ..., name=text, ...): (exit status, {file: [(verdict, why), ...]}) of nets
     of these texts."""
@@ -89,7 +109,7 @@ def test_nets_run_in_both_phases(table, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("**/written.h5"))
 
 
-def test_nets_that_do_not_run(table):
+def test_nets_that_do_not_run(in_a_thread, table):
     status, rows = table(
         "33",
         wide=INPUT + 'layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "data" top: "s" }',
@@ -110,11 +130,11 @@ def test_a_net_that_takes_too_long(tmp_path):
     path.write_text(INPUT)
     trials = Trials((33, 33), 0)
     assert trials(str(path), caffe.TEST) == ("not run", "not done after 0 s, see --seconds")
-    trials = Trials((33, 33), 60)
-    assert trials(str(path), caffe.TEST) == ("ran", "at 33×33, gradients in 1 of 1 layers")
+    trials.seconds = 60     # in the process that was begun anew
+    assert trials(str(path), caffe.TRAIN) == ("ran", "at 33×33, gradients in 1 of 1 layers")
 
 
-def test_statistics_of_batches_are_those_of_nothing(table):
+def test_statistics_of_batches_are_those_of_nothing(in_a_thread, table):
     """Else ReLUs behind them could leave nothing, of which no gradient shows anything."""
     block = """
 layer {{ name: "c{0}" type: "Convolution" bottom: "{1}" top: "c{0}"
@@ -130,21 +150,21 @@ layer {{ name: "r{0}" type: "ReLU" bottom: "c{0}" top: "c{0}" }}"""
     assert all("gradients in 24 of 24 layers" in why for _, why in found["deep"])
 
 
-def test_a_net_that_was_not_run_does_not_run(table, tmp_path):
+def test_a_net_that_was_not_run_does_not_run(in_a_thread, table, tmp_path):
     (tmp_path / "nets" / "mine.py").write_text(MINE)
     status, rows = table("33", own=INPUT + OWN)
     assert {verdict for verdict, _ in rows["own"]} == {"not run"} and status == 1
     assert "1 not run" in table.summary and "everything" not in table.summary
 
 
-def test_values_that_are_not_finite_fail(table):
+def test_values_that_are_not_finite_fail(in_a_thread, table):
     status, rows = table("33", log=INPUT + """
 layer { name: "log" type: "Log" bottom: "data" top: "log" log_param { shift: -1 } }""")
     assert [verdict for verdict, _ in rows["log"]] == ["failed", "failed"] and status == 1
     assert "log is not finite" in rows["log"][0][1]
 
 
-def test_a_layer_that_raises(table, tmp_path, monkeypatch):
+def test_a_layer_that_raises(in_a_thread, table, tmp_path, monkeypatch):
     (tmp_path / "raises.py").write_text(MINE.replace("top[0].data[...] = bottom[0].data",
                                                      "raise ValueError('no data\\nhere')"))
     monkeypatch.syspath_prepend(tmp_path)
@@ -154,7 +174,7 @@ def test_a_layer_that_raises(table, tmp_path, monkeypatch):
     assert status == 1
 
 
-def test_a_phase_without_a_loss(table):
+def test_a_phase_without_a_loss(in_a_thread, table):
     status, rows = table("33", net=INPUT + """
 layer { name: "most" type: "ArgMax" bottom: "conv" top: "most" }""")
     assert rows["net"] == [("ran", f"{phase}: at 33×33, no gradients: nothing in this phase has a "

@@ -14,13 +14,20 @@ from fcn import nets
 from golden_runs import NETS, load_net
 from single_layers import FILL, FIXED, GAUSS, LAYERS, X, Z, build
 
+# of a pooling's kernel, stride and padding: one set for the rows, another for the columns
+PADDED = (3, 2, 0), (3, 2, 1), (2, 3, 0), (2, 3, 1), (4, 2, 3), (1, 2, 0)
+SMALL = (2, 3, 0), (2, 3, 1), (1, 2, 0), (2, 3, 0)
+PLAIN = (2, 3, 0), (1, 2, 0)
 POOLS = {
-    f"{pool} {mode} {kernel} {stride} {pad}":
-        f'type: "Pooling" {X} pooling_param {{ pool: {pool} kernel_size: {kernel} '
-        f'stride: {stride} pad: {pad} round_mode: {mode} }}'
-    for pool in ("MAX", "AVE", "STOCHASTIC") for mode in ("CEIL", "FLOOR")
-    for kernel, stride, pad in ((3, 2, 0), (3, 2, 1), (2, 3, 0), (2, 3, 1), (4, 2, 3), (1, 2, 0))
-    if (pool != "STOCHASTIC" or not pad and kernel < 3) and (mode == "CEIL" or kernel < 3)}
+    f"{pool} {mode} {rows} {columns}":
+    f'type: "Pooling" {X} pooling_param {{ pool: {pool} round_mode: {mode} ' + " ".join(
+        f"kernel_{axis}: {kernel} stride_{axis}: {stride} pad_{axis}: {pad}"
+        for axis, (kernel, stride, pad) in (("h", rows), ("w", columns)))
+    + " }"
+    for pool, mode, sets in (
+        ("MAX", "CEIL", PADDED), ("MAX", "FLOOR", SMALL), ("AVE", "CEIL", PADDED),
+        ("AVE", "FLOOR", SMALL), ("STOCHASTIC", "CEIL", PLAIN), ("STOCHASTIC", "FLOOR", PLAIN))
+    for rows, columns in zip(sets[::2], sets[1::2])}
 MORE = {
     "spp": f'type: "SPP" {X} spp_param {{ pyramid_height: 2 }}',
     "spp ave": f'type: "SPP" {X} spp_param {{ pyramid_height: 2 pool: AVE }}',

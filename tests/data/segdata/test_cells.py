@@ -13,7 +13,7 @@ from scipy import ndimage
 from segdata.cell_files import write_sample, write_weights
 from segdata.elastic import cubic, deform, displacements, draw_grid
 from segdata.errors import DataError
-from segdata.instances import components, parted, read_instances
+from segdata.instances import components, doubts, parted, read_instances
 from segdata.weight_map import balanced, weight_map, write_weight_maps
 
 EIGHT = np.ones((3, 3))
@@ -297,6 +297,44 @@ def test_a_mask_that_cannot_be_read_is_named(tmp_path):
         list(write_weight_maps(tmp_path, tmp_path / "weights", of_masks=True))
 
 
+def test_numbers_that_begin_again_in_8_bits_are_told_although_some_are_free(tmp_path, capsys):
+    """270 cells but 10, whose numbers are those of 256 left: 14 have a second part or are 0."""
+    numbers = np.setdiff1d(np.arange(1, 271), range(20, 120, 10))
+    image = np.zeros((5 * 13, 5 * 20), int)
+    for place, number in enumerate(numbers):
+        row, column = 5 * (place // 20), 5 * (place % 20)
+        image[row:row + 3, column:column + 3] = number
+    doubt, = doubts((image % 256).astype(np.uint8))
+    assert "8 bits, its numbers go up to 255, and 1, 2, 3, 4, 5, and 9 more mark" in doubt.problem
+    assert "16-bit" in doubt.remedy and doubts(image.astype(np.uint16)) == []
+    assert doubts(np.where(image > 240, 0, image).astype(np.uint8)) == []
+    (tmp_path / "cells").mkdir()
+    Image.fromarray((image % 256).astype(np.uint8)).save(tmp_path / "cells" / "a.png")
+    list(write_weight_maps(tmp_path / "cells", tmp_path / "weights"))
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: {tmp_path / 'cells' / 'a.png'}: it has 8 bits") and (
+        "Remedy: of more than 255 cells write 16-bit" in said)
+
+
+def test_cells_that_are_lost_when_they_are_parted_are_told():
+    lines = np.zeros((6, 9), np.uint16)
+    lines[1, 1:8], lines[2, 1:8], lines[3, 1:8] = 1, 2, 3
+    doubt, = doubts(lines)
+    assert doubt.problem.startswith("the cells 2, 3 vanish where cells that touch are parted")
+    assert doubts(two_parts(1, 2)) == []
+
+
+def test_weights_have_the_time_at_which_they_were_made(tmp_path):
+    """By which it shows that a label has changed since; not that of the instances."""
+    Image.fromarray(two_parts(1, 2)).save(tmp_path / "a.png")
+    os.utime(tmp_path / "a.png", (9, 9))
+    path, = write_weight_maps(tmp_path, tmp_path / "weights")
+    assert path.stat().st_mtime > 99
+    (path.with_name("made.json")).write_text("damaged")
+    list(write_weight_maps(tmp_path, tmp_path / "weights"))
+    np.testing.assert_array_equal(np.load(path), weight_map(two_parts(1, 2)))
+
+
 def test_two_instances_of_one_name_are_refused(tmp_path):
     for name in ("a.png", "a.tif"):
         Image.fromarray(two_parts(1, 2)).save(tmp_path / name)
@@ -441,6 +479,12 @@ def test_weights_of_another_size_are_refused(net, folder):
     np.save(folder / "weights" / "a.npy", np.ones((40, 48), np.float32))
     with pytest.raises(Exception, match=r"a\.tif is 48x48, but .*a\.npy is 48x40"):
         layer(net, folder, split="val", weights=str(folder / "weights")).forward()
+
+
+def test_a_missing_file_is_named_with_all_suffixes(net, folder):
+    (folder / "instances" / "a.tif").unlink()
+    with pytest.raises(Exception, match=r"label .*a\.tif does not exist, nor with \.tiff or \.png"):
+        layer(net, folder, split="val")
 
 
 @pytest.mark.parametrize("elastic", [-1, "10", None, float("nan")])

@@ -20,6 +20,9 @@ def test_shares_and_overlay_show_the_classes_present():
     assert picture.size[0] > 90 and picture.size[1] > 60 + 3 * 20
     legend = picture.crop((0, 60, *picture.size))
     assert {(0, 128, 0), (128, 0, 0), (255, 255, 255)} <= pixels(legend)
+    assert (176, 176, 176) in pixels(legend.crop((8, 8, 20, 20)))   # as it is, whatever colour
+    road = overlay(Image.new("RGB", (90, 60)), label, ["sky", "road", "car"])
+    assert (176, 176, 176) not in pixels(road.crop((8, 68, 20, 80)))
     assert picture.getpixel((80, 10))[1] > 60
 
 

@@ -1,5 +1,6 @@
 """Files as arrays: the numbers that stand in them, or an error."""
 
+import re
 import struct
 import zlib
 
@@ -12,6 +13,7 @@ from PIL import Image
 from segdata.means import ILSVRC, NYUD
 from segdata.readers import (
     class_numbers,
+    dimness_of,
     read_depth,
     read_label_image,
     read_mat,
@@ -20,7 +22,7 @@ from segdata.readers import (
     subtract_mean,
 )
 
-GREY, PALETTE = 0, 3
+GREY, COLOUR, PALETTE = 0, 2, 3
 
 
 def png(path, values, bits, colour):
@@ -34,10 +36,38 @@ def png(path, values, bits, colour):
         digits = "".join(f"{value:0{bits}b}" for value in row)
         digits += "0" * (-len(digits) % 8)
         rows.append(bytes([0, *(int(digits[i:i + 8], 2) for i in range(0, len(digits), 8))]))
-    header = struct.pack(">IIBBBBB", len(values[0]), len(values), bits, colour, 0, 0, 0)
+    width = len(values[0]) // (3 if colour == COLOUR else 1)
+    header = struct.pack(">IIBBBBB", width, len(values), bits, colour, 0, 0, 0)
     palette = chunk(b"PLTE", bytes(range(3 * 2 ** bits))) if colour == PALETTE else b""
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette
                      + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("largest, told", [
+    (65535, ""), (20000, ""), (0, ""), (16383, "14 bits"), (4095, "12 bits"), (3000, "12 bits"),
+    (1000, "10 bits"), (200, "8 bits: to a net nearly black, 1 of 255")])
+def test_images_of_fewer_bits_than_their_file_are_told(tmp_path, name, largest, told):
+    Image.fromarray(np.array([[0, largest]], np.uint16)).save(tmp_path / name)
+    found = dimness_of(tmp_path / name)
+    assert bool(found) == bool(told)
+    if found:
+        assert f"no value above {largest:,} of 65,535, as of a camera of {told}" in found[0].problem
+        factor = int(re.search(r"by (\d+),", found[0].remedy)[1])
+        Image.fromarray(np.array([[0, largest * factor]], np.uint16)).save(tmp_path / name)
+        assert dimness_of(tmp_path / name) == []
+
+
+def test_colours_of_12_bits_are_told_and_bytes_are_not(tmp_path):
+    png(tmp_path / "a.png", [[4000, 90, 3]], 16, COLOUR)
+    doubt, = dimness_of(tmp_path / "a.png")
+    assert "no value above 3,855 of 65,535, as of a camera of 12 bits" in doubt.problem
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "b.png")
+    Image.new("L", (4, 4), 9).save(tmp_path / "c.png")
+    Image.fromarray(np.array([[0.1, 0.2]], np.float32)).save(tmp_path / "d.tif")
+    (tmp_path / "e.png").write_text("no image")
+    for name in ("b.png", "c.png", "d.tif", "e.png", "absent.png"):
+        assert dimness_of(tmp_path / name) == []
 
 
 @pytest.mark.parametrize("colour", [GREY, PALETTE])

@@ -236,7 +236,19 @@ def test_force_goes_on(data, monkeypatch, capsys):
     solve.main()
     printed = capsys.readouterr()
     assert "both lists" in printed.err and "after 1 iterations" in printed.out
-    assert "guessing among 3 classes costs ln(3) = 1.099: as it should be" in printed.out
+    assert "guessing among 3 classes costs ln(3) = 1.099: as expected of scores" in printed.out
+
+
+def test_images_of_12_bits_in_files_of_16_are_told(data):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        Image.fromarray(rng.integers(0, 4096, (SIDE, SIDE)).astype(np.uint16)).save(
+            data / f"JPEGImages/{name}.png")
+    for _ in "read", "known":
+        finding, = of_folder(data)[1]
+        assert not finding.stops and "multiply the values of all images by 16" in finding.remedy
+        assert re.search(r"a\.png: 16 bits with no value above 4,0\d\d of 65,535.*\n.*b\.png: 16",
+                         finding.problem)
 
 
 def of_254(data):

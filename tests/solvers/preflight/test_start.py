@@ -210,12 +210,16 @@ def test_the_first_loss_is_said_in_three_ways(experiment, tmp_path, capsys):
     printed = capsys.readouterr().out
     summed, pixels, each = re.search(r"first loss of 'label': ([\d.]+) summed over ([\d,]+) valid "
                                      r"pixels, ([\d.]+) per pixel; guessing among 7 classes costs "
-                                     r"ln\(7\) = 1.946: as it should be", printed).groups()
+                                     r"ln\(7\) = 1.946: as expected of scores that start at zero",
+                                     printed).groups()
     assert float(summed) / int(pixels.replace(",", "")) == pytest.approx(float(each), rel=1e-3)
 
 
 @pytest.mark.parametrize("loss, zero, said", [
-    (first_loss.Loss("label", 100, 7, 194.6, 1.946), True, "as it should be"),
+    (first_loss.Loss("label", 100, 7, 194.6, 1.946), True, "as expected of scores that start"),
+    (first_loss.Loss("label", 100, 7, 194.6, 1.8), False, "0.93 times that, as expected of a net"),
+    (first_loss.Loss("label", 100, 7, 300.0, 3.0), False, "1.54 times that, as untrained scores "
+     "often cost. Worry only if it is still above 1.95 per pixel after some hundred iterations"),
     (first_loss.Loss("label", 100, 7, 250.0, 2.5), True, "warning: scores that start at zero"),
     (first_loss.Loss("label", 100, 7, 900.0, 9.0), False, "warning: far worse than guessing"),
     (first_loss.Loss("label", 100, 7, 50.0, 0.5), False, "starts with what it has learnt"),
@@ -223,6 +227,14 @@ def test_the_first_loss_is_said_in_three_ways(experiment, tmp_path, capsys):
 ])
 def test_verdicts_on_the_first_loss(loss, zero, said):
     assert said in first_loss.described(loss, zero)
+
+
+def test_a_cheap_first_loss_of_random_weights_is_nothing_learnt():
+    loss = first_loss.Loss("label", 100, 2, 40.0, 0.4)
+    assert "0.58 times that: this image is mostly of a class" in first_loss.described(
+        loss, False, is_new=True)
+    nothing = first_loss.Loss("label", 100, 2, 0.0, math.nan)
+    assert "all weights of the first image are 0" in first_loss.described(nothing, False)
 
 
 def test_an_averaged_loss_is_summed_again(build):

@@ -1,0 +1,54 @@
+"""How the settings that a run began with differ from those that are asked for now, in words."""
+
+from __future__ import annotations
+
+import reprlib
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+OPTIONS = {key: f"--{key}" for key in ("from", "head", "width", "seed")}    # beside "--..." keys
+OF_START = (*OPTIONS, "data", "classes", "unscored")    # beside the net's, which follow from "from"
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs, and how to go on with what there was; '' where nothing does.
+
+    before, now : as Experiment.settings has them, as they come from JSON
+    """
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if "from" in keys:      # from which the settings of the net follow
+        keys = [key for key in keys if key in OF_START and key != "width" or key[:2] == "--"]
+    if not keys:
+        return ""
+    changed = "; ".join(f"{OPTIONS.get(key, key)} {_value(before.get(key))}, now asked for is "
+                        f"{_value(now.get(key))}" for key in keys)
+    repeated = " ".join(filter(None, (_typed(key, before[key]) for key in keys
+                                      if before.get(key) is not None)))
+    dropped = " and ".join(OPTIONS.get(key, key) for key in keys
+                           if before.get(key) is None and (key in OPTIONS or key[:2] == "--"))
+    ways = [*[f"repeat {repeated}"] * bool(repeated), *[f"leave out {dropped}"] * bool(dropped)]
+    goes_on = f" To go on with it, {' and '.join(ways)}." if ways else ""
+    anew = ("Or take another folder (-o)" if keys == ["seed"] else
+            f"{'Or start' if ways else 'Start'} anew (--fresh), or take another folder (--name)")
+    return f"{changed}.{goes_on} {anew}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    return repr(value) if isinstance(value, str) else reprlib.repr(value)
+
+
+def _typed(key: str, value: Any) -> str:
+    """A setting as the command line has it; '' where that has no option for it."""
+    option = OPTIONS.get(key, key)
+    if not option.startswith("--"):
+        return ""
+    if isinstance(value, bool):
+        return option if value else f"--no-{option[2:]}"
+    if key == "--class-weights":
+        value = value["as"] if value.get("as") != "numbers" else next(iter(value["of"].values()))
+    if isinstance(value, list):
+        value = ("x" if key == "--crop" else ",").join(f"{each:g}" for each in value)
+    return f"{option} {shlex.quote(str(value))}"
