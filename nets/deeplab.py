@@ -15,7 +15,8 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from .layers import FC, FIXED, LEARN, conv_relu, dropout, filled, max_pool, scaled
+from .layers import FC, FIXED, LEARN, FitError, conv_relu, dropout, filled, max_pool, scaled
+from .source import Source
 from .vgg16 import BLOCKS
 
 SCORE_RATE = 10         # times the trunk's: the scores begin at random
@@ -103,6 +104,18 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
     n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=shift * stride // 2)
     if split == "train":
         n.loss = _loss(n.score, n.label)
+
+
+def check_crops(source: Source, stride: int = 8) -> None:
+    """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
+    shrunk to scores of that stride: their sides are 8·k + 1."""
+    crop = source.train[2].get("crop")
+    for side in ((crop,) if isinstance(crop, int) else crop or ()) if stride == 8 else ():
+        if (side - 1) % stride:
+            below = (side - 1) // stride * stride + 1
+            raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
+                           "pixel, from the first to the last, so that crops have sides of "
+                           f"8·k + 1 pixels; the nearest are {below} and {below + stride}")
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +54,7 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
                           *segnet.VARIANTS, unet.HEAD))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
-    source = _fitting(source or voc(), head, options)
+    source = fitting(source or voc(), head, options)
     n = caffe.NetSpec()
     _data(n, source, split, start)
     if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
@@ -79,8 +79,13 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     return _deployed(net) if split == "deploy" else net
 
 
-def _fitting(source: Source, head: str, options: dict[str, Any]) -> Source:
-    """The source with images of the sizes that the head takes."""
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """The source with images of the sizes that the head takes, with these options of `fcn`.
+
+    Raises layers.FitError, with the nearest sizes that do, for training crops that do not fit.
+    """
+    if head in deeplab.VARIANTS:
+        deeplab.check_crops(source, options.get("stride", deeplab.STRIDES[0]))
     if head in dilated.HEADS:
         return source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
     if head in segnet.VARIANTS:

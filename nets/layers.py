@@ -9,10 +9,14 @@ from typing import Any
 from caffe import layers as L
 from caffe import params as P
 from caffe.net_spec import NetSpec, Top
+from segdata.errors import UserError
 
 # weights and biases: rate and decay of the paper (biases learn twice as fast and do not decay)
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
 FIXED = [dict(lr_mult=0, decay_mult=0)] * 2
+
+# how the names begin of layers that give scores, one output a class
+SCORES = ("score", "fc8_", "conv_u0d-score")
 
 # around the image, before the first convolution: the published trunks have it, so that unpadded
 # layers further up leave scores for all of an image of any size
@@ -36,6 +40,10 @@ class Features:
     skips: dict
     odd: bool
     scores: dict = field(default_factory=dict)
+
+
+class FitError(UserError, ValueError):
+    """A size of an image that a net does not take, or one of a net that there is not."""
 
 
 def scaled(channels: int, width: float, multiple: int = 1) -> int:

@@ -11,6 +11,7 @@ Layers have the names of the released net, so that its weights load as well.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -22,21 +23,25 @@ from caffe import layers as L
 from caffe.coord_map import coord_map_from_to
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
-from segdata.errors import UserError
 
-from .layers import LEARN, conv_relu, dropout, filled, max_pool, of_the_size_inside, scaled
+from .layers import (
+    LEARN,
+    FitError,
+    conv_relu,
+    dropout,
+    filled,
+    max_pool,
+    of_the_size_inside,
+    scaled,
+)
 from .source import Source
 
 HEAD = "unet"
 DEPTH = 4               # poolings
+MOST_DEPTH = 6
 WIDTH = 64              # channels at the size of the image; they double with each pooling
 SCORE = "conv_u0d-score"
 SIDE = 572              # of the published tile, which gives scores of 388
-
-
-class FitError(UserError, ValueError):
-    """A size of an image that the poolings do not divide without a remainder, or one of a net that
-    there is not."""
 
 
 class Blob(NamedTuple):
@@ -65,12 +70,37 @@ def check_fits(what: str, scores: int, depth: int) -> None:
     unit = 2 ** depth
     if scores >= 4 and (scores - 4) % unit == 0:
         return
+    raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {unit}·k + 4 pixels a "
+                   f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
+                   f"{_nearest(scores, depth)}")
+
+
+def _nearest(scores: int, depth: int) -> str:
+    """The sizes of scores that a U-Net can give which are nearest, for a message."""
+    unit = 2 ** depth
     below = max(0, (scores - 4) // unit) * unit + 4
     sizes = sorted({below, below + unit} if scores >= 4 else {4})
     named = " or ".join(f"{size} (of an image of {size + lost(depth)})" for size in sizes)
-    raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {unit}·k + 4 pixels a "
-                   f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
-                   f"{'are' if len(sizes) > 1 else 'is'} {named}")
+    return f"{'are' if len(sizes) > 1 else 'is'} {named}"
+
+
+def depth_of(layers: Iterable[str]) -> int:
+    """The poolings of the U-Net that has layers of these names; 0 of another net."""
+    found = {*layers}
+    return max(0, sum(f"conv_d{level}a-b" in found for level in range(MOST_DEPTH + 1)) - 1)
+
+
+def sizes_told(layers: Iterable[str], size: Sequence[int]) -> str:
+    """Which images a U-Net alone takes, with those nearest to `size` (height, width), in a
+    sentence; '' of a net that is none."""
+    if not (depth := depth_of(layers)):
+        return ""
+    less = lost(depth)
+    nearest = "; ".join(f"for {side} pixels a side the nearest {_nearest(side - less, depth)}"
+                        for side in dict.fromkeys(size))
+    return (f"It is a U-Net alone: its scores are {less} pixels smaller than its image and have"
+            f" {2 ** depth}·k + 4 a side; {nearest}. The nets of `fcn solve --head unet` and "
+            "`fcn nets isbi-unet` take images of any size, with a margin")
 
 
 def unet(side: int = SIDE, depth: int = DEPTH, width: float = 1.0, classes: int = 2,
@@ -98,7 +128,7 @@ def unet(side: int = SIDE, depth: int = DEPTH, width: float = 1.0, classes: int 
 
 def check_depth(depth: int) -> None:
     """Raise FitError unless there can be a U-Net of so many poolings."""
-    _check_whole("depth", depth, "of poolings", most=6)
+    _check_whole("depth", depth, "of poolings", most=MOST_DEPTH)
 
 
 def _check_whole(name: str, value: int, what: str = "", most: float = math.inf) -> None:

@@ -6,13 +6,14 @@ the weighted mean.
 """
 
 import difflib
+import math
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fcn import nets
-from fcn.nets import deeplab, dilated, segnet
+from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError
 from segdata.datasets import DATASETS
@@ -191,10 +192,30 @@ EXPERIMENTS = {row.name: row for row in (
 )}
 
 
-# {head: fields of an experiment on one's own folder}; the loss of a SegNet is a mean
-FOLDER: dict[str, dict[str, Any]] = dict.fromkeys(segnet.VARIANTS, dict(
-    lr=0.05, momentum=0.9, class_weights="median"))
+# the heads of nets on one's own folder
+ON_FOLDER = ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", *segnet.VARIANTS, *deeplab.VARIANTS,
+             unet.HEAD)
+# {head: fields of an experiment on one's own folder}, from random weights; these losses are means
+FOLDER: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(segnet.VARIANTS, dict(lr=0.05, momentum=0.9, class_weights="median")),
+    **{head: dict(lr=0.0015 if variant.multiscale else 0.01, momentum=0.9)
+       for head, variant in deeplab.VARIANTS.items()},
+    unet.HEAD: dict(lr=0.01, momentum=0.9)}
 BATCH = 4       # of a SegNet, as published
+# {head of a multi-scale DeepLab, which learns its branches alone: that of the net it starts from}
+MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
+              for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
+# {head: (unit, rest, most)}: training crops have sides of unit·k + rest pixels, and as published of
+# `most`, where images are as large
+CROPS = {**dict.fromkeys(deeplab.VARIANTS, (8, 1, 321)),
+         unet.HEAD: (2 ** unet.DEPTH, 4, unet.SIDE - unet.lost())}
+
+
+def multiscale_needs(head: str) -> str:
+    """What a multi-scale DeepLab needs, for messages."""
+    return (f"The head {head} learns the scores of its branches alone, on a trained "
+            f"{MULTISCALE[head]}: train --head {MULTISCALE[head]} first, and give that run with "
+            "--from")
 
 
 def default_name(folder_name: str, head: str) -> str:
@@ -237,10 +258,22 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
     source = folder(path, len(names), mirror=True)
     if head in segnet.VARIANTS:
         source = source.with_training(batch=BATCH)
+    if head in CROPS:
+        source = source.with_training(crop=_crop(source, *CROPS[head]))
     experiment = Experiment(
         name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
         data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
     return replace(experiment, **FOLDER.get(head, {}))
+
+
+def _crop(source: Source, unit: int, rest: int, most: int) -> tuple[int, int]:
+    """Height and width of crops of unit·k + rest pixels that hold all training images, up to
+    `most`."""
+    from fcn.solvers.preflight import labels
+    sizes = [(*sample.size,) for sample in labels.read_split(*source.train).good]
+    height, width = (min(most, rest + unit * math.ceil(max(0, max(sides) - rest) / unit))
+                     for sides in zip(*sizes or [(most, most)]))
+    return height, width
 
 
 def with_options(experiment: Experiment, **options: Any) -> Experiment:

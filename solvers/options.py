@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcn.nets.fcn import fitting
 from fcn.solvers.command import positive, whole
 from fcn.solvers.experiments import Experiment
 from fcn.solvers.preflight import labels
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch", type=positive(int), metavar="N",
                        help="images in a pass, padded to the largest of them (default 1)")
     group.add_argument("--crop", type=crop, metavar="N|HxW",
-                       help="train on random windows of that size (default: whole images)")
+                       help="train on random windows of that size (default: whole images; of "
+                            "DeepLab as large as the largest image, up to 321, of U-Net up to "
+                            "388)")
     group.add_argument("--mirror", action=argparse.BooleanOptionalAction,
                        help="mirror every second image at random (default: with --data)")
     group.add_argument("--jitter", type=whole, metavar="N",
@@ -78,7 +81,7 @@ def scale(text: str) -> tuple[float, float]:
 def with_training_options(experiment: Experiment, args: argparse.Namespace) -> Experiment:
     """The experiment with what the command line says of the training data and of weights.
 
-    Raises RunError for weights that do not fit.
+    Raises RunError for weights that do not fit, FitError for crops that do not.
     """
     own = {**SegDataLayer.defaults, **experiment.source.train[2]}
     changed = {key: value for key in DATA
@@ -93,8 +96,9 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     if args.prefetch:
         changed["prefetch"] = args.prefetch     # which changes no result, and so is no setting
     if changed:
-        experiment = replace(experiment, source=experiment.source.with_training(**changed),
-                             options=options)
+        changed_source = experiment.source.with_training(**changed)
+        fitting(changed_source, experiment.head, experiment.net)
+        experiment = replace(experiment, source=changed_source, options=options)
     return with_class_weights(experiment, args.class_weights, args.fresh)
 
 

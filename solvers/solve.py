@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn.nets import segnet
 from fcn.solvers import devices, events, launch, torchrun
 from fcn.solvers.command import keep, positive, report_errors
 from fcn.solvers.experiments import (
     EXPERIMENTS,
     HEAD,
+    ON_FOLDER,
     default_name,
     experiment_named,
     on_folder,
@@ -175,9 +175,9 @@ def add_net(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="START",
                         help="start from these weights, as far as they fit: vgg16, caffenet or "
                              "googlenet, a RUN, or a FILE.caffemodel")
-    parser.add_argument("--head", choices=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce",
-                                           *segnet.VARIANTS),
-                        help=f"with --data (default {HEAD}; with --from that of the source)")
+    parser.add_argument("--head", choices=ON_FOLDER, metavar="HEAD",
+                        help=f"with --data: {', '.join(ON_FOLDER)} (default {HEAD}; with "
+                             "--from that of the source)")
     parser.add_argument("--width", type=positive(float),
                         help="with --data: fraction of the trunk's channels (default 0.125; with "
                              "--from that of the source)")

@@ -28,7 +28,7 @@ from fcn.solvers import (
     torchrun,
 )
 from fcn.solvers.command import reported
-from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.experiments import EXPERIMENTS, MULTISCALE, Experiment, multiscale_needs
 from fcn.solvers.loop import Loop
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
@@ -62,6 +62,8 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
 
     `trained` are experiments that will have been trained by then.
     """
+    if experiment.head in MULTISCALE and not (experiment.bases or experiment.start):
+        raise MissingError(f"{experiment.name} cannot start. {multiscale_needs(experiment.head)}")
     problems = [problem for name in experiment.needs if (problem := catalog.missing(name))]
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):

@@ -5,7 +5,7 @@ from may also be a file, as `Weights`.
 """
 
 from .decimation import decimate, decimate_classifier
-from .expansion import expand_image, expand_score
+from .expansion import expand_grey, expand_image, expand_score
 from .identity import identity
 from .interpolation import bilinear, interp
 from .parameters import SurgeryError, layer_parameters
@@ -14,6 +14,6 @@ from .transplant import Step, transplant
 from .weights import Parameter, Weights
 
 __all__ = ["Parameter", "Statistics", "Step", "SurgeryError", "Weights", "bilinear",
-           "decimate", "decimate_classifier", "expand_image", "expand_score", "fold_statistics",
-           "identity", "interp", "layer_parameters", "learns_statistics", "statistics",
-           "transplant", "with_statistics"]
+           "decimate", "decimate_classifier", "expand_grey", "expand_image", "expand_score",
+           "fold_statistics", "identity", "interp", "layer_parameters", "learns_statistics",
+           "statistics", "transplant", "with_statistics"]

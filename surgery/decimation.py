@@ -11,6 +11,7 @@ the 3×3 kernel of these taps at hole 12.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +20,12 @@ import caffe
 from .parameters import SurgeryError, layer_parameters
 from .transplant import Step, transplant
 
+if TYPE_CHECKING:
+    from .weights import Weights
 
-def decimate(new_net: caffe.Net, new_layer: str, net: caffe.Net, layer: str, side: int = 1
-             ) -> Step:
+
+def decimate(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer: str,
+             side: int = 1) -> Step:
     """Copy a layer into a convolution of the same function with fewer taps, filters and inputs.
 
     side : of an InnerProduct layer, the side of the square blob that it sees; a convolution has

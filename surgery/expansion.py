@@ -82,3 +82,21 @@ def expand_image(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, l
     weights[:, channels:] = old.mean(axis=1, keepdims=True)
     for new, old in zip(new_blobs[1:], blobs[1:]):
         new.data[...] = old.data
+
+
+def expand_grey(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer: str) -> None:
+    """Copy the first convolution of a net for grey images into one that sees colours: each has a
+    third of the weights, so that a grey image, in three equal channels, gives what it gave.
+
+    Raises SurgeryError, before anything is copied, if a layer is unknown, sees more than one
+    channel, or differs in more than that.
+    """
+    new_blobs, blobs = layer_parameters(new_net, new_layer), layer_parameters(net, layer)
+    have, want = ([tuple(blob.data.shape) for blob in pair] for pair in (blobs, new_blobs))
+    if (have[1:] != want[1:] or len(have[0]) != 4 or have[0][1] != 1
+            or want[0][:1] + want[0][2:] != have[0][:1] + have[0][2:]):
+        raise SurgeryError(f"{layer} of shapes {have} does not expand to {new_layer} of shapes "
+                           f"{want}: it should see one channel, and be alike otherwise")
+    new_blobs[0].data[...] = np.asarray(blobs[0].data) / want[0][1]
+    for new, old in zip(new_blobs[1:], blobs[1:]):
+        new.data[...] = old.data

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fcn.nets import unet
 from fcn.solvers import runs, trust
 from fcn.solvers.command import reported
 from fcn.solvers.inference.errors import InferError, no_such_file
@@ -163,6 +164,11 @@ class Network:
             raise InferError(f"{self.path}: its inputs have the channels {inputs}, it should take "
                              f"{', '.join(f'{kind} ({CHANNELS[kind]})' for kind in kinds)}; is it "
                              "a deploy prototxt?")
+        if not self.margin and (needed := margin_of(self.path)):
+            raise InferError(f"{self.path}: its images need a margin of {needed} pixels of their "
+                             "reflection on each side, which val.prototxt beside it would say, and "
+                             f"{self.path.with_name('val.prototxt')} does not: put that of its "
+                             "training there")
         scores = [name for name in self.net.blobs
                   if name == "score" or name in self.net.outputs and name.startswith("score_")]
         if not scores:
@@ -199,8 +205,9 @@ class Network:
         if self.multiple > 1:
             score = score[..., :size[0], :size[1]]
         if score.shape[2:] != size:
+            remedy = unet.sizes_told(self.net.params, size) or "is it a deploy prototxt?"
             raise InferError(f"{self.path}: blob '{self.blob}' has the shape {score.shape} for an "
-                             f"image of {size}; is it a deploy prototxt?")
+                             f"image of {size}; {remedy}")
         return score
 
     def _reshape(self, shapes: Sequence[Sequence[int]]) -> None:
@@ -245,6 +252,13 @@ class Network:
         self._reshape([(1, self.net.blobs[name].channels, height, width)
                        for name in self.net.inputs])
         return sum(blob.count for blob in self.net.blobs.values())
+
+
+def margin_of(prototxt: Path) -> int:
+    """The margin that images of a net need which crops its scores to what is inside of it."""
+    inside = next((layer for layer in trust.layers_of(prototxt)
+                   if layer.name == "inside" and layer.type == "Convolution"), None)
+    return inside.convolution_param.dilation[0] // 2 if inside else 0
 
 
 def class_names(net: str | Path, count: int) -> Sequence[str]:

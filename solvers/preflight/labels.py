@@ -108,7 +108,8 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     entries, problems = list_entries(reader.split_file(params["split"]))
     entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
     roots = [str(path.resolve()) for path in reader.roots.values()]
-    read = {key: value for key, value in params.items() if key not in (*OPTIONS, "jitter")}
+    unread = (*OPTIONS, "mirror", "jitter")
+    read = {key: value for key, value in params.items() if key not in unread}
     key = hashlib.sha1(repr((module, layer, read, roots)).encode()).hexdigest()[:16]
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fcn import nets, surgery
-from fcn.solvers.experiments import Experiment
+from fcn.nets.deeplab import CLASSIFIER_SIDE
+from fcn.nets.deeplab import VARIANTS as DEEPLAB
+from fcn.nets.layers import SCORES
+from fcn.solvers.experiments import MULTISCALE, Experiment, multiscale_needs
 from fcn.solvers.preflight import Finding, weights
 from fcn.solvers.runs import RunError
 from fcn.solvers.starting.source import Start, find_start, known_names
@@ -20,6 +24,7 @@ from segdata.lists import some
 if TYPE_CHECKING:
     import caffe
 
+GREY = "each colour sees a third of the grey"
 ROUNDED = 1e-4  # difference up to which a deconvolution is taken to interpolate
 
 
@@ -33,8 +38,8 @@ class Row(NamedTuple):
     note: str = ""
 
 
-KINDS = ("copied", "reshaped", "expanded", "permuted", "started anew", "left over")
-TAKEN = KINDS[:4]
+KINDS = ("copied", "reshaped", "decimated", "expanded", "permuted", "started anew", "left over")
+TAKEN = KINDS[:5]
 
 
 def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
@@ -47,6 +52,7 @@ def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
     rows = sorted(plan(experiment, net, start), key=lambda row: KINDS.index(row.kind))
     if not any(row.kind in TAKEN and not row.layer.startswith("upscore") for row in rows):
         raise RunError(_nothing_fits(experiment, start, net))
+    _check_fixed(experiment, start, rows)
     copied = {row.layer for row in rows if row.kind in ("copied", "reshaped")}
     if copied:
         surgery.transplant(net, start.weights, verbose=None,
@@ -54,6 +60,9 @@ def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
     for row in rows:
         if row.kind in ("expanded", "permuted"):
             _expand(experiment, net, start, row)
+        elif row.kind == "decimated":
+            surgery.decimate(net, row.layer, start.weights, _source_layer(start, row.layer),
+                             _side(experiment, row.layer))
     surgery.interp(net, [name for name in net.params
                          if name.startswith("upscore") and name not in copied])
     _write_table(experiment, start, rows)
@@ -61,7 +70,21 @@ def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
         *weights.not_what_its_name_says(start.origin, start.path)]
 
 
+def _check_fixed(experiment: Experiment, start: Start, rows: Sequence[Row]) -> None:
+    """Raise RunError where layers of a multi-scale DeepLab that do not learn get no weights."""
+    if experiment.head not in MULTISCALE:
+        return
+    fixed = {layer.name for layer in experiment.run.net_param("train").layer
+             if layer.param and not any(spec.lr_mult for spec in layer.param)}
+    if anew := [row.layer for row in rows if row.kind == "started anew" and row.layer in fixed]:
+        raise RunError(f"--from {start.origin}: {start.path} has nothing for {some(anew)}, which "
+                       f"would stay at random. {multiscale_needs(experiment.head)}")
+
+
 def _expand(experiment: Experiment, net: caffe.Net, start: Start, row: Row) -> None:
+    if row.note == GREY:
+        surgery.expand_grey(net, row.layer, start.weights, row.layer)
+        return
     if row.layer.endswith("_bgrd"):
         surgery.expand_image(net, row.layer, start.weights, row.layer.removesuffix("_bgrd"))
         return
@@ -76,8 +99,9 @@ def plan(experiment: Experiment, net: caffe.Net, start: Start) -> Iterator[Row]:
     for name in net.params:
         if name.endswith("_bgrd") and name not in params:
             used.add(name.removesuffix("_bgrd"))
+        used.add(source := _source_layer(start, name))
         want = _shapes(surgery.layer_parameters(net, name))
-        have = _shapes(params.get(name, ()))
+        have = _shapes(params.get(source, ()))
         kind, note = _fate(experiment, start, name, have, want)
         yield Row(kind, name, (have or [()])[0], want[0], note)
     for name, blobs in params.items():
@@ -101,9 +125,37 @@ def _fate(experiment: Experiment, start: Start, name: str, have: list, want: lis
         if base and _is_deeper(_shapes(base), want):
             return "expanded", "the new channels see the mean of the old"
         return "started anew", "it has no such layer"
-    if name.startswith("score"):
+    if name.startswith(SCORES):
         return _score_fate(experiment, start, name, have, want)
-    return _fit(have, want) or ("started anew", "the shapes do not fit")
+    if name in start.weights.params and (fit := _fit(have, want)):
+        return fit
+    if experiment.head in DEEPLAB and name[:3] in ("fc6", "fc7") and _decimates(
+            have, want, _side(experiment, name)):
+        return "decimated", "taps and filters that lie evenly"
+    if have[1:] == want[1:] and have[0][:1] + have[0][2:] == want[0][:1] + want[0][2:] and (
+            have[0][1:2], want[0][1:2]) == ((1,), (3,)):
+        return "expanded", GREY
+    return "started anew", "the shapes do not fit"
+
+
+def _source_layer(start: Start, name: str) -> str:
+    """The layer of the source that a layer starts from: of fc6_1 of an ASPP's branches fc6, unless
+    the source has such branches."""
+    return name if name in start.weights.params else re.sub(r"^(fc[67])_\d$", r"\1", name)
+
+
+def _side(experiment: Experiment, name: str) -> int:
+    """The side of what an fc6 or fc7 sees in the classifier."""
+    return experiment.net.get("fc6_kernel", CLASSIFIER_SIDE) if name.startswith("fc6") else 1
+
+
+def _decimates(have: list, want: list, side: int) -> bool:
+    """Whether parameters of these shapes become others with fewer taps, filters and inputs."""
+    first = have[0]
+    if len(first) == 2 and first[1] % side ** 2 == 0:
+        first = (first[0], first[1] // side ** 2, side, side)
+    return (len(have) == len(want) and len(first) == len(want[0])
+            and all(few <= many for few, many in zip(want[0], first)))
 
 
 def _interpolates(kernel: np.ndarray) -> bool:

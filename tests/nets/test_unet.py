@@ -161,3 +161,14 @@ def test_no_score_sees_where_the_image_ends_wherever_poolings_begin(tmp_path, mo
     begins_before = scores(net, padded[:, 4:-8, 8:-8])       # by a whole window of all poolings
     for other in (ends_later[..., :-more], begins_before[:, 4:]):
         assert np.abs(other - own).max() <= 1e-5 * np.abs(own).max()
+
+
+def test_a_unet_is_known_by_its_layers_and_says_which_images_it_takes():
+    names = [layer.name for layer in unet.unet(depth=2, side=44 + 4).layer]
+    assert unet.depth_of(names) == 2 and not unet.depth_of(["conv1_1"])
+    told = unet.sizes_told(names, (100, 61))
+    assert "40 pixels smaller than its image and have 4·k + 4 a side" in told
+    assert "for 100 pixels a side the nearest are 60 (of an image of 100) or 64" in told
+    assert "for 61 pixels a side the nearest are 20 (of an image of 60) or 24 (of an image of 64)" \
+        in told
+    assert not unet.sizes_told(["conv1_1"], (100, 61))

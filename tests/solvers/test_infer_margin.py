@@ -5,10 +5,12 @@ import pytest
 
 import caffe
 from fcn import nets
+from fcn.nets import unet
 from fcn.nets.source import folder
 from fcn.page.errors import PageError
 from fcn.page.net import export
 from fcn.solvers.crf import Settings, Sharpener
+from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.runs import Run, RunError
@@ -95,3 +97,27 @@ def test_a_page_refuses_a_net_with_a_margin(trained, tmp_path):
     with pytest.raises(PageError, match="deploy.prototxt: the net takes images with a margin of "
                                         "106 pixels, which a page does not add"):
         export(chosen, Network(chosen), tmp_path / "net.onnx")
+
+
+def test_a_net_whose_margin_nothing_says_is_refused_with_it(tmp_path):
+    deploy, weights = saved(tmp_path, nets.fcn(
+        "unet", "deploy", folder(tmp_path, 2), depth=1, width=1 / 16, filler="msra"))
+    with pytest.raises(InferError, match=f"margin of {unet.margin(1)} pixels.*val.prototxt does "
+                                         "not: put that"):
+        Network(choose(deploy, weights))
+
+
+def test_a_unet_alone_names_the_sizes_that_fit(tmp_path):
+    """Scores of U-Net alone are smaller than any image."""
+    deploy, weights = saved(tmp_path, unet.unet(40, 1, 1 / 16, channels=3))
+    network = Network(choose(deploy, weights))
+    with pytest.raises(InferError, match=r"has the shape .* for an image of \(30, 33\); It is a "
+                                         r"U-Net alone.*for 33 pixels a side the nearest are 16 "
+                                         r"\(of an image of 32\) or 18 \(of an image of 34\)"):
+        network.scores([np.zeros((1, 3, 30, 33), np.float32)])
+
+
+def saved(folder, net):
+    deploy = nets.write_prototxt(folder / "deploy.prototxt", net)
+    caffe.Net(str(deploy), caffe.TEST).save(str(folder / "w.caffemodel"))
+    return deploy, folder / "w.caffemodel"

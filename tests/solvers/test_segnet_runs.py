@@ -22,27 +22,9 @@ from fcn.solvers.prediction import load_net
 from fcn.solvers.runs import RunError
 from infer_runs import run as infer
 from infer_runs import scene
+from own_folder import NAMES, write_data
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
-NAMES = "background", "leaf", "root"
-
-
-def write_data(directory):
-    """Six photographs of 24 x 40, whose sides SegNet does not take, with labels by their halves."""
-    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (directory / name).mkdir(parents=True)
-    for number in range(6):
-        label = np.zeros((24, 40), np.uint8)
-        label[:, 12 + number:] = 1
-        label[14:, :10] = 2
-        pixels = scene(24, 40, number) // 4 + 60 * label[..., None] + [0, 30, 60]
-        Image.fromarray(pixels.astype(np.uint8)).save(directory / f"JPEGImages/{number}.png")
-        Image.fromarray(label).save(directory / f"SegmentationClass/{number}.png")
-    for split, numbers in (("train", range(5)), ("val", (5,))):
-        (directory / f"ImageSets/Segmentation/{split}.txt").write_text(
-            "".join(f"{number}\n" for number in numbers))
-    (directory / "classes.txt").write_text("\n".join(NAMES))
-    return directory
 
 
 @pytest.fixture(scope="module")

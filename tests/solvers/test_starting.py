@@ -17,7 +17,8 @@ from fcn.nets.source import voc
 from fcn.solvers import starting, training
 from fcn.solvers.experiments import EXPERIMENTS, on_folder
 from fcn.solvers.runs import Run, RunError
-from fcn.solvers.starting.experiment import RATE, RECIPES, convolutions, width_of
+from fcn.solvers.starting.experiment import RATE, RECIPES
+from fcn.solvers.starting.shapes import convolutions, width_of
 from fcn.solvers.starting.source import Start
 from fcn.solvers.starting.weights import KINDS
 from segdata.download import catalog
