@@ -93,14 +93,14 @@ def set_device(args: argparse.Namespace) -> None:
     _gpu = args.gpu
     if "GLOG_minloglevel" not in os.environ:
         caffe.init_log(1)
+    if args.precision and not hasattr(caffe, "set_precision"):
+        raise RunError(f"--precision {args.precision}: {caffe.__file__} has no set_precision; it "
+                       "computes in fp32")
     if args.gpu is None:
         caffe.set_mode_cpu()
     else:
         _use_gpu(args.gpu)
     if args.precision:
-        if not hasattr(caffe, "set_precision"):
-            raise RunError(f"--precision {args.precision}: {caffe.__file__} has no set_precision; "
-                           "it computes in fp32")
         caffe.set_precision(args.precision)
 
 
