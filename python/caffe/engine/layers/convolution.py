@@ -10,20 +10,8 @@ from torch import Tensor
 from .axes import canonical_axis
 from .base import TensorLayer, register
 from .kernels.convolution import conv2d
-from .kernels.fastest import fastest
 from .kernels.product import LEAST, linear
 from .types import Blobs, Shape, Shapes, Tops
-
-INTERPOLATED = 1 << 20      # values of a top; below, what measuring takes is not worth it
-
-
-def separated(kernels: Tensor) -> tuple[Tensor, Tensor] | None:
-    """One kernel along the rows and one along the columns whose product each of kernels (N, 1,
-    rows, columns) is, as it is for bilinear interpolation; None if there are none."""
-    first = kernels[0, 0]
-    row, column = divmod(int(first.abs().argmax()), first.shape[1])
-    axes = first[:, column], first[row] / first[row, column]
-    return axes if torch.allclose(torch.outer(*axes), kernels, rtol=1e-6, atol=0) else None
 
 
 class Window(TensorLayer):
@@ -238,7 +226,7 @@ class Deconvolution(Sliding):
         weight = self.weights[0]
         if self._is_diagonal(weight):
             own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
-            return self._interpolate(x, own)
+            return self._apply(x, own, self.channels)
         return self._tiles(x) if self._touches(x) else super()._slide(x)
 
     def _touches(self, x: Tensor) -> bool:
@@ -260,26 +248,6 @@ class Deconvolution(Sliding):
         tiles = tiles.view(len(x), self.outputs, height, width, rows, columns)
         return tiles.permute(0, 1, 4, 2, 5, 3).reshape(
             len(x), self.outputs, rows * height, columns * width)
-
-    def _interpolate(self, x: Tensor, own: Tensor) -> Tensor:
-        """Each channel by its own kernel, or along one axis after the other, if that is faster."""
-        ways = {"plain": lambda: self._apply(x, own, self.channels)}
-        if not self.use_plain_torch_ops and self.axis == 1 and len(x) * math.prod(
-                self.shapes([tuple(x.shape)])[0][1:]) >= INTERPOLATED:
-            axes = separated(own)
-            if axes and set(self.dilation) == {1}:
-                ways["separable"] = lambda: self._along_axes(x, axes)
-        if len(ways) == 1:
-            return ways["plain"]()
-        sizes = [*own.shape, *self.stride, *self.pad, *x.shape[2:]]
-        return ways[fastest(f"interpolation {' '.join(map(str, sizes))}", ways)]()
-
-    def _along_axes(self, x: Tensor, axes: tuple[Tensor, Tensor]) -> Tensor:
-        """By a kernel along the rows and one along the columns, each as a matrix."""
-        down, right = (F.conv_transpose1d(torch.eye(n)[:, None], kernel.view(1, 1, -1), None, s, p)[
-            :, 0] for n, kernel, s, p in zip(x.shape[2:], axes, self.stride, self.pad))
-        y = down.t() @ (x @ right)
-        return y if len(self.weights) == 1 else y + self.weights[1][:, None, None]
 
     def _is_diagonal(self, weight: Tensor) -> bool:
         """Whether a fixed kernel treats each channel for itself, as interpolation does; on a GPU

@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import caffe
 from caffe.engine.layers import convolution
 from caffe.errors import LayerError
 from layer_checks import IMAGE, X, Z, backward, check_gradient, check_refused, normal, output
@@ -288,52 +287,3 @@ def test_a_bottom_that_no_longer_fits_the_weights(build):
         net.forward()
     for fact in ["3 channels", "(1, 4, 5, 6)"]:
         assert fact in str(caught.value)
-
-
-def interpolating(net, kernel, stride, pad, bias):
-    """A net whose fixed "up" interpolates what "learned" gives."""
-    made = net(f"""
-layer {{ name: "x" type: "Input" top: "x"
-  input_param {{ shape {{ dim: 2 dim: 3 dim: 4 dim: 6 }} }} }}
-layer {{ name: "learned" type: "Convolution" bottom: "x" top: "between" convolution_param {{
-  num_output: 3 kernel_size: 1 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "up" type: "Deconvolution" bottom: "between" top: "y" loss_weight: 1
-  {"param { lr_mult: 0 }" * (1 + bias)} convolution_param {{ num_output: 3
-  kernel_size: {kernel} stride: {stride} pad: {pad} bias_term: {str(bias).lower()} }} }}""")
-    profile = np.bartlett(kernel + 2)[1:-1]
-    made.params["up"][0].data[range(3), range(3)] = np.outer(profile, profile)
-    if bias:
-        made.params["up"][1].data[...] = 1, -2, 3
-    made.blobs["x"].data[...] = normal(2, 3, 4, 6)
-    return made
-
-
-@pytest.mark.parametrize("kernel, stride, pad, bias", [
-    (8, 4, 0, False), (7, 4, 2, True), (4, 2, 1, True), (3, 5, 0, False)])
-def test_interpolation_along_one_axis_after_the_other(net, monkeypatch, kernel, stride, pad, bias):
-    asked = []
-    monkeypatch.setattr(convolution, "fastest", lambda _, ways: asked.append(ways) or "separable")
-    found = []
-    for least in (1 << 30, 1):
-        monkeypatch.setattr(convolution, "INTERPOLATED", least)
-        caffe.set_random_seed(1)
-        made = interpolating(net, kernel, stride, pad, bias)
-        made.forward()
-        made.blobs["y"].diff[...] = normal(*made.blobs["y"].shape, seed=2)
-        made.backward()
-        found.append((made.blobs["y"].data, made.params["learned"][0].diff))
-    assert len(asked) == 1
-    for expected, own in zip(*found):
-        assert np.abs(expected).max() > 0
-        np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("place", [(0, 0, 1, 2), (2, 2, 0, 0)])
-def test_other_fixed_kernels_are_applied_as_they_are(net, monkeypatch, place):
-    """One that is no product of two, and channels that differ."""
-    made = interpolating(net, 8, 4, 0, False)
-    made.params["up"][0].data[place] *= 1.01
-    expected = made.forward()["y"].copy()
-    monkeypatch.setattr(convolution, "INTERPOLATED", 1)
-    monkeypatch.setattr(convolution, "fastest", lambda task, ways: 1 / 0)
-    np.testing.assert_array_equal(made.forward()["y"], expected)
