@@ -34,10 +34,10 @@ def add_device(parser: argparse.ArgumentParser, learns: bool = True) -> None:
 
 def add_precision(parser: argparse._ActionsContainer, learns: bool = True) -> None:
     """Add --precision, which `set_device` takes; with "auto" where nothing learns."""
+    auto = "" if learns else "; auto: bf16 where the device has it, which costs scores nothing"
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16") + ("auto",) * (not learns),
-                        help="of convolutions and matrix products (default tf32 where the GPU has "
-                             "it, else fp32" + ("" if learns else "; auto: bf16 where the device "
-                             "has it, which costs scores nothing") + ")")
+                        help="of convolutions and matrix products (default tf32; on CPUs that is "
+                             f"fp32 with Winograd's method, and fp32 keeps plain sums{auto})")
 
 
 def keep(text: str) -> int | None:

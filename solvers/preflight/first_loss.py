@@ -88,11 +88,20 @@ def described(loss: Loss, scores_are_zero: bool, is_new: bool = False) -> str:
             f"{_verdict(loss, scores_are_zero, is_new)}")
 
 
-def _verdict(loss: Loss, scores_are_zero: bool, is_new: bool) -> str:
+def _no_number(loss: Loss) -> str:
+    """Why there is nothing to compare; '' if there is."""
     if not loss.pixels:
         return "the first image is void throughout"
+    if not math.isfinite(loss.summed):
+        return "warning: no finite number; look at the weights, the mean and the scale of images"
     if not math.isfinite(loss.per_pixel):
         return "all weights of the first image are 0, so that nothing is learnt from it"
+    return "" if loss.guessing else "of one class there is nothing to be learnt"
+
+
+def _verdict(loss: Loss, scores_are_zero: bool, is_new: bool) -> str:
+    if no_number := _no_number(loss):
+        return no_number
     if scores_are_zero and abs(loss.per_pixel - loss.guessing) > NEAR * loss.guessing:
         return ("warning: scores that start at zero cost exactly that; look for a score layer or a "
                 "deconvolution that is not what it should be, or labels beyond the classes")

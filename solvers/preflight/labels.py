@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,8 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     roots = [str(path.resolve()) for path in reader.roots.values()]
     unread = (*OPTIONS, "mirror", "jitter")
     read = {key: value for key, value in params.items() if key not in unread}
-    key = hashlib.sha1(repr((module, layer, read, roots)).encode()).hexdigest()[:16]
+    kept = [each.name for each in fields(Sample)]
+    key = hashlib.sha1(repr((module, layer, read, roots, kept)).encode()).hexdigest()[:16]
     cache = build_root() / "preflight" / f"{key}.json"
     known = _known(cache)
     with ThreadPoolExecutor() as pool:

@@ -43,12 +43,12 @@ def _of_a_deeplab(start: Start) -> dict:
     the file has, which HDF5 does not."""
     params = start.weights.params
     scores = [name for name in params if name.startswith("fc8_voc12")]
-    if not scores:
+    first = "fc6" if len(scores) == 1 else "fc6_1"
+    if not scores or first not in params:
         return {}
     full = convolutions(nets.fcn("fcn32s", "deploy"))
     width = width_of(start, "vgg16", full, {
         name: start.outputs(name) for name in full if name in params and name[:4] == "conv"}, None)
-    first = "fc6" if len(scores) == 1 else "fc6_1"
     taps = params[first][0].data.shape[-1]
     layers = {layer.name: layer for layer in start.definition().layer}
     hole = (list(layers[first].convolution_param.dilation) or [1])[0] if first in layers else 0

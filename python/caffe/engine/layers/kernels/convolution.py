@@ -22,33 +22,51 @@ class _Geometry(NamedTuple):
     dilation: tuple[int, ...]
     groups: int
 
+    @property
+    def of_stride_1(self) -> tuple:
+        """All but the stride."""
+        return self.padding, self.dilation, self.groups
+
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...],
            padding: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> Tensor:
     """torch's, contiguous if x is.
 
     Large ones on a CPU are done in the way that measuring finds (`fastest`). Winograd's is for
-    kernels of 3x3 with stride 1, unless the precision is 'fp32': to it, windows that are equal give
-    values that may differ in the last bits, and max pooling then takes another one of them. For
-    kernels of one pixel and for dilated ones, oneDNN has a way that reads images with their
-    channels last, and that can be so much faster that two copies cost less than it saves; backward
-    it is not.
+    kernels of 3x3 with stride 1, unless the precision is 'fp32': with it equal windows may give
+    values that differ in the last bits, of which max pooling then takes another one. For kernels
+    of one pixel and for dilated ones, oneDNN has a way that reads images with their channels last,
+    and that can be so much faster that two copies cost less than it saves; backward it is not.
     """
     geometry = _Geometry(stride, padding, dilation, groups)
-    large = (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
-             and not torch.is_autocast_enabled("cpu")
-             and weight.numel() * x[:, 0].numel() >= MEASURED)
-    if large and _by_winograd(weight, geometry):
-        return _Convolution.apply(x, weight, bias, geometry)
     learns = x.requires_grad or weight.requires_grad
-    if large and not learns and (max(dilation) > 1 or max(weight.shape[2:]) == 1):
-        return _convolution(x, weight, bias, geometry)
+    if (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
+            and not torch.is_autocast_enabled("cpu")
+            and weight.numel() * x[:, 0].numel() >= MEASURED):
+        if _suits_winograd(weight, geometry):
+            return _Convolution.apply(x, weight, bias, geometry)
+        if _suits_channels_last(weight, geometry) and not learns:
+            return _convolution(x, weight, bias, geometry, learns)
     return F.conv2d(x, weight, bias, *geometry)
 
 
-def _by_winograd(weight: Tensor, geometry: _Geometry) -> bool:
+def _suits_winograd(weight: Tensor, geometry: _Geometry) -> bool:
     return (chosen() != "fp32" and tuple(weight.shape[2:]) == (winograd.KERNEL,) * 2
             and set(geometry.stride) == {1})
+
+
+def _suits_channels_last(weight: Tensor, geometry: _Geometry) -> bool:
+    return max(geometry.dilation) > 1 or max(weight.shape[2:]) == 1
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry,
+                 learns: bool) -> Tensor:
+    ways = {"plain": lambda: F.conv2d(x, weight, bias, *geometry)}
+    if _suits_winograd(weight, geometry):
+        ways["Winograd"] = lambda: winograd.correlation(x, weight, bias, *geometry.of_stride_1)
+    if _suits_channels_last(weight, geometry) and not learns:
+        ways["channels last"] = lambda: _channels_last(x, weight, bias, geometry)
+    return _fastest("convolution", x, weight, geometry, ways)
 
 
 class _Convolution(torch.autograd.Function):
@@ -59,18 +77,14 @@ class _Convolution(torch.autograd.Function):
                 geometry: _Geometry) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
-        ways = {"plain": lambda: F.conv2d(x, weight, bias, *geometry),
-                "Winograd": lambda: winograd.correlation(x, weight, bias, *geometry[1:])}
-        if max(geometry.dilation) > 1 and not any(ctx.needs_input_grad):
-            ways["channels last"] = lambda: _channels_last(x, weight, bias, geometry)
-        return _fastest("convolution", x, weight, geometry, ways)
+        return _convolution(x, weight, bias, geometry, any(ctx.needs_input_grad))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple:
         (x, weight), geometry = ctx.saved_tensors, ctx.geometry
         by_image, by_weights, by_bias, _ = ctx.needs_input_grad
-        own = gradient, *geometry[1:]
+        own = gradient, *geometry.of_stride_1
         return (_fastest("gradient by image", x, weight, geometry, {
                     "plain": lambda: conv2d_input(x.shape, weight, gradient, *geometry),
                     "Winograd": lambda: winograd.gradient_by_image(weight, *own)})
@@ -80,13 +94,6 @@ class _Convolution(torch.autograd.Function):
                     "Winograd": lambda: winograd.gradient_by_weights(x, *own)})
                 if by_weights else None,
                 gradient.sum((0, 2, 3)) if by_bias else None, None)
-
-
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry) -> Tensor:
-    """With another kernel, where nothing learns."""
-    return _fastest("convolution", x, weight, geometry, {
-        "plain": lambda: F.conv2d(x, weight, bias, *geometry),
-        "channels last": lambda: _channels_last(x, weight, bias, geometry)})
 
 
 def _channels_last(x: Tensor, weight: Tensor, bias: Tensor | None,

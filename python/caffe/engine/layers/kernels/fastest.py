@@ -8,7 +8,6 @@ first is what all take. Where no file can be kept, the first way is taken and no
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import platform
 import tempfile
@@ -19,11 +18,12 @@ from pathlib import Path
 
 import torch
 
+from ....log import logger
+
 MOST_TURNS = 4
-ENOUGH = 0.4        # seconds after which there is no third turn
+ENOUGH = 0.4        # seconds after which two turns do
 MARGIN = 0.9        # of the first way's time: what another takes at most to be chosen
 
-logger = logging.getLogger("caffe")
 _chosen: dict[str, str] = {}
 
 

@@ -65,6 +65,25 @@ def test_errors_are_of_the_size_of_plain_sums(channels, size):
         assert error < 2e-6
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_windows_of_zeros_give_the_bias_exactly(with_bias, dilation, groups):
+    """So that a ReLU behind passes no gradient there."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 14, 15)
+    x[0, :, 5:] = 0
+    x[1, :2, :, 7:] = 0
+    weight = torch.randn(6, 4 // groups, 3, 3)
+    bias = torch.randn(6) if with_bias else None
+    geometry = (5, 4), (dilation,) * 2, groups
+    y, plain = (each(x, weight, bias, *own) for each, own in (
+        (winograd.correlation, geometry), (F.conv2d, (1, *geometry))))
+    of_none = 0.0 if bias is None else bias[:, None, None]
+    assert torch.equal(y == of_none, plain == of_none)
+    torch.testing.assert_close(y, plain, rtol=1e-5, atol=1e-4)
+
+
 def test_a_value_that_is_not_finite_is_not_lost():
     x, weight = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3)
     x[0, 0, 2, 2] = torch.nan
