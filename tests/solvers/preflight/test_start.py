@@ -218,6 +218,9 @@ def test_the_first_loss_is_said_in_three_ways(experiment, tmp_path, capsys):
 @pytest.mark.parametrize("loss, zero, said", [
     (first_loss.Loss("label", 100, 7, 194.6, 1.946), True, "as expected of scores that start"),
     (first_loss.Loss("label", 100, 7, 194.6, 1.8), False, "0.93 times that, as expected of a net"),
+    (first_loss.Loss("label", 100, 1, 0.0, 0.0), True, "of one class there is nothing to be"),
+    (first_loss.Loss("label", 100, 7, np.nan, np.nan), True, "warning: no finite number"),
+    (first_loss.Loss("label", 100, 7, 0.0, np.nan), True, "all weights of the first image are 0"),
     (first_loss.Loss("label", 100, 7, 300.0, 3.0), False, "1.54 times that, as untrained scores "
      "often cost. Worry only if it is still above 1.95 per pixel after some hundred iterations"),
     (first_loss.Loss("label", 100, 7, 250.0, 2.5), True, "warning: scores that start at zero"),

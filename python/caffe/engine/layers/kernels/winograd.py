@@ -69,7 +69,8 @@ def correlation(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[i
     have them: a ReLU behind would else pass gradients where rounding leaves more than 0.
     """
     y = _correlation(x, weight, bias, padding, dilation, groups)
-    largest = F.pad(torch.linalg.vector_norm(x.unflatten(1, (groups, -1)), torch.inf, dim=2),
+    channels = x.unflatten(1, (groups, -1))
+    largest = F.pad(torch.maximum(channels.amax(2), -channels.amin(2)),
                     (padding[1], padding[1], padding[0], padding[0]))
     is_empty = F.max_pool2d(largest, KERNEL, stride=1, dilation=dilation)[:, :, None] == 0
     if is_empty.any():
