@@ -157,7 +157,7 @@ def _curves(run: Run, rows: Sequence[log.Row], scores: dict[str, Scores]) -> str
     scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
     rates = [(row.iteration, row.rate) for row in rows if row.rate is not None]
     times = [(row.iteration, row.time / 60) for row in rows if row.time is not None]
-    steady = len({rate for _, rate in rates}) == 1
+    steady = run.solver_param().lr_policy == "fixed" and len({rate for _, rate in rates}) == 1
     return "".join([
         section("Loss", "How wrong the net is on the images it learns from (blue; bold where it is "
                 "smoothed) and on the validation images (red): lower is better. Where red rises "

@@ -84,6 +84,14 @@ def test_the_page_says_what_the_run_has(scored):
         assert word in page.sections["Configuration"], word
 
 
+def test_a_rate_that_falls_between_the_rows_of_the_log_is_not_called_steady(scored):
+    solver = scored.directory / "solver.prototxt"
+    solver.write_text(solver.read_text().replace(
+        'lr_policy: "fixed"', 'lr_policy: "multistep" gamma: 0.1 stepvalue: 3'))
+    page = read(report.write(scored.run))
+    assert "throughout" not in page.text and "Rate" in page.sections
+
+
 @pytest.mark.parametrize("weigh", [
     lambda net, path: weighted.weigh_pixels(net, "weight"),
     lambda net, path: weighted.weigh_classes(
