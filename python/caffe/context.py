@@ -67,12 +67,12 @@ def set_precision(name: str) -> None:
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
     On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
     is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
-    instructions for it, else 'tf32': for nets that have learnt, which lose nothing by it.
+    instructions for it, else 'tf32': for inference, which loses nothing by it.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """
     from .engine import precision
-    precision.choose(precision.lowest_of(device()) if name == "auto" else name)
+    precision.choose(precision.best_for_inference(device()) if name == "auto" else name)
 
 
 def device() -> torch.device:

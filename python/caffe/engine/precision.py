@@ -18,9 +18,9 @@ _chosen = NAMES[1]
 
 
 def choose(name: str) -> None:
-    """'fp32': plain sums; 'tf32', the default: on GPUs that have it, factors of 10 bits, on CPUs of
-    all 24, but convolutions by Winograd's method where it is faster; 'bf16': factors and results of
-    8 bits. Raises CaffeError for another name."""
+    """'fp32': plain sums; 'tf32', the default: factors of 10 bits on GPUs that have it, on CPUs of
+    24 as in fp32, with convolutions by Winograd's method where it is faster; 'bf16': factors and
+    results of 8 bits. Raises CaffeError for another name."""
     global _chosen
     if name not in NAMES:
         raise CaffeError(f"unknown precision '{name}'; known are {', '.join(NAMES)} and auto")
@@ -28,7 +28,7 @@ def choose(name: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
 
 
-def lowest_of(device: torch.device) -> str:
+def best_for_inference(device: torch.device) -> str:
     """'bf16' if the device has instructions for it, else 'tf32'."""
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)

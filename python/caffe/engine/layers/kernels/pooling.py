@@ -41,7 +41,7 @@ def largest(x: Tensor, windows: Windows) -> Tensor:
     equals. See `suits`."""
     if not x.requires_grad:
         return _combined(x, windows, torch.maximum, -torch.inf)
-    return _Halved.apply(x) if _halves(windows) else _SideBySide.apply(x, windows)
+    return _Halved.apply(x) if _halves(windows) else _ChannelsLast.apply(x, windows)
 
 
 def total(x: Tensor, windows: Windows) -> Tensor:
@@ -82,7 +82,7 @@ def _along(x: Tensor, axis: int, count: int, operation: Callable[..., Tensor], o
     return y
 
 
-class _SideBySide(torch.autograd.Function):
+class _ChannelsLast(torch.autograd.Function):
     """torch's own, but that it reads an image whose channels are side by side: two copies take less
     time than that saves. Its backward is as fast in either order."""
 

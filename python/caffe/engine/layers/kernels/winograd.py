@@ -84,8 +84,9 @@ def _correlation(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[
                  dilation: tuple[int, ...], groups: int) -> Tensor:
     size = [n + 2 * p - d * (KERNEL - 1) for n, p, d in zip(x.shape[2:], padding, dilation)]
     if max(dilation) > 1:
-        apart = _correlation(_apart(x, size, padding, dilation), weight, bias, *DENSE, groups)
-        return _together(apart, size, dilation)
+        phases = _split_phases(x, size, padding, dilation)
+        y = _correlation(phases, weight, bias, *DENSE, groups)
+        return _merge_phases(y, size, dilation)
     values = (_transforms().kernel @ weight.reshape(-1, KERNEL ** 2).t()).view(
         -1, *weight.shape[:2])
     y = x.new_empty(len(x), len(weight), *size)
@@ -115,14 +116,15 @@ def gradient_by_weights(x: Tensor, gradient: Tensor, padding: tuple[int, ...],
     """The gradient by the weights, from that by what correlation() gives."""
     size = gradient.shape[2:]
     if max(dilation) > 1:
-        return gradient_by_weights(_apart(x, size, padding, dilation),
-                                   _apart(gradient, size, (0, 0), dilation, 0), *DENSE, groups)
+        phases = _split_phases(x, size, padding, dilation)
+        of_top = _split_phases(gradient, size, (0, 0), dilation, more=0)
+        return gradient_by_weights(phases, of_top, *DENSE, groups)
     outputs, inputs = gradient.shape[1], x.shape[1] // groups
     values = x.new_zeros(WINDOW ** 2, outputs, inputs)
     for rows, windows in _windows(x, size, padding, outputs):
         part = gradient[:, :, rows]
         whole = [-(-n // TILE) * TILE for n in part.shape[2:]]
-        tiles = _values(_cut(part, (0, 0), whole), _transforms().tile)
+        tiles = _transformed(_cut(part, (0, 0), whole), _transforms().tile)
         for own, *pair in zip(*(each.chunk(groups, 1) for each in (values, tiles, windows))):
             own.baddbmm_(pair[0], pair[1].transpose(1, 2))
     kernels = _transforms().kernel.t() @ values.flatten(1)
@@ -131,8 +133,8 @@ def gradient_by_weights(x: Tensor, gradient: Tensor, padding: tuple[int, ...],
 
 def _windows(x: Tensor, size: Sequence[int], padding: Sequence[int],
              outputs: int) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of a top of `size`, after the others, and the values (36, C, N tiles) of the
-    windows of their tiles."""
+    """Some rows of a top of `size`, after the others, and their windows, transformed: (36, C, N
+    tiles)."""
     rows, columns = (-(-n // TILE) for n in size)
     row_of_tiles = 4 * WINDOW ** 2 * len(x) * columns * (x.shape[1] + outputs)
     at_a_time = max(1, MEMORY // row_of_tiles)
@@ -140,23 +142,23 @@ def _windows(x: Tensor, size: Sequence[int], padding: Sequence[int],
         count = min(at_a_time, rows - row)
         window = _cut(x, (TILE * row - padding[0], -padding[1]),
                       (TILE * count + KERNEL - 1, TILE * columns + KERNEL - 1))
-        yield (slice(TILE * row, TILE * (row + count)), _values(window, _transforms().window))
+        yield (slice(TILE * row, TILE * (row + count)), _transformed(window, _transforms().window))
 
 
-def _apart(planes: Tensor, size: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
-           more: int = KERNEL - 1) -> Tensor:
-    """Planes (N, C, H, W), with every d-th row and column, of which a kernel that is dilated by d
-    sees one, in an image of its own: (N d d, C, rows, columns), those of the rows and columns of a
-    top of `size`, and `more`."""
+def _split_phases(planes: Tensor, size: Sequence[int], padding: Sequence[int],
+                  dilation: Sequence[int], more: int = KERNEL - 1) -> Tensor:
+    """Planes (N, C, H, W) as (N d d, C, rows, columns): an image for each remainder of row and
+    column modulo the dilation d, on which a dilated kernel is a dense one. They hold what a top of
+    `size` needs: its rows and columns divided by d, rounded up, and `more`."""
     rows, columns = (-(-n // d) + more for n, d in zip(size, dilation))
     whole = _cut(planes, [-p for p in padding], (rows * dilation[0], columns * dilation[1]))
     return whole.unflatten(3, (columns, -1)).unflatten(2, (rows, -1)).permute(
         0, 3, 5, 1, 2, 4).flatten(0, 2)
 
 
-def _together(apart: Tensor, size: Sequence[int], dilation: Sequence[int]) -> Tensor:
-    """The planes (N, C, *size) whose rows and columns are apart."""
-    whole = apart.unflatten(0, (-1, *dilation)).permute(0, 3, 4, 1, 5, 2)
+def _merge_phases(split: Tensor, size: Sequence[int], dilation: Sequence[int]) -> Tensor:
+    """The planes (N, C, *size) of which `split` are the phases."""
+    whole = split.unflatten(0, (-1, *dilation)).permute(0, 3, 4, 1, 5, 2)
     return whole.flatten(4).flatten(2, 3)[:, :, :size[0], :size[1]].contiguous()
 
 
@@ -169,7 +171,7 @@ def _cut(planes: Tensor, first: Sequence[int], size: Sequence[int]) -> Tensor:
     return F.pad(inside, (left, columns - left - width, above, rows - above - height))
 
 
-def _values(planes: Tensor, transform: Tensor) -> Tensor:
+def _transformed(planes: Tensor, transform: Tensor) -> Tensor:
     """The values (36, C, N tiles) of all windows, or tiles, of planes (N, C, height, width)."""
     images, channels, *size = planes.shape
     window = math.isqrt(transform.shape[1])
