@@ -33,10 +33,10 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
     """torch's, contiguous if x is.
 
     Large ones on a CPU are done in the way that measuring finds (`fastest`). Winograd's is for
-    kernels of 3x3 with stride 1, unless the precision is 'fp32': with it equal windows may give
-    values that differ in the last bits, of which max pooling then takes another one. For kernels
-    of one pixel and for dilated ones, oneDNN has a way that reads images with their channels last,
-    and that can be so much faster that two copies cost less than it saves; backward it is not.
+    kernels of 3x3 with stride 1, unless the precision is 'fp32': equal windows may give results
+    that differ in the last bits, and then max pooling takes another of two equal maxima. For
+    kernels of one pixel and for dilated ones, oneDNN may be faster with images whose channels come
+    last, even with a copy there and one back; its gradients are not.
     """
     geometry = _Geometry(stride, padding, dilation, groups)
     learns = x.requires_grad or weight.requires_grad

@@ -32,7 +32,8 @@ def _halves(windows: Windows) -> bool:
 
 
 def _overlap(x: Tensor, windows: Windows) -> bool:
-    """Whether torch reads each value twice, on average, and there are channels for a vector."""
+    """Whether the windows overlap so much that torch reads each value at least twice, and there are
+    enough channels for a processor's vector of them."""
     return x.shape[1] >= 8 and math.prod(windows.kernel) >= 2 * math.prod(windows.stride)
 
 
@@ -50,18 +51,18 @@ def total(x: Tensor, windows: Windows) -> Tensor:
 
 
 def _combined(x: Tensor, windows: Windows, operation: Callable[..., Tensor],
-              of_none: float) -> Tensor:
+              identity: float) -> Tensor:
     counts = [count for count, _ in windows.spans(x.shape[2:])]
     for axis in (2, 3):     # whole rows first, which are many values at a time
-        x = _along(x, axis, counts[axis - 2], operation, of_none,
+        x = _along(x, axis, counts[axis - 2], operation, identity,
                    *(sizes[axis - 2] for sizes in (windows.kernel, windows.stride, windows.pad)))
     return x
 
 
-def _along(x: Tensor, axis: int, count: int, operation: Callable[..., Tensor], of_none: float,
+def _along(x: Tensor, axis: int, count: int, operation: Callable[..., Tensor], identity: float,
            kernel: int, stride: int, pad: int) -> Tensor:
-    """Along one axis, where the first and the last windows may reach beyond the image; `of_none`
-    is what the operation gives of no value."""
+    """Along one axis, where the first and the last windows may reach beyond the image; the
+    operation of `identity` and a value is that value."""
     shape = list(x.shape)
     shape[axis] = count
     y = x.new_empty(shape)
@@ -76,7 +77,7 @@ def _along(x: Tensor, axis: int, count: int, operation: Callable[..., Tensor], o
         part = y.narrow(axis, first, inside)
         if place == pad:
             part.copy_(values)
-            y.narrow(axis, inside, count - inside).fill_(of_none)
+            y.narrow(axis, inside, count - inside).fill_(identity)
         else:
             operation(part, values, out=part)
     return y

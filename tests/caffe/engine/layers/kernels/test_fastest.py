@@ -47,6 +47,12 @@ def test_the_fastest_is_chosen_and_the_first_of_about_equals():
     assert fastest("c", ways(one=0.0100, other=0.0098)[0]) == "one"
 
 
+def test_a_slow_first_time_leaves_no_way_out():
+    seconds = iter([0.05, *[0.0] * 9])
+    found = {"one": lambda: time.sleep(0.005), "other": lambda: time.sleep(next(seconds))}
+    assert fastest("a", found) == "other"
+
+
 def test_another_process_takes_what_is_kept_and_measures_nothing(monkeypatch):
     assert fastest("a", ways(one=0.004, other=0.0)[0]) == "other"
     forget(monkeypatch)
