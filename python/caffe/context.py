@@ -77,8 +77,13 @@ def set_precision(name: str) -> None:
 
 def device() -> torch.device:
     """The torch.device of the current mode."""
+    return _device(_gpu)
+
+
+@lru_cache
+def _device(gpu: int | None) -> torch.device:
     import torch
-    return torch.device("cpu") if _gpu is None else torch.device("cuda", _gpu)
+    return torch.device("cpu") if gpu is None else torch.device("cuda", gpu)
 
 
 def solver_count() -> int:

@@ -244,14 +244,19 @@ class Memory:
 
     def live_view(self) -> np.ndarray | None:
         """A NumPy view that `numpy` gave out and that somebody still holds; else None."""
-        views = (reference() for reference in self._views.values())
-        return next((view for view in views if view is not None), None)
+        for reference in self._views.values():
+            view = reference()
+            if view is not None:
+                return view
+        return None
 
     def _fit(self, shape: Sequence[int]) -> None:
         """Hold as many values as a blob of that shape has. Another blob of this memory may have
         resized it to its own shape before."""
+        if self.tensor is None or self.tensor.shape == shape:
+            return
         count = math.prod(shape)
-        if self.tensor is None or self.tensor.numel() == count:
+        if self.tensor.numel() == count:
             return
         self.resize(count)
         if self.tensor is not None and self.tensor.numel() != count:
@@ -267,8 +272,9 @@ class Memory:
             self.tensor = torch.zeros(shape, device=target)
         elif self.tensor.device != target:
             self.tensor = laid_out(self.tensor.reshape(shape).to(target))
-        elif self.tensor.shape != shape:
-            self.tensor = self.tensor.contiguous()
+        if self.tensor.shape == shape:
+            return self.tensor
+        self.tensor = self.tensor.contiguous()
         return self.tensor.view(shape)
 
     def _pinned(self, shape: torch.Size, target: torch.device) -> torch.Tensor:

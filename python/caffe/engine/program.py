@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ..errors import CaffeError, LayerError
@@ -85,11 +85,9 @@ class Program:
         """The names of the blobs that no layer reads, sorted as in the original."""
         return graph.outputs(self.param)
 
-    @contextmanager
-    def locating_errors(self, step: Step) -> Iterator[None]:
+    def locating_errors(self, step: Step) -> AbstractContextManager[None]:
         """Add file, layer and bottoms to what a layer complains about."""
-        with locating_errors(self.source, step.spec, step.bottom, self.unsplit_names, self):
-            yield
+        return locating_errors(self.source, step.spec, step.bottom, self.unsplit_names, self)
 
     def memory_users(self) -> dict[str, dict[str, tuple]]:
         """{"blobs": {name: shape}, "parameters": {LAYER[i]: shape}}."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -153,7 +154,7 @@ class TensorLayer(Layer):
                              f"than {LARGE_WINDOW:,} pixels; make it smaller, or its stride "
                              "larger, or set FCN_MAX_PRODUCTS to a number that it does not exceed")
 
-    @property
+    @cached_property
     def is_in_place(self) -> bool:
         """Whether a top is a bottom."""
         return not set(self.layer_param.bottom).isdisjoint(self.layer_param.top)
