@@ -17,7 +17,7 @@ from .layers import TensorLayer, create
 from .layers.forks.batch_norm import decide_kinds
 from .layers.forks.interp import Interp
 from .layers.shape import Split
-from .program import Program, Step, locating_errors
+from .program import LocatingErrors, Program, Step
 
 
 class NetBuilder:
@@ -80,7 +80,7 @@ class NetBuilder:
 
     def _add_layer(self, spec: caffe_pb2.LayerParameter, carries_labels: bool) -> None:
         bottom = tuple(self._blobs[name] for name in spec.bottom)
-        with locating_errors(self._source, spec, bottom, self._unsplit_names):
+        with LocatingErrors(self._source, spec, bottom, self._unsplit_names):
             layer = create(spec)
             if isinstance(layer, Interp):
                 layer.carries_labels = carries_labels

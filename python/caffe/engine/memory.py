@@ -253,10 +253,8 @@ class Memory:
     def _fit(self, shape: Sequence[int]) -> None:
         """Hold as many values as a blob of that shape has. Another blob of this memory may have
         resized it to its own shape before."""
-        if self.tensor is None or self.tensor.shape == shape:
-            return
         count = math.prod(shape)
-        if self.tensor.numel() == count:
+        if self.tensor is None or self.tensor.numel() == count:
             return
         self.resize(count)
         if self.tensor is not None and self.tensor.numel() != count:
@@ -264,8 +262,10 @@ class Memory:
             self.tensor = torch.cat([flat, flat.new_zeros(count - len(flat))])
 
     def _moved(self, shape: torch.Size) -> torch.Tensor:
-        self._keep_promise()
-        self._fit(shape)
+        if self._promise:
+            self._keep_promise()
+        if self.tensor is not None and self.tensor.shape != shape:
+            self._fit(shape)
         self._copy = None
         target = device()
         if self.tensor is None:

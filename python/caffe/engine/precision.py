@@ -5,7 +5,7 @@ Weights, blobs, sums, losses and updates are float32 in any case.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -69,13 +69,8 @@ def laid_out_as(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
 
 
-@contextmanager
-def autocast_products(device: torch.device) -> Any:
+def autocast_products(device: torch.device) -> AbstractContextManager:
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
     dtype = of_factors()
-    if dtype:
-        with torch.autocast(device.type, dtype, cache_enabled=False):
-            yield
-    else:
-        yield
+    return torch.autocast(device.type, dtype, cache_enabled=False) if dtype else nullcontext()
 

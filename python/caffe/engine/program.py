@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import CaffeError, LayerError
@@ -85,9 +84,9 @@ class Program:
         """The names of the blobs that no layer reads, sorted as in the original."""
         return graph.outputs(self.param)
 
-    def locating_errors(self, step: Step) -> AbstractContextManager[None]:
+    def locating_errors(self, step: Step) -> LocatingErrors:
         """Add file, layer and bottoms to what a layer complains about."""
-        return locating_errors(self.source, step.spec, step.bottom, self.unsplit_names, self)
+        return LocatingErrors(self.source, step.spec, step.bottom, self.unsplit_names, self)
 
     def memory_users(self) -> dict[str, dict[str, tuple]]:
         """{"blobs": {name: shape}, "parameters": {LAYER[i]: shape}}."""
@@ -97,31 +96,39 @@ class Program:
                                for i, blob in enumerate(step.layer.blobs)}}
 
 
-@contextmanager
-def locating_errors(source: str, spec: caffe_pb2.LayerParameter, bottom: Sequence[Blob],
-                    unsplit_names: Mapping[str, str], program: Program | None = None
-                    ) -> Iterator[None]:
-    """Add file, layer and bottoms to what a layer complains about.
+@dataclass(eq=False)
+class LocatingErrors:
+    """A context manager that adds file, layer and bottoms to what a layer complains about.
 
     A Python layer's own exceptions pass as they are, with a note (PEP 678) that names the layer
     and its module. With a `program`, what it holds is told where memory does not suffice.
     """
-    is_users = spec.type == "Python"
-    try:
-        yield
-    except Exception as error:
-        names = [unsplit_names.get(name, name) for name in spec.bottom]
-        blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, bottom))
-        place = f"layer '{spec.name}' ({spec.type})" + (f", bottoms {blobs}" if blobs else "")
+
+    source: str
+    spec: caffe_pb2.LayerParameter
+    bottom: Sequence[Blob]
+    unsplit_names: Mapping[str, str]
+    program: Program | None = None
+
+    def __enter__(self) -> None:
+        """Nothing is to be prepared."""
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        spec, is_users = self.spec, self.spec.type == "Python"
+        names = [self.unsplit_names.get(name, name) for name in spec.bottom]
+        blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, self.bottom))
+        place = (f"{self.source}: layer '{spec.name}' ({spec.type})"
+                 + (f", bottoms {blobs}" if blobs else ""))
         if not is_users and out_of_memory.is_out_of_memory(error):
-            users = program.memory_users() if program else {}
-            raise out_of_memory.explained(error, f"{source}: {place}", users) from error
+            users = self.program.memory_users() if self.program else {}
+            raise out_of_memory.explained(error, place, users) from error
         if isinstance(error, CaffeError if is_users else (RuntimeError, ValueError, IndexError)):
-            raise LayerError(f"{source}: {place}: {error}") from error
+            raise LayerError(f"{place}: {error}") from error
         if is_users:
-            _note(error, f"{source}: {place} raised this: class {spec.python_param.layer} of the "
+            _note(error, f"{place} raised this: class {spec.python_param.layer} of the "
                          f"module {spec.python_param.module}, a Python layer")
-        raise
 
 
 def _note(error: Exception, text: str) -> None:

@@ -130,6 +130,6 @@ class _Halved(torch.autograd.Function):
         x, is_lower, is_right = ctx.saved_tensors
         height, width = x.shape[2:]
         first = torch.arange(0, height, 2)[:, None] * width + torch.arange(0, width, 2)
-        index = is_lower.long().mul_(width).add_(is_right.long()).add_(first)
+        index = torch.add(first, is_lower.int().mul_(width).add_(is_right))
         return torch.ops.aten.max_pool2d_with_indices_backward(
             gradient.contiguous(), x, [2, 2], [2, 2], [0, 0], [1, 1], True, index)
