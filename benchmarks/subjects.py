@@ -608,9 +608,8 @@ def floor(task, folder):
 
     from caffe.engine.layers.kernels.product import linear
     matrix = torch.randn(2048, 2048)
-    rate = 2 * 2048 ** 3 / least(lambda: linear(matrix, matrix))
-    seconds = _passes(task) * sum(operations(size)[0] for size in SIZES[task]) / rate
-    return lambda: time.sleep(seconds)
+    rate = 2048 ** 3 / least(lambda: linear(matrix, matrix))
+    return at_rate(rate, task, folder, 0)
 
 
 def bandwidth_floor(task, folder):
@@ -619,8 +618,7 @@ def bandwidth_floor(task, folder):
     source = torch.ones(2 ** 26)
     copy = torch.empty_like(source)
     rate = 2 * source.numel() / least(lambda: copy.copy_(source))
-    seconds = _passes(task) * sum(operations(size)[1] for size in SIZES[task]) / rate
-    return lambda: time.sleep(seconds)
+    return at_rate(rate, task, folder, 1)
 
 
 def least(run):
@@ -629,30 +627,39 @@ def least(run):
     return min(timed(run) for _ in range(5))
 
 
-def _passes(task):
-    return 3 if task.startswith("step") else 1      # forward, and two backward
+def at_rate(rate, task, folder, kind):
+    """A function that says how many seconds the task takes at that rate of `work`, of which
+    `kind` is the index."""
+    if task.startswith(("step", "small_step")):
+        make = pycaffe_step if task.startswith("step") else pycaffe_small_step
+        seconds = work(make(task, folder)[0], learns=True)[kind] / rate
+    else:
+        net, seconds = pycaffe_forward(task, folder)[0], 0
+        for image in images(task):
+            net.blobs["data"].reshape(*image.shape)
+            net.reshape()
+            seconds += work(net)[kind] / rate
+    return lambda: float(seconds)
 
 
-def operations(size):
-    """(floating-point operations, values read and written) of FCN-8s' convolutions on an image of
-    that size."""
-    from torch_fcn8s import STAGES
-    total, moved, before, image = 0, 0, 3, [n + 198 for n in size]
-    bottom = 3 * size[0] * size[1]
-    for channels, count in STAGES:
-        for _ in range(count):
-            places, kernel = image[0] * image[1], 9 * before * channels
-            total += 2 * kernel * places
-            moved += bottom + kernel + channels * places
-            before, bottom = channels, channels * places
-        image = [-(-n // 2) for n in image]
-        bottom = before * image[0] * image[1]
-    places = (image[0] - 6) * (image[1] - 6)
-    for channels, kernel in ((4096, 49 * 512 * 4096), (4096, 4096 * 4096), (21, 4096 * 21)):
-        total += 2 * kernel * places
-        moved += bottom + kernel + channels * places
-        bottom = channels * places
-    return total, moved
+def work(net, learns=False):
+    """(multiplications, values read and written) of a forward pass of the net's convolutions,
+    deconvolutions and products; with those of their gradients if it learns."""
+    products, moved = 0, 0
+    for name, blobs in net.params.items():
+        bottom, top = net.bottom_names[name][0], net.top_names[name][0]
+        kind = net.layer_dict[name].type
+        windows = net.blobs[bottom if kind == "Deconvolution" else top]
+        if kind == "InnerProduct":
+            places = windows.count // blobs[0].shape[0]
+        elif kind in ("Convolution", "Deconvolution"):
+            places = windows.count // windows.shape[1]
+        else:
+            continue
+        passes = 1 + learns * (1 + (bottom not in net.inputs))      # no gradient by an image
+        products += passes * blobs[0].count * places
+        moved += passes * (blobs[0].count + net.blobs[bottom].count + net.blobs[top].count)
+    return products, moved
 
 
 FORWARD = {"engine": engine(pycaffe_forward),
@@ -662,7 +669,8 @@ FORWARD = {"engine": engine(pycaffe_forward),
            "BVLC Caffe": bvlc(pycaffe_forward),
            "floor": floor, "floor of memory": bandwidth_floor}
 OTHER_NETS = {name: FORWARD[name] for name in (
-    "engine", "engine, no elision", "ONNX Runtime", "OpenVINO", "OpenCV", "BVLC Caffe")}
+    "engine", "engine, no elision", "ONNX Runtime", "OpenVINO", "OpenCV", "BVLC Caffe", "floor",
+    "floor of memory")}
 SUBJECTS = {
     "forward": {**FORWARD, "torch compiled": torch_compiled(torch_forward)}, "stream": FORWARD,
     "fcn32s": OTHER_NETS, "alexnet": OTHER_NETS, "googlenet": OTHER_NETS,
@@ -674,7 +682,7 @@ SUBJECTS = {
                   "engine, fp32": with_precision("fp32", pycaffe_step),
                   "torch, bf16 autocast": partial(torch_step, wrap=autocast)},
     "small_step": {"engine": engine(pycaffe_small_step), "torch eager": torch_small_step,
-                   "BVLC Caffe": bvlc(pycaffe_small_step)},
+                   "BVLC Caffe": bvlc(pycaffe_small_step), "floor": floor},
     "step": {"engine": engine(pycaffe_step),
              "engine, no elision": engine(pycaffe_step, elide=False),
              "torch eager": torch_step,

@@ -43,19 +43,24 @@ def test_the_peer_is_the_same_net(tmp_path):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(ours).max())
 
 
-def test_operations_are_those_of_the_net(tmp_path):
-    """Two for each weight at each place, but for the small scores of pool3 and pool4; and the
-    values are those of bottoms, tops and weights."""
-    net = caffe.Net(str(nets.write_prototxt(tmp_path / "deploy.prototxt",
-                                            nets.fcn("fcn8s", "deploy"))), caffe.TEST)
-    net.blobs["data"].reshape(1, 3, 61, 90)
-    net.reshape()
-    names = [name for name in net.params if name.startswith(("conv", "fc", "score_fr"))]
-    expected = sum(2 * net.params[name][0].count * np.prod(net.blobs[name].shape[2:])
-                   for name in names)
-    moved = sum(net.params[name][0].count + net.blobs[name].count
-                + net.blobs[net.bottom_names[name][0]].count for name in names)
-    assert subjects.operations((61, 90)) == (expected, moved)
+def test_the_work_is_that_of_all_windows(tmp_path):
+    """A multiplication for each weight at each place, and three times as many where it learns,
+    but for the gradient by an image; the values are those of bottoms, tops and weights."""
+    text = """input: "data" input_shape { dim: 2 dim: 3 dim: 9 dim: 9 }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+                convolution_param { num_output: 4 kernel_size: 3 stride: 2 } }
+        layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up"
+                convolution_param { num_output: 4 kernel_size: 4 stride: 2 group: 2 } }
+        layer { name: "ip" type: "InnerProduct" bottom: "up" top: "ip"
+                inner_product_param { num_output: 5 } }"""
+    (tmp_path / "net.prototxt").write_text(text)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    conv, up, ip = 4 * 3 * 9 * (2 * 16), 4 * 2 * 16 * (2 * 16), 5 * 4 * 100 * 2
+    image, small, large = 2 * 3 * 81, 2 * 4 * 16, 2 * 4 * 100
+    moved = (image + 108 + small, small + 128 + large, large + 2000 + 10)
+    assert subjects.work(net) == (conv + up + ip, sum(moved))
+    assert subjects.work(net, learns=True) == (2 * conv + 3 * (up + ip),
+                                               sum(moved) * 3 - moved[0])
 
 
 def test_a_subject_prints_its_seconds():
