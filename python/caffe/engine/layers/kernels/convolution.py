@@ -12,8 +12,9 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from ...precision import chosen
 from . import winograd
 from .fastest import fastest
+from .product import HAS_ONEDNN, multiply
 
-MEASURED = 1 << 28      # multiplications; below, what measuring takes is not worth it
+MEASURED = 1 << 26      # multiplications; below, what measuring takes is not worth it
 
 
 class _Geometry(NamedTuple):
@@ -34,18 +35,19 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
 
     Large ones on a CPU are done in the way that measuring finds (`fastest`). Winograd's is for
     kernels of 3x3 with stride 1, unless the precision is 'fp32': equal windows may give results
-    that differ in the last bits, and then max pooling takes another of two equal maxima. For
-    kernels of one pixel and for dilated ones, oneDNN may be faster with images whose channels come
-    last, even with a copy there and one back; its gradients are not.
+    that differ in the last bits, and then max pooling takes another of two equal maxima. A kernel
+    of one pixel on one image is a product of two matrices, as both lie in memory: oneDNN's
+    convolution orders them anew. For dilated kernels it may be faster with images whose channels
+    come last, even with a copy there and one back; its gradients are not.
     """
     geometry = _Geometry(stride, padding, dilation, groups)
     learns = x.requires_grad or weight.requires_grad
     if (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
             and not torch.is_autocast_enabled("cpu")
             and weight.numel() * x[:, 0].numel() >= MEASURED):
-        if _suits_winograd(weight, geometry):
+        if _suits_winograd(weight, geometry) or _is_product(x, weight, geometry):
             return _Convolution.apply(x, weight, bias, geometry)
-        if _suits_channels_last(weight, geometry) and not learns:
+        if max(dilation) > 1 and not learns:
             return _convolution(x, weight, bias, geometry, learns)
     return F.conv2d(x, weight, bias, *geometry)
 
@@ -55,8 +57,9 @@ def _suits_winograd(weight: Tensor, geometry: _Geometry) -> bool:
             and set(geometry.stride) == {1})
 
 
-def _suits_channels_last(weight: Tensor, geometry: _Geometry) -> bool:
-    return max(geometry.dilation) > 1 or max(weight.shape[2:]) == 1
+def _is_product(x: Tensor, weight: Tensor, geometry: _Geometry) -> bool:
+    return (HAS_ONEDNN and len(x) == 1 and tuple(weight.shape[2:]) == (1, 1)
+            and set(geometry.stride) == {1} and not any(geometry.padding) and geometry.groups == 1)
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry,
@@ -64,13 +67,15 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geom
     ways = {"plain": lambda: F.conv2d(x, weight, bias, *geometry)}
     if _suits_winograd(weight, geometry):
         ways["Winograd"] = lambda: winograd.correlation(x, weight, bias, *geometry.of_stride_1)
-    if _suits_channels_last(weight, geometry) and not learns:
+    elif _is_product(x, weight, geometry):
+        ways["product"] = lambda: _product(weight[:, :, 0, 0], x, bias)
+    if max(geometry.dilation) > 1 and not learns:
         ways["channels last"] = lambda: _channels_last(x, weight, bias, geometry)
     return _fastest("convolution", x, weight, geometry, ways)
 
 
 class _Convolution(torch.autograd.Function):
-    """With a kernel that Winograd's method is for."""
+    """With a kernel that Winograd's method is for, or of one pixel."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None,
@@ -83,17 +88,32 @@ class _Convolution(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple:
         (x, weight), geometry = ctx.saved_tensors, ctx.geometry
-        by_image, by_weights, by_bias, _ = ctx.needs_input_grad
-        own = gradient, *geometry.of_stride_1
-        return (_fastest("gradient by image", x, weight, geometry, {
-                    "plain": lambda: conv2d_input(x.shape, weight, gradient, *geometry),
-                    "Winograd": lambda: winograd.gradient_by_image(weight, *own)})
-                if by_image else None,
-                _fastest("gradient by kernel", x, weight, geometry, {
-                    "plain": lambda: conv2d_weight(x, weight.shape, gradient, *geometry),
-                    "Winograd": lambda: winograd.gradient_by_weights(x, *own)})
-                if by_weights else None,
-                gradient.sum((0, 2, 3)) if by_bias else None, None)
+        by_image: dict[str, Callable[[], Tensor]] = {
+            "plain": lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
+        by_kernel: dict[str, Callable[[], Tensor]] = {
+            "plain": lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
+        if _suits_winograd(weight, geometry):
+            own = gradient, *geometry.of_stride_1
+            by_image["Winograd"] = lambda: winograd.gradient_by_image(weight, *own)
+            by_kernel["Winograd"] = lambda: winograd.gradient_by_weights(x, *own)
+        else:
+            by_image["product"] = lambda: _product(weight[:, :, 0, 0].t(), gradient, None)
+            by_kernel["product"] = lambda: multiply(
+                "gradient by kernel", gradient.flatten(2)[0], x.flatten(2)[0]).view_as(weight)
+        wants_image, wants_kernel, wants_bias, _ = ctx.needs_input_grad
+        return (_fastest("gradient by image", x, weight, geometry, by_image)
+                if wants_image else None,
+                _fastest("gradient by kernel", x, weight, geometry, by_kernel)
+                if wants_kernel else None,
+                gradient.sum((0, 2, 3)) if wants_bias else None, None)
+
+
+def _product(matrix: Tensor, image: Tensor, bias: Tensor | None) -> Tensor:
+    """A matrix (outputs, inputs) times each pixel of an image (1, inputs, H, W), plus bias."""
+    planes = multiply("pixels", matrix, image.flatten(2)[0].t())
+    if bias is not None:
+        planes += bias[:, None]
+    return planes.view(1, -1, *image.shape[2:])
 
 
 def _channels_last(x: Tensor, weight: Tensor, bias: Tensor | None,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .fastest import fastest
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 LEAST = 1 << 22         # multiplications; below, what Python does takes longer than it saves
 MEASURED = 1 << 28      # multiplications; below, oneDNN's without measuring
 LARGE = 1 << 26         # weights whose gradient is to have a place in memory of its own
@@ -29,7 +29,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
     matter of memory, and small ones of what Python does besides.
     """
     shape = x.shape
-    own = (x.numel() * len(weight) >= LEAST and x.numel() > shape[-1] and _ONEDNN
+    own = (x.numel() * len(weight) >= LEAST and x.numel() > shape[-1] and HAS_ONEDNN
            and x.device.type == "cpu" and x.dtype == torch.float32
            and not torch.is_autocast_enabled("cpu"))
     if not own:
@@ -38,7 +38,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
     return y.view(*shape[:-1], len(weight))
 
 
-def _multiply(task: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def multiply(task: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (rows, inputs) times weight (outputs, inputs), plus bias; `task` says what for."""
     ways: dict[str, Callable[[], Tensor]] = {
         "oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""),
@@ -62,7 +62,7 @@ class _Product(torch.autograd.Function):
                 gradient_place: Callable[[], Tensor | None]) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.gradient_place = gradient_place
-        return _multiply("product", x, weight, bias)
+        return multiply("product", x, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -70,7 +70,7 @@ class _Product(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         by_x, by_weight, by_bias, _ = ctx.needs_input_grad
         place = ctx.gradient_place() if by_weight and weight.numel() >= LARGE else None
-        return (_multiply("gradient by rows", gradient, weight.t()) if by_x else None,
+        return (multiply("gradient by rows", gradient, weight.t()) if by_x else None,
                 _by_weight(place, gradient.t(), x.t()) if by_weight else None,
                 gradient.sum(0) if by_bias else None, None)
 
@@ -79,7 +79,7 @@ def _by_weight(place: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
     """The product, in `place` if there is one."""
     task = "gradient by weights"
     if place is None:
-        return _multiply(task, x, weight)
+        return multiply(task, x, weight)
     place = place.view(len(x), len(weight))
 
     def by_onednn() -> Tensor:
