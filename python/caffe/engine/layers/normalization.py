@@ -38,7 +38,7 @@ class LRN(KeepingLayer):
     def run(self, x: Tensor) -> tuple[Tops, object]:
         p = self.layer_param.lrn_param
         k = p.k if self._crosses_channels else 1
-        scale = k + p.alpha * self._mean(x.square())
+        scale = self._mean(x.square()).mul_(p.alpha).add_(k)
         return (x * self._power(scale),), scale
 
     def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
@@ -58,13 +58,11 @@ class LRN(KeepingLayer):
         if not self._crosses_channels:
             self.check_work((size, size), values.numel())
             return F.avg_pool2d(values, size, stride=1, padding=size // 2)
-        channels = values.shape[1]
-        reach = min(size // 2, channels - 1)        # all channels, if the window is larger
-        padded = F.pad(values, (0, 0, 0, 0, reach, reach))
-        total = padded.narrow(1, 0, channels)
-        for i in range(1, 2 * reach + 1):
-            total = total + padded.narrow(1, i, channels)
-        return total / size
+        total = values.clone()
+        for distance in range(1, min(size // 2, values.shape[1] - 1) + 1):
+            total[:, distance:].add_(values[:, :-distance])
+            total[:, :-distance].add_(values[:, distance:])
+        return total.div_(size)
 
     def _power(self, scale: Tensor) -> Tensor:
         """scale ** -beta; roots are several times as fast as powers."""
