@@ -101,7 +101,9 @@ def set_device(args: argparse.Namespace) -> None:
     else:
         _use_gpu(args.gpu)
     if args.precision:
-        caffe.set_precision(args.precision)
+        taken = caffe.set_precision(args.precision)
+        if args.precision == "auto":
+            tell(f"--precision auto: {taken}")
 
 
 def _use_gpu(number: int) -> None:

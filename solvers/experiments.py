@@ -284,9 +284,21 @@ def with_options(experiment: Experiment, **options: Any) -> Experiment:
 def experiment_named(name: str) -> Experiment:
     """A row of the table. Raises RunError, with the known names, for another name."""
     if name not in EXPERIMENTS:
-        near = difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75)
-        meant = f"; did you mean {' or '.join(near)}?" if near else (
-            f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
-            if Path(name).is_dir() else "")
-        raise RunError(f"unknown experiment '{name}'{meant}\nKnown are {', '.join(EXPERIMENTS)}")
+        raise RunError(f"unknown experiment '{name}'{_meant(name)}\n"
+                       f"Known are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
+
+
+def _meant(name: str) -> str:
+    """What the name that is none of an experiment may stand for, in words; or ''."""
+    directory = build_root() / name
+    settings = Run(directory).settings() if directory.is_dir() else {}
+    if Path(settings.get("data") or "").is_absolute():      # not the seed of drawn scenes
+        words = ("--data", settings["data"], "--head", settings["head"], "--name", name)
+        return (f": it is a run on a folder of data; go on with it by `fcn solve "
+                f"{shlex.join(words)}`, with the other options that it began with")
+    if near := difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75):
+        return f"; did you mean {' or '.join(near)}?"
+    if Path(name).is_dir():
+        return f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
+    return ""

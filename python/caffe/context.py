@@ -62,17 +62,20 @@ def set_random_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def set_precision(name: str) -> None:
+def set_precision(name: str) -> str:
     """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
     On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
     is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
-    instructions for it, else 'tf32': for inference, which loses nothing by it.
+    instructions for it, else 'tf32': for inference, which loses nothing by it. Returns the name
+    of what is used from now on, never 'auto'.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """
     from .engine import precision
-    precision.choose(precision.best_for_inference(device()) if name == "auto" else name)
+    taken = precision.best_for_inference(device()) if name == "auto" else name
+    precision.choose(taken)
+    return taken
 
 
 def device() -> torch.device:

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import sys
+from importlib import metadata
 
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
 COMMANDS = {
@@ -50,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
+        return 0
+    if name in ("-V", "--version"):
+        print(f"fcn {metadata.version('fcn-caffe')}; `caffe info` lists what it runs with")
         return 0
     if name not in COMMANDS:
         print(f"error: fcn has no command '{name}'{advice(name)}\n\n{usage()}", file=sys.stderr)

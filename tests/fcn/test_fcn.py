@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import caffe
 import label_forms
 from fcn.command import COMMANDS, DONE_BY, main
 from fcn.solvers.runs import Run
@@ -75,6 +76,20 @@ def test_an_unknown_experiment(name, said, fcn, tmp_path):
     (tmp_path / "mine").mkdir()
     for command in "solve", "demo":
         assert f"unknown experiment {said}" in fcn(command, name, status=1)
+
+
+def test_a_run_on_a_folder_is_no_experiment(fcn, tmp_path):
+    """What goes on with it is told."""
+    run = tmp_path / "build" / "cats-unet"
+    run.mkdir(parents=True)
+    (run / "settings.json").write_text('{"data": "/photos/of cats", "head": "unet"}')
+    said = fcn("solve", "cats-unet", status=1)
+    assert ("unknown experiment 'cats-unet': it is a run on a folder of data; go on with it by "
+            "`fcn solve --data '/photos/of cats' --head unet --name cats-unet`") in said
+
+
+def test_the_version_is_that_of_the_package(fcn):
+    assert fcn("--version") == f"fcn {caffe.__version__}; `caffe info` lists what it runs with\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
