@@ -14,6 +14,7 @@ from . import winograd
 from .fastest import fastest
 from .product import HAS_ONEDNN, multiply
 
+PLAIN = "plain"         # torch's own
 MEASURED = 1 << 26      # multiplications; below, what measuring takes is not worth it
 
 
@@ -64,14 +65,14 @@ def _is_product(x: Tensor, weight: Tensor, geometry: _Geometry) -> bool:
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry,
                  learns: bool) -> Tensor:
-    ways = {"plain": lambda: F.conv2d(x, weight, bias, *geometry)}
+    ways = {PLAIN: lambda: F.conv2d(x, weight, bias, *geometry)}
     if _suits_winograd(weight, geometry):
         ways["Winograd"] = lambda: winograd.correlation(x, weight, bias, *geometry.of_stride_1)
     elif _is_product(x, weight, geometry):
         ways["product"] = lambda: _product(weight[:, :, 0, 0], x, bias)
     if max(geometry.dilation) > 1 and not learns:
         ways["channels last"] = lambda: _channels_last(x, weight, bias, geometry)
-    return _fastest("convolution", x, weight, geometry, ways)
+    return ways[_fastest("convolution", x, weight, geometry, ways)]()
 
 
 class _Convolution(torch.autograd.Function):
@@ -89,9 +90,9 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple:
         (x, weight), geometry = ctx.saved_tensors, ctx.geometry
         by_image: dict[str, Callable[[], Tensor]] = {
-            "plain": lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
+            PLAIN: lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
         by_kernel: dict[str, Callable[[], Tensor]] = {
-            "plain": lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
+            PLAIN: lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
         if _suits_winograd(weight, geometry):
             own = gradient, *geometry.of_stride_1
             by_image["Winograd"] = lambda: winograd.gradient_by_image(weight, *own)
@@ -101,11 +102,17 @@ class _Convolution(torch.autograd.Function):
             by_kernel["product"] = lambda: multiply(
                 "gradient by kernel", gradient.flatten(2)[0], x.flatten(2)[0]).view_as(weight)
         wants_image, wants_kernel, wants_bias, _ = ctx.needs_input_grad
-        return (_fastest("gradient by image", x, weight, geometry, by_image)
-                if wants_image else None,
-                _fastest("gradient by kernel", x, weight, geometry, by_kernel)
-                if wants_kernel else None,
-                gradient.sum((0, 2, 3)) if wants_bias else None, None)
+        given = x, weight, geometry
+        best = [_fastest("gradient by image", *given, by_image) if wants_image else None,
+                _fastest("gradient by kernel", *given, by_kernel) if wants_kernel else None]
+        # what is plain in one operation, which takes less time than several
+        found = [*torch.ops.aten.convolution_backward(
+            gradient, *given[:2], [len(weight)], *geometry[:3], False, [0, 0], geometry.groups,
+            [*(name == PLAIN for name in best), wants_bias])]
+        for place, ways in enumerate((by_image, by_kernel)):
+            if best[place] not in (None, PLAIN):
+                found[place] = ways[best[place]]()
+        return (*found, None)
 
 
 def _product(matrix: Tensor, image: Tensor, bias: Tensor | None) -> Tensor:
@@ -123,9 +130,9 @@ def _channels_last(x: Tensor, weight: Tensor, bias: Tensor | None,
 
 
 def _fastest(task: str, x: Tensor, weight: Tensor, geometry: _Geometry,
-             ways: dict[str, Callable[[], Tensor]]) -> Tensor:
-    """What the fastest of the ways gives."""
+             ways: dict[str, Callable[[], Tensor]]) -> str:
+    """The name of the fastest of the ways."""
     sizes = [*weight.shape, *geometry.stride, *geometry.padding, *geometry.dilation,
              geometry.groups]
     places = 1 << (len(x) * math.prod(x.shape[2:]) - 1).bit_length()     # sizes of images vary
-    return ways[fastest(f"{task} {' '.join(map(str, sizes))} on {places}", ways)]()
+    return fastest(f"{task} {' '.join(map(str, sizes))} on {places}", ways)
