@@ -353,6 +353,8 @@ def openvino(precision):
             raise Absent("OpenVINO has no bf16 on this processor")
         inputs = images(task)
         model = core.read_model(_onnx(task, folder))
+        if len(inputs) == 1:    # of free sizes it tries some that are too small for U-Net
+            model.reshape({model.inputs[0].any_name: inputs[0].shape})
         net = core.compile_model(model, "CPU", {
             "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": _threads(),
             "PERFORMANCE_HINT": "LATENCY"})
