@@ -109,8 +109,10 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
 def check_crops(source: Source, stride: int = 8) -> None:
     """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
     shrunk to scores of that stride: their sides are 8·k + 1."""
-    crop = source.train[2].get("crop")
-    for side in ((crop,) if isinstance(crop, int) else crop or ()) if stride == 8 else ():
+    if stride != 8:
+        return
+    crop = source.train[2].get("crop") or ()
+    for side in (crop,) if isinstance(crop, int) else crop:
         if (side - 1) % stride:
             below = (side - 1) // stride * stride + 1
             raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
