@@ -72,9 +72,12 @@ def files(text: str) -> list[str]:
     return [file(name) for name in names(text)]
 
 
-def use_device(gpu: str) -> None:
-    """Choose the GPU of a --gpu flag (a number, 'all' or a list: the first), else the CPU."""
+def use_device(gpu: str, precision: str = "") -> None:
+    """Choose the GPU of a --gpu flag (a number, 'all' or a list: the first), else the CPU; and the
+    precision, unless that is ''."""
     import caffe
+    if precision:
+        caffe.set_precision(precision)
     if not gpu:
         caffe.log("Use CPU.")
         caffe.set_mode_cpu()

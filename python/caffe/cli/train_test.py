@@ -56,7 +56,7 @@ def _train(args: argparse.Namespace, worker: workers.Worker | None) -> None:
         args.all_gpus = args.gpu
         if args.gpu:
             args.gpu = str(workers.gpu_numbers(args.gpu)[worker.rank])
-    use_device(args.gpu)
+    use_device(args.gpu, args.precision)
     solver = caffe.get_solver(args.solver, args.level, args.stage)
     for name in args.weights:
         log(f"Finetuning from {name}")
@@ -132,8 +132,8 @@ def _end_after_sigterm(solver: Any, args: argparse.Namespace) -> None:
         if worker.rank:
             raise SystemExit(128 + signal.SIGTERM)
         args.gpu = args.all_gpus
-    same = {"gpu": args.gpu, "cpu_workers": args.cpu_workers, "level": args.level,
-            "stage": ",".join(args.stage)}
+    same = {"gpu": args.gpu, "cpu_workers": args.cpu_workers, "precision": args.precision,
+            "level": args.level, "stage": ",".join(args.stage)}
     words = ["caffe", "train", "--solver", args.solver, "--snapshot", state,
              *(f"--{name}={value}" for name, value in same.items() if value)]
     print(f"stopped by SIGTERM; continue with\n    {shlex.join(words)}", file=sys.stderr)
@@ -252,7 +252,7 @@ def device_query(args: argparse.Namespace) -> None:
 
 def _net(args: argparse.Namespace, phase: int) -> Net:
     import caffe
-    use_device(args.gpu)
+    use_device(args.gpu, args.precision)
     net = caffe.Net(args.model, phase, level=args.level, stages=args.stage)
     net.load_weights(args.weights)
     return net
@@ -261,6 +261,9 @@ def _net(args: argparse.Namespace, phase: int) -> Net:
 def _run_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "gpu", type=gpus, default="", metavar="N",
          help="run on GPU N (default: the CPU); to train, N,N,... or all")
+    flag(parser, "precision", choices=("fp32", "tf32", "bf16"), default="",
+         help="of convolutions and matrix products (default tf32; on CPUs that is fp32 with "
+              "Winograd's method, and fp32 keeps plain sums)")
     flag(parser, "level", type=int, default=0, help="the net's level")
     flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
     flag(parser, "weights", type=files, default=[], metavar="FILE[,FILE]",

@@ -190,6 +190,28 @@ def test_test_shows_the_mean_of_each_output(capsys):
         f"Loss: {loss}", f"loss = {loss} (* 1 = {loss} loss)"]
 
 
+@pytest.fixture
+def precision_as_before():
+    yield
+    caffe.set_precision("tf32")
+
+
+def test_precision(folder, signalled, capsys, precision_as_before):
+    """Products are computed in it, also after a stop."""
+    net = (folder / "net.prototxt").read_text()
+    (folder / "net.prototxt").write_text(net.replace(
+        'type: "gaussian"', "value: 1.001").replace('type: "xavier"', "value: 1.001"))
+    caffe.Net("net.prototxt", caffe.TEST).save("ones.caffemodel")
+    for precision, value in ("fp32", "3.006"), ("bf16", "3"):
+        assert main(["test", "-model", "net.prototxt", "-weights", "ones.caffemodel", "-stage",
+                     "more", "-iterations", "1", "-precision", precision]) == 0
+        assert f"extra = {value}" in messages(capsys)
+    signalled(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        main(["train", "--solver", "solver.prototxt", "--precision", "fp32"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith(" --precision=fp32")
+
+
 def test_stages(capsys):
     caffe.Net("net.prototxt", caffe.TEST).save("some.caffemodel")
     assert main(["test", "--model", "net.prototxt", "--iterations", "1", "--stage", "more"]) == 1
