@@ -109,9 +109,9 @@ class _Convolution(torch.autograd.Function):
         found = [*torch.ops.aten.convolution_backward(
             gradient, *given[:2], [len(weight)], *geometry[:3], False, [0, 0], geometry.groups,
             [*(name == PLAIN for name in best), wants_bias])]
-        for place, ways in enumerate((by_image, by_kernel)):
-            if best[place] not in (None, PLAIN):
-                found[place] = ways[best[place]]()
+        for place, (name, ways) in enumerate(zip(best, (by_image, by_kernel))):
+            if name and name != PLAIN:
+                found[place] = ways[name]()
         return (*found, None)
 
 
