@@ -30,7 +30,7 @@ def never(*_):
 CHANGED = {
     "padding elision": (choice, "LEAST_SAVING", 1),
     "a limit to padding elision": (choice, "LEAST_SAVING", -9),
-    "products by oneDNN": (product, "_ONEDNN", False),
+    "products by oneDNN": (product, "HAS_ONEDNN", False),
     "fc6 as a product": (Convolution, "_few_places", never),
     "interpolation by channels": (Deconvolution, "_is_diagonal", never),
     "pooling of many values": (pooling_layers, "suits", never),
