@@ -13,6 +13,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -611,7 +612,8 @@ def floor(task, folder):
     from caffe.engine.layers.kernels.product import linear
     matrix = torch.randn(2048, 2048)
     rate = 2048 ** 3 / least(lambda: linear(matrix, matrix))
-    return at_rate(rate, task, folder, 0)
+    seconds = work_of(task, folder).multiplications / rate
+    return lambda: seconds
 
 
 def bandwidth_floor(task, folder):
@@ -620,7 +622,8 @@ def bandwidth_floor(task, folder):
     source = torch.ones(2 ** 26)
     copy = torch.empty_like(source)
     rate = 2 * source.numel() / least(lambda: copy.copy_(source))
-    return at_rate(rate, task, folder, 1)
+    seconds = work_of(task, folder).values / rate
+    return lambda: seconds
 
 
 def least(run):
@@ -629,39 +632,45 @@ def least(run):
     return min(timed(run) for _ in range(5))
 
 
-def at_rate(rate, task, folder, kind):
-    """A function that says how many seconds the task takes at that rate of `work`, of which
-    `kind` is the index."""
+class Work(NamedTuple):
+    """How many multiplications, and how many values that are read or written."""
+    multiplications: int
+    values: int
+
+
+def work_of(task, folder):
+    """The Work of a task: of a forward pass over each of its images, or of a training step."""
     if task.startswith(("step", "small_step")):
         make = pycaffe_step if task.startswith("step") else pycaffe_small_step
-        seconds = work(make(task, folder)[0], learns=True)[kind] / rate
-    else:
-        net, seconds = pycaffe_forward(task, folder)[0], 0
-        for image in images(task):
-            net.blobs["data"].reshape(*image.shape)
-            net.reshape()
-            seconds += work(net)[kind] / rate
-    return lambda: float(seconds)
+        return work(make(task, folder)[0], learns=True)
+    net, each = pycaffe_forward(task, folder)[0], []
+    for image in images(task):
+        net.blobs["data"].reshape(*image.shape)
+        net.reshape()
+        each.append(work(net))
+    return Work(*map(sum, zip(*each)))
 
 
 def work(net, learns=False):
-    """(multiplications, values read and written) of a forward pass of the net's convolutions,
-    deconvolutions and products; with those of their gradients if it learns."""
-    products, moved = 0, 0
-    for name, blobs in net.params.items():
-        bottom, top = net.bottom_names[name][0], net.top_names[name][0]
-        kind = net.layer_dict[name].type
-        windows = net.blobs[bottom if kind == "Deconvolution" else top]
-        if kind == "InnerProduct":
-            places = windows.count // blobs[0].shape[0]
-        elif kind in ("Convolution", "Deconvolution"):
-            places = windows.count // windows.shape[1]
-        else:
+    """The Work of a forward pass of the net's convolutions, deconvolutions and products, and, if
+    it learns, of their gradients; the gradients by what nothing below learns are left out."""
+    products, values, learned = 0, 0, set()     # learned: blobs that parameters lie below
+    for name, layer in net.layer_dict.items():
+        bottoms, tops = net.bottom_names[name], net.top_names[name]
+        if name in net.params or not learned.isdisjoint(bottoms):
+            passes = 1
+            if learns:
+                passes = 2 if learned.isdisjoint(bottoms) else 3
+            learned.update(tops)
+        if layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
             continue
-        passes = 1 + learns * (1 + (bottom not in net.inputs))      # no gradient by an image
-        products += passes * blobs[0].count * places
-        moved += passes * (blobs[0].count + net.blobs[bottom].count + net.blobs[top].count)
-    return products, moved
+        weight = net.params[name][0]
+        bottom, top = net.blobs[bottoms[0]], net.blobs[tops[0]]
+        windows = bottom if layer.type == "Deconvolution" else top
+        outputs = weight.shape[0] if layer.type == "InnerProduct" else windows.shape[1]
+        products += passes * weight.count * (windows.count // outputs)
+        values += passes * (weight.count + bottom.count + top.count)
+    return Work(products, values)
 
 
 FORWARD = {"engine": engine(pycaffe_forward),

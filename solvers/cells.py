@@ -222,8 +222,7 @@ def main() -> None:
         run = runs.find(args.run)
         trust.check(run.prototxt("val"), own_data=True)
         weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
-        set_device(args)
-        print("\n".join(filter(None, (str(weights), told))))
+        print("\n".join(filter(None, (str(weights), told, set_device(args)))))
         print("\n" + table({run.directory.name: of_run(run, weights)}))
 
 

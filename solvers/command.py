@@ -82,8 +82,9 @@ def runs_on_gpu() -> bool:
     return _gpu is not None
 
 
-def set_device(args: argparse.Namespace) -> None:
-    """Choose the device, and have Caffe's log silent, for progress bars say what it says.
+def set_device(args: argparse.Namespace) -> str:
+    """Choose the device, and have Caffe's log silent, for progress bars say what it says. Returns
+    a note of what `--precision auto` chose, '' where nobody asked for that.
 
     Raises RunError where the GPU cannot be used, or the precision not be chosen, which BVLC's
     pycaffe does not let one do.
@@ -100,10 +101,8 @@ def set_device(args: argparse.Namespace) -> None:
         caffe.set_mode_cpu()
     else:
         _use_gpu(args.gpu)
-    if args.precision:
-        taken = caffe.set_precision(args.precision)
-        if args.precision == "auto":
-            tell(f"--precision auto: {taken}")
+    taken = caffe.set_precision(args.precision) if args.precision else ""
+    return f"precision {taken}, chosen by --precision auto" if args.precision == "auto" else ""
 
 
 def _use_gpu(number: int) -> None:

@@ -16,6 +16,7 @@ from fcn import nets
 from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError
+from fcn.solvers.settings import options
 from segdata.datasets import DATASETS
 from segdata.paths import build_root
 
@@ -290,15 +291,16 @@ def experiment_named(name: str) -> Experiment:
 
 
 def _meant(name: str) -> str:
-    """What the name that is none of an experiment may stand for, in words; or ''."""
-    directory = build_root() / name
-    settings = Run(directory).settings() if directory.is_dir() else {}
-    if Path(settings.get("data") or "").is_absolute():      # not the seed of drawn scenes
-        words = ("--data", settings["data"], "--head", settings["head"], "--name", name)
-        return (f": it is a run on a folder of data; go on with it by `fcn solve "
-                f"{shlex.join(words)}`, with the other options that it began with")
+    """The rest of the message: what a name that no experiment has probably means; or ''."""
+    run = Run(build_root() / Path(name).name)
+    settings = run.settings() if Path(name).name else {}
+    data = settings.get("data")
+    if isinstance(data, str) and Path(data).is_absolute():      # miniatures record "seed N"
+        words = "fcn", "solve", "--data", data, "--name", run.directory.name
+        return (": it is a run on your own data; continue it with\n"
+                f"    {shlex.join(words)} {options(settings)}")
     if near := difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75):
         return f"; did you mean {' or '.join(near)}?"
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
     return ""

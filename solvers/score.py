@@ -236,7 +236,7 @@ def main() -> None:
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
         weights, note = (args.weights, "") if args.weights else run.chosen_weights(args.best)
-        set_device(args)
+        precision = set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
         scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
@@ -245,7 +245,7 @@ def main() -> None:
             if not label.endswith(WITH_CRF) and (warning := one_class(
                     one, run.class_names(label, len(one.iu)))):
                 print(warning, file=sys.stderr)
-        print("\n".join(filter(None, (str(weights), note)))
+        print("\n".join(filter(None, (str(weights), note, precision)))
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
         if told := cells.next_step(run):
             print(f"\n{told}")

@@ -67,8 +67,8 @@ def set_precision(name: str) -> str:
     device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
     On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
     is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
-    instructions for it, else 'tf32': for inference, which loses nothing by it. Returns the name
-    of what is used from now on, never 'auto'.
+    instructions for it, else 'tf32': for inference, which loses nothing by it. Returns the
+    precision now in use, never 'auto'.
 
     BVLC's pycaffe has no such function. Raises CaffeError for another name.
     """

@@ -88,4 +88,5 @@ def command_name(subcommand: str) -> str:
 def usage() -> str:
     """The commands, one a line."""
     lines = [f"    fcn {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(["usage: fcn COMMAND ...\n", *lines, "\nfcn COMMAND --help says more."])
+    return "\n".join(["usage: fcn COMMAND ...\n", *lines, "",
+                      "fcn COMMAND --help says more, fcn --version which fcn this is."])

@@ -104,6 +104,8 @@ class Segmenter:
     precision : 'fp32', 'tf32', 'bf16' or 'auto', as `--precision`
     trust : run a net whose layers do more than compute
 
+    Its `note` says what the precision 'auto' chose; it is '' for others.
+
     Raises InferError, RunError or TrustError, all of them `segdata.errors.UserError`, with the
     remedy.
     """
@@ -118,7 +120,7 @@ class Segmenter:
         processes that share the memory"""
         self.chosen = chosen or _chosen(run_or_net, weights, best)
         gpu = _gpu(device)
-        set_device(Namespace(gpu=gpu, precision=precision))
+        self.note = set_device(Namespace(gpu=gpu, precision=precision))
         self.network = Network(self.chosen, gpu, trust, on_machine)
         if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
             raise InferError(f"scales are {scales}, expected numbers above 0 and up to "

@@ -145,7 +145,7 @@ def opened_work(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None
                 precision=args.precision, trust=args.trust, flip=args.flip, scales=args.scales,
                 tile=args.tile, samples=args.samples, on_machine=task.on_machine,
                 refinements=[partial(crf.refine, settings=settings)] if settings else [])
-            say(args, described(chosen))
+            say(args, "\n".join(filter(None, (described(chosen), segmenter.note))))
             if args.samples == 1 and segmenter.network.draws:
                 print("note: dropout of this net acts in testing, too, so that each pass says "
                       "something else: --samples 20 takes the mean of 20, and shows how they "

@@ -47,6 +47,7 @@ def test_the_work_is_that_of_all_windows(tmp_path):
     """A multiplication for each weight at each place, and three times as many where it learns,
     but for the gradient by an image; the values are those of bottoms, tops and weights."""
     text = """input: "data" input_shape { dim: 2 dim: 3 dim: 9 dim: 9 }
+        layer { name: "looks" type: "Silence" bottom: "data" }
         layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
                 convolution_param { num_output: 4 kernel_size: 3 stride: 2 } }
         layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up"

@@ -78,14 +78,24 @@ def test_an_unknown_experiment(name, said, fcn, tmp_path):
         assert f"unknown experiment {said}" in fcn(command, name, status=1)
 
 
-def test_a_run_on_a_folder_is_no_experiment(fcn, tmp_path):
+@pytest.mark.parametrize("name", ["cats-unet", "cats-unet/", "build/cats-unet"])
+def test_a_run_on_a_folder_is_no_experiment(name, fcn, tmp_path):
     """What goes on with it is told."""
     run = tmp_path / "build" / "cats-unet"
     run.mkdir(parents=True)
-    (run / "settings.json").write_text('{"data": "/photos/of cats", "head": "unet"}')
-    said = fcn("solve", "cats-unet", status=1)
-    assert ("unknown experiment 'cats-unet': it is a run on a folder of data; go on with it by "
-            "`fcn solve --data '/photos/of cats' --head unet --name cats-unet`") in said
+    (run / "settings.json").write_text(
+        '{"data": "/photos/of cats", "head": "unet", "width": 0.25, "from": null, "--batch": 2}')
+    said = fcn("solve", name, status=1)
+    assert (f"unknown experiment '{name}': it is a run on your own data; continue it with\n    "
+            "fcn solve --data '/photos/of cats' --name cats-unet --head unet --width 0.25 "
+            "--batch 2\n") in said
+
+
+@pytest.mark.parametrize("content", ['{"data": 3}', '{"data": "seed 0", "head": "unet"}', "{}"])
+def test_other_folders_under_build_are_no_runs_on_data(content, fcn, tmp_path):
+    (tmp_path / "build" / "cats").mkdir(parents=True)
+    (tmp_path / "build" / "cats" / "settings.json").write_text(content)
+    assert "unknown experiment 'cats'\nKnown are" in fcn("solve", "cats", status=1)
 
 
 def test_the_version_is_that_of_the_package(fcn):

@@ -54,12 +54,13 @@ class Memory:
 
     def on_device(self, shape: torch.Size) -> torch.Tensor:
         """The tensor, of `shape`, to read and write, on the device of the current mode, where it
-        lives from now."""
+        lives from now. It may be the memory's own: its shape, storage and requires_grad are not to
+        be changed."""
         self.revision += 1
         return self._moved(shape)
 
     def to_read(self, shape: torch.Size) -> torch.Tensor:
-        """A tensor on the current device that must not be written to.
+        """A tensor on the current device that must not be changed in any way.
 
         The way from the host to a GPU is by pinned memory of the copy's own, which PyTorch does
         not use again before the transfer is done: nobody waits, and the array may be written to

@@ -101,7 +101,8 @@ class LocatingErrors:
     """A context manager that adds file, layer and bottoms to what a layer complains about.
 
     A Python layer's own exceptions pass as they are, with a note (PEP 678) that names the layer
-    and its module. With a `program`, what it holds is told where memory does not suffice.
+    and its module. With a `program`, an error of memory that does not suffice names its largest
+    blobs and parameters.
     """
 
     source: str
@@ -116,17 +117,17 @@ class LocatingErrors:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, Exception):
             return
-        spec, is_users = self.spec, self.spec.type == "Python"
+        spec, is_python = self.spec, self.spec.type == "Python"
         names = [self.unsplit_names.get(name, name) for name in spec.bottom]
         blobs = ", ".join(f"'{name}' {blob.shape}" for name, blob in zip(names, self.bottom))
         place = (f"{self.source}: layer '{spec.name}' ({spec.type})"
                  + (f", bottoms {blobs}" if blobs else ""))
-        if not is_users and out_of_memory.is_out_of_memory(error):
+        if not is_python and out_of_memory.is_out_of_memory(error):
             users = self.program.memory_users() if self.program else {}
             raise out_of_memory.explained(error, place, users) from error
-        if isinstance(error, CaffeError if is_users else (RuntimeError, ValueError, IndexError)):
+        if isinstance(error, CaffeError if is_python else (RuntimeError, ValueError, IndexError)):
             raise LayerError(f"{place}: {error}") from error
-        if is_users:
+        if is_python:
             _note(error, f"{place} raised this: class {spec.python_param.layer} of the "
                          f"module {spec.python_param.module}, a Python layer")
 

@@ -82,6 +82,14 @@ def test_recording_by_winograds_method(path, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)
+def test_recording_with_1x1_kernels_as_matrices(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(convolution, "MEASURED", 0)
+    monkeypatch.setattr(convolution, "fastest",
+                        lambda task, ways: "product" if "product" in ways else "plain")
+    check(path, tmp_path)
+
+
+@pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)
 def test_recording_with_channels_last(path, monkeypatch, tmp_path):
     """Images and kernels as they lie on a GPU."""
     def load_laid_out(*args):

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ...precision import chosen
-from . import winograd
+from . import product, winograd
 from .fastest import fastest
-from .product import HAS_ONEDNN, multiply
 
-PLAIN = "plain"         # torch's own
+# ways; the plain one is torch's own
+PLAIN, WINOGRAD, PRODUCT, CHANNELS_LAST = "plain", "Winograd", "product", "channels last"
 MEASURED = 1 << 26      # multiplications; below, what measuring takes is not worth it
 
 
@@ -36,54 +36,51 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
 
     Large ones on a CPU are done in the way that measuring finds (`fastest`). Winograd's is for
     kernels of 3x3 with stride 1, unless the precision is 'fp32': equal windows may give results
-    that differ in the last bits, and then max pooling takes another of two equal maxima. A kernel
-    of one pixel on one image is a product of two matrices, as both lie in memory: oneDNN's
-    convolution orders them anew. For dilated kernels it may be faster with images whose channels
-    come last, even with a copy there and one back; its gradients are not.
+    that differ in the last bits, and then max pooling takes another of two equal maxima. A 1x1
+    kernel on a single image is a product of two matrices that lie in memory as they are; oneDNN's
+    convolution would first reorder both. For dilated kernels oneDNN may be faster with images
+    whose channels come last, even with a copy there and one back; its gradients are not.
     """
     geometry = _Geometry(stride, padding, dilation, groups)
-    learns = x.requires_grad or weight.requires_grad
     if (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
             and not torch.is_autocast_enabled("cpu")
             and weight.numel() * x[:, 0].numel() >= MEASURED):
-        if _suits_winograd(weight, geometry) or _is_product(x, weight, geometry):
-            return _Convolution.apply(x, weight, bias, geometry)
-        if max(dilation) > 1 and not learns:
-            return _convolution(x, weight, bias, geometry, learns)
+        method = _method(x, weight, geometry)
+        if method != PLAIN:
+            return _Convolution.apply(x, weight, bias, geometry, method)
     return F.conv2d(x, weight, bias, *geometry)
 
 
-def _suits_winograd(weight: Tensor, geometry: _Geometry) -> bool:
-    return (chosen() != "fp32" and tuple(weight.shape[2:]) == (winograd.KERNEL,) * 2
-            and set(geometry.stride) == {1})
-
-
-def _is_product(x: Tensor, weight: Tensor, geometry: _Geometry) -> bool:
-    return (HAS_ONEDNN and len(x) == 1 and tuple(weight.shape[2:]) == (1, 1)
-            and set(geometry.stride) == {1} and not any(geometry.padding) and geometry.groups == 1)
-
-
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry,
-                 learns: bool) -> Tensor:
-    ways = {PLAIN: lambda: F.conv2d(x, weight, bias, *geometry)}
-    if _suits_winograd(weight, geometry):
-        ways["Winograd"] = lambda: winograd.correlation(x, weight, bias, *geometry.of_stride_1)
-    elif _is_product(x, weight, geometry):
-        ways["product"] = lambda: _product(weight[:, :, 0, 0], x, bias)
-    if max(geometry.dilation) > 1 and not learns:
-        ways["channels last"] = lambda: _channels_last(x, weight, bias, geometry)
-    return ways[_fastest("convolution", x, weight, geometry, ways)]()
+def _method(x: Tensor, weight: Tensor, geometry: _Geometry) -> str:
+    """What there is beside torch's own: WINOGRAD, PRODUCT, CHANNELS_LAST; PLAIN for nothing."""
+    kernel, dense = tuple(weight.shape[2:]), set(geometry.stride) == {1}
+    if chosen() != "fp32" and kernel == (winograd.KERNEL,) * 2 and dense:
+        return WINOGRAD
+    if kernel == (1, 1):
+        fits = len(x) == 1 and dense and not any(geometry.padding) and geometry.groups == 1
+        return PRODUCT if product.HAS_ONEDNN and fits else PLAIN
+    learns = x.requires_grad or weight.requires_grad
+    return CHANNELS_LAST if max(geometry.dilation) > 1 and not learns else PLAIN
 
 
 class _Convolution(torch.autograd.Function):
-    """With a kernel that Winograd's method is for, or of one pixel."""
+    """A convolution for which there is another way than torch's own, and its gradients, each in the
+    fastest way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None,
-                geometry: _Geometry) -> Tensor:
+                geometry: _Geometry, method: str) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.geometry = geometry
-        return _convolution(x, weight, bias, geometry, any(ctx.needs_input_grad))
+        ctx.geometry, ctx.method = geometry, method
+        ways: dict[str, Callable[[], Tensor]] = {
+            PLAIN: lambda: F.conv2d(x, weight, bias, *geometry)}
+        if method == WINOGRAD:
+            ways[WINOGRAD] = lambda: winograd.correlation(x, weight, bias, *geometry.of_stride_1)
+        if method == PRODUCT:
+            ways[PRODUCT] = lambda: _times_pixels("pixels", weight[:, :, 0, 0], x, bias)
+        if max(geometry.dilation) > 1 and not any(ctx.needs_input_grad):
+            ways[CHANNELS_LAST] = lambda: _channels_last(x, weight, bias, geometry)
+        return ways[_fastest("convolution", x, weight, geometry, ways)]()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -93,15 +90,17 @@ class _Convolution(torch.autograd.Function):
             PLAIN: lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
         by_kernel: dict[str, Callable[[], Tensor]] = {
             PLAIN: lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
-        if _suits_winograd(weight, geometry):
+        if ctx.method == WINOGRAD and chosen() != "fp32":       # it may have changed meanwhile
             own = gradient, *geometry.of_stride_1
-            by_image["Winograd"] = lambda: winograd.gradient_by_image(weight, *own)
-            by_kernel["Winograd"] = lambda: winograd.gradient_by_weights(x, *own)
-        else:
-            by_image["product"] = lambda: _product(weight[:, :, 0, 0].t(), gradient, None)
-            by_kernel["product"] = lambda: multiply(
-                "gradient by kernel", gradient.flatten(2)[0], x.flatten(2)[0]).view_as(weight)
-        wants_image, wants_kernel, wants_bias, _ = ctx.needs_input_grad
+            by_image[WINOGRAD] = lambda: winograd.gradient_by_image(weight, *own)
+            by_kernel[WINOGRAD] = lambda: winograd.gradient_by_weights(x, *own)
+        if ctx.method == PRODUCT:
+            by_image[PRODUCT] = lambda: _times_pixels(
+                "gradient by pixels", weight[:, :, 0, 0].t(), gradient, None)
+            by_kernel[PRODUCT] = lambda: product.multiply(
+                "pixels, gradient by kernel", gradient.flatten(2)[0], x.flatten(2)[0]
+            ).view_as(weight)
+        wants_image, wants_kernel, wants_bias, *_ = ctx.needs_input_grad
         given = x, weight, geometry
         best = [_fastest("gradient by image", *given, by_image) if wants_image else None,
                 _fastest("gradient by kernel", *given, by_kernel) if wants_kernel else None]
@@ -112,12 +111,12 @@ class _Convolution(torch.autograd.Function):
         for place, (name, ways) in enumerate(zip(best, (by_image, by_kernel))):
             if name and name != PLAIN:
                 found[place] = ways[name]()
-        return (*found, None)
+        return (*found, None, None)
 
 
-def _product(matrix: Tensor, image: Tensor, bias: Tensor | None) -> Tensor:
+def _times_pixels(task: str, matrix: Tensor, image: Tensor, bias: Tensor | None) -> Tensor:
     """A matrix (outputs, inputs) times each pixel of an image (1, inputs, H, W), plus bias."""
-    planes = multiply("pixels", matrix, image.flatten(2)[0].t())
+    planes = product.multiply(task, matrix, image.flatten(2)[0].t())
     if bias is not None:
         planes += bias[:, None]
     return planes.view(1, -1, *image.shape[2:])

@@ -39,7 +39,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
 
 
 def multiply(task: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (rows, inputs) times weight (outputs, inputs), plus bias; `task` says what for."""
+    """x (rows, inputs) times weight (outputs, inputs), plus bias; `task` names the use
+    under which `fastest` keeps its choice."""
     ways: dict[str, Callable[[], Tensor]] = {
         "oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""),
         "MKL": lambda: F.linear(x, weight, bias)}

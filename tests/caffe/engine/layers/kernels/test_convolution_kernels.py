@@ -85,6 +85,22 @@ def test_gradients(tasks, frozen, shape, size, groups):
         {"the image": "gradient by image", "the kernel": "gradient by kernel"}.get(frozen)}
 
 
+def test_the_precision_changes_between_the_passes(tasks):
+    """The gradients are plain sums then, of the whole kernel."""
+    x, weight, bias = (torch.randn(shape, requires_grad=True)
+                       for shape in ((1, 4, 6, 6), (3, 4, 3, 3), (3,)))
+    own, expected = (each(x, weight, bias, (1, 1), (1, 1), (1, 1), 1)
+                     for each in (conv2d, F.conv2d))
+    slope = torch.randn_like(own)
+    caffe.set_precision("fp32")
+    try:
+        found = torch.autograd.grad(own, (x, weight, bias), slope)
+    finally:
+        caffe.set_precision("tf32")
+    for pair in zip(found, torch.autograd.grad(expected, (x, weight, bias), slope)):
+        assert torch.equal(*pair)
+
+
 def test_in_fp32_sums_are_plain(tasks):
     x, weight = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 3, 3, requires_grad=True)
     caffe.set_precision("fp32")
