@@ -285,22 +285,26 @@ def with_options(experiment: Experiment, **options: Any) -> Experiment:
 def experiment_named(name: str) -> Experiment:
     """A row of the table. Raises RunError, with the known names, for another name."""
     if name not in EXPERIMENTS:
-        raise RunError(f"unknown experiment '{name}'{_meant(name)}\n"
-                       f"Known are {', '.join(EXPERIMENTS)}")
+        raise RunError(f"unknown experiment '{name}'{_own_run(name) or _meant(name)}")
     return EXPERIMENTS[name]
 
 
-def _meant(name: str) -> str:
-    """The rest of the message: what a name that no experiment has probably means; or ''."""
+def _own_run(name: str) -> str:
+    """The rest of the message where the name is that of a run on a folder of data; else ''."""
     run = Run(build_root() / Path(name).name)
     settings = run.settings() if Path(name).name else {}
     data = settings.get("data")
-    if isinstance(data, str) and Path(data).is_absolute():      # miniatures record "seed N"
-        words = "fcn", "solve", "--data", data, "--name", run.directory.name
-        return (": it is a run on your own data; continue it with\n"
-                f"    {shlex.join(words)} {options(settings)}")
-    if near := difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75):
-        return f"; did you mean {' or '.join(near)}?"
-    if name and Path(name).is_dir():
-        return f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
-    return ""
+    if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
+        return ""
+    words = "fcn", "solve", "--data", data, "--name", run.directory.name
+    return (": it is a run on your own data; continue it with\n"
+            f"    {shlex.join(words)} {options(settings)}")
+
+
+def _meant(name: str) -> str:
+    """The rest of the message: what the name probably means, and which are known."""
+    near = difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75)
+    meant = f"; did you mean {' or '.join(near)}?" if near else (
+        f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
+        if name and Path(name).is_dir() else "")
+    return f"{meant}\nKnown are {', '.join(EXPERIMENTS)}"
