@@ -36,6 +36,7 @@ class ReducedLayer:
                  below: Sequence[Blob | None]) -> None:
         self.layer = cast(TensorLayer, program_step.layer)
         self._step, self._readers = step, node.readers
+        self._runs_backward = program_step.runs_backward
         self._public_bottom, self._public = program_step.bottom, program_step.top
         self._shares = isinstance(self.layer, Split)
         self._spreads, self.bottom, self.derived = [], [], []
@@ -60,6 +61,9 @@ class ReducedLayer:
         with _padded(self.layer, self._step.pad):
             self.layer.reshape(self.bottom, self.top)
             self.layer.forward(self.bottom, self.top)
+        if not self._runs_backward:     # nobody else reads the copies
+            self.layer.forget_forward()
+            self._clear_copies()
         if self._shares:
             self.layer.forward(self._public_bottom, self._public)
         for blob, compute in self.whole():
@@ -67,8 +71,14 @@ class ReducedLayer:
 
     def release(self) -> None:
         """Let go of the values that the last forward pass left."""
-        for blob in [*self.top, *(target for _, target, _ in self._spreads)]:
+        for blob in self.top:
             blob.clear_data()
+        self._clear_copies()
+
+    def _clear_copies(self) -> None:
+        for _, target, _ in self._spreads:
+            if target is not self.top[0]:       # which it is in place
+                target.clear_data()
 
     def inner_blobs(self) -> list[Blob]:
         """The blobs that are not the net's own, and perhaps some that are."""
@@ -114,6 +124,7 @@ class ReducedCoreFrame:
                  below: Sequence[Any]) -> None:
         self.layer = cast(TensorLayer, program_step.layer)
         self._step, self._readers = step, node.readers
+        self._runs_backward = program_step.runs_backward
         self._other = copy.copy(self.layer)         # with the same parameters, for the frames
         self._public, bottom = program_step.top, program_step.bottom
         self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
@@ -136,6 +147,12 @@ class ReducedCoreFrame:
             for layer, bottom, top in self._twice():
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
+                if not self._runs_backward:
+                    layer.forget_forward()
+        if not self._runs_backward:
+            for part in self._bottoms:
+                if part.pieces is not self.top[0]:      # which it is in place
+                    part.clear_copies()
         if self._shares:
             self.layer.forward(self._public_bottom, self._public)
         for blob, compute in self.whole():
@@ -196,6 +213,11 @@ class Divided:
         for piece, axes in zip(self.pieces, self._spreads):
             piece.set_data(spread(self._blob.data_tensor, *axes))
 
+    def clear_copies(self) -> None:
+        """Let go of the values, which are copies."""
+        for piece in self.pieces:
+            piece.clear_data()
+
     def backward(self) -> None:
         frame, core = (gather(piece.diff_tensor, *axes)
                        for piece, axes in zip(self.pieces, self._spreads))
@@ -227,6 +249,11 @@ class Surrounded:
             frame, core = (piece.data_tensor for piece in self._below)
             self.pieces.core.set_data(
                 surround(core, frame, self._between, self._place, self._size))
+
+    def clear_copies(self) -> None:
+        """Let go of the values that are copies."""
+        if not self._alone:
+            self.pieces.core.clear_data()
 
     def backward(self) -> None:
         if not self._alone:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.engine.elision import reduced
 from caffe.errors import LayerError
 from trunks import (
     ALEXNET,
@@ -281,6 +282,46 @@ def test_a_python_layer_reads_a_blob_inside(net, monkeypatch):
                               python_param='module: "some_layers" layer: "Twice"'))
     check_runs(made)
     assert made.layer_dict["twice"].seen.shape == made.blobs["conv2"].shape
+
+
+# nets without a backward pass
+
+TRUNKS = {"FCN-8s": fcn8s(61, 70), **{name: image(60, 67) + trunk for name, trunk in (
+    ("AlexNet", ALEXNET), ("Inception", INCEPTION), ("residual", RESIDUAL), ("frozen", FROZEN))},
+    **{f"random {seed}": random_trunk(np.random.default_rng(seed)) for seed in range(12)}}
+
+
+@pytest.mark.parametrize("text", TRUNKS.values(), ids=TRUNKS)
+def test_without_a_backward_pass_no_copies_are_kept(net, monkeypatch, text):
+    made, copies = net(text.replace("force_backward: true", "")), []
+
+    def remembering(function):
+        def run(*args):
+            copies.append(weakref.ref(result := function(*args)))
+            return result
+        return run
+    for name in ("spread", "surround"):
+        monkeypatch.setattr(reduced, name, remembering(getattr(reduced, name)))
+    for seed in range(3):
+        expected = plainly(forward, made, seed)
+        copies.clear()
+        fill(made, seed)
+        made.forward()
+        assert made.elided_layers
+        kept = {tensor.data_ptr() for copy in copies if (tensor := copy()) is not None}
+        check_equal(datas(made), expected)
+        # but for those that a layer which leaves nothing out reads
+        assert kept <= {blob.data_to_read.data_ptr() for blob in made.blobs.values()}
+    following = made._layer_names[2]
+    made.forward(end=made._layer_names[1])
+    made.forward(start=following)
+    check_equal(datas(made), expected)
+
+
+def forward(net, seed):
+    fill(net, seed)
+    net.forward()
+    return datas(net)
 
 
 # passes in part
