@@ -102,7 +102,11 @@ def set_device(args: argparse.Namespace) -> str:
     else:
         _use_gpu(args.gpu)
     taken = caffe.set_precision(args.precision) if args.precision else ""
-    return f"precision {taken}, chosen by --precision auto" if args.precision == "auto" else ""
+    if args.precision != "auto":
+        return ""
+    is_fp32 = args.gpu is None and taken == "tf32"
+    return (f"precision {taken}" + " (on a CPU fp32 with Winograd's method)" * is_fp32
+            + ", chosen by --precision auto")
 
 
 def _use_gpu(number: int) -> None:

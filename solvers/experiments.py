@@ -15,7 +15,7 @@ from typing import Any
 from fcn import nets
 from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.source import Source, folder
-from fcn.solvers.runs import Run, RunError
+from fcn.solvers.runs import Run, RunError, trained
 from fcn.solvers.settings import options
 from segdata.datasets import DATASETS
 from segdata.paths import build_root
@@ -296,14 +296,17 @@ def _own_run(name: str) -> str:
     data = settings.get("data")
     if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
         return ""
-    words = "fcn", "solve", "--data", data, "--name", run.directory.name
+    plan = run.solver_param()
+    words = ("fcn", "solve", "--data", data, "--name", run.directory.name, "--iterations",
+             str(plan.max_iter), "--interval", str(plan.snapshot))
     return (": it is a run on your own data; continue it with\n"
             f"    {shlex.join(words)} {options(settings)}")
 
 
 def _meant(name: str) -> str:
     """The rest of the message: what the name probably means, and which are known."""
-    near = difflib.get_close_matches(name, EXPERIMENTS, 2, 0.75)
+    own = [run.directory.name for run in trained()]
+    near = difflib.get_close_matches(name, [*EXPERIMENTS, *own], 2, 0.75)
     meant = f"; did you mean {' or '.join(near)}?" if near else (
         f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
         if name and Path(name).is_dir() else "")

@@ -222,12 +222,27 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
             continue
         _check_weights(solver, state)       # the snapshot before would come to the same end
         print(f"continuing {experiment.name} from {state}")
+        if told := _earlier_drop(experiment, iteration, state):
+            print(told, file=sys.stderr)
         return solver
     if problems:
         raise RunError(f"cannot continue: {problems[0]}; no snapshot before it is of use either: "
                        f"start anew with --fresh, or remove what is in {experiment.directory}"
                        ) from problems[0]
     return None
+
+
+def _earlier_drop(experiment: Experiment, iteration: int, state: Path) -> str:
+    """What there is to say where the rate fell earlier than it is to fall now, because the run was
+    to be shorter: as in Caffe, it stays where it is. '' elsewhere."""
+    from caffe.proto import caffe_pb2
+    steps = experiment.run.solver_param().stepvalue
+    drops = caffe_pb2.SolverState.FromString(state.read_bytes()).current_step
+    if not steps or drops <= sum(iteration >= step for step in steps):
+        return ""
+    return (f"note: the rate has fallen already, when this run was to have fewer iterations, and "
+            f"stays so, as in Caffe; a run that begins with {experiment.iterations} iterations "
+            f"(--fresh) keeps its first rate until iteration {steps[0]}")
 
 
 def _check_weights(solver: caffe.Solver, state: Path) -> None:

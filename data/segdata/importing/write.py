@@ -81,8 +81,10 @@ def check_target(request: Request) -> None:
     target = request.target.resolve()
     for source in filter(None, (request.source, request.options.images, request.options.masks)):
         if target.is_relative_to(source.resolve()) or source.resolve().is_relative_to(target):
-            raise DataError(f"{request.target} and {source} lie in each other; the source is never "
-                            "changed: choose a folder outside it")
+            how = ("are the same folder" if target == source.resolve() else
+                   "lie one in the other")
+            raise DataError(f"{request.target} and {source} {how}; the source is never changed: "
+                            "choose a folder outside it")
     if not target.exists() or target.is_dir() and not any(target.iterdir()):
         return
     imported = (target / "report" / RECORD).exists()

@@ -6,6 +6,7 @@ Flags take one dash or two, and their value after a space or `=`, as gflags had 
 import argparse
 import sys
 
+from .. import __version__
 from ..errors import CaffeError
 from . import info, logs, migrate, models, pictures, train_test
 from .flags import without_truth
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="caffe", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"caffe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for family in _FAMILIES:
         for run, add_arguments in family.COMMANDS.items():

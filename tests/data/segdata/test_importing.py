@@ -532,7 +532,7 @@ def test_an_earlier_import_is_replaced_where_that_is_said(source):
 def test_a_target_in_the_source(source, inside):
     label_forms.index(source)
     target = source / "out" if inside else source.parent
-    refused(source, "lie in each other", target)
+    refused(source, "lie one in the other", target)
 
 
 def test_nothing_is_left_of_an_import_that_fails(source, monkeypatch):
