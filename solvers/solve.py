@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.solvers import devices, events, launch, torchrun
-from fcn.solvers.command import keep, positive, report_errors
+from fcn.solvers.command import fcn_command, keep, positive, report_errors
 from fcn.solvers.experiments import (
     EXPERIMENTS,
     HEAD,
@@ -72,8 +72,10 @@ def main() -> None:
                  "report": experiment.directory / "report.html",
                  "curve": experiment.directory / "curve.png"}
         print("", *filter(None, (note, *files.values())), sep="\n")
+        print(f"\nsegment with it: "
+              f"{fcn_command('infer', 'PHOTOGRAPH', '--experiment', experiment.name)}")
         if told := cells.next_step(experiment.run):
-            print(f"\n{told}")
+            print(told)
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
                     **{name: str(path) for name, path in files.items()})

@@ -11,6 +11,7 @@ from ..formats import prototxt, text
 from ..formats.atomic import replacing
 from ..formats.forks import sign_of_a_fork
 from ..formats.upgrade import upgrade_net
+from ..log import silence
 from ..proto import caffe_pb2
 from .flags import file, flag, lines, names, numbers
 
@@ -75,7 +76,9 @@ def export(args: argparse.Namespace) -> None:
     if kind != ".onnx" and (args.classes or args.mean or args.inputs or args.name):
         raise WeightsError(f"{args.output}: --classes, --mean, --inputs and --name are for a name "
                            "in .onnx")
-    writers[kind](caffe.Net(args.model, args.weights, caffe.TEST))
+    with silence():
+        net = caffe.Net(args.model, args.weights, caffe.TEST)
+    writers[kind](net)
     print(f"{text.printable(args.output)}: {os.path.getsize(args.output) / 1e6:.1f} MB")
 
 
