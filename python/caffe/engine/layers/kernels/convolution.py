@@ -104,13 +104,17 @@ class _Convolution(torch.autograd.Function):
         given = x, weight, geometry
         best = [_fastest("gradient by image", *given, by_image) if wants_image else None,
                 _fastest("gradient by kernel", *given, by_kernel) if wants_kernel else None]
-        # what is plain in one operation, which takes less time than several
+        # what is plain in one operation, which takes less time than several; there the gradient by
+        # the bias comes with that by the kernel, and alone would take as long
+        with_kernel = wants_bias and best[1] == PLAIN
         found = [*torch.ops.aten.convolution_backward(
             gradient, *given[:2], [len(weight)], *geometry[:3], False, [0, 0], geometry.groups,
-            [*(name == PLAIN for name in best), wants_bias])]
+            [*(name == PLAIN for name in best), with_kernel])]
         for place, (name, ways) in enumerate(zip(best, (by_image, by_kernel))):
             if name and name != PLAIN:
                 found[place] = ways[name]()
+        if wants_bias and not with_kernel:
+            found[2] = gradient.sum((0, 2, 3))
         return (*found, None, None)
 
 

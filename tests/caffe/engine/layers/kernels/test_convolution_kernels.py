@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import caffe
 from caffe.engine.layers.kernels import convolution
@@ -83,6 +84,32 @@ def test_gradients(tasks, frozen, shape, size, groups):
     kinds = {task.partition(" 6 ")[0] for task in tasks}
     assert kinds == {"convolution", "gradient by image", "gradient by kernel"} - {
         {"the image": "gradient by image", "the kernel": "gradient by kernel"}.get(frozen)}
+
+
+class Masks(TorchDispatchMode):
+    """Records which gradients torch's own convolution is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.convolution_backward.default:
+            self.found.append(tuple(args[-1]))
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("best, mask", [("Winograd", (False, False, False)),
+                                        ("plain", (True, True, True))])
+def test_no_gradient_is_computed_twice(tasks, monkeypatch, best, mask):
+    """torch's by the bias computes that by the kernel, too."""
+    monkeypatch.setattr(convolution, "fastest", lambda task, ways: best)
+    given = [torch.randn(shape, requires_grad=True) for shape in ((1, 4, 6, 6), (3, 4, 3, 3), (3,))]
+    y = conv2d(*given, (1, 1), (1, 1), (1, 1), 1)
+    with Masks() as masks:
+        found = torch.autograd.grad(y, given, torch.ones_like(y))
+    assert masks.found == [mask]
+    torch.testing.assert_close(found[2], torch.full((3,), 36.0))
 
 
 def test_the_precision_changes_between_the_passes(tasks):
