@@ -292,20 +292,21 @@ def experiment_named(name: str) -> Experiment:
 def _own_run(name: str) -> str:
     """The rest of the message where the name is that of a run on a folder of data; else ''."""
     run = Run(build_root() / Path(name).name)
-    settings = run.settings() if Path(name).name else {}
-    data = settings.get("data")
+    if not Path(name).name or run.directory.resolve() not in (
+            Path(name).resolve(), (build_root() / name).resolve()):
+        return ""
+    data = run.settings().get("data")
     if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
         return ""
-    plan = run.solver_param()
-    words = ("fcn", "solve", "--data", data, "--name", run.directory.name, "--iterations",
-             str(plan.max_iter), "--interval", str(plan.snapshot))
+    words = "fcn", "solve", "--data", data, "--name", run.directory.name
     return (": it is a run on your own data; continue it with\n"
-            f"    {shlex.join(words)} {options(settings)}")
+            f"    {shlex.join(words)} {options(run.settings())}\n"
+            "and, where it began with them, its --iterations, --lr and other options of training")
 
 
 def _meant(name: str) -> str:
     """The rest of the message: what the name probably means, and which are known."""
-    own = [run.directory.name for run in trained()]
+    own = [run.directory.name for run in trained() if _own_run(run.directory.name)]
     near = difflib.get_close_matches(name, [*EXPERIMENTS, *own], 2, 0.75)
     meant = f"; did you mean {' or '.join(near)}?" if near else (
         f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"

@@ -56,5 +56,5 @@ def _typed(key: str, value: Any) -> str:
     if key == "--class-weights":
         value = value["as"] if value.get("as") != "numbers" else next(iter(value["of"].values()))
     if isinstance(value, list):
-        value = ("x" if key == "--crop" else ",").join(f"{each:g}" for each in value)
+        value = ("x" if key == "--crop" else ",").join(f"{each:.9g}" for each in value)
     return f"{option} {shlex.quote(str(value))}"

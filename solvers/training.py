@@ -237,12 +237,14 @@ def _earlier_drop(experiment: Experiment, iteration: int, state: Path) -> str:
     to be shorter: as in Caffe, it stays where it is. '' elsewhere."""
     from caffe.proto import caffe_pb2
     steps = experiment.run.solver_param().stepvalue
-    drops = caffe_pb2.SolverState.FromString(state.read_bytes()).current_step
-    if not steps or drops <= sum(iteration >= step for step in steps):
+    if not steps:
         return ""
-    return (f"note: the rate has fallen already, when this run was to have fewer iterations, and "
-            f"stays so, as in Caffe; a run that begins with {experiment.iterations} iterations "
-            f"(--fresh) keeps its first rate until iteration {steps[0]}")
+    drops = caffe_pb2.SolverState.FromString(state.read_bytes()).current_step
+    if drops <= sum(iteration >= step for step in steps):
+        return ""
+    return ("note: the learning rate was lowered already, for this run was to have fewer "
+            "iterations, and stays lowered, as in Caffe. To train at the first rate until "
+            f"iteration {steps[0]}, start anew: --fresh --iterations {experiment.iterations}")
 
 
 def _check_weights(solver: caffe.Solver, state: Path) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import DeviceError
-from .log import log, logger
+from .log import log
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +75,6 @@ def set_precision(name: str) -> str:
     from .engine import precision
     taken = precision.best_for_inference(device()) if name == "auto" else name
     precision.choose(taken)
-    if taken == "bf16" and precision.best_for_inference(device()) != "bf16":
-        logger.warning("precision bf16: this device has no instructions for it, so that it is "
-                       "emulated, which takes longer than fp32")
     return taken
 
 

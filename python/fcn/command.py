@@ -89,4 +89,4 @@ def usage() -> str:
     """The commands, one a line."""
     lines = [f"    fcn {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(["usage: fcn COMMAND ...\n", *lines, "",
-                      "fcn COMMAND --help says more, fcn --version which fcn this is."])
+                      "fcn COMMAND --help says more, fcn --version prints the version."])

@@ -85,11 +85,17 @@ def test_a_run_on_a_folder_is_no_experiment(name, fcn, tmp_path):
     run.mkdir(parents=True)
     (run / "settings.json").write_text(
         '{"data": "/photos/of cats", "head": "unet", "width": 0.25, "from": null, "--batch": 2}')
-    (run / "solver.prototxt").write_text("max_iter: 90 snapshot: 30")
     said = fcn("solve", name, status=1)
     assert (f"unknown experiment '{name}': it is a run on your own data; continue it with\n    "
-            "fcn solve --data '/photos/of cats' --name cats-unet --iterations 90 --interval 30 "
-            "--head unet --width 0.25 --batch 2") in said and "Known are" not in said
+            "fcn solve --data '/photos/of cats' --name cats-unet --head unet --width 0.25 "
+            "--batch 2\n") in said and "Known are" not in said
+
+
+def test_a_folder_of_data_with_the_name_of_a_run_is_a_folder(fcn, tmp_path):
+    for folder in ("photos/cats", "build/cats"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "build/cats/settings.json").write_text('{"data": "/other", "head": "unet"}')
+    assert "train on it by `fcn solve --data photos/cats`" in fcn("solve", "photos/cats", status=1)
 
 
 @pytest.mark.parametrize("content", ['{"data": 3}', '{"data": "seed 0", "head": "unet"}', "{}"])

@@ -171,11 +171,11 @@ def test_a_log_goes_on_where_its_snapshot_is(experiment, monkeypatch):
 def test_a_rate_that_fell_in_a_shorter_run_stays_there_and_that_is_said(experiment, capsys):
     begun = replace(experiment, drop=0.5)
     training.train(begun)
-    assert "the rate has fallen" not in capsys.readouterr().err
+    assert "the learning rate was lowered" not in capsys.readouterr().err
     training.train(replace(begun, iterations=6))        # to fall at 3, as it has
-    assert "the rate has fallen" not in capsys.readouterr().err
+    assert "the learning rate was lowered" not in capsys.readouterr().err
     training.train(replace(begun, iterations=20))
-    assert "begins with 20 iterations (--fresh) keeps its first rate until iteration 10" \
+    assert "until iteration 10, start anew: --fresh --iterations 20" \
         in capsys.readouterr().err
     assert {float(row["rate"]) for row in rows(experiment)[6:]} == {1e-10}
 

@@ -36,9 +36,10 @@ class ReducedLayer:
                  below: Sequence[Blob | None]) -> None:
         self.layer = cast(TensorLayer, program_step.layer)
         self._step, self._readers = step, node.readers
-        self._runs_backward = program_step.runs_backward
         self._public_bottom, self._public = program_step.bottom, program_step.top
         self._shares = isinstance(self.layer, Split)
+        # a backward pass reads the copies again, and the tops of a Split are its bottom itself
+        self._keeps_copies = program_step.runs_backward or self._shares
         self._spreads, self.bottom, self.derived = [], [], []
         for i, public in enumerate(self._public_bottom):
             small = below[i] if below else None
@@ -61,7 +62,7 @@ class ReducedLayer:
         with _padded(self.layer, self._step.pad):
             self.layer.reshape(self.bottom, self.top)
             self.layer.forward(self.bottom, self.top)
-        if not self._runs_backward:     # nobody else reads the copies
+        if not self._keeps_copies:
             self.layer.forget_forward()
             self._clear_copies()
         if self._shares:
@@ -77,7 +78,7 @@ class ReducedLayer:
 
     def _clear_copies(self) -> None:
         for _, target, _ in self._spreads:
-            if target is not self.top[0]:       # which it is in place
+            if target is not self.top[0]:       # in place, the copy is the top
                 target.clear_data()
 
     def inner_blobs(self) -> list[Blob]:
@@ -124,10 +125,10 @@ class ReducedCoreFrame:
                  below: Sequence[Any]) -> None:
         self.layer = cast(TensorLayer, program_step.layer)
         self._step, self._readers = step, node.readers
-        self._runs_backward = program_step.runs_backward
         self._other = copy.copy(self.layer)         # with the same parameters, for the frames
         self._public, bottom = program_step.top, program_step.bottom
         self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
+        self._keeps_copies = program_step.runs_backward or self._shares
         self.derived = [public if small else None for small, public in zip(below, bottom)]
         self._bottoms = [Divided(small or public, spreads) if spreads
                          else Surrounded(small, step.reads, parts) for small, public, spreads, parts
@@ -147,11 +148,11 @@ class ReducedCoreFrame:
             for layer, bottom, top in self._twice():
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
-                if not self._runs_backward:
+                if not self._keeps_copies:
                     layer.forget_forward()
-        if not self._runs_backward:
+        if not self._keeps_copies:
             for part in self._bottoms:
-                if part.pieces is not self.top[0]:      # which it is in place
+                if part.pieces is not self.top[0]:      # in place, the copy is the top
                     part.clear_copies()
         if self._shares:
             self.layer.forward(self._public_bottom, self._public)

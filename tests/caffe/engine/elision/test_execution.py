@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.engine.elision import reduced
+from caffe.engine.elision import choice, reduced
 from caffe.errors import LayerError
 from trunks import (
     ALEXNET,
@@ -316,6 +316,23 @@ def test_without_a_backward_pass_no_copies_are_kept(net, monkeypatch, text):
     made.forward(end=made._layer_names[1])
     made.forward(start=following)
     check_equal(datas(made), expected)
+
+
+@pytest.mark.parametrize("where", [1, 2, 3])
+@pytest.mark.parametrize("name", ["FCN-8s", "Inception", "residual"])
+def test_without_a_backward_pass_wherever_the_map_is_first_divided(net, monkeypatch, name, where):
+    """Also at a Split, whose tops are the copy that is its bottom."""
+    tails = choice._tails
+    monkeypatch.setattr(choice, "LEAST_SAVING", -9)
+    monkeypatch.setattr(choice, "_tails", lambda *given: tails(*given)[where:][:1] or [[]])
+    made = net(TRUNKS[name].replace("force_backward: true", ""))
+    for seed in range(2):
+        expected = plainly(forward, made, seed)
+        fill(made, seed)
+        made.forward()
+        outputs = {name: made.blobs[name].data.copy() for name in made.outputs}
+        check_equal(outputs, {name: expected[name] for name in outputs})
+        check_equal(datas(made), expected)
 
 
 def forward(net, seed):

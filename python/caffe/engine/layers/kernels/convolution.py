@@ -90,7 +90,7 @@ class _Convolution(torch.autograd.Function):
             PLAIN: lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
         by_kernel: dict[str, Callable[[], Tensor]] = {
             PLAIN: lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
-        if ctx.method == WINOGRAD and chosen() != "fp32":       # it may have changed meanwhile
+        if ctx.method == WINOGRAD and chosen() != "fp32":       # chosen since the forward pass
             own = gradient, *geometry.of_stride_1
             by_image[WINOGRAD] = lambda: winograd.gradient_by_image(weight, *own)
             by_kernel[WINOGRAD] = lambda: winograd.gradient_by_weights(x, *own)
