@@ -16,7 +16,7 @@ from fcn import nets
 from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError, trained
-from fcn.solvers.settings import options
+from fcn.solvers.settings import as_command_line
 from segdata.datasets import DATASETS
 from segdata.paths import build_root
 
@@ -285,11 +285,12 @@ def with_options(experiment: Experiment, **options: Any) -> Experiment:
 def experiment_named(name: str) -> Experiment:
     """A row of the table. Raises RunError, with the known names, for another name."""
     if name not in EXPERIMENTS:
-        raise RunError(f"unknown experiment '{name}'{_own_run(name) or _meant(name)}")
+        rest = _advice_for_own_run(name) or _suggestions(name)
+        raise RunError(f"unknown experiment '{name}'{rest}")
     return EXPERIMENTS[name]
 
 
-def _own_run(name: str) -> str:
+def _advice_for_own_run(name: str) -> str:
     """The rest of the message where the name is that of a run on a folder of data; else ''."""
     run = Run(build_root() / Path(name).name)
     if not Path(name).name or run.directory.resolve() not in (
@@ -300,13 +301,13 @@ def _own_run(name: str) -> str:
         return ""
     words = "fcn", "solve", "--data", data, "--name", run.directory.name
     return (": it is a run on your own data; continue it with\n"
-            f"    {shlex.join(words)} {options(run.settings())}\n"
+            f"    {shlex.join(words)} {as_command_line(run.settings())}\n"
             "and, where it began with them, its --iterations, --lr and other options of training")
 
 
-def _meant(name: str) -> str:
+def _suggestions(name: str) -> str:
     """The rest of the message: what the name probably means, and which are known."""
-    own = [run.directory.name for run in trained() if _own_run(run.directory.name)]
+    own = [run.directory.name for run in trained() if _advice_for_own_run(run.directory.name)]
     near = difflib.get_close_matches(name, [*EXPERIMENTS, *own], 2, 0.75)
     meant = f"; did you mean {' or '.join(near)}?" if near else (
         f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"

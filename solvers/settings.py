@@ -34,7 +34,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{changed}.{goes_on} {anew}"
 
 
-def options(settings: Mapping[str, Any]) -> str:
+def as_command_line(settings: Mapping[str, Any]) -> str:
     """The options of the command line that say the same as the settings that a run began with."""
     return " ".join(filter(None, (_typed(key, value) for key, value in settings.items()
                                   if value is not None)))

@@ -222,8 +222,8 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
             continue
         _check_weights(solver, state)       # the snapshot before would come to the same end
         print(f"continuing {experiment.name} from {state}")
-        if told := _earlier_drop(experiment, iteration, state):
-            print(told, file=sys.stderr)
+        if note := _note_of_earlier_drop(experiment, iteration, state):
+            print(note, file=sys.stderr)
         return solver
     if problems:
         raise RunError(f"cannot continue: {problems[0]}; no snapshot before it is of use either: "
@@ -232,9 +232,9 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
     return None
 
 
-def _earlier_drop(experiment: Experiment, iteration: int, state: Path) -> str:
-    """What there is to say where the rate fell earlier than it is to fall now, because the run was
-    to be shorter: as in Caffe, it stays where it is. '' elsewhere."""
+def _note_of_earlier_drop(experiment: Experiment, iteration: int, state: Path) -> str:
+    """A note for a run that goes on for longer than it was to: its rate has been lowered already,
+    and stays lowered, as in Caffe. '' where it has not."""
     from caffe.proto import caffe_pb2
     steps = experiment.run.solver_param().stepvalue
     if not steps:

@@ -52,7 +52,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
 
 
 def _method(x: Tensor, weight: Tensor, geometry: _Geometry) -> str:
-    """What there is beside torch's own: WINOGRAD, PRODUCT, CHANNELS_LAST; PLAIN for nothing."""
+    """The way to try beside torch's own; PLAIN if there is none."""
     kernel, dense = tuple(weight.shape[2:]), set(geometry.stride) == {1}
     if chosen() != "fp32" and kernel == (winograd.KERNEL,) * 2 and dense:
         return WINOGRAD
