@@ -223,10 +223,16 @@ class Net(PrivateNames):
         return self._runner.forward(numbers, self._observer, release)
 
     @by_one_thread
-    def run_backward(self, last: int | None = None, first: int = 0) -> None:
-        """Run the backward passes of the layers with the numbers last..first (default: all)."""
+    def run_backward(self, last: int | None = None, first: int = 0, release: bool = False) -> None:
+        """Run the backward passes of the layers with the numbers last..first (default: all).
+
+        With `release`, a pass through all layers leaves less memory in use. If the next pass is a
+        backward one again, it takes longer: layers then compute what they need anew.
+        """
         last = len(self.layers) - 1 if last is None else last
-        self._runner.backward(range(last, first - 1, -1), self._observer)
+        release = (release and last - first + 1 == len(self.layers)
+                   and not self._observer.watches)
+        self._runner.backward(range(last, first - 1, -1), self._observer, release)
 
     @by_one_thread
     def weights_updated(self) -> None:

@@ -58,7 +58,7 @@ class ReducedLayer:
 
     def forward(self) -> None:
         for source, target, axes in self._spreads:
-            target.set_data(spread(source.data_tensor, *axes))
+            target.set_data(_spread_data(source, axes))
         with _padded(self.layer, self._step.pad):
             self.layer.reshape(self.bottom, self.top)
             self.layer.forward(self.bottom, self.top)
@@ -76,9 +76,17 @@ class ReducedLayer:
             blob.clear_data()
         self._clear_copies()
 
+    def release_copies(self) -> None:
+        """Let go of the copies of bottoms after the backward pass; if that runs again, they are
+        made again."""
+        if not self.layer.keeps_state:
+            for source, target, axes in self._spreads:
+                if target is not self.top[0]:       # in place, the copy is the top
+                    target.set_data_lazily(partial(_spread_data, source, axes))
+
     def _clear_copies(self) -> None:
         for _, target, _ in self._spreads:
-            if target is not self.top[0]:       # in place, the copy is the top
+            if target is not self.top[0]:
                 target.clear_data()
 
     def inner_blobs(self) -> list[Blob]:
@@ -152,7 +160,7 @@ class ReducedCoreFrame:
                     layer.forget_forward()
         if not self._keeps_copies:
             for part in self._bottoms:
-                if part.pieces is not self.top[0]:      # in place, the copy is the top
+                if part.pieces is not self.top[0]:
                     part.clear_copies()
         if self._shares:
             self.layer.forward(self._public_bottom, self._public)
@@ -165,6 +173,14 @@ class ReducedCoreFrame:
         for part in self._bottoms:
             for blob in part.pieces:
                 blob.clear_data()
+
+    def release_copies(self) -> None:
+        """As ReducedLayer's."""
+        if not self.layer.keeps_state:
+            self._other.forget_forward()
+            for part in self._bottoms:
+                if part.pieces is not self.top[0]:      # in place, the copy is the top
+                    part.make_copies_lazily()
 
     def inner_blobs(self) -> list[Blob]:
         bottoms = [bottom.pieces for bottom in self._bottoms]
@@ -212,7 +228,12 @@ class Divided:
 
     def forward(self) -> None:
         for piece, axes in zip(self.pieces, self._spreads):
-            piece.set_data(spread(self._blob.data_tensor, *axes))
+            piece.set_data(_spread_data(self._blob, axes))
+
+    def make_copies_lazily(self) -> None:
+        """Let go of the values, which are copies, until somebody wants them."""
+        for piece, axes in zip(self.pieces, self._spreads):
+            piece.set_data_lazily(partial(_spread_data, self._blob, axes))
 
     def clear_copies(self) -> None:
         """Let go of the values, which are copies."""
@@ -247,9 +268,16 @@ class Surrounded:
 
     def forward(self) -> None:
         if not self._alone:
-            frame, core = (piece.data_tensor for piece in self._below)
-            self.pieces.core.set_data(
-                surround(core, frame, self._between, self._place, self._size))
+            self.pieces.core.set_data(self._surrounded())
+
+    def make_copies_lazily(self) -> None:
+        """Let go of the values that are copies until somebody wants them."""
+        if not self._alone:
+            self.pieces.core.set_data_lazily(self._surrounded)
+
+    def _surrounded(self) -> Tensor:
+        frame, core = (piece.data_to_read for piece in self._below)
+        return surround(core, frame, self._between, self._place, self._size)
 
     def clear_copies(self) -> None:
         """Let go of the values that are copies."""
@@ -293,4 +321,4 @@ def _free(blobs: Iterable[Blob]) -> None:
 
 
 def _spread_data(blob: Blob, axes: Spreads) -> Tensor:
-    return spread(blob.data_tensor, *axes)
+    return spread(blob.data_to_read, *axes)

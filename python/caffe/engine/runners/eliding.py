@@ -139,7 +139,8 @@ class ElidingRunner(PlainRunner):
 
     # backward
 
-    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
+    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
+                 ) -> None:
         """Only a pass through all layers, which nobody watches, can do without the rows that were
         left out, and only if nobody wrote into the blobs since. Who runs a part of them backward
         looks into the net, and wants it whole."""
@@ -150,7 +151,7 @@ class ElidingRunner(PlainRunner):
                     self._fill_diffs()
                 else:
                     self._run_plainly()
-        super().backward(numbers, observer)
+        super().backward(numbers, observer, release)
 
     def backward_step(self, step: Step) -> None:
         run = self._ran.get(step.number)
@@ -162,6 +163,11 @@ class ElidingRunner(PlainRunner):
             if blob is not None and wanted:
                 self._promised.add(blob)
                 blob.set_diff_lazily(partial(_fill_diffs, weakref.ref(self)))
+
+    def release_step(self, step: Step) -> None:
+        if step.number in self._ran:
+            self._ran[step.number].release_copies()
+        super().release_step(step)
 
     def weights_updated(self) -> None:
         self._is_updated = True

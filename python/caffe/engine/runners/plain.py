@@ -26,8 +26,13 @@ class Runner(Protocol):
         With `release` this is a whole pass: what the last one left is let go of before.
         """
 
-    def backward(self, numbers: Sequence[int], observer: Observer) -> None:
-        """Run the backward passes of the layers with these numbers, in order."""
+    def backward(self, numbers: Sequence[int], observer: Observer, release: bool = False) -> None:
+        """Run the backward passes of the layers with these numbers, in order.
+
+        With `release` this is a whole pass, and the next one is expected to be a forward pass: a
+        layer that has run lets go of what it would compute again if somebody ran it backward once
+        more.
+        """
 
     def weights_updated(self) -> None:
         """Know that a solver has subtracted from each parameter what its `diff` holds."""
@@ -90,7 +95,8 @@ class PlainRunner:
             observer.notice("after_forward", step)
         return loss
 
-    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
+    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
+                 ) -> None:
         for number in numbers:
             step = self.program.steps[number]
             observer.notice("before_backward", step)
@@ -98,6 +104,8 @@ class PlainRunner:
                 with self.program.locating_errors(step):
                     check_gradients(step.spec, step.layer, step.propagate_down)
                     self.backward_step(step)
+                if release:
+                    self.release_step(step)
             observer.notice("after_backward", step)
 
     def forward_step(self, step: Step) -> None:
@@ -107,6 +115,11 @@ class PlainRunner:
     def backward_step(self, step: Step) -> None:
         """Run one layer backward."""
         step.layer.backward(step.top, step.propagate_down, step.bottom)
+
+    def release_step(self, step: Step) -> None:
+        """Let go of what one layer, which has run backward, would compute again."""
+        if isinstance(step.layer, TensorLayer) and not step.layer.keeps_state:
+            step.layer.forget_forward()
 
     def release(self) -> None:
         """Let go of what the last pass left, so that memory is handed out in the same order every

@@ -189,13 +189,14 @@ class RecordedRunner:
 
     # backward
 
-    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
+    def backward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
+                 ) -> None:
         whole = len(numbers) == len(self._program.steps)
         if whole and not observer.watches and self._has_run_back and self._follows \
                 and self._replay_back(observer):
             return
         with _search(self._searches and whole):
-            self._inner.backward(numbers, observer)
+            self._inner.backward(numbers, observer, release)
         self._has_run_back = self._has_run_back or whole and context.device().type in KINDS
 
     @property

@@ -305,7 +305,7 @@ class Solver:
             self._seed_pass(number)
             loss = loss + self.net.run_forward()
             self._tell_forward(is_last=number == self.param.iter_size - 1)
-            self.net.run_backward()
+            self.net.run_backward(release=True)
         self.passes += self.param.iter_size * context.solver_count()
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
