@@ -1,16 +1,16 @@
 """fcn nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
 
-import argparse
 from pathlib import Path
 
 from fcn.command import command_name
+from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
 from . import NAMES, write
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=command_name("nets"), description=__doc__)
+    parser = ArgumentParser(prog=command_name("nets"), description=__doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("-o", "--output", type=Path,
                         help="default: build/NAME, or NAME in $FCN_BUILD")

@@ -32,6 +32,7 @@ from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
 from fcn.solvers.workers import joined
+from segdata.arguments import ArgumentParser
 from segdata.importing import masks_once
 from segdata.paths import build_root
 
@@ -151,8 +152,8 @@ def choose(args: argparse.Namespace) -> Experiment:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
+from segdata.arguments import ArgumentParser
 from segdata.files import replacing
 from segdata.readers import read_depth
 
@@ -173,7 +174,7 @@ def write(array: np.ndarray, target: Path) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Compute HHA images from depth images.")
+    parser = ArgumentParser(description="Compute HHA images from depth images.")
     parser.add_argument("depth", nargs="+", type=Path, metavar="DEPTH.png",
                         help="16-bit, millimetres, 0 = missing")
     parser.add_argument("-o", dest="directory", required=True, type=Path, metavar="DIR")

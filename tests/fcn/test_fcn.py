@@ -49,8 +49,8 @@ def test_the_commands_are_listed(capsys):
 
 
 @pytest.mark.parametrize("name, said", [
-    ("slove", "; did you mean `fcn solve`"), ("infr", "; did you mean `fcn infer`?"),
-    ("cell", "; did you mean `fcn cells`?"), ("frobnicate", "\n\nusage"),
+    ("slove", " (did you mean 'solve'?)"), ("infr", " (did you mean 'infer'?)"),
+    ("cell", " (did you mean 'cells'?)"), ("frobnicate", "\n\nusage"),
     ("crf", "; use\n    fcn infer IMAGE --crf  "), ("CRF", "; use\n    fcn infer IMAGE --crf  "),
     ("train", "; use\n    fcn solve --data FOLDER  "), ("eval", "; use\n    fcn score RUN  "),
     ("tarin", "; use\n    fcn solve --data FOLDER  "), ("time", "; use\n    caffe time --model M")])
@@ -69,7 +69,7 @@ def test_what_is_said_to_do_the_job_exists():
 
 
 @pytest.mark.parametrize("name, said", [
-    ("voc-fcn8", "'voc-fcn8'; did you mean voc-fcn8s or voc-fcn32s?"),
+    ("voc-fcn8", "'voc-fcn8' (did you mean 'voc-fcn8s'?)\nKnown are "),
     ("mine", "'mine', which is a folder: train on it by `fcn solve --data mine`"),
     ("frobnicate", "'frobnicate'\nKnown are voc-fcn32s, ")])
 def test_an_unknown_experiment(name, said, fcn, tmp_path):

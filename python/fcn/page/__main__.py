@@ -19,6 +19,7 @@ from fcn.page import page
 from fcn.page.server import address, server
 from fcn.solvers.command import positive, report_errors, set_device, whole
 from fcn.solvers.inference.network import choose, described
+from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
 PHONE = 10 ** 9     # bytes of memory that browsers of phones let a page have, about
@@ -46,8 +47,8 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     add_chosen(parser)
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "page",
                         help="folder of the page (default build/page); an older page is replaced")
