@@ -300,9 +300,12 @@ def _advice_for_own_run(name: str) -> str:
     data = run.settings().get("data")
     if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
         return ""
+    from fcn.solvers.report.circumstances import last_command
+    told = ": it is a run on your own data; continue it with\n    "
+    if command := last_command(run):
+        return told + command
     words = "fcn", "solve", "--data", data, "--name", run.directory.name
-    return (": it is a run on your own data; continue it with\n"
-            f"    {shlex.join(words)} {as_command_line(run.settings())}\n"
+    return (f"{told}{shlex.join(words)} {as_command_line(run.settings())}\n"
             "and, where it began with them, its --iterations, --lr and other options of training")
 
 

@@ -16,6 +16,7 @@ import label_forms
 from fcn.command import COMMANDS, DONE_BY, main
 from fcn.solvers.runs import Run
 from label_forms import FORMS, truth
+from own_folder import write_data
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -89,6 +90,25 @@ def test_a_run_on_a_folder_is_no_experiment(name, fcn, tmp_path):
     assert (f"unknown experiment '{name}': it is a run on your own data; continue it with\n    "
             "fcn solve --data '/photos/of cats' --name cats-unet --head unet --width 0.25 "
             "--batch 2\n") in said and "Known are" not in said
+
+
+def test_a_run_on_a_folder_goes_on_by_the_command_that_is_told(fcn, tmp_path, monkeypatch):
+    """With all options that it began with, those that settings.json does not have among them, and
+    from another folder, too."""
+    write_data(tmp_path / "my data")
+    options = ("--width", "0.02", "--lr", "1e-5", "--iterations", "2", "--interval", "1", "--keep",
+               "all", "--force")
+    fcn("solve", "--data", "my data", "--name", "cats", *options)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder, begins in ((tmp_path, ""), (elsewhere, f"cd {tmp_path} && ")):
+        monkeypatch.chdir(folder)
+        said = fcn("solve", "cats", status=1)
+        command = said.partition("continue it with\n    ")[2].rstrip("\n")
+        assert command.startswith(begins) and "\n" not in command
+        program, *words = shlex.split(command.removeprefix(begins))
+        assert Path(program).name == "fcn"
+        assert words == ["solve", "--data", "my data", "--name", "cats", *options]
 
 
 def test_a_folder_of_data_with_the_name_of_a_run_is_a_folder(fcn, tmp_path):
