@@ -25,8 +25,11 @@ def main() -> None:
         parser.error(f"{output} holds a run and its prototxts; choose another folder with -o")
     try:
         paths = write(args.name, output, args.num_classes, width=args.width)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{output}: cannot be written: {error.strerror}; choose another folder with "
+                     "-o")
     for path in paths.values():
         print(path)
 

@@ -8,7 +8,7 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from segdata.errors import did_you_mean
@@ -16,7 +16,13 @@ from segdata.errors import did_you_mean
 
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse.ArgumentParser whose messages name an unknown option, before anything else is
-    found wrong, and what is nearest to an option or choice that there is not."""
+    found wrong, what is nearest to an option or choice that there is not, and what kind of number
+    is expected."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", int, number(int, "a whole number"))
+        self.register("type", float, number(float, "a number"))
 
     def parse_known_args(self, args: Sequence[str] | None = None,       # type: ignore[override]
                          namespace: argparse.Namespace | None = None
@@ -42,6 +48,16 @@ class ArgumentParser(argparse.ArgumentParser):
             listed = textwrap.fill(f"choose from {', '.join(choices)}", 100, break_on_hyphens=False)
             raise argparse.ArgumentError(action, f"invalid choice: '{value}'"
                                          f"{did_you_mean(str(value), choices)}\n{listed}")
+
+
+def number(kind: type, what: str) -> Callable[[str], float]:
+    """An argparse type: `kind` itself, with a message that says `what` is expected."""
+    def converted(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'") from None
+    return converted
 
 
 def options(words: Sequence[str]) -> list[str]:

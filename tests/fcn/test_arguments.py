@@ -82,6 +82,7 @@ def test_what_argparse_takes_is_taken(parser, allow_abbrev):
         made.add_argument("--quiet", action=argparse.BooleanOptionalAction)
         lines = ["a --rate -1 -ohere", "-o=x -o - --rate=-.5", "--no-quiet a -- --heda -x"]
         lines += ["--out x --rat 1"] * allow_abbrev
+        lines += ["--rate 1e5"]
         results.append([vars(made.parse_args(line.split())) for line in lines]
                        + [vars(made.parse_args(["- a", "--output=--a b"]))])
     assert results[0] == results[1]

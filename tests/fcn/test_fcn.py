@@ -155,14 +155,29 @@ def test_import(form, fcn, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (("mine", "voc", "--val", "1.5"), "1.5 is no share of the samples"),
+    (("mine", "voc", "--val", "1.5"),
+     "expected a share of the samples, between 0 and 1 as 0.2, got '1.5'"),
+    (("mine", "voc", "--val", "half"),
+     "expected a share of the samples, between 0 and 1 as 0.2, got 'half'"),
+    (("mine", "voc", "--folds", "five"), "argument --folds: expected a whole number, got 'five'"),
     (("mine", "voc", "--masks", "x"), "--masks takes --images DIR"),
-    (("mine", "voc", "--foreground", "red"), "--foreground"),
+    (("mine", "voc", "--foreground", "red"),
+     "argument --foreground: expected a value of masks, as 255 or 255,0,0, got 'red'"),
     (("mine", "voc", "--val", "0.1", "--folds", "3"), "not allowed with"),
     (("mine", "voc", "--format", "voc3"), "invalid choice: 'voc3'"),
     (("mine", "voc", "--seed", "-1"), "expected a whole number from 0 on")])
 def test_wrong_options(arguments, message, fcn):
     assert message in fcn("import", *arguments, status=2)
+
+
+@pytest.mark.parametrize("words, message", [
+    ("nets voc-fcn8s --width wide", "argument --width: expected a number, got 'wide'"),
+    ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
+    ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),
+    ("page --port http", "argument --port: expected a number from 0 to 65535, got 'http'")])
+def test_what_other_commands_refuse(words, message, fcn, tmp_path):
+    (tmp_path / "a_file").touch()
+    assert message in fcn(*words.split(), status=2)
 
 
 def test_errors_have_no_traceback(fcn):

@@ -48,6 +48,8 @@ def names(text: str) -> list[str]:
 
 def file(path: str) -> str:
     """A file that is there: said before torch is loaded."""
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path}: is a folder, expected a file")
     if not os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"{path}: no such file")
     return path
