@@ -484,6 +484,9 @@ def find(name: str | Path) -> Run:
     for directory in (build / name, build / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
             return Run(directory)
+    if Path(name).is_file():
+        raise RunError(f"{name} is a file, expected a run: its name or its folder; --weights FILE "
+                       "beside it chooses another snapshot than its newest")
     known = [run.directory.name for run in trained()]
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
                    f"{did_you_mean(str(name), known)}. Trained are: {', '.join(known) or 'none'}")

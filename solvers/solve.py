@@ -187,11 +187,18 @@ def add_net(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-classes", type=positive(int), metavar="N",
                         help="with --data: how many classes there are, where no classes.txt says "
                              "it")
-    parser.add_argument("--name", help="with --data: of the run under build/ "
-                                       "(default FOLDER-HEAD; data-FOLDER-HEAD where that is an "
-                                       "experiment's)")
+    parser.add_argument("--name", type=run_name,
+                        help="with --data: of the run under build/ (default FOLDER-HEAD; "
+                             "data-FOLDER-HEAD where that is an experiment's)")
     parser.add_argument("--chain", action="store_true",
                         help="train first what the experiment starts from")
+
+
+def run_name(text: str) -> str:
+    """An argparse type: a name, which an unset variable of the shell is not."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected the name of a run, got '{text}'")
+    return text
 
 
 def add_schedule(parser: argparse.ArgumentParser) -> None:

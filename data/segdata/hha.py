@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from segdata.arguments import ArgumentParser
-from segdata.files import replacing
+from segdata.files import WriteError, make_folder, replacing
 from segdata.readers import read_depth
 
 NORMAL_RADIUS, GRAVITY_RADIUS = 3, 10       # px, half the windows in which planes are fitted
@@ -192,7 +192,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
-    options.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(options.directory)
+    except WriteError as error:
+        sys.exit(f"error: {error}")
     from tqdm import tqdm  # the command alone needs it
     for path in tqdm(options.depth, desc="HHA", unit="image"):
         try:

@@ -173,11 +173,27 @@ def test_wrong_options(arguments, message, fcn):
 @pytest.mark.parametrize("words, message", [
     ("nets voc-fcn8s --width wide", "argument --width: expected a number, got 'wide'"),
     ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
+    ("solve --data d --name=", "argument --name: expected the name of a run, got ''"),
     ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),
     ("page --port http", "argument --port: expected a number from 0 to 65535, got 'http'")])
 def test_what_other_commands_refuse(words, message, fcn, tmp_path):
     (tmp_path / "a_file").touch()
     assert message in fcn(*words.split(), status=2)
+
+
+def test_a_file_is_no_run(fcn, tmp_path):
+    (tmp_path / "train_iter_1.caffemodel").touch()
+    said = "train_iter_1.caffemodel is a file, expected a run: its name or its folder"
+    for words in ("score", "report", "infer x.png --experiment"):
+        assert said in fcn(*words.split(), "train_iter_1.caffemodel", status=1)
+
+
+def test_a_folder_of_results_that_cannot_be_made(fcn, tmp_path, monkeypatch):
+    write_data(tmp_path / "data")
+    (tmp_path / "a_file").touch()
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "a_file"))
+    assert "a_file/preflight: cannot be made: Not a directory" in (
+        said := fcn("solve", "--data", "data", status=1)) and "take another" in said
 
 
 def test_errors_have_no_traceback(fcn):
