@@ -1,4 +1,6 @@
-"""What goes wrong through what a user gave, asked for or lacks."""
+"""What goes wrong through what a user gave, asked for or lacks. Also run by an old Python (3.7)."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
