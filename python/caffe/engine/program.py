@@ -11,6 +11,7 @@ from ..log import logger
 from ..proto import caffe_pb2
 from . import graph, out_of_memory
 from .blob import Blob
+from .layers import TensorLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,13 @@ class Step:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def passes_down(self, blob: Blob) -> bool:
+        """Whether its backward pass, in a pass over the whole net, sets the gradient of `blob`, a
+        bottom."""
+        always = isinstance(self.layer, TensorLayer) and self.layer.always_passes_down
+        return self.runs_backward and (always or any(
+            wanted for bottom, wanted in zip(self.bottom, self.propagate_down) if bottom is blob))
 
 
 @dataclass(frozen=True, eq=False)

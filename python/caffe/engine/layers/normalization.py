@@ -100,6 +100,7 @@ class BatchNorm(KeepingLayer):
     m / (m - 1) (m values for each channel), and 1.
     """
 
+    always_passes_down = True
     measured: Tensors = ()      # of the last batch
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
