@@ -49,9 +49,15 @@ class Step:
     def passes_down(self, blob: Blob) -> bool:
         """Whether its backward pass, in a pass over the whole net, sets the gradient of `blob`, a
         bottom."""
+        return self.runs_backward and any(
+            given for bottom, given in zip(self.bottom, self.passed_down) if bottom is blob)
+
+    @property
+    def passed_down(self) -> tuple[bool, ...]:
+        """For each bottom, whether the layer's backward pass sets its gradient: where it is to
+        receive one, and everywhere if the layer does not ask."""
         always = isinstance(self.layer, TensorLayer) and self.layer.always_passes_down
-        return self.runs_backward and (always or any(
-            wanted for bottom, wanted in zip(self.bottom, self.propagate_down) if bottom is blob))
+        return (True,) * len(self.bottom) if always else self.propagate_down
 
 
 @dataclass(frozen=True, eq=False)

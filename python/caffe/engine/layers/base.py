@@ -80,8 +80,8 @@ class TensorLayer(Layer):
         from one to the next, and waits for no GPU; who derives a layer has to say so
     is_function : whether `compute` alone says what the layer does, so that it can be taken out of
         the net (caffe.to_torch); where a derived layer replaces `forward`, it has to say so
-    always_passes_down : whether a backward pass sets the gradient of the bottom also where the net
-        does not ask for it
+    always_passes_down : whether a backward pass sets the gradient of the bottom whatever
+        `propagate_down` says, as in the original
     use_plain_torch_ops : whether `compute` is to keep to torch's own operations, which can be
         traced, mapped and differentiated in every way, where those of the engine are faster
     """
@@ -94,7 +94,6 @@ class TensorLayer(Layer):
     validated_bottom: int | None = None
     recordable = True
     is_function = True
-    always_passes_down = False
     use_plain_torch_ops = False
 
     # set by the builder once it knows what needs a gradient
@@ -118,6 +117,10 @@ class TensorLayer(Layer):
 
     @property
     def keeps_state(self) -> bool:
+        return False
+
+    @property
+    def always_passes_down(self) -> bool:
         return False
 
     def add_param(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> None:

@@ -172,7 +172,7 @@ class ElidingRunner(PlainRunner):
         if run is None:
             super().backward_step(step)
             return
-        run.backward(step.propagate_down, self._ran)
+        run.backward(step.passed_down, self._ran)
         for blob in run.derived:
             if blob is not None and step.passes_down(blob):
                 self._promised.add(blob)

@@ -141,5 +141,5 @@ def _ends(program: Program) -> list[tuple[Blob, int]]:
             found += [(blob, DIFF) for blob in step.top if blob.memories[DIFF] not in known]
             known.update(blob.memories[DIFF] for blob in step.top)
             known.update(blob.memories[DIFF] for blob, wanted
-                         in zip(step.bottom, step.propagate_down) if wanted)
+                         in zip(step.bottom, step.passed_down) if wanted)
     return found
