@@ -25,7 +25,7 @@ from ..program import Program, Step
 from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
 from .plain import NOBODY, Observer
-from .recording import Recording, recorded_backward, recorded_forward
+from .recording import Recording, read_gradients, recorded_backward, recorded_forward
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
 NO_ROOM = "the memory suffices for a pass, but not for what is recorded beside it"
@@ -220,12 +220,16 @@ class RecordedRunner:
         passes, steps = self._now or {}, self._program.steps
         diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        expected = None
+        expected: Tensors | None = None
+        given: Tensors = {}     # what a pass begins with, and may overwrite in place
         is_viewed = any(diff.live_view() is not None for diff in diffs)
         if "backward" not in passes and not is_viewed:
             for diff in before:
                 diff.clear()        # it is recorded how gradients are set, not added
+            given = {blob.memories[DIFF]: blob.diff_tensor.clone()
+                     for blob, _ in read_gradients(self._program)}
             expected = self._record_backward(passes, observer.cuts)
+            _restore({diff: tensor.clone() for diff, tensor in given.items()})
             for diff in diffs:
                 diff.restore(before.get(diff))
         if "backward" not in passes:
@@ -243,7 +247,8 @@ class RecordedRunner:
         if expected is not None:
             found = recording.made
             if not self._agrees([found[diff] for diff in expected], list(expected.values())):
-                _restore(expected)
+                _restore(given)
+                self._inner.backward(range(len(steps) - 1, -1, -1))
                 gradients = _Gradients(self._program, expected, before)
         gradients.put(0)
         observer.notice("after_backward", steps[0])

@@ -28,7 +28,7 @@ def recorded_forward(program: Program, runner: ElidingRunner, graph: CudaGraph,
 def recorded_backward(program: Program, runner: ElidingRunner, graph: CudaGraph,
                       others: Sequence[int], run: Callable) -> Recording:
     """The Recording of run(), a backward pass, before which parameters have no gradients."""
-    return Recording(program, runner, graph, [], _ends(program), DIFF, others, run)
+    return Recording(program, runner, graph, [], read_gradients(program), DIFF, others, run)
 
 
 class Recording:
@@ -132,7 +132,7 @@ def _are(snapshot: tuple, others: tuple) -> bool:
     return len(others) == 2 and all(mine is other for mine, other in zip(snapshot, others))
 
 
-def _ends(program: Program) -> list[tuple[Blob, int]]:
+def read_gradients(program: Program) -> list[tuple[Blob, int]]:
     """(Blob, DIFF) of where a backward pass begins: gradients that it reads before it sets them."""
     found: list[tuple[Blob, int]] = []
     known: set[Memory] = set()

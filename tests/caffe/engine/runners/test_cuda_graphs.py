@@ -571,6 +571,28 @@ def test_what_a_pass_changes_it_changes_once_though_it_is_held_against_its_repla
     assert replays
 
 
+@pytest.mark.parametrize("layer", [
+    'type: "Sigmoid"', 'type: "Softmax"', 'type: "Scale" scale_param { filler { value: 2 } }'])
+def test_gradients_that_a_layer_in_place_overwrites_are_overwritten_once(net, replays, check,
+                                                                         layer):
+    text = ("force_backward: true\n" + CHAIN.partition('layer { name: "loss"')[0].replace(
+        'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }', "")
+        + f'layer {{ name: "last" bottom: "fc" top: "fc" {layer} }}')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(5):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...] = number
+            each.run_forward()
+            if number != 3:
+                each.blobs["fc"].diff[...] = np.arange(8).reshape(2, 4)
+            each.backward()
+        check(made, plain)
+    assert len(replays) == 8
+
+
 @pytest.mark.parametrize("kind", ["forward", "backward"])
 def test_a_replay_that_differs_from_the_pass_turns_graphs_off(net, replays, check, caplog,
                                                               monkeypatch, kind):
