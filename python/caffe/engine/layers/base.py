@@ -308,6 +308,11 @@ class TensorLayer(Layer):
             raise self.error("a bottom was reshaped after the forward pass, in which they had the "
                              f"shapes {given}; backward needs another forward pass")
 
+    def replaced_gradients(self, bottom: Blobs) -> Blobs:
+        """The parameters whose gradient is that of the last backward pass alone, where those of
+        others add up."""
+        return []
+
     def gradient_place(self) -> Tensor | None:
         """Memory for the gradient of parameter 0; None if two gradients are to be added up."""
         return self.blobs[0].diff_room() if len(self.layer_param.bottom) == 1 else None

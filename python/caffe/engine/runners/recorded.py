@@ -327,8 +327,10 @@ class _Gradients:
         """new, before : {Memory: tensor}; what is in `before` is written to"""
         self._new = new
         self._totals: Tensors = {}
+        replaced = {blob.memories[DIFF] for step in program.steps if before and step.runs_backward
+                    for blob in cast(TensorLayer, step.layer).replaced_gradients(step.bottom)}
         self._before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
-                        for diff, tensor in before.items() if diff in new}
+                        for diff, tensor in before.items() if diff in new and diff not in replaced}
         self._left: dict[Memory, int] = {}      # whose gradient a layer has a part in, last this
         for step in reversed(program.steps):
             self._left.update((blob.memories[DIFF], step.number) for blob in step.layer.blobs)

@@ -182,6 +182,29 @@ def test_gradients_add_up_over_passes(net, replays, check):
     assert len(replays) == 8
 
 
+@pytest.mark.parametrize("bottoms, top", [("fc", "y"), ("fc", "fc"), ("fc given", "y")])
+def test_gradients_that_replace_those_of_the_pass_before(net, replays, check, bottoms, top):
+    """Of a Scale of a batch of 1, and of a Parameter layer."""
+    text = (CHAIN.partition('layer { name: "loss"')[0].replace("dim: 2", "dim: 1")
+            + 'layer { name: "given" type: "Parameter" top: "given" '
+            'parameter_param { shape { dim: 1 dim: 4 } } } layer { name: "scale" type: "Scale" '
+            + "".join(f'bottom: "{name}" ' for name in bottoms.split())
+            + f'top: "{top}" scale_param {{ axis: {len(bottoms.split()) % 2} }} }} '
+            f'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "t" '
+            'top: "loss" }')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    made.params["given"][0].data[...] = 2
+    for number in range(5):
+        for each in (made, plain):
+            each.blobs["x"].data[...], each.blobs["t"].data[...] = number, number % 4
+            each.run_forward()
+            each.run_backward()
+        check(made, plain)
+    assert len(replays) == 8
+
+
 def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
     both = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
     both[1].cuda_graphs = False
