@@ -68,6 +68,7 @@ class RecordedRunner:
         self._revisions: object = None      # of what a backward pass reads, after that pass
         self._searches = False  # whether the last forward pass was the first of its size
         self.is_full = False
+        self._is_first = False      # whether a backward pass would be the first since that one
         self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, step: Step) -> bool:
@@ -125,6 +126,7 @@ class RecordedRunner:
                 else self._record_forward(passes))
         if "forward" in passes:
             self._now, self._revisions = passes, self._read_backward()
+            self._is_first = True
         return loss
 
     def _validate(self) -> None:
@@ -191,7 +193,9 @@ class RecordedRunner:
 
     def backward(self, numbers: Sequence[int], observer: Observer = NOBODY) -> None:
         whole = len(numbers) == len(self._program.steps)
-        if whole and not observer.watches and self._has_run_back and self._follows \
+        # another one may find what a layer has kept changed, as a Scale in place does
+        is_first, self._is_first = self._is_first, False
+        if whole and is_first and not observer.watches and self._has_run_back and self._follows \
                 and self._replay_back(observer):
             return
         with _search(self._searches and whole):

@@ -205,6 +205,25 @@ def test_gradients_that_replace_those_of_the_pass_before(net, replays, check, bo
     assert len(replays) == 8
 
 
+def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, check):
+    """A Scale in place, as in Caffe, then has other values."""
+    text = CHAIN.replace('layer { name: "loss"', 'layer { name: "scale" type: "Scale" '
+                         'bottom: "fc" top: "fc" scale_param { bias_term: true } }\n'
+                         'layer { name: "loss"')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(5):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...], each.blobs["t"].data[...] = number, number % 4
+            each.run_forward()
+            for _ in range((0, 2, 1, 1, 1)[number]):
+                each.run_backward()
+        check(made, plain)
+    assert len(replays) == 4 + 3
+
+
 def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
     both = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
     both[1].cuda_graphs = False
