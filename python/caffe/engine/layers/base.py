@@ -258,6 +258,16 @@ class TensorLayer(Layer):
         of the parameters."""
         self._revisions = _revisions([*bottom, *self.blobs])
 
+    def forget_revisions(self) -> None:
+        """Know that what autograd recorded belongs to other values than the present ones."""
+        self._revisions = ()
+
+    def is_overwritten(self, bottom: Blobs) -> bool:
+        """Whether bottoms or parameters have changed since a forward pass that recorded what is
+        to be that of their values."""
+        return (not self.keeps_state and self._revisions != ()
+                and self._revisions != _revisions([*bottom, *self.blobs]))
+
     def _is_recorded(self, bottom: Blobs) -> bool:
         """Whether what autograd recorded belongs to the values that are there now. A NumPy view
         that somebody holds may have been written to."""

@@ -137,6 +137,12 @@ class ElidingRunner(PlainRunner):
             elif step.bottom and isinstance(step.layer, TensorLayer):
                 step.layer.note_revisions(step.bottom)
 
+    def overwritten(self) -> list[TensorLayer]:
+        """The layers whose bottoms a later layer has overwritten in the last pass."""
+        return [step.layer for step in self.program.steps
+                if step.bottom and step.number not in self._ran
+                and isinstance(step.layer, TensorLayer) and step.layer.is_overwritten(step.bottom)]
+
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
         return self.enabled, self._sizes, self._runs, dict(self._ran), set(self._promised)

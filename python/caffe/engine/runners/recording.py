@@ -107,6 +107,7 @@ class Snapshot:
         # a backward pass leaves the layers as they are
         self._layers = [] if kind == DIFF else [(layer, dict(vars(layer))) for layer in layers]
         self._kind, self._runner_snapshot = kind, runner.snapshot()
+        self._overwritten = runner.overwritten() if kind == DATA else []
 
     def reshape(self) -> None:
         """Give the blobs their shapes, and what does not fit these is gone."""
@@ -126,6 +127,8 @@ class Snapshot:
             memory.set_lazily(promise)
         if self._kind == DATA:
             self._runner.note_revisions()
+            for layer in self._overwritten:
+                layer.forget_revisions()
 
 
 def _are(snapshot: tuple, others: tuple) -> bool:

@@ -205,6 +205,29 @@ def test_gradients_that_replace_those_of_the_pass_before(net, replays, check, bo
     assert len(replays) == 8
 
 
+def test_a_bottom_that_is_overwritten_through_another_blob(net, replays, check):
+    """As in Caffe, the gradient of "b" is that of the values that ReLU has left."""
+    text = ("force_backward: true\n" + CHAIN.partition('layer { name: "t"')[0]
+            + "".join(f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" '
+                      f'top: "{name}" inner_product_param {{ num_output: 4 '
+                      'weight_filler { type: "gaussian" } } }\n' for name, bottom in ("ax", "ba"))
+            + 'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }\n'
+            'layer { name: "relu" type: "ReLU" bottom: "f" top: "f" }\n'
+            'layer { name: "c" type: "Power" bottom: "f" top: "c" }')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(4):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...] = np.random.default_rng(number).normal(size=(2, 3))
+            each.run_forward()
+            each.blobs["b"].diff[...] = each.blobs["c"].diff[...] = 1
+            each.run_backward()
+        check(made, plain)
+    assert len(replays) == 6
+
+
 def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, check):
     """A Scale in place, as in Caffe, then has other values."""
     text = CHAIN.replace('layer { name: "loss"', 'layer { name: "scale" type: "Scale" '
