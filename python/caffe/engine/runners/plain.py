@@ -106,7 +106,7 @@ class PlainRunner:
 
     def backward_step(self, step: Step) -> None:
         """Run one layer backward."""
-        step.layer.backward(step.top, step.propagate_down, step.bottom)
+        step.layer.backward(step.top, step.passed_down, step.bottom)
 
     def release(self) -> None:
         """Let go of what the last pass left, so that memory is handed out in the same order every
