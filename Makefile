@@ -17,6 +17,9 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s $(UNET)
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(SEGNET) $(UNET) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
+# what is to be typed to go on after an interruption
+demo demos $(EXPERIMENTS) $(EXPERIMENTS:=-demo): export FCN_TYPED = $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow test-browser gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
 	data-voc data-voc2012 data-nyud data-siftflow data-context data-isbi data-phc-u373 data-dic-hela vgg16 caffenet googlenet hed real NAME-demo \

@@ -1,1 +1,1 @@
-"""The paper's analyses: python -m analysis NAME. docs/analyses.md says what each of them shows."""
+"""The paper's analyses: fcn analysis NAME. docs/analyses.md says what each of them shows."""

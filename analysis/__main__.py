@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fcn.command import command_name
 from fcn.solvers.command import add_device, positive, report_errors, seed, set_device
+from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
 QUICK = ("upper-bound", "stitch", "timing")
@@ -34,8 +35,8 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog=command_name("analysis"), description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog=command_name("analysis"), description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME",
                         choices=(*QUICK, *OF_A_RUN, *ON_A_FOLDER, *TRAINING),
                         help=f"{', '.join(QUICK)}; of a run: "

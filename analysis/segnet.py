@@ -31,8 +31,9 @@ STEPS = 20          # whose time says how many iterations fit
 def run(options):
     data = options.data or data_root() / "camvid"
     if not (data / "classes.txt").exists():
-        raise RunError(f"{data / 'classes.txt'} is missing: segnet takes --data FOLDER, in VOC "
-                       "layout")
+        missing = f"{data / 'classes.txt'} is missing" if data.is_dir() else f"no folder {data}"
+        raise RunError(f"{missing}: segnet takes --data FOLDER, in VOC layout with the names of "
+                       "the classes; `fcn import` writes one")
     directory = options.directory / "segnet"
     folder = reduced(data, directory / "data")
     rows = [("", "iterations", "images", "pixel accuracy", "mean accuracy", "mean IU")]

@@ -2,8 +2,8 @@
 
 The miniature of phc-unet on drawn cells that touch each other, with the weights that count what
 lies between two cells most; the same without them; and FCN-8s, without them. All three start from
-random weights and learn from the same windows for as many iterations. What is counted is said by
-`python solvers/cells.py --help`; pictures go to cells-SEED.png in the folder of the analyses.
+random weights and learn from the same windows for as many iterations. `fcn cells --help` says what
+is counted; pictures go to cells-SEED.png in the folder of the analyses.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from fcn.nets.layers import LEARN, Features, filled
 from fcn.solvers import edges
 from fcn.solvers.command import report_errors
 from fcn.solvers.metrics import Scores, confusion
+from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download import packages
 from segdata.lists import Listing, read_list
@@ -190,8 +191,8 @@ def score(net: caffe.Net, photographs: Photographs) -> Scores:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trunks", nargs="+", choices=TRUNKS, default=list(TRUNKS))
     parser.add_argument("--times", type=float, default=1.0)

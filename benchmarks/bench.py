@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segdata.arguments import ArgumentParser
 from subjects import ROOT, SUBJECTS
 
 TASKS = {
@@ -53,7 +54,7 @@ REFERENCE = "engine"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--quick", action="store_true", help="fewer tasks, one round")
     chosen.add_argument("tasks", nargs="*", type=known, default=[], metavar="TASK",

@@ -4,18 +4,18 @@ Prints the rows that FCN-8s' layers compute of an image, as a Markdown table, an
 seconds of a forward pass and a training step, with elision and without, in turns, in one process.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
+from segdata.arguments import ArgumentParser
 from subjects import pycaffe_forward, pycaffe_step
 
 TURNS = 3       # and a first that does not count
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--width", type=float, default=1.0, help="fraction of VGG-16's channels")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,13 +4,13 @@ Prints, as a Markdown table, the milliseconds of FCN-8s' layers in one step on a
 forward and backward, the medians of five; then small layers together, and what is in none.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
+from segdata.arguments import ArgumentParser
 from subjects import pycaffe_step
 
 STEPS = 5       # and two first ones that do not count
@@ -19,7 +19,7 @@ ALONE = "Convolution", "Pooling"        # of other types all layers count togeth
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--width", type=float, default=1.0, help="fraction of VGG-16's channels")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,6 @@ which do as many times the work. Processes that share processors cannot be effic
 are fewer, the efficiency that is left to reach is shown, too.
 """
 
-import argparse
 import multiprocessing
 import os
 import statistics
@@ -15,12 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from segdata.arguments import ArgumentParser
+
 COUNTS = 1, 2, 4
 STEPS, WARM = 10, 2
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--width", type=float, default=0.25, help="on CPUs (default 0.25)")
     parser.add_argument("--side", type=int, default=160, help="of images on CPUs (default 160)")
     args = parser.parse_args()

@@ -86,14 +86,24 @@ def existing_layout(folder: Path) -> list[str]:
     """The class names in classes.txt, none without it; DataError where a part of the layout is
     missing."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+        raise DataError(f"{folder}: is a file, expected a folder" if folder.exists() else
+                        f"{folder}: no such folder")
     lists = [split_list(folder, split) for split in SPLITS]
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists):
         if not path.exists():
             from segdata.importing.recognise import conversion
             raise DataError(f"{folder} is not in VOC layout: {path} does not exist"
-                            + conversion(folder))
+                            + (conversion(folder) or _remedy(folder)))
     return class_names(folder)
+
+
+def _remedy(folder: Path) -> str:
+    """What helps where no labels are recognised in a folder."""
+    parent = folder.resolve().parent
+    if (parent / "JPEGImages").is_dir():
+        return f". Is the folder above it meant, {parent}?"
+    return (". Such a folder holds JPEGImages, SegmentationClass and ImageSets; `fcn import` "
+            "writes them from images and labels of other forms")
 
 
 def split_list(folder: Path, split: str) -> Path:

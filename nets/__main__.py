@@ -1,16 +1,16 @@
 """fcn nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
 
-import argparse
 from pathlib import Path
 
 from fcn.command import command_name
+from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
 from . import NAMES, write
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=command_name("nets"), description=__doc__)
+    parser = ArgumentParser(prog=command_name("nets"), description=__doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("-o", "--output", type=Path,
                         help="default: build/NAME, or NAME in $FCN_BUILD")
@@ -25,8 +25,11 @@ def main() -> None:
         parser.error(f"{output} holds a run and its prototxts; choose another folder with -o")
     try:
         paths = write(args.name, output, args.num_classes, width=args.width)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{output}: cannot be written: {error.strerror}; choose another folder with "
+                     "-o")
     for path in paths.values():
         print(path)
 

@@ -37,6 +37,7 @@ from fcn.solvers.command import add_device, fcn_command, near, report_errors, se
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
+from segdata.arguments import ArgumentParser
 from segdata.cell_files import samples
 from segdata.instances import components, parted
 from segdata.lists import literal
@@ -209,8 +210,8 @@ def table(found: dict[str, CellScores]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a trained experiment on cells, or the folder of a run")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--weights", help="default: the run's newest snapshot")

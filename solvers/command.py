@@ -22,6 +22,8 @@ from segdata.errors import UserError
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]        # Windows has no SIGHUP
 
+TYPED = "FCN_TYPED"     # in the environment: the command line of make, as the Makefile says it
+
 
 def add_device(parser: argparse.ArgumentParser, learns: bool = True) -> None:
     """Add --gpu, --cpu and --precision, which `set_device` takes; with "auto" where nothing
@@ -220,9 +222,14 @@ def unheard(stream: TextIO) -> None:
 
 
 def same_command() -> str:
-    """The command that runs, to be run again, without --fresh."""
+    """The command that runs, to be run again, without --fresh: as make was called, where that
+    runs it."""
     program, *arguments = [each for each in sys.argv
                            if len(each) < 4 or not "--fresh".startswith(each)]
+    is_fresh = len(arguments) < len(sys.argv) - 1
+    typed = os.environ.get(TYPED, "")
+    if typed and not is_fresh and not set("'\"") & set(typed):  # make loses how those were quoted
+        return typed
     python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd() + os.sep) \
         else sys.executable
     if program.startswith("fcn "):      # a subcommand, as python/fcn/command.py names it

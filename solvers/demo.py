@@ -35,6 +35,7 @@ from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.report.style import section
 from fcn.solvers.text import columns
+from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.files import replacing
 from segdata.palette import colour_map
@@ -73,8 +74,8 @@ OF_STRIDES = ("What each net says before it interpolates: FCN-32s a class for ev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=", ".join(EXPERIMENTS))
     parser.add_argument("--all", action="store_true", help="all experiments")

@@ -5,9 +5,9 @@ DeepLab and dilated convolutions on batches, on the mean over pixels; U-Net on o
 the weighted mean.
 """
 
-import difflib
 import math
 import shlex
+import textwrap
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError, trained
 from fcn.solvers.settings import as_command_line
 from segdata.datasets import DATASETS
+from segdata.errors import did_you_mean
 from segdata.paths import build_root
 
 # The recipes of SGD (PAMI, section 4.3). An image's gradient fades to 0.9 in 20 images under
@@ -299,17 +300,20 @@ def _advice_for_own_run(name: str) -> str:
     data = run.settings().get("data")
     if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
         return ""
+    from fcn.solvers.report.circumstances import last_command
+    told = ": it is a run on your own data; continue it with\n    "
+    if command := last_command(run):
+        return told + command
     words = "fcn", "solve", "--data", data, "--name", run.directory.name
-    return (": it is a run on your own data; continue it with\n"
-            f"    {shlex.join(words)} {as_command_line(run.settings())}\n"
+    return (f"{told}{shlex.join(words)} {as_command_line(run.settings())}\n"
             "and, where it began with them, its --iterations, --lr and other options of training")
 
 
 def _suggestions(name: str) -> str:
     """The rest of the message: what the name probably means, and which are known."""
     own = [run.directory.name for run in trained() if _advice_for_own_run(run.directory.name)]
-    near = difflib.get_close_matches(name, [*EXPERIMENTS, *own], 2, 0.75)
-    meant = f"; did you mean {' or '.join(near)}?" if near else (
+    meant = did_you_mean(name, [*EXPERIMENTS, *own]) or (
         f", which is a folder: train on it by `fcn solve --data {shlex.quote(name)}`"
         if name and Path(name).is_dir() else "")
-    return f"{meant}\nKnown are {', '.join(EXPERIMENTS)}"
+    known = textwrap.fill(f"Known are {', '.join(EXPERIMENTS)}", 100, break_on_hyphens=False)
+    return f"{meant}\n{known}"

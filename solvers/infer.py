@@ -75,6 +75,7 @@ from fcn.solvers.inference.work import (
     summary,
 )
 from fcn.solvers.inference.workers import Team
+from segdata.arguments import ArgumentParser
 from segdata.augment import MOST_SCALE
 from segdata.paths import build_root
 
@@ -257,8 +258,8 @@ def telling_the_end(task: Task, listing: Listing) -> Iterator[None]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
                         help="default: the finished one under build/ trained last")

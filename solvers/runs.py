@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import itertools
 import json
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from fcn.solvers import log
 from fcn.solvers.settings import difference
 from segdata.classes import read_class_names
-from segdata.errors import UserError
+from segdata.errors import UserError, did_you_mean
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
 from segdata.lists import check_regular, literal
 from segdata.means import ILSVRC, KINDS, OF_LAYERS
@@ -485,11 +484,12 @@ def find(name: str | Path) -> Run:
     for directory in (build / name, build / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
             return Run(directory)
+    if Path(name).is_file():
+        raise RunError(f"{name} is a file, expected a run: its name or its folder; --weights FILE "
+                       "beside it chooses another snapshot than its newest")
     known = [run.directory.name for run in trained()]
-    near = difflib.get_close_matches(str(name), known, 1, 0.75)
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
-                   + (f" (did you mean '{near[0]}'?)" if near else "")
-                   + f". Trained are: {', '.join(known) or 'none'}")
+                   f"{did_you_mean(str(name), known)}. Trained are: {', '.join(known) or 'none'}")
 
 
 def trained() -> list[Run]:

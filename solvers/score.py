@@ -27,6 +27,7 @@ from fcn.solvers.runs import RunError
 from fcn.solvers.samples import Tally
 from fcn.solvers.text import columns
 from fcn.solvers.workers import ALONE, Workers
+from segdata.arguments import ArgumentParser
 from segdata.files import replacing
 
 if TYPE_CHECKING:
@@ -219,8 +220,8 @@ def main() -> None:
     from fcn.solvers import cells, runs, trust
     from fcn.solvers.command import add_device, report_errors, set_device
     from fcn.solvers.crf import Sharpener, add_crf, chosen
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--weights", help="default: the run's newest snapshot")

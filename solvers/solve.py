@@ -32,6 +32,7 @@ from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
 from fcn.solvers.workers import joined
+from segdata.arguments import ArgumentParser
 from segdata.importing import masks_once
 from segdata.paths import build_root
 
@@ -151,8 +152,8 @@ def choose(args: argparse.Namespace) -> Experiment:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("experiment", nargs="?", help=", ".join(EXPERIMENTS))
     what.add_argument("--data", metavar="FOLDER", help="a folder in VOC layout")
@@ -186,11 +187,18 @@ def add_net(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-classes", type=positive(int), metavar="N",
                         help="with --data: how many classes there are, where no classes.txt says "
                              "it")
-    parser.add_argument("--name", help="with --data: of the run under build/ "
-                                       "(default FOLDER-HEAD; data-FOLDER-HEAD where that is an "
-                                       "experiment's)")
+    parser.add_argument("--name", type=run_name,
+                        help="with --data: of the run under build/ (default FOLDER-HEAD; "
+                             "data-FOLDER-HEAD where that is an experiment's)")
     parser.add_argument("--chain", action="store_true",
                         help="train first what the experiment starts from")
+
+
+def run_name(text: str) -> str:
+    """An argparse type: a name, which an unset variable of the shell is not."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected the name of a run, got '{text}'")
+    return text
 
 
 def add_schedule(parser: argparse.ArgumentParser) -> None:

@@ -74,8 +74,10 @@ def layers_of(prototxt: Path) -> list:
     try:
         if not prototxt.is_file() or prototxt.stat().st_size > MOST:
             raise ValueError(f"expected a plain file of at most {MOST:,} bytes")
-        net = text_format.Parse(prototxt.read_bytes().decode("utf-8-sig", "replace"),
-                                caffe_pb2.NetParameter())
+        text = prototxt.read_bytes().decode("utf-8-sig", "replace")
+        if "\0" in text:
+            raise ValueError("it is a binary file, such as a caffemodel")
+        net = text_format.Parse(text, caffe_pb2.NetParameter())
     except Exception as error:
         raise TrustError(f"{prototxt}: not a prototxt of a net: {error}") from None
     return [*net.layer, *(inner for old in net.layers

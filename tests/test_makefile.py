@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -34,6 +35,25 @@ def test_every_target_that_help_lists_can_be_made():
     assert set(EXPERIMENTS) < set(targets)
     for target in targets:
         assert make("-n", target).returncode == 0, target
+
+
+@pytest.mark.parametrize("words", [
+    ["demo"], ["demos"], ["voc-fcn8s-demo"], ["voc-fcn8s", "DEVICE=--cpu"],
+    ["voc-fcn8s", "siftflow-fcn8s-demo", "OPTIONS=--batch 4"]])
+def test_what_trains_is_told_what_was_typed(words, tmp_path):
+    """It names that as the command that goes on after an interruption."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "typed: %s\\n" "$FCN_TYPED"\n')
+    program.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/done"):
+        (tmp_path / name).touch()
+    result = make("-C", tmp_path, f"PYTHON={program}", *words)
+    told = {line.removeprefix("typed: ") for line in result.stdout.splitlines() if "typed" in line}
+    assert result.returncode == 0 and len(told) == 1, result
+    first, *typed = shlex.split(told.pop())
+    assert first == "make" and sorted(typed) == sorted([f"PYTHON={program}", *words])
 
 
 def test_weights_that_nobody_released_are_no_target():

@@ -1,5 +1,9 @@
-"""What goes wrong through what a user gave, asked for or lacks."""
+"""What goes wrong through what a user gave, asked for or lacks. Also run by an old Python (3.7)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 
@@ -32,3 +36,16 @@ class DownloadError(UserError):
 
 class ArchiveError(UserError):
     """An archive that is broken, is not what was expected, or is unsafe to unpack."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The entry of `known` that somebody who wrote `name` may have meant, '' for none."""
+    folded = {entry.lower().lstrip("-"): entry for entry in reversed([*known])}
+    match = get_close_matches(name.lower().lstrip("-"), folded, n=1, cutoff=0.6)
+    return folded[match[0]] if match else ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
+    meant = nearest(name, known)
+    return f" (did you mean '{meant}'?)" if meant else ""

@@ -17,7 +17,10 @@ from filelock import FileLock, Timeout
 
 from segdata.errors import UserError
 
-REMEDIES = {errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
+REMEDIES = {errno.EEXIST: "a file has that name: take another",
+            errno.EISDIR: "a folder has that name: take another",
+            errno.ENOTDIR: "a part of that path is a file: take another",
+            errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
             errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
             errno.ENOENT: "make its folder, which is not there (any more)"}
 IN_USE = "lock"             # in a temporary folder: held while that is written

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
-from segdata.files import replacing
+from segdata.arguments import ArgumentParser
+from segdata.files import WriteError, make_folder, replacing
 from segdata.readers import read_depth
 
 NORMAL_RADIUS, GRAVITY_RADIUS = 3, 10       # px, half the windows in which planes are fitted
@@ -173,7 +174,7 @@ def write(array: np.ndarray, target: Path) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Compute HHA images from depth images.")
+    parser = ArgumentParser(description="Compute HHA images from depth images.")
     parser.add_argument("depth", nargs="+", type=Path, metavar="DEPTH.png",
                         help="16-bit, millimetres, 0 = missing")
     parser.add_argument("-o", dest="directory", required=True, type=Path, metavar="DIR")
@@ -191,7 +192,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     options = parse_arguments()
     camera = Camera(*options.camera) if options.camera else None
-    options.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(options.directory)
+    except WriteError as error:
+        sys.exit(f"error: {error}")
     from tqdm import tqdm  # the command alone needs it
     for path in tqdm(options.depth, desc="HHA", unit="image"):
         try:

@@ -30,8 +30,9 @@ def class_colours(names: Sequence[str]) -> np.ndarray:
     return colours
 
 
-def label_image(label: np.ndarray) -> Image.Image:
-    """A palette image (mode P, VOC colours) of `label`, a uint8 array (height, width)."""
+def label_image(label: np.ndarray, names: Sequence[str] = ("background",)) -> Image.Image:
+    """A palette image (mode P) of `label`, a uint8 array (height, width), in the `class_colours` of
+    the classes of these `names`, by default VOC's map."""
     image = Image.fromarray(label)
-    image.putpalette(colour_map().tobytes())
+    image.putpalette(class_colours(names).tobytes())
     return image

@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from segdata.arguments import ArgumentParser
 from segdata.errors import DataError, UserError
 from segdata.files import make_folder, replacing
 from segdata.instances import (
@@ -193,8 +194,8 @@ def _parts(file: Path) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m segdata.weight_map", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog="python -m segdata.weight_map", description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("instances", type=Path, metavar="INSTANCES")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="WEIGHTS")
     parser.add_argument("--components", action="store_true",

@@ -37,6 +37,6 @@ class DeviceError(CaffeError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
-    folded = {entry.lower(): entry for entry in known}
-    match = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    folded = {entry.lower().lstrip("-"): entry for entry in reversed([*known])}
+    match = get_close_matches(name.lower().lstrip("-"), folded, n=1, cutoff=0.5)
     return f" (did you mean '{folded[match[0]]}'?)" if match else ""

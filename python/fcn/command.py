@@ -1,9 +1,10 @@
 """The table of the subcommands of `fcn`. A new one is a line of it."""
 
-import difflib
 import importlib
 import sys
 from importlib import metadata
+
+from segdata.errors import did_you_mean, nearest
 
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
 COMMANDS = {
@@ -66,13 +67,10 @@ def advice(name: str) -> str:
     """What somebody who typed a command that there is not may have meant."""
     typed = name.lower().lstrip("-")
     guesses = {guess: done for guesses, done in DONE_BY.items() for guess in guesses.split()}
-    near = [typed] if typed in guesses else difflib.get_close_matches(typed, COMMANDS, 2)
-    near = near or difflib.get_close_matches(typed, guesses, 1, 0.7) or [
-        guess for guess in guesses if len(typed) > 2 and guess.startswith(typed)]
-    meant = " or ".join(f"`fcn {one}`" for one in near if one in COMMANDS)
-    if meant:
-        return f"; did you mean {meant}?"
-    done = guesses[near[0]] if near else {}
+    if typed not in guesses and (meant := did_you_mean(typed, COMMANDS)):
+        return meant
+    begun = [guess for guess in guesses if len(typed) > 2 and guess.startswith(typed)]
+    done = guesses.get(nearest(typed, guesses) or "".join(begun[:1]), {})
     width = max(map(len, done), default=0)
     return "; use" * bool(done) + "".join(f"\n    {command:<{width}}   {purpose}"
                                          for command, purpose in done.items())

@@ -18,6 +18,7 @@ from typing import Any
 
 from fcn.solvers.command import report_errors, set_device
 from fcn.solvers.inference.network import Chosen, Network, choose, described
+from segdata.arguments import ArgumentParser
 from segdata.errors import UserError
 from segdata.files import make_folder
 
@@ -29,8 +30,8 @@ class ExportError(UserError):
 def main() -> int:
     """The command line; returns the exit status."""
     with report_errors():
-        parser = argparse.ArgumentParser(description=__doc__,
-                                         formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser = ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
         add_chosen(parser)
         parser.add_argument("-o", "--output", type=Path, required=True, metavar="NET.onnx")
         args = parser.parse_args()

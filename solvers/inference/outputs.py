@@ -63,7 +63,7 @@ class Outputs:
 
     def _mask(self, to: Path, path: Path, source: Path | str, result: Segmentation,
               truth: Truth | None) -> None:
-        marks.save(label_image(result.labels), to)
+        marks.save(label_image(result.labels, result.names), to)
 
     def _overlay(self, to: Path, path: Path, source: Path | str, result: Segmentation,
                  truth: Truth | None) -> None:

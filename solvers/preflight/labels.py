@@ -22,7 +22,7 @@ from fcn.nets.source import folder as folder_source
 from fcn.solvers import progress
 from segdata.classes import VOID
 from segdata.errors import DataError
-from segdata.files import replacing
+from segdata.files import make_folder, replacing
 from segdata.importing.recognise import conversion
 from segdata.importing.write import RECORD
 from segdata.layer import OPTIONS, WEIGHT, check_sizes, sample_order
@@ -119,7 +119,7 @@ def read_split(module: str, layer: str, params: dict) -> Split:
             pool.map(partial(_read, reader, known), entries), f"checking {params['split']}",
             len(entries), "sample", leave=False))
     if any(known.get(sample.name) is not sample for sample in samples):
-        cache.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(cache.parent)
         with replacing(cache) as temporary:
             temporary.write_text(json.dumps([asdict(sample) for sample in samples]), "utf-8")
     return Split(params["split"], reader, samples, problems)

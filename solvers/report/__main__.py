@@ -13,11 +13,12 @@ import argparse
 from fcn.solvers import runs
 from fcn.solvers.command import report_errors, set_device
 from fcn.solvers.report import overview, page
+from segdata.arguments import ArgumentParser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", help="default: all under build/")
     args = parser.parse_args()
     with report_errors():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import os
 import platform
 import re
+import shlex
 import subprocess
 import time
 from contextlib import suppress
@@ -30,6 +32,7 @@ def record_circumstances(experiment: Experiment, workers: int = 1) -> None:
     import caffe
     content = {
         "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": same_command(),
+        "in": os.getcwd(),
         "device": f"{workers} workers, each on " * (workers > 1) + _device(), "commit": _commit(),
         "versions": {"Python": platform.python_version(), **_versions(),
                      "caffe": getattr(caffe, "__version__", "?")},
@@ -45,6 +48,16 @@ def circumstances(run: Run) -> dict:
         if isinstance(content, dict):
             return content
     return {}
+
+
+def last_command(run: Run) -> str:
+    """The command line that began `run`, or went on with it, last, to be typed in the current
+    folder; '' where none is known."""
+    known = circumstances(run)
+    command, folder = known.get("command"), known.get("in", os.getcwd())
+    if not isinstance(command, str) or not isinstance(folder, str):
+        return ""
+    return command if folder == os.getcwd() else f"cd {shlex.quote(folder)} && {command}"
 
 
 def _versions() -> dict[str, str]:

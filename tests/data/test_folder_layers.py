@@ -75,6 +75,22 @@ def test_describe_names_what_the_layout_lacks(voc, path):
         describe(voc)
 
 
+@pytest.mark.parametrize("below, said", [
+    ("", "Such a folder holds JPEGImages, SegmentationClass and ImageSets; `fcn import`"),
+    ("JPEGImages", "Is the folder above it meant, {folder}?")])
+def test_describe_says_what_may_be_meant(tmp_path, below, said):
+    (tmp_path / below / "photos").mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        describe(tmp_path / below)
+    assert said.format(folder=tmp_path.resolve()) in str(caught.value)
+
+
+def test_describe_refuses_a_file(tmp_path):
+    (tmp_path / "data.zip").touch()
+    with pytest.raises(DataError, match="data.zip: is a file, expected a folder"):
+        describe(tmp_path / "data.zip")
+
+
 def test_describe_refuses_an_empty_split(voc):
     (voc / "ImageSets/Segmentation/val.txt").write_text("")
     with pytest.raises(DataError, match="val.txt is empty"):

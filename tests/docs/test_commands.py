@@ -249,6 +249,16 @@ def test_commands_are_found_in_blocks_and_sentences():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_call_the_tools_in_one_form(page):
+    """`fcn solve`, not `python solvers/solve.py`, which does the same."""
+    other = r"python (solvers/|infer\.py|-m (analysis|nets)\b)"
+    others = [f"{page.name}:{number}: {command}"
+              for number, command, mention in commands(page.read_text())
+              if not mention and re.search(other, command)]
+    assert not others, "\n".join(others)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         name, _, heading = target.partition("#")

@@ -16,6 +16,7 @@ import label_forms
 from fcn.command import COMMANDS, DONE_BY, main
 from fcn.solvers.runs import Run
 from label_forms import FORMS, truth
+from own_folder import write_data
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -49,8 +50,8 @@ def test_the_commands_are_listed(capsys):
 
 
 @pytest.mark.parametrize("name, said", [
-    ("slove", "; did you mean `fcn solve`"), ("infr", "; did you mean `fcn infer`?"),
-    ("cell", "; did you mean `fcn cells`?"), ("frobnicate", "\n\nusage"),
+    ("slove", " (did you mean 'solve'?)"), ("infr", " (did you mean 'infer'?)"),
+    ("cell", " (did you mean 'cells'?)"), ("frobnicate", "\n\nusage"),
     ("crf", "; use\n    fcn infer IMAGE --crf  "), ("CRF", "; use\n    fcn infer IMAGE --crf  "),
     ("train", "; use\n    fcn solve --data FOLDER  "), ("eval", "; use\n    fcn score RUN  "),
     ("tarin", "; use\n    fcn solve --data FOLDER  "), ("time", "; use\n    caffe time --model M")])
@@ -69,7 +70,7 @@ def test_what_is_said_to_do_the_job_exists():
 
 
 @pytest.mark.parametrize("name, said", [
-    ("voc-fcn8", "'voc-fcn8'; did you mean voc-fcn8s or voc-fcn32s?"),
+    ("voc-fcn8", "'voc-fcn8' (did you mean 'voc-fcn8s'?)\nKnown are "),
     ("mine", "'mine', which is a folder: train on it by `fcn solve --data mine`"),
     ("frobnicate", "'frobnicate'\nKnown are voc-fcn32s, ")])
 def test_an_unknown_experiment(name, said, fcn, tmp_path):
@@ -89,6 +90,25 @@ def test_a_run_on_a_folder_is_no_experiment(name, fcn, tmp_path):
     assert (f"unknown experiment '{name}': it is a run on your own data; continue it with\n    "
             "fcn solve --data '/photos/of cats' --name cats-unet --head unet --width 0.25 "
             "--batch 2\n") in said and "Known are" not in said
+
+
+def test_a_run_on_a_folder_goes_on_by_the_command_that_is_told(fcn, tmp_path, monkeypatch):
+    """With all options that it began with, those that settings.json does not have among them, and
+    from another folder, too."""
+    write_data(tmp_path / "my data")
+    options = ("--width", "0.02", "--lr", "1e-5", "--iterations", "2", "--interval", "1", "--keep",
+               "all", "--force")
+    fcn("solve", "--data", "my data", "--name", "cats", *options)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder, begins in ((tmp_path, ""), (elsewhere, f"cd {tmp_path} && ")):
+        monkeypatch.chdir(folder)
+        said = fcn("solve", "cats", status=1)
+        command = said.partition("continue it with\n    ")[2].rstrip("\n")
+        assert command.startswith(begins) and "\n" not in command
+        program, *words = shlex.split(command.removeprefix(begins))
+        assert Path(program).name == "fcn"
+        assert words == ["solve", "--data", "my data", "--name", "cats", *options]
 
 
 def test_a_folder_of_data_with_the_name_of_a_run_is_a_folder(fcn, tmp_path):
@@ -135,14 +155,45 @@ def test_import(form, fcn, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (("mine", "voc", "--val", "1.5"), "1.5 is no share of the samples"),
+    (("mine", "voc", "--val", "1.5"),
+     "expected a share of the samples, between 0 and 1 as 0.2, got '1.5'"),
+    (("mine", "voc", "--val", "half"),
+     "expected a share of the samples, between 0 and 1 as 0.2, got 'half'"),
+    (("mine", "voc", "--folds", "five"), "argument --folds: expected a whole number, got 'five'"),
     (("mine", "voc", "--masks", "x"), "--masks takes --images DIR"),
-    (("mine", "voc", "--foreground", "red"), "--foreground"),
+    (("mine", "voc", "--foreground", "red"),
+     "argument --foreground: expected a value of masks, as 255 or 255,0,0, got 'red'"),
     (("mine", "voc", "--val", "0.1", "--folds", "3"), "not allowed with"),
     (("mine", "voc", "--format", "voc3"), "invalid choice: 'voc3'"),
     (("mine", "voc", "--seed", "-1"), "expected a whole number from 0 on")])
 def test_wrong_options(arguments, message, fcn):
     assert message in fcn("import", *arguments, status=2)
+
+
+@pytest.mark.parametrize("words, message", [
+    ("nets voc-fcn8s --width wide", "argument --width: expected a number, got 'wide'"),
+    ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
+    ("solve --data d --name=", "argument --name: expected the name of a run, got ''"),
+    ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),
+    ("page --port http", "argument --port: expected a number from 0 to 65535, got 'http'")])
+def test_what_other_commands_refuse(words, message, fcn, tmp_path):
+    (tmp_path / "a_file").touch()
+    assert message in fcn(*words.split(), status=2)
+
+
+def test_a_file_is_no_run(fcn, tmp_path):
+    (tmp_path / "train_iter_1.caffemodel").touch()
+    said = "train_iter_1.caffemodel is a file, expected a run: its name or its folder"
+    for words in ("score", "report", "infer x.png --experiment"):
+        assert said in fcn(*words.split(), "train_iter_1.caffemodel", status=1)
+
+
+def test_a_folder_of_results_that_cannot_be_made(fcn, tmp_path, monkeypatch):
+    write_data(tmp_path / "data")
+    (tmp_path / "a_file").touch()
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "a_file"))
+    assert "a_file/preflight: cannot be made: Not a directory" in (
+        said := fcn("solve", "--data", "data", status=1)) and "take another" in said
 
 
 def test_errors_have_no_traceback(fcn):

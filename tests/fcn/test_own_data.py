@@ -63,6 +63,7 @@ def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
     caffe.Net(str(nets.write_prototxt(folder / "c.prototxt", nets.classifier(
         "vgg16", width=0.02, filler="msra"))), caffe.TEST).save(str(catalog.path("vgg16")))
     before = label_forms.snapshot(folder)
+    assert "fcn import photos mydata" in COMMANDS, "what this prints is on the page, too"
     for command in COMMANDS:
         _, name, *arguments = shlex.split(command)
         small = ["--width", "0.02", "--iterations", "1"] if name == "solve" else []
@@ -71,7 +72,7 @@ def test_the_page_runs(folder, monkeypatch, capsys, log_as_it_is):
         printed = capsys.readouterr().out
         if name == "import":
             assert (folder / arguments[1] / "report" / "report.txt").exists()
-        if command == "fcn import photos data":
+        if command == "fcn import photos mydata":
             page = (ROOT / "docs" / "own-data.md").read_text()
             shown = re.search(r"^    photos: masks.*?--data mydata$", page, re.M | re.S)[0]
             assert re.sub(r"\S*fcn solve", "fcn solve", printed).rstrip() == \

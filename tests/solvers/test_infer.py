@@ -110,6 +110,11 @@ def test_a_failed_write_leaves_nothing(varied, tmp_path, monkeypatch):
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_caffemodel_is_no_net(model):
+    result = run("x.png", "--net", model[-1], "--weights", model[-1])
+    assert "not a prototxt of a net: it is a binary file, such as a caffemodel" in result.stderr
+
+
 @pytest.mark.parametrize("args, words", [
     (["--net", "a.prototxt"], "go together"),
     (["--net", "a.prototxt", "--weights", "b"], "a.prototxt: no such file")])

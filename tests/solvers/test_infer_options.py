@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -62,6 +63,19 @@ def test_what_is_written_is_what_is_asked_for_and_all_of_it_is_named(there, tmp_
     assert names(tmp_path / "out") == written
     line, = [line for line in result.stdout.splitlines() if "->" in line]
     assert all(str(tmp_path / "out" / name) in line for name in written)
+
+
+def test_the_mask_has_the_colours_of_the_overlay(there, tmp_path):
+    """Also of class 0, whose name here is not that of a background."""
+    shutil.copytree(there / "run", tmp_path / "run")
+    (tmp_path / "run" / "classes.txt").write_text("sky\nleaf\nroot\nstone")
+    result = run("photos/a.png", "--mask", "--overlay", "--opacity", "1", "--experiment",
+                 tmp_path / "run", "-o", tmp_path)
+    assert result.returncode == 0, result.stderr
+    colours = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert len(np.unique(colours.reshape(-1, 3), axis=0)) == 4
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a_overlay.png"))[:24, :32],
+                                  colours)
 
 
 def test_probabilities_json_and_polygons_say_what_the_mask_says(there, tmp_path):

@@ -78,6 +78,9 @@ def test_a_read_only_disk_is_said(experiment, tmp_path):
 
 
 @pytest.mark.parametrize("code, words", [(errno.EACCES, "Permission denied; make its folder"),
+                                         (errno.EISDIR, "Is a directory; a folder has that"),
+                                         (errno.ENOTDIR, "Not a directory; a part of that pa"),
+                                         (errno.EEXIST, "File exists; a file has that name"),
                                          (errno.EROFS, "Read-only file system; make its folder"),
                                          (errno.ENOSPC, "No space left on device; free space")])
 def test_what_the_tools_cannot_write_is_named_with_its_remedy(tmp_path, monkeypatch, code, words):

@@ -139,6 +139,17 @@ def test_the_command_that_continues_can_be_pasted(monkeypatch, program):
         assert first == program and os.path.samefile(command, sys.executable)
 
 
+def test_the_command_that_continues_is_what_was_typed(monkeypatch):
+    """A target of make, unless that would start anew again, or holds quotes, which make loses."""
+    monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s OPTIONS=--fresh")
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s", "--fresh"])
+    assert same_command().endswith(" solvers/solve.py voc-fcn8s")
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
+    assert same_command() == "make voc-fcn8s OPTIONS=--fresh"
+    monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s OPTIONS=--name\\ 'a\\ b'")
+    assert same_command().endswith(" solvers/solve.py voc-fcn8s")
+
+
 TRAIN = """
 import sys
 from dataclasses import replace

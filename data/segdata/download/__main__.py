@@ -18,14 +18,15 @@ data/store.
 import argparse
 import sys
 
+from segdata.arguments import ArgumentParser
 from segdata.download.prepare import RECIPES, WEIGHTS, get
 from segdata.errors import UserError
 from segdata.paths import data_root
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m segdata.download", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog="python -m segdata.download", description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=(*RECIPES, *WEIGHTS))
     parser.add_argument("--accept", action="store_true", help="take also what comes by plain http "
                         "and has no known checksum, so that nobody can say whether it is genuine")

@@ -28,6 +28,7 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download.splits import write_list
 from segdata.files import make_folder, put_folder
@@ -310,8 +311,8 @@ def save_voc(root: Path, name: str, image: np.ndarray, label: np.ndarray) -> Non
 
 def command(description: str, generate: Callable[..., None]) -> None:
     """The command line of a dataset: DIR, and --NAME for each further argument of `generate`."""
-    parser = argparse.ArgumentParser(description=description,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=description,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", metavar="DIR")
     for name, argument in list(inspect.signature(generate).parameters.items())[1:]:
         parser.add_argument(f"--{name}", type=int, default=argument.default,

@@ -20,6 +20,7 @@ import signal
 import sys
 from pathlib import Path
 
+from segdata.arguments import ArgumentParser
 from segdata.errors import UserError
 from segdata.importing.labelled import Options, Request
 from segdata.importing.options import add_label_options
@@ -44,8 +45,8 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="SRC")
     parser.add_argument("target", type=Path, metavar="DST")
     parser.add_argument("--images", type=Path, metavar="DIR",

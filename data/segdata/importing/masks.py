@@ -19,7 +19,7 @@ from segdata.importing.numbering import places
 from segdata.importing.pairs import Pairing, find_pairs, in_folders
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
-from segdata.palette import colour_map
+from segdata.palette import class_colours, colour_map
 from segdata.readers import GREY_STEPS, png_bits
 
 ENDS = 32               # how far compression moves the values of a mask of 0 and 255
@@ -182,13 +182,17 @@ def by_colours_found(masks: Sequence[Path], names: tuple[Path, list[str]] | None
 
 def voc_table(found: set[int], names: list[str]) -> dict[int, str]:
     """The table of colours of PASCAL VOC's map, {} if the colours are others. Without names they
-    are only taken for it where that of its void occurs."""
+    are only taken for it where that of its void occurs. Class 0 may have the colour, too, that
+    label images of this project give one that is no background."""
     *codes, void = code(colour_map()).tolist()
     classes = [number for number, each in enumerate(codes) if each in found]
     if not names and void in found:
         names = [f"class{number}" for number in range(max(classes, default=0) + 1)]
-    table = dict(zip(codes, names)) | {void: VOID_NAME}
-    return table if names and found <= table.keys() else {}
+    if not names:
+        return {}
+    of_first = int(code(class_colours(names)[0]))
+    table = {**dict(zip(codes, names)), of_first: names[0], void: VOID_NAME}
+    return table if found <= table.keys() else {}
 
 
 def colours_of(path: Path) -> set[int]:

@@ -1,6 +1,7 @@
 """Options of the command lines that import labels."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,15 +27,17 @@ def add_label_options(parser: argparse.ArgumentParser, when: str = ""
 
 def share(text: str) -> float:
     """An argparse type: a number between 0 and 1."""
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share of the samples, between 0 and 1")
-    return number
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < 1:
+            return number
+    raise argparse.ArgumentTypeError(f"expected a share of the samples, between 0 and 1 as 0.2, "
+                                     f"got '{text}'")
 
 
 def value(text: str) -> tuple[int, ...]:
     """An argparse type: one number, or three for a colour."""
-    numbers = tuple(int(number) for number in text.split(","))
-    if len(numbers) not in (1, 3) or min(numbers) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is no value of a mask such as 255 or 255,0,0")
-    return numbers
+    with suppress(ValueError):
+        numbers = tuple(int(number) for number in text.split(","))
+        if len(numbers) in (1, 3) and min(numbers) >= 0:
+            return numbers
+    raise argparse.ArgumentTypeError(f"expected a value of masks, as 255 or 255,0,0, got '{text}'")

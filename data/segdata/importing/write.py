@@ -136,7 +136,7 @@ def write_sample(one: Written, numbering: Numbering, folder: Path) -> None:
         raise DataError(f"{source}: its label is void throughout")
     with reading(image):
         one.doubt = write_photograph(image, folder / "JPEGImages", one.name)
-    label_image(label).save(folder / "SegmentationClass" / f"{one.name}.png")
+    label_image(label, numbering.names).save(folder / "SegmentationClass" / f"{one.name}.png")
     one.size, one.pixels = shape.size, np.bincount(label.ravel(), minlength=VOID + 1)
 
 

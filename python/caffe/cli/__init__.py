@@ -9,6 +9,7 @@ import sys
 from .. import __version__
 from ..errors import CaffeError
 from . import info, logs, migrate, models, pictures, train_test
+from .arguments import ArgumentParser
 from .flags import without_truth
 
 _FAMILIES = train_test, logs, models, pictures, migrate, info
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="caffe", description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="caffe", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version=f"caffe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for family in _FAMILIES:

@@ -48,6 +48,8 @@ def names(text: str) -> list[str]:
 
 def file(path: str) -> str:
     """A file that is there: said before torch is loaded."""
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path}: is a folder, expected a file")
     if not os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"{path}: no such file")
     return path
@@ -76,15 +78,15 @@ def use_device(gpu: str, precision: str = "") -> None:
     """Choose the GPU of a --gpu flag (a number, 'all' or a list: the first), else the CPU; and the
     precision, unless that is ''."""
     import caffe
-    if precision:
-        caffe.set_precision(precision)
     if not gpu:
         caffe.log("Use CPU.")
         caffe.set_mode_cpu()
-        return
-    numbers = ["0"] if gpu == "all" else names(gpu)
-    if gpu == "all" or len(numbers) > 1:
-        caffe.log(f"Only `caffe train` runs on several GPUs; using GPU {numbers[0]}")
-    caffe.log(f"Using GPUs {numbers[0]}")
-    caffe.set_device(int(numbers[0]))
-    caffe.set_mode_gpu()
+    else:
+        numbers = ["0"] if gpu == "all" else names(gpu)
+        if gpu == "all" or len(numbers) > 1:
+            caffe.log(f"Only `caffe train` runs on several GPUs; using GPU {numbers[0]}")
+        caffe.log(f"Using GPUs {numbers[0]}")
+        caffe.set_device(int(numbers[0]))
+        caffe.set_mode_gpu()
+    if precision:       # behind the device: what it may be depends on that
+        caffe.set_precision(precision)

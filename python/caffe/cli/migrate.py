@@ -469,6 +469,8 @@ def _size(text: str) -> tuple[int, int]:
 
 def folder(path: str) -> str:
     """A folder that is there."""
+    if os.path.isfile(path):
+        raise argparse.ArgumentTypeError(f"{path}: is a file, expected the folder of a project")
     if not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"{path}: no such folder")
     return path

@@ -29,6 +29,9 @@ def upgrade_solver_proto_text(args: argparse.Namespace) -> None:
 def upgrade_net_proto_binary(args: argparse.Namespace) -> None:
     """Write a caffemodel in the current form."""
     param = caffe_pb2.NetParameter()
+    if text.begins_as_text(args.input):
+        raise WeightsError(f"{args.input}: it is a text file, such as a prototxt; expected a "
+                           "caffemodel")
     with open(args.input, "rb") as file:
         try:
             param.ParseFromString(file.read())

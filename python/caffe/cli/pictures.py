@@ -12,6 +12,10 @@ from .flags import boolean, file, flag, names, positive, use_device
 def convert_imageset(args: argparse.Namespace) -> None:
     """Write the images of a list, `path label` on each line, into an LMDB."""
     from ..images import datasets
+    if (args.resize_height > 0) != (args.resize_width > 0):
+        raise CaffeError("expected both --resize_height and --resize_width, or neither, got "
+                         f"{args.resize_height} and {args.resize_width}: with one alone, images "
+                         "would keep their size")
     count = datasets.convert_imageset(
         args.listfile, args.rootfolder, args.db_name, gray=args.gray, shuffle=args.shuffle,
         size=(args.resize_height, args.resize_width), check_size=args.check_size,

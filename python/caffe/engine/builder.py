@@ -68,7 +68,8 @@ class NetBuilder:
                 zip(self._param.layer, self._parts, plan)):
             layer, bottom, top, weights, validated = part
             if isinstance(layer, TensorLayer) and runs:
-                layer.propagate_down = graph.possible_gradients(layer, down)
+                asked = [wanted or layer.always_passes_down for wanted in down]
+                layer.propagate_down = graph.possible_gradients(layer, asked)
                 layer.param_propagate_down = params
             steps.append(Step(number, spec, layer, bottom, top, weights, runs, tuple(down),
                               validated))

@@ -159,7 +159,7 @@ class Memory:
             self._most = max(self._most, self.tensor.numel())
         if count > self._most:
             self.tensor = None
-        elif self.tensor is not None and self._room() >= count:
+        elif self.tensor is not None and max(self.tensor.numel(), self._room()) >= count:
             self._cut(count)    # where there is no room, whoever reads the values makes it
         self._most = max(self._most, count)
 

@@ -27,8 +27,9 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
     """A function that takes the parameters of layers of equal names from a caffemodel, binary or
     HDF5.
 
-    Layers that only one side has are left alone. Raises WeightsError if the file cannot be read
-    or a parameter does not fit; the parameters are then unchanged.
+    Layers that only one side has are left alone; where these are all, the log warns. Raises
+    WeightsError if the file cannot be read or a parameter does not fit; the parameters are then
+    unchanged.
     """
     form = hdf5 if hdf5.is_hdf5(path) else caffemodel
     params = by_layer(program)
@@ -50,6 +51,10 @@ def from_file(program: Program, path: str) -> Callable[[], None]:
                 continue        # its owner has it
             _check_fit(program, path, names[name], i, blob, array)
             copies.append((name, blob, array))
+    if params and not copies:
+        logger.warning("%s: none of its layers with parameters has the name of one in %s: nothing "
+                       "is taken from it, and the net keeps the weights that it has", path,
+                       program.source)
 
     def put() -> None:
         for entry in copies:

@@ -6,11 +6,13 @@ Weights, blobs, sums, losses and updates are float32 in any case.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ..errors import CaffeError
+from ..log import logger
 
 NAMES = ("fp32", "tf32", "bf16")
 CHANNELS_LAST = {"cuda"}    # the devices
@@ -51,6 +53,22 @@ def of_factors() -> torch.dtype | None:
     return torch.bfloat16 if _chosen == "bf16" else None
 
 
+@lru_cache
+def warn_of_emulation(device: torch.device) -> None:
+    """Have the log say, once, that a device computes in bf16 without instructions for it.
+
+    It is said of the device that computes, at the first product: when the precision is chosen, a
+    script may not yet have chosen its device.
+    """
+    is_known = device.type != "cpu" or capabilities()
+    if is_known and best_for_inference(device) != "bf16":
+        where, longer = ("CPU", "many times as long as") if device.type == "cpu" else (
+            f"GPU {device.index}", "longer than")
+        logger.warning("precision bf16: the %s has no instructions for it and emulates it: the "
+                       "numbers are those of bf16, but take %s in tf32, the default",
+                       where, longer)
+
+
 def laid_out(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor as it is best laid out where it is: images and kernels on a GPU with their
     channels last, as its tensor cores, which all but 'fp32' is for, read them."""
@@ -72,5 +90,7 @@ def laid_out_as(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def autocast_products(device: torch.device) -> AbstractContextManager:
     """Where convolutions and matrix products are computed as chosen, forward and, later, back."""
     dtype = of_factors()
+    if dtype:
+        warn_of_emulation(device)
     return torch.autocast(device.type, dtype, cache_enabled=False) if dtype else nullcontext()
 

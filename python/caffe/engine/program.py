@@ -11,6 +11,7 @@ from ..log import logger
 from ..proto import caffe_pb2
 from . import graph, out_of_memory
 from .blob import Blob
+from .layers import TensorLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,19 @@ class Step:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def passes_down(self, blob: Blob) -> bool:
+        """Whether its backward pass, in a pass over the whole net, sets the gradient of `blob`, a
+        bottom."""
+        return self.runs_backward and any(
+            given for bottom, given in zip(self.bottom, self.passed_down) if bottom is blob)
+
+    @property
+    def passed_down(self) -> tuple[bool, ...]:
+        """For each bottom, whether the layer's backward pass sets its gradient: where it is to
+        receive one, and everywhere if the layer does not ask."""
+        always = isinstance(self.layer, TensorLayer) and self.layer.always_passes_down
+        return (True,) * len(self.bottom) if always else self.propagate_down
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,7 +68,8 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
 
     Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
     for one without layers or outputs, for one that computes an output in the place of an input,
-    and for another number of `inputs` than the net has; and WeightsError for 2 GB of weights or
+    for another number of `inputs` than the net has, and for a `mean` of another number of channels
+    than an input has; and WeightsError for 2 GB of weights or
     more, which no ONNX file holds.
     """
     _check(net)
@@ -91,6 +92,10 @@ def _metadata(net: Net, classes: Sequence[str] | None, mean: Sequence[float] | N
     if inputs is not None and len(inputs) != len(net.inputs):
         raise LayerError(f"{net.program.source}: its inputs are {', '.join(net.inputs)}, what they "
                          f"take is given as {', '.join(inputs)}: expected {len(net.inputs)}")
+    channels = [net.blobs[each].shape[1] for each in net.inputs if len(net.blobs[each].shape) > 1]
+    if mean is not None and len(mean) not in channels:
+        raise LayerError(f"{net.program.source}: the mean has {len(mean)} numbers, expected "
+                         f"one for each channel of an input: {' or '.join(map(str, channels))}")
     given: dict[str, Any] = {"classes": classes and list(classes),
                              "mean": None if mean is None else list(mean),
                              "inputs": inputs and dict(zip(net.inputs, inputs))}

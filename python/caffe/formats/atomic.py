@@ -16,7 +16,10 @@ from typing import Any, BinaryIO
 from ..errors import WeightsError
 from .text import file_name
 
-REMEDIES = {errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
+REMEDIES = {errno.EEXIST: "a file has that name: take another",
+            errno.EISDIR: "a folder has that name: take another",
+            errno.ENOTDIR: "a part of that path is a file: take another",
+            errno.ENOSPC: "free space on its disk", errno.EDQUOT: "free space within the quota",
             errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
             errno.ENOENT: "make its folder, which is not there (any more)"}
 ELSEWHERE = "make its folder writable, or write to another"

@@ -16,6 +16,11 @@ from .upgrade import upgrade_net, upgrade_solver
 _UNKNOWN_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named (\w+)')
 _UNKNOWN_FIELD = re.compile(r'Message type "(?:caffe\.)?(\w+)" has no field named "(\w+)"')
 
+# {message: (the one that may have been given in its place, what to say then)}
+_MISTAKEN = {
+    "SolverParameter": ("NetParameter", ": it is the prototxt of a net, expected that of a solver"),
+    "NetParameter": ("SolverParameter", ": it is the prototxt of a solver, expected that of a net")}
+
 
 def read_net(path: str) -> caffe_pb2.NetParameter:
     """The NetParameter in a prototxt, older formats upgraded.
@@ -47,6 +52,9 @@ def parse(text: str, message: Message, source: str = "<string>") -> Message:
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
+        if "\0" in text:
+            raise PrototxtError(f"{source}: it is a binary file, such as a caffemodel; expected a "
+                                "prototxt, which is text") from None
         raise PrototxtError(_explain(error, source, text)) from None
     except Exception as error:
         raise PrototxtError(f"{source}: not a prototxt: {error or type(error).__name__}") from error
@@ -62,7 +70,9 @@ def _explain(error: text_format.ParseError, source: str, text: str) -> str:
     unknown = _UNKNOWN_FIELD.search(what)
     if unknown:
         message, field = unknown.groups()
-        what = f"{message} has no field '{field}'" + _instead(field, _fields(message))
+        what = f"{message} has no field '{field}'"
+        other, needed = _MISTAKEN.get(message, ("", ""))
+        what += needed if field in _fields(other) else _instead(field, _fields(message))
     unknown = _UNKNOWN_VALUE.search(what)
     if unknown:
         kind, value = unknown.groups()

@@ -39,7 +39,10 @@ def reading(path: str | os.PathLike, kind: str, error: type[CaffeError] = Weight
         if reason := getattr(problem, "strerror", None):
             what = f"cannot be read as {a} {kind}: {reason}"
         else:
-            what = f"not {a} {kind}, or a damaged one: {problem or type(problem).__name__}"
+            why = ("it is a text file, such as a prototxt or a list"
+                   if kind not in ("prototxt", "list") and text.begins_as_text(path)
+                   else problem or type(problem).__name__)
+            what = f"not {a} {kind}, or a damaged one: {why}"
         raise error(f"{path}: {what}") from problem
 
 

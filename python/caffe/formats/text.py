@@ -44,6 +44,13 @@ def check_regular(path: str | os.PathLike, most: int | None = None) -> None:
         raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read")
 
 
+def begins_as_text(path: str | os.PathLike) -> bool:
+    """Whether the first bytes of a file are those of a text."""
+    with open(file_name(path), "rb") as file:
+        begin = file.read(512)
+    return bool(begin) and all(byte >= 32 or byte in b"\t\n\f\r" for byte in begin)
+
+
 def decode(content: bytes) -> str:
     """The text of bytes that should be UTF-8."""
     try:

@@ -12,6 +12,7 @@ from PIL import Image
 from ..errors import CaffeError
 from ..formats.reading import check_memory, reading
 from ..formats.text import file_name
+from ..log import logger
 
 _GREY = "1", "L", "I", "I;16", "I;16B", "F"
 _ONE = 1 << 11      # of OpenCV's weights
@@ -59,12 +60,33 @@ def read_indices(path: str) -> np.ndarray:
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     """A PIL image as planes; `color` None keeps what it is. Of 16 bits the upper 8 are kept."""
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values = np.asarray(image)
+        _warn_of_dimness(image, int(values.max()))
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "RGB" and ";16" in str(getattr(image, "tile", "")):  # still to be decoded
+        upper = int(np.asarray(image).max())        # of colours Pillow gives the upper 8 bits
+        _warn_of_dimness(image, upper and upper << 8 | 255)
     if color is None:
         color = image.mode not in _GREY
     if not color:
         return _grey(image)[None]
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))
+
+
+warned_of: list[str] = []      # the first image that came out nearly black in this process
+
+
+def _warn_of_dimness(image: Image.Image, largest: int) -> None:
+    """Have the log say, once, that an image of 16 bits comes out nearly black, for its `largest`
+    value is that of fewer bits: of a camera of 12 bits, or of class numbers."""
+    if warned_of or not 0 < largest < 1 << 14:
+        return
+    warned_of.append(str(getattr(image, "filename", "")) or "an encoded image")
+    bits = next(bits for bits in (8, 10, 12, 14) if largest < 1 << bits)
+    logger.warning("%s: its values have 16 bits, and none is above %d. Caffe takes the upper 8 "
+                   "bits: here at most %d of 255, nearly black. Multiply the values of such images "
+                   "by %d first, or, of labels, write them with 8 bits. (Further files are not "
+                   "named.)", warned_of[0], largest, largest >> 8, 1 << 16 - bits)
 
 
 def _grey(image: Image.Image) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fcn.export import add_chosen
@@ -19,8 +20,10 @@ from fcn.page import page
 from fcn.page.server import address, server
 from fcn.solvers.command import positive, report_errors, set_device, whole
 from fcn.solvers.inference.network import choose, described
+from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
+LAST_PORT = 65_535
 PHONE = 10 ** 9     # bytes of memory that browsers of phones let a page have, about
 
 
@@ -46,16 +49,24 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     add_chosen(parser)
     parser.add_argument("-o", "--output", type=Path, default=build_root() / "page",
                         help="folder of the page (default build/page); an older page is replaced")
     parser.add_argument("--side", type=positive(int), default=500, metavar="PIXELS",
                         help="longer side to which photographs are scaled down at first (500)")
     parser.add_argument("--serve", action="store_true", help="show the page, on this machine alone")
-    parser.add_argument("--port", type=whole, default=0, help="of --serve (default: a free one)")
+    parser.add_argument("--port", type=port, default=0, help="of --serve (default: a free one)")
     return parser.parse_args()
+
+
+def port(text: str) -> int:
+    """An argparse type: the number of a port, 0 for any."""
+    with suppress(argparse.ArgumentTypeError):
+        if (number := whole(text)) <= LAST_PORT:
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to {LAST_PORT}, got '{text}'")
 
 
 def serve(directory: Path, port: int) -> None:

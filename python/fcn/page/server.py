@@ -36,7 +36,7 @@ def server(directory: Path, port: int = 0) -> ThreadingHTTPServer:
     """
     try:
         return ThreadingHTTPServer((HOST, port), partial(Handler, directory=str(directory)))
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise PageError(f"--port {port}: {error}; give another, or leave it out and a free one is "
                         "taken") from None
 

@@ -87,6 +87,40 @@ def test_files_that_are_not_there_are_said_before_torch_is_loaded(folder, comman
     assert "| torch\n" not in run.stderr and "| torch " not in run.stderr
 
 
+@pytest.mark.parametrize("command, said", [
+    ("train --solver net.prototxt", "net.prototxt:.*SolverParameter has no field '.*': it is the "
+                                    "prototxt of a net, expected that of a solver"),
+    ("time --model solver.prototxt", "solver.prototxt:.*NetParameter has no field '.*': it is the "
+                                     "prototxt of a solver, expected that of a net"),
+    ("train --solver w.caffemodel", "w.caffemodel: it is a binary file, such as a caffemodel; "
+                                    "expected a prototxt"),
+    ("time --model w.caffemodel", "w.caffemodel: it is a binary file, such as a caffemodel"),
+    ("export w.caffemodel net.prototxt -o x.h5", "w.caffemodel: it is a binary file"),
+    ("test --model net.prototxt --weights net.prototxt",
+     "net.prototxt: not a caffemodel.*: it is a text file, such as a prototxt"),
+    ("train --solver solver.prototxt --snapshot net.prototxt",
+     "net.prototxt: .*it is a text file, such as a prototxt"),
+    ("upgrade_net_proto_binary net.prototxt x",
+     "net.prototxt: it is a text file, such as a prototxt; expected a caffemodel"),
+    ("convert_imageset . list db --resize_width 30", "expected both --resize_height and "
+                                                     "--resize_width, or neither, got 0 and 30")])
+def test_files_and_options_that_are_mixed_up(folder, capsys, command, said):
+    caffe.Net("net.prototxt", caffe.TEST).save("w.caffemodel")
+    (folder / "list").write_text("x.png 0")
+    assert main(command.split()) == 1
+    assert re.search(f"^caffe .*{said}", capsys.readouterr().err, re.M)
+
+
+@pytest.mark.parametrize("command, said", [
+    ("train --solver .", "argument --solver/-solver: .: is a folder, expected a file"),
+    ("migrate net.prototxt", "net.prototxt: is a file, expected the folder of a project"),
+    ("time --model net.prototxt --level x", "--level/-level: expected a whole number, got 'x'")])
+def test_arguments_of_another_kind(folder, capsys, command, said):
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert said in capsys.readouterr().err
+
+
 @pytest.fixture
 def signalled(monkeypatch):
     """A function that has signals come during the first iteration; handlers are put back."""

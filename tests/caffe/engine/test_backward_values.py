@@ -185,3 +185,24 @@ def test_a_blob_that_shrinks_and_grows_keeps_its_first_values():
     assert blob.data.tolist() == [1, 2, 0, 0]
     blob.reshape(5)
     assert blob.data.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("kind, is_given", [
+    ('"LRN"', True), ('"LRN" lrn_param { norm_region: WITHIN_CHANNEL }', False),
+    ('"MVN"', True), ('"Softmax"', True), ('"BatchNorm"', True), ('"Sigmoid"', False),
+    ('"Im2col" convolution_param { kernel_size: 1 }', True)])
+def test_who_passes_a_gradient_down_whatever_propagate_down_says(tmp_path, kind, is_given):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 2 '
+        'dim: 2 } } } layer { name: "bias" type: "Bias" bottom: "x" top: "b" } '
+        f'layer {{ name: "y" bottom: "b" top: "y" propagate_down: false type: {kind} }} '
+        'layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 '
+        'reduction_param { operation: SUMSQ } }')
+    net = caffe.Net(str(path), caffe.TRAIN)
+    rng = np.random.default_rng(0)
+    net.blobs["x"].data[...] = rng.normal(size=net.blobs["x"].shape)
+    net.blobs["b"].diff[...] = 7
+    net.forward()
+    net.backward()
+    assert (net.blobs["b"].diff != 7).any() == is_given

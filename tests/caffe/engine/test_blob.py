@@ -14,6 +14,17 @@ def test_a_new_blob_is_zero_and_float32():
     assert not blob.data.any() and not blob.diff.any()
 
 
+@pytest.mark.parametrize("rows, expected", [(1, [[3, 3]]), (2, [[3, 3]] * 2), (4, [[0, 0]] * 4)])
+def test_values_that_are_stored_once_for_all_survive_a_reshape(rows, expected):
+    """As the gradient by the bottom of a sum is."""
+    blob = Blob((3, 2))
+    blob.set_diff(torch.full((), 3.0).expand(3, 2))
+    blob.reshape(rows, 2)
+    assert blob.diff.tolist() == expected
+    blob.reshape(rows, 1)
+    assert blob.diff.tolist() == [row[:1] for row in expected]
+
+
 def test_layers_see_what_is_written_in_place():
     blob = Blob((2, 2))
     blob.data[0] = 7

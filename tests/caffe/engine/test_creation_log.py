@@ -209,3 +209,20 @@ def test_a_solver_is_logged_as_by_the_original(tmp_path, monkeypatch, capsys):
     assert "Creating training net from train_net file: net.prototxt" in said
     assert "Finetuning from w.caffemodel" in said
     assert "Creating test net (#0) specified by test_net file: net.prototxt" in said
+
+
+def test_weights_of_which_nothing_is_taken_are_warned_of(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "other.prototxt").write_text(
+        NET.replace('name: "conv"', 'name: "first"').replace('name: "fc', 'name: "last'))
+    (tmp_path / "shared.prototxt").write_text(NET.replace('name: "conv"', 'name: "first"'))
+    (tmp_path / "bare.prototxt").write_text(
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } } }')
+    caffe.Net("net.prototxt", caffe.TEST).save("w.caffemodel")
+    warning = "w.caffemodel: none of its layers with parameters has the name of one in "
+    for name, warned in (("net", False), ("other", True), ("shared", False), ("bare", False)):
+        made = caffe.Net(f"{name}.prototxt", caffe.TEST)
+        capsys.readouterr()
+        made.copy_from("w.caffemodel")
+        assert (warning in capsys.readouterr().err) == warned, name

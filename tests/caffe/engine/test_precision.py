@@ -150,6 +150,24 @@ def test_auto_is_bf16_where_the_processor_has_it(has, chosen, monkeypatch):
     assert precision.chosen() == chosen
 
 
+@pytest.mark.parametrize("has, name, warnings", [
+    ({"avx2": True}, "bf16", 1), ({"amx_bf16": True}, "bf16", 0), ({}, "bf16", 0),
+    ({"avx2": True}, "fp32", 0), ({"avx2": True}, "tf32", 0), ({"avx2": True}, "auto", 0)])
+def test_emulated_bf16_is_warned_of_once(has, name, warnings, net, monkeypatch, capsys):
+    """By whoever computes, not when the precision is chosen: a GPU may be chosen after it."""
+    precision.warn_of_emulation.cache_clear()
+    monkeypatch.setattr(precision, "capabilities", lambda: has)
+    made = net(DEPLOY)
+    caffe.set_precision(name)
+    assert "bf16" not in capsys.readouterr().err
+    made.forward()
+    made.forward()
+    said = capsys.readouterr().err
+    assert warnings == said.count(
+        "precision bf16: the CPU has no instructions for it and emulates it: the numbers are those "
+        "of bf16, but take many times as long as in tf32")
+
+
 def test_an_unknown_precision():
     with pytest.raises(CaffeError, match="'fp16'; known are fp32, tf32, bf16 and auto"):
         caffe.set_precision("fp16")

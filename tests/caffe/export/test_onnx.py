@@ -187,13 +187,21 @@ def test_nodes_and_values_have_the_names_of_layers_and_blobs(tmp_path):
 def test_metadata(tmp_path):
     net, _ = build(tmp_path, LAYERS["relu"])
     path = str(tmp_path / "net.onnx")
-    to_onnx(net, path, classes=["background", "écran"], mean=np.float32([104, 117, 123]).tolist(),
+    to_onnx(net, path, classes=["background", "écran"], mean=[104.0, 117.0, 123.0, 0.0],
             inputs=["color"], name="voc-fcn8s")
-    expected = {"classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0]",
+    expected = {"classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0, 0.0]",
                 "channels": "BGR", "inputs": '{"x": "color"}', "name": "voc-fcn8s"}
     assert {each.key: each.value for each in onnx.load(path).metadata_props} == expected
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == expected
+
+
+def test_a_mean_of_another_number_of_channels(tmp_path):
+    net, _ = build(tmp_path, LAYERS["relu"])
+    channels = net.blobs["x"].shape[1]
+    with pytest.raises(LayerError, match=f"the mean has {channels + 1} numbers, expected one for "
+                                         f"each channel of an input: {channels}$"):
+        to_onnx(net, str(tmp_path / "net.onnx"), mean=[1.0] * (channels + 1))
 
 
 def test_metadata_of_another_number_of_inputs(tmp_path):

@@ -10,7 +10,7 @@ import caffe
 from caffe.cli import main
 from caffe.errors import CaffeError
 from caffe.formats.caffemodel import read_blobproto
-from caffe.images import datasets
+from caffe.images import datasets, planes
 from caffe.images.datum import decode
 from caffe.images.planes import read_planes, resized
 
@@ -237,6 +237,34 @@ def test_of_16_bits_the_upper_8_are_kept(tmp_path):
     cv2.imwrite(str(tmp_path / "deep.png"), array)
     np.testing.assert_array_equal(read_planes(str(tmp_path / "deep.png"), color=False)[0],
                                   cv2.imread(str(tmp_path / "deep.png"), cv2.IMREAD_GRAYSCALE))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("largest, told", [
+    (4095, "none is above 4095. Caffe takes the upper 8 bits: here at most 15 of 255, nearly "
+           "black. Multiply the values of such images by 16 first"),
+    (16383, "of 255, nearly black. Multiply the values of such images by 4 first"),
+    (16384, ""), (0, "")])
+def test_16_bits_that_come_out_nearly_black_are_warned_of_once(channels, largest, told, tmp_path,
+                                                               monkeypatch, capsys):
+    """A net with an ImageData layer gets them as from the original, whose values are OpenCV's."""
+    monkeypatch.setattr(planes, "warned_of", [])
+    monkeypatch.chdir(tmp_path)
+    images = RNG.integers(0, largest + 1, (2, 6, 8, channels)).astype(np.uint16)
+    images[:, 0, 0] = largest
+    for name, image in zip("ab", images):
+        cv2.imwrite(f"{name}.png", image)
+    (tmp_path / "list.txt").write_text("a.png 0\nb.png 1\n")
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" type: "ImageData" top: "x" top: "t" '
+        'image_data_param { source: "list.txt" batch_size: 2 } }')
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    net.forward()
+    for name, found in zip("ab", net.blobs["x"].data):
+        np.testing.assert_array_equal(found.transpose(1, 2, 0), cv2.imread(f"{name}.png"))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "16 bits" in line]
+    assert len(lines) == bool(told) and all(" a.png: " in line for line in lines)
+    assert told in "".join(lines)
 
 
 def test_halves_round_up(tmp_path):

@@ -280,6 +280,19 @@ def test_colours_of_voc_are_its_classes(source, named):
     assert "the colours are those of PASCAL VOC" in report
 
 
+def test_label_images_of_this_project_in_their_colours_alone(source):
+    """Class 0 has one of its own where it is no background."""
+    label_forms.index(source)
+    (source / "classes.txt").write_text("sky\ncat\ndog")
+    first, _ = run(source)
+    assert Image.open(first / "SegmentationClass" / "a.png").getpalette()[:3] != [0, 0, 0]
+    for path in (source / "drawn").rglob("*.png"):
+        Image.open(first / "SegmentationClass" / path.name).convert("RGB").save(path)
+    target, report = run(source, source.with_name("again"))
+    np.testing.assert_array_equal(label(target, "a"), truth("a"))
+    assert (target / "classes.txt").read_text().split() == ["sky", "cat", "dog"]
+
+
 def test_folders_that_are_links(source):
     label_forms.index(source.with_name("elsewhere"))
     (source / "linked").symlink_to(source.with_name("elsewhere"))

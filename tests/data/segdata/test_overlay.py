@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segdata.overlay import beside_truth, error_map, overlay, percent, shares
-from segdata.palette import colour_map
+from segdata.palette import colour_map, label_image
 
 
 def pixels(picture):
@@ -34,6 +34,17 @@ def test_the_background_stays_clear_and_any_other_class_0_has_a_colour_of_its_ow
     colour, = pixels(overlay(grey, label, ["sky", "road"], opacity=1, legend=False))
     assert colour not in set(map(tuple, colour_map().tolist()))     # nor black, nor the void's
     assert pixels(overlay(grey, label, ["sky", "road"], opacity=0, legend=False)) == {(9, 90, 200)}
+
+
+@pytest.mark.parametrize("names", [("background", "road", "car"), ("sky", "road", "car")])
+def test_overlay_legend_and_label_image_have_the_same_colours(names):
+    label = np.array([[0, 1, 2]], np.uint8).repeat(60, 0).repeat(40, 1)
+    shown = overlay(Image.new("RGB", (120, 60), "black"), label, names, opacity=1)
+    colours = label_image(label, names).convert("RGB")
+    np.testing.assert_array_equal(np.asarray(shown)[:60, :120], np.asarray(colours))
+    boxes = pixels(colours) - {(0, 0, 0)}               # the background stays clear
+    assert len(boxes) == 3 - (names[0] == "background")
+    assert boxes <= pixels(shown.crop((0, 60, *shown.size)))
 
 
 def test_contours_lie_on_both_sides_of_each_border_and_nowhere_else():

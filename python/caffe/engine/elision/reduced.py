@@ -14,6 +14,7 @@ from torch import Tensor
 from ..blob import Blob
 from ..layers import TensorLayer
 from ..layers.shape import Split
+from ..memory import DIFF
 from ..program import Step as ProgramStep
 from .core_frame import AxisPartition, CoreFrameStep
 from .plan import Step as PlanStep
@@ -110,7 +111,9 @@ class ReducedLayer:
     def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
         for blob, small, reader in zip(self._public, self.top, self._readers):
             if reader not in ran:
-                small.set_diff(gather(blob.diff_tensor, *self._step.top))
+                small.clear_diff()
+                if not blob.memories[DIFF].is_clear:
+                    small.set_diff(gather(blob.diff_tensor, *self._step.top))
         with _padded(self.layer, self._step.pad):
             self.layer.backward(self.top, down, self.bottom)
         for source, target, axes in self._spreads:
@@ -199,7 +202,10 @@ class ReducedCoreFrame:
 
     def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
         for blob, pieces, reader in zip(self._public, self.top, self._readers):
-            if reader not in ran:
+            if reader in ran:
+                continue
+            _free(pieces)
+            if not blob.memories[DIFF].is_clear:
                 parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
                 for piece, diff in zip(pieces, parts):
                     piece.set_diff(diff)

@@ -181,14 +181,19 @@ class Scale(Broadcast, KeepingLayer):
         return [by_x, by_scale, by_bias]
 
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
+        for blob in self.replaced_gradients(bottom):
+            blob.clear_diff()
+        super().backward(top, propagate_down, bottom)
+
+    def replaced_gradients(self, bottom: Blobs) -> Blobs:
         """As in Caffe, the gradient of a scale is that of the last backward pass alone where
         nothing is before its axes, be it a batch of 1; elsewhere it adds up."""
-        if len(bottom) == 1 and any(self.param_propagate_down[:1]):
-            x, scale = bottom[0].shape, self.blobs[0]
-            before = math.prod(x[:self._start(x, scale.shape)])
-            if before == 1 and (scale.count > 1 or bottom[0].count == 1):
-                scale.clear_diff()
-        super().backward(top, propagate_down, bottom)
+        if len(bottom) == 2 or not any(self.param_propagate_down[:1]):
+            return []
+        x, scale = bottom[0].shape, self.blobs[0]
+        before = math.prod(x[:self._start(x, scale.shape)])
+        return [scale] if before == 1 and (scale.count > 1 or bottom[0].count == 1) else []
+
 
 @register("Bias")
 class Bias(Broadcast):

@@ -80,6 +80,8 @@ class TensorLayer(Layer):
         from one to the next, and waits for no GPU; who derives a layer has to say so
     is_function : whether `compute` alone says what the layer does, so that it can be taken out of
         the net (caffe.to_torch); where a derived layer replaces `forward`, it has to say so
+    always_passes_down : whether a backward pass sets the gradient of the bottom whatever
+        `propagate_down` says, as in the original
     use_plain_torch_ops : whether `compute` is to keep to torch's own operations, which can be
         traced, mapped and differentiated in every way, where those of the engine are faster
     """
@@ -115,6 +117,10 @@ class TensorLayer(Layer):
 
     @property
     def keeps_state(self) -> bool:
+        return False
+
+    @property
+    def always_passes_down(self) -> bool:
         return False
 
     def add_param(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> None:
@@ -252,6 +258,16 @@ class TensorLayer(Layer):
         of the parameters."""
         self._revisions = _revisions([*bottom, *self.blobs])
 
+    def forget_revisions(self) -> None:
+        """Know that what autograd recorded belongs to other values than the present ones."""
+        self._revisions = ()
+
+    def is_overwritten(self, bottom: Blobs) -> bool:
+        """Whether bottoms or parameters have changed since a forward pass that recorded what is
+        to be that of their values."""
+        return (not self.keeps_state and self._revisions != ()
+                and self._revisions != _revisions([*bottom, *self.blobs]))
+
     def _is_recorded(self, bottom: Blobs) -> bool:
         """Whether what autograd recorded belongs to the values that are there now. A NumPy view
         that somebody holds may have been written to."""
@@ -301,6 +317,11 @@ class TensorLayer(Layer):
             given = " and ".join(map(str, shapes))
             raise self.error("a bottom was reshaped after the forward pass, in which they had the "
                              f"shapes {given}; backward needs another forward pass")
+
+    def replaced_gradients(self, bottom: Blobs) -> Blobs:
+        """The parameters whose gradient is that of the last backward pass alone, where those of
+        others add up."""
+        return []
 
     def gradient_place(self) -> Tensor | None:
         """Memory for the gradient of parameter 0; None if two gradients are to be added up."""

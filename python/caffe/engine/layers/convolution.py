@@ -272,6 +272,10 @@ class Im2col(Window):
 
     least_places = 0
 
+    @property
+    def always_passes_down(self) -> bool:
+        return True
+
     def shapes(self, bottom: Shapes) -> Shapes:
         shape = bottom[0]
         if not self.kernel:

@@ -32,6 +32,10 @@ class LRN(KeepingLayer):
             raise self.error(f"expected a bottom of 4 axes, got {bottom[0]}")
         return bottom
 
+    @property
+    def always_passes_down(self) -> bool:
+        return self._crosses_channels
+
     def compute(self, x: Tensor) -> Tensor:
         return self.run(x)[0][0]
 
@@ -42,6 +46,8 @@ class LRN(KeepingLayer):
         return (x * self._power(scale),), scale
 
     def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
+        if not wanted[0]:
+            return [None]
         (x,), (y,), (dy,), p, scale = bottom, top, diffs, self.layer_param.lrn_param, self.kept
         power = self._power(scale)
         # Caffe takes the top across channels, and the bottom within one
@@ -81,6 +87,10 @@ class Softmax(FormulaLayer):
         canonical_axis(self, self.layer_param.softmax_param.axis, bottom[0])
         return bottom
 
+    @property
+    def always_passes_down(self) -> bool:
+        return True
+
     def compute(self, x: Tensor) -> Tensor:
         return x.softmax(self.layer_param.softmax_param.axis)
 
@@ -116,6 +126,10 @@ class BatchNorm(KeepingLayer):
             self.layer_param.param.add(lr_mult=0)
 
     @property
+    def always_passes_down(self) -> bool:
+        return True
+
+    @property
     def use_global_stats(self) -> bool:
         """Whether the stored statistics are used."""
         p = self.layer_param.batch_norm_param
@@ -144,7 +158,6 @@ class BatchNorm(KeepingLayer):
         return (y,), (None if self.use_global_stats else centred, deviation)
 
     def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
-        """As in Caffe, that by the bottom also where the net does not ask for it."""
         (centred, deviation), dy = self.kept, self._planes(diffs[0])
         if centred is not None:
             y, axes = centred / deviation, [0, *range(2, dy.dim())]
@@ -191,6 +204,10 @@ class MVN(KeepingLayer):
     def shapes(self, bottom: Shapes) -> Shapes:
         check_legacy_axes(self, bottom[0])
         return [bottom[0] + (1,) * (LEGACY_AXES - len(bottom[0]))]
+
+    @property
+    def always_passes_down(self) -> bool:
+        return True
 
     @property
     def keeps_state(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -94,13 +95,27 @@ class ElidingRunner(PlainRunner):
         self._sizes, self._runs, self._ran = sizes, self._build(self._plans[sizes]), {}
 
     def _build(self, plans: Mapping[int, Any]) -> dict[int, ReducedLayer | ReducedCoreFrame]:
+        """What runs the layers of a plan, by their numbers.
+
+        Where a layer would leave out rows of a blob that is computed whole, the gradients of the
+        rows that it reads would be sums over those that it does not read; somebody may read them.
+        So one that runs backward is left as it is, and so are the layers above it.
+        """
         nodes = {node.number: node for node in self._region}
         runs: dict[int, Any] = {}
         for number, each in plans.items():
+            node, step = nodes[number], self.program.steps[number]
+            whole = {source.layer for source in node.sources} - set(runs)
+            if whole and (step.runs_backward or not whole.isdisjoint(plans)):
+                continue
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
-                     for source in nodes[number].sources]
+                     for source in node.sources]
             kind = ReducedCoreFrame if isinstance(each, CoreFrameStep) else ReducedLayer
-            runs[number] = kind(self.program.steps[number], nodes[number], each, below)
+            # elsewhere the gradient by a top is what its blob holds, such as what somebody wrote
+            readers = tuple(
+                reader if reader is not None and self.program.steps[reader].passes_down(blob)
+                else None for reader, blob in zip(node.readers, step.top))
+            runs[number] = kind(step, replace(node, readers=readers), each, below)
         return runs
 
     # passes that are recorded
@@ -121,6 +136,12 @@ class ElidingRunner(PlainRunner):
                 run.note_revisions()
             elif step.bottom and isinstance(step.layer, TensorLayer):
                 step.layer.note_revisions(step.bottom)
+
+    def overwritten(self) -> list[TensorLayer]:
+        """The layers whose bottoms a later layer has overwritten in the last pass."""
+        return [step.layer for step in self.program.steps
+                if step.bottom and step.number not in self._ran
+                and isinstance(step.layer, TensorLayer) and step.layer.is_overwritten(step.bottom)]
 
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
@@ -158,9 +179,9 @@ class ElidingRunner(PlainRunner):
         if run is None:
             super().backward_step(step)
             return
-        run.backward(step.propagate_down, self._ran)
-        for blob, wanted in zip(run.derived, step.propagate_down):
-            if blob is not None and wanted:
+        run.backward(step.passed_down, self._ran)
+        for blob in run.derived:
+            if blob is not None and step.passes_down(blob):
                 self._promised.add(blob)
                 blob.set_diff_lazily(partial(_fill_diffs, weakref.ref(self)))
 

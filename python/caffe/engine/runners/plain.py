@@ -114,7 +114,7 @@ class PlainRunner:
 
     def backward_step(self, step: Step) -> None:
         """Run one layer backward."""
-        step.layer.backward(step.top, step.propagate_down, step.bottom)
+        step.layer.backward(step.top, step.passed_down, step.bottom)
 
     def release_step(self, step: Step) -> None:
         """Let go of what one layer, which has run backward, would compute again."""

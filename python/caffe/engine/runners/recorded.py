@@ -25,7 +25,7 @@ from ..program import Program, Step
 from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
 from .plain import NOBODY, Observer
-from .recording import Recording, recorded_backward, recorded_forward
+from .recording import Recording, read_gradients, recorded_backward, recorded_forward
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
 NO_ROOM = "the memory suffices for a pass, but not for what is recorded beside it"
@@ -68,6 +68,7 @@ class RecordedRunner:
         self._revisions: object = None      # of what a backward pass reads, after that pass
         self._searches = False  # whether the last forward pass was the first of its size
         self.is_full = False
+        self._is_first = False      # whether a backward pass would be the first since that one
         self._has_run_back = False      # and libraries are set up in autograd's own threads
 
     def _can_record(self, step: Step) -> bool:
@@ -125,6 +126,7 @@ class RecordedRunner:
                 else self._record_forward(passes))
         if "forward" in passes:
             self._now, self._revisions = passes, self._read_backward()
+            self._is_first = True
         return loss
 
     def _validate(self) -> None:
@@ -192,7 +194,9 @@ class RecordedRunner:
     def backward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
                  ) -> None:
         whole = len(numbers) == len(self._program.steps)
-        if whole and not observer.watches and self._has_run_back and self._follows \
+        # another one may find what a layer has kept changed, as a Scale in place does
+        is_first, self._is_first = self._is_first, False
+        if whole and is_first and not observer.watches and self._has_run_back and self._follows \
                 and self._replay_back(observer):
             return
         with _search(self._searches and whole):
@@ -221,12 +225,16 @@ class RecordedRunner:
         passes, steps = self._now or {}, self._program.steps
         diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        expected = None
+        expected: Tensors | None = None
+        given: Tensors = {}     # what a pass begins with, and may overwrite in place
         is_viewed = any(diff.live_view() is not None for diff in diffs)
         if "backward" not in passes and not is_viewed:
             for diff in before:
                 diff.clear()        # it is recorded how gradients are set, not added
+            given = {blob.memories[DIFF]: blob.diff_tensor.clone()
+                     for blob, _ in read_gradients(self._program)}
             expected = self._record_backward(passes, observer.cuts)
+            _restore({diff: tensor.clone() for diff, tensor in given.items()})
             for diff in diffs:
                 diff.restore(before.get(diff))
         if "backward" not in passes:
@@ -244,7 +252,8 @@ class RecordedRunner:
         if expected is not None:
             found = recording.made
             if not self._agrees([found[diff] for diff in expected], list(expected.values())):
-                _restore(expected)
+                _restore(given)
+                self._inner.backward(range(len(steps) - 1, -1, -1))
                 gradients = _Gradients(self._program, expected, before)
         gradients.put(0)
         observer.notice("after_backward", steps[0])
@@ -323,8 +332,10 @@ class _Gradients:
         """new, before : {Memory: tensor}; what is in `before` is written to"""
         self._new = new
         self._totals: Tensors = {}
+        replaced = {blob.memories[DIFF] for step in program.steps if before and step.runs_backward
+                    for blob in cast(TensorLayer, step.layer).replaced_gradients(step.bottom)}
         self._before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
-                        for diff, tensor in before.items() if diff in new}
+                        for diff, tensor in before.items() if diff in new and diff not in replaced}
         self._left: dict[Memory, int] = {}      # whose gradient a layer has a part in, last this
         for step in reversed(program.steps):
             self._left.update((blob.memories[DIFF], step.number) for blob in step.layer.blobs)

@@ -28,7 +28,7 @@ def recorded_forward(program: Program, runner: ElidingRunner, graph: CudaGraph,
 def recorded_backward(program: Program, runner: ElidingRunner, graph: CudaGraph,
                       others: Sequence[int], run: Callable) -> Recording:
     """The Recording of run(), a backward pass, before which parameters have no gradients."""
-    return Recording(program, runner, graph, [], _ends(program), DIFF, others, run)
+    return Recording(program, runner, graph, [], read_gradients(program), DIFF, others, run)
 
 
 class Recording:
@@ -107,6 +107,7 @@ class Snapshot:
         # a backward pass leaves the layers as they are
         self._layers = [] if kind == DIFF else [(layer, dict(vars(layer))) for layer in layers]
         self._kind, self._runner_snapshot = kind, runner.snapshot()
+        self._overwritten = runner.overwritten() if kind == DATA else []
 
     def reshape(self) -> None:
         """Give the blobs their shapes, and what does not fit these is gone."""
@@ -126,13 +127,15 @@ class Snapshot:
             memory.set_lazily(promise)
         if self._kind == DATA:
             self._runner.note_revisions()
+            for layer in self._overwritten:
+                layer.forget_revisions()
 
 
 def _are(snapshot: tuple, others: tuple) -> bool:
     return len(others) == 2 and all(mine is other for mine, other in zip(snapshot, others))
 
 
-def _ends(program: Program) -> list[tuple[Blob, int]]:
+def read_gradients(program: Program) -> list[tuple[Blob, int]]:
     """(Blob, DIFF) of where a backward pass begins: gradients that it reads before it sets them."""
     found: list[tuple[Blob, int]] = []
     known: set[Memory] = set()
@@ -141,5 +144,5 @@ def _ends(program: Program) -> list[tuple[Blob, int]]:
             found += [(blob, DIFF) for blob in step.top if blob.memories[DIFF] not in known]
             known.update(blob.memories[DIFF] for blob in step.top)
             known.update(blob.memories[DIFF] for blob, wanted
-                         in zip(step.bottom, step.propagate_down) if wanted)
+                         in zip(step.bottom, step.passed_down) if wanted)
     return found

@@ -541,3 +541,48 @@ def test_gradients_that_cannot_be_computed_any_more_leave_the_values_alone(net):
     with pytest.raises(LayerError, match="backward needs a forward pass of this layer first"):
         made.backward()
     check_equal(run(made), run(plain))
+
+
+# the whole layer "norm" is cheaper than a copy, and the pooling alone leaves rows out
+BELOW = (BACKWARD + image(7, 3) + layer(
+    "conv1", "Convolution", "data", convolution_param='num_output: 2 kernel_size: 2 pad: 17 '
+    'weight_filler { type: "gaussian" }')
+         + layer("norm", "MVN", "conv1") + pool("pool", "conv1", kernel_size=3, stride=2))
+# nothing asks for the gradient of the branch "right"
+ONE_SIDED = (image(12, 9) + conv("conv1", "data", 3, kernel_size=3, pad=30)
+             + conv("left", "conv1", 2, kernel_size=3)
+             + layer("right", "Pooling", "conv1", pooling_param="kernel_size: 3")
+             + LOSS.replace("conv3", "left"))
+FIXED = (image(12, 9) + conv("conv1", "data", 3, kernel_size=3, pad=30).replace(
+    "convolution_param", "param { lr_mult: 0 } param { lr_mult: 0 } convolution_param")
+         + layer("bn", "BatchNorm", "conv1", batch_norm_param="use_global_stats: true")
+         + conv("conv3", "bn", 2, kernel_size=3) + LOSS)
+
+
+def with_gradients_written(net):
+    """All gradients after a pass before whose backward somebody wrote them."""
+    for blob in net.params.get("bn", ()):
+        blob.data[...] = 2
+    fill(net, 0)
+    net.forward()
+    for seed, (name, blob) in enumerate(net.blobs.items()):
+        if name != "loss":
+            blob.diff[...] = np.random.default_rng(seed).normal(size=blob.shape)
+    net.clear_param_diffs()
+    net.backward()
+    return {**param_diffs(net), **diffs(net)}
+
+
+@pytest.mark.parametrize("text", [BELOW, ONE_SIDED, FIXED, SIMPLE],
+                         ids=["below", "one-sided", "fixed", "simple"])
+def test_gradients_that_somebody_wrote_count_where_no_layer_passes_one_down(net, text):
+    made = net(text)
+    check_equal(with_gradients_written(made), plainly(with_gradients_written, made))
+
+
+def test_gradients_below_a_pooling_that_would_leave_out_rows_of_a_whole_blob(net):
+    made = net(BELOW)
+    run(made)
+    found = diffs(made)
+    plainly(run, made)
+    check_equal(found, diffs(made))

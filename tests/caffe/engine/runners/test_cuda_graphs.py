@@ -182,6 +182,71 @@ def test_gradients_add_up_over_passes(net, replays, check):
     assert len(replays) == 8
 
 
+@pytest.mark.parametrize("bottoms, top", [("fc", "y"), ("fc", "fc"), ("fc given", "y")])
+def test_gradients_that_replace_those_of_the_pass_before(net, replays, check, bottoms, top):
+    """Of a Scale of a batch of 1, and of a Parameter layer."""
+    text = (CHAIN.partition('layer { name: "loss"')[0].replace("dim: 2", "dim: 1")
+            + 'layer { name: "given" type: "Parameter" top: "given" '
+            'parameter_param { shape { dim: 1 dim: 4 } } } layer { name: "scale" type: "Scale" '
+            + "".join(f'bottom: "{name}" ' for name in bottoms.split())
+            + f'top: "{top}" scale_param {{ axis: {len(bottoms.split()) % 2} }} }} '
+            f'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "t" '
+            'top: "loss" }')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    made.params["given"][0].data[...] = 2
+    for number in range(5):
+        for each in (made, plain):
+            each.blobs["x"].data[...], each.blobs["t"].data[...] = number, number % 4
+            each.run_forward()
+            each.run_backward()
+        check(made, plain)
+    assert len(replays) == 8
+
+
+def test_a_bottom_that_is_overwritten_through_another_blob(net, replays, check):
+    """As in Caffe, the gradient of "b" is that of the values that ReLU has left."""
+    text = ("force_backward: true\n" + CHAIN.partition('layer { name: "t"')[0]
+            + "".join(f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" '
+                      f'top: "{name}" inner_product_param {{ num_output: 4 '
+                      'weight_filler { type: "gaussian" } } }\n' for name, bottom in ("ax", "ba"))
+            + 'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }\n'
+            'layer { name: "relu" type: "ReLU" bottom: "f" top: "f" }\n'
+            'layer { name: "c" type: "Power" bottom: "f" top: "c" }')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(4):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...] = np.random.default_rng(number).normal(size=(2, 3))
+            each.run_forward()
+            each.blobs["b"].diff[...] = each.blobs["c"].diff[...] = 1
+            each.run_backward()
+        check(made, plain)
+    assert len(replays) == 6
+
+
+def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, check):
+    """A Scale in place, as in Caffe, then has other values."""
+    text = CHAIN.replace('layer { name: "loss"', 'layer { name: "scale" type: "Scale" '
+                         'bottom: "fc" top: "fc" scale_param { bias_term: true } }\n'
+                         'layer { name: "loss"')
+    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(5):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...], each.blobs["t"].data[...] = number, number % 4
+            each.run_forward()
+            for _ in range((0, 2, 1, 1, 1)[number]):
+                each.run_backward()
+        check(made, plain)
+    assert len(replays) == 4 + 3
+
+
 def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
     both = net(CHAIN, phase=caffe.TRAIN), net(CHAIN, phase=caffe.TRAIN)
     both[1].cuda_graphs = False
@@ -569,6 +634,28 @@ def test_what_a_pass_changes_it_changes_once_though_it_is_held_against_its_repla
                 np.testing.assert_allclose(mine.data, theirs.data, rtol=1e-6)
         np.testing.assert_allclose(made.blobs["x"].data, plain.blobs["x"].data, rtol=1e-5)
     assert replays
+
+
+@pytest.mark.parametrize("layer", [
+    'type: "Sigmoid"', 'type: "Softmax"', 'type: "Scale" scale_param { filler { value: 2 } }'])
+def test_gradients_that_a_layer_in_place_overwrites_are_overwritten_once(net, replays, check,
+                                                                         layer):
+    text = ("force_backward: true\n" + CHAIN.partition('layer { name: "loss"')[0].replace(
+        'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }', "")
+        + f'layer {{ name: "last" bottom: "fc" top: "fc" {layer} }}')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number in range(5):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...] = number
+            each.run_forward()
+            if number != 3:
+                each.blobs["fc"].diff[...] = np.arange(8).reshape(2, 4)
+            each.backward()
+        check(made, plain)
+    assert len(replays) == 8
 
 
 @pytest.mark.parametrize("kind", ["forward", "backward"])

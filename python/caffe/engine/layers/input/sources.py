@@ -119,6 +119,9 @@ class Parameter(TensorLayer):
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """The gradient is there already."""
 
+    def replaced_gradients(self, bottom: Blobs) -> Blobs:
+        return list(self.blobs)
+
     def release(self, bottom: Blobs, top: Blobs) -> None:
         """The top is the parameter."""
 

@@ -1,0 +1,68 @@
+"""A command line that says which of its words it does not know, and what was probably meant.
+
+The engine has the same in caffe/cli/arguments.py, which the tools cannot use, for they also run on
+the original Caffe.
+"""
+
+import argparse
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from segdata.errors import did_you_mean
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An argparse.ArgumentParser whose messages name an unknown option, before anything else is
+    found wrong, what is nearest to an option or choice that there is not, and what kind of number
+    is expected."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", int, number(int, "a whole number"))
+        self.register("type", float, number(float, "a number"))
+
+    def parse_known_args(self, args: Sequence[str] | None = None,       # type: ignore[override]
+                         namespace: argparse.Namespace | None = None
+                         ) -> tuple[argparse.Namespace, list[str]]:
+        words = list(sys.argv[1:] if args is None else args)
+        known = [option for action in self._actions for option in action.option_strings]
+        if unknown := [option for option in options(words) if not self._takes(option, known)]:
+            self.error("there is no option " + ", ".join(
+                option + did_you_mean(option, known) for option in unknown))
+        return super().parse_known_args(words, namespace)
+
+    def _takes(self, option: str, known: Sequence[str]) -> bool:
+        """Whether an option is one of `known`, the beginning of one, or a short one with its value;
+        -output is a mistyped --output, not -o with the value utput."""
+        if option in known or option.startswith("--"):
+            return any(one == option or self.allow_abbrev and one.startswith(option)
+                       for one in known)
+        return option[:2] in known and not any(one.startswith("-" + option) for one in known)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            listed = textwrap.fill(f"choose from {', '.join(choices)}", 100, break_on_hyphens=False)
+            raise argparse.ArgumentError(action, f"invalid choice: '{value}'"
+                                         f"{did_you_mean(str(value), choices)}\n{listed}")
+
+
+def number(kind: type, what: str) -> Callable[[str], float]:
+    """An argparse type: `kind` itself, with a message that says `what` is expected."""
+    def converted(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'") from None
+    return converted
+
+
+def options(words: Sequence[str]) -> list[str]:
+    """The words of a command line that argparse takes for options, without the values behind `=`.
+    """
+    before = words[:words.index("--")] if "--" in words else words
+    return [option for option in (word.partition("=")[0] for word in before)
+            if re.fullmatch(r"-[^\s\d.]\S*", option)]

@@ -1,0 +1,52 @@
+"""The programs of docs/export.md run as they stand."""
+
+import re
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn.command import main
+from fcn.nets.source import ROOT
+from page_runs import CLASSES, skip_run
+
+PAGE = (ROOT / "docs" / "export.md").read_text()
+
+
+def program(title):
+    """The only block of code below a heading."""
+    section = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.M | re.S)[1]
+    block, = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.M)
+    return textwrap.dedent(block)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The folder of a run, and beside it a photograph that its camera has turned."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["restored afterwards"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(coarse).resize((144, 96)).save("photograph.jpg", exif=turned)
+    return skip_run(tmp_path / "run")
+
+
+def test_the_program_from_a_photograph_to_its_classes(run, capsys, log_as_it_is):
+    """Its labels are those of `fcn infer` for the same photograph, which the camera has turned."""
+    assert main(["export", str(run), "-o", "net.onnx"]) == 0
+    assert main(["infer", "photograph.jpg", "--experiment", str(run), "-o", "out", "--mask"]) == 0
+    capsys.readouterr()
+    names = {}
+    exec(program("From a photograph to its classes"), names)
+    expected = np.asarray(Image.open("out/photograph.png"))
+    assert expected.shape == (144, 96) and len(np.unique(expected)) > 2
+    assert (names["labels"] == expected).mean() > 0.999     # rounding where two scores are equal
+    said = dict(re.findall(r"^(\w+): ([\d.]+)% of the pixels$", capsys.readouterr().out, re.M))
+    assert {name: float(share) for name, share in said.items()} == {
+        name: pytest.approx(100 * (expected == number).mean(), abs=0.2)
+        for number, name in enumerate(CLASSES) if (expected == number).any()}
