@@ -335,6 +335,51 @@ def test_without_a_backward_pass_wherever_the_map_is_first_divided(net, monkeypa
         check_equal(datas(made), expected)
 
 
+# what a step of a training frees
+
+def twice(net, release, seed):
+    """What two backward passes leave, of which the first may free memory."""
+    fill(net, seed)
+    net.forward()
+    found = {}
+    for number in range(2):
+        net.clear_param_diffs()
+        give_gradients(net, seed + number)
+        net.run_backward(release=release and not number)
+        if number or seed % 2:
+            found.update({f"{name} {number}": array for name, array in
+                          {**diffs(net), **param_diffs(net)}.items()})
+    return found
+
+
+@pytest.mark.parametrize("elide", [True, False])
+@pytest.mark.parametrize("text", TRUNKS.values(), ids=TRUNKS)
+def test_a_second_backward_pass_after_one_that_freed_memory(net, text, elide):
+    made = net(BACKWARD + text.replace(BACKWARD, ""))
+    for seed in range(3):
+        found = []
+        for release in (False, True):
+            made.elide_padding = elide      # whoever reads gradients inside has turned it off
+            found.append(twice(made, release, seed))
+        check_equal(*found)
+
+
+@pytest.mark.parametrize("name", ["FCN-8s", "AlexNet", "Inception"])
+def test_what_would_be_computed_again_is_freed(net, name):
+    made, kept = net(BACKWARD + TRUNKS[name].replace(BACKWARD, "")), []
+    for release in (False, True):
+        fill(made, 0)
+        made.forward()
+        assert made.elided_layers
+        give_gradients(made, 1)
+        made.run_backward(release=release)
+        gc.collect()
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+                    for tensor in gc.get_objects() if isinstance(tensor, torch.Tensor)}
+        kept.append(sum(storages.values()))
+    assert kept[1] < kept[0]
+
+
 def forward(net, seed):
     fill(net, seed)
     net.forward()
