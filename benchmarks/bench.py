@@ -100,19 +100,19 @@ def summary(runs):
     if absent:
         return {"absent": absent[0]}
     return {"seconds": statistics.median(s for run in runs for s in run["seconds"]),
-            "peak_mb": max(run["peak_mb"] for run in runs)}
+            "peak_mib": max(run["peak_mib"] for run in runs)}
 
 
 def table(results):
     """Ratio to the engine, seconds and memory of each subject."""
     reference = results.get(REFERENCE, {}).get("seconds")
-    lines = [f"{'':22}{'ratio':>8}{'seconds':>10}{'peak MB':>10}"]
+    lines = [f"{'':22}{'ratio':>8}{'seconds':>10}{'peak MiB':>10}"]
     for subject, result in results.items():
         if "absent" in result:
             lines.append(f"{subject:22}  –  {result['absent']}")
             continue
         ratio = f"{result['seconds'] / reference:.2f}" if reference else ""
-        memory = "" if subject.startswith("floor") else f"{result['peak_mb']:.0f}"
+        memory = "" if subject.startswith("floor") else f"{result['peak_mib']:.0f}"
         lines.append(f"{subject:22}{ratio:>8}{result['seconds']:>10.3f}{memory:>10}")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """What is measured, each in a process of its own: python benchmarks/subjects.py TASK SUBJECT
 
 Prints one line of JSON: the seconds of each run after the first, which do not count, and the peak
-memory, of the process or on the GPU, in MB. Or why there is nothing: {"absent": reason}.
+memory, of the process or on the GPU, in MiB. Or why there is nothing: {"absent": reason}.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main():
     if task.startswith("gpu"):
         import torch
         peak = torch.cuda.max_memory_allocated() / 2 ** 20
-    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+    print(json.dumps({"seconds": seconds, "peak_mib": peak}))
 
 
 def timed(run):

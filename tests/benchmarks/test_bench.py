@@ -68,7 +68,7 @@ def test_a_subject_prints_its_seconds():
     run = subprocess.run([sys.executable, subjects.__file__, "start", "python"],
                          capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
-    assert len(found["seconds"]) == 2 and found["peak_mb"] > 1
+    assert len(found["seconds"]) == 2 and found["peak_mib"] > 1
 
 
 def test_what_is_absent_is_said(monkeypatch):
@@ -123,9 +123,9 @@ def test_every_task_has_subjects_and_is_told_in_words():
 
 
 def test_medians_ratios_and_absences():
-    runs = [{"seconds": [2, 4], "peak_mb": 10}, {"seconds": [3], "peak_mb": 30}]
-    assert bench.summary(runs) == {"seconds": 3, "peak_mb": 30}
-    text = bench.table({"engine": bench.summary(runs), "other": {"seconds": 6, "peak_mb": 1},
+    runs = [{"seconds": [2, 4], "peak_mib": 10}, {"seconds": [3], "peak_mib": 30}]
+    assert bench.summary(runs) == {"seconds": 3, "peak_mib": 30}
+    text = bench.table({"engine": bench.summary(runs), "other": {"seconds": 6, "peak_mib": 1},
                         "none": {"absent": "no such thing"}})
     assert [line.split() for line in text.splitlines()[1:]] == [
         ["engine", "1.00", "3.000", "30"], ["other", "2.00", "6.000", "1"],

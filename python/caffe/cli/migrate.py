@@ -253,6 +253,8 @@ def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator
                if path.as_posix().endswith("/" + module.replace(".", "/") + ".py")]
     place = f"layer '{layer.name}': "
     if not sources:
+        if _installed(module.partition(".")[0]):
+            return
         yield CHANGE, (f"{place}the module {module} of its Python layer is not in the project: put "
                        "its folder on PYTHONPATH")
     elif not any(re.search(rf"^class {re.escape(name)}\b|^{re.escape(name)} *=",

@@ -56,6 +56,9 @@ def test_a_project_that_runs(project, capsys):
     project({"models/net.prototxt": NET + """
                 layer { name: "mine" type: "Python" bottom: "fc" top: "mine"
                         python_param { module: "lib.mine" layer: "Mine" } }""",
+             "models/installed.prototxt": NET + """
+                layer { name: "cells" type: "Python" bottom: "fc" top: "cells"
+                        python_param { module: "segdata.cells" layer: "CellsLayer" } }""",
              "models/old.prototxt": 'input: "x" input_dim: 1 input_dim: 2 input_dim: 1 '
                                     'input_dim: 1 layers { name: "r" type: RELU bottom: "x" '
                                     'top: "y" }',
@@ -71,13 +74,14 @@ def test_a_project_that_runs(project, capsys):
     assert rows == {
         "labelmap.prototxt": [("skipped", "neither a net nor a solver: left alone")],
         "lib/mine.py": [("runs", "Python 3")],
+        "models/installed.prototxt": [("reads", "a net of 3 layers")],
         "models/net.prototxt": [("reads", "a net of 3 layers")],
         "models/old.prototxt": [("reads", "a net of 2 layers, reads as it is; caffe "
                                 "upgrade_net_proto_text would write it in the present form")],
         "models/w.caffemodel": [("runs", "weights of 0 layers")],
         "solver.prototxt": [("reads", "a solver, Adam")],
         "train.prototxt": [("reads", "a net of 2 layers")]}
-    assert status == 0 and project.table.summary == "6 of 6 files need no change: everything"
+    assert status == 0 and project.table.summary == "7 of 7 files need no change: everything"
 
 
 def test_what_nets_and_solvers_need(project, capsys):
