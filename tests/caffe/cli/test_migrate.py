@@ -58,7 +58,7 @@ def test_a_project_that_runs(project, capsys):
                         python_param { module: "lib.mine" layer: "Mine" } }""",
              "models/installed.prototxt": NET + """
                 layer { name: "cells" type: "Python" bottom: "fc" top: "cells"
-                        python_param { module: "segdata.cells" layer: "CellsLayer" } }""",
+                        python_param { module: "segdata.cells" layer: "CellSegDataLayer" } }""",
              "models/old.prototxt": 'input: "x" input_dim: 1 input_dim: 2 input_dim: 1 '
                                     'input_dim: 1 layers { name: "r" type: RELU bottom: "x" '
                                     'top: "y" }',
