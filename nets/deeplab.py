@@ -15,13 +15,25 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from .layers import FC, FIXED, LEARN, FitError, conv_relu, dropout, filled, max_pool, scaled
+from .layers import (
+    FC,
+    FIXED,
+    LEARN,
+    FitError,
+    Sides,
+    conv_relu,
+    dropout,
+    filled,
+    max_pool,
+    scaled,
+)
 from .source import Source
 from .vgg16 import BLOCKS
 
 SCORE_RATE = 10         # times the trunk's: the scores begin at random
 STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
+CROPS = Sides(8, 1)     # for which labels can be shrunk to the scores at stride 8
 SIDES = (2, 4, CLASSIFIER_SIDE)     # for which all holes are whole
 BRANCH = 128            # channels of a multi-scale branch
 
@@ -109,15 +121,12 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
 def check_crops(source: Source, stride: int = 8) -> None:
     """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
     shrunk to scores of that stride: their sides are 8·k + 1."""
-    if stride != 8:
-        return
-    crop = source.train[2].get("crop") or ()
-    for side in (crop,) if isinstance(crop, int) else crop:
-        if (side - 1) % stride:
-            below = (side - 1) // stride * stride + 1
+    for side in source.crop if stride == 8 else ():
+        if not CROPS.have(side):
+            nearest = " and ".join(map(str, CROPS.nearest(side)))
             raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
                            "pixel, from the first to the last, so that crops have sides of "
-                           f"8·k + 1 pixels; the nearest are {below} and {below + stride}")
+                           f"{CROPS} pixels; the nearest are {nearest}")
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from caffe.proto import caffe_pb2
 from .layers import (
     LEARN,
     FitError,
+    Sides,
     conv_relu,
     dropout,
     filled,
@@ -64,22 +64,24 @@ def margin(depth: int = DEPTH) -> int:
     return lost(depth) // 2 + 2 ** depth
 
 
+def score_sides(depth: int = DEPTH) -> Sides:
+    """The sides that scores can have: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
+    return Sides(2 ** depth, 4)
+
+
 def check_fits(what: str, scores: int, depth: int) -> None:
     """Raise FitError, with the nearest sizes that do, unless there is an image that gives scores of
-    that many pixels along an axis: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
-    unit = 2 ** depth
-    if scores >= 4 and (scores - 4) % unit == 0:
-        return
-    raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {unit}·k + 4 pixels a "
-                   f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
-                   f"{_nearest(scores, depth)}")
+    that many pixels along an axis."""
+    sides = score_sides(depth)
+    if not sides.have(scores):
+        raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {sides} pixels a "
+                       f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
+                       f"{_nearest(scores, depth)}")
 
 
 def _nearest(scores: int, depth: int) -> str:
     """The sizes of scores that a U-Net can give which are nearest, for a message."""
-    unit = 2 ** depth
-    below = max(0, (scores - 4) // unit) * unit + 4
-    sizes = sorted({below, below + unit} if scores >= 4 else {4})
+    sizes = score_sides(depth).nearest(scores)
     named = " or ".join(f"{size} (of an image of {size + lost(depth)})" for size in sizes)
     return f"{'are' if len(sizes) > 1 else 'is'} {named}"
 
@@ -99,7 +101,7 @@ def sizes_told(layers: Iterable[str], size: Sequence[int]) -> str:
     nearest = "; ".join(f"for {side} pixels a side the nearest {_nearest(side - less, depth)}"
                         for side in dict.fromkeys(size))
     return (f"It is a U-Net alone: its scores are {less} pixels smaller than its image and have"
-            f" {2 ** depth}·k + 4 a side; {nearest}. The nets of `fcn solve --head unet` and "
+            f" {score_sides(depth)} a side; {nearest}. The nets of `fcn solve --head unet` and "
             "`fcn nets isbi-unet` take images of any size, with a margin")
 
 
@@ -145,13 +147,10 @@ def with_margins(source: Source, depth: int = DEPTH) -> Source:
     Raises FitError where no image gives scores of the size of these crops.
     """
     check_depth(depth)
-    source, crop = source.with_margin(margin(depth)), source.train[2].get("crop")
-    if not crop:
-        return source
-    for side in (crop,) if isinstance(crop, int) else crop:
+    source = source.with_margin(margin(depth))
+    for side in source.crop:
         check_fits(f"training crops of {side} pixels", side, depth)
-    module, layer, own = source.train
-    return replace(source, train=(module, layer, {**own, "margin": lost(depth) // 2}))
+    return source.with_training(margin=lost(depth) // 2) if source.crop else source
 
 
 def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEPTH,
@@ -165,7 +164,7 @@ def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEP
     found = _layers(n, image, depth, width, filler, released)
     n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=source.classes, param=LEARN,
                              **filled(filler))
-    around = source.train[2]["margin"] if split == "train" else source.margin
+    around = source.train.params["margin"] if split == "train" else source.margin
     n.inside = of_the_size_inside(n.data, 2 * around)
     n.score = _crop(Blob(n[SCORE], found.path), Blob(n.inside, n.inside))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
@@ -32,9 +31,8 @@ def write_net(experiment: Experiment, train: caffe_pb2.NetParameter) -> None:
     each once, or where they are more than MOST batches, so many drawn at random."""
     if not any(map(surgery.learns_statistics, train.layer)):
         return
-    module, layer, params = experiment.source.train
-    source = replace(experiment.source, train=(module, layer, {
-        **params, "randomize": _images(experiment) > MOST * experiment.source.batch}))
+    source = experiment.source.with_training(
+        randomize=_images(experiment) > MOST * experiment.source.batch)
     net = nets.fcn(experiment.head, "train", source=source, **experiment.net)
     nets.write_prototxt(experiment.run.prototxt("statistics"), surgery.with_statistics(net))
 

@@ -5,7 +5,6 @@ DeepLab and dilated convolutions on batches, on the mean over pixels; U-Net on o
 the weighted mean.
 """
 
-import math
 import shlex
 import textwrap
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from fcn import nets
 from fcn.nets import deeplab, dilated, segnet, unet
+from fcn.nets.layers import Sides
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError, trained
 from fcn.solvers.settings import as_command_line
@@ -207,10 +207,9 @@ BATCH = 4       # of a SegNet, as published
 # {head of a multi-scale DeepLab, which learns its branches alone: that of the net it starts from}
 MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
               for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
-# {head: (unit, rest, most)}: training crops have sides of unit·k + rest pixels, and as published of
-# `most`, where images are as large
-CROPS = {**dict.fromkeys(deeplab.VARIANTS, (8, 1, 321)),
-         unet.HEAD: (2 ** unet.DEPTH, 4, unet.SIDE - unet.lost())}
+# {head: (the sides that training crops can have, those of the published crops)}
+CROPS = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROPS, 321)),
+         unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
 
 
 def multiscale_needs(head: str) -> str:
@@ -268,13 +267,12 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
     return replace(experiment, **FOLDER.get(head, {}))
 
 
-def _crop(source: Source, unit: int, rest: int, most: int) -> tuple[int, int]:
-    """Height and width of crops of unit·k + rest pixels that hold all training images, up to
-    `most`."""
+def _crop(source: Source, sides: Sides, most: int) -> tuple[int, int]:
+    """Height and width of crops with such sides that hold all training images, up to `most`."""
     from fcn.solvers.preflight import labels
     sizes = [(*sample.size,) for sample in labels.read_split(*source.train).good]
-    height, width = (min(most, rest + unit * math.ceil(max(0, max(sides) - rest) / unit))
-                     for sides in zip(*sizes or [(most, most)]))
+    height, width = (min(most, sides.covering(max(lengths)))
+                     for lengths in zip(*sizes or [(most, most)]))
     return height, width
 
 

@@ -83,7 +83,7 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
 
     Raises RunError for weights that do not fit, FitError for crops that do not.
     """
-    own = {**SegDataLayer.defaults, **experiment.source.train[2]}
+    own = {**SegDataLayer.defaults, **experiment.source.train.params}
     changed = {key: value for key in DATA
                if (value := getattr(args, key)) is not None and value != own[key]}
     if changed.get("jitter"):

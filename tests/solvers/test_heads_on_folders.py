@@ -139,9 +139,9 @@ def test_crops_hold_the_images_up_to_the_published_sizes(
         sizes, unet_crop, deeplab_crop, folder, monkeypatch):
     monkeypatch.setattr("fcn.solvers.preflight.labels.read_split", lambda *_: SimpleNamespace(
         good=[SimpleNamespace(size=[*size]) for size in sizes]))
-    assert CROPS[unet.HEAD] == (16, 4, 388)
-    assert on_folder(folder, "any", unet.HEAD).source.train[2]["crop"] == unet_crop
-    assert on_folder(folder, "any", "deeplab").source.train[2]["crop"] == deeplab_crop
+    assert CROPS[unet.HEAD] == ((16, 4), 388)
+    assert on_folder(folder, "any", unet.HEAD).source.train.params["crop"] == unet_crop
+    assert on_folder(folder, "any", "deeplab").source.train.params["crop"] == deeplab_crop
 
 
 @pytest.mark.parametrize("head, crop, message", [

@@ -371,5 +371,5 @@ def test_an_early_end_whose_snapshot_is_gone_counts_no_more(tiny, scripted, caps
 def test_images_decoded_ahead_are_no_setting_of_a_run(tiny):
     """They change no result; a run goes on with another number of them."""
     more = changed(tiny, "--prefetch", "16")
-    assert more.source.train[2]["prefetch"] == 16
+    assert more.source.train.params["prefetch"] == 16
     assert more.settings() == tiny.settings()
