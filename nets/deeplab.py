@@ -33,7 +33,7 @@ from .vgg16 import BLOCKS
 SCORE_RATE = 10         # times the trunk's: the scores begin at random
 STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
-CROPS = Sides(8, 1)     # for which labels can be shrunk to the scores at stride 8
+CROP_SIDES = Sides(8, 1)     # for which labels can be shrunk to the scores at stride 8
 SIDES = (2, 4, CLASSIFIER_SIDE)     # for which all holes are whole
 BRANCH = 128            # channels of a multi-scale branch
 
@@ -122,11 +122,11 @@ def check_crops(source: Source, stride: int = 8) -> None:
     """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
     shrunk to scores of that stride: their sides are 8·k + 1."""
     for side in source.crop if stride == 8 else ():
-        if not CROPS.have(side):
-            nearest = " and ".join(map(str, CROPS.nearest(side)))
+        if not CROP_SIDES.have(side):
+            nearest = " and ".join(map(str, CROP_SIDES.nearest(side)))
             raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
                            "pixel, from the first to the last, so that crops have sides of "
-                           f"{CROPS} pixels; the nearest are {nearest}")
+                           f"{CROP_SIDES} pixels; the nearest are {nearest}")
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:

@@ -208,7 +208,7 @@ BATCH = 4       # of a SegNet, as published
 MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
               for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
 # {head: (the sides that training crops can have, those of the published crops)}
-CROPS = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROPS, 321)),
+CROP_SIDES = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROP_SIDES, 321)),
          unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
 
 
@@ -259,8 +259,8 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
     source = folder(path, len(names), mirror=True)
     if head in segnet.VARIANTS:
         source = source.with_training(batch=BATCH)
-    if head in CROPS:
-        source = source.with_training(crop=_crop(source, *CROPS[head]))
+    if head in CROP_SIDES:
+        source = source.with_training(crop=_crop(source, *CROP_SIDES[head]))
     experiment = Experiment(
         name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
         data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
