@@ -8,7 +8,9 @@ The second paper (arXiv 1606.00915) sums several fc6 of different holes: ASPP.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from caffe import layers as L
 from caffe import params as P
@@ -25,6 +27,7 @@ from .layers import (
     dropout,
     filled,
     max_pool,
+    pixel_loss,
     scaled,
 )
 from .source import Source
@@ -71,7 +74,7 @@ VARIANTS = {
 }
 
 
-def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: float = 1.0,
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, width: float = 1.0,
             filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8,
             all_filters: bool = False, score_rate: int = SCORE_RATE) -> None:
     """Set `n.loss` of a train net, at the stride, or `n.score`, as large as the image `n.data`.
@@ -94,7 +97,7 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
     if not hasattr(caffe_pb2, "InterpParameter"):
         raise ValueError(f"head '{head}' needs the layer Interp of DeepLab's fork, which this "
                          "caffe does not have; the package caffe of this project does")
-    variant = VARIANTS[head]
+    variant, classes = VARIANTS[head], source.classes
     if variant.multiscale and stride > 8:
         raise ValueError(f"stride is {stride}; of the head '{head}' it can be 8")
     params = dict(param=FIXED if variant.multiscale else LEARN, **filled(filler))
@@ -110,23 +113,24 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
             *scores, operation=P.Eltwise.SUM)
     if split == "train" and stride == 8:
         n.label_shrink = L.Interp(n.label, shrink_factor=stride)
-        n.loss = _loss(top, n.label_shrink)
+        n.loss = pixel_loss(top, n.label_shrink)
         return
     n.fc8_interp = L.Interp(top, zoom_factor=stride)
     n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=shift * stride // 2)
     if split == "train":
-        n.loss = _loss(n.score, n.label)
+        n.loss = pixel_loss(n.score, n.label)
 
 
-def check_crops(source: Source, stride: int = 8) -> None:
-    """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
-    shrunk to scores of that stride: their sides are 8·k + 1."""
-    for side in source.crop if stride == 8 else ():
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn. Raises FitError, with the nearest sizes that fit, where the labels of training
+    crops cannot be shrunk to scores of stride 8: their sides are 8·k + 1."""
+    for side in source.crop if options.get("stride", STRIDES[0]) == 8 else ():
         if not CROP_SIDES.have(side):
             nearest = " and ".join(map(str, CROP_SIDES.nearest(side)))
             raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
                            "pixel, from the first to the last, so that crops have sides of "
                            f"{CROP_SIDES} pixels; the nearest are {nearest}")
+    return source
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:
@@ -196,10 +200,6 @@ def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, 
             n[f"fc8_{name}c"] = top = L.Crop(top, scores, axis=2, offset=1)
         tops.append(top)
     return tops
-
-
-def _loss(scores: Top, label: Top) -> Top:
-    return L.SoftmaxWithLoss(scores, label, loss_param=dict(ignore_label=255))
 
 
 def _score(bottom: Top, classes: int, param: list) -> Top:

@@ -119,6 +119,11 @@ def upsample(bottom: Top, classes: int, factor: int, odd: bool = False, learned:
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
 
 
+def pixel_loss(scores: Top, label: Top) -> Top:
+    """The mean loss of the pixels that are not void."""
+    return L.SoftmaxWithLoss(scores, label, loss_param=dict(ignore_label=255))
+
+
 def of_the_size_inside(image: Top, less: int) -> Top:
     """A blob that is smaller than the image by so many pixels: Crop takes its size. Two taps that
     far apart, hardly anything to compute."""

@@ -11,7 +11,7 @@ Layers have the names of the released net, so that its weights load as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from .layers import (
     filled,
     max_pool,
     of_the_size_inside,
+    pixel_loss,
     scaled,
 )
 from .source import Source
@@ -153,9 +154,15 @@ def with_margins(source: Source, depth: int = DEPTH) -> Source:
     return source.with_training(margin=lost(depth) // 2) if source.crop else source
 
 
-def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEPTH,
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn."""
+    return with_margins(source, options.get("depth", DEPTH))
+
+
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, depth: int = DEPTH,
             width: float = 1.0, filler: str | None = None, released: bool = False) -> None:
-    """Set `n.score`, of the size that the image `n.data` has without the margin of the source.
+    """Set `n.score`, of the size that the image `n.data` has without the margin of the source, and
+    `n.loss`.
 
     depth : poolings; width : fraction of the 64 channels at the size of the image, which double
         with each of them; released : the last up-convolution has twice the channels, as in the
@@ -167,6 +174,8 @@ def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEP
     around = source.train.params["margin"] if split == "train" else source.margin
     n.inside = of_the_size_inside(n.data, 2 * around)
     n.score = _crop(Blob(n[SCORE], found.path), Blob(n.inside, n.inside))
+    if split != "deploy":
+        n.loss = pixel_loss(n.score, n.label)
 
 
 def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None, released: bool
