@@ -218,15 +218,12 @@ def validation_losses(run: Run) -> dict[str, float | None]:
 
 def main() -> None:
     from fcn.solvers import cells, runs, trust
-    from fcn.solvers.command import add_device, report_errors, set_device
+    from fcn.solvers.command import add_device, add_snapshot, report_errors, set_device
     from fcn.solvers.crf import Sharpener, add_crf, chosen
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--weights", help="default: the run's newest snapshot")
-    which.add_argument("--best", action="store_true",
-                       help="take the snapshot with the best mean IU on the validation set")
+    add_snapshot(parser)
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     add_crf(parser)
