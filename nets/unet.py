@@ -45,8 +45,8 @@ SCORE = "conv_u0d-score"
 SIDE = 572              # of the published tile, which gives scores of 388
 
 
-class Blob(NamedTuple):
-    """A Top of the net. path : the same without concatenations, which no coordinate map passes"""
+class Traced(NamedTuple):
+    """top : of the net; path : the same without concatenations, which no coordinate map passes"""
     top: Top
     path: Top
 
@@ -173,25 +173,25 @@ def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, depth
                              **filled(filler))
     around = source.train.params["margin"] if split == "train" else source.margin
     n.inside = of_the_size_inside(n.data, 2 * around)
-    n.score = _crop(Blob(n[SCORE], found.path), Blob(n.inside, n.inside))
+    n.score = _crop(Traced(n[SCORE], found.path), Traced(n.inside, n.inside))
     if split != "deploy":
         n.loss = pixel_loss(n.score, n.label)
 
 
 def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None, released: bool
-            ) -> Blob:
+            ) -> Traced:
     """Both paths; returns what the scores are made of."""
     params = dict(pad=0, param=LEARN, **filled(filler))
     channels = [scaled(WIDTH * 2 ** level, width) for level in range(depth + 1)]
     skips, top = [], image
     for level, number in enumerate(channels):
-        top = _two(n, Blob(top, top), f"d{level}", "abc", number, params).top
+        top = _two(n, Traced(top, top), f"d{level}", "abc", number, params).top
         if level >= depth - 1:
             n[f"dropout_d{level}c"] = top = dropout(top)
         if level < depth:
-            skips.append(Blob(top, top))
+            skips.append(Traced(top, top))
             n[f"pool_d{level}c-{level + 1}a"] = top = max_pool(top)
-    found, name = Blob(top, top), f"d{depth}c"
+    found, name = Traced(top, top), f"d{depth}c"
     for level in reversed(range(depth)):
         doubled = 1 + (released and level == 0)
         found = _expand(n, found, name, level, skips[level], doubled * channels[level], params)
@@ -200,7 +200,8 @@ def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None
     return found
 
 
-def _two(n: NetSpec, bottom: Blob, place: str, letters: str, channels: int, params: dict) -> Blob:
+def _two(n: NetSpec, bottom: Traced, place: str, letters: str, channels: int, params: dict
+         ) -> Traced:
     """Two convolutions of 3×3, each with its ReLU."""
     top, path = bottom
     for before, after in zip(letters, letters[1:]):
@@ -208,11 +209,11 @@ def _two(n: NetSpec, bottom: Blob, place: str, letters: str, channels: int, para
         n[name], n[f"relu_{place}{after}"] = conv_relu(top, channels, **params)
         top = n[f"relu_{place}{after}"]
         path = L.Convolution(path, kernel_size=3)
-    return Blob(top, path)
+    return Traced(top, path)
 
 
-def _expand(n: NetSpec, bottom: Blob, name: str, level: int, skip: Blob, channels: int,
-            params: dict) -> Blob:
+def _expand(n: NetSpec, bottom: Traced, name: str, level: int, skip: Traced, channels: int,
+            params: dict) -> Traced:
     """The bottom at twice the size, beside what the contracting path had there."""
     kernel = dict(kernel_size=2, stride=2)
     upper = f"upconv_{name}_u{level}a"
@@ -220,13 +221,13 @@ def _expand(n: NetSpec, bottom: Blob, name: str, level: int, skip: Blob, channel
     n[upper] = L.Deconvolution(bottom.top, param=params["param"], convolution_param=dict(
         num_output=channels, **kernel, **own))
     n[f"relu_u{level}a"] = L.ReLU(n[upper], in_place=True)
-    up = Blob(n[f"relu_u{level}a"], L.Deconvolution(bottom.path, convolution_param=kernel))
+    up = Traced(n[f"relu_u{level}a"], L.Deconvolution(bottom.path, convolution_param=kernel))
     n[f"crop_d{level}c-d{level}cc"] = cropped = _crop(skip, up)
     n[f"concat_d{level}cc_u{level}a-b"] = joined = L.Concat(up.top, cropped)
-    return Blob(joined, up.path)
+    return Traced(joined, up.path)
 
 
-def _crop(larger: Blob, smaller: Blob) -> Top:
+def _crop(larger: Traced, smaller: Traced) -> Top:
     """The larger blob as far as it lies on the smaller; the offset follows from the coordinates."""
     _, _, shift = coord_map_from_to(larger.path, smaller.path)
     return L.Crop(larger.top, smaller.top, axis=2, offset=int(-np.max(shift)))

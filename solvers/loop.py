@@ -178,7 +178,7 @@ class Loop:
             self._record_scores(scores, tally)
         self.has_ended = self.workers.gather(self.has_ended)[0]
 
-    def _record_scores(self, scores: dict[str, Scores], tally: samples.Tally | None) -> None:
+    def _record_scores(self, scores: dict[str, Scores], tally: samples.SampleTally | None) -> None:
         """Write and print what `_score` has, and look whether the run ends early."""
         experiment, iteration = self.experiment, self.solver.iter
         losses = tally.losses() if tally else score.validation_losses(experiment.run)
@@ -215,7 +215,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.SampleTally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
 
@@ -224,7 +224,7 @@ class Loop:
                 return batch_statistics.write_weights(experiment, self.solver.iter)
 
         found = self.workers.first(measured, f"the statistics of iteration {self.solver.iter}")
-        tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
+        tally = samples.SampleTally(experiment.run.net_param("val"), experiment.unscored,
                               experiment.in_truth)
         count = experiment.run.samples()
 
