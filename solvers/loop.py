@@ -72,7 +72,8 @@ class Loop:
         events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
                     iteration=self.start, iterations=self.experiment.iterations)
         if self.workers.rank == 0:
-            report.record_circumstances(self.experiment, self.workers.count)
+            report.record_circumstances(self.experiment.run, self.experiment.published,
+                                        self.workers.count)
         with self.bar, deferring_signals() as pending:
             try:
                 self._train(pending)
