@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fcn import nets, surgery
 from fcn.solvers import progress
 from fcn.solvers.experiments import Experiment
-from fcn.solvers.preflight.labels import open_reader
+from fcn.solvers.preflight.splits import open_reader
 from segdata.files import replacing
 from segdata.lists import list_entries
 

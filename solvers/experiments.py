@@ -269,8 +269,8 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
 
 def _crop(source: Source, sides: Sides, most: int) -> tuple[int, int]:
     """Height and width of crops with such sides that hold all training images, up to `most`."""
-    from fcn.solvers.preflight import labels
-    sizes = [(*sample.size,) for sample in labels.read_split(*source.train).good]
+    from fcn.solvers.preflight.splits import read_split
+    sizes = [(*sample.size,) for sample in read_split(*source.train).good]
     height, width = (min(most, sides.covering(max(lengths)))
                      for lengths in zip(*sizes or [(most, most)]))
     return height, width

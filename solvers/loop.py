@@ -15,7 +15,7 @@ from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import ScoreError
-from fcn.solvers.preflight import divergence, first_loss, labels
+from fcn.solvers.preflight import divergence, first_loss, splits
 from fcn.solvers.progress import Progress
 from fcn.solvers.workers import ALONE, Workers
 from segdata.errors import UserError
@@ -309,7 +309,7 @@ class Loop:
             f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
             f"it may come from any of {first} to {iteration}")
         seen = experiment.run.seen(self.looked_at, experiment.images)
-        given = labels.training_names(experiment.source, seen,
+        given = splits.training_names(experiment.source, seen,
                                       experiment.run.seen(iteration, experiment.images) - seen)
         if not np.isfinite(samples.net_loss(net)):      # gradients are those of all workers
             given = self.workers.own(given, experiment.source.batch)

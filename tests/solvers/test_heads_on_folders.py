@@ -137,7 +137,7 @@ def test_the_prototxts_have_the_width_and_the_classes(head, width, folder, build
     (((1, 1),), (4, 4), (1, 1))])
 def test_crops_hold_the_images_up_to_the_published_sizes(
         sizes, unet_crop, deeplab_crop, folder, monkeypatch):
-    monkeypatch.setattr("fcn.solvers.preflight.labels.read_split", lambda *_: SimpleNamespace(
+    monkeypatch.setattr("fcn.solvers.preflight.splits.read_split", lambda *_: SimpleNamespace(
         good=[SimpleNamespace(size=[*size]) for size in sizes]))
     assert CROP_SIDES[unet.HEAD] == ((16, 4), 388)
     assert on_folder(folder, "any", unet.HEAD).source.train.params["crop"] == unet_crop
