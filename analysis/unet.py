@@ -53,9 +53,8 @@ def _trained(directory: Path, seed: int, variant: str, change: Callable[[Experim
 
 
 def without_weights(source: Source) -> Source:
-    module, layer, own = source.train
-    return replace(source, train=(module, layer, {key: value for key, value in own.items()
-                                                  if key != "weights"}))
+    params = {key: value for key, value in source.train.params.items() if key != "weights"}
+    return replace(source, train=source.train._replace(params=params))
 
 
 def _unweighted(experiment: Experiment) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def draw(trained: dict[str, Experiment], path: Path) -> Path:
     """Write a picture: of each of the first validation images a row with the image, the true cells,
     and the objects that each variant finds, in a colour each."""
     first = next(iter(trained.values()))
-    own = first.source.val[2]
+    own = first.source.val.params
     truths = [instances for _, (_, instances) in zip(range(SCENES), samples(
         Path(own["cells_dir"]), own["split"]))]
     pictures = [_images(first), truths, *map(_objects, trained.values())]

@@ -13,7 +13,7 @@ from caffe.engine.layers.base import create
 from caffe.engine.layers.kernels.convolution import conv2d
 from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
-from caffe.engine.layers.pooling import Windows
+from caffe.engine.layers.windows import Windows
 from caffe.proto import caffe_pb2
 from subjects import least
 

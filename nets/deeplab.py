@@ -8,20 +8,35 @@ The second paper (arXiv 1606.00915) sums several fc6 of different holes: ASPP.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from caffe import layers as L
 from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from .layers import FC, FIXED, LEARN, FitError, conv_relu, dropout, filled, max_pool, scaled
+from .layers import (
+    FC,
+    FIXED,
+    LEARN,
+    FitError,
+    Sides,
+    conv_relu,
+    dropout,
+    filled,
+    max_pool,
+    pixel_loss,
+    scaled,
+)
 from .source import Source
 from .vgg16 import BLOCKS
 
 SCORE_RATE = 10         # times the trunk's: the scores begin at random
 STRIDES = (8, 32)       # of the scores: DeepLab's, and that of the same net without holes
 CLASSIFIER_SIDE = 7     # of fc6 in the ILSVRC classifier; its taps span 24 samples at stride 8
+CROP_SIDES = Sides(8, 1)     # for which labels can be shrunk to the scores at stride 8
 SIDES = (2, 4, CLASSIFIER_SIDE)     # for which all holes are whole
 BRANCH = 128            # channels of a multi-scale branch
 
@@ -59,7 +74,7 @@ VARIANTS = {
 }
 
 
-def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: float = 1.0,
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, width: float = 1.0,
             filler: str | None = None, fc6_kernel: int = CLASSIFIER_SIDE, stride: int = 8,
             all_filters: bool = False, score_rate: int = SCORE_RATE) -> None:
     """Set `n.loss` of a train net, at the stride, or `n.score`, as large as the image `n.data`.
@@ -82,7 +97,7 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
     if not hasattr(caffe_pb2, "InterpParameter"):
         raise ValueError(f"head '{head}' needs the layer Interp of DeepLab's fork, which this "
                          "caffe does not have; the package caffe of this project does")
-    variant = VARIANTS[head]
+    variant, classes = VARIANTS[head], source.classes
     if variant.multiscale and stride > 8:
         raise ValueError(f"stride is {stride}; of the head '{head}' it can be 8")
     params = dict(param=FIXED if variant.multiscale else LEARN, **filled(filler))
@@ -98,26 +113,24 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
             *scores, operation=P.Eltwise.SUM)
     if split == "train" and stride == 8:
         n.label_shrink = L.Interp(n.label, shrink_factor=stride)
-        n.loss = _loss(top, n.label_shrink)
+        n.loss = pixel_loss(top, n.label_shrink)
         return
     n.fc8_interp = L.Interp(top, zoom_factor=stride)
     n.score = L.Crop(n.fc8_interp, n.data, axis=2, offset=shift * stride // 2)
     if split == "train":
-        n.loss = _loss(n.score, n.label)
+        n.loss = pixel_loss(n.score, n.label)
 
 
-def check_crops(source: Source, stride: int = 8) -> None:
-    """Raise FitError, with the nearest sizes that fit, where the labels of training crops cannot be
-    shrunk to scores of that stride: their sides are 8·k + 1."""
-    if stride != 8:
-        return
-    crop = source.train[2].get("crop") or ()
-    for side in (crop,) if isinstance(crop, int) else crop:
-        if (side - 1) % stride:
-            below = (side - 1) // stride * stride + 1
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn. Raises FitError, with the nearest sizes that fit, where the labels of training
+    crops cannot be shrunk to scores of stride 8: their sides are 8·k + 1."""
+    for side in source.crop if options.get("stride", STRIDES[0]) == 8 else ():
+        if not CROP_SIDES.have(side):
+            nearest = " and ".join(map(str, CROP_SIDES.nearest(side)))
             raise FitError(f"training crops of {side} pixels: DeepLab's scores lie on every 8th "
                            "pixel, from the first to the last, so that crops have sides of "
-                           f"8·k + 1 pixels; the nearest are {below} and {below + stride}")
+                           f"{CROP_SIDES} pixels; the nearest are {nearest}")
+    return source
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict, stride: int) -> dict[str, Top]:
@@ -187,10 +200,6 @@ def _multiscale(n: NetSpec, sources: dict[str, Top], scores: Top, classes: int, 
             n[f"fc8_{name}c"] = top = L.Crop(top, scores, axis=2, offset=1)
         tops.append(top)
     return tops
-
-
-def _loss(scores: Top, label: Top) -> Top:
-    return L.SoftmaxWithLoss(scores, label, loss_param=dict(ignore_label=255))
 
 
 def _score(bottom: Top, classes: int, param: list) -> Top:

@@ -11,6 +11,9 @@ it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from caffe import layers as L
 from caffe.net_spec import NetSpec, Top
 
@@ -23,9 +26,11 @@ from .layers import (
     filled,
     max_pool,
     of_the_size_inside,
+    pixel_loss,
     scaled,
     upsample,
 )
+from .source import Source
 from .vgg16 import BLOCKS
 
 STRIDE = 8
@@ -48,12 +53,18 @@ def margin(fc6_kernel: int = 7) -> int:
     return lost // 2
 
 
-def predict(n: NetSpec, image: Top, head: str, classes: int, width: float = 1.0,
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn."""
+    return source.with_margin(margin(options.get("fc6_kernel", 7)))
+
+
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, width: float = 1.0,
             filler: str | None = None, fc6_kernel: int = 7) -> None:
-    """Set `n.score`, `margin(fc6_kernel)` smaller on each side than the image.
+    """Set `n.score`, `margin(fc6_kernel)` smaller on each side than the image, and `n.loss`.
 
     head : one of HEADS; the others as of nets.fcn
     """
+    classes = source.classes
     params = dict(param=LEARN if head == HEADS[0] else FIXED, **filled(filler))
     top = _trunk(n, image, width, params)
     for name, kernel, space in (("6", fc6_kernel, FC6_DILATION), ("7", 1, 1)):
@@ -69,6 +80,8 @@ def predict(n: NetSpec, image: Top, head: str, classes: int, width: float = 1.0,
     # scores lie in the middle of 8×8 pixels, of which the first may end outside the image
     n.inside = of_the_size_inside(n.data, 2 * margin(fc6_kernel))
     n.score = L.Crop(n.upscore8, n.inside, axis=2, offset=STRIDE // 2)
+    if split != "deploy":
+        n.loss = pixel_loss(n.score, n.label)
 
 
 def _trunk(n: NetSpec, bottom: Top, width: float, params: dict) -> Top:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import caffe
@@ -19,6 +20,12 @@ from .source import Source, voc
 
 SPLITS = ("train", "val", "deploy")
 TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
+# {head with a trunk of its own: its module}, which has `fitting(source, head, options)`, the Source
+# with images of sizes that the net takes, and `predict(n, image, head, split, source, **options)`,
+# which adds its layers to the NetSpec, up to `n.score` and `n.loss`
+OWN_TRUNKS: dict[str, ModuleType] = {
+    **dict.fromkeys(deeplab.VARIANTS, deeplab), **dict.fromkeys(dilated.HEADS, dilated),
+    **dict.fromkeys(segnet.VARIANTS, segnet), unet.HEAD: unet}
 
 
 def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16",
@@ -30,9 +37,8 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     Parameters
     ----------
     head : 'fcn32s', 'fcn16s', 'fcn8s', 'fcn8s-atonce' or 'fcn32s-fixed'; 'crfrnn', FCN-8s with a
-        CRF, which takes options of crfrnn.refine too; or one of deeplab.VARIANTS, dilated.HEADS,
-        segnet.VARIANTS and unet.HEAD, which have a trunk of their own, and of what follows scale,
-        start and options alone
+        CRF, which takes options of crfrnn.refine too; or one of OWN_TRUNKS, which take of what
+        follows scale, start and options alone
     split : 'train', 'val' or 'deploy' (Input blobs; no label, no loss)
     source : nets.source.Source, default PASCAL VOC; of several labels each has scores of its own
     trunk : 'vgg16', 'caffenet' or 'googlenet'
@@ -50,8 +56,7 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
 
     Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
     """
-    _check("head", head, (*HEADS, "crfrnn", *deeplab.VARIANTS, *dilated.HEADS,
-                          *segnet.VARIANTS, unet.HEAD))
+    _check("head", head, (*HEADS, "crfrnn", *OWN_TRUNKS))
     _check("split", split, SPLITS)
     _check("trunk", trunk, TRUNKS)
     source = fitting(source or voc(), head, options)
@@ -60,19 +65,11 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
     if head not in HEADS and max(len(source.images), len(source.labels)) > 1:
         raise ValueError(f"head '{head}' takes one image and one label, not "
                          f"{', '.join((*source.images, *source.labels))}")
-    if head in deeplab.VARIANTS:
-        deeplab.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
-    elif head in dilated.HEADS:
-        dilated.predict(n, _scaled(n, n.data, scale), head, source.classes, **options)
-    elif head in segnet.VARIANTS:
-        segnet.predict(n, _scaled(n, n.data, scale), head, split, source.classes, **options)
-    elif head == unet.HEAD:
-        unet.predict(n, _scaled(n, n.data, scale), split, source, **options)
+    if head in OWN_TRUNKS:
+        OWN_TRUNKS[head].predict(n, _scaled(n, n.data, scale), head, split, source, **options)
     else:
         _fcn(n, head, split, source, TRUNKS[trunk].trunk, fusion, normalize, learned, scale,
              skip_scales, options)
-    if head in (*dilated.HEADS, *segnet.VARIANTS, unet.HEAD) and split != "deploy":
-        n.loss = L.SoftmaxWithLoss(n.score, n.label, loss_param=dict(ignore_label=255))
     net = n.to_proto()
     if split == "train" and source.has_weights:
         weighted.weigh_pixels(net, "weight")
@@ -84,15 +81,7 @@ def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
 
     Raises layers.FitError, with the nearest sizes that do, for training crops that do not fit.
     """
-    if head in deeplab.VARIANTS:
-        deeplab.check_crops(source, options.get("stride", deeplab.STRIDES[0]))
-    if head in dilated.HEADS:
-        return source.with_margin(dilated.margin(options.get("fc6_kernel", 7)))
-    if head in segnet.VARIANTS:
-        return source.with_multiple(segnet.VARIANTS[head].multiple)
-    if head == unet.HEAD:
-        return unet.with_margins(source, options.get("depth", unet.DEPTH))
-    return source
+    return OWN_TRUNKS[head].fitting(source, head, options) if head in OWN_TRUNKS else source
 
 
 def _fcn(n: NetSpec, head: str, split: str, source: Source, trunk: Callable[..., Features],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from caffe import layers as L
 from caffe import params as P
@@ -44,6 +44,31 @@ class Features:
 
 class FitError(UserError, ValueError):
     """A size of an image that a net does not take, or one of a net that there is not."""
+
+
+class Sides(NamedTuple):
+    """The sides, in pixels, that scores or training crops of a net can have: unit·k + rest, with k
+    from 0."""
+    unit: int
+    rest: int
+
+    def __str__(self) -> str:
+        return f"{self.unit}·k + {self.rest}"
+
+    def have(self, side: int) -> bool:
+        """Whether `side` is one of them."""
+        return side >= self.rest and (side - self.rest) % self.unit == 0
+
+    def nearest(self, side: int) -> list[int]:
+        """The largest of them up to `side`, and the next; below the smallest, that alone."""
+        if side < self.rest:
+            return [self.rest]
+        below = side - (side - self.rest) % self.unit
+        return [below, below + self.unit]
+
+    def covering(self, side: int) -> int:
+        """The smallest of them that is at least `side`."""
+        return self.rest + self.unit * math.ceil(max(0, side - self.rest) / self.unit)
 
 
 def scaled(channels: int, width: float, multiple: int = 1) -> int:
@@ -92,6 +117,11 @@ def upsample(bottom: Top, classes: int, factor: int, odd: bool = False, learned:
     """Deconvolution by `factor`, to be filled by surgery.interp; fixed unless `learned`."""
     return L.Deconvolution(bottom, param=[dict(lr_mult=int(learned))], convolution_param=dict(
         num_output=classes, kernel_size=2 * factor - odd, stride=factor, bias_term=False))
+
+
+def pixel_loss(scores: Top, label: Top) -> Top:
+    """The mean loss of the pixels that are not void."""
+    return L.SoftmaxWithLoss(scores, label, loss_param=dict(ignore_label=255))
 
 
 def of_the_size_inside(image: Top, less: int) -> Top:

@@ -13,7 +13,7 @@ variance says how sure the net is of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ from caffe import params as P
 from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
-from .layers import LEARN, lrn, scaled
+from .layers import LEARN, lrn, pixel_loss, scaled
+from .source import Source
 from .vgg16 import BLOCKS
 
 BASIC = 4, 64           # blocks of SegNet-Basic, and channels of each
@@ -49,11 +50,17 @@ VARIANTS = {"segnet": Variant(), "segnet-basic": Variant(basic=True),
 Unit = Callable[..., Top]       # (name, bottom, channels) -> the top of convolution and BN
 
 
-def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: float = 1.0,
-            filler: str | None = None, fc6_kernel: int | None = None) -> None:
-    """Set `n.score`, as large as the image, whose sides are multiples of `VARIANTS[head].multiple`.
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn."""
+    return source.with_multiple(VARIANTS[head].multiple)
 
-    head : one of VARIANTS; split, classes and width as of nets.fcn; filler of the weights, by
+
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, width: float = 1.0,
+            filler: str | None = None, fc6_kernel: int | None = None) -> None:
+    """Set `n.score`, as large as the image, whose sides are multiples of `VARIANTS[head].multiple`,
+    and `n.loss`.
+
+    head : one of VARIANTS; split, source and width as of nets.fcn; filler of the weights, by
         default 'msra', as published; fc6_kernel does not matter, as there is no fc6
 
     Raises ValueError where the caffe that runs has no Upsample and BN, layers of SegNet's fork.
@@ -89,8 +96,10 @@ def predict(n: NetSpec, image: Top, head: str, split: str, classes: int, width: 
 
     top = (_basic if variant.basic else _vgg16)(n, image, unit, drop)
     kernel = 1 if variant.basic else 3
-    n.score = L.Convolution(top, num_output=classes, kernel_size=kernel, pad=kernel // 2,
+    n.score = L.Convolution(top, num_output=source.classes, kernel_size=kernel, pad=kernel // 2,
                             param=LEARN, **weights)
+    if split != "deploy":
+        n.loss = pixel_loss(n.score, n.label)
 
 
 def _vgg16(n: NetSpec, bottom: Top, unit: Unit, drop: Callable[[str, Top, int], Top]) -> Top:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from caffe import layers as L
 from segdata.means import ILSVRC as MEAN
@@ -18,17 +18,29 @@ Dir = str | Path | None
 SEED = 1337                                 # that of the published nets
 
 
+class DataLayer(NamedTuple):
+    """A Python data layer. module, layer : where its class is, and its name; params : its
+    param_str, a dictionary"""
+    module: str
+    layer: str
+    params: dict[str, Any]
+
+    def with_params(self, **params: Any) -> DataLayer:
+        """The layer with these keys of param_str, too, or in place of its own."""
+        return self._replace(params={**self.params, **params})
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set.
 
-    train, val : (module, class, param_str dictionary) of the data layers
+    train, val : the data layers
     val_names : path of the list of validation samples
     labels : {blob: classes}; label values are 0 … classes − 1, and 255 for void
     images : {blob: channels}; the tops of the layers are images, then labels
     """
-    train: tuple
-    val: tuple
+    train: DataLayer
+    val: DataLayer
     val_names: Path
     labels: dict
     images: dict = field(default_factory=lambda: {"data": 3})
@@ -41,47 +53,52 @@ class Source:
     @property
     def batch(self) -> int:
         """The training images in a pass."""
-        return self.train[2].get("batch", 1)
+        return self.train.params.get("batch", 1)
+
+    @property
+    def crop(self) -> tuple[int, ...]:
+        """The sides of training crops: none where whole images are trained on, or one or two."""
+        crop = self.train.params.get("crop") or ()
+        return (crop,) if isinstance(crop, int) else crop
 
     def with_training(self, **params: Any) -> Source:
         """The source whose training layer has these keys of `SegDataLayer` too: batch, crop,
         scale, mirror, jitter, weights; with weights there is a further top, weight."""
-        module, layer, own = self.train
-        return replace(self, train=(module, layer, {**own, **params}))
+        return replace(self, train=self.train.with_params(**params))
 
     @property
     def has_weights(self) -> bool:
         """Whether training has weights of the pixels, the blob weight."""
-        return bool(self.train[2].get("weights"))
+        return bool(self.train.params.get("weights"))
 
     @property
     def margin(self) -> int:
         """The pixels that images have around what labels cover."""
-        return self.val[2].get("margin", 0)
+        return self.val.params.get("margin", 0)
 
     def with_margin(self, margin: int) -> Source:
         """The source whose images have that margin, of their own reflection at the borders."""
-        train, val = ((module, layer, {**own, "margin": margin})
-                      for module, layer, own in (self.train, self.val))
-        return replace(self, train=train, val=val)
+        return self._with_both(margin=margin)
 
     @property
     def multiple(self) -> int:
         """Of which the sides of images and labels are multiples."""
-        return self.val[2].get("multiple", 1)
+        return self.val.params.get("multiple", 1)
 
     def with_multiple(self, multiple: int) -> Source:
         """The source whose images and labels are padded to sides that are multiples of it."""
-        train, val = ((module, layer, {**own, "multiple": multiple})
-                      for module, layer, own in (self.train, self.val))
-        return replace(self, train=train, val=val)
+        return self._with_both(multiple=multiple)
+
+    def _with_both(self, **params: Any) -> Source:
+        return replace(self, train=self.train.with_params(**params),
+                       val=self.val.with_params(**params))
 
     def tops(self, split: str, **params: Any) -> dict[str, object]:
         """{blob: top} of the layer for `split`, 'train' or 'val'."""
-        module, layer, own = getattr(self, split)
-        names = (*self.images, *self.labels, *(("weight",) if "weights" in own else ()))
+        module, layer, given = getattr(self, split).with_params(**params)
+        names = (*self.images, *self.labels, *(("weight",) if "weights" in given else ()))
         return dict(zip(names, L.Python(module=module, layer=layer, ntop=len(names),
-                                        param_str=str({**own, **params}))))
+                                        param_str=str(given))))
 
 
 def voc(data_dir: Dir = None, classes: int = 21) -> Source:
@@ -89,10 +106,11 @@ def voc(data_dir: Dir = None, classes: int = 21) -> Source:
     root = _root(data_dir)
     voc_dir = root / "pascal" / "VOC2011"
     return Source(
-        ("voc_layers", "SBDDSegDataLayer",
-         dict(sbdd_dir=str(root / "sbdd" / "dataset"), split="train", mean=MEAN, seed=SEED)),
-        ("voc_layers", "VOCSegDataLayer",
-         dict(voc_dir=str(voc_dir), split="seg11valid", mean=MEAN, seed=SEED)),
+        DataLayer("voc_layers", "SBDDSegDataLayer",
+                  dict(sbdd_dir=str(root / "sbdd" / "dataset"), split="train", mean=MEAN,
+                       seed=SEED)),
+        DataLayer("voc_layers", "VOCSegDataLayer",
+                  dict(voc_dir=str(voc_dir), split="seg11valid", mean=MEAN, seed=SEED)),
         voc_dir / "ImageSets" / "Segmentation" / "seg11valid.txt", {"label": classes})
 
 
@@ -107,10 +125,10 @@ def voc2012(data_dir: Dir = None, classes: int = 21, crop: int = 321, batch: int
     voc_dir = root / "pascal" / "VOC2012"
     common = dict(voc_dir=str(voc_dir), mean=mean, seed=SEED)
     return Source(
-        ("voc_layers", "AugmentedVOCSegDataLayer",
-         dict(common, sbdd_dir=str(root / "sbdd" / "dataset"), split="train_aug", mirror=True,
-              crop=crop, batch=batch)),
-        ("voc_layers", "VOCSegDataLayer", dict(common, split="val")),
+        DataLayer("voc_layers", "AugmentedVOCSegDataLayer",
+                  dict(common, sbdd_dir=str(root / "sbdd" / "dataset"), split="train_aug",
+                       mirror=True, crop=crop, batch=batch)),
+        DataLayer("voc_layers", "VOCSegDataLayer", dict(common, split="val")),
         voc_dir / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
 
 
@@ -133,9 +151,9 @@ def folder(path: str | Path, classes: int, mirror: bool = False) -> Source:
     path = Path(path).resolve()
     common = dict(folder=str(path), mean=MEAN, classes=classes)
     return Source(
-        ("folder_layers", "FolderSegDataLayer",
-         dict(common, split="train", seed=SEED, mirror=mirror)),
-        ("folder_layers", "FolderSegDataLayer", dict(common, split="val")),
+        DataLayer("folder_layers", "FolderSegDataLayer",
+                  dict(common, split="train", seed=SEED, mirror=mirror)),
+        DataLayer("folder_layers", "FolderSegDataLayer", dict(common, split="val")),
         path / "ImageSets" / "Segmentation" / "val.txt", {"label": classes})
 
 
@@ -182,8 +200,10 @@ def _root(data_dir: Dir) -> Path:
     return Path(data_dir).resolve() if data_dir else data_root()
 
 
-def _splits(module: str, layer: str, splits: tuple[str, str], params: dict) -> tuple[tuple, tuple]:
-    train, val = ((module, layer, dict(params, split=split, seed=SEED)) for split in splits)
+def _splits(module: str, layer: str, splits: tuple[str, str], params: dict
+            ) -> tuple[DataLayer, DataLayer]:
+    train, val = (DataLayer(module, layer, dict(params, split=split, seed=SEED))
+                  for split in splits)
     return train, val
 
 

@@ -11,8 +11,7 @@ Layers have the names of the released net, so that its weights load as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -27,11 +26,13 @@ from caffe.proto import caffe_pb2
 from .layers import (
     LEARN,
     FitError,
+    Sides,
     conv_relu,
     dropout,
     filled,
     max_pool,
     of_the_size_inside,
+    pixel_loss,
     scaled,
 )
 from .source import Source
@@ -44,8 +45,8 @@ SCORE = "conv_u0d-score"
 SIDE = 572              # of the published tile, which gives scores of 388
 
 
-class Blob(NamedTuple):
-    """A Top of the net. path : the same without concatenations, which no coordinate map passes"""
+class Traced(NamedTuple):
+    """top : of the net; path : the same without concatenations, which no coordinate map passes"""
     top: Top
     path: Top
 
@@ -64,22 +65,24 @@ def margin(depth: int = DEPTH) -> int:
     return lost(depth) // 2 + 2 ** depth
 
 
+def score_sides(depth: int = DEPTH) -> Sides:
+    """The sides that scores can have: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
+    return Sides(2 ** depth, 4)
+
+
 def check_fits(what: str, scores: int, depth: int) -> None:
     """Raise FitError, with the nearest sizes that do, unless there is an image that gives scores of
-    that many pixels along an axis: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
-    unit = 2 ** depth
-    if scores >= 4 and (scores - 4) % unit == 0:
-        return
-    raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {unit}·k + 4 pixels a "
-                   f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
-                   f"{_nearest(scores, depth)}")
+    that many pixels along an axis."""
+    sides = score_sides(depth)
+    if not sides.have(scores):
+        raise FitError(f"{what}: with {depth} poolings a U-Net gives scores of {sides} pixels a "
+                       f"side for an image that is {lost(depth)} larger, not {scores}; the nearest "
+                       f"{_nearest(scores, depth)}")
 
 
 def _nearest(scores: int, depth: int) -> str:
     """The sizes of scores that a U-Net can give which are nearest, for a message."""
-    unit = 2 ** depth
-    below = max(0, (scores - 4) // unit) * unit + 4
-    sizes = sorted({below, below + unit} if scores >= 4 else {4})
+    sizes = score_sides(depth).nearest(scores)
     named = " or ".join(f"{size} (of an image of {size + lost(depth)})" for size in sizes)
     return f"{'are' if len(sizes) > 1 else 'is'} {named}"
 
@@ -99,7 +102,7 @@ def sizes_told(layers: Iterable[str], size: Sequence[int]) -> str:
     nearest = "; ".join(f"for {side} pixels a side the nearest {_nearest(side - less, depth)}"
                         for side in dict.fromkeys(size))
     return (f"It is a U-Net alone: its scores are {less} pixels smaller than its image and have"
-            f" {2 ** depth}·k + 4 a side; {nearest}. The nets of `fcn solve --head unet` and "
+            f" {score_sides(depth)} a side; {nearest}. The nets of `fcn solve --head unet` and "
             "`fcn nets isbi-unet` take images of any size, with a margin")
 
 
@@ -145,18 +148,21 @@ def with_margins(source: Source, depth: int = DEPTH) -> Source:
     Raises FitError where no image gives scores of the size of these crops.
     """
     check_depth(depth)
-    source, crop = source.with_margin(margin(depth)), source.train[2].get("crop")
-    if not crop:
-        return source
-    for side in (crop,) if isinstance(crop, int) else crop:
+    source = source.with_margin(margin(depth))
+    for side in source.crop:
         check_fits(f"training crops of {side} pixels", side, depth)
-    module, layer, own = source.train
-    return replace(source, train=(module, layer, {**own, "margin": lost(depth) // 2}))
+    return source.with_training(margin=lost(depth) // 2) if source.crop else source
 
 
-def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEPTH,
+def fitting(source: Source, head: str, options: Mapping[str, Any]) -> Source:
+    """See nets.fcn."""
+    return with_margins(source, options.get("depth", DEPTH))
+
+
+def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, depth: int = DEPTH,
             width: float = 1.0, filler: str | None = None, released: bool = False) -> None:
-    """Set `n.score`, of the size that the image `n.data` has without the margin of the source.
+    """Set `n.score`, of the size that the image `n.data` has without the margin of the source, and
+    `n.loss`.
 
     depth : poolings; width : fraction of the 64 channels at the size of the image, which double
         with each of them; released : the last up-convolution has twice the channels, as in the
@@ -165,25 +171,27 @@ def predict(n: NetSpec, image: Top, split: str, source: Source, depth: int = DEP
     found = _layers(n, image, depth, width, filler, released)
     n[SCORE] = L.Convolution(found.top, kernel_size=1, num_output=source.classes, param=LEARN,
                              **filled(filler))
-    around = source.train[2]["margin"] if split == "train" else source.margin
+    around = source.train.params["margin"] if split == "train" else source.margin
     n.inside = of_the_size_inside(n.data, 2 * around)
-    n.score = _crop(Blob(n[SCORE], found.path), Blob(n.inside, n.inside))
+    n.score = _crop(Traced(n[SCORE], found.path), Traced(n.inside, n.inside))
+    if split != "deploy":
+        n.loss = pixel_loss(n.score, n.label)
 
 
 def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None, released: bool
-            ) -> Blob:
+            ) -> Traced:
     """Both paths; returns what the scores are made of."""
     params = dict(pad=0, param=LEARN, **filled(filler))
     channels = [scaled(WIDTH * 2 ** level, width) for level in range(depth + 1)]
     skips, top = [], image
     for level, number in enumerate(channels):
-        top = _two(n, Blob(top, top), f"d{level}", "abc", number, params).top
+        top = _two(n, Traced(top, top), f"d{level}", "abc", number, params).top
         if level >= depth - 1:
             n[f"dropout_d{level}c"] = top = dropout(top)
         if level < depth:
-            skips.append(Blob(top, top))
+            skips.append(Traced(top, top))
             n[f"pool_d{level}c-{level + 1}a"] = top = max_pool(top)
-    found, name = Blob(top, top), f"d{depth}c"
+    found, name = Traced(top, top), f"d{depth}c"
     for level in reversed(range(depth)):
         doubled = 1 + (released and level == 0)
         found = _expand(n, found, name, level, skips[level], doubled * channels[level], params)
@@ -192,7 +200,8 @@ def _layers(n: NetSpec, image: Top, depth: int, width: float, filler: str | None
     return found
 
 
-def _two(n: NetSpec, bottom: Blob, place: str, letters: str, channels: int, params: dict) -> Blob:
+def _two(n: NetSpec, bottom: Traced, place: str, letters: str, channels: int, params: dict
+         ) -> Traced:
     """Two convolutions of 3×3, each with its ReLU."""
     top, path = bottom
     for before, after in zip(letters, letters[1:]):
@@ -200,11 +209,11 @@ def _two(n: NetSpec, bottom: Blob, place: str, letters: str, channels: int, para
         n[name], n[f"relu_{place}{after}"] = conv_relu(top, channels, **params)
         top = n[f"relu_{place}{after}"]
         path = L.Convolution(path, kernel_size=3)
-    return Blob(top, path)
+    return Traced(top, path)
 
 
-def _expand(n: NetSpec, bottom: Blob, name: str, level: int, skip: Blob, channels: int,
-            params: dict) -> Blob:
+def _expand(n: NetSpec, bottom: Traced, name: str, level: int, skip: Traced, channels: int,
+            params: dict) -> Traced:
     """The bottom at twice the size, beside what the contracting path had there."""
     kernel = dict(kernel_size=2, stride=2)
     upper = f"upconv_{name}_u{level}a"
@@ -212,13 +221,13 @@ def _expand(n: NetSpec, bottom: Blob, name: str, level: int, skip: Blob, channel
     n[upper] = L.Deconvolution(bottom.top, param=params["param"], convolution_param=dict(
         num_output=channels, **kernel, **own))
     n[f"relu_u{level}a"] = L.ReLU(n[upper], in_place=True)
-    up = Blob(n[f"relu_u{level}a"], L.Deconvolution(bottom.path, convolution_param=kernel))
+    up = Traced(n[f"relu_u{level}a"], L.Deconvolution(bottom.path, convolution_param=kernel))
     n[f"crop_d{level}c-d{level}cc"] = cropped = _crop(skip, up)
     n[f"concat_d{level}cc_u{level}a-b"] = joined = L.Concat(up.top, cropped)
-    return Blob(joined, up.path)
+    return Traced(joined, up.path)
 
 
-def _crop(larger: Blob, smaller: Blob) -> Top:
+def _crop(larger: Traced, smaller: Traced) -> Top:
     """The larger blob as far as it lies on the smaller; the offset follows from the coordinates."""
     _, _, shift = coord_map_from_to(larger.path, smaller.path)
     return L.Crop(larger.top, smaller.top, axis=2, offset=int(-np.max(shift)))

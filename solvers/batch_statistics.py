@@ -10,13 +10,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
 from fcn.solvers import progress
 from fcn.solvers.experiments import Experiment
-from fcn.solvers.preflight.labels import open_reader
+from fcn.solvers.preflight.splits import open_reader
 from segdata.files import replacing
 from segdata.lists import list_entries
 
@@ -32,9 +31,8 @@ def write_net(experiment: Experiment, train: caffe_pb2.NetParameter) -> None:
     each once, or where they are more than MOST batches, so many drawn at random."""
     if not any(map(surgery.learns_statistics, train.layer)):
         return
-    module, layer, params = experiment.source.train
-    source = replace(experiment.source, train=(module, layer, {
-        **params, "randomize": _images(experiment) > MOST * experiment.source.batch}))
+    source = experiment.source.with_training(
+        randomize=_images(experiment) > MOST * experiment.source.batch)
     net = nets.fcn(experiment.head, "train", source=source, **experiment.net)
     nets.write_prototxt(experiment.run.prototxt("statistics"), surgery.with_statistics(net))
 

@@ -33,7 +33,14 @@ import numpy as np
 from scipy import ndimage
 
 from fcn.solvers import runs, trust
-from fcn.solvers.command import add_device, fcn_command, near, report_errors, set_device
+from fcn.solvers.command import (
+    add_device,
+    add_snapshot,
+    fcn_command,
+    near,
+    report_errors,
+    set_device,
+)
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
@@ -213,10 +220,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a trained experiment on cells, or the folder of a run")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--weights", help="default: the run's newest snapshot")
-    which.add_argument("--best", action="store_true",
-                       help="take the snapshot with the best mean IU on the validation set")
+    add_snapshot(parser)
     add_device(parser, learns=False)
     args = parser.parse_args()
     with report_errors():

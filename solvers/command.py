@@ -34,6 +34,14 @@ def add_device(parser: argparse.ArgumentParser, learns: bool = True) -> None:
     add_precision(parser, learns)
 
 
+def add_snapshot(parser: argparse.ArgumentParser) -> None:
+    """Add --weights and --best: which snapshot of a run is scored."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--weights", help="default: the run's newest snapshot")
+    which.add_argument("--best", action="store_true",
+                       help="take the snapshot with the best mean IU on the validation set")
+
+
 def add_precision(parser: argparse._ActionsContainer, learns: bool = True) -> None:
     """Add --precision, which `set_device` takes; with "auto" where nothing learns."""
     auto = "" if learns else "; auto: bf16 where the device has it, which costs scores nothing"

@@ -62,7 +62,7 @@ def take(args: argparse.Namespace) -> None:
     """Choose the device of this process. Raises RunError where that cannot be, or there are not as
     many processes as devices."""
     count, place = asked(args), torchrun.place()
-    here = place.local_number
+    here = place.local_count
     if torchrun.is_launched() and count != here and (args.gpu or args.workers):
         given = f"--gpu {','.join(map(str, args.gpu))}" if args.gpu else f"--workers {args.workers}"
         raise RunError(f"{given} is {count} process{'es' * (count > 1)} on this machine, torchrun "

@@ -5,7 +5,6 @@ DeepLab and dilated convolutions on batches, on the mean over pixels; U-Net on o
 the weighted mean.
 """
 
-import math
 import shlex
 import textwrap
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from fcn import nets
 from fcn.nets import deeplab, dilated, segnet, unet
+from fcn.nets.layers import Sides
 from fcn.nets.source import Source, folder
 from fcn.solvers.runs import Run, RunError, trained
 from fcn.solvers.settings import as_command_line
@@ -207,10 +207,9 @@ BATCH = 4       # of a SegNet, as published
 # {head of a multi-scale DeepLab, which learns its branches alone: that of the net it starts from}
 MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
               for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
-# {head: (unit, rest, most)}: training crops have sides of unit·k + rest pixels, and as published of
-# `most`, where images are as large
-CROPS = {**dict.fromkeys(deeplab.VARIANTS, (8, 1, 321)),
-         unet.HEAD: (2 ** unet.DEPTH, 4, unet.SIDE - unet.lost())}
+# {head: (the sides that training crops can have, those of the published crops)}
+CROP_SIDES = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROP_SIDES, 321)),
+         unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
 
 
 def multiscale_needs(head: str) -> str:
@@ -260,21 +259,20 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
     source = folder(path, len(names), mirror=True)
     if head in segnet.VARIANTS:
         source = source.with_training(batch=BATCH)
-    if head in CROPS:
-        source = source.with_training(crop=_crop(source, *CROPS[head]))
+    if head in CROP_SIDES:
+        source = source.with_training(crop=_crop(source, *CROP_SIDES[head]))
     experiment = Experiment(
         name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
         data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
     return replace(experiment, **FOLDER.get(head, {}))
 
 
-def _crop(source: Source, unit: int, rest: int, most: int) -> tuple[int, int]:
-    """Height and width of crops of unit·k + rest pixels that hold all training images, up to
-    `most`."""
-    from fcn.solvers.preflight import labels
-    sizes = [(*sample.size,) for sample in labels.read_split(*source.train).good]
-    height, width = (min(most, rest + unit * math.ceil(max(0, max(sides) - rest) / unit))
-                     for sides in zip(*sizes or [(most, most)]))
+def _crop(source: Source, sides: Sides, most: int) -> tuple[int, int]:
+    """Height and width of crops with such sides that hold all training images, up to `most`."""
+    from fcn.solvers.preflight.splits import read_split
+    sizes = [(*sample.size,) for sample in read_split(*source.train).good]
+    height, width = (min(most, sides.covering(max(lengths)))
+                     for lengths in zip(*sizes or [(most, most)]))
     return height, width
 
 

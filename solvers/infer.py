@@ -158,7 +158,7 @@ def close(args: argparse.Namespace, plan: Plan, tally: Tally, count: int, second
 def shared_plan(args: argparse.Namespace, team: Team, chosen: Chosen
                 ) -> Iterator[tuple[Plan, Ranks]]:
     """What all ranks do, as rank 0 has made it."""
-    ranks = Ranks(team.rank, team.number)
+    ranks = Ranks(team.rank, team.count)
     if team.rank:
         yield Plan(*ranks.hear()), ranks
         return
@@ -241,7 +241,7 @@ def worked(task: Task, team: Team, listing: Listing) -> tuple[Tally, list[str]]:
             print(warning(), end="", file=sys.stderr)
             return workers.start(task, listing, team.starts)
         with opened_work(task, inputs, team.rank, team.gpu, team.rank == 0, warning) as work:
-            return work.do(listing.jobs(team.rank, team.number)), []
+            return work.do(listing.jobs(team.rank, team.count)), []
 
 
 @contextmanager

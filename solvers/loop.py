@@ -15,7 +15,7 @@ from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import ScoreError
-from fcn.solvers.preflight import divergence, first_loss, labels
+from fcn.solvers.preflight import divergence, first_loss, splits
 from fcn.solvers.progress import Progress
 from fcn.solvers.workers import ALONE, Workers
 from segdata.errors import UserError
@@ -72,7 +72,8 @@ class Loop:
         events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
                     iteration=self.start, iterations=self.experiment.iterations)
         if self.workers.rank == 0:
-            report.record_circumstances(self.experiment, self.workers.count)
+            report.record_circumstances(self.experiment.run, self.experiment.published,
+                                        self.workers.count)
         with self.bar, deferring_signals() as pending:
             try:
                 self._train(pending)
@@ -178,7 +179,7 @@ class Loop:
             self._record_scores(scores, tally)
         self.has_ended = self.workers.gather(self.has_ended)[0]
 
-    def _record_scores(self, scores: dict[str, Scores], tally: samples.Tally | None) -> None:
+    def _record_scores(self, scores: dict[str, Scores], tally: samples.SampleTally | None) -> None:
         """Write and print what `_score` has, and look whether the run ends early."""
         experiment, iteration = self.experiment, self.solver.iter
         losses = tally.losses() if tally else score.validation_losses(experiment.run)
@@ -215,7 +216,7 @@ class Loop:
                            f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
                            "on with a larger --patience, or without")
 
-    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.Tally]:
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.SampleTally]:
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
 
@@ -224,7 +225,7 @@ class Loop:
                 return batch_statistics.write_weights(experiment, self.solver.iter)
 
         found = self.workers.first(measured, f"the statistics of iteration {self.solver.iter}")
-        tally = samples.Tally(experiment.run.net_param("val"), experiment.unscored,
+        tally = samples.SampleTally(experiment.run.net_param("val"), experiment.unscored,
                               experiment.in_truth)
         count = experiment.run.samples()
 
@@ -308,7 +309,7 @@ class Loop:
             f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
             f"it may come from any of {first} to {iteration}")
         seen = experiment.run.seen(self.looked_at, experiment.images)
-        given = labels.training_names(experiment.source, seen,
+        given = splits.training_names(experiment.source, seen,
                                       experiment.run.seen(iteration, experiment.images) - seen)
         if not np.isfinite(samples.net_loss(net)):      # gradients are those of all workers
             given = self.workers.own(given, experiment.source.batch)

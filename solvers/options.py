@@ -15,7 +15,7 @@ import numpy as np
 from fcn.nets.fcn import fitting
 from fcn.solvers.command import positive, whole
 from fcn.solvers.experiments import Experiment
-from fcn.solvers.preflight import labels
+from fcn.solvers.preflight.splits import read_split
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
 from segdata.augment import MOST_SCALE
@@ -23,7 +23,7 @@ from segdata.classes import VOID
 from segdata.layer import SegDataLayer
 
 if TYPE_CHECKING:
-    from fcn.solvers.preflight.labels import Sample
+    from fcn.solvers.preflight.splits import Sample
 
 DATA = ("batch", "crop", "mirror", "jitter", "scale")   # keys of SegDataLayer
 MEASURED = {"frequency": "1 / (pixels of the class), so that the mean over pixels is 1",
@@ -83,7 +83,7 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
 
     Raises RunError for weights that do not fit, FitError for crops that do not.
     """
-    own = {**SegDataLayer.defaults, **experiment.source.train[2]}
+    own = {**SegDataLayer.defaults, **experiment.source.train.params}
     changed = {key: value for key in DATA
                if (value := getattr(args, key)) is not None and value != own[key]}
     if changed.get("jitter"):
@@ -119,7 +119,7 @@ def with_class_weights(experiment: Experiment, given: str | None = None, is_fres
 def check_jitter(experiment: Experiment, jitter: int, smallest: float) -> None:
     """Raise RunError where a move could leave nothing of a training image; smallest : the factor
     by which images may be made smaller."""
-    samples = labels.read_split(*experiment.source.train).good
+    samples = read_split(*experiment.source.train).good
     if not samples:
         return
     tightest = min(samples, key=lambda sample: min(sample.size))
@@ -215,7 +215,7 @@ def class_weights(experiment: Experiment, given: str, is_fresh: bool) -> dict[st
     before = experiment.run.settings().get("--class-weights")
     if not is_fresh and isinstance(before, dict) and before.get("as") == given and "of" in before:
         return before["of"]
-    samples = labels.read_split(*experiment.source.train).good
+    samples = read_split(*experiment.source.train).good
     weights = {}
     for label, names in experiment.class_names.items():
         pixels, areas = counted(samples, label, len(names))

@@ -22,7 +22,7 @@ FILE = "predictions.npz"    # in a run's folder: the predictions of the samples 
 SHOWN = 3                   # best, median and worst ones, each
 
 
-class Tally:
+class SampleTally:
     """Counts the samples of a pass over the validation set.
 
     ious : of each sample, the mean IU of its first label in percent; None where all is void

@@ -24,7 +24,7 @@ from fcn.solvers.metrics import Scores, confusion
 from fcn.solvers.prediction import load_net, predicted_classes
 from fcn.solvers.preflight.divergence import one_class
 from fcn.solvers.runs import RunError
-from fcn.solvers.samples import Tally
+from fcn.solvers.samples import SampleTally
 from fcn.solvers.text import columns
 from fcn.solvers.workers import ALONE, Workers
 from segdata.arguments import ArgumentParser
@@ -42,7 +42,7 @@ WITH_CRF = " with CRF"      # behind the label of scores
 
 def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False,
               sharpeners: Mapping[str, Sharpener] = MappingProxyType({}),
-              tally: Tally | None = None) -> dict[str, Scores]:
+              tally: SampleTally | None = None) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
@@ -77,7 +77,7 @@ def scores_of(parts: Sequence[Matrices], samples: int, unscored: tuple = (),
 
 
 def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpener],
-          tally: Tally | None, workers: Workers = ALONE) -> Matrices:
+          tally: SampleTally | None, workers: Workers = ALONE) -> Matrices:
     """Count pixels as `score_net` does, over the samples that are this worker's."""
     pairs = score_blobs(net)
     first = next(iter(pairs))
@@ -153,7 +153,7 @@ def gains(scores: dict[str, Scores]) -> str:
 
 
 def save(scores: dict[str, Scores], run: Run, class_names: dict, iteration: int,
-         tally: Tally | None = None) -> None:
+         tally: SampleTally | None = None) -> None:
     """Write the scores of an iteration as score.json of `run`: {label: percent and matrix}.
 
     With a `tally`, also the losses, and beside it what the report shows of single samples.
@@ -218,15 +218,12 @@ def validation_losses(run: Run) -> dict[str, float | None]:
 
 def main() -> None:
     from fcn.solvers import cells, runs, trust
-    from fcn.solvers.command import add_device, report_errors, set_device
+    from fcn.solvers.command import add_device, add_snapshot, report_errors, set_device
     from fcn.solvers.crf import Sharpener, add_crf, chosen
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--weights", help="default: the run's newest snapshot")
-    which.add_argument("--best", action="store_true",
-                       help="take the snapshot with the best mean IU on the validation set")
+    add_snapshot(parser)
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")
     add_crf(parser)

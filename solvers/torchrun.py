@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from fcn.solvers.runs import RunError
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """rank, count : of this process, and how many there are on all machines
-    local_rank, local_number : the same on this machine
+    local_rank, local_count : the same on this machine
     restarts : how often the processes were started anew, because one of them had ended
     start : names the start of these processes, the same after they were started anew
     """
     rank: int = 0
-    number: int = 1
+    count: int = 1
     local_rank: int = 0
-    local_number: int = 1
+    local_count: int = 1
     restarts: int = 0
     start: str = ""
 
@@ -38,8 +39,8 @@ def place() -> Place:
     found = Place(_number("RANK", 0), _number("WORLD_SIZE", 1), _number("LOCAL_RANK", 0),
                   _number("LOCAL_WORLD_SIZE", 1), _number("TORCHELASTIC_RESTART_COUNT", 0),
                   os.environ.get("TORCHELASTIC_RUN_ID", ""))
-    if found.rank >= found.number:
-        raise RunError(f"the environment says RANK={found.rank} and WORLD_SIZE={found.number}; "
+    if found.rank >= found.count:
+        raise RunError(f"the environment says RANK={found.rank} and WORLD_SIZE={found.count}; "
                        "ranks are 0 to WORLD_SIZE - 1")
     return found
 

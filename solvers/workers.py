@@ -151,12 +151,12 @@ def joined() -> Iterator[Workers]:
     one does not come.
     """
     place = torchrun.place()
-    if place.number == 1:
+    if place.count == 1:
         yield ALONE
         return
     require_engine()
     import caffe
-    caffe.set_solver_count(place.number)
+    caffe.set_solver_count(place.count)
     caffe.set_solver_rank(place.rank)
     caffe.set_multiprocess(True)
     uid = caffe.NCCL.uid_from_environment()

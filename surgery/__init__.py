@@ -8,10 +8,9 @@ from .decimation import decimate, decimate_classifier
 from .expansion import expand_grey, expand_image, expand_score
 from .identity import identity
 from .interpolation import bilinear, interp
-from .parameters import SurgeryError, layer_parameters
+from .parameters import Parameter, SurgeryError, Weights, layer_parameters
 from .statistics import Statistics, fold_statistics, learns_statistics, statistics, with_statistics
 from .transplant import Step, transplant
-from .weights import Parameter, Weights
 
 __all__ = ["Parameter", "Statistics", "Step", "SurgeryError", "Weights", "bilinear",
            "decimate", "decimate_classifier", "expand_grey", "expand_image", "expand_score",

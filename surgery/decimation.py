@@ -11,17 +11,13 @@ the 3×3 kernel of these taps at hole 12.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import caffe
 
-from .parameters import SurgeryError, layer_parameters
+from .parameters import SurgeryError, Weights, layer_parameters
 from .transplant import Step, transplant
-
-if TYPE_CHECKING:
-    from .weights import Weights
 
 
 def decimate(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer: str,

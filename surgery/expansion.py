@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import caffe
 
-from .parameters import SurgeryError, layer_parameters
-
-if TYPE_CHECKING:
-    from .weights import Weights
+from .parameters import SurgeryError, Weights, layer_parameters
 
 
 def expand_score(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer: str,

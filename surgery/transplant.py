@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import caffe
 
-from .parameters import SurgeryError, layer_parameters
-
-if TYPE_CHECKING:
-    from .weights import Weights
+from .parameters import SurgeryError, Weights, layer_parameters
 
 
 class Step(NamedTuple):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
         set_mode_cpu,
         set_mode_gpu,
         set_multiprocess,
-        set_precision,
         set_random_seed,
         set_solver_count,
         set_solver_rank,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from .engine.layers import layer_type_list
     from .engine.net import Net
     from .engine.parallel import NCCL
+    from .engine.precision import set_precision
     from .engine.solvers.rules import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -49,11 +49,11 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from .proto.caffe_pb2 import LayerParameter, SolverParameter
 
 _CONTEXT = ("TEST", "TRAIN", "has_nccl", "set_device", "set_mode_cpu", "set_mode_gpu",
-            "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
-            "set_solver_rank", "solver_count", "solver_rank")
+            "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank",
+            "solver_count", "solver_rank")
 _LAZY = {
     **dict.fromkeys(_CONTEXT, "context"),
-    "NCCL": "engine.parallel",
+    "NCCL": "engine.parallel", "set_precision": "engine.precision",
     "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
     "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
     "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import DeviceError
-from .log import log
+from .log import log, logger
 
 if TYPE_CHECKING:
     import torch
@@ -62,22 +63,6 @@ def set_random_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def set_precision(name: str) -> str:
-    """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
-    device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
-    On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
-    is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
-    instructions for it, else 'tf32': for inference, which loses nothing by it. Returns the
-    precision now in use, never 'auto'.
-
-    BVLC's pycaffe has no such function. Raises CaffeError for another name.
-    """
-    from .engine import precision
-    taken = precision.best_for_inference(device()) if name == "auto" else name
-    precision.choose(taken)
-    return taken
-
-
 def device() -> torch.device:
     """The torch.device of the current mode."""
     return _device(_gpu)
@@ -107,6 +92,16 @@ def solver_rank() -> int:
 def set_solver_rank(rank: int) -> None:
     """Say which of the solvers that train together this process has; only 0 logs and snapshots."""
     _solvers["rank"] = int(rank)
+
+
+def _of_one_solver(record: logging.LogRecord) -> bool:
+    """Whether a line is shown: of solvers that train together, that of rank 0 alone tells what it
+    does; what a script logs, and warnings, come from all."""
+    return (solver_rank() == 0 or record.levelno > logging.INFO
+            or getattr(record, "is_of_script", False))
+
+
+logger.addFilter(_of_one_solver)
 
 
 def is_multiprocess() -> bool:

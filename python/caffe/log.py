@@ -38,17 +38,8 @@ class _StandardError(logging.StreamHandler):
         return sys.stderr
 
 
-def _of_one_solver(record: logging.LogRecord) -> bool:
-    """Whether a line is shown: of solvers that train together, that of rank 0 alone tells what it
-    does; what a script logs, and warnings, come from all."""
-    from . import context
-    return (context.solver_rank() == 0 or record.levelno > logging.INFO
-            or getattr(record, "is_of_script", False))
-
-
 logger = logging.getLogger("caffe")
 logger.propagate = False
-logger.addFilter(_of_one_solver)
 logger.addHandler(_StandardError())
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.outputs import free_stem, name_key
-from fcn.solvers.inference.sources import Problem, Source
+from fcn.solvers.inference.sources import ImageSource, Problem
 
 TABLES = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
@@ -31,7 +31,7 @@ TABLES = """
 class Job(NamedTuple):
     """An image to segment. stem : of the paths of its outputs, in the folder of the results;
     entry : the last one of the manifests on it"""
-    source: Source
+    source: ImageSource
     stem: str
     entry: dict[str, Any] | None
 
@@ -42,14 +42,14 @@ class Naming(NamedTuple):
     folder : of the results
     mirrored : whether they lie in folders as the images do, below the deepest that all have in
         common; else all lie in `folder`
-    suffixes : of a Source, what follows the stem of its outputs' names
-    reads : of a Source, the files beside it that are read, and must not be overwritten
+    suffixes : of a ImageSource, what follows the stem of its outputs' names
+    reads : of a ImageSource, the files beside it that are read, and must not be overwritten
     kept : other such files
     """
     folder: Path
     mirrored: bool
-    suffixes: Callable[[Source], Sequence[str]]
-    reads: Callable[[Source], Iterable[Path]]
+    suffixes: Callable[[ImageSource], Sequence[str]]
+    reads: Callable[[ImageSource], Iterable[Path]]
     kept: Iterable[Path]
 
 
@@ -62,7 +62,7 @@ class Listing:
             self.count, = table.execute("SELECT COUNT(*) FROM jobs").fetchone()
 
     @classmethod
-    def make(cls, path: Path, found: Iterable[tuple[int, Source | Problem]], naming: Naming,
+    def make(cls, path: Path, found: Iterable[tuple[int, ImageSource | Problem]], naming: Naming,
              entries: Iterable[dict[str, Any]]) -> Listing:
         """List what is found, as `sources.find_all` has it; entries : of the manifests, a later one
         in place of an earlier. Raises InferError where there is no room for the list."""
@@ -97,7 +97,7 @@ class Listing:
             for text, in table.execute("SELECT entry FROM entries"):
                 yield json.loads(text)
 
-    def sources(self) -> Iterator[Source]:
+    def sources(self) -> Iterator[ImageSource]:
         return (job.source for job in self.jobs(0, 1))
 
     def jobs(self, rank: int, count: int) -> Iterator[Job]:
@@ -106,7 +106,7 @@ class Listing:
             for source, stem, entry in table.execute(
                     "SELECT source, stem, entry FROM jobs WHERE number % ? = ? ORDER BY number",
                     (count, rank)):
-                yield Job(Source(*json.loads(source)), json.loads(stem),
+                yield Job(ImageSource(*json.loads(source)), json.loads(stem),
                           json.loads(entry) if entry else None)
 
 
@@ -159,7 +159,7 @@ def _enter_recorded(table: sqlite3.Connection, entries: Iterable[dict[str, Any]]
             names.add(names.key(output), entry["path"])
 
 
-def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, Source | Problem]],
+def _enter_found(table: sqlite3.Connection, found: Iterable[tuple[int, ImageSource | Problem]],
                  naming: Naming, names: _Names) -> list[str]:
     """Returns the folders, one in the other, in which all images lie."""
     root: list[str] | None = None
@@ -189,7 +189,7 @@ def _enter_jobs(table: sqlite3.Connection, naming: Naming, root: list[str] | Non
                 ) -> None:
     rows = table.execute("SELECT source FROM found ORDER BY turn, name")
     for number, (text,) in enumerate(rows):
-        source = Source(*json.loads(text))
+        source = ImageSource(*json.loads(text))
         row = table.execute("SELECT entry FROM entries WHERE identity = ?",
                             (os.fsencode(source.identity),)).fetchone()
         entry = json.loads(row[0]) if row else {}
@@ -199,7 +199,7 @@ def _enter_jobs(table: sqlite3.Connection, naming: Naming, root: list[str] | Non
                       (number, text, json.dumps(stem), row[0] if row else None))
 
 
-def _named(source: Source, stem: str, naming: Naming, names: _Names) -> str:
+def _named(source: ImageSource, stem: str, naming: Naming, names: _Names) -> str:
     """The stem, or STEM_2, ..., of a source, whose outputs' names then are taken."""
     identity, suffixes = source.identity, naming.suffixes(source)
 

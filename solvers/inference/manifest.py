@@ -24,7 +24,7 @@ from typing import Any
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.locks import locked
 from fcn.solvers.inference.network import Chosen
-from fcn.solvers.inference.sources import Problem, Source
+from fcn.solvers.inference.sources import ImageSource, Problem
 from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"
@@ -41,11 +41,11 @@ class Manifest:
     net : of `hash_of`
     attempt : the number of this command, above those in all manifests
     retry : whether images that failed before are tried again
-    reads : of a Source, the files beside it that are read
+    reads : of a ImageSource, the files beside it that are read
     """
 
     def __init__(self, folder: Path, rank: int | str, net: str, attempt: int, retry: bool,
-                 reads: Callable[[Source], Iterable[Path]]) -> None:
+                 reads: Callable[[ImageSource], Iterable[Path]]) -> None:
         self.folder, self.path = folder, folder / f"manifest.{rank}.jsonl"
         self.net, self.attempt, self.retry, self.reads = net, attempt, retry, reads
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class Manifest:
                 append(self.path, "\n")     # after a line that a process had begun when it ended
             yield self
 
-    def key(self, source: Source) -> dict[str, Any]:
+    def key(self, source: ImageSource) -> dict[str, Any]:
         """What the outputs of an image depend on. Raises InferError where it is not there."""
         size, changed = source.version()
         found: dict[str, Any] = {"size": size, "changed": changed, "net": self.net}

@@ -19,25 +19,25 @@ POLL = 0.2
 class Ranks:
     """What the ranks say to each other, over the store of torch.distributed: a few hundred bytes.
 
-    rank, number : of this one, and how many there are
+    rank, count : of this one, and how many there are
     Raises InferError, naming the rank, where one does not speak within a day.
     """
 
-    def __init__(self, rank: int, number: int) -> None:
-        self.rank, self.number = rank, number
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
         self.store: Any = None
-        if number > 1:
+        if count > 1:
             import torch.distributed as distributed
             if lacking := [name for name in ("MASTER_ADDR", "MASTER_PORT")
                            if name not in os.environ]:
-                raise InferError(f"the environment says WORLD_SIZE={number}, but no "
+                raise InferError(f"the environment says WORLD_SIZE={count}, but no "
                                  f"{' and no '.join(lacking)}, by which ranks reach each other; "
                                  "start them by torchrun, which sets all of these")
             try:
-                store, _, _ = next(distributed.rendezvous("env://", rank, number,
+                store, _, _ = next(distributed.rendezvous("env://", rank, count,
                                                           timeout=timedelta(seconds=300)))
             except (RuntimeError, ValueError) as error:
-                raise InferError(f"rank {rank} of {number} does not reach rank 0 at "
+                raise InferError(f"rank {rank} of {count} does not reach rank 0 at "
                                  f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
                                  f"{str(error).splitlines()[0]}") from None
             self.store = distributed.PrefixStore(f"infer/{torchrun.place().restarts}", store)
@@ -60,10 +60,10 @@ class Ranks:
             return tally
         self.store.set(f"tally/{self.rank}", " ".join(map(str, tally)))
         found = Tally()
-        for rank in range(self.number):
+        for rank in range(self.count):
             found = found.plus(map(int, self._get(f"tally/{rank}", rank).split()))
         self.store.add("read", 1)
-        while self.rank == 0 and self.store.add("read", 0) < self.number:   # it may hold the store
+        while self.rank == 0 and self.store.add("read", 0) < self.count:   # it may hold the store
             time.sleep(POLL)
         return found
 
@@ -73,10 +73,10 @@ class Ranks:
         try:
             while not self.store.check([key]):
                 if time.monotonic() > latest:
-                    raise InferError(f"rank {rank} of {self.number} has said nothing to rank "
+                    raise InferError(f"rank {rank} of {self.count} has said nothing to rank "
                                      f"{self.rank} for a day")
                 time.sleep(POLL)
             return self.store.get(key).decode()
         except RuntimeError as error:
-            raise InferError(f"rank {rank} of {self.number}, or what holds the store of torchrun, "
+            raise InferError(f"rank {rank} of {self.count}, or what holds the store of torchrun, "
                              f"has ended: {str(error).splitlines()[0]}") from None

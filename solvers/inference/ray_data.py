@@ -29,7 +29,7 @@ from fcn.solvers.inference import manifest
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.segmenter import Segmenter
-from fcn.solvers.inference.sources import Source
+from fcn.solvers.inference.sources import ImageSource
 from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
 
 BLOCK = 10_000      # images of which the list goes to Ray together
@@ -71,7 +71,7 @@ class Actor:
     def _jobs(self, rows: dict[str, np.ndarray]) -> Iterator[Job]:
         for text in rows["job"]:
             source, stem, entry = json.loads(text)
-            found = Source(*source)
+            found = ImageSource(*source)
             yield Job(found, stem, self.recent.get(found.identity, entry))
 
 

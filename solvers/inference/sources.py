@@ -33,7 +33,7 @@ COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\
 VERSIONS = "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"
 
 
-class Source(NamedTuple):
+class ImageSource(NamedTuple):
     """One image or video.
 
     file : the name, in messages, of the file that it is, or that it is in
@@ -148,8 +148,8 @@ def find(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def find_all(arguments: Iterable[str], each_line: bool = False
-             ) -> Iterator[tuple[int, Source | Problem]]:
-    """(group, Source or Problem) of all that the arguments name, except what this tool wrote
+             ) -> Iterator[tuple[int, ImageSource | Problem]]:
+    """(group, ImageSource or Problem) of all that the arguments name, except what this tool wrote
     itself. The order is that of the groups, and in a group that of the names.
 
     each_line : have a Problem of each line of a list that names no image, not one of the list
@@ -163,7 +163,7 @@ def find_all(arguments: Iterable[str], each_line: bool = False
 
 
 def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
-             ) -> Iterator[tuple[int, Source | Problem]]:
+             ) -> Iterator[tuple[int, ImageSource | Problem]]:
     group = next(groups)
     argument = LOCAL.sub("", argument)      # a file and its URL are one
     try:
@@ -178,7 +178,7 @@ def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple
         yield group, Problem(argument, f"{argument}: {error.strerror or error}", True)
 
 
-def _named(argument: str) -> Iterator[Source | Problem]:
+def _named(argument: str) -> Iterator[ImageSource | Problem]:
     if URL.match(argument) and not os.path.exists(argument):
         yield from _remote(argument)
     elif os.path.isdir(argument):
@@ -191,12 +191,12 @@ def _named(argument: str) -> Iterator[Source | Problem]:
         raise InferError(no_such_file(Path(argument)))
 
 
-def _local(path: str) -> Source:
+def _local(path: str) -> ImageSource:
     shown = str(Path(path))
-    return Source(shown, shown)
+    return ImageSource(shown, shown)
 
 
-def _images_or_shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
+def _images_or_shards(files: Iterable[ImageSource]) -> Iterator[ImageSource | Problem]:
     """The images and videos among files; where there are none, those in the tar archives."""
     shards, has_images = [], False
     for source in files:
@@ -209,7 +209,7 @@ def _images_or_shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
         yield from _shards(sorted(shards))
 
 
-def _any(items: Iterator[Source | Problem], message: str) -> Iterator[Source | Problem]:
+def _any(items: Iterator[ImageSource | Problem], message: str) -> Iterator[ImageSource | Problem]:
     """The items; InferError with the message where there are none."""
     first = next(items, None)
     if first is None:
@@ -217,7 +217,7 @@ def _any(items: Iterator[Source | Problem], message: str) -> Iterator[Source | P
     yield from chain([first], items)
 
 
-def _inside(folder: str) -> Iterator[Source | Problem]:
+def _inside(folder: str) -> Iterator[ImageSource | Problem]:
     """The images and videos in a folder; of one in VOC layout, those in JPEGImages."""
     if os.path.isdir(os.path.join(folder, "JPEGImages")):
         folder = os.path.join(folder, "JPEGImages")
@@ -237,11 +237,11 @@ def _is_file(entry: os.DirEntry) -> bool:
     return is_broken or entry.is_file()
 
 
-def _matching(pattern: str) -> Iterator[Source | Problem]:
+def _matching(pattern: str) -> Iterator[ImageSource | Problem]:
     where = "" if os.path.isabs(pattern) else f" in {Path.cwd()}"
     matches: list[str] = []         # the first and the number of those that are no images
 
-    def files() -> Iterator[Source]:
+    def files() -> Iterator[ImageSource]:
         for match in glob.iglob(pattern, recursive=True):
             if (is_image(match) or SHARD.search(match)) and os.path.isfile(match):
                 yield _local(match)
@@ -260,7 +260,7 @@ def _matching(pattern: str) -> Iterator[Source | Problem]:
 # lists
 
 def _listed(name: str, groups: Iterator[int], each_line: bool, lists: tuple[str, ...]
-            ) -> Iterator[tuple[int, Source | Problem]]:
+            ) -> Iterator[tuple[int, ImageSource | Problem]]:
     """What the lines of a list name, in the current folder or else in that of the list."""
     if name in lists:
         raise InferError(f"{name}: a list that names itself")
@@ -286,7 +286,7 @@ def _listed(name: str, groups: Iterator[int], each_line: bool, lists: tuple[str,
 def _lines(name: str) -> Iterator[str]:
     """The lines of a list that are not blank; bytes that are no UTF-8 stay as they are, as in the
     names of files."""
-    source = Source(name, name) if not URL.match(name) else _whole(name)
+    source = ImageSource(name, name) if not URL.match(name) else _whole(name)
     try:
         with opened(source) as file:
             start = file.read(3)
@@ -306,7 +306,7 @@ def _lines(name: str) -> Iterator[str]:
 
 # tar archives
 
-def _shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
+def _shards(files: Iterable[ImageSource]) -> Iterator[ImageSource | Problem]:
     for file in files:
         try:
             yield from _any(_members(file), f"{file.file}: an archive without images")
@@ -314,7 +314,7 @@ def _shards(files: Iterable[Source]) -> Iterator[Source | Problem]:
             yield Problem(file.file, str(error))
 
 
-def _members(file: Source) -> Iterator[Source]:
+def _members(file: ImageSource) -> Iterator[ImageSource]:
     number = 0
     with opened(file) as content:
         try:
@@ -369,7 +369,7 @@ def reaching(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
+def opened(source: ImageSource) -> Iterator[BinaryIO]:
     """The file that a source is, or is in."""
     if source.url:
         with reaching(source.file), file_system(source.url).open(source.path, "rb") as file:
@@ -387,21 +387,21 @@ def _divided(url: str) -> tuple[str, str]:
     return root, str(fsspec.core.url_to_fs(url)[1])
 
 
-def _whole(url: str) -> Source:
+def _whole(url: str) -> ImageSource:
     root, path = _divided(url)
-    return Source(url, path, root)
+    return ImageSource(url, path, root)
 
 
-def _remote(url: str) -> Iterator[Source | Problem]:
+def _remote(url: str) -> Iterator[ImageSource | Problem]:
     root, path = _divided(url)
     system, rest = file_system(root), url.partition("::")[2]
     web = url.startswith(("http://", "https://"))
 
-    def source(found: str) -> Source:
+    def source(found: str) -> ImageSource:
         name = system.unstrip_protocol(found) + f"::{rest}" * bool(rest)
-        return Source(name, found, root)
+        return ImageSource(name, found, root)
 
-    def files(entries: Iterable[dict[str, Any]]) -> Iterator[Source]:
+    def files(entries: Iterable[dict[str, Any]]) -> Iterator[ImageSource]:
         return (source(entry["name"]) for entry in entries if entry["type"] == "file")
 
     with reaching(url):

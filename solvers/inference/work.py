@@ -34,7 +34,7 @@ from fcn.solvers.inference.network import Chosen, described
 from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs
 from fcn.solvers.inference.photographs import decode
 from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter
-from fcn.solvers.inference.sources import Source
+from fcn.solvers.inference.sources import ImageSource
 from fcn.solvers.inference.tiles import GIB
 from segdata.files import make_folder
 from segdata.inputs import Inputs
@@ -92,14 +92,14 @@ def kinds_of(args: Namespace) -> list[str]:
     return [kind for kind in kinds if not (args.no_overlay and kind == "overlay")]
 
 
-def suffixes(args: Namespace, source: Source) -> list[str]:
+def suffixes(args: Namespace, source: ImageSource) -> list[str]:
     """What follows the stems of the names of outputs."""
     if source.is_video:
         return [videos.OVERLAY, videos.FRAMES]
     return [KINDS[kind][0] for kind in kinds_of(args)]
 
 
-def beside(args: Namespace, source: Source) -> list[Path]:
+def beside(args: Namespace, source: ImageSource) -> list[Path]:
     """The files that are read with an image: its depth, HHA and truth."""
     paths = [folder / f"{source.stem}.png" if folder.is_dir() else folder
              for folder in (args.depth, args.hha) if folder]

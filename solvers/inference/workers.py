@@ -10,10 +10,11 @@ import threading
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from fcn.solvers import torchrun
 from fcn.solvers.command import (
@@ -29,15 +30,16 @@ from fcn.solvers.inference.listing import Listing
 from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
 
 
-class Team(NamedTuple):
-    """rank, number : of this process, and how many there are
+@dataclass(frozen=True)
+class Team:
+    """rank, count : of this process, and how many there are
 
     starts : processes that this one is to start; 0 where it works itself
     on_machine : processes that share this machine's memory, or a GPU's
     gpu : of this process
     """
     rank: int = 0
-    number: int = 1
+    count: int = 1
     starts: int = 0
     on_machine: int = 1
     gpu: int | None = None
@@ -56,7 +58,7 @@ def team(args: Namespace) -> Team:
                              "or leave torchrun out")
         place = torchrun.place()
         gpu = gpus[place.local_rank % len(gpus)] if gpus else None
-        return Team(place.rank, place.number, 0, place.local_number, gpu)
+        return Team(place.rank, place.count, 0, place.local_count, gpu)
     starts = args.workers or len(gpus)
     if starts <= 1:
         return Team(gpu=gpus[0] if gpus else None)
@@ -65,24 +67,24 @@ def team(args: Namespace) -> Team:
 
 # processes on this machine
 
-def start(task: Task, listing: Listing, number: int) -> tuple[Tally, list[str]]:
+def start(task: Task, listing: Listing, count: int) -> tuple[Tally, list[str]]:
     """Have processes segment the images of a list. Returns what they did, and messages on those
     that ended too early."""
-    number = min(number, listing.count)
+    count = min(count, listing.count)
     context = multiprocessing.get_context("spawn")
     processes, pipes, tally, messages = [], [], Tally(), list[str]()
-    with _threads_divided(number):
-        for rank in range(number):
+    with _threads_divided(count):
+        for rank in range(count):
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_process, args=(there, task, listing.path, rank,
-                                                             number))
+                                                             count))
             with _deaf_to_interrupts():
                 process.start()
             there.close()
             processes.append(process)
             pipes.append(here)
     try:
-        left: dict[Any, int] = dict(zip(pipes, range(number)))
+        left: dict[Any, int] = dict(zip(pipes, range(count)))
         while left:
             for pipe in wait(list(left)):
                 rank = left.pop(pipe)
@@ -136,12 +138,12 @@ def _received(pipe: Any, process: Any, rank: int) -> Tally | str:
 
 
 @contextmanager
-def _threads_divided(number: int) -> Iterator[None]:
+def _threads_divided(count: int) -> Iterator[None]:
     """Have the processes started here share the processors, unless OMP_NUM_THREADS is set."""
     if "OMP_NUM_THREADS" in os.environ:
         yield
         return
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // number))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
     try:
         yield
     finally:

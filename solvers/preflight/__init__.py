@@ -1,6 +1,7 @@
 """What is looked at before the first iteration, so that no run trains garbage unnoticed.
 
-    labels        the images and labels of a data set
+    splits        the images and labels of a data set, read
+    labels        what is wrong with them
     weights       what the net starts from
     recipe        the settings of the solver
     first_loss    the loss of the first iteration, beside that of guessing

@@ -2,7 +2,7 @@
 
     write(run)                          RUN/report.html
     refresh(run)                        the same, if it is missing or old
-    record_circumstances(experiment)    what only the training knows: versions, device, commit
+    record_circumstances(run, ...)      what only the training knows: versions, device, commit
 """
 
 from fcn.solvers.report.circumstances import record_circumstances

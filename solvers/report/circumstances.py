@@ -20,15 +20,15 @@ from fcn.solvers.command import runs_on_gpu, same_command
 from segdata.files import replacing
 
 if TYPE_CHECKING:
-    from fcn.solvers.experiments import Experiment
     from fcn.solvers.runs import Run
 
 FILE = "circumstances.json"
 PACKAGES = ("fcn-caffe", "torch", "numpy", "pillow")
 
 
-def record_circumstances(experiment: Experiment, workers: int = 1) -> None:
-    """Write those of the training that begins, or goes on, in this process, one of so many."""
+def record_circumstances(run: Run, published: str, workers: int) -> None:
+    """Write those of the training that begins, or goes on, in this process, one of so many.
+    published : as of the experiment"""
     import caffe
     content = {
         "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": same_command(),
@@ -36,8 +36,8 @@ def record_circumstances(experiment: Experiment, workers: int = 1) -> None:
         "device": f"{workers} workers, each on " * (workers > 1) + _device(), "commit": _commit(),
         "versions": {"Python": platform.python_version(), **_versions(),
                      "caffe": getattr(caffe, "__version__", "?")},
-        "system": platform.platform(terse=True), "published": experiment.published}
-    with replacing(experiment.directory / FILE) as temporary:
+        "system": platform.platform(terse=True), "published": published}
+    with replacing(run.directory / FILE) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -108,7 +108,7 @@ def test_crops_that_do_not_fit_are_refused(crop):
 
 def test_whole_images_of_any_size_can_be_trained_on():
     source = unet.with_margins(cells("isbi").with_training(crop=None))
-    assert source.train[2]["margin"] == source.margin == unet.margin() == 108
+    assert source.train.params["margin"] == source.margin == unet.margin() == 108
 
 
 def filled_net(tmp_path, depth):

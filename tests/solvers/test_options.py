@@ -19,7 +19,7 @@ from fcn.nets.weighted import read_class_weights
 from fcn.solvers import log, loop, options, training
 from fcn.solvers.experiments import EXPERIMENTS
 from fcn.solvers.metrics import Scores
-from fcn.solvers.preflight import labels
+from fcn.solvers.preflight import labels, splits
 from fcn.solvers.preflight.first_loss import described, losses
 from fcn.solvers.runs import RunError
 from segdata import layer as data_layer
@@ -81,7 +81,7 @@ def test_options_that_make_no_sense_are_refused(capsys, words, said):
 
 @pytest.mark.parametrize("words", [(), ("--scale", "0.5,2")])
 def test_a_jitter_that_leaves_nothing_of_an_image_is_refused(tiny, words):
-    split = labels.read_split(*tiny.source.train).good
+    split = splits.read_split(*tiny.source.train).good
     smallest = min(split, key=lambda sample: min(sample.size))
     side = int(min(smallest.size) * (0.5 if words else 1))
     with pytest.raises(RunError, match=f"--jitter {side}: the training image {smallest.name} has "
@@ -163,7 +163,7 @@ def test_weights_are_those_of_the_formulas():
 
 def counts(experiment):
     """The pixels of each class in the training labels, by reading them anew."""
-    split = options.labels.read_split(*experiment.source.train)
+    split = splits.read_split(*experiment.source.train)
     total = np.zeros(7)
     for entry in split.good:
         path = split.reader.paths(entry.name)["label"]
@@ -223,7 +223,7 @@ def test_weights_that_do_not_fit_are_refused(tiny, given, words):
 @pytest.fixture
 def maps(tiny, tmp_path):
     """Weights of the training images: the column of each pixel, but 0.5 in a PNG."""
-    place, split = tmp_path / "maps", options.labels.read_split(*tiny.source.train)
+    place, split = tmp_path / "maps", splits.read_split(*tiny.source.train)
     place.mkdir()
     for number, entry in enumerate(split.good):
         with Image.open(split.reader.paths(entry.name)["data"]) as image:
@@ -279,7 +279,7 @@ def test_maps_older_than_their_labels_are_named(tiny, maps):
     old, *_ = sorted(maps.iterdir())
     os.utime(old, (9, 9))
     finding, = labels.outdated_weights(run.source)
-    label = labels.read_split(*run.source.train).reader.paths(old.stem)["label"]
+    label = splits.read_split(*run.source.train).reader.paths(old.stem)["label"]
     assert "1 file of pixel weights may be" in finding.problem and not finding.stops
     assert f"{old} is older than {label}" in finding.problem
 
@@ -371,5 +371,5 @@ def test_an_early_end_whose_snapshot_is_gone_counts_no_more(tiny, scripted, caps
 def test_images_decoded_ahead_are_no_setting_of_a_run(tiny):
     """They change no result; a run goes on with another number of them."""
     more = changed(tiny, "--prefetch", "16")
-    assert more.source.train[2]["prefetch"] == 16
+    assert more.source.train.params["prefetch"] == 16
     assert more.settings() == tiny.settings()

@@ -434,8 +434,8 @@ def test_the_published_hyper_parameters():
             if row.head != "deeplab-aspp"} == {(1e-3, 0.9, 6_000, ("step", 0.1, 2_000))}
     assert EXPERIMENTS["voc-deeplab-aspp"].policy == {"lr_policy": "poly", "power": 0.9}
     for row in deeplab:
-        assert row.source.batch == 20 and row.source.train[2]["crop"] == 321
-        assert row.source.train[2]["mirror"] and row.source.train[2]["split"] == "train_aug"
+        assert row.source.batch == 20 and row.source.train.params["crop"] == 321
+        assert row.source.train.params["mirror"] and row.source.train[2]["split"] == "train_aug"
         assert row.needs == (*("vgg16",) * ("msc" not in row.name), "sbd", "voc2012")
     assert EXPERIMENTS["voc-deeplab-msc-largefov"].bases == {"": "voc-deeplab-largefov"}
     assert {(row.head, *row.bases.values(), row.lr, row.momentum, row.source.batch, row.iterations,
@@ -452,7 +452,7 @@ def test_the_published_hyper_parameters():
         assert (row.lr, row.momentum, row.images) == (lr, 0.9, images)
         assert row.policy == dict(lr_policy="step", gamma=0.1, stepsize=100_000)
         assert row.needs == (*("vgg16",) * (row.lr < 1e-3), "sbd", "voc2012")
-        assert row.source.train[2]["mean"] == (102.93, 111.36, 116.52)
+        assert row.source.train.params["mean"] == (102.93, 111.36, 116.52)
 
 
 def test_chains_end_at_classifiers_and_name_what_they_need():

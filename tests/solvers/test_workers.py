@@ -15,7 +15,7 @@ from fcn.solvers import log, report, score, training
 from fcn.solvers.prediction import load_net
 from fcn.solvers.progress import through
 from fcn.solvers.runs import RunError
-from fcn.solvers.samples import Tally
+from fcn.solvers.samples import SampleTally
 from fcn.solvers.workers import ALONE, Workers
 from segdata.layer import SegDataLayer
 from worker_runs import in_workers
@@ -122,7 +122,7 @@ def test_scores_of_three_workers_are_those_of_one(small):
     param, count = run.run.net_param("val"), 5
 
     def scored(workers):
-        net, tally = load_net(run.run.prototxt("val"), run.run.weights(2)), Tally(param)
+        net, tally = load_net(run.run.prototxt("val"), run.run.weights(2)), SampleTally(param)
         parts = workers.together(lambda: score.count(net, count, {}, tally, workers))
         tally.unite(workers)
         return parts, score.scores_of(parts, count), tally

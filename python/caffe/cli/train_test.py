@@ -6,7 +6,7 @@ import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -206,15 +206,24 @@ def time(args: argparse.Namespace) -> None:
         passed = sum(map(sum, spent.values())) - before
         log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
     total.stop()
+    _tell_times([step.name for step in net.program.steps], spent, total.ms, args.iterations)
+
+
+def _tell_times(layers: Sequence[str], spent: Mapping[str, Sequence[float]], total: float,
+                iterations: int) -> None:
+    """Log milliseconds in so many iterations.
+
+    layers : names; spent : {"forward" and "backward": of each layer}; total : of all, and between
+    """
     log("Average time per layer: ")
-    for number, name in enumerate(step.name for step in net.program.steps):
+    for number, name in enumerate(layers):
         for kind, times in spent.items():
-            log(f"{name:>10}\t{kind}: {times[number] / args.iterations:g} ms.")
-    forward, backward = (sum(times) / args.iterations for times in spent.values())
+            log(f"{name:>10}\t{kind}: {times[number] / iterations:g} ms.")
+    forward, backward = (sum(times) / iterations for times in spent.values())
     log(f"Average Forward pass: {forward:g} ms.")
     log(f"Average Backward pass: {backward:g} ms.")
-    log(f"Average Forward-Backward: {total.ms / args.iterations:g} ms.")
-    log(f"Total Time: {total.ms:g} ms.")
+    log(f"Average Forward-Backward: {total / iterations:g} ms.")
+    log(f"Total Time: {total:g} ms.")
     log("*** Benchmark ends ***")
 
 

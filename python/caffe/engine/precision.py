@@ -11,12 +11,28 @@ from typing import Any
 
 import torch
 
+from .. import context
 from ..errors import CaffeError
 from ..log import logger
 
 NAMES = ("fp32", "tf32", "bf16")
 CHANNELS_LAST = {"cuda"}    # the devices
 _chosen = NAMES[1]
+
+
+def set_precision(name: str) -> str:
+    """Compute convolutions and matrix products in 'fp32', 'tf32' (the default: fp32 where the
+    device does not have it) or 'bf16'; everything else stays float32, in bf16 deconvolutions, too.
+    On a CPU 'fp32' keeps convolutions to plain sums, where 'tf32' takes Winograd's method if that
+    is faster, whose results differ in the last bits. 'auto' is 'bf16' if the device in use has
+    instructions for it, else 'tf32': for inference, which loses nothing by it. Returns the
+    precision now in use, never 'auto'.
+
+    BVLC's pycaffe has no such function. Raises CaffeError for another name.
+    """
+    taken = best_for_inference(context.device()) if name == "auto" else name
+    choose(taken)
+    return taken
 
 
 def choose(name: str) -> None:

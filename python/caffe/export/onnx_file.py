@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .. import __version__
 from ..context import TEST
 from ..engine.layers.arithmetic import Scale
-from ..engine.layers.pooling import Windows
+from ..engine.layers.windows import Windows
 from ..engine.net import Net
 from ..errors import LayerError, WeightsError
 from ..formats.atomic import replacing

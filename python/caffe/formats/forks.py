@@ -16,7 +16,6 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from ..proto import caffe_pb2
 
 PRIVATE = 20000     # the least number of a field or value of forks.proto
-_OF_CAFFE = caffe_pb2.DESCRIPTOR
 
 _DEEPLAB = "DeepLab's or PSPNet's fork"
 _DECONVNET = "DeconvNet's fork"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn.nets.source import ROOT, folder
 from fcn.solvers import miniature, solve
-from fcn.solvers.preflight import PreflightError, labels, report_findings
+from fcn.solvers.preflight import PreflightError, report_findings, splits
 from fcn.solvers.preflight.labels import of_folder, of_source
 from segdata.embedded import nyud as embedded_nyud
 from segdata.errors import DataError
@@ -276,8 +276,8 @@ def test_the_command_of_the_remedy_imports_the_masks_and_leaves_them_as_they_are
 def test_files_are_read_again_only_if_they_changed(data, monkeypatch):
     check(data)
     read = []
-    look = labels.look_at
-    monkeypatch.setattr(labels, "look_at", lambda reader, sample, paths: read.append(sample.name)
+    look = splits.look_at
+    monkeypatch.setattr(splits, "look_at", lambda reader, sample, paths: read.append(sample.name)
                         or look(reader, sample, paths))
     check(data)
     assert not read

@@ -21,7 +21,7 @@ from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.miniature import ACCUMULATED, SCHEDULE
 from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
-from fcn.solvers.preflight.labels import training_names
+from fcn.solvers.preflight.splits import training_names
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from voc_layers import SBDDSegDataLayer

@@ -6,7 +6,7 @@ import pytest
 from fcn.solvers import log, score, training
 from fcn.solvers.metrics import Scores
 from fcn.solvers.report import gallery
-from fcn.solvers.samples import Tally
+from fcn.solvers.samples import SampleTally
 from segdata.embedded import voc as embedded_voc
 
 MATRIX = np.array([[900, 10, 0, 0, 0, 0, 0], [40, 60, 0, 0, 0, 0, 0], [5, 0, 70, 0, 0, 25, 0],
@@ -26,7 +26,7 @@ def scored(experiment):
                     loss_per_pixel=8.0 / iteration)
     lines.write(4, None, 100 * scores["label"].headline, validation_loss=300.0,
                 validation_loss_per_pixel=3.0)
-    tally = Tally(run.net_param("val"))
+    tally = SampleTally(run.net_param("val"))
     reader = gallery.data_layer(run)
     for number, iou in enumerate((30.0, 60.0)):
         truth = reader.load(reader.entries[number], number, seed=0)["label"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..pooling import Windows
+from ..windows import Windows
 
 LARGEST_KERNEL = 3      # slices are read once for each place in the window
 LEAST = 1 << 16         # values; below, what Python does takes longer than it saves

@@ -1,0 +1,28 @@
+"""docs/architecture.md names what there is: its paths exist, its picture leaves no module out."""
+
+import re
+
+import pytest
+
+from fcn.nets.source import ROOT
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PICTURE = PAGE.split("```")[1]
+# what the page's paths are below
+BASES = [ROOT / base for base in ("", "data", "python", "python/caffe", "solvers", "docs")]
+
+
+def test_its_paths_exist():
+    paths = {path for path in re.findall(r"`([\w/.]+)`", PAGE) if "/" in path}
+    assert len(paths) > 40
+    assert [path for path in sorted(paths) if not any(
+        (base / (path + suffix)).exists() for base in BASES for suffix in ("", ".py"))] == []
+
+
+@pytest.mark.parametrize("folder", ["solvers", "surgery", "python/caffe", "python/caffe/engine"])
+def test_the_picture_has_every_module_of(folder):
+    modules = [path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py"
+               or (path / "__init__.py").exists()]
+    assert len(modules) > 5
+    words = re.findall(r"\w+", PICTURE)
+    assert {name for name in modules if not name.startswith("__")} - {*words} == set()
