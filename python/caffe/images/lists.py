@@ -25,8 +25,8 @@ def read_list(source: str, root: str = "") -> list[Entry]:
 
     As in Caffe, the path is all that stands before the last blank, further blanks and tabs
     included, and the label the whole number with which the rest of the line begins: 0 if there is
-    none, of which a warning tells, as of other text than such a number. A line without a blank is a path and that number. Empty lines
-    have no path. Raises CaffeError where no line has one.
+    none. A warning tells of that, and of what is not such a number alone. A line without a blank
+    is a path and that number. Empty lines have no path. Raises CaffeError where no line has one.
     """
     entries: list[Entry] = []
     unlabelled, misread = [], []
