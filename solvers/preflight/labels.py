@@ -210,11 +210,19 @@ def _colours(path: Path, values: dict[int, int]) -> dict[str, list[int]]:
             if value < len(colours) and often[colours[value]] == 1}
 
 
+def listed(module: str, layer: str, params: dict) -> tuple[Path, list[Entry]]:
+    """The split list that a data layer of that module, class and param_str reads, and what is in
+    it. Raises DataError where there is none."""
+    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    path = reader.split_file(params["split"])
+    return path, list_entries(path)[0]
+
+
 def training_names(source: Source, first: int, count: int) -> list[str]:
     """The names of `count` samples of a training, from the one at position `first` on."""
     module, layer, params = source.train
     reader = open_reader(getattr(importlib.import_module(module), layer), params)
-    entries = list_entries(reader.split_file(params["split"]))[0]
+    entries = listed(module, layer, params)[1]
     seed = reader.seed if reader.training and reader.params["randomize"] else None
     order = sample_order(len(entries), seed)
     return [entries[index].name for index in itertools.islice(order, first, first + count)]
