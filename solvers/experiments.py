@@ -53,8 +53,8 @@ class Experiment:
         pixel accuracy / mean accuracy / mean IU / frequency-weighted IU in percent
     data : what the data are, where the name does not say it: a folder, a seed
     class_weights : what --class-weights says by default
-    options : {option of the command line: value} of the training data and of weights; the source
-        has those of the data already, see solvers.options
+    options : {option of the command line: value} of the training data, of weights, of rate and
+        iterations; the source has those of the data already, see solvers.options
     start : what `--from` says in place of `bases`, as solvers.starting records it
     """
     name: str

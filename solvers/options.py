@@ -98,7 +98,8 @@ def with_training_options(experiment: Experiment, args: argparse.Namespace) -> E
     if changed:
         changed_source = experiment.source.with_training(**changed)
         fitting(changed_source, experiment.head, experiment.net)
-        experiment = replace(experiment, source=changed_source, options=options)
+        experiment = replace(experiment, source=changed_source,
+                             options={**experiment.options, **options})
     return with_class_weights(experiment, args.class_weights, args.fresh)
 
 

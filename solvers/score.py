@@ -22,13 +22,16 @@ import numpy as np
 from fcn.solvers import events, progress
 from fcn.solvers.metrics import Scores, confusion
 from fcn.solvers.prediction import load_net, predicted_classes
+from fcn.solvers.preflight import splits
 from fcn.solvers.preflight.divergence import one_class
-from fcn.solvers.runs import RunError
+from fcn.solvers.runs import RunError, reading
 from fcn.solvers.samples import SampleTally
 from fcn.solvers.text import columns
 from fcn.solvers.workers import ALONE, Workers
 from segdata.arguments import ArgumentParser
 from segdata.files import replacing
+from segdata.lists import literal
+from segdata.means import OF_LAYERS
 
 if TYPE_CHECKING:
     import caffe
@@ -216,6 +219,26 @@ def validation_losses(run: Run) -> dict[str, float | None]:
         return {}
 
 
+def samples_of(run: Run) -> int:
+    """The number of samples to score, test_iter of solver.prototxt. Raises RunError where the list
+    of the project's data layer in val.prototxt has fewer; of more, a warning says so."""
+    count, path = run.samples(), run.prototxt("val")
+    for layer in run.net_param("val").layer:
+        param = layer.python_param
+        if param.module not in OF_LAYERS:
+            continue
+        with reading(path, "prototxt with a data layer's param_str"):
+            source, entries = splits.listed(param.module, param.layer, literal(param.param_str))
+        what = (f"{source} lists {len(entries)} samples, and test_iter in "
+                f"{run.prototxt('solver')} is {count}")
+        if len(entries) < count:
+            raise RunError(f"{what}: some would be scored twice. Correct one of the two")
+        if len(entries) > count:
+            print(f"warning: {what}: those behind the first {count} are not scored",
+                  file=sys.stderr)
+    return count
+
+
 def main() -> None:
     from fcn.solvers import cells, runs, trust
     from fcn.solvers.command import add_device, add_snapshot, report_errors, set_device
@@ -237,7 +260,7 @@ def main() -> None:
         precision = set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
-        scores = score_net(load_net(run.prototxt("val"), weights), run.samples(), run.unscored(),
+        scores = score_net(load_net(run.prototxt("val"), weights), samples_of(run), run.unscored(),
                            run.settings().get("in_truth", False), sharpeners)
         for label, one in scores.items():
             if not label.endswith(WITH_CRF) and (warning := one_class(

@@ -11,12 +11,16 @@ OPTIONS = {key: f"--{key}" for key in ("from", "head", "width", "seed")}    # be
 OF_START = (*OPTIONS, "data", "classes", "unscored")    # beside the net's, which follow from "from"
 
 
+CHANGEABLE = "--lr", "--iterations"     # by a value, but not by leaving them out
+
+
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs, and how to go on with what there was; '' where nothing does.
 
     before, now : as Experiment.settings has them, as they come from JSON
     """
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)
+            and (key not in CHANGEABLE or now.get(key) is None)]
     if "from" in keys:      # from which the settings of the net follow
         keys = [key for key in keys if key in OF_START and key != "width" or key[:2] == "--"]
     if not keys:

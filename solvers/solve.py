@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fcn.solvers.experiments import Experiment
 
 FOLDER_ONLY = ("head", "width", "name", "num_classes")
+SCHEDULE = ("lr", "iterations")     # recorded, so that a run does not go on without them unnoticed
 
 
 def main() -> None:
@@ -92,8 +93,8 @@ def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], 
         described, found = labels.of_folder(args.data, args.num_classes)
         print(described)
         report_findings(args.data, found, args.force)
-    experiment = with_options(choose(args), iterations=args.iterations, lr=args.lr,
-                              interval=args.interval)
+    asked = {key: value for key in SCHEDULE if (value := getattr(args, key)) is not None}
+    experiment = with_options(choose(args), interval=args.interval, options=asked, **asked)
     if not args.fresh:
         experiment.run.check_start(args.start)
     chain = training.unfinished_bases(experiment) if args.chain else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -210,7 +210,7 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
     Raises RunError where none of them is, with what is wrong with the newest.
     """
     import caffe
-    problems = []
+    problems, before = [], _recorded_rate(experiment)
     for iteration, state in reversed(experiment.run.snapshots()):
         solver = caffe.get_solver(str(write_files(
             experiment, experiment.run.seen(iteration, experiment.images))))
@@ -222,6 +222,9 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
             continue
         _check_weights(solver, state)       # the snapshot before would come to the same end
         print(f"continuing {experiment.name} from {state}")
+        if before not in (None, solver.param.base_lr):
+            print(f"note: from iteration {iteration} on base_lr is {solver.param.base_lr:g}; it "
+                  f"was {before:g}", file=sys.stderr)
         if note := _note_of_earlier_drop(experiment, iteration, state):
             print(note, file=sys.stderr)
         return solver
@@ -229,6 +232,13 @@ def _continued(experiment: Experiment) -> caffe.Solver | None:
         raise RunError(f"cannot continue: {problems[0]}; no snapshot before it is of use either: "
                        f"start anew with --fresh, or remove what is in {experiment.directory}"
                        ) from problems[0]
+    return None
+
+
+def _recorded_rate(experiment: Experiment) -> float | None:
+    """base_lr in the solver.prototxt of a run that is there; None where that cannot be read."""
+    with suppress(RunError, OSError):
+        return experiment.run.solver_param().base_lr
     return None
 
 

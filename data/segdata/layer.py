@@ -57,7 +57,7 @@ from segdata.lists import (
 from segdata.memory import available_memory
 from segdata.readers import (
     class_numbers,
-    dimness_of,
+    doubts_of,
     read_label_image,
     read_rgb,
     read_weights,
@@ -243,7 +243,7 @@ class SegDataLayer(caffe.Layer):
 
     def doubts(self, top: str, path: Path) -> list[Doubt]:
         """What is odd of a file that can be used."""
-        return dimness_of(path) if self.kind(top) == "image" else []
+        return doubts_of(path) if self.kind(top) == "image" else []
 
     def suffixes(self, kind: str) -> tuple[str, ...]:
         """Those that files of a kind ("image", ...) may have; none where there is one alone."""

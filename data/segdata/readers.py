@@ -16,6 +16,7 @@ from segdata.errors import Doubt
 from segdata.lists import check_regular
 
 MOST_PIXELS = 50_000_000    # of an image, unless $FCN_MAX_PIXELS says otherwise
+ORIENTATION = 0x0112        # of EXIF
 WHITE = 65_535              # of an image of 16 bits
 MOST_TIMES = 1000           # what a variable in a MATLAB file may be larger than the file
 
@@ -103,11 +104,31 @@ def dimness(image: Image.Image) -> Doubt | None:
                  "and of those to segment (docs/unet.md has the lines)")
 
 
-def dimness_of(path: Path) -> list[Doubt]:
-    """`dimness` of an image file, in a list; none where it cannot be read."""
+def differently_read(image: Image.Image) -> Doubt | None:
+    """The Doubt about an opened image that `read_rgb` and `read_photograph` read differently."""
+    found = [*["EXIF says that it is to be turned"]
+             * (image.getexif().get(ORIENTATION, 1) != 1),
+             *["it has transparent parts"] * _shows_through(image)]
+    if not found:
+        return None
+    return Doubt(f"{' and '.join(found)}; it is trained on and scored as it is stored, but "
+                 "segmented upright, with white in place of what is transparent",
+                 "save such images upright and without transparency, and turn a mask with its "
+                 "image if it was drawn on what is stored: `fcn import` does all that")
+
+
+def _shows_through(image: Image.Image) -> bool:
+    """Whether a pixel of an image is not wholly opaque."""
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return False
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
+
+
+def doubts_of(path: Path) -> list[Doubt]:
+    """What is odd of an image file; nothing where it cannot be read."""
     try:
         with opened(path) as image:
-            return list(filter(None, [dimness(image)]))
+            return list(filter(None, [dimness(image), differently_read(image)]))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return []
 

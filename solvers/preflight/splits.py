@@ -192,6 +192,14 @@ def _colours(path: Path, values: dict[int, int]) -> dict[str, list[int]]:
             if value < len(colours) and often[colours[value]] == 1}
 
 
+def listed(module: str, layer: str, params: dict) -> tuple[Path, list[Entry]]:
+    """The split list that a data layer of that module, class and param_str reads, and what is in
+    it. Raises DataError where there is none."""
+    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    path = reader.split_file(params["split"])
+    return path, list_entries(path)[0]
+
+
 def training_names(source: Source, first: int, count: int) -> list[str]:
     """The names of `count` samples of a training, from the one at position `first` on."""
     module, layer, params = source.train

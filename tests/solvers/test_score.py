@@ -2,10 +2,16 @@
 
 import json
 import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fcn.nets.source import voc
+from fcn.solvers import score, training
 from fcn.solvers.metrics import Scores
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.score import load, save, score_net, table
@@ -81,3 +87,27 @@ def test_one_class_beside_void_is_warned_of(capsys):
 def test_labels_that_are_void_throughout_are_an_error_of_the_run():
     with pytest.raises(RunError, match="2 samples: no labelled pixel was scored"):
         score_net(Net(np.full((1, 1, 3, 4), 255)), 2)
+
+
+def test_a_list_that_has_changed_since_the_training_is_told(experiment, data, tmp_path,
+                                                            monkeypatch, capsys):
+    """Of a shorter list some samples would count twice; of a longer one the last not at all."""
+    root = shutil.copytree(data, tmp_path / "own")
+    run = replace(experiment, head="fcn32s", iterations=1, source=voc(root, 7))
+    training.train(run)
+    path = Path(run.source.val_names)
+    first, second = path.read_text().split()
+    monkeypatch.setattr(sys, "argv", ["score", str(run.directory)])
+    path.write_text(f"{first}\n")
+    with pytest.raises(SystemExit, match="val.*lists 1 samples, and test_iter in .*solver.prototxt "
+                                         "is 2: some would be scored twice"):
+        score.main()
+    path.write_text(f"{first}\n{second}\n")
+    capsys.readouterr()
+    score.main()
+    assert "samples" not in capsys.readouterr().err
+    solver = run.run.prototxt("solver")
+    solver.write_text(solver.read_text().replace("test_iter: 2", "test_iter: 1"))
+    score.main()
+    assert "lists 2 samples, and test_iter" in (told := capsys.readouterr().err)
+    assert "is 1: those behind the first 1 are not scored" in told

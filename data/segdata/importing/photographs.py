@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 
 from segdata.errors import DataError, Doubt
-from segdata.readers import dimness, read_photograph
+from segdata.readers import ORIENTATION, dimness, read_photograph
 
-ORIENTATION = 0x0112        # of EXIF
 # by orientation, what sets an array upright
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,

@@ -25,23 +25,31 @@ def read_list(source: str, root: str = "") -> list[Entry]:
 
     As in Caffe, the path is all that stands before the last blank, further blanks and tabs
     included, and the label the whole number with which the rest of the line begins: 0 if there is
-    none, of which a warning tells. A line without a blank is a path and that number. Empty lines
-    have no path. Raises CaffeError where no line has one.
+    none. A warning tells of that, and of what is not such a number alone. A line without a blank
+    is a path and that number. Empty lines have no path. Raises CaffeError where no line has one.
     """
-    entries, unlabelled = [], []
+    entries: list[Entry] = []
+    unlabelled, misread = [], []
     for number, line in enumerate(read_lines(source), 1):
         path, blank, label = line.rpartition(" ")
         place = f"{source}:{number}"
-        if line and not _INTEGER.match(label):
-            unlabelled.append(place)
-        entries.append(Entry(root + (path if blank else line), _whole_number(label), place))
         if not line.strip():
-            entries[-1] = Entry("", 0, place)
+            entries.append(Entry("", 0, place))
+            continue
+        entries.append(Entry(root + (path if blank else line), _whole_number(label), place))
+        found = _INTEGER.match(label)
+        if not found:
+            unlabelled.append(place)
+        elif label[found.end():].strip() or int(found[1]) != entries[-1].label:
+            misread.append(f"{place}: the label '{label}' is read as {entries[-1].label}")
     if not any(entry.path for entry in entries):
         raise CaffeError(f"{source}: it lists no images")
     if unlabelled:
         logger.warning("%s: no label behind the last blank, which makes it 0, as in the original "
                        "(%d such lines)", unlabelled[0], len(unlabelled))
+    if misread:
+        logger.warning("%s, as in the original: labels are whole numbers of 32 bits (%d such "
+                       "lines)", misread[0], len(misread))
     return entries
 
 
@@ -57,6 +65,8 @@ def read_lines(source: str) -> list[str]:
     """The lines of a text file, without their ends and a byte order mark. Raises CaffeError."""
     with reading(source, "list", CaffeError):
         lines = read_text(source).split("\n")
+        if any("\0" in line for line in lines):
+            raise ValueError("it holds null bytes, as text in UTF-16 does; save it as UTF-8")
     if not lines[-1]:
         del lines[-1]
     return [line.removesuffix("\r") for line in lines]

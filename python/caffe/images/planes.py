@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..errors import CaffeError
 from ..formats.reading import check_memory, reading
@@ -15,6 +15,7 @@ from ..formats.text import file_name
 from ..log import logger
 
 _GREY = "1", "L", "I", "I;16", "I;16B", "F"
+_JPEG = "JPEG", "MPO"       # one, and several in a file, of which the first is read
 _ONE = 1 << 11      # of OpenCV's weights
 MOST_PIXELS = 50_000_000
 
@@ -59,6 +60,8 @@ def read_indices(path: str) -> np.ndarray:
 
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     """A PIL image as planes; `color` None keeps what it is. Of 16 bits the upper 8 are kept."""
+    if image.format in _JPEG and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        _warn_of_turn(image)
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
         values = np.asarray(image)
         _warn_of_dimness(image, int(values.max()))
@@ -89,10 +92,23 @@ def _warn_of_dimness(image: Image.Image, largest: int) -> None:
                    "named.)", warned_of[0], largest, largest >> 8, 1 << 16 - bits)
 
 
+told_of_turn: list[str] = []    # the first image that EXIF says to turn in this process
+
+
+def _warn_of_turn(image: Image.Image) -> None:
+    """Have the log say, once, that an image is read as it is stored."""
+    if told_of_turn:
+        return
+    told_of_turn.append(str(getattr(image, "filename", "")) or "an encoded image")
+    logger.warning("%s: EXIF says that it is to be turned. Here it is read as it is stored, as by "
+                   "Caffe with OpenCV before 3.1; if it lies on its side, save it upright. "
+                   "(Further files are not named.)", told_of_turn[0])
+
+
 def _grey(image: Image.Image) -> np.ndarray:
     """One channel, as OpenCV's readers make it of colours: libjpeg gives the luminance that the
     file holds, libpng drops fractions, and for other formats they are rounded."""
-    if image.format == "JPEG":
+    if image.format in _JPEG:
         image.draft("L", image.size)
     if image.mode in (*_GREY, "LA", "La"):
         return np.asarray(image.convert("L"))

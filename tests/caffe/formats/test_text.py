@@ -197,6 +197,26 @@ def test_labels_that_are_none_are_warned_of(capsys, log_as_it_is):
     assert "list:2: no label behind the last blank" in capsys.readouterr().err
 
 
+def test_labels_that_are_not_read_as_they_stand_are_warned_of(capsys, log_as_it_is):
+    write("list", b"a.png 1\na.png 0.7\na.png 1e3\na.png 3000000000\na.png +2\n")
+    assert [entry.label for entry in read_list("list")] == [1, 0, 1, 3_000_000_000 - 2 ** 32, 2]
+    warning, = capsys.readouterr().err.splitlines()
+    assert "list:2: the label '0.7' is read as 0, as in the original" in warning
+    assert "(3 such lines)" in warning
+
+
+def test_blank_lines_are_not_warned_of(capsys, log_as_it_is):
+    write("list", b"a.png 1\n\n   \na.png 2\n")
+    assert [entry.label for entry in read_list("list") if entry.path] == [1, 2]
+    assert not capsys.readouterr().err
+
+
+def test_a_list_in_utf_16_is_named_as_one():
+    write("list", "a.png 1\n".encode("utf-16"))
+    with pytest.raises(CaffeError, match="list: .*null bytes, as text in UTF-16 does; save it as"):
+        read_list("list")
+
+
 @pytest.mark.parametrize("line", [b"a.png  7", b"a.png\t7", b"a.png 7\t 3"])
 def test_blanks_that_are_part_of_a_path_are_said_at_once(line):
     picture("a.png", 7)

@@ -267,6 +267,30 @@ def test_16_bits_that_come_out_nearly_black_are_warned_of_once(channels, largest
     assert told in "".join(lines)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_image_that_exif_turns_is_read_as_it_is_stored_with_a_warning(
+        orientation, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(planes, "told_of_turn", [])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in "a.jpg", "b.jpg":
+        Image.new("RGB", (8, 6)).save(tmp_path / name, exif=exif)
+        assert read_planes(str(tmp_path / name)).shape == (3, 6, 8)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "EXIF" in line]
+    assert len(lines) == (orientation != 1)
+    assert all("a.jpg: EXIF says that it is to be turned. Here it is read as it is stored" in line
+               for line in lines)
+
+
+def test_grey_of_the_first_of_several_jpegs_in_a_file_is_its_luminance(tmp_path):
+    """Phones write such files, MPO, with the name .jpg."""
+    image = Image.fromarray(RNG.integers(0, 256, (16, 16, 3)).astype(np.uint8))
+    image.save(tmp_path / "one.jpg")
+    image.save(tmp_path / "two.jpg", format="MPO", save_all=True, append_images=[image])
+    one, two = (read_planes(str(tmp_path / name), color=False) for name in ("one.jpg", "two.jpg"))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_halves_round_up(tmp_path):
     array = np.array([[[0, 1, 2, 3]]], np.uint8)
     np.testing.assert_array_equal(resized(array, 1, 2), [[[1, 3]]])

@@ -13,7 +13,7 @@ from PIL import Image
 from segdata.means import ILSVRC, NYUD
 from segdata.readers import (
     class_numbers,
-    dimness_of,
+    doubts_of,
     read_depth,
     read_label_image,
     read_mat,
@@ -49,25 +49,54 @@ def png(path, values, bits, colour):
     (1000, "10 bits"), (200, "8 bits: to a net nearly black, 1 of 255")])
 def test_images_of_fewer_bits_than_their_file_are_told(tmp_path, name, largest, told):
     Image.fromarray(np.array([[0, largest]], np.uint16)).save(tmp_path / name)
-    found = dimness_of(tmp_path / name)
+    found = doubts_of(tmp_path / name)
     assert bool(found) == bool(told)
     if found:
         assert f"no value above {largest:,} of 65,535, as of a camera of {told}" in found[0].problem
         factor = int(re.search(r"by (\d+),", found[0].remedy)[1])
         Image.fromarray(np.array([[0, largest * factor]], np.uint16)).save(tmp_path / name)
-        assert dimness_of(tmp_path / name) == []
+        assert doubts_of(tmp_path / name) == []
 
 
 def test_colours_of_12_bits_are_told_and_bytes_are_not(tmp_path):
     png(tmp_path / "a.png", [[4000, 90, 3]], 16, COLOUR)
-    doubt, = dimness_of(tmp_path / "a.png")
+    doubt, = doubts_of(tmp_path / "a.png")
     assert "no value above 3,855 of 65,535, as of a camera of 12 bits" in doubt.problem
     Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "b.png")
     Image.new("L", (4, 4), 9).save(tmp_path / "c.png")
     Image.fromarray(np.array([[0.1, 0.2]], np.float32)).save(tmp_path / "d.tif")
     (tmp_path / "e.png").write_text("no image")
     for name in ("b.png", "c.png", "d.tif", "e.png", "absent.png"):
-        assert dimness_of(tmp_path / name) == []
+        assert doubts_of(tmp_path / name) == []
+
+
+def turned(path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (6, 4), (9, 9, 9)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation, told", [(1, False), (3, True), (6, True)])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_images_that_exif_turns_are_told(tmp_path, name, orientation, told):
+    """They are trained on as they are stored, and segmented upright."""
+    turned(tmp_path / name, orientation)
+    found = doubts_of(tmp_path / name)
+    assert len(found) == told
+    assert all("EXIF says that it is to be turned; it is trained on" in doubt.problem
+               for doubt in found)
+    assert read_rgb(tmp_path / name).shape == (4, 6, 3)
+    assert read_photograph(tmp_path / name).size == ((4, 6) if orientation == 6 else (6, 4))
+
+
+@pytest.mark.parametrize("alpha, told", [(255, False), (254, True)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_images_with_transparent_parts_are_told(tmp_path, mode, alpha, told):
+    image = Image.new(mode, (2, 1), (9,) * (len(mode) - 1) + (255,))
+    image.putpixel((1, 0), (9,) * (len(mode) - 1) + (alpha,))
+    image.save(tmp_path / "a.png")
+    assert ["it has transparent parts;" in doubt.problem
+            for doubt in doubts_of(tmp_path / "a.png")] == [True] * told
 
 
 @pytest.mark.parametrize("colour", [GREY, PALETTE])

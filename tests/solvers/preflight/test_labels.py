@@ -341,3 +341,23 @@ def test_depth_and_labels_of_matlab_files_are_looked_at(tmp_path):
 def test_names_for_fewer_classes_than_the_net_has(data):
     found = of_source(folder(data, 3), {"label": ["sky", "road"]})
     assert "2 names for the 3 classes" in str(found[0])
+
+
+def test_a_run_does_not_go_on_at_another_rate_unnoticed(data, tmp_path, monkeypatch, capsys):
+    def solve_with(*words):
+        monkeypatch.setattr(sys, "argv", ["solve", "--data", str(data), "--width", "0.02",
+                                          "--interval", "1", *words])
+        solve.main()
+        return capsys.readouterr()
+
+    solve_with("--iterations", "1", "--lr", "1e-9", "--batch", "2")
+    log = tmp_path / "build" / "own data-fcn8s" / "log.csv"
+    before = log.read_bytes()
+    for words, repeated in [((), "--lr 1e-09 --iterations 1"),
+                            (("--iterations", "2"), "--lr 1e-09")]:
+        with pytest.raises(SystemExit, match=f"repeat {repeated}. Or start anew"):
+            solve_with("--batch", "2", *words)
+        assert log.read_bytes() == before
+    said = solve_with("--iterations", "2", "--lr", "2e-9", "--batch", "2").err
+    assert "note: from iteration 1 on base_lr is 2e-09; it was 1e-09" in said
+    assert log.read_text().splitlines()[-1].startswith("2,")

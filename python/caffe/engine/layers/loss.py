@@ -206,7 +206,8 @@ class SoftmaxLoss(torch.autograd.Function):
 
 @register("Accuracy")
 class Accuracy(Labelled):
-    """The share of positions whose label is among the top_k scores; a tie counts as lost.
+    """The share of positions whose label is among the top_k scores; a tie counts as lost, and so,
+    unlike in Caffe, does a score that is not a number.
 
     The optional second top is that share for each class, 0 where the class does not occur.
     """
@@ -230,8 +231,9 @@ class Accuracy(Labelled):
 
     def compute(self, scores: Tensor, labels: Tensor) -> Tensor | Tops:
         index, counts = self.indices(scores, labels)
-        rank = (scores >= scores.gather(self.axis, index)).sum(self.axis, keepdim=True)
-        right = counts & (rank <= self.layer_param.accuracy_param.top_k)
+        own = scores.gather(self.axis, index)
+        rank = (scores >= own).sum(self.axis, keepdim=True)
+        right = counts & (rank <= self.layer_param.accuracy_param.top_k) & ~own.isnan()
         accuracy = right.sum().to(scores.dtype) / counts.sum().clamp(min=1)
         if len(self.layer_param.top) == 1:
             return accuracy

@@ -1,8 +1,9 @@
-"""Settings of solver and net prototxts with which no training can succeed."""
+"""Settings of solver and net prototxts with which no training can succeed, or hardly any."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -22,6 +23,41 @@ def check_finite(param: caffe_pb2.SolverParameter) -> None:
     for field, values in param.ListFields():
         if field.name not in NETS:
             _check_field(field, values)
+
+
+def doubts(param: caffe_pb2.SolverParameter) -> Iterator[str]:
+    """What a SolverParameter says that trains as in Caffe, and is hardly meant: a sentence each."""
+    given = {field.name for field, _ in param.ListFields()}
+    if param.base_lr < 0:
+        yield f"base_lr is {param.base_lr:g}: weights follow the gradient, so that the loss grows"
+    elif not param.base_lr:
+        yield f"base_lr is {'0' if 'base_lr' in given else 'missing'}: no weight learns"
+    if param.weight_decay < 0:
+        yield f"weight_decay is {param.weight_decay:g}: weights grow in place of decaying"
+    if param.clip_gradients == 0:
+        yield "clip_gradients is 0: all gradients become 0; leave it out for no clipping"
+    if param.iter_size < 1:
+        yield (f"iter_size is {param.iter_size}: no pass is run, and the weights "
+               + ("learn nothing" if param.iter_size else "become nan"))
+    if param.delta < 0 and param.type != "SGD":
+        yield f"delta is {param.delta:g}: where it outweighs the history, updates change their sign"
+    if param.test_interval and not param.test_iter:
+        yield "test_interval without test_iter: nothing is tested"
+    yield from _doubts_of_policy(param)
+
+
+def _doubts_of_policy(param: caffe_pb2.SolverParameter) -> Iterator[str]:
+    policy, steps = param.lr_policy, list(param.stepvalue)
+    falls = policy in ("step", "exp") or (policy == "multistep" and steps)
+    if falls and not param.gamma:
+        yield f"gamma is missing, or 0: lr_policy '{policy}' then lowers the rate to 0 at once"
+    if policy == "multistep" and not steps:
+        yield "lr_policy 'multistep' without a stepvalue: the rate stays base_lr"
+    if policy == "multistep" and steps != sorted(steps):
+        yield (f"the stepvalue fields {steps} are not in order: each is looked at only once those "
+               "before it have been passed")
+    if policy in ("inv", "poly") and not param.power:
+        yield f"power is missing, or 0: lr_policy '{policy}' then leaves the rate at base_lr"
 
 
 def check_multipliers(param: caffe_pb2.NetParameter) -> None:

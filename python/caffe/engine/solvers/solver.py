@@ -160,6 +160,8 @@ class Solver:
             if self.param.average_loss < 1:
                 raise CaffeError("expected average_loss of at least 1, "
                                  f"got {self.param.average_loss}")
+        for doubt in settings.doubts(self.param):
+            logger.warning("%s: %s", self._source, doubt)
 
     def _check_decay(self) -> None:
         """Raise CaffeError for a regularization_type that is unknown, and used."""
@@ -265,6 +267,9 @@ class Solver:
                 self.restore(resume)
             except WeightsError as error:
                 raise WeightsError(f"{error}; {snapshots.whole_beside(resume)}") from error
+        if self.iter >= self.param.max_iter:
+            logger.warning("%s: nothing is trained: max_iter is %d, and the iteration %d",
+                           self._source, self.param.max_iter, self.iter)
         self.step(self.param.max_iter - self.iter)
         if self.param.snapshot_after_train and not self._snapshot_due():
             self.snapshot()

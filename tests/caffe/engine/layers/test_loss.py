@@ -115,6 +115,15 @@ def test_a_tie_is_no_success(build):
     assert output(net, "a") == 0.5
 
 
+def test_scores_that_are_not_numbers_are_no_success(build):
+    """No comparison with NaN holds, so that no score would be better than the label's."""
+    nan = float("nan")
+    net = build('type: "Accuracy" bottom: "x" bottom: "t" top: "a" top: "each"',
+                x=[[nan, nan], [2, 1]], t=[0, 0])
+    assert output(net, "a") == 0.5
+    np.testing.assert_array_equal(output(net, "each"), [0.5, 0])
+
+
 def test_accuracy_of_nothing_is_zero(build):
     net = build('type: "Accuracy" bottom: "x" bottom: "t" top: "a" top: "each" accuracy_param { '
                 'ignore_label: 0 }', x=[[1, 2]], t=[0])

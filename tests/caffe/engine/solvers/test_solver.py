@@ -500,3 +500,54 @@ def test_momentum_goes_on_in_what_no_longer_learns(fit):
     history, before = solver.history[0].numpy().copy(), solver.net.params["fit"][0].data.copy()
     solver.step(1)
     np.testing.assert_allclose(solver.net.params["fit"][0].data, before - 0.9 * history, rtol=1e-5)
+
+
+USUAL = 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9'
+
+
+@pytest.mark.parametrize("lines, said", [
+    (USUAL.replace("0.02", "-0.02"), "base_lr is -0.02: weights follow the gradient"),
+    (USUAL.replace("0.02", "0"), "base_lr is 0: no weight learns"),
+    ('lr_policy: "fixed"', "base_lr is missing: no weight learns"),
+    (f"{USUAL} weight_decay: -1", "weight_decay is -1: weights grow"),
+    (f"{USUAL} clip_gradients: 0", "clip_gradients is 0: all gradients become 0"),
+    (f"{USUAL} iter_size: 0", "iter_size is 0: no pass is run, and the weights become nan"),
+    (f"{USUAL} iter_size: -1", "iter_size is -1: no pass is run, and the weights learn nothing"),
+    (f'{USUAL} delta: -1 type: "Adam"', "delta is -1: "),
+    (f"{USUAL} test_interval: 3", "test_interval without test_iter: nothing is tested"),
+    (USUAL.replace("fixed", "step") + " stepsize: 2", "gamma is missing, or 0: lr_policy 'step'"),
+    (USUAL.replace("fixed", "multistep") + " stepvalue: 2", "gamma is missing, or 0"),
+    (USUAL.replace("fixed", "multistep") + " gamma: 0.1", "lr_policy 'multistep' without a"),
+    (USUAL.replace("fixed", "multistep") + " gamma: 0.1 stepvalue: 4 stepvalue: 2",
+     "the stepvalue fields [4, 2] are not in order"),
+    (USUAL.replace("fixed", "poly"), "power is missing, or 0: lr_policy 'poly'"),
+])
+def test_settings_that_are_hardly_meant_train_as_in_the_original_with_a_warning(
+        fit, capsys, lines, said):
+    solver = fit(lines)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("W")]
+    assert len(warnings) == 1 and f"solver.prototxt: {said}" in warnings[0]
+    solver.step(1)
+    assert solver.iter == 1
+
+
+def test_usual_settings_are_not_warned_of(fit, capsys):
+    for lines in (USUAL, f"{USUAL} clip_gradients: 5 weight_decay: 0.1 iter_size: 2",
+                  'base_lr: 1 lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 4',
+                  'base_lr: 1 lr_policy: "poly" power: 0.9 type: "AdaGrad"',
+                  'base_lr: 1 lr_policy: "sigmoid" gamma: -0 stepsize: 2'):
+        fit(lines).solve()
+    assert not [line for line in capsys.readouterr().err.splitlines() if line.startswith("W")]
+
+
+def test_a_snapshot_beyond_max_iter_is_said_to_train_nothing(fit, tmp_path, capsys):
+    fit().solve()
+    solver = fit()
+    solver.param.max_iter = 4
+    solver.solve(f"{tmp_path}/solver_iter_10.solverstate")
+    assert "nothing is trained: max_iter is 4, and the iteration 10" in capsys.readouterr().err
+
+
+def test_a_missing_policy_is_named(fit):
+    with pytest.raises(CaffeError, match="lr_policy is missing: expected one of fixed, step,"):
+        fit("base_lr: 0.02").step(1)
