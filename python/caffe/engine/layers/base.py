@@ -367,6 +367,7 @@ class KeepingLayer(TensorLayer):
     """
 
     kept: Any = None
+    _is_spent = False
     _kept_shapes: Shapes | None = None
     _kept_revision: tuple | None = None
 
@@ -393,7 +394,7 @@ class KeepingLayer(TensorLayer):
         with torch.no_grad():
             self.weights = tuple(blob.data_to_read for blob in self.blobs)
             outputs, self.kept = self.run(*inputs)
-        self.weights = ()
+        self.weights, self._is_spent = (), False
         self._kept_shapes = [blob.shape for blob in bottom]
         self._kept_revision = self._validated_revision(bottom)
         taken = {_storage(tensor) for tensor in inputs}
@@ -417,7 +418,16 @@ class KeepingLayer(TensorLayer):
                 store(gradient.clone() if _storage(gradient) in taken else gradient)
                 taken.add(_storage(gradient))
 
+    def spend(self) -> None:
+        """Know that a backward pass was replayed, after which this layer would keep something
+        else, as Caffe's Scale in place does."""
+        self.kept, self._is_spent = None, True
+
     def _check_kept(self, bottom: Blobs) -> None:
+        if self._is_spent:
+            raise self.error("a second backward pass needs another forward pass first: the first "
+                             f"one, which was replayed, has used up what {self.type} keeps; or "
+                             "set net.cuda_graphs = False before both")
         if self.keeps_state:
             self._check_passed(self._kept_shapes is not None)
             self._check_shapes([blob.shape for blob in bottom] == self._kept_shapes,

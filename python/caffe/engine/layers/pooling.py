@@ -95,6 +95,8 @@ class Pooling(Pool):
         p = self.layer_param.pooling_param
         if len(top) == 2 and p.pool != MAX:
             raise self.error("only max pooling has a second top, the index of the maximum")
+        if len(top) == 2:
+            self.recordable = False     # its backward pass looks at the indices
         self.windows = Windows(self._pair("kernel", "kernel_size"), self._pair("stride"),
                                self._pair("pad"), self._rounds_up())
         given = self.windows.kernel, self.windows.pad, self.windows.stride

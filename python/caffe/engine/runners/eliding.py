@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -53,6 +53,7 @@ class ElidingRunner(PlainRunner):
         self._elides = False    # in the forward pass that goes on
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
+        self._guarded: set[Blob] = set()        # those from whose gradients they are computed
 
     def computed(self) -> dict[str, list[tuple]]:
         """{layer: [(rows, columns), ...]} of the maps that the layers which left rows out in the
@@ -145,13 +146,14 @@ class ElidingRunner(PlainRunner):
 
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
-        return self.enabled, self._sizes, self._runs, dict(self._ran), set(self._promised)
+        return (self.enabled, self._sizes, self._runs, dict(self._ran), set(self._promised),
+                set(self._guarded))
 
     def restore(self, snapshot: tuple) -> None:
         """Be as after the pass that left this."""
         self._discard_gradients()
-        self.enabled, self._sizes, self._runs, ran, promised = snapshot
-        self._ran, self._promised = dict(ran), set(promised)
+        self.enabled, self._sizes, self._runs, ran, promised, guarded = snapshot
+        self._ran, self._promised, self._guarded = dict(ran), set(promised), set(guarded)
 
     @property
     def was_seen(self) -> bool:
@@ -172,7 +174,12 @@ class ElidingRunner(PlainRunner):
                     self._fill_diffs()
                 else:
                     self._run_plainly()
+        self._lift_guards()
         super().backward(numbers, observer, release)
+        if self._is_updated:
+            self._break_promises(_raise_updated)
+        elif self._promised:
+            self._guard()
 
     def backward_step(self, step: Step) -> None:
         run = self._ran.get(step.number)
@@ -207,10 +214,19 @@ class ElidingRunner(PlainRunner):
                     found[blob] = blob.data_to_read.clone()
         return found
 
-    def _run_plainly(self) -> list[int]:
+    def _written_later(self) -> dict[Blob, torch.Tensor]:
+        """As _written, of those blobs alone to which users wrote after a backward pass, which
+        could not have done without the rows if they had before: all but what layers overwrote."""
+        overwritten = {blob.memories[DATA] for step in self.program.steps
+                       if step.number not in self._ran for blob in step.top if blob in step.bottom}
+        return {blob: values for blob, values in self._written(by_users=True).items()
+                if blob.memories[DATA] not in overwritten}
+
+    def _run_plainly(self, later: Container[Blob] = ()) -> list[int]:
         """Run the layers again as they are, and leave nothing out any more; returns their
-        numbers. Raises LayerError if that gives something else; the values of all blobs are then
-        as before, and the layers know of no forward pass."""
+        numbers. What somebody wrote stays, but for the blobs in `later`. Raises LayerError if that
+        gives something else; the values of all blobs are then as before, and the layers know of no
+        forward pass."""
         numbers, written = sorted(self._ran), self._written()
         steps = self.program.steps
         logger.info("%s: padding is no longer elided, layers are wanted whole",
@@ -230,7 +246,8 @@ class ElidingRunner(PlainRunner):
                              "forward pass; set net.elide_padding = False before it to have "
                              "gradients of all blobs")
         for blob, values in written.items():
-            blob.data_tensor.copy_(values)
+            if blob not in later:
+                blob.data_tensor.copy_(values)
         return numbers
 
     def _fill_diffs(self) -> None:
@@ -242,11 +259,12 @@ class ElidingRunner(PlainRunner):
         entries = {blob: blob.diff_tensor.clone() for number in self._ran
                    for blob in steps[number].bottom if blob not in self._promised
                    and not blob.memories[DIFF].is_promised}
+        later = self._written_later()
         try:
             if self._is_updated:
                 for blob, (data, diff) in params.items():
                     blob.data_tensor.copy_(data + diff)
-            numbers = self._run_plainly()
+            numbers = self._run_plainly(later)
             self._take_promises_back()
             for number in reversed(numbers):
                 if steps[number].runs_backward:
@@ -257,18 +275,36 @@ class ElidingRunner(PlainRunner):
                 blob.set_diff(diff)
             for blob, diff in entries.items():
                 blob.set_diff(diff)
+            for blob, values in later.items():
+                blob.data_tensor.copy_(values)
+
+    def _guard(self) -> None:
+        """Have the gradients that were left out computed before somebody can write to those which
+        they are computed from."""
+        self._guarded = {blob for number in self._ran for blob in self.program.steps[number].top
+                         if blob not in self._promised}
+        for blob in list(self._guarded):
+            blob.set_diff_lazily(partial(_fill_diffs, weakref.ref(self)))
+
+    def _lift_guards(self) -> None:
+        for blob in self._guarded:
+            blob.set_diff_lazily(None)
+        self._guarded.clear()
 
     def _take_promises_back(self) -> None:
         self._is_updated = False
-        for blob in self._promised:
-            blob.set_diff_lazily(None)
-        self._promised.clear()
+        self._break_promises(None)
 
     def _discard_gradients(self) -> None:
         """Have an error where somebody reads gradients that can no longer be computed."""
         self._is_updated = False
+        self._break_promises(_raise_discarded)
+
+    def _break_promises(self, instead: Callable[[], None] | None) -> None:
+        """Have `instead` called where somebody reads gradients that were to be computed."""
+        self._lift_guards()
         for blob in self._promised:
-            blob.set_diff_lazily(_raise_discarded)
+            blob.set_diff_lazily(instead)
         self._promised.clear()
 
 
@@ -281,6 +317,13 @@ def _raise_discarded() -> None:
                      "forward pass has since discarded what it would be computed from; read it "
                      "before the next forward pass, or set net.elide_padding = False before "
                      "backward")
+
+
+def _raise_updated() -> None:
+    raise LayerError("the gradient of this blob was left out with the padding of the net, and "
+                     "cannot be computed any more, because a solver changed the weights between "
+                     "the forward and this backward pass; set net.elide_padding = False before "
+                     "the forward pass")
 
 
 def _same(values: torch.Tensor, others: torch.Tensor, tolerance: float = 0.0) -> bool:

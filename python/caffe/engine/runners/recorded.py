@@ -225,59 +225,80 @@ class RecordedRunner:
         passes, steps = self._now or {}, self._program.steps
         diffs = [blob.memories[DIFF] for step in steps for blob in step.layer.blobs]
         before = {diff: diff.settled for diff in diffs if not diff.is_clear}
-        expected: Tensors | None = None
-        given: Tensors = {}     # what a pass begins with, and may overwrite in place
         is_viewed = any(diff.live_view() is not None for diff in diffs)
-        if "backward" not in passes and not is_viewed:
-            for diff in before:
-                diff.clear()        # it is recorded how gradients are set, not added
-            given = {blob.memories[DIFF]: blob.diff_tensor.clone()
-                     for blob, _ in read_gradients(self._program)}
-            expected = self._record_backward(passes, observer.cuts)
-            _restore({diff: tensor.clone() for diff, tensor in given.items()})
-            for diff in diffs:
-                diff.restore(before.get(diff))
         if "backward" not in passes:
-            return False
+            return not is_viewed and self._record_backward(passes, diffs, before, observer)
         recording = passes["backward"]
         gradients = _Gradients(self._program, recording.made, before)
-        if expected is None and not is_viewed:
-            def hand_over(piece: int) -> None:
+
+        def hand_over(piece: int) -> None:
+            if not is_viewed:
                 gradients.put(recording.ends[piece])
                 observer.notice("after_backward", steps[recording.ends[piece]])
-            recording.replay(hand_over)
+        recording.replay(hand_over)
+        if is_viewed:
+            gradients.put(0)
+            observer.notice("after_backward", steps[0])
+        else:
             gradients.settle()
-            return True
-        recording.replay()
-        if expected is not None:
-            found = recording.made
-            if not self._agrees([found[diff] for diff in expected], list(expected.values())):
-                _restore(given)
-                self._inner.backward(range(len(steps) - 1, -1, -1))
-                gradients = _Gradients(self._program, expected, before)
-        gradients.put(0)
-        observer.notice("after_backward", steps[0])
+        for layer in recording.spent:
+            layer.spend()
         return True
 
-    def _record_backward(self, passes: dict[str, Recording], cuts: Sequence[int]) -> Tensors | None:
-        """Record a backward pass; returns the gradients of parameters that the pass itself gives,
-        {Memory: tensor}, None if it cannot be recorded."""
-        numbers = range(len(self._program.steps) - 1, -1, -1)
-        ends = [*sorted(set(cuts) - {0}, reverse=True), 0]
-        recorded = self._record(passes, "backward", lambda graph: recorded_backward(
-            self._program, self._inner, graph, self._others,
-            lambda: self._inner.backward(numbers, _Cutter(graph, ends[:-1]))))
-        if not recorded:
-            return None
-        passes["backward"].ends = ends
+    def _record_backward(self, passes: dict[str, Recording], diffs: Sequence[Memory],
+                         before: Tensors, observer: Observer) -> bool:
+        """Record a backward pass, replay it for the first time, and hold that against the pass
+        itself, whose results stay; returns whether that was possible.
+
+        diffs : of all parameters; before : {Memory: tensor} of those that have gradients
+        """
+        numbers = self._all_back
+        ends = [*sorted(set(observer.cuts) - {0}, reverse=True), 0]
+        for diff in before:
+            diff.clear()        # it is recorded how gradients are set, not added
+        # what a pass begins with, and may overwrite in place
+        given = {blob.memories[DIFF]: blob.diff_tensor.clone()
+                 for blob, _ in read_gradients(self._program)}
+        expected = None
+        if self._record(passes, "backward", lambda graph: recorded_backward(
+                self._program, self._inner, graph, self._others,
+                lambda: self._inner.backward(numbers, _Cutter(graph, ends[:-1])))):
+            passes["backward"].ends = ends
+            expected = self._held_against_replay(passes["backward"], diffs, given)
+        if expected is None:
+            _restore(given)
+            for diff in diffs:
+                diff.restore(before.get(diff))
+            return False
+        _restore({diff: before[diff] for diff in before if diff not in expected})
+        _Gradients(self._program, expected, before).put(0)
+        observer.notice("after_backward", self._program.steps[0])
+        return True
+
+    def _held_against_replay(self, recording: Recording, diffs: Sequence[Memory], given: Tensors
+                             ) -> Tensors | None:
+        """The gradients of parameters that the pass itself gives, {Memory: tensor}, after a replay
+        of it; None if memory does not suffice for both."""
+        recording.replay()
+        found = {diff: tensor.clone() for diff, tensor in recording.made.items() if diff in diffs}
+        for diff in diffs:
+            diff.clear()
+        _restore({diff: tensor.clone() for diff, tensor in given.items()})
+        kept = [(layer, layer.kept) for layer in recording.spent]
         try:
-            self._inner.backward(numbers)
+            self._inner.backward(self._all_back)
         except OutOfMemoryError:
+            for layer, values in kept:
+                layer.kept = values
             self._give_up(NO_ROOM)
             return None
-        params = {blob.memories[DIFF] for step in self._program.steps for blob in step.layer.blobs}
-        return {diff: diff.settled.reshape(tensor.shape).clone()
-                for diff, tensor in passes["backward"].made.items() if diff in params}
+        expected = {diff: diff.settled.reshape(tensor.shape) for diff, tensor in found.items()}
+        self._agrees(list(found.values()), list(expected.values()))
+        return expected
+
+    @property
+    def _all_back(self) -> range:
+        return range(len(self._program.steps) - 1, -1, -1)
 
     # recording
 

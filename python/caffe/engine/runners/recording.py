@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..blob import Blob
+from ..layers.base import KeepingLayer
 from ..memory import DATA, DIFF, Memory
 from ..program import Program
 from .cuda_graphs import CudaGraph
@@ -38,9 +39,12 @@ class Recording:
     Attributes
     ----------
     ends : of a backward pass, the number of the last layer in each piece of the graph
+    spent : of a backward pass, the layers that keep something else after it, as Caffe's Scale in
+        place does; after a replay, nobody has what they would keep
     """
 
     ends: Sequence[int] = (0,)
+    spent: Sequence[KeepingLayer] = ()
 
     def __init__(self, program: Program, runner: ElidingRunner, graph: CudaGraph,
                  inputs: Sequence[Blob], reads: Sequence[tuple[Blob, int]], sets: int,
@@ -56,11 +60,15 @@ class Recording:
         self._inputs = [(blob, blob.data_to_read) for blob in inputs]
         self._reads = [(blob, kind, blob.diff_tensor if kind else blob.data_tensor)
                        for blob, kind in reads]
+        layers = [program.steps[number].layer for number in others] + runner.inner_layers()
+        kept = [(layer, layer.kept) for layer in layers if isinstance(layer, KeepingLayer)]
         before = Snapshot(program, runner, others)
         try:
             with self._graph.recording():
                 self._loss = run()
             self._left = Snapshot(program, runner, others, sets, before)
+            if sets == DIFF:
+                self.spent = [layer for layer, values in kept if layer.kept is not values]
         finally:
             before.restore()        # nothing was computed
 
@@ -104,7 +112,7 @@ class Snapshot:
         self.memories: dict[Memory, tuple] = {memory: memory.snapshot for memory in memories
                          if not _are(memory.snapshot, known.get(memory, ()))}
         layers = [program.steps[number].layer for number in others] + runner.inner_layers()
-        # a backward pass leaves the layers as they are
+        # a backward pass leaves the layers as they are, but for those that are spent
         self._layers = [] if kind == DIFF else [(layer, dict(vars(layer))) for layer in layers]
         self._kind, self._runner_snapshot = kind, runner.snapshot()
         self._overwritten = runner.overwritten() if kind == DATA else []

@@ -631,3 +631,60 @@ def test_gradients_below_a_pooling_that_would_leave_out_rows_of_a_whole_blob(net
     found = diffs(made)
     plainly(run, made)
     check_equal(found, diffs(made))
+
+
+INSIDE = "data", "conv1", "conv2", "pool", "conv3", "drop"
+BRANCHED = (BACKWARD + image(12, 9) + conv("conv1", "data", 3, kernel_size=3, pad=30)
+            + conv("left", "conv1", 2, kernel_size=3)
+            + layer("right", "MVN", "conv1") + layer("top", "Power", "left"))
+
+
+@pytest.mark.parametrize("kind", ["data", "diff"])
+@pytest.mark.parametrize("text", [SIMPLE, BRANCHED], ids=["simple", "branched"])
+def test_who_writes_after_backward_does_not_change_its_gradients(net, text, kind):
+    """Other data themselves make those that were left out an error, which says so."""
+    for name in net(text).blobs:
+        made, plain = net(text), net(text)
+        plain.share_with(made)
+        plain.elide_padding = False
+        for each in (made, plain):
+            run(each)
+            getattr(each.blobs[name], kind)[...] = 0.5
+        if (name, kind) == ("data", "data"):
+            assert not read_inside(made)
+        else:
+            check_equal(diffs(made), diffs(plain))
+        check_equal(datas(made), datas(plain))
+
+
+@pytest.mark.parametrize("seen", [[], ["conv1"], INSIDE], ids=["none", "one", "all"])
+@pytest.mark.parametrize("release", [False, True])
+def test_backward_again_after_a_solver_s_step(net, release, seen):
+    """As in Caffe: the values of the forward pass, and the weights after the step. What was left
+    out would need those before it."""
+    made, plain = net(SIMPLE), net(SIMPLE)
+    plain.share_with(made)
+    plain.elide_padding = False
+    for each in (made, plain):
+        fill(each, 0)
+        each.clear_param_diffs()
+        each.run_forward()
+        give_gradients(each, 1)
+        each.run_backward(release=release)
+    assert made.elided_layers
+    for blob, _ in made.program.learnable:
+        blob.data_tensor.sub_(blob.diff_tensor)
+    plain.clear_param_diffs()
+    for each in (made, plain):
+        each.weights_updated()
+    for name in seen:
+        check_equal({name: made.blobs[name].diff}, {name: plain.blobs[name].diff}, 1e-9)
+    made.clear_param_diffs()
+    for each in (made, plain):
+        each.run_backward(release=release)
+    check_equal(param_diffs(made), param_diffs(plain))
+    if seen:
+        check_equal(diffs(made), diffs(plain))
+    else:
+        assert made.elided_layers and not read_inside(made)
+    check_equal(datas(made), datas(plain))

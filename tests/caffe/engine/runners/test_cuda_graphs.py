@@ -228,12 +228,15 @@ def test_a_bottom_that_is_overwritten_through_another_blob(net, replays, check):
     assert len(replays) == 6
 
 
-def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, check):
-    """A Scale in place, as in Caffe, then has other values."""
-    text = CHAIN.replace('layer { name: "loss"', 'layer { name: "scale" type: "Scale" '
-                         'bottom: "fc" top: "fc" scale_param { bias_term: true } }\n'
-                         'layer { name: "loss"')
-    made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+SCALED = CHAIN.replace('layer { name: "loss"', 'layer { name: "scale" type: "Scale" bottom: "fc" '
+                       'top: "fc" scale_param { bias_term: true } }\nlayer { name: "loss"')
+
+
+@pytest.mark.parametrize("second", [1, 2])
+def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, check, second):
+    """A Scale in place, as in Caffe, then has other values: `second` is the forward pass after
+    which there are two, whose first is the one before, or the first that is recorded."""
+    made, plain = net(SCALED, phase=caffe.TRAIN), net(SCALED, phase=caffe.TRAIN)
     plain.cuda_graphs = False
     plain.share_with(made)
     for number in range(5):
@@ -241,10 +244,37 @@ def test_a_second_backward_pass_of_a_forward_pass_is_not_recorded(net, replays, 
             each.clear_param_diffs()
             each.blobs["x"].data[...], each.blobs["t"].data[...] = number, number % 4
             each.run_forward()
-            for _ in range((0, 2, 1, 1, 1)[number]):
+            for _ in range(0 if not number else 2 if number == second else 1):
                 each.run_backward()
         check(made, plain)
     assert len(replays) == 4 + 3
+
+
+def test_a_second_backward_pass_after_a_replayed_one(net, replays, check):
+    """Where the first would have changed what a layer keeps, an error says what to do; elsewhere
+    it is as without recordings."""
+    for text in (CHAIN, SCALED):
+        made, plain = net(text, phase=caffe.TRAIN), net(text, phase=caffe.TRAIN)
+        plain.cuda_graphs = False
+        plain.share_with(made)
+        for number in range(5):
+            for each in (made, plain):
+                each.clear_param_diffs()
+                each.forward(x=np.full((2, 3), number), t=[1, 3])
+                each.backward()
+            check(made, plain)
+        if text is SCALED:
+            for start in (None, "scale"):
+                with pytest.raises(LayerError, match=r"layer 'scale'.*another forward pass first.*"
+                                                     r"net.cuda_graphs = False"):
+                    made.backward(start=start)
+            for each in (made, plain):
+                each.clear_param_diffs()
+                each.forward(start="fc")
+                each.backward()
+        for each in (made, plain):
+            each.backward()
+        check(made, plain)
 
 
 def test_the_first_backward_pass_runs_as_it_is(net, replays, check):
@@ -341,6 +371,23 @@ layer { name: "x" type: "MemoryData" top: "x" top: "t" memory_data_param {
                 each.forward()
             check(*both)
     assert len(replays) == 8
+
+
+def test_max_pooling_that_looks_at_indices_is_not_recorded(net, replays, check, caplog):
+    text = """force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+layer { name: "pool" type: "Pooling" bottom: "x" top: "y" top: "places"
+  pooling_param { kernel_size: 2 stride: 2 } }"""
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    for number in range(4):
+        for each in (made, plain):
+            each.blobs["x"].data[...] = np.random.default_rng(number).normal(size=(1, 1, 4, 4))
+            each.run_forward()
+            each.blobs["y"].diff[...] = number
+            each.run_backward()
+        check(made, plain)
+    assert not replays and "without CUDA graphs" not in caplog.text
 
 
 def test_what_is_set_between_forward_and_backward(net, replays):
