@@ -54,7 +54,8 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
         filler of its weights, e.g. 'msra' to train from scratch, default: zero, to be copied;
         fc6_kernel, the side of fc6 where there is one
 
-    Raises ValueError for an unknown name and for a fusion that does not fit the source or head.
+    Raises ValueError for an unknown name, for a fusion that does not fit the source or head, and
+    for what a head of OWN_TRUNKS does not take.
     """
     _check("head", head, (*HEADS, "crfrnn", *OWN_TRUNKS))
     _check("split", split, SPLITS)
@@ -66,6 +67,11 @@ def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16
         raise ValueError(f"head '{head}' takes one image and one label, not "
                          f"{', '.join((*source.images, *source.labels))}")
     if head in OWN_TRUNKS:
+        given = {"trunk": trunk != "vgg16", "fusion": fusion, "normalize": normalize,
+                 "learned": learned, "skip_scales": skip_scales}
+        if ignored := [name for name, value in given.items() if value]:
+            raise ValueError(f"head '{head}' has a trunk and scores of its own and does not take "
+                             f"{', '.join(ignored)}; leave it out")
         OWN_TRUNKS[head].predict(n, _scaled(n, n.data, scale), head, split, source, **options)
     else:
         _fcn(n, head, split, source, TRUNKS[trunk].trunk, fusion, normalize, learned, scale,

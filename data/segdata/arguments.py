@@ -19,8 +19,10 @@ class ArgumentParser(argparse.ArgumentParser):
     found wrong, what is nearest to an option or choice that there is not, and what kind of number
     is expected."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, formatter_class: type = argparse.HelpFormatter,
+                 **options: Any) -> None:
+        whole_names = type(formatter_class.__name__, (_WholeNames, formatter_class), {})
+        super().__init__(*args, formatter_class=whole_names, **options)
         self.register("type", int, number(int, "a whole number"))
         self.register("type", float, number(float, "a number"))
 
@@ -48,6 +50,13 @@ class ArgumentParser(argparse.ArgumentParser):
             listed = textwrap.fill(f"choose from {', '.join(choices)}", 100, break_on_hyphens=False)
             raise argparse.ArgumentError(action, f"invalid choice: '{value}'"
                                          f"{did_you_mean(str(value), choices)}\n{listed}")
+
+
+class _WholeNames:
+    """Lines of help that are not broken at the hyphens of a name."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def number(kind: type, what: str) -> Callable[[str], float]:

@@ -95,3 +95,13 @@ def test_abbreviations_are_no_options_where_they_are_not_allowed(parser, capsys)
     with pytest.raises(SystemExit):
         made.parse_args(["--out", "x"])
     assert "there is no option --out (did you mean '--output'?)" in capsys.readouterr().err
+
+
+def test_help_breaks_no_name_at_its_hyphens(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["restored afterwards"])
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        fcn_main(["nets", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("voc-fcn8s-atonce" in line for line in lines)
+    assert not any(line.endswith("-") for line in lines)

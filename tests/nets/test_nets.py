@@ -220,6 +220,14 @@ def test_an_unknown_head_split_or_trunk_is_refused(head, split, trunk, words):
         nets.fcn(head, split, trunk=trunk)
 
 
+@pytest.mark.parametrize("head", ["unet", "segnet", "deeplab", "dilated-frontend"])
+@pytest.mark.parametrize("option", [{"trunk": "caffenet"}, {"normalize": True}, {"learned": True},
+                                    {"fusion": "late"}, {"skip_scales": (1, 2)}])
+def test_options_that_a_head_does_not_take_are_refused(head, option):
+    with pytest.raises(ValueError, match=f"'{head}' .* does not take {next(iter(option))}"):
+        nets.fcn(head, "deploy", **option)
+
+
 def test_a_classifier_of_an_unknown_trunk_is_refused():
     with pytest.raises(ValueError, match="'vgg19'.*googlenet"):
         nets.classifier("vgg19")
