@@ -19,10 +19,10 @@ class ArgumentParser(argparse.ArgumentParser):
     found wrong, what is nearest to an option or choice that there is not, and what kind of number
     is expected."""
 
-    def __init__(self, *args: Any, formatter_class: type = argparse.HelpFormatter,
-                 **options: Any) -> None:
-        whole_names = type(formatter_class.__name__, (_WholeNames, formatter_class), {})
-        super().__init__(*args, formatter_class=whole_names, **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        form = options.get("formatter_class", argparse.HelpFormatter)
+        options["formatter_class"] = type(form.__name__, (_WholeNames, form), {})
+        super().__init__(*args, **options)
         self.register("type", int, number(int, "a whole number"))
         self.register("type", float, number(float, "a number"))
 
