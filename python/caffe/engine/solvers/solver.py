@@ -425,7 +425,7 @@ class Solver:
         logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
         net, passes = self.test_nets[number], self.param.test_iter[number]
         net.share_with(self.net)
-        sums: dict[str, torch.Tensor] = {}
+        sums = display.OutputSums()
         loss: torch.Tensor | float = 0.0
         for _ in range(passes):
             action = self.requested_action()
@@ -438,11 +438,11 @@ class Solver:
             self._note(f"the test of iteration {self.iter}")
             loss = loss + net.run_forward()
             for name in net.outputs:
-                sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
+                sums.add(name, net.blobs[name].data_to_read)
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", loss / passes)
-        display.show_outputs("Test", net, [(name, (total / passes).cpu().numpy())
-                                           for name, total in sums.items()])
+        display.show_outputs("Test", net, [(name, mean.cpu().numpy())
+                                           for name, mean in sums.means(passes)])
 
     # updates
 
