@@ -142,23 +142,24 @@ def _end_after_sigterm(solver: Any, args: argparse.Namespace) -> None:
 
 def test(args: argparse.Namespace) -> None:
     """Score a model: the mean of each output over some iterations."""
+    from ..engine.solvers.display import OutputSums
     if not args.weights:
         raise CaffeError("need --weights to score")
     net = _net(args, TEST)
     log(f"Running for {args.iterations} iterations.")
-    sums: dict[str, np.ndarray] = {}
+    sums = OutputSums()
     loss = 0.0
     for i in range(args.iterations):
         loss += float(net.run_forward())
         for name in net.outputs:
             values = net.blobs[name].data
-            sums[name] = sums.get(name, 0.0) + values
+            sums.add(name, values)
             for value in np.ravel(values):
                 log(f"Batch {i}, {name} = {value:g}")
     log(f"Loss: {loss / args.iterations:g}")
-    for name, total in sums.items():
+    for name, mean in sums.means(args.iterations):
         weight = net.blob_loss_weights[name]
-        for value in np.ravel(total / args.iterations):
+        for value in np.ravel(mean):
             share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
             log(f"{name} = {value:g}{share}")
 

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from ..errors import CaffeError
 from ..proto import caffe_pb2
@@ -46,12 +47,17 @@ def decode(datum: caffe_pb2.Datum, color: bool | None = None) -> np.ndarray:
     color : True for three channels, False for one, None for what the image has; for what is not
         encoded it has no meaning
 
-    Raises CaffeError if the image cannot be decoded, or the length is not the shape's.
+    Raises CaffeError if the image cannot be decoded, the shape is empty, or the length is not the
+    shape's.
     """
     try:
         if datum.encoded:
             with opened(io.BytesIO(datum.data)) as image:
                 return planes(image, color)
+        if min(shape := (datum.channels, datum.height, datum.width)) < 1:
+            raise ValueError(f"its channels, height and width are {shape}")
         return datum_to_array(datum)
+    except UnidentifiedImageError:
+        raise CaffeError("a damaged record: it holds no image of a known format") from None
     except Exception as error:
         raise CaffeError(f"a damaged record: {error}") from None

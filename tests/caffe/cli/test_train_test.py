@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import caffe
 import single_layers
@@ -325,3 +326,36 @@ def test_without_a_gpu(capsys):
 def test_device_query(capsys):
     assert main(["device_query"]) == 0
     assert torch.cuda.get_device_name(0) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sizes", [((6, 4), (3, 5)), ((1, 1), (3, 5))])
+def test_an_output_whose_shape_changes_has_no_mean_and_ends_nothing(folder, capsys, sizes):
+    """One of a single value would be added to all of the next."""
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size).save(f"{number}.png")
+    (folder / "list").write_text("0.png 1\n1.png 2\n")
+    (folder / "varying.prototxt").write_text("""
+        layer { name: "d" type: "ImageData" top: "x" top: "t"
+                image_data_param { source: "list" batch_size: 1 } }
+        layer { name: "c" type: "Convolution" bottom: "x" top: "y"
+                convolution_param { num_output: 1 kernel_size: 1 bias_filler { value: 3 } } }
+        layer { name: "m" type: "Reduction" bottom: "y" top: "l" loss_weight: 1
+                reduction_param { operation: MEAN } }
+        layer { name: "p" type: "Power" bottom: "y" top: "map" }""")
+    caffe.Net("varying.prototxt", caffe.TEST).save("w.caffemodel")
+    capsys.readouterr()
+    assert main(["test", "--model", "varying.prototxt", "--weights", "w.caffemodel",
+                 "--iterations", "4"]) == 0
+    lines = messages(capsys)
+    assert [line for line in lines if line.startswith("output map has the shape")] == [
+        f"output map has the shape (1, 1, 5, 3), after {(1, 1, *sizes[0][::-1])} before: no mean "
+        "of it is shown; images of one size, or a layer such as Accuracy or Reduction, give one"]
+    assert not [line for line in lines if line.startswith("map = ")]
+    assert "t = 1.5" in lines and "l = 3 (* 1 = 3 loss)" in lines
+    (folder / "varying_solver.prototxt").write_text(
+        'net: "varying.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 snapshot_prefix: "v" '
+        'test_iter: 2 test_interval: 1')
+    assert main(["train", "--solver", "varying_solver.prototxt"]) == 0
+    assert (folder / "v_iter_2.caffemodel").exists()
+    shown = [line.split(": ")[1] for line in messages(capsys) if "Test net output #" in line]
+    assert "t = 1.5" in shown and not any(line.startswith("map") for line in shown)

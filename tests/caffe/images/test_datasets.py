@@ -1,5 +1,7 @@
 """LMDBs, from lists of images to their mean and back into nets; and the tools that do it."""
 
+from pathlib import Path
+
 import cv2
 import lmdb
 import numpy as np
@@ -13,6 +15,7 @@ from caffe.formats.caffemodel import read_blobproto
 from caffe.images import datasets, planes
 from caffe.images.datum import decode
 from caffe.images.planes import read_planes, resized
+from caffe.proto import caffe_pb2
 
 RNG = np.random.default_rng(11)
 
@@ -300,3 +303,30 @@ def test_the_database_is_an_lmdb(images):
     datasets.convert_imageset("images.txt", "root/", "db")
     with lmdb.open("db", readonly=True) as environment:
         assert environment.stat()["entries"] == 5
+
+
+@pytest.mark.parametrize("datum, said", [
+    (caffe_pb2.Datum(), r"its channels, height and width are \(0, 0, 0\)"),
+    (caffe_pb2.Datum(channels=-1, height=2, width=2, data=bytes(12)), r"are \(-1, 2, 2\)"),
+    (caffe_pb2.Datum(encoded=True, data=b"no image"), "it holds no image of a known format"),
+    (caffe_pb2.Datum(channels=3, height=2, width=2, data=bytes(11)), "size 11")])
+def test_records_that_hold_no_image_are_refused(datum, said):
+    """As in the original, whose checks demand channels, height and width above 0."""
+    with pytest.raises(CaffeError, match=f"a damaged record: .*{said}"):
+        decode(datum)
+
+
+def test_grey_and_coloured_records_in_one_batch_name_what_makes_them_equal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with lmdb.open("db", map_size=1 << 20) as environment, environment.begin(write=True) as written:
+        for mode in "L", "RGB":
+            Image.new(mode, (4, 3)).save(f"{mode}.png")
+            written.put(mode.encode(), caffe_pb2.Datum(
+                encoded=True, data=Path(f"{mode}.png").read_bytes()).SerializeToString())
+    text = ('layer {{ name: "d" type: "Data" top: "x" transform_param {{ {} }} data_param {{ '
+            'source: "db" backend: LMDB batch_size: 2 }} }}')
+    Path("net.prototxt").write_text(text.format(""))
+    with pytest.raises(CaffeError, match="force_color or force_gray makes the channels equal"):
+        caffe.Net("net.prototxt", caffe.TEST).forward()
+    Path("net.prototxt").write_text(text.format("force_color: true"))
+    assert caffe.Net("net.prototxt", caffe.TEST).forward()["x"].shape == (2, 3, 3, 4)

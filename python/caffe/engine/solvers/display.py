@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,33 @@ class Progress:
         logger.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", iteration,
                     (iteration - self._iteration) / seconds, seconds, interval, loss)
         self._iteration, self._start = iteration, time.perf_counter()
+
+
+class OutputSums:
+    """The sums of a net's outputs over passes, value by value. An output whose shape changes from
+    pass to pass, with the images, has none; a warning says so."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Any] = {}
+        self._varying: set[str] = set()
+
+    def add(self, name: str, values: Any) -> None:
+        """Add an array or tensor."""
+        before = self._sums.get(name)
+        if before is None:
+            self._sums[name] = 0.0 + values     # of its own
+        elif before.shape == values.shape:
+            self._sums[name] = before + values
+        elif name not in self._varying:
+            self._varying.add(name)
+            logger.warning("output %s has the shape %s, after %s before: no mean of it is shown; "
+                           "images of one size, or a layer such as Accuracy or Reduction, give one",
+                           name, tuple(values.shape), tuple(before.shape))
+
+    def means(self, passes: int) -> list[tuple[str, Any]]:
+        """(name, mean) of the outputs that have one."""
+        return [(name, total / passes) for name, total in self._sums.items()
+                if name not in self._varying]
 
 
 def show_outputs(kind: str, net: Net, outputs: Sequence[tuple[str, np.ndarray]]) -> None:

@@ -85,6 +85,8 @@ class WithoutMomentum(Solver):
 class AdaGradSolver(WithoutMomentum):
     """H <- H + g^2; w <- w - lr g / (sqrt(H) + delta) (Duchi et al. 2011)."""
 
+    squares = (0,)
+
     def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         history.addcmul_(diff, diff)
         diff.mul_(rate).div_(history.sqrt().add_(self.param.delta))
@@ -93,6 +95,8 @@ class AdaGradSolver(WithoutMomentum):
 @register_solver("RMSProp")
 class RMSPropSolver(WithoutMomentum):
     """H <- d H + (1 - d) g^2; w <- w - lr g / (sqrt(H) + delta), d the rms_decay."""
+
+    squares = (0,)
 
     def check(self) -> None:
         super().check()
@@ -112,6 +116,7 @@ class AdaDeltaSolver(Solver):
     w <- w - lr u (Zeiler 2012)."""
 
     histories = 2
+    squares = (0, 1)
 
     def check(self) -> None:
         self.check_decay("momentum")
@@ -132,6 +137,7 @@ class AdamSolver(Solver):
     (Kingma and Ba 2015)."""
 
     histories = 2
+    squares = (1,)
 
     def check(self) -> None:
         self.check_decay("momentum", lowest=-1)

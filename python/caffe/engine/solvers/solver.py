@@ -85,6 +85,7 @@ class Solver:
     """
 
     histories = 1       # how many arrays a rule keeps for each parameter
+    squares: tuple[int, ...] = ()       # which of these are sums of squares
     param: caffe_pb2.SolverParameter = _UNSET
     net: Net = _UNSET
     test_nets: list[Net] = _UNSET
@@ -424,7 +425,7 @@ class Solver:
         logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
         net, passes = self.test_nets[number], self.param.test_iter[number]
         net.share_with(self.net)
-        sums: dict[str, torch.Tensor] = {}
+        sums = display.OutputSums()
         loss: torch.Tensor | float = 0.0
         for _ in range(passes):
             action = self.requested_action()
@@ -437,11 +438,11 @@ class Solver:
             self._note(f"the test of iteration {self.iter}")
             loss = loss + net.run_forward()
             for name in net.outputs:
-                sums[name] = sums.get(name, 0.0) + net.blobs[name].data_to_read
+                sums.add(name, net.blobs[name].data_to_read)
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", loss / passes)
-        display.show_outputs("Test", net, [(name, (total / passes).cpu().numpy())
-                                           for name, total in sums.items()])
+        display.show_outputs("Test", net, [(name, mean.cpu().numpy())
+                                           for name, mean in sums.means(passes)])
 
     # updates
 
@@ -543,7 +544,7 @@ class Solver:
         """What is written beside a solverstate."""
         goes_on = self.iter < self._last        # else the next step() begins with no losses
         passes = {} if self.pass_seed is None else {"passes": [self.passes, self.pass_seed]}
-        return {**self._bookmark.take(), **passes,
+        return {**self._bookmark.take(), **passes, "type": self.param.type,
                 "losses": values.encode(self._losses if goes_on else [])}
 
     @by_one_thread
@@ -558,6 +559,7 @@ class Solver:
         """
         path = str(path)
         read = snapshots.read(path, self.net, self.history)
+        self._check_rule(path, read)
         losses, put_mark = [], None
         passes, pass_seed = read.iteration * self.param.iter_size, self._own_pass_seed()
         if read.marked:
@@ -573,6 +575,22 @@ class Solver:
         self.passes, self.pass_seed = passes, pass_seed
         if put_mark:
             put_mark()
+
+
+    def _check_rule(self, path: str, read: snapshots.Snapshot) -> None:
+        """Raise WeightsError where the histories of a snapshot are another rule's. Those of SGD and
+        Nesterov mean the same."""
+        mine, written = self.param.type, (read.marked or {}).get("type", self.param.type)
+        if written != mine and not {written, mine} <= {"SGD", "Nesterov"}:
+            raise WeightsError(f"{path}: its histories are those of the solver type {written}, and "
+                               f"this one is {mine}; {snapshots.OTHER}")
+        count = len(self.net.program.learnable)
+        for kind in self.squares:
+            for number in range(kind * count, (kind + 1) * count):
+                if (read.history[number] < 0).any():
+                    raise WeightsError(f"{path}: history {number} has values below 0, and the "
+                                       f"solver type {mine} takes it for sums of squares; "
+                                       f"{snapshots.OTHER}")
 
 
 def _on_device(loss: torch.Tensor | float) -> torch.Tensor | float:

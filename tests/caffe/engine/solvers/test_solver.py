@@ -551,3 +551,47 @@ def test_a_snapshot_beyond_max_iter_is_said_to_train_nothing(fit, tmp_path, caps
 def test_a_missing_policy_is_named(fit):
     with pytest.raises(CaffeError, match="lr_policy is missing: expected one of fixed, step,"):
         fit("base_lr: 0.02").step(1)
+
+
+RATE = 'base_lr: 0.02 lr_policy: "fixed" '
+
+
+@pytest.mark.parametrize("has_resume_file", [True, False])
+@pytest.mark.parametrize("wrote, reads, said", [
+    ("SGD", "AdaGrad", "values below 0"), ("Nesterov", "RMSProp", "values below 0"),
+    ("Adam", "AdaDelta", "values below 0"), ("AdaDelta", "Adam", None), ("AdaGrad", "SGD", None)])
+def test_a_snapshot_of_another_solver_type_is_refused(fit, tmp_path, wrote, reads, said,
+                                                      has_resume_file):
+    """Histories of one number and shape may mean something else: of the momentum's, which may be
+    negative, AdaGrad takes the root. What the .resume file does not say, the values may show."""
+    def typed(rule):
+        return fit(f'{RATE} type: "{rule}"' + ' momentum: 0.9' * (rule in ("Adam", "AdaDelta")))
+
+    fitted = typed(wrote)
+    fitted.net.blobs["y"].data[...] += 3
+    fitted.step(2)
+    fitted.snapshot()
+    state = tmp_path / "solver_iter_2.solverstate"
+    if has_resume_file:
+        said = f"those of the solver type {wrote}, and this one is {reads}"
+    else:
+        (tmp_path / "solver_iter_2.solverstate.resume").unlink()
+    solver = typed(reads)
+    before = solver.net.params["fit"][0].data.copy()
+    if said is None:        # as in the original
+        solver.restore(str(state))
+        assert solver.iter == 2
+        return
+    with pytest.raises(WeightsError, match=f"{said}.*start anew from its caffemodel, as weights"):
+        solver.restore(str(state))
+    assert solver.iter == 0
+    np.testing.assert_array_equal(solver.net.params["fit"][0].data, before)
+
+
+def test_snapshots_of_sgd_and_nesterov_continue_one_another(fit, tmp_path):
+    solver = fit(f"{RATE} momentum: 0.9")
+    solver.step(2)
+    solver.snapshot()
+    other = fit(f'{RATE} momentum: 0.9 type: "Nesterov"')
+    other.restore(f"{tmp_path}/solver_iter_2.solverstate")
+    np.testing.assert_array_equal(other.history[0], solver.history[0])

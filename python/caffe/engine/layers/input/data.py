@@ -138,8 +138,10 @@ def _stacked(batch: Sequence[tuple], names: Sequence[str]) -> tuple[np.ndarray, 
     images, *others = zip(*batch)
     for image, name in zip(images, names):
         if image.shape != images[0].shape:
+            remedy = "crop_size makes them equal" if len(image) == len(images[0]) else \
+                "of encoded images force_color or force_gray makes the channels equal"
             raise LayerError(f"{name}: an image of shape {image.shape} in one batch with "
-                             f"{images[0].shape} of {names[0]}; crop_size makes them equal")
+                             f"{images[0].shape} of {names[0]}; {remedy}")
     return np.stack(images), *(np.array(each, np.float32) for each in others)
 
 
