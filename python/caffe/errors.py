@@ -35,7 +35,7 @@ class DeviceError(CaffeError):
     """A device that is not there."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
     folded = {entry.lower().lstrip("-"): entry for entry in reversed([*known])}
     match = get_close_matches(name.lower().lstrip("-"), folded, n=1, cutoff=0.5)

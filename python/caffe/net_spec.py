@@ -17,7 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import PrototxtError, nearest
+from .errors import PrototxtError, did_you_mean
 from .layer_types import LAYER_TYPES
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 from .proto import caffe_pb2
@@ -88,7 +88,7 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
     fields = proto.DESCRIPTOR.fields_by_name
     if name not in fields:
         raise UnknownFieldError(f"{proto.DESCRIPTOR.name} has no field '{name}'"
-                                + nearest(name, fields))
+                                + did_you_mean(name, fields))
     target = getattr(proto, name)
     if hasattr(target, "extend"):
         for entry in value if isinstance(value, (list, tuple)) else [value]:
@@ -180,7 +180,7 @@ class Function:
             for key, value in self.params.items():
                 if key not in known:
                     raise UnknownFieldError(f"{fields[own].message_type.name if own else 'it'} has "
-                                            f"no field '{key}'" + nearest(key, known))
+                                            f"no field '{key}'" + did_you_mean(key, known))
                 assign_proto(layer if key in fields else getattr(layer, own), key, value)
         except (PrototxtError, TypeError, ValueError) as error:
             raise type(error)(f"{place}: {error}") from None
@@ -200,7 +200,7 @@ class NetSpec:
             return self.tops[name]
         except KeyError:
             raise UnknownTopError(f"the net has no top '{name}'"
-                                  + nearest(name, self.tops)) from None
+                                  + did_you_mean(name, self.tops)) from None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.tops[name] = value
@@ -250,8 +250,8 @@ class Layers:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in layer_types():
-            raise UnknownTypeError(f"there is no layer type '{name}'" + nearest(name, layer_types())
-                                   + "; a new one is entered by caffe.engine.layers.register")
+            raise UnknownTypeError(f"there is no layer type '{name}'"
+                                   + did_you_mean(name, layer_types()) + "; a new one is entered by caffe.engine.layers.register")
 
         def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)
@@ -270,7 +270,7 @@ class Parameters:
 
     def __getattr__(self, name: str) -> Any:
         if name not in dir(self):
-            raise AttributeError(f"there is no {name}Parameter" + nearest(name, dir(self)))
+            raise AttributeError(f"there is no {name}Parameter" + did_you_mean(name, dir(self)))
         return getattr(caffe_pb2, name + "Parameter")
 
 

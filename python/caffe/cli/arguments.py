@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import nearest
+from ..errors import did_you_mean
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -34,7 +34,7 @@ class ArgumentParser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings]
         if unknown := [option for option in options(own) if not self._takes(option, known)]:
             self.error("there is no option " + ", ".join(
-                option + nearest(option, known) for option in unknown))
+                option + did_you_mean(option, known) for option in unknown))
         return super().parse_known_args(words, namespace)
 
     def _takes(self, option: str, known: Sequence[str]) -> bool:
@@ -50,7 +50,7 @@ class ArgumentParser(argparse.ArgumentParser):
             choices = [str(choice) for choice in action.choices]
             listed = textwrap.fill(f"choose from {', '.join(choices)}", 100, break_on_hyphens=False)
             raise argparse.ArgumentError(action, f"invalid choice: '{value}'"
-                                         f"{nearest(str(value), choices)}\n{listed}")
+                                         f"{did_you_mean(str(value), choices)}\n{listed}")
 
 
 def number(kind: type, what: str) -> Callable[[str], float]:

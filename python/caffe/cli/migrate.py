@@ -15,7 +15,7 @@ from typing import NamedTuple
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from ..errors import CaffeError, nearest
+from ..errors import CaffeError, did_you_mean
 from ..formats import caffemodel, hdf5, prototxt, text
 from ..formats.forks import UNSUPPORTED
 from ..log import silence
@@ -243,7 +243,7 @@ def _unconnected(param: caffe_pb2.NetParameter, phase: int) -> str:
 def _unknown_type(name: str) -> str:
     from ..engine.layers import layer_type_list
     whose = f"layer type {name} of {UNSUPPORTED[name]}" if name in UNSUPPORTED else \
-        f"layer type {name}, which Caffe does not have{nearest(name, layer_type_list())}"
+        f"layer type {name}, which Caffe does not have{did_you_mean(name, layer_type_list())}"
     return f"{whose}: write it with caffe.engine.layers.register, or as a Python layer"
 
 
@@ -267,7 +267,8 @@ def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     from ..engine.solvers.solver import solver_types
     param = prototxt.read_solver(str(path))
     if param.type not in solver_types():
-        yield CHANGE, f"unknown solver type '{param.type}'" + nearest(param.type, solver_types())
+        yield CHANGE, (f"unknown solver type '{param.type}'"
+                       + did_you_mean(param.type, solver_types()))
     try:
         rates.check(param)
     except CaffeError as error:

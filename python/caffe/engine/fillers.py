@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..errors import LayerError, nearest
+from ..errors import LayerError, did_you_mean
 from ..proto import caffe_pb2
 from ..proto.caffe_pb2 import FillerParameter
 
@@ -18,8 +18,8 @@ def fill(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     Raises LayerError for an unknown type, or a shape or option that the type cannot serve.
     """
     if filler.type not in FILLERS:
-        raise LayerError(f"unknown filler type '{filler.type}'{nearest(filler.type, FILLERS)}; "
-                         f"known: {', '.join(sorted(FILLERS))}")
+        raise LayerError(f"unknown filler type '{filler.type}'"
+                         f"{did_you_mean(filler.type, FILLERS)}; known: {', '.join(sorted(FILLERS))}")
     if filler.sparse != -1 and filler.type != "gaussian":
         raise LayerError(f"sparse: {filler.sparse} is for the gaussian filler, "
                          f"not for '{filler.type}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ..errors import LayerError, nearest
+from ..errors import LayerError, did_you_mean
 from ..layer import Layer
 from ..log import logger
 from ..proto import caffe_pb2
@@ -140,8 +140,8 @@ def _readers(net_param: caffe_pb2.NetParameter) -> tuple[dict[tuple[int, int], P
             if blob not in latest:
                 raise LayerError(f"Unknown bottom blob '{blob}' (layer '{layer.name}', bottom "
                                  f"index {i}): no layer above produces what this {layer.type} "
-                                 "layer reads" + nearest(blob, latest) + "; correct the name, or "
-                                 "the include rules of the layer that produces it")
+                                 "layer reads" + did_you_mean(blob, latest) + "; correct the name, "
+                                 "or the include rules of the layer that produces it")
             sources[number, i] = latest[blob]
             uses[latest[blob]] += 1
         for i, blob in enumerate(layer.top):

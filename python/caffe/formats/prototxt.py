@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from ..errors import PrototxtError, nearest
+from ..errors import PrototxtError, did_you_mean
 from ..proto import caffe_pb2
 from . import forks
 from . import text as texts
@@ -82,7 +82,7 @@ def _explain(error: text_format.ParseError, source: str, text: str) -> str:
 
 def _instead(name: str, known: Iterable[str]) -> str:
     """Which fork has what is unknown here, or the nearest name that is known."""
-    return forks.whose(name) or nearest(name, known)
+    return forks.whose(name) or did_you_mean(name, known)
 
 
 def _values(kind: str) -> Iterable[str]:

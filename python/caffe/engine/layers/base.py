@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ...errors import LayerError, nearest
+from ...errors import LayerError, did_you_mean
 from ...formats.forks import whose
 from ...layer import Layer
 from ...proto import caffe_pb2
@@ -42,7 +42,7 @@ def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
     """The layer that a LayerParameter describes, not yet set up."""
     if layer_param.type not in _registry:
         raise LayerError(f"Unknown layer type: '{layer_param.type}'"
-                         + (whose(layer_param.type) or nearest(layer_param.type, _registry))
+                         + (whose(layer_param.type) or did_you_mean(layer_param.type, _registry))
                          + "; write a Python layer for what is not in caffe.layer_type_list()")
     return _registry[layer_param.type](layer_param)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from ...errors import LayerError, nearest
+from ...errors import LayerError, did_you_mean
 from ...layer import Layer
 from ...proto import caffe_pb2
 from .base import register
@@ -28,7 +28,7 @@ def python_layer(layer_param: caffe_pb2.LayerParameter) -> Layer:
     layer = getattr(module, param.layer, None)
     if layer is None:
         raise LayerError(f"module '{param.module}' ({module.__file__}) has no class "
-                         f"'{param.layer}'" + nearest(param.layer, vars(module)))
+                         f"'{param.layer}'" + did_you_mean(param.layer, vars(module)))
     if not (isinstance(layer, type) and issubclass(layer, Layer)):
         raise LayerError(f"'{param.module}.{param.layer}' is not a subclass of caffe.Layer")
     return layer(layer_param)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import CaffeError, nearest
+from ...errors import CaffeError, did_you_mean
 
 if TYPE_CHECKING:
     from ...proto import caffe_pb2
@@ -34,8 +34,8 @@ def check(param: caffe_pb2.SolverParameter) -> None:
     """Raise CaffeError unless the SolverParameter's policy is known and has what it needs."""
     policy = param.lr_policy
     if policy not in POLICIES:
-        raise CaffeError(f"unknown lr_policy '{policy}'" + nearest(policy, POLICIES) if policy else
-                         f"lr_policy is missing: expected one of {', '.join(POLICIES)}")
+        raise CaffeError(f"unknown lr_policy '{policy}'" + did_you_mean(policy, POLICIES)
+                         if policy else f"lr_policy is missing: expected one of {', '.join(POLICIES)}")
     if policy in NEED_STEPSIZE and param.stepsize < 1:
         raise CaffeError(f"lr_policy '{policy}' needs a stepsize of at least 1, "
                          f"got {param.stepsize}")

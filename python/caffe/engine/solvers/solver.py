@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ... import context
-from ...errors import CaffeError, OutOfMemoryError, WeightsError, nearest
+from ...errors import CaffeError, OutOfMemoryError, WeightsError, did_you_mean
 from ...formats import prototxt
 from ...formats.reading import check_memory
 from ...log import logger
@@ -53,7 +53,7 @@ def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> 
     solver_type = prototxt.read_solver(solver_file).type
     if solver_type not in solver_types():
         raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
-                         + nearest(solver_type, solver_types()))
+                         + did_you_mean(solver_type, solver_types()))
     return _registry[solver_type](solver_file, level, stages)
 
 
@@ -171,7 +171,7 @@ class Solver:
                    for _, spec in self.net.program.learnable)
         if used and given not in kinds:
             raise CaffeError(f"{self._source}: unknown regularization_type '{given}'"
-                             + nearest(given, kinds))
+                             + did_you_mean(given, kinds))
 
     @property
     def max_iter(self) -> int:
