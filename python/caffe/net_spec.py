@@ -251,7 +251,8 @@ class Layers:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in layer_types():
             raise UnknownTypeError(f"there is no layer type '{name}'"
-                                   + did_you_mean(name, layer_types()) + "; a new one is entered by caffe.engine.layers.register")
+                                   + did_you_mean(name, layer_types())
+                                   + "; a new one is entered by caffe.engine.layers.register")
 
         def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)

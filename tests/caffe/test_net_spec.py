@@ -160,7 +160,7 @@ def test_what_is_updated_later_is_said_with_the_layer_s_name():
 
 
 def test_types_that_a_script_registers(monkeypatch):
-    engine = caffe.engine.layers
+    from caffe.engine import layers as engine
     monkeypatch.setattr(engine.base, "_registry", dict(engine.base._registry))
     with pytest.raises(AttributeError, match="caffe.engine.layers.register"):
         L.OwnType

@@ -19,7 +19,8 @@ def fill(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     """
     if filler.type not in FILLERS:
         raise LayerError(f"unknown filler type '{filler.type}'"
-                         f"{did_you_mean(filler.type, FILLERS)}; known: {', '.join(sorted(FILLERS))}")
+                         f"{did_you_mean(filler.type, FILLERS)}; "
+                         f"known: {', '.join(sorted(FILLERS))}")
     if filler.sparse != -1 and filler.type != "gaussian":
         raise LayerError(f"sparse: {filler.sparse} is for the gaussian filler, "
                          f"not for '{filler.type}'")

@@ -35,7 +35,8 @@ def check(param: caffe_pb2.SolverParameter) -> None:
     policy = param.lr_policy
     if policy not in POLICIES:
         raise CaffeError(f"unknown lr_policy '{policy}'" + did_you_mean(policy, POLICIES)
-                         if policy else f"lr_policy is missing: expected one of {', '.join(POLICIES)}")
+                         if policy else
+                         f"lr_policy is missing: expected one of {', '.join(POLICIES)}")
     if policy in NEED_STEPSIZE and param.stepsize < 1:
         raise CaffeError(f"lr_policy '{policy}' needs a stepsize of at least 1, "
                          f"got {param.stepsize}")
