@@ -163,7 +163,8 @@ def played(seeds: Sequence[int], count: int) -> int:
                 mine.data[...] = theirs.data[...] = rng.normal(size=mine.shape)
         nets[0].forward()
         elided += bool(nets[0].elided_layers)
-        player = Viewer(nets, number, (*REMEDIES, "cannot propagate a gradient"))
+        player = Viewer(nets, number, (
+            *REMEDIES, "cannot propagate a gradient", "does not fit into"))
         try:
             player.play(count)
         except Exception as error:

@@ -23,7 +23,7 @@ class Player:
         self.each(lambda net: net.forward())
         for _ in range(count):
             action = self.rng.choice([
-                self.set_data, self.forward, self.forward, self.forward_part, self.backward,
+                self.set_data, self.passes, self.forward, self.forward_part, self.backward,
                 self.backward, self.backward_again, self.backward_part, self.read_data,
                 self.read_diff, self.write_data, self.write_diff, self.write_param, self.update,
                 self.reshape, self.clear_param_diffs, self.hold, self.read_held, self.write_held])
@@ -82,6 +82,12 @@ class Player:
     def forward(self):
         self.set_data()
         self.each(lambda net: net.forward())
+
+    def passes(self):
+        """Enough for them to be recorded, and replayed; gradients of parameters add up."""
+        for _ in range(3):
+            self.forward()
+            self.backward()
 
     def forward_part(self):
         first, last = sorted(self.rng.integers(len(self.layers), size=2))

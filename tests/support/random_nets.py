@@ -28,7 +28,7 @@ class RandomNet:
             make(rng.choice(self.maps[-3:]))
         if rng.integers(2):
             self.add("Reduction", self.maps[-1], None, "loss_weight: 1",
-                     reduction_param="operation: SUMSQ coeff: 0.01")
+                     reduction_param=f"operation: {rng.choice(['SUM', 'SUMSQ'])} coeff: 0.01")
 
     def add(self, kind, bottoms, shape, more="", in_place=False, **fields):
         """A layer whose top, if it has 4 axes, has the shape with this number."""
