@@ -1,17 +1,28 @@
-"""Nets that hypothesis makes: valid ones have the shapes that formulas give, others the project's
-own error."""
+"""Random nets: valid ones have the shapes that formulas give, others the project's own error;
+whatever somebody does with one, elided padding and recorded passes show what plain execution does.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import caffe
+from caffe.engine.elision import choice
+from caffe.engine.layers.convolution import Deconvolution
+from caffe.engine.runners import recorded
+from caffe.log import silence
+from graph_stand_in import GraphStandIn
+from net_player import REMEDIES, Player
+from random_nets import RandomNet
 
 SETTINGS = settings(max_examples=40, deadline=None, database=None, derandomize=False,
                     suppress_health_check=list(HealthCheck), print_blob=True)
@@ -115,3 +126,67 @@ def test_other_nets_give_the_projects_own_error(
         build(text).forward()
     except caffe.CaffeError as error:
         assert str(error)
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Blobs and weights in double precision, and no log of how nets are made."""
+    monkeypatch.setattr(choice, "COPY", 0)      # all copies there can be
+    torch.set_default_dtype(torch.float64)
+    with silence():
+        yield
+    torch.set_default_dtype(torch.float32)
+
+
+class Viewer(Player):
+    """The last net has NumPy views of all its arrays, which therefore never move."""
+
+    def is_refused(self, action: Callable[[], None]) -> bool:
+        refused = super().is_refused(action)
+        self.views = [(blob.data, blob.diff) for blob in self.nets[-1].blobs.values()]
+        return refused
+
+
+def played(seeds: Sequence[int], count: int) -> int:
+    """Play with a net for each seed; returns how many left something out."""
+    elided = 0
+    for number in seeds:
+        rng = np.random.default_rng(number)
+        text = RandomNet(rng).text
+        try:
+            nets = [build(text) for _ in range(2)]
+        except caffe.CaffeError:        # a layer in place where none may be
+            continue
+        nets[1].elide_padding = nets[1].cuda_graphs = False
+        for name, blobs in nets[0].params.items():
+            for mine, theirs in zip(blobs, nets[1].params[name]):
+                mine.data[...] = theirs.data[...] = rng.normal(size=mine.shape)
+        nets[0].forward()
+        elided += bool(nets[0].elided_layers)
+        player = Viewer(nets, number, (
+            *REMEDIES, "cannot propagate a gradient", "does not fit into"))
+        try:
+            player.play(count)
+        except Exception as error:
+            raise AssertionError(f"seed {number}, after {player.log}\n{text}") from error
+    return elided
+
+
+@pytest.fixture(params=["elided", "recorded"])
+def way(request: pytest.FixtureRequest, double: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the first net does that the second does not: recorded passes elide, too."""
+    if request.param == "recorded":
+        monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+        monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
+    return request.param
+
+
+def test_whatever_somebody_does_shows_what_plain_execution_does(way: str) -> None:
+    before = GraphStandIn.replays
+    assert played(range(SEED, SEED + 60), 12) > 15
+    assert (GraphStandIn.replays > before) == (way == "recorded")
+
+
+@pytest.mark.slow
+def test_whatever_somebody_does_thousands_of_times(way: str) -> None:
+    assert played(range(SEED + 1000, SEED + 3000), 20)

@@ -51,6 +51,8 @@ class ElidingRunner(PlainRunner):
         # of these, those whose layers ran so in their last forward pass
         self._ran: dict[int, ReducedLayer | ReducedCoreFrame] = {}
         self._elides = False    # in the forward pass that goes on
+        self._pass = 0          # the number of that
+        self._last_passes: dict[int, int] = {}      # in which layers ran last, by their numbers
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
@@ -66,11 +68,13 @@ class ElidingRunner(PlainRunner):
                 validate: bool = True) -> torch.Tensor | float:
         begins_before = bool(self._begins) and bool(numbers) and numbers[0] <= self._begins[0]
         self._elides = self.enabled and begins_before and not observer.watches
+        self._pass += 1
         return super().forward(numbers, observer, release, validate)
 
     def forward_step(self, step: Step) -> None:
         self._discard_gradients()
         self._ran.pop(step.number, None)
+        self._last_passes[step.number] = self._pass
         if self._elides and step.number == self._begins[0]:
             self._prepare()
         if not self._elides or step.number not in self._runs:
@@ -147,12 +151,13 @@ class ElidingRunner(PlainRunner):
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
         return (self.enabled, self._sizes, self._runs, dict(self._ran), set(self._promised),
-                set(self._guarded))
+                set(self._guarded), dict(self._last_passes))
 
     def restore(self, snapshot: tuple) -> None:
         """Be as after the pass that left this."""
         self._discard_gradients()
-        self.enabled, self._sizes, self._runs, ran, promised, guarded = snapshot
+        self.enabled, self._sizes, self._runs, ran, promised, guarded, last = snapshot
+        self._last_passes = dict(last)
         self._ran, self._promised, self._guarded = dict(ran), set(promised), set(guarded)
 
     @property
@@ -165,11 +170,12 @@ class ElidingRunner(PlainRunner):
     def backward(self, numbers: Sequence[int], observer: Observer = NOBODY, release: bool = False
                  ) -> None:
         """Only a pass through all layers, which nobody watches, can do without the rows that were
-        left out, and only if nobody wrote into the blobs since. Who runs a part of them backward
-        looks into the net, and wants it whole."""
+        left out, and only if nobody wrote into the blobs since, nor ran a part of the layers
+        again. Who runs a part of them backward looks into the net, and wants it whole."""
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
-            if observer.watches or not whole or self._written(by_users=True):
+            if (observer.watches or not whole or self._is_of_several_passes
+                    or self._written(by_users=True)):
                 if self._promised:
                     self._fill_diffs()
                 else:
@@ -213,6 +219,13 @@ class ElidingRunner(PlainRunner):
                 if touched and not _same(blob.data_to_read, compute()):
                     found[blob] = blob.data_to_read.clone()
         return found
+
+    @property
+    def _is_of_several_passes(self) -> bool:
+        """Whether a layer has run again without one that read its top, and has a copy of that."""
+        last = self._last_passes
+        return any(last[source.layer] != last[node.number] for node in self._region
+                   if node.number in self._ran for source in node.sources)
 
     def _written_later(self) -> dict[Blob, torch.Tensor]:
         """As _written, of those blobs alone to which users wrote after a backward pass, which

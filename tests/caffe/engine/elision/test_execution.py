@@ -658,6 +658,30 @@ def test_who_writes_after_backward_does_not_change_its_gradients(net, text, kind
         check_equal(datas(made), datas(plain))
 
 
+@pytest.mark.parametrize("end", ["relu_conv1", "relu_conv2", "pool"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_layers_that_ran_again_before_backward(net, end, seed):
+    """With the same data all is as before; with others, the layers above have other values."""
+    made, plain = net(SIMPLE), net(SIMPLE)
+    plain.share_with(made)
+    plain.elide_padding = False
+    for each in (made, plain):
+        fill(each, 0)
+        each.clear_param_diffs()
+        each.forward()
+        fill(each, seed)
+        each.forward(end=end)
+        give_gradients(each, 1)
+    plain.backward()
+    if seed:
+        with pytest.raises(LayerError, match="elide_padding = False before it"):
+            made.backward()
+    else:
+        made.backward()
+        check_equal(param_diffs(made), param_diffs(plain))
+        check_equal(diffs(made), diffs(plain))
+
+
 @pytest.mark.parametrize("seen", [[], ["conv1"], INSIDE], ids=["none", "one", "all"])
 @pytest.mark.parametrize("release", [False, True])
 def test_backward_again_after_a_solver_s_step(net, release, seen):
