@@ -142,8 +142,8 @@ def test_a_solver_is_as_its_net(project, capsys, solver):
     assert rows["inline.prototxt"][0][1].startswith("net_param: layer type PriorBox")
     assert rows["broken.prototxt"][0][1].startswith("its net b.prototxt: ")
     assert rows["unconnected.prototxt"][0][1].startswith("train_net_param: Unknown bottom blob")
-    assert rows["only.prototxt"] == [("change", "lr_policy is missing: expected one of fixed, step, "
-                                      "multistep, exp, inv, poly, sigmoid")]
+    assert rows["only.prototxt"] == [("change", "lr_policy is missing: expected one of fixed, "
+                                      "step, multistep, exp, inv, poly, sigmoid")]
     assert status == 1 and project.table.summary == "2 of 9 files need no change"
 
 
