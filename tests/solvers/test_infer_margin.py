@@ -59,6 +59,17 @@ def test_the_export_says_how_images_are_padded(trained, tmp_path, monkeypatch, c
     assert "pad its images with 106 pixels of their reflection" in capsys.readouterr().out
 
 
+def test_the_export_of_segnet_says_of_what_sides_are_multiples(tmp_path, monkeypatch, capsys):
+    val, deploy = (nets.fcn("segnet-basic", split, folder(tmp_path, 2), width=1 / 16, filler="msra")
+                   for split in ("val", "deploy"))
+    nets.write_prototxt(tmp_path / "val.prototxt", val)
+    prototxt, weights = saved(tmp_path, deploy)
+    monkeypatch.setattr("sys.argv", ["fcn export", "--net", str(prototxt), "--weights",
+                                     str(weights), "-o", str(tmp_path / "net.onnx")])
+    assert export_command() == 0
+    assert "below and right, to multiples of 16 pixels" in capsys.readouterr().out
+
+
 def test_tiles_of_a_net_with_a_margin(trained):
     image = scene(24, 400)
     segment = Segmenter(*trained)
