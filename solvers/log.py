@@ -1,14 +1,19 @@
 """What a run says of itself while it trains: log.csv, and the learning curve drawn from it."""
 
+from __future__ import annotations
+
 import csv
 import io
 import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdata.files import append, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.ticker import LogFormatter
 
 SMOOTHING = 0.9         # of the logged losses, from one to the next
 
@@ -132,13 +137,15 @@ def draw(log: Path, path: Path, title: str) -> None:
     from matplotlib import pyplot as plt
     rows = read(log)
     figure, axis = plt.subplots(figsize=(8, 4.5))
-    figure.subplots_adjust(0.1, 0.2, 0.91, 0.93)    # a layout that is computed takes twice as long
+    figure.subplots_adjust(0.12, 0.2, 0.91, 0.93)    # a layout that is computed takes twice as long
     learned = [(row.iteration, row.loss, row.smoothed_loss) for row in rows if row.loss is not None]
     if learned:
         iterations, losses, smoothed = zip(*learned)
         axis.semilogy(iterations, losses, ".-", color="#9bb7d4", linewidth=0.7, markersize=2,
                       label="loss")
         axis.semilogy(iterations, smoothed, color="#1f4e79", label="smoothed loss")
+        axis.yaxis.set_major_formatter(_plain_numbers())
+        axis.yaxis.set_minor_formatter(_plain_numbers())
     axis.set(xlabel="iteration", ylabel="loss", title=title)
     scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
     if scored:
@@ -152,3 +159,14 @@ def draw(log: Path, path: Path, title: str) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     plt.close(figure)
+
+
+def _plain_numbers() -> LogFormatter:
+    """Labels of a logarithmic axis such as 1.7 or 2e+04: those that matplotlib writes,
+    1.7 × 10⁰, are so wide that they push the name of the axis out of the picture."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainNumbers(LogFormatter):
+        def __call__(self, value: float, position: int | None = None) -> str:
+            return f"{value:.3g}" if super().__call__(value, position) else ""
+    return PlainNumbers()

@@ -197,7 +197,7 @@ def main() -> None:
     except WriteError as error:
         sys.exit(f"error: {error}")
     from tqdm import tqdm  # the command alone needs it
-    for path in tqdm(options.depth, desc="HHA", unit="image"):
+    for path in tqdm(options.depth, desc="HHA", unit="image", disable=None):
         try:
             write(convert(path, camera), options.directory / path.with_suffix(".png").name)
         except (OSError, ValueError) as error:

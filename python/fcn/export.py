@@ -44,6 +44,14 @@ def main() -> int:
         make_folder(args.output.parent)
         write(chosen, network, network.net, args.output)
         print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)")
+        if network.margin:
+            print(f"note: pad its images with {network.margin} pixels of their reflection on each "
+                  "side (numpy.pad, mode 'reflect'), as `fcn infer` does; without them the labels "
+                  "are wrong")
+        if network.multiple > 1:
+            print(f"note: pad its images, below and right, to multiples of {network.multiple} "
+                  "pixels with their reflection (numpy.pad, mode 'symmetric'), and cut the scores "
+                  "to the image, as `fcn infer` does")
     return 0
 
 

@@ -26,7 +26,7 @@ def write(runs: Sequence[Run]) -> Path:
     path. What is wrong with a single run is printed to stderr.
     Raises UserError where there is no run."""
     if not runs:
-        raise UserError(f"no run under {build_root()}: `make demo` trains a small net, "
+        raise UserError(f"no run under {build_root()}: `fcn demo` trains a small net, "
                         "`fcn solve --data FOLDER` one on your own images")
     for run in runs:
         page.refresh(run)

@@ -273,6 +273,11 @@ def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
     steps = list(param.stepvalue)
     rate = f"{param.base_lr:g}, {param.lr_policy}" + (
         f": times {param.gamma:g} from iteration {', '.join(map(str, steps))}" if steps else "")
+    early = [row for row in rows if row.rate is not None and steps and row.iteration < steps[0]
+             and row.rate < 0.999 * param.base_lr]
+    if early:
+        rate += (f"; but {early[0].rate:g} at iteration {early[0].iteration:,} already, for the "
+                 "run was to have fewer iterations when it began")
     named = settings.get("classes")
     classes = {label: len(names) for label, names in named.items()
                if isinstance(names, (list, tuple))} if isinstance(named, dict) else {}

@@ -155,7 +155,11 @@ def test_a_snapshot_into_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(WeightsError, match="absent/run.*cannot be written"):
         caffe.get_solver(str(path)).snapshot()
     path.write_text(lines + "snapshot: 4000")
-    with pytest.raises(WeightsError, match="solver.prototxt: snapshots cannot be written.*absent"):
+    with pytest.raises(WeightsError, match="solver.prototxt: snapshots cannot be written.*absent: "
+                                           "there is no such folder; make it"):
+        caffe.get_solver(str(path))
+    path.write_text(lines.replace("absent", "net.prototxt") + "snapshot: 4000")
+    with pytest.raises(WeightsError, match="net.prototxt: it is not a folder$"):
         caffe.get_solver(str(path))
     assert {path.name for path in tmp_path.iterdir()} == {"net.prototxt", "solver.prototxt"}
 

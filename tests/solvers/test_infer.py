@@ -125,7 +125,7 @@ def test_nets_that_cannot_be_used(tmp_path, args, words):
 
 def test_nothing_trained_names_the_demo(tmp_path, monkeypatch):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
-    with pytest.raises(InferError, match="make demo"):
+    with pytest.raises(InferError, match="fcn demo.*fcn solve --data FOLDER"):
         network.choose()
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import caffe
 from fcn import nets
+from fcn.export import main as export_command
 from fcn.nets import unet
 from fcn.nets.source import folder
 from fcn.page.errors import PageError
@@ -48,6 +49,25 @@ def test_scores_are_those_of_the_image_with_its_reflection(trained):
     net.forward()
     np.testing.assert_array_equal(found, net.blobs["score"].data[0].argmax(0))
     assert len(np.unique(found)) > 1
+
+
+def test_the_export_says_how_images_are_padded(trained, tmp_path, monkeypatch, capsys):
+    prototxt, weights = map(str, trained)
+    monkeypatch.setattr("sys.argv", ["fcn export", "--net", prototxt, "--weights", weights,
+                                     "-o", str(tmp_path / "net.onnx")])
+    assert export_command() == 0
+    assert "pad its images with 106 pixels of their reflection" in capsys.readouterr().out
+
+
+def test_the_export_of_segnet_says_of_what_sides_are_multiples(tmp_path, monkeypatch, capsys):
+    val, deploy = (nets.fcn("segnet-basic", split, folder(tmp_path, 2), width=1 / 16, filler="msra")
+                   for split in ("val", "deploy"))
+    nets.write_prototxt(tmp_path / "val.prototxt", val)
+    prototxt, weights = saved(tmp_path, deploy)
+    monkeypatch.setattr("sys.argv", ["fcn export", "--net", str(prototxt), "--weights",
+                                     str(weights), "-o", str(tmp_path / "net.onnx")])
+    assert export_command() == 0
+    assert "below and right, to multiples of 16 pixels" in capsys.readouterr().out
 
 
 def test_tiles_of_a_net_with_a_margin(trained):

@@ -81,6 +81,20 @@ def test_the_curve_shows_losses_and_scores(tmp_path):
     assert {LOSS, SMOOTHED, MEAN_IU} <= colours(tmp_path / "curve.png")
 
 
+@pytest.mark.parametrize("losses", [(2.1, 1.9, 1.4, 1.33), (6e4, 5e4, 3e4, 2.4e4)])
+def test_the_name_of_the_axis_of_the_curve_is_in_the_picture(tmp_path, losses):
+    """It is the leftmost thing there, and not the column of numbers beside it."""
+    record = log.Log(tmp_path, 0)
+    for number, loss in enumerate(losses, 1):
+        record.write(number, loss)
+    log.draw(record.path, tmp_path / "curve.png", "run")
+    ink = np.asarray(Image.open(tmp_path / "curve.png").convert("L")) < 128
+    columns = ink.any(axis=0)
+    first = columns.argmax()
+    name = ink[:, first:first + columns[first:].argmin()]
+    assert first > 0 and np.ptp(np.flatnonzero(name.any(axis=1))) < 60
+
+
 def test_the_curve_of_scores_alone_shows_them_without_a_warning(tmp_path, recwarn):
     record = log.Log(tmp_path, 0)
     record.write(4, None, 40.0)

@@ -40,7 +40,7 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
         try:
             with h5py.File(labelled) as file:
                 for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2",
-                                  unit="image"):
+                                  unit="image", disable=None):
                     save(content, file, index, table)
         except Exception as error:      # what h5py raises on a damaged file has no base
             raise MaterialError(f"{labelled} cannot be read; if it is damaged, remove it and run "

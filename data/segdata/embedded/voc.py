@@ -289,7 +289,8 @@ def write_split(list_file: Path, seed: tuple, count: int, make: Callable, save: 
     Returns the names.
     """
     names = [f"{list_file.stem}_{index:05d}" for index in range(count)]
-    for index, name in enumerate(tqdm(names, desc=f"embedded {list_file.stem}", unit="scene")):
+    for index, name in enumerate(tqdm(names, desc=f"drawing {list_file.stem}", unit="scene",
+                                      disable=None)):
         save(name, *make(np.random.default_rng((*seed, index))))
     write_list(list_file, names)
     return names

@@ -4,6 +4,7 @@ Flags take one dash or two, and their value after a space or `=`, as gflags had 
 """
 
 import argparse
+import inspect
 import sys
 
 from .. import __version__
@@ -18,7 +19,7 @@ _FAMILIES = train_test, logs, models, pictures, migrate, info
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser().parse_args(without_truth(arguments))
+    args = _parser().parse_args(without_truth(arguments) or ["--help"])
     args.arguments = arguments
     try:
         status = args.run(args)
@@ -36,8 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for family in _FAMILIES:
         for run, add_arguments in family.COMMANDS.items():
-            command = commands.add_parser(run.__name__, help=run.__doc__.split("\n")[0],
-                                          description=run.__doc__, allow_abbrev=False,
+            description = inspect.cleandoc(run.__doc__)
+            command = commands.add_parser(run.__name__, help=description.split("\n")[0],
+                                          description=description, allow_abbrev=False,
                                           formatter_class=argparse.RawDescriptionHelpFormatter)
             add_arguments(command)
             command.set_defaults(run=run)

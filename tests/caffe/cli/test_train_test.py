@@ -315,6 +315,18 @@ def test_time_of_a_layer_of_any_type(name, folder, capsys):
     assert len(backward_times(capsys)) >= 2
 
 
+def test_caffe_alone_lists_its_commands(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([])
+    assert "draw_net" in capsys.readouterr().out
+
+
+def test_the_help_of_a_command_is_not_indented(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "\n\nSIGINT and SIGHUP have" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu(capsys):
     assert main(["device_query"]) == 1

@@ -90,6 +90,18 @@ def test_a_rate_that_falls_between_the_rows_of_the_log_is_not_called_steady(scor
         'lr_policy: "fixed"', 'lr_policy: "multistep" gamma: 0.1 stepvalue: 3'))
     page = read(report.write(scored.run))
     assert "throughout" not in page.text and "Rate" in page.sections
+    assert "already" not in page.sections["Configuration"]
+
+
+def test_a_rate_that_fell_before_the_iteration_of_the_solver_is_told(scored):
+    """As in a run that was continued with more iterations than it began with."""
+    solver = scored.directory / "solver.prototxt"
+    solver.write_text(solver.read_text().replace(
+        'lr_policy: "fixed"', 'lr_policy: "multistep" gamma: 0.1 stepvalue: 9'))
+    path = scored.directory / "log.csv"
+    path.write_text(path.read_text().replace("1e-09", "1e-10"))
+    said = read(report.write(scored.run)).sections["Configuration"]
+    assert "times 0.1 from iteration 9; but 1e-10 at iteration" in said
 
 
 @pytest.mark.parametrize("weigh", [
@@ -242,7 +254,7 @@ def test_settings_of_another_version_are_shown(scored, settings):
 
 def test_without_runs_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
-    with pytest.raises(UserError, match="no run under .*make demo"):
+    with pytest.raises(UserError, match="no run under .*fcn demo"):
         overview.write([])
 
 

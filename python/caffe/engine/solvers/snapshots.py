@@ -26,9 +26,11 @@ OTHER = ("it is of another net or solver type; continue with those that wrote it
 def check_folder(source: str, prefix: str) -> None:
     """Raise WeightsError, naming the solver's file `source`, where no snapshot can be written."""
     folder = os.path.dirname(os.path.abspath(prefix))
-    if not os.access(folder, os.W_OK):
-        raise WeightsError(f"{source}: snapshots cannot be written to {folder}: it is not a "
-                           "folder, or not writable")
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        why = ("it is not writable" if os.path.isdir(folder) else
+               "it is not a folder" if os.path.lexists(folder) else
+               "there is no such folder; make it, or correct snapshot_prefix")
+        raise WeightsError(f"{source}: snapshots cannot be written to {folder}: {why}")
 
 
 def write(param: Any, net: Net, iteration: int, drops: int, history: Sequence[torch.Tensor],

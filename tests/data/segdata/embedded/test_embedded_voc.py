@@ -107,6 +107,11 @@ def test_a_dataset_that_is_there_is_left_alone_an_older_one_replaced(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {"made", ".made.lock"}
 
 
+def test_no_bar_is_drawn_where_there_is_no_terminal(tmp_path, capfd):
+    embedded_voc.generate(tmp_path / "made", train=1, val=1)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_foreign_directory_is_refused(tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(FileExistsError, match="holds no embedded dataset"):
