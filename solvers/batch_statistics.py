@@ -7,7 +7,6 @@ and what the nets of val and deploy take is written beside it, as test_iter_N.ca
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING
 from fcn import nets, surgery
 from fcn.solvers import progress
 from fcn.solvers.experiments import Experiment
-from fcn.solvers.preflight.splits import open_reader
+from fcn.solvers.preflight.splits import listed
 from segdata.files import replacing
-from segdata.lists import list_entries
 
 if TYPE_CHECKING:
     import caffe
@@ -38,9 +36,9 @@ def write_net(experiment: Experiment, train: caffe_pb2.NetParameter) -> None:
 
 
 def _images(experiment: Experiment) -> int:
-    module, layer, params = experiment.source.train
-    reader = open_reader(getattr(importlib.import_module(module), layer), params)
-    return len(list_entries(reader.split_file(params["split"]))[0])
+    """The number of training images."""
+    _, entries = listed(*experiment.source.train)
+    return len(entries)
 
 
 def write_weights(experiment: Experiment, iteration: int) -> surgery.Statistics | None:

@@ -209,7 +209,7 @@ MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
               for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
 # {head: (the sides that training crops can have, those of the published crops)}
 CROP_SIDES = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROP_SIDES, 321)),
-         unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
+              unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
 
 
 def multiscale_needs(head: str) -> str:

@@ -226,7 +226,7 @@ class Loop:
 
         found = self.workers.first(measured, f"the statistics of iteration {self.solver.iter}")
         tally = samples.SampleTally(experiment.run.net_param("val"), experiment.unscored,
-                              experiment.in_truth)
+                                    experiment.in_truth)
         count = experiment.run.samples()
 
         def counted() -> score.Matrices:

@@ -232,10 +232,11 @@ def samples_of(run: Run) -> int:
         what = (f"{source} lists {len(entries)} samples, and test_iter in "
                 f"{run.prototxt('solver')} is {count}")
         if len(entries) < count:
-            raise RunError(f"{what}: some would be scored twice. Correct one of the two")
+            raise RunError(f"{what}: some would be scored twice. Put the list back, or set "
+                           f"test_iter to {len(entries)}")
         if len(entries) > count:
-            print(f"warning: {what}: those behind the first {count} are not scored",
-                  file=sys.stderr)
+            print(f"warning: {what}: those behind the first {count} are not scored; to score all, "
+                  f"set test_iter to {len(entries)}", file=sys.stderr)
     return count
 
 

@@ -9,9 +9,7 @@ from typing import Any
 
 OPTIONS = {key: f"--{key}" for key in ("from", "head", "width", "seed")}    # beside "--..." keys
 OF_START = (*OPTIONS, "data", "classes", "unscored")    # beside the net's, which follow from "from"
-
-
-CHANGEABLE = "--lr", "--iterations"     # by a value, but not by leaving them out
+CHANGEABLE = "--lr", "--iterations"     # a run may go on with other values, but not without any
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -31,6 +29,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
                                       if before.get(key) is not None)))
     dropped = " and ".join(OPTIONS.get(key, key) for key in keys
                            if before.get(key) is None and (key in OPTIONS or key[:2] == "--"))
+    changeable = " and ".join(key for key in keys if key in CHANGEABLE)
+    repeated += f" ({changeable} may have another value)" if changeable else ""
     ways = [*[f"repeat {repeated}"] * bool(repeated), *[f"leave out {dropped}"] * bool(dropped)]
     goes_on = f" To go on with it, {' and '.join(ways)}." if ways else ""
     anew = ("Or take another folder (-o)" if keys == ["seed"] else

@@ -42,8 +42,8 @@ class Naming(NamedTuple):
     folder : of the results
     mirrored : whether they lie in folders as the images do, below the deepest that all have in
         common; else all lie in `folder`
-    suffixes : of a ImageSource, what follows the stem of its outputs' names
-    reads : of a ImageSource, the files beside it that are read, and must not be overwritten
+    suffixes : of an ImageSource, what follows the stem of its outputs' names
+    reads : of an ImageSource, the files beside it that are read, and must not be overwritten
     kept : other such files
     """
     folder: Path

@@ -41,7 +41,7 @@ class Manifest:
     net : of `hash_of`
     attempt : the number of this command, above those in all manifests
     retry : whether images that failed before are tried again
-    reads : of a ImageSource, the files beside it that are read
+    reads : of an ImageSource, the files beside it that are read
     """
 
     def __init__(self, folder: Path, rank: int | str, net: str, attempt: int, retry: bool,

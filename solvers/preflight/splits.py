@@ -86,7 +86,7 @@ def read_source(source: Source) -> list[Split]:
 
 def read_split(module: str, layer: str, params: dict) -> Split:
     """The Split that a data layer of that module, class and param_str would read."""
-    reader = open_reader(getattr(importlib.import_module(module), layer), params)
+    reader = open_reader(module, layer, params)
     entries, problems = list_entries(reader.split_file(params["split"]))
     entries = [as_on_disk(entry, lambda name: not reader.missing_files(name)) for entry in entries]
     roots = [str(path.resolve()) for path in reader.roots.values()]
@@ -107,9 +107,10 @@ def read_split(module: str, layer: str, params: dict) -> Split:
     return Split(params["split"], reader, samples, problems)
 
 
-def open_reader(layer: type[SegDataLayer], params: dict) -> SegDataLayer:
-    """A data layer outside a net, to read its files; it takes missing files for granted."""
-    base: Any = layer
+def open_reader(module: str, layer: str, params: dict) -> SegDataLayer:
+    """A data layer of that module, class and param_str outside a net, to read its files; it does
+    not look whether they are there."""
+    base: Any = getattr(importlib.import_module(module), layer)
 
     class Reader(base):
         def read_split(self, split: str) -> list[Entry]:
@@ -118,7 +119,7 @@ def open_reader(layer: type[SegDataLayer], params: dict) -> SegDataLayer:
         def find_files(self, entries: list[Entry]) -> list[Entry]:
             return entries
 
-    Reader.__name__ = layer.__name__
+    Reader.__name__ = layer
     reader = Reader.__new__(Reader)
     reader.name, reader.param_str = "data", str(params)
     reader.open()
@@ -193,18 +194,16 @@ def _colours(path: Path, values: dict[int, int]) -> dict[str, list[int]]:
 
 
 def listed(module: str, layer: str, params: dict) -> tuple[Path, list[Entry]]:
-    """The split list that a data layer of that module, class and param_str reads, and what is in
-    it. Raises DataError where there is none."""
-    reader = open_reader(getattr(importlib.import_module(module), layer), params)
-    path = reader.split_file(params["split"])
+    """The path and the entries of the split list that a data layer of that module, class and
+    param_str reads. Raises DataError where the list is missing or empty."""
+    path = open_reader(module, layer, params).split_file(params["split"])
     return path, list_entries(path)[0]
 
 
 def training_names(source: Source, first: int, count: int) -> list[str]:
     """The names of `count` samples of a training, from the one at position `first` on."""
-    module, layer, params = source.train
-    reader = open_reader(getattr(importlib.import_module(module), layer), params)
-    entries = list_entries(reader.split_file(params["split"]))[0]
+    reader = open_reader(*source.train)
+    entries = list_entries(reader.split_file(source.train.params["split"]))[0]
     seed = reader.seed if reader.training and reader.params["randomize"] else None
     order = sample_order(len(entries), seed)
     return [entries[index].name for index in itertools.islice(order, first, first + count)]

@@ -100,7 +100,8 @@ def test_a_list_that_has_changed_since_the_training_is_told(experiment, data, tm
     monkeypatch.setattr(sys, "argv", ["score", str(run.directory)])
     path.write_text(f"{first}\n")
     with pytest.raises(SystemExit, match="val.*lists 1 samples, and test_iter in .*solver.prototxt "
-                                         "is 2: some would be scored twice"):
+                                         "is 2: some would be scored twice. Put the list back, or "
+                                         "set test_iter to 1"):
         score.main()
     path.write_text(f"{first}\n{second}\n")
     capsys.readouterr()
@@ -110,4 +111,4 @@ def test_a_list_that_has_changed_since_the_training_is_told(experiment, data, tm
     solver.write_text(solver.read_text().replace("test_iter: 2", "test_iter: 1"))
     score.main()
     assert "lists 2 samples, and test_iter" in (told := capsys.readouterr().err)
-    assert "is 1: those behind the first 1 are not scored" in told
+    assert "is 1: those behind the first 1 are not scored; to score all, set test_iter to 2" in told

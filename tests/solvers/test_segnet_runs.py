@@ -13,7 +13,7 @@ from fcn.nets.source import folder
 from fcn.nets.weighted import read_class_weights
 from fcn.page.errors import PageError
 from fcn.page.net import export
-from fcn.solvers import demo, miniature, score, solve, training
+from fcn.solvers import batch_statistics, demo, miniature, score, solve, training
 from fcn.solvers.experiments import EXPERIMENTS, on_folder, with_options
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
@@ -52,6 +52,20 @@ def test_a_snapshot_is_made_ready_for_testing(trained):
                       for path in (trained.weights(8), trained.folder / "test_iter_8.caffemodel"))
     assert not np.allclose(learnt, folded)
     assert (trained.directory / "report.html").stat().st_size > 10_000
+
+
+def test_statistics_are_measured_over_all_training_images(experiment, trained, tmp_path):
+    """Five images are two batches of four."""
+    own = with_options(experiment, build=tmp_path)
+    shutil.copytree(trained.directory, own.directory)
+    caffe.set_random_seed(0)
+    found = batch_statistics.write_weights(own, 8)
+    net = caffe.Net(str(own.run.prototxt("statistics")), str(own.run.weights(8)), caffe.TEST)
+    caffe.set_random_seed(0)
+    expected = surgery.statistics(net, passes=2)
+    assert found and found.keys() == expected.keys()
+    for layer, values in expected.items():
+        np.testing.assert_allclose(found[layer], values, rtol=1e-5, err_msg=layer)
 
 
 def test_a_continued_run_ends_as_one_without_interruption(experiment, trained, tmp_path):

@@ -263,8 +263,8 @@ class TensorLayer(Layer):
         self._revisions = ()
 
     def is_overwritten(self, bottom: Blobs) -> bool:
-        """Whether bottoms or parameters have changed since a forward pass that recorded what is
-        to be that of their values."""
+        """Whether bottoms or parameters have changed since the forward pass in which autograd
+        recorded what belongs to their values."""
         return (not self.keeps_state and self._revisions != ()
                 and self._revisions != _revisions([*bottom, *self.blobs]))
 

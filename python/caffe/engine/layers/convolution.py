@@ -188,7 +188,8 @@ class Convolution(Sliding):
     def _multiply(self, x: Tensor) -> Tensor:
         """Convolution as one matrix product of the kernel and the windows of `x`."""
         weight, bias = self.weights[0].flatten(1), (*self.weights, None)[1]
-        if x.requires_grad:     # else its gradient stays in memory of the size of the windows
+        if x.requires_grad:
+            # torch makes the gradient in memory as large as all windows, which a copy lets go of
             x.register_hook(Tensor.clone)
         windows = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         batch, values, places = windows.shape

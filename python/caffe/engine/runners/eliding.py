@@ -102,9 +102,10 @@ class ElidingRunner(PlainRunner):
     def _build(self, plans: Mapping[int, Any]) -> dict[int, ReducedLayer | ReducedCoreFrame]:
         """What runs the layers of a plan, by their numbers.
 
-        Where a layer would leave out rows of a blob that is computed whole, the gradients of the
-        rows that it reads would be sums over those that it does not read; somebody may read them.
-        So one that runs backward is left as it is, and so are the layers above it.
+        A layer may leave out rows of a blob that the layer below computes whole. The gradients of
+        the rows that it reads would then hold the sums of those of equal rows that it does not
+        read, and users can see them. So a layer that runs backward and reads such a blob runs as
+        it is, and so do the layers above it.
         """
         nodes = {node.number: node for node in self._region}
         runs: dict[int, Any] = {}
@@ -116,7 +117,7 @@ class ElidingRunner(PlainRunner):
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in node.sources]
             kind = ReducedCoreFrame if isinstance(each, CoreFrameStep) else ReducedLayer
-            # elsewhere the gradient by a top is what its blob holds, such as what somebody wrote
+            # a top without a reader that sets its gradient keeps what somebody wrote there
             readers = tuple(
                 reader if reader is not None and self.program.steps[reader].passes_down(blob)
                 else None for reader, blob in zip(node.readers, step.top))
@@ -228,8 +229,9 @@ class ElidingRunner(PlainRunner):
                    if node.number in self._ran for source in node.sources)
 
     def _written_later(self) -> dict[Blob, torch.Tensor]:
-        """As _written, of those blobs alone to which users wrote after a backward pass, which
-        could not have done without the rows if they had before: all but what layers overwrote."""
+        """{blob: values} of the blobs to which users wrote after the backward pass. Had they done
+        so before it, it would have run whole layers; so what was written, and not by a layer that
+        overwrites its bottom, was written later."""
         overwritten = {blob.memories[DATA] for step in self.program.steps
                        if step.number not in self._ran for blob in step.top if blob in step.bottom}
         return {blob: values for blob, values in self._written(by_users=True).items()
@@ -292,8 +294,8 @@ class ElidingRunner(PlainRunner):
                 blob.data_tensor.copy_(values)
 
     def _guard(self) -> None:
-        """Have the gradients that were left out computed before somebody can write to those which
-        they are computed from."""
+        """Have the gradients that were left out computed as soon as somebody asks for those that
+        they are computed from, and before these can be written to."""
         self._guarded = {blob for number in self._ran for blob in self.program.steps[number].top
                          if blob not in self._promised}
         for blob in list(self._guarded):

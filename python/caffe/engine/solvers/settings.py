@@ -39,7 +39,7 @@ def doubts(param: caffe_pb2.SolverParameter) -> Iterator[str]:
     if param.iter_size < 1:
         yield (f"iter_size is {param.iter_size}: no pass is run, and the weights "
                + ("learn nothing" if param.iter_size else "become nan"))
-    if param.delta < 0 and param.type != "SGD":
+    if param.delta < 0 and param.type not in ("SGD", "Nesterov"):      # which have none
         yield f"delta is {param.delta:g}: where it outweighs the history, updates change their sign"
     if param.test_interval and not param.test_iter:
         yield "test_interval without test_iter: nothing is tested"
@@ -50,7 +50,8 @@ def _doubts_of_policy(param: caffe_pb2.SolverParameter) -> Iterator[str]:
     policy, steps = param.lr_policy, list(param.stepvalue)
     falls = policy in ("step", "exp") or (policy == "multistep" and steps)
     if falls and not param.gamma:
-        yield f"gamma is missing, or 0: lr_policy '{policy}' then lowers the rate to 0 at once"
+        first = "from the second iteration on" if policy == "exp" else "at the first step"
+        yield f"gamma is missing, or 0: lr_policy '{policy}' then sets the rate to 0 {first}"
     if policy == "multistep" and not steps:
         yield "lr_policy 'multistep' without a stepvalue: the rate stays base_lr"
     if policy == "multistep" and steps != sorted(steps):
@@ -58,6 +59,8 @@ def _doubts_of_policy(param: caffe_pb2.SolverParameter) -> Iterator[str]:
                "before it have been passed")
     if policy in ("inv", "poly") and not param.power:
         yield f"power is missing, or 0: lr_policy '{policy}' then leaves the rate at base_lr"
+    if policy == "inv" and not param.gamma:
+        yield "gamma is missing, or 0: lr_policy 'inv' then leaves the rate at base_lr"
 
 
 def check_multipliers(param: caffe_pb2.NetParameter) -> None:

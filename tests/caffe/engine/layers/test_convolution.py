@@ -59,6 +59,8 @@ def test_a_kernel_larger_than_its_windows_is_one_matrix_product(build, geometry,
     net.blobs["y"].diff[...] = normal(*found.shape, seed=4)
     net.clear_param_diffs()
     net.backward()
+    gradient = net.blobs["x"].diff_tensor       # holds no memory of the size of all windows
+    assert gradient.untyped_storage().nbytes() == gradient.nbytes
     leaves = [t.clone().requires_grad_() for t in (x, *(blob.data_tensor for blob in layer.blobs))]
     expected = F.conv2d(leaves[0], leaves[1], *leaves[2:], stride=layer.stride, padding=layer.pad,
                         dilation=layer.dilation)

@@ -515,12 +515,17 @@ USUAL = 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9'
     (f"{USUAL} iter_size: -1", "iter_size is -1: no pass is run, and the weights learn nothing"),
     (f'{USUAL} delta: -1 type: "Adam"', "delta is -1: "),
     (f"{USUAL} test_interval: 3", "test_interval without test_iter: nothing is tested"),
-    (USUAL.replace("fixed", "step") + " stepsize: 2", "gamma is missing, or 0: lr_policy 'step'"),
+    (USUAL.replace("fixed", "step") + " stepsize: 2", "gamma is missing, or 0: lr_policy 'step' "
+     "then sets the rate to 0 at the first step"),
     (USUAL.replace("fixed", "multistep") + " stepvalue: 2", "gamma is missing, or 0"),
     (USUAL.replace("fixed", "multistep") + " gamma: 0.1", "lr_policy 'multistep' without a"),
     (USUAL.replace("fixed", "multistep") + " gamma: 0.1 stepvalue: 4 stepvalue: 2",
      "the stepvalue fields [4, 2] are not in order"),
+    (USUAL.replace("fixed", "exp"), "gamma is missing, or 0: lr_policy 'exp' then sets the rate to "
+     "0 from the second iteration on"),
     (USUAL.replace("fixed", "poly"), "power is missing, or 0: lr_policy 'poly'"),
+    (USUAL.replace("fixed", "inv") + " power: 1", "gamma is missing, or 0: lr_policy 'inv' then "
+     "leaves the rate at base_lr"),
 ])
 def test_settings_that_are_hardly_meant_train_as_in_the_original_with_a_warning(
         fit, capsys, lines, said):
@@ -535,6 +540,7 @@ def test_usual_settings_are_not_warned_of(fit, capsys):
     for lines in (USUAL, f"{USUAL} clip_gradients: 5 weight_decay: 0.1 iter_size: 2",
                   'base_lr: 1 lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 4',
                   'base_lr: 1 lr_policy: "poly" power: 0.9 type: "AdaGrad"',
+                  'base_lr: 1 lr_policy: "inv" gamma: 0.1 power: 1 type: "Nesterov" delta: -1',
                   'base_lr: 1 lr_policy: "sigmoid" gamma: -0 stepsize: 2'):
         fit(lines).solve()
     assert not [line for line in capsys.readouterr().err.splitlines() if line.startswith("W")]
