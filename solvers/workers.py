@@ -32,7 +32,7 @@ T = TypeVar("T")
 # a solver that learns nothing: with it the processes meet before there is another
 IDLE_SOLVER = """net_param { layer { name: "meeting" type: "DummyData" top: "nothing"
                         dummy_data_param { shape { dim: 1 } } } }
-base_lr: 0 lr_policy: "fixed" snapshot_after_train: false
+base_lr: 1 lr_policy: "fixed" snapshot_after_train: false
 """
 
 

@@ -94,13 +94,13 @@ def test_export_as_onnx(model):
 
 def test_export_keeps_what_the_file_is_to_say(folder, model, capsys):
     (folder / "classes.txt").write_bytes("\ufeffcat\r\nchaise longue\r\nécran\r\n\r\n".encode())
-    more = ["--classes", "classes.txt", "--mean", "104.5, 117,123",
+    more = ["--classes", "classes.txt", "--mean", "104.5, 117",
             "--inputs", "depth", "--name", "mine"]
     assert main(["export", *model, "-o", "net.onnx", *more]) == 0
     session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
     found = session.get_modelmeta().custom_metadata_map
     assert json.loads(found["classes"]) == ["cat", "chaise longue", "écran"]
-    assert json.loads(found["mean"]) == [104.5, 117, 123] and found["channels"] == "BGR"
+    assert json.loads(found["mean"]) == [104.5, 117] and found["channels"] == "BGR"
     assert json.loads(found["inputs"]) == {"x": "depth"} and found["name"] == "mine"
     assert main(["export", *model, "-o", "w.h5", *more]) == 1
     assert "are for a name in .onnx" in capsys.readouterr().err
