@@ -419,8 +419,9 @@ class KeepingLayer(TensorLayer):
                 taken.add(_storage(gradient))
 
     def spend(self) -> None:
-        """Know that a backward pass was replayed, after which this layer would keep something
-        else, as Caffe's Scale in place does."""
+        """Know that a backward pass was replayed. Run as it is, it would have replaced what this
+        layer keeps, as Caffe's Scale in place does; a replay leaves no such value for another
+        backward pass."""
         self.kept, self._is_spent = None, True
 
     def _check_kept(self, bottom: Blobs) -> None:
