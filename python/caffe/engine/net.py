@@ -22,8 +22,9 @@ from .one_thread import Turn, by_one_thread
 from .private_names import PrivateNames
 from .runners.debug_info import DebugInfo
 from .runners.eliding import ElidingRunner
-from .runners.plain import Callbacks, Observer, Observers
+from .runners.observer import Callbacks, Observer, Observers
 from .runners.recorded import RecordedRunner
+from .runners.runner import Runner
 
 if TYPE_CHECKING:
     from ..layer import Layer
@@ -120,7 +121,8 @@ class Net(PrivateNames):
         self.debug_info, self._callbacks = DebugInfo(program, param.debug_info), Callbacks()
         self._observer = Observers([self.debug_info, self._callbacks])
         self._eliding = ElidingRunner(program)
-        self._runner = RecordedRunner(program, self._eliding)
+        self._recorded = RecordedRunner(program, self._eliding)
+        self._runner: Runner = self._recorded
 
     # running
 
@@ -266,17 +268,17 @@ class Net(PrivateNames):
     @property
     def cuda_graphs(self) -> bool:
         """Whether passes over all layers are recorded on a GPU, and replayed (True)."""
-        return self._runner.enabled
+        return self._recorded.enabled
 
     @cuda_graphs.setter
     def cuda_graphs(self, wanted: bool) -> None:
-        self._runner.enabled = bool(wanted)
+        self._recorded.enabled = bool(wanted)
 
     @property
     def recorded(self) -> RecordedRunner:
         """What records passes for CUDA graphs: its `sizes` says of how many sizes of the data,
         its `is_full` whether memory sufficed for no more."""
-        return self._runner
+        return self._recorded
 
     # callbacks: functions of the number of the layer
 

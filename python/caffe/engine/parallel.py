@@ -18,7 +18,7 @@ import torch.distributed as dist
 from .. import context
 from ..errors import CaffeError, DeviceError
 from .program import Step
-from .runners.plain import Observer
+from .runners.observer import Observer
 from .workers import meeting
 from .workers.beats import Beats
 from .workers.reduction import Reduction

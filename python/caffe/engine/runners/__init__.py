@@ -1,1 +1,1 @@
-"""The ways to run a net: as it is, watched, or replayed from a recording."""
+"""The ways to run a net: as it is, without rows that repeat, or replayed from a recording."""

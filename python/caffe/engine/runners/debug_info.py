@@ -6,7 +6,7 @@ import torch
 
 from ...log import logger
 from ..program import Program, Step
-from .plain import Observer
+from .observer import Observer
 
 
 class DebugInfo(Observer):

@@ -20,7 +20,8 @@ from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
 from ..memory import DATA, DIFF
 from ..program import Program, Step
-from .plain import NOBODY, Observer, PlainRunner
+from .observer import NOBODY, Observer
+from .plain import PlainRunner
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
 TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value

@@ -2,72 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 
 from ..graph import check_gradients
 from ..layers import TensorLayer
 from ..program import Program, Step
+from .observer import NOBODY, Observer
+from .runner import Runner
 
 
-class Runner(Protocol):
-    """What a net asks of whoever runs its layers.
-
-    Whichever runner a net has, what somebody can read afterwards is what a PlainRunner would have
-    left, or an error that says how to get it.
-    """
-
-    def forward(self, numbers: Sequence[int], observer: Observer, release: bool = False
-                ) -> torch.Tensor | float:
-        """Run the layers with these numbers, in order; returns the loss that they add up to.
-
-        With `release` this is a whole pass: what the last one left is let go of before.
-        """
-
-    def backward(self, numbers: Sequence[int], observer: Observer, release: bool = False) -> None:
-        """Run the backward passes of the layers with these numbers, in order.
-
-        With `release` this is a whole pass, and the next one is expected to be a forward pass: a
-        layer that has run lets go of what it would compute again if somebody ran it backward once
-        more.
-        """
-
-    def weights_updated(self) -> None:
-        """Know that a solver has subtracted from each parameter what its `diff` holds."""
-
-
-EVENTS = "before_forward", "after_forward", "before_backward", "after_backward"
-
-
-class Observer:
-    """Is told of each layer when it runs; this one looks at nothing.
-
-    An observer for which `watches` is true may look at every blob and parameter, and change them,
-    so that runners take no liberties. One for which it is not may be told of several layers at
-    once, by the last of them; in a backward pass that is replayed, after those in `cuts` and at
-    the end.
-    """
-
-    @property
-    def cuts(self) -> tuple[int, ...]:
-        """The numbers of the layers after whose backward pass it is to be told in any case."""
-        return ()
-
-    @property
-    def watches(self) -> bool:
-        return False
-
-    def notice(self, event: str, step: Step) -> None:
-        """Called before and after a layer runs; `event` is one of EVENTS. Those of a backward pass
-        come for all its layers, whether or not they run."""
-
-
-NOBODY = Observer()
-
-
-class PlainRunner:
+class PlainRunner(Runner):
     """Runs each layer as it is. Runners that do better replace `forward_step` and
     `backward_step`."""
 
@@ -143,40 +90,3 @@ def _loss(step: Step) -> torch.Tensor | float:
         if weight:
             loss = loss + (blob.data_to_read * blob.diff_tensor).sum()
     return loss
-
-
-class Observers(Observer):
-    """Several observers as one."""
-
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = list(observers)
-
-    def add(self, observer: Observer) -> None:
-        self._observers.append(observer)
-
-    @property
-    def cuts(self) -> tuple[int, ...]:
-        return tuple(number for observer in self._observers for number in observer.cuts)
-
-    @property
-    def watches(self) -> bool:
-        return any(observer.watches for observer in self._observers)
-
-    def notice(self, event: str, step: Step) -> None:
-        for observer in self._observers:
-            observer.notice(event, step)
-
-
-class Callbacks(Observer):
-    """The functions of the number of a layer that scripts register with a net."""
-
-    def __init__(self) -> None:
-        self.functions: dict[str, list[Callable[[int], None]]] = {event: [] for event in EVENTS}
-
-    @property
-    def watches(self) -> bool:
-        return any(self.functions.values())
-
-    def notice(self, event: str, step: Step) -> None:
-        for function in self.functions[event]:
-            function(step.number)

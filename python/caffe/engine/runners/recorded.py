@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import cast
 
 import torch
@@ -24,8 +23,11 @@ from ..memory import DATA, DIFF, Memory
 from ..program import Program, Step
 from .cuda_graphs import CudaGraph
 from .eliding import ElidingRunner
-from .plain import NOBODY, Observer
+from .gradients import Gradients, Tensors, restore
+from .observer import NOBODY, Observer
 from .recording import Recording, read_gradients, recorded_backward, recorded_forward
+from .repeatable import Repeatable
+from .runner import Runner
 
 KINDS = {"cuda": CudaGraph}     # by the type of the device
 NO_ROOM = "the memory suffices for a pass, but not for what is recorded beside it"
@@ -33,10 +35,8 @@ SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its a
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2}  # by which a replay may differ from the
                                                         # pass itself, of the largest value
 
-Tensors = dict[Memory, torch.Tensor]
 
-
-class RecordedRunner:
+class RecordedRunner(Runner):
     """Has another runner run the passes, records them on a GPU, and replays what it has recorded.
 
     A pass over data of a new size runs as it is, and so does the first backward pass: libraries
@@ -145,11 +145,11 @@ class RecordedRunner:
         searches = self._program.param.state.phase == TRAIN and len(self._passes) < SEARCHES
         with _search(searches):
             loss = self._with_room(lambda: self._run(self._others, release=True),
-                                   _Repeatable(self._program, self._inputs))
+                                   Repeatable(self._program, self._inputs))
         self._passes[size], self._searches = {}, searches
         return loss
 
-    def _with_room(self, run: Callable[[], torch.Tensor | float], before: _Repeatable
+    def _with_room(self, run: Callable[[], torch.Tensor | float], before: Repeatable
                    ) -> torch.Tensor | float:
         """What run(), a pass, gives; where memory does not suffice for it beside recordings,
         without them."""
@@ -170,7 +170,7 @@ class RecordedRunner:
             lambda: self._inner.forward(self._others, validate=False)))
         if not recorded:
             return self._run(self._others, validate=False)
-        before = _Repeatable(self._program, self._inputs)
+        before = Repeatable(self._program, self._inputs)
         loss = self._with_room(lambda: self._inner.forward(self._others, validate=False), before)
         if not self._is_able:
             return loss
@@ -229,7 +229,7 @@ class RecordedRunner:
         if "backward" not in passes:
             return not is_viewed and self._record_backward(passes, diffs, before, observer)
         recording = passes["backward"]
-        gradients = _Gradients(self._program, recording.made, before)
+        gradients = Gradients(self._program, recording.made, before)
 
         def hand_over(piece: int) -> None:
             if not is_viewed:
@@ -266,12 +266,12 @@ class RecordedRunner:
             passes["backward"].ends = ends
             expected = self._held_against_replay(passes["backward"], diffs, given)
         if expected is None:
-            _restore(given)
+            restore(given)
             for diff in diffs:
                 diff.restore(before.get(diff))
             return False
-        _restore({diff: before[diff] for diff in before if diff not in expected})
-        _Gradients(self._program, expected, before).put(0)
+        restore({diff: before[diff] for diff in before if diff not in expected})
+        Gradients(self._program, expected, before).put(0)
         observer.notice("after_backward", self._program.steps[0])
         return True
 
@@ -283,7 +283,7 @@ class RecordedRunner:
         found = {diff: tensor.clone() for diff, tensor in recording.made.items() if diff in diffs}
         for diff in diffs:
             diff.clear()
-        _restore({diff: tensor.clone() for diff, tensor in given.items()})
+        restore({diff: tensor.clone() for diff, tensor in given.items()})
         kept = [(layer, layer.kept) for layer in recording.spent]
         try:
             self._inner.backward(self._all_back)
@@ -344,77 +344,6 @@ class _Cutter(Observer):
     def notice(self, event: str, step: Step) -> None:
         if event == "after_backward" and step.number in self._numbers:
             self._graph.cut()
-
-
-class _Gradients:
-    """The gradients of parameters that a replay sets, to which those before are to be added."""
-
-    def __init__(self, program: Program, new: Tensors, before: Tensors) -> None:
-        """new, before : {Memory: tensor}; what is in `before` is written to"""
-        self._new = new
-        self._totals: Tensors = {}
-        replaced = {blob.memories[DIFF] for step in program.steps if before and step.runs_backward
-                    for blob in cast(TensorLayer, step.layer).replaced_gradients(step.bottom)}
-        self._before = {diff: tensor.clone() if tensor is new[diff] else tensor.to(new[diff].device)
-                        for diff, tensor in before.items() if diff in new and diff not in replaced}
-        self._left: dict[Memory, int] = {}      # whose gradient a layer has a part in, last this
-        for step in reversed(program.steps):
-            self._left.update((blob.memories[DIFF], step.number) for blob in step.layer.blobs)
-
-    def put(self, number: int) -> None:
-        """Have the memories hold the gradients that are whole once this layer has run, if they
-        do not yet."""
-        ready = [diff for diff, last in self._left.items() if last >= number]
-        for diff in ready:
-            del self._left[diff]
-            if diff in self._new:
-                new = self._new[diff]
-                if diff in self._before:
-                    new = self._totals[diff] = self._before[diff].view(new.shape).add_(new)
-                diff.restore(new)
-
-    def settle(self) -> None:
-        """Have the memories hold the sums, once what the pass left is in place."""
-        _restore(self._totals)
-
-
-class _Repeatable:
-    """What a forward pass changes and the next one would not find again: the state of the random
-    generators, inputs on which a layer works in place, and parameters that passes change, such as
-    running statistics."""
-
-    def __init__(self, program: Program, inputs: Sequence[Blob]) -> None:
-        self._generators: list[tuple[Callable, Callable]] = [
-            (torch.get_rng_state, torch.set_rng_state)]
-        device = context.device()
-        if device.type == "cuda":
-            self._generators.append((partial(torch.cuda.get_rng_state, device),
-                                     partial(torch.cuda.set_rng_state, device=device)))
-        self._states = [get() for get, _ in self._generators]
-        self._params = [(blob, blob.data_to_read.clone()) for blob in _changed_by_passes(program)]
-        self._inputs = [(blob, blob.data_nearby.clone()) for blob in inputs]
-
-    def restore(self) -> None:
-        for (_, set_state), state in zip(self._generators, self._states):
-            set_state(state)
-        for blob, values in self._params:
-            blob.data_tensor.copy_(values)
-        for blob, values in self._inputs:
-            blob.set_data(values.clone())
-
-
-def _restore(tensors: Tensors) -> None:
-    for memory, tensor in tensors.items():
-        memory.restore(tensor)
-
-
-def _changed_by_passes(program: Program) -> list[Blob]:
-    """Parameters that a forward pass may change: statistics, and those of Parameter layers, on
-    which a layer may work in place."""
-    own = [blob for step in program.steps if step.spec.type == "Parameter"
-           for blob in step.layer.blobs]
-    return own + [blob for step in program.steps if step.spec.type in ("BatchNorm", "BN")
-                  for blob in step.layer.blobs]
 
 
 def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -20,7 +20,7 @@ from caffe.engine.layers import base
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.inner_product import InnerProduct
 from caffe.engine.layers.loss import SoftmaxWithLoss
-from caffe.engine.runners import cuda_graphs, recorded, recording
+from caffe.engine.runners import cuda_graphs, recorded, recording, repeatable
 from caffe.errors import LayerError
 from fcn import nets
 from fcn.nets.source import voc
@@ -793,9 +793,9 @@ def test_recordings_share_a_stream_and_refuse_to_wait(monkeypatch):
 
 def test_the_random_numbers_put_back_are_those_of_the_gpu_in_use(monkeypatch):
     gpu, cuda = torch.device("cuda", 1), MagicMock()
-    monkeypatch.setattr(recorded.context, "device", lambda: gpu)
+    monkeypatch.setattr(repeatable.context, "device", lambda: gpu)
     monkeypatch.setattr(torch, "cuda", cuda)
-    recorded._Repeatable(SimpleNamespace(steps=[]), []).restore()
+    repeatable.Repeatable(SimpleNamespace(steps=[]), []).restore()
     assert cuda.get_rng_state.call_args == call(gpu)
     assert cuda.set_rng_state.call_args == call(cuda.get_rng_state.return_value, device=gpu)
 

@@ -7,7 +7,7 @@ import torch
 import caffe
 import several
 from caffe.engine.runners import recorded
-from caffe.engine.runners.plain import Observer
+from caffe.engine.runners.observer import Observer
 from caffe.engine.workers import reduction
 from graph_stand_in import GraphStandIn
 
