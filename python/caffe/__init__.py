@@ -35,6 +35,7 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
     from .engine.net import Net
     from .engine.parallel import NCCL
     from .engine.precision import set_precision
+    from .engine.solvers.registry import get_solver
     from .engine.solvers.rules import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:       # what editors see of the names that are loaded when the
         RMSPropSolver,
         SGDSolver,
     )
-    from .engine.solvers.solver import Solver, get_solver
+    from .engine.solvers.solver import Solver
     from .engine.timer import Timer
     from .export import to_torch
     from .proto.caffe_pb2 import LayerParameter, SolverParameter
@@ -55,7 +56,7 @@ _LAZY = {
     **dict.fromkeys(_CONTEXT, "context"),
     "NCCL": "engine.parallel", "set_precision": "engine.precision",
     "Net": "engine.net", "Blob": "engine.blob", "Solver": "engine.solvers.solver",
-    "get_solver": "engine.solvers.solver", "SGDSolver": "engine.solvers.rules",
+    "get_solver": "engine.solvers.registry", "SGDSolver": "engine.solvers.rules",
     "NesterovSolver": "engine.solvers.rules", "AdaGradSolver": "engine.solvers.rules",
     "RMSPropSolver": "engine.solvers.rules", "AdaDeltaSolver": "engine.solvers.rules",
     "AdamSolver": "engine.solvers.rules", "Timer": "engine.timer",

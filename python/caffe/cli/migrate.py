@@ -264,7 +264,7 @@ def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator
 
 def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     from ..engine.solvers import rates
-    from ..engine.solvers.solver import solver_types
+    from ..engine.solvers.registry import solver_types
     param = prototxt.read_solver(str(path))
     if param.type not in solver_types():
         yield CHANGE, (f"unknown solver type '{param.type}'"

@@ -1,1 +1,1 @@
-"""Training: the loop, the update rules and the learning rates."""
+"""Training: the loop, the rules by which it updates weights, and the files it continues from."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...log import logger
 from ..net import Net
@@ -51,6 +52,24 @@ class OutputSums:
         """(name, mean) of the outputs that have one."""
         return [(name, total / passes) for name, total in self._sums.items()
                 if name not in self._varying]
+
+
+def show_test(net: Net, passes: int, with_loss: bool, goes_on: Callable[[], bool]) -> bool:
+    """Run a test net, and write the means of its outputs over so many passes; returns whether
+    goes_on(), asked before each, never said no."""
+    sums = OutputSums()
+    loss: torch.Tensor | float = 0.0
+    for _ in range(passes):
+        if not goes_on():
+            logger.info("Test interrupted.")
+            return False
+        loss = loss + net.run_forward()
+        for name in net.outputs:
+            sums.add(name, net.blobs[name].data_to_read)
+    if with_loss:
+        logger.info("Test loss: %g", loss / passes)
+    show_outputs("Test", net, [(name, mean.cpu().numpy()) for name, mean in sums.means(passes)])
+    return True
 
 
 def show_outputs(kind: str, net: Net, outputs: Sequence[tuple[str, np.ndarray]]) -> None:

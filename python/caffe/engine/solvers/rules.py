@@ -13,7 +13,8 @@ import torch
 from ...errors import CaffeError
 from ..memory import DIFF, Memory
 from ..precision import laid_out_as
-from .solver import Solver, register_solver
+from .registry import register_solver
+from .solver import Solver
 
 
 @register_solver("SGD")
@@ -21,7 +22,7 @@ class SGDSolver(Solver):
     """Momentum SGD. V <- mu V + lr g; w <- w - V, the rate inside the history."""
 
     def check(self) -> None:
-        self.check_decay("momentum", lowest=-1)
+        self.check_factor("momentum", lowest=-1)
 
     def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         history.mul_(self.param.momentum).add_(diff, alpha=rate)
@@ -63,7 +64,7 @@ class NesterovSolver(Solver):
     """V' = mu V + lr g; w <- w - ((1 + mu) V' - mu V) (Nesterov 1983, Sutskever et al. 2013)."""
 
     def check(self) -> None:
-        self.check_decay("momentum", lowest=-1)
+        self.check_factor("momentum", lowest=-1)
 
     def update(self, diff: torch.Tensor, rate: float, history: torch.Tensor) -> None:
         momentum = self.param.momentum
@@ -119,7 +120,7 @@ class AdaDeltaSolver(Solver):
     squares = (0, 1)
 
     def check(self) -> None:
-        self.check_decay("momentum")
+        self.check_factor("momentum")
 
     def update(self, diff: torch.Tensor, rate: float, gradients: torch.Tensor,
                updates: torch.Tensor) -> None:
@@ -140,8 +141,8 @@ class AdamSolver(Solver):
     squares = (1,)
 
     def check(self) -> None:
-        self.check_decay("momentum", lowest=-1)
-        self.check_decay("momentum2")
+        self.check_factor("momentum", lowest=-1)
+        self.check_factor("momentum2")
 
     def update(self, diff: torch.Tensor, rate: float, first: torch.Tensor, second: torch.Tensor
               ) -> None:

@@ -9,13 +9,34 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from ...errors import CaffeError, LayerError
+from ...errors import CaffeError, LayerError, did_you_mean
+from . import rates
 
 if TYPE_CHECKING:
     from ...proto import caffe_pb2
+    from ..program import Program
 
 FLOATS = FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE
 NETS = "net_param", "train_net_param", "test_net_param"     # looked at when they are built
+
+
+def check(param: caffe_pb2.SolverParameter) -> None:
+    """Raise CaffeError for a SolverParameter that its first update, or its display, would fail
+    for."""
+    check_finite(param)
+    if param.HasField("lr_policy"):
+        rates.check(param)
+    if param.average_loss < 1:
+        raise CaffeError(f"expected average_loss of at least 1, got {param.average_loss}")
+
+
+def check_regularization(param: caffe_pb2.SolverParameter, program: Program) -> None:
+    """Raise CaffeError for a regularization_type that is unknown, and that the weights of the
+    program that learns use."""
+    kinds, given = ("L1", "L2"), param.regularization_type
+    used = any(param.weight_decay * spec.decay_mult for _, spec in program.learnable)
+    if used and given not in kinds:
+        raise CaffeError(f"unknown regularization_type '{given}'" + did_you_mean(given, kinds))
 
 
 def check_finite(param: caffe_pb2.SolverParameter) -> None:

@@ -99,6 +99,24 @@ def read(path: str, net: Net, history: Sequence[torch.Tensor]) -> Snapshot:
     return Snapshot(state.iter, state.current_step, fitting, put_weights, marked)
 
 
+def check_rule(path: str, read: Snapshot, mine: str, squares: Sequence[int], count: int) -> None:
+    """Raise WeightsError where the histories of a snapshot are another rule's than those of the
+    solver type `mine`. Those of SGD and Nesterov mean the same.
+
+    squares : which of the histories that the rule keeps for each parameter are sums of squares
+    count : of the parameters
+    """
+    written = (read.marked or {}).get("type", mine)
+    if written != mine and not {written, mine} <= {"SGD", "Nesterov"}:
+        raise WeightsError(f"{path}: its histories are those of the solver type {written}, and "
+                           f"this one is {mine}; {OTHER}")
+    for kind in squares:
+        for number in range(kind * count, (kind + 1) * count):
+            if (read.history[number] < 0).any():
+                raise WeightsError(f"{path}: history {number} has values below 0, and the "
+                                   f"solver type {mine} takes it for sums of squares; {OTHER}")
+
+
 def _nothing() -> None:
     """A state that names no caffemodel has no weights."""
 

@@ -1,17 +1,15 @@
-"""Solver: Caffe's training loop. Its subclasses are the update rules in rules.py."""
+"""Solver: Caffe's training loop, `step`. Its subclasses are the update rules in rules.py."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 
 from ... import context
-from ...errors import CaffeError, OutOfMemoryError, WeightsError, did_you_mean
+from ...errors import CaffeError, OutOfMemoryError, WeightsError
 from ...formats import prototxt
 from ...formats.reading import check_memory
 from ...log import logger
@@ -21,47 +19,11 @@ from ..blob import VALUE_SIZE
 from ..net import Net
 from ..one_thread import Turn, by_one_thread
 from ..precision import laid_out_as
-from . import bookmark, display, rates, settings, snapshots
-
-PIECE = 1 << 17     # values of an array that are updated before the next ones
+from . import bookmark, display, gradients, nets, rates, settings, snapshots
+from .callbacks import SolverCallbacks
+from .passes import Passes
 
 _UNSET: Any = None      # of the class alone; each solver has its own
-_registry: dict[str, type[Solver]] = {}
-
-
-def register_solver(solver_type: str) -> Callable[[type[Solver]], type[Solver]]:
-    """Class decorator: solver prototxts reach the class by `type: "<solver_type>"`."""
-    def enter(cls: type[Solver]) -> type[Solver]:
-        _registry[solver_type] = cls
-        return cls
-    return enter
-
-
-def solver_types() -> list[str]:
-    """The names of all solver types, sorted."""
-    from . import rules  # noqa: F401  registers its classes
-    return sorted(_registry)
-
-
-def get_solver(solver_file: str, level: int = 0, stages: Sequence[str] = ()) -> Solver:
-    """The solver, of the type that it names, of a solver prototxt (pycaffe's `get_solver`).
-
-    level, stages : added to the train_state, as the command line's --level and --stage
-    """
-    if isinstance(stages, str):
-        raise CaffeError(f"{solver_file}: stages is a list, stages=['{stages}'], not a text")
-    solver_type = prototxt.read_solver(solver_file).type
-    if solver_type not in solver_types():
-        raise CaffeError(f"{solver_file}: unknown solver type '{solver_type}'"
-                         + did_you_mean(solver_type, solver_types()))
-    return _registry[solver_type](solver_file, level, stages)
-
-
-class Callback(NamedTuple):
-    """Two functions that a solver calls in each iteration."""
-
-    on_start: Callable[[], Any]
-    on_gradients_ready: Callable[[], Any]
 
 
 class Solver:
@@ -74,8 +36,7 @@ class Solver:
     test_nets : list of Net, in phase TEST, that use the weights of `net`
     iter : int, the updates done
     drops : int, how often the rate had dropped when it was last asked for
-    passes : int, the training passes of all solvers that train together
-    pass_seed : what the random numbers of each pass follow from; None in a process for itself
+    passes : Passes, those of all solvers that train together
     history : the rule's arrays, for each parameter one or more
     max_iter : int, the updates that `solve` goes on to
     lr : float, the learning rate of the coming update; with lr_policy "multistep" asking for it
@@ -100,24 +61,27 @@ class Solver:
         param.train_state.stage.extend(stages)
         self._source = str(solver_file)
         self.turn = Turn(self._source)
-        self._folder = os.path.dirname(os.path.abspath(solver_file))
         if param.snapshot:
             snapshots.check_folder(self._source, param.snapshot_prefix)
-        self._check_settings()
+        with self._located():
+            settings.check(param)
+        for doubt in settings.doubts(param):
+            logger.warning("%s: %s", self._source, doubt)
         self.check()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed + context.solver_rank())
-        self.iter = self.drops = self.passes = 0
-        self.pass_seed = self._own_pass_seed()
+        self.iter = self.drops = 0
+        self.passes = Passes(param)
         self.requested_action: Callable[[], str | None] = lambda: None
         self._stopped = False
         self._losses: list = []
-        self._callbacks: list[Any] = []
+        self._callbacks = SolverCallbacks(self._source)
         self._has_warned = False
         self._progress = display.Progress()
-        self.net = self._train_net()
-        self.test_nets = self._build_test_nets()
-        self._check_decay()
+        self.net = nets.train_net(param, self._source)
+        self.test_nets = nets.test_nets(param, self._source, self.net)
+        with self._located():
+            settings.check_regularization(param, self.net.program)
         self._bookmark = bookmark.Bookmark([self.net, *self.test_nets])
         self._last = 0          # the iteration that step() goes on to
         self._is_continued = False      # and the next step() keeps the losses
@@ -132,18 +96,10 @@ class Solver:
             self.history = [torch.zeros_like(blob.data_tensor) for _ in range(self.histories)
                             for blob in learnable]
 
-    def _own_pass_seed(self) -> int | None:
-        """A seed where solvers train together, or may; None where random numbers follow one upon
-        the other, as ever in a process for itself."""
-        if not context.is_multiprocess():
-            return None
-        given = self.param.random_seed
-        return given if given >= 0 else int(torch.randint(2 ** 62, ()).item())
-
     def check(self) -> None:
         """Raise CaffeError for parameters that the rule cannot use."""
 
-    def check_decay(self, field: str, lowest: float = 0) -> None:
+    def check_factor(self, field: str, lowest: float = 0) -> None:
         """Raise CaffeError where a history that is multiplied by that field of the prototxt would
         grow for ever. Values below 0, down to `lowest`, make it swing, and are as in Caffe."""
         value = getattr(self.param, field)
@@ -152,102 +108,9 @@ class Solver:
                              f"the solver type {type(self).__name__.removesuffix('Solver')}: "
                              "expected at least 0 and below 1, such as 0.9")
 
-    def _check_settings(self) -> None:
-        """Raise CaffeError before the training, not at its first update."""
-        with self._located():
-            settings.check_finite(self.param)
-            if self.param.HasField("lr_policy"):
-                rates.check(self.param)
-            if self.param.average_loss < 1:
-                raise CaffeError("expected average_loss of at least 1, "
-                                 f"got {self.param.average_loss}")
-        for doubt in settings.doubts(self.param):
-            logger.warning("%s: %s", self._source, doubt)
-
-    def _check_decay(self) -> None:
-        """Raise CaffeError for a regularization_type that is unknown, and used."""
-        kinds, given = ("L1", "L2"), self.param.regularization_type
-        used = any(self.param.weight_decay * spec.decay_mult
-                   for _, spec in self.net.program.learnable)
-        if used and given not in kinds:
-            raise CaffeError(f"{self._source}: unknown regularization_type '{given}'"
-                             + did_you_mean(given, kinds))
-
     @property
     def max_iter(self) -> int:
         return self.param.max_iter
-
-    # nets
-
-    def _train_net(self) -> Net:
-        param = self.param
-        given = [name for name in ("net", "net_param", "train_net", "train_net_param")
-                 if param.HasField(name)]
-        if len(given) != 1:
-            raise CaffeError(f"{self._source}: one train net is needed in net, net_param, "
-                             f"train_net or train_net_param; given: {given or 'none'}")
-        source = getattr(param, given[0])
-        logger.info("Creating training net %s", f"from {given[0]} file: {source}"
-                    if isinstance(source, str) else f"specified in {given[0]}.")
-        net = self._build_net(source, context.TRAIN, param.train_state)
-        for files in param.weights:
-            for name in files.split(","):
-                logger.info("Finetuning from %s", name.strip())
-                net.copy_from(self._path(name.strip()))
-        return net
-
-    def _build_test_nets(self) -> list[Net]:
-        param = self.param
-        sources: list[str | caffe_pb2.NetParameter] = [*param.test_net_param, *param.test_net]
-        common = param.net_param if param.HasField("net_param") else param.net
-        sources += [common] * (len(param.test_iter) - len(sources)) if common else []
-        if len(sources) != len(param.test_iter):
-            raise CaffeError(f"{self._source}: {len(sources)} test nets, but "
-                             f"{len(param.test_iter)} test_iter")
-        states = list(param.test_state) or [caffe_pb2.NetState()] * len(sources)
-        if len(states) != len(sources):
-            raise CaffeError(f"{self._source}: {len(sources)} test nets, but "
-                             f"{len(states)} test_state")
-        if sources and param.test_interval < 1:
-            raise CaffeError(f"{self._source}: a test net needs a test_interval of at least 1, "
-                             f"got {param.test_interval}; without tests, leave test_iter out")
-        if sources and min(param.test_iter) < 1:
-            raise CaffeError(f"{self._source}: expected each test_iter to be at least 1, "
-                             f"got {list(param.test_iter)}")
-        files = ["test_net_param"] * len(param.test_net_param) \
-            + ["test_net file"] * len(param.test_net)
-        nets = []
-        for number, (source, state) in enumerate(zip(sources, states)):
-            field = files[number] if number < len(files) else \
-                "net_param" if param.HasField("net_param") else "net file"
-            logger.info("Creating test net (#%d) specified by %s", number,
-                        f"{field}: {source}" if isinstance(source, str) else field)
-            nets.append(self._build_net(source, context.TEST, state))
-            nets[-1].share_with(self.net)
-        return nets
-
-    def _build_net(self, source: str | caffe_pb2.NetParameter, phase: int,
-                   state: caffe_pb2.NetState) -> Net:
-        name = self._source
-        if isinstance(source, str):
-            name = self._path(source)
-            source = prototxt.read_net(name)
-        param = caffe_pb2.NetParameter()
-        param.CopyFrom(source)
-        merged = caffe_pb2.NetState(phase=phase)
-        for given in (param.state, state):      # a phase that is given counts, as in Caffe
-            merged.MergeFrom(given)
-        param.state.CopyFrom(merged)
-        try:
-            settings.check_multipliers(param)
-        except CaffeError as error:
-            raise CaffeError(f"{name}: {error}") from None
-        return Net.from_param(param, name)
-
-    def _path(self, name: str) -> str:
-        """Paths are the working directory's, as in Caffe, or else the solver prototxt's."""
-        beside = os.path.join(self._folder, name)
-        return beside if not os.path.exists(name) and os.path.exists(beside) else name
 
     def share_weights(self, net: Net) -> None:
         """Have `net` use the weights of the net that learns."""
@@ -303,26 +166,24 @@ class Solver:
             if self._stopped and context.solver_count() == 1:
                 return
             self._stopped, self._before_tests = False, None     # all stop after this iteration
-        for callback in self._callbacks:
-            callback.on_start()
+        self._callbacks.on_start()
         self.net.debug_info.enabled = self._displays and self.param.debug_info
         loss: torch.Tensor | float = 0.0
         for number in range(self.param.iter_size):
-            self._seed_pass(number)
+            self.passes.seed_pass(number)
             loss = loss + self.net.run_forward()
-            self._tell_forward(is_last=number == self.param.iter_size - 1)
+            self._callbacks.on_forward(is_last=number == self.param.iter_size - 1)
             self.net.run_backward(release=True)
-        self.passes += self.param.iter_size * context.solver_count()
+        self.passes.count(self.param.iter_size)
         self._record(loss / self.param.iter_size if self.param.iter_size else float("nan"))
         if self._displays:
             loss = self.smoothed_loss       # waits for the device, so that the time is right
             self._progress.show(self.iter, self.param.display, loss)
             display.show_outputs("Train", self.net, [(name, self.net.blobs[name].data)
                                                      for name in self.net.outputs])
-        for callback in self._callbacks:
-            callback.on_gradients_ready()
+        self._callbacks.on_gradients_ready()
         self.apply_update()
-        action = self._agreed_action()
+        action = self._callbacks.agreed_action(self.requested_action)
         if self._snapshot_due() or action == "snapshot":
             self.snapshot()
         self._stopped = action == "stop"
@@ -330,26 +191,7 @@ class Solver:
     def add_callback(self, on_start: Any, on_gradients: Callable[[], Any] | None = None) -> None:
         """Call `on_start()` before every iteration, `on_gradients()` before every update; or
         those methods, on_start and on_gradients_ready, of one object, such as a caffe.NCCL."""
-        callback = on_start if on_gradients is None else Callback(on_start, on_gradients)
-        missing = [name for name in ("on_start", "on_gradients_ready")
-                   if not callable(getattr(callback, name, None))]
-        if missing:
-            raise CaffeError(f"{self._source}: expected add_callback(on_start, on_gradients), two "
-                             "functions, or an object with the methods on_start and "
-                             f"on_gradients_ready, got {callback!r}, without {missing}")
-        self._callbacks.append(callback)
-
-    def _tell_forward(self, is_last: bool) -> None:
-        """Callbacks that exchange something between solvers want to know of each pass."""
-        for callback in self._callbacks:
-            if hasattr(callback, "on_forward"):
-                callback.on_forward(is_last)
-
-    def _note(self, doing: str) -> None:
-        """Say what this solver does while others may wait for it."""
-        for callback in self._callbacks:
-            if hasattr(callback, "note"):
-                callback.note(doing)
+        self._callbacks.add(on_start, on_gradients)
 
     def _check_exchange(self) -> None:
         """Warn of solvers that were told of others, and train alone on their share."""
@@ -359,30 +201,16 @@ class Solver:
                            context.solver_count())
             self._has_warned = True
 
-    def _agreed_action(self) -> str | None:
-        """What this solver, or one of those that train together, is asked to do."""
-        agreed = [callback.agreed_action for callback in self._callbacks
-                  if hasattr(callback, "agreed_action")]
-        return agreed[0] if agreed else self.requested_action()
-
-    def _seed_pass(self, number: int) -> None:
-        """Have what a pass draws at random, such as dropout, follow from its place among the
-        passes of all solvers, so that it does not matter how many of them share these."""
-        if self.pass_seed is not None:
-            place = self.passes + number * context.solver_count() + context.solver_rank()
-            seed = np.random.SeedSequence([self.pass_seed, place]).generate_state(1, np.uint64)
-            torch.manual_seed(int(seed[0]))
-
     def place(self) -> dict[str, Any]:
         """Where the training stands, but for weights and histories, as values for JSON."""
-        return {"iteration": self.iter, "drops": self.drops, "passes": self.passes,
-                "pass_seed": self.pass_seed,
+        return {"iteration": self.iter, "drops": self.drops, "passes": self.passes.done,
+                "pass_seed": self.passes.seed,
                 "place in the data": self._bookmark.take_data(with_python=self.iter > 0)}
 
     def take_place(self, place: dict[str, Any]) -> None:
         """Go on from where another solver of the same prototxt stands, as `place` says."""
         self.iter, self.drops = place["iteration"], place["drops"]
-        self.passes, self.pass_seed = place["passes"], place["pass_seed"]
+        self.passes.done, self.passes.seed = place["passes"], place["pass_seed"]
         self._bookmark.put_data(place["place in the data"])
 
     @property
@@ -423,26 +251,19 @@ class Solver:
 
     def _test(self, number: int) -> None:
         logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
-        net, passes = self.test_nets[number], self.param.test_iter[number]
+        net = self.test_nets[number]
         net.share_with(self.net)
-        sums = display.OutputSums()
-        loss: torch.Tensor | float = 0.0
-        for _ in range(passes):
-            action = self.requested_action()
-            if action == "snapshot":
-                self.snapshot()
-            if action == "stop":
-                self._stopped = True
-                logger.info("Test interrupted.")
-                return
-            self._note(f"the test of iteration {self.iter}")
-            loss = loss + net.run_forward()
-            for name in net.outputs:
-                sums.add(name, net.blobs[name].data_to_read)
-        if self.param.test_compute_loss:
-            logger.info("Test loss: %g", loss / passes)
-        display.show_outputs("Test", net, [(name, mean.cpu().numpy())
-                                           for name, mean in sums.means(passes)])
+        self._stopped = not display.show_test(net, self.param.test_iter[number],
+                                              self.param.test_compute_loss, self._tests_on)
+
+    def _tests_on(self) -> bool:
+        """Whether nobody asks for an end before the next pass of a test."""
+        action = self.requested_action()
+        if action == "snapshot":
+            self.snapshot()
+        if action != "stop":
+            self._callbacks.note(f"the test of iteration {self.iter}")
+        return action != "stop"
 
     # updates
 
@@ -484,38 +305,25 @@ class Solver:
             for data, diff, *history in self._pieces(number):
                 if self.param.iter_size != 1:
                     diff.div_(self.param.iter_size)
-                self._regularize(data, diff, self.param.weight_decay * spec.decay_mult)
+                gradients.regularize(data, diff, self.param.weight_decay * spec.decay_mult,
+                                     self.param.regularization_type)
                 self.update(diff, rate * spec.lr_mult, *history)
                 self.net.debug_info.before_update(number)
                 data.sub_(diff)
 
     def _pieces(self, number: int) -> Iterable[tuple[torch.Tensor, ...]]:
-        """(data, diff, each history) of a parameter, by rows that fit a CPU's cache together."""
+        """What is updated together of a parameter: (data, diff, each history)."""
         learnable = self.net.program.learnable
-        blob, _ = learnable[number]
-        whole = blob.data_tensor, blob.diff_tensor, *self.history[number::len(learnable)]
-        if (blob.count <= PIECE or blob.data_tensor.device.type != "cpu"
-                or self.net.debug_info.enabled):
-            return [whole]
-        rows = max(1, PIECE * blob.shape[0] // blob.count)
-        return zip(*(array.split(rows) for array in whole))
-
-    def _regularize(self, data: torch.Tensor, diff: torch.Tensor, decay: float) -> None:
-        if decay:
-            squared = self.param.regularization_type == "L2"
-            diff.add_(data if squared else data.sign(), alpha=decay)
+        blob, histories = learnable[number][0], self.history[number::len(learnable)]
+        # debug_info has a line for each parameter
+        piece = blob.count if self.net.debug_info.enabled else gradients.PIECE
+        return gradients.pieces(blob, histories, piece)
 
     def _clip_gradients(self) -> None:
-        limit = self.param.clip_gradients
-        if limit < 0:
+        limit, learnable = self.param.clip_gradients, self.net.program.learnable
+        if limit < 0 or not learnable:
             return
-        diffs = [blob.diff_tensor for blob, _ in self.net.program.learnable]
-        if not diffs:
-            return
-        norm = torch.stack([diff.square().sum() for diff in diffs]).sum().sqrt()
-        scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
-        for diff in diffs:
-            diff.mul_(scale)
+        norm, scale = gradients.clip([blob for blob, _ in learnable], limit)
         if self._displays and scale < 1:        # the original says so in every iteration
             logger.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale "
                         "factor %g", norm, limit, scale)
@@ -536,14 +344,15 @@ class Solver:
         Of solvers that train together, the one of rank 0 writes; the others do nothing here."""
         if not self._logs:
             return
-        self._note(f"the snapshot of iteration {self.iter}")
+        self._callbacks.note(f"the snapshot of iteration {self.iter}")
         snapshots.write(self.param, self.net, self.iter, self.drops, self.history,
                         self._before_tests or self._marked())
 
     def _marked(self) -> dict[str, Any]:
         """What is written beside a solverstate."""
         goes_on = self.iter < self._last        # else the next step() begins with no losses
-        passes = {} if self.pass_seed is None else {"passes": [self.passes, self.pass_seed]}
+        passes = ({} if self.passes.seed is None
+                  else {"passes": [self.passes.done, self.passes.seed]})
         return {**self._bookmark.take(), **passes, "type": self.param.type,
                 "losses": values.encode(self._losses if goes_on else [])}
 
@@ -559,38 +368,23 @@ class Solver:
         """
         path = str(path)
         read = snapshots.read(path, self.net, self.history)
-        self._check_rule(path, read)
+        snapshots.check_rule(path, read, self.param.type, self.squares,
+                             len(self.net.program.learnable))
         losses, put_mark = [], None
-        passes, pass_seed = read.iteration * self.param.iter_size, self._own_pass_seed()
+        passes = Passes(self.param, done=read.iteration * self.param.iter_size)
         if read.marked:
             with bookmark.reporting_damage(path):
                 if "passes" in read.marked:
-                    passes, pass_seed = map(int, read.marked["passes"])
+                    passes.done, passes.seed = map(int, read.marked["passes"])
                 put_mark = self._bookmark.plan(read.marked)
                 losses = [_on_device(loss) for loss in values.decode(read.marked["losses"])]
         read.put_weights()
         self.iter, self.drops, self.history = read.iteration, read.drops, read.history
         self._losses, self._is_continued = losses, bool(losses)
         self._before_tests = None
-        self.passes, self.pass_seed = passes, pass_seed
+        self.passes = passes
         if put_mark:
             put_mark()
-
-
-    def _check_rule(self, path: str, read: snapshots.Snapshot) -> None:
-        """Raise WeightsError where the histories of a snapshot are another rule's. Those of SGD and
-        Nesterov mean the same."""
-        mine, written = self.param.type, (read.marked or {}).get("type", self.param.type)
-        if written != mine and not {written, mine} <= {"SGD", "Nesterov"}:
-            raise WeightsError(f"{path}: its histories are those of the solver type {written}, and "
-                               f"this one is {mine}; {snapshots.OTHER}")
-        count = len(self.net.program.learnable)
-        for kind in self.squares:
-            for number in range(kind * count, (kind + 1) * count):
-                if (read.history[number] < 0).any():
-                    raise WeightsError(f"{path}: history {number} has values below 0, and the "
-                                       f"solver type {mine} takes it for sums of squares; "
-                                       f"{snapshots.OTHER}")
 
 
 def _on_device(loss: torch.Tensor | float) -> torch.Tensor | float:

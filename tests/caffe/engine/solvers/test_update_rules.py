@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.engine.solvers.solver import PIECE
+from caffe.engine.solvers.gradients import PIECE
 from caffe.errors import CaffeError
 
 NET = """
@@ -76,7 +76,7 @@ def fit(tmp_path):
 @pytest.mark.parametrize("piece", [PIECE, 1, 5], ids=["whole", "by row", "by two rows"])
 @pytest.mark.parametrize("kind", RULES)
 def test_update(fit, kind, piece, monkeypatch):
-    monkeypatch.setattr("caffe.engine.solvers.solver.PIECE", piece)
+    monkeypatch.setattr("caffe.engine.solvers.gradients.PIECE", piece)
     rule, lines = RULES[kind]
     solver = fit(kind, lines + " weight_decay: 0.3")
     x = solver.net.blobs["x"].data.astype(float)
