@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from google.protobuf import text_format
 
 from caffe.engine.blob import Blob
-from caffe.engine.layers.base import create
 from caffe.engine.layers.kernels.convolution import conv2d
 from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
+from caffe.engine.layers.registry import create
 from caffe.engine.layers.windows import Windows
 from caffe.proto import caffe_pb2
 from subjects import least

@@ -161,7 +161,7 @@ def test_what_is_updated_later_is_said_with_the_layer_s_name():
 
 def test_types_that_a_script_registers(monkeypatch):
     from caffe.engine import layers as engine
-    monkeypatch.setattr(engine.base, "_registry", dict(engine.base._registry))
+    monkeypatch.setattr(engine.registry, "known", dict(engine.registry.known))
     with pytest.raises(AttributeError, match="caffe.engine.layers.register"):
         L.OwnType
     engine.register("OwnType")(engine.TensorLayer)

@@ -52,8 +52,8 @@ def repeat(layer, inputs, weights, form):
 
 @pytest.fixture(autouse=True)
 def compute_without_values(monkeypatch):
-    from caffe.engine.layers import base
-    for kind in (base.TensorLayer, base.FormulaLayer, base.KeepingLayer):
+    from caffe.engine.layers import base, formulas
+    for kind in (base.TensorLayer, formulas.FormulaLayer, formulas.KeepingLayer):
         monkeypatch.setattr(kind, "forward", twice(kind.forward))
 
 

@@ -8,7 +8,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
-from caffe.engine.layers import base
+from caffe.engine.layers import registry
 from caffe.proto import caffe_pb2
 from fcn import nets
 from golden_runs import NETS, load_net
@@ -159,9 +159,9 @@ def test_every_type_of_layer_is_tried():
     tried = {layer.type for text in CASES.values() for layer in text_format.Parse(
         f"layer {{ {text} }}", caffe_pb2.NetParameter()).layer}
     types = {kind for kind in caffe.layer_type_list()
-             if base._registry[kind].__module__.startswith("caffe.")}
+             if registry.known[kind].__module__.startswith("caffe.")}
     assert types - NO_FUNCTIONS - UNTRACED == tried
-    assert not any(base._registry[kind].is_function for kind in NO_FUNCTIONS - {"Python"})
+    assert not any(registry.known[kind].is_function for kind in NO_FUNCTIONS - {"Python"})
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)

@@ -11,8 +11,8 @@ from ...layer import Layer
 from ...proto.caffe_pb2 import LRNParameter, PoolingParameter
 from ..blob import Blob
 from ..layers import activation, arithmetic, convolution, normalization, pooling, shape
-from ..layers.base import FormulaLayer
 from ..layers.forks import batch_norm, small
+from ..layers.formulas import FormulaLayer
 from ..program import Program, Step
 from .rows import Slide
 

@@ -16,7 +16,8 @@ from . import (
     reduction,
     shape,
 )
-from .base import TensorLayer, create, layer_type_list, register
+from .base import TensorLayer
 from .input import data, hdf5_data, image_data, segmentation_data, sources
+from .registry import create, layer_type_list, register
 
 __all__ = ["TensorLayer", "create", "layer_type_list", "register"]

@@ -7,7 +7,9 @@ from torch import Tensor
 from ...context import TRAIN
 from ...proto.caffe_pb2 import FillerParameter
 from .axes import check_legacy_axes
-from .base import FormulaLayer, KeepingLayer, TensorLayer, register
+from .base import TensorLayer
+from .formulas import FormulaLayer, KeepingLayer
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 

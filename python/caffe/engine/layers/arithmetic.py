@@ -10,7 +10,9 @@ from torch import Tensor
 from ...proto.caffe_pb2 import EltwiseParameter, FillerParameter
 from ..blob import Blob
 from .axes import canonical_axis
-from .base import FormulaLayer, KeepingLayer, TensorLayer, register
+from .base import TensorLayer
+from .formulas import FormulaLayer, KeepingLayer
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 

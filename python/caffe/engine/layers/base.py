@@ -1,19 +1,18 @@
-"""The registry of layer types, and the base of layers that are said in torch operations."""
+"""TensorLayer: the base of layers that are said in torch operations, and what autograd keeps."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ...errors import LayerError, did_you_mean
-from ...formats.forks import whose
+from ...errors import LayerError
 from ...layer import Layer
 from ...proto import caffe_pb2
 from .. import precision
@@ -23,33 +22,8 @@ from ..in_place import check_shape
 from ..memory import DATA, Memory
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
-LayerMaker = TypeVar("LayerMaker", bound=Callable[..., Layer])
 LARGE_WINDOW = 1 << 16      # pixels
 MOST_WORK = 10 ** 12        # products, of a layer with such windows
-
-_registry: dict[str, Callable[..., Layer]] = {}
-
-
-def register(layer_type: str) -> Callable[[LayerMaker], LayerMaker]:
-    """Class decorator: prototxts reach the class by `type: "<layer_type>"`."""
-    def enter(cls: LayerMaker) -> LayerMaker:
-        _registry[layer_type] = cls
-        return cls
-    return enter
-
-
-def create(layer_param: caffe_pb2.LayerParameter) -> Layer:
-    """The layer that a LayerParameter describes, not yet set up."""
-    if layer_param.type not in _registry:
-        raise LayerError(f"Unknown layer type: '{layer_param.type}'"
-                         + (whose(layer_param.type) or did_you_mean(layer_param.type, _registry))
-                         + "; write a Python layer for what is not in caffe.layer_type_list()")
-    return _registry[layer_param.type](layer_param)
-
-
-def layer_type_list() -> list[str]:
-    """The names of all registered layer types, sorted."""
-    return sorted(_registry)
 
 
 class TensorLayer(Layer):
@@ -184,11 +158,11 @@ class TensorLayer(Layer):
         # in place, the top is written into the bottom's memory if a NumPy view holds on to it
         outputs = self._record([blob.data_to_read.clone() if blob in top and blob.is_viewed
                                 else blob.data_to_read for blob in bottom])
-        given = {_storage(tensor) for tensor in self._inputs}
+        given = {storage(tensor) for tensor in self._inputs}
         if self.is_in_place and not self.keeps_state:
             self._inputs = ()       # overwritten now, and nothing needs what was there
         for blob, tensor in zip(top, outputs):
-            copied = _storage(tensor) in given and blob not in bottom
+            copied = storage(tensor) in given and blob not in bottom
             blob.set_data(tensor.detach().clone() if copied else tensor.data)
         self.note_revisions(bottom)
 
@@ -234,10 +208,10 @@ class TensorLayer(Layer):
         if dtype is None or not weights or weights[0].device.type != "cpu":
             self._converted = None, ()
             return weights
-        revisions = _revisions(self.blobs)
-        if self._converted[0] != revisions or any(blob.is_viewed for blob in self.blobs):
+        present = revisions(self.blobs)
+        if self._converted[0] != present or any(blob.is_viewed for blob in self.blobs):
             self._converted = None, ()        # the old ones go before the new ones come
-            self._converted = revisions, tuple(tensor.to(dtype) for tensor in weights)
+            self._converted = present, tuple(tensor.to(dtype) for tensor in weights)
         return self._converted[1]
 
     def release(self, bottom: Blobs, top: Blobs) -> None:
@@ -256,7 +230,7 @@ class TensorLayer(Layer):
     def note_revisions(self, bottom: Blobs) -> None:
         """Know that what autograd recorded belongs to the present values of these bottoms, and
         of the parameters."""
-        self._revisions = _revisions([*bottom, *self.blobs])
+        self._revisions = revisions([*bottom, *self.blobs])
 
     def forget_revisions(self) -> None:
         """Know that what autograd recorded belongs to other values than the present ones."""
@@ -266,13 +240,13 @@ class TensorLayer(Layer):
         """Whether bottoms or parameters have changed since the forward pass in which autograd
         recorded what belongs to their values."""
         return (not self.keeps_state and self._revisions != ()
-                and self._revisions != _revisions([*bottom, *self.blobs]))
+                and self._revisions != revisions([*bottom, *self.blobs]))
 
     def _is_recorded(self, bottom: Blobs) -> bool:
         """Whether what autograd recorded belongs to the values that are there now. A NumPy view
         that somebody holds may have been written to."""
         blobs = [*bottom, *self.blobs]
-        return (self._revisions == _revisions(blobs)
+        return (self._revisions == revisions(blobs)
                 and not any(blob.is_viewed for blob in blobs))
 
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
@@ -281,13 +255,13 @@ class TensorLayer(Layer):
                   in zip(bottom, self._inputs, propagate_down) if wants]
         wanted += [(blob.add_diff, leaf) for blob, leaf in zip(self.blobs, self.weights)
                    if leaf.requires_grad]
-        taken = {_storage(blob.diff_tensor) for blob in top}
+        taken = {storage(blob.diff_tensor) for blob in top}
         for (store, leaf), gradient in zip(wanted, self._gradients(top, [w[1] for w in wanted])):
             if gradient is None:
                 gradient = torch.zeros_like(leaf)
-            elif _storage(gradient) in taken:
+            elif storage(gradient) in taken:
                 gradient = gradient.clone()     # a sum passes on the gradient of its top itself
-            taken.add(_storage(gradient))
+            taken.add(storage(gradient))
             store(gradient)
 
     def _prepare_backward(self, top: Blobs, bottom: Blobs) -> None:
@@ -335,117 +309,6 @@ class TensorLayer(Layer):
         return [*torch.autograd.grad(edges, leaves, diffs, retain_graph=True, allow_unused=True)]
 
 
-class FormulaLayer(TensorLayer):
-    """A layer of one bottom, one top and no parameters, whose gradient is a formula of the values
-    that both have when it runs backward, as in Caffe; autograd is not needed."""
-
-    def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
-        """The gradient by the bottom: x is the bottom's value, y the top's, which in place are
-        the same, and dy the gradient by the top. It may change neither."""
-        raise LayerError(f"layer type '{self.type}' defines no gradient()")
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        with torch.no_grad():
-            y: Any = self.compute(bottom[0].data_to_read)
-            if top[0] is not bottom[0] and _storage(y) == _storage(bottom[0].data_to_read):
-                y = y.clone()
-        top[0].set_data(y)
-
-    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
-        if propagate_down[0]:
-            dy = top[0].diff_tensor
-            with torch.no_grad():
-                dx = self.gradient(bottom[0].data_to_read, top[0].data_to_read, dy)
-            bottom[0].set_diff(dx.clone() if _storage(dx) == _storage(dy) else dx)
-
-
-class KeepingLayer(TensorLayer):
-    """A layer whose gradient is a formula, as in Caffe: of what its forward pass kept, and of the
-    values that bottoms, tops and parameters have when it runs backward.
-
-    Where `keeps_state` is False, the gradient needs no forward pass.
-    """
-
-    kept: Any = None
-    _is_spent = False
-    _kept_shapes: Shapes | None = None
-    _kept_revision: tuple | None = None
-
-    @property
-    def keeps_state(self) -> bool:
-        return True
-
-    def run(self, *bottom: Any, **named: Any) -> tuple[Tops, object]:
-        """The tops, and what to keep for `gradients`, which may share memory with neither bottoms
-        nor tops; with parameters in `self.weights`."""
-        raise LayerError(f"layer type '{self.type}' defines no run()")
-
-    def gradients(self, bottom: Tensors, top: Tensors, diffs: Tensors, wanted: Flags) -> Gradients:
-        """The gradients by the bottoms and then by the parameters, None for those to be left as
-        they are, given the values of bottoms and tops, the tops' gradients, and which are wanted.
-
-        `self.kept` is what `run` kept, `self.weights` are the parameters. It may change none of
-        these tensors."""
-        raise LayerError(f"layer type '{self.type}' defines no gradients()")
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        inputs = [blob.data_to_read.clone() if blob in top and blob.is_viewed
-                  else blob.data_to_read for blob in bottom]
-        with torch.no_grad():
-            self.weights = tuple(blob.data_to_read for blob in self.blobs)
-            outputs, self.kept = self.run(*inputs)
-        self.weights, self._is_spent = (), False
-        self._kept_shapes = [blob.shape for blob in bottom]
-        self._kept_revision = self._validated_revision(bottom)
-        taken = {_storage(tensor) for tensor in inputs}
-        for blob, tensor in zip(top, outputs):
-            blob.set_data(tensor.clone() if _storage(tensor) in taken else tensor)
-            taken.add(_storage(tensor))
-
-    def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
-        self._check_kept(bottom)
-        wanted = tuple(propagate_down) + tuple(self.param_propagate_down)
-        diffs = [blob.diff_tensor for blob in top]
-        with torch.no_grad():
-            self.weights = tuple(blob.data_to_read for blob in self.blobs)
-            found = self.gradients([blob.data_to_read for blob in bottom],
-                                   [blob.data_to_read for blob in top], diffs, wanted)
-        self.weights = ()
-        taken = {_storage(diff) for diff in diffs}
-        stores = [blob.set_diff for blob in bottom] + [blob.add_diff for blob in self.blobs]
-        for store, gradient in zip(stores, found):
-            if gradient is not None:
-                store(gradient.clone() if _storage(gradient) in taken else gradient)
-                taken.add(_storage(gradient))
-
-    def spend(self) -> None:
-        """Know that a backward pass was replayed. Run as it is, it would have replaced what this
-        layer keeps, as Caffe's Scale in place does; a replay leaves no such value for another
-        backward pass."""
-        self.kept, self._is_spent = None, True
-
-    def _check_kept(self, bottom: Blobs) -> None:
-        if self._is_spent:
-            raise self.error("a second backward pass needs another forward pass first: the first "
-                             f"one, which was replayed, has used up what {self.type} keeps; or "
-                             "set net.cuda_graphs = False before both")
-        if self.keeps_state:
-            self._check_passed(self._kept_shapes is not None)
-            self._check_shapes([blob.shape for blob in bottom] == self._kept_shapes,
-                               self._kept_shapes or [])
-        if self.validated_bottom is not None \
-                and self._kept_revision != self._validated_revision(bottom):
-            self.validate(bottom)
-
-    def _validated_revision(self, bottom: Blobs) -> tuple | None:
-        return None if self.validated_bottom is None else _revisions(
-            [bottom[self.validated_bottom]])
-
-    def forget_forward(self) -> None:
-        super().forget_forward()
-        self.kept = self._kept_shapes = self._kept_revision = None
-
-
 def _leaves(tensors: Iterable[Tensor], wants_gradient: Iterable[bool]) -> tuple[Tensor, ...]:
     """`tensors` as new leaves of autograd."""
     tensors = list(tensors)
@@ -453,10 +316,12 @@ def _leaves(tensors: Iterable[Tensor], wants_gradient: Iterable[bool]) -> tuple[
     return tuple(tensor.data.requires_grad_(w) for tensor, w in zip(tensors, wants))
 
 
-def _revisions(blobs: Iterable[Blob]) -> tuple[tuple[Memory, int], ...]:
+def revisions(blobs: Iterable[Blob]) -> tuple[tuple[Memory, int], ...]:
+    """(memory, revision) of the values of each blob: equal as long as none has changed."""
     memories = [blob.memories[DATA] for blob in blobs]
     return tuple((memory, memory.revision) for memory in memories)
 
 
-def _storage(tensor: Tensor) -> int:
+def storage(tensor: Tensor) -> int:
+    """A number that tensors have in common if and only if they share memory."""
     return tensor.untyped_storage().data_ptr()

@@ -10,8 +10,8 @@ from torch import Tensor
 from ...formats.caffemodel import read_blobproto
 from ...proto.caffe_pb2 import HingeLossParameter
 from .axes import canonical_axis, check_legacy_axes
-from .base import register
 from .loss import Labelled, OverClasses
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors
 
 LOG_THRESHOLD = 1e-20       # the least probability of which these losses take the logarithm

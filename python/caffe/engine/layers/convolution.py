@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import canonical_axis
-from .base import TensorLayer, register
+from .base import TensorLayer
 from .kernels.convolution import conv2d
 from .kernels.product import LEAST, linear
+from .registry import register
 from .types import Blobs, Shape, Shapes, Tops
 
 

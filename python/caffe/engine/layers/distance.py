@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import check_legacy_axes
-from .base import KeepingLayer, TensorLayer, register
+from .base import TensorLayer
+from .formulas import KeepingLayer
 from .loss import Normalized
+from .registry import register
 from .types import Flags, Gradients, Shapes, Tensors, Tops
 
 

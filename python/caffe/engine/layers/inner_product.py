@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import canonical_axis, check_indices
-from .base import TensorLayer, register
+from .base import TensorLayer
 from .kernels.product import linear
+from .registry import register
 from .types import Blobs, Shapes
 
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ...proto.caffe_pb2 import LossParameter
 from .axes import canonical_axis
-from .base import KeepingLayer, TensorLayer, register
+from .base import TensorLayer
+from .formulas import KeepingLayer
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 FLT_MIN = torch.finfo(torch.float32).tiny

@@ -10,7 +10,8 @@ from torch import Tensor
 from ...context import TEST
 from ...proto.caffe_pb2 import LRNParameter
 from .axes import LEGACY_AXES, canonical_axis, check_legacy_axes
-from .base import FormulaLayer, KeepingLayer, register
+from .formulas import FormulaLayer, KeepingLayer
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 

@@ -14,8 +14,9 @@ from ...formats.reading import check_memory
 from ...proto import caffe_pb2
 from ...proto.caffe_pb2 import PoolingParameter
 from ..blob import Blob
-from .base import TensorLayer, register
+from .base import TensorLayer
 from .kernels.pooling import largest, suits, total
+from .registry import register
 from .types import Blobs, Flags, Shape, Shapes, Tops
 from .windows import Windows
 

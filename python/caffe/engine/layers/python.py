@@ -7,7 +7,7 @@ import importlib
 from ...errors import LayerError, did_you_mean
 from ...layer import Layer
 from ...proto import caffe_pb2
-from .base import register
+from .registry import register
 
 
 @register("Python")

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import KeepingLayer, TensorLayer, register
+from .base import TensorLayer
+from .formulas import KeepingLayer
+from .registry import register
 from .types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 

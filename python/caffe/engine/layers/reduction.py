@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ...proto.caffe_pb2 import ReductionParameter
 from .axes import canonical_axis
-from .base import TensorLayer, register
+from .base import TensorLayer
+from .registry import register
 from .types import Shapes
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..blob import Blob
 from ..memory import DIFF
 from .axes import canonical_axis, check_indices
-from .base import TensorLayer, register
+from .base import TensorLayer
+from .registry import register
 from .types import Blobs, Flags, Shape, Shapes, Tops
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..blob import Blob
-from ..layers.base import KeepingLayer
+from ..layers.formulas import KeepingLayer
 from ..memory import DATA, DIFF, Memory
 from ..program import Program
 from .cuda_graphs import CudaGraph

@@ -5,7 +5,7 @@ import pytest
 
 from caffe.engine.elision import choice, plan, region
 from caffe.engine.elision.rows import spare
-from caffe.engine.layers import base
+from caffe.engine.layers import registry
 from caffe.engine.layers.activation import ReLU
 from trunks import ALEXNET, INCEPTION, RESIDUAL, conv, image, layer, pool, reader
 
@@ -116,7 +116,7 @@ def test_a_layer_of_another_type_ends_the_region(net, monkeypatch):
     class Shifted(ReLU):
         """Not what its base computes."""
 
-    monkeypatch.setitem(base._registry, "Shifted", Shifted)
+    monkeypatch.setitem(registry.known, "Shifted", Shifted)
     made = net(image(20, 20) + conv("a", "data", 2, kernel_size=3, pad=30)
                + layer("b", "Shifted", "a"))
     assert [made._layer_names[node.number] for node in region.find(made.program)] == ["a", "relu_a"]

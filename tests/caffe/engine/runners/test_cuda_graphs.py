@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.engine.layers import base
+from caffe.engine.layers import base, registry
 from caffe.engine.layers.convolution import Convolution, Deconvolution
 from caffe.engine.layers.inner_product import InnerProduct
 from caffe.engine.layers.loss import SoftmaxWithLoss
@@ -559,7 +559,7 @@ layer {{ name: "layer" top: "y" {layer} }}"""
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, caplog, phase):
-    @base.register("Halved")
+    @registry.register("Halved")
     class Halved(base.TensorLayer):
         recordable = True
 
@@ -569,7 +569,7 @@ def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, 
     try:
         both = net(text, phase=phase), net(text, phase=phase)
     finally:
-        del base._registry["Halved"]
+        del registry.known["Halved"]
     both[1].cuda_graphs = False
     both[1].share_with(both[0])
     with caplog.at_level(logging.INFO):
@@ -602,7 +602,7 @@ def test_layers_of_others_say_whether_they_can_be_recorded(net, replays, monkeyp
         def compute(self, x):
             return 2 * x
     for kind, expected in ((Counts, [1, 2, 3]), (Twice, [0, 2, 4])):
-        monkeypatch.setitem(base._registry, "Mine", kind)
+        monkeypatch.setitem(registry.known, "Mine", kind)
         made = net(CHAIN + 'layer { name: "mine" type: "Mine" bottom: "x" top: "mine" }')
         found = [made.forward(x=np.full((2, 3), number), t=[0, 3])["mine"][0, 0]
                  for number in range(3)]

@@ -11,7 +11,8 @@ from ....context import TRAIN
 from ....errors import LayerError
 from ....proto import caffe_pb2
 from ....proto.caffe_pb2 import BNParameter, FillerParameter
-from ..base import KeepingLayer, register
+from ..formulas import KeepingLayer
+from ..registry import register
 from ..types import Blobs, Flags, Gradients, Shapes, Tensors, Tops
 
 _FIELDS = {"PSPNet": ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine"),

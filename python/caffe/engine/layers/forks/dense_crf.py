@@ -14,10 +14,11 @@ from ....errors import LayerError
 from ....formats.text import read_text
 from ....log import logger
 from ....proto.caffe_pb2 import FillerParameter
-from ..base import TensorLayer, register
+from ..base import TensorLayer
 from ..kernels.lattice import Lattice
 from ..kernels.mean_field import as_rows, inferred, over_colours, over_places
 from ..loss import FLT_MIN
+from ..registry import register
 from ..types import Blobs, Shapes
 
 LEAST_EXPONENT = -20    # below it, DenseCRF takes the exponential for 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..types import Blobs, Flags, Shapes
 
 

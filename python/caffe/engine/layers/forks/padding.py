@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ....formats.atomic import replacing
 from ....formats.text import read_text
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..types import Blobs, Flags, Shapes
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..types import Blobs, Shapes
 
 

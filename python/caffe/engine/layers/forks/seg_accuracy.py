@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..base import register
 from ..loss import Labelled
+from ..registry import register
 from ..types import Shapes
 
 

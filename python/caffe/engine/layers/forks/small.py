@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from ....proto.caffe_pb2 import FillerParameter
-from ..base import FormulaLayer, TensorLayer, register
+from ..base import TensorLayer
+from ..formulas import FormulaLayer
+from ..registry import register
 from ..types import Blobs, Shapes
 
 

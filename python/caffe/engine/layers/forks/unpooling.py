@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ....proto.caffe_pb2 import UnpoolingParameter
 from ..axes import check_indices
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..types import Blobs, Shape, Shapes
 
 

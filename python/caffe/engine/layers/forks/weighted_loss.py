@@ -12,8 +12,8 @@ from torch import Tensor
 from ....errors import LayerError
 from ....formats.text import read_text
 from ....proto import caffe_pb2
-from ..base import register
 from ..loss import FLT_MIN, SoftmaxWithLoss
+from ..registry import register
 from ..types import Blobs, Flags, Gradients, Shapes, Tensors
 
 

@@ -14,7 +14,7 @@ from ....formats.text import encode
 from ....images.database import open_database
 from ....images.datum import decode
 from ....proto import caffe_pb2
-from ..base import register
+from ..registry import register
 from ..types import Blobs, Shape
 from .prefetch import Prefetch
 from .sources import Source

@@ -12,7 +12,8 @@ from ....formats import hdf5
 from ....formats.atomic import replacing
 from ....images.lists import read_lines
 from ...values import generator
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..types import Blobs, Flags, Shapes
 from .sources import Source
 

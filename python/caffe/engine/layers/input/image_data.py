@@ -13,7 +13,7 @@ from ....errors import LayerError
 from ....images.lists import check_paths, read_lines, read_list
 from ....images.planes import read_planes, resized
 from ....proto import caffe_pb2
-from ..base import register
+from ..registry import register
 from ..types import Shape
 from .data import Batches, Place, Sample, naming
 from .transform import Transform

@@ -13,7 +13,7 @@ from ....formats.reading import check_memory
 from ....images.lists import read_lines
 from ....images.planes import read_indices, read_planes, resized
 from ....proto.caffe_pb2 import ImageDataParameter
-from ..base import register
+from ..registry import register
 from ..types import Blobs
 from .data import naming
 from .image_data import ImageData

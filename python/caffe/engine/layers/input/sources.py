@@ -8,7 +8,8 @@ from .... import context
 from ....context import TEST
 from ....proto.caffe_pb2 import DummyDataParameter, FillerParameter
 from ...fillers import fill
-from ..base import TensorLayer, register
+from ..base import TensorLayer
+from ..registry import register
 from ..shape import share_memory
 from ..types import Blobs, Flags, Shapes
 
