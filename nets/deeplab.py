@@ -72,6 +72,7 @@ VARIANTS = {
     "deeplab-msc-largefov": Variant(3, (12,), 1024, averaged=True, multiscale=True),
     "deeplab-aspp": Variant(3, (6, 12, 18, 24), 1024, averaged=True),
 }
+HEADS = tuple(VARIANTS)
 
 
 def predict(n: NetSpec, image: Top, head: str, split: str, source: Source, width: float = 1.0,

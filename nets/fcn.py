@@ -20,12 +20,12 @@ from .source import Source, voc
 
 SPLITS = ("train", "val", "deploy")
 TRUNKS = {"vgg16": vgg16, "caffenet": caffenet, "googlenet": googlenet}
-# {head with a trunk of its own: its module}, which has `fitting(source, head, options)`, the Source
-# with images of sizes that the net takes, and `predict(n, image, head, split, source, **options)`,
-# which adds its layers to the NetSpec, up to `n.score` and `n.loss`
+# {head with a trunk of its own: its module}, which has `HEADS`, their names,
+# `fitting(source, head, options)`, the Source with images of sizes that the net takes, and
+# `predict(n, image, head, split, source, **options)`, which adds its layers to the NetSpec, up to
+# `n.score` and `n.loss`
 OWN_TRUNKS: dict[str, ModuleType] = {
-    **dict.fromkeys(deeplab.VARIANTS, deeplab), **dict.fromkeys(dilated.HEADS, dilated),
-    **dict.fromkeys(segnet.VARIANTS, segnet), unet.HEAD: unet}
+    head: module for module in (deeplab, dilated, segnet, unet) for head in module.HEADS}
 
 
 def fcn(head: str, split: str, source: Source | None = None, trunk: str = "vgg16",

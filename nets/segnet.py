@@ -46,6 +46,7 @@ class Variant:
 VARIANTS = {"segnet": Variant(), "segnet-basic": Variant(basic=True),
             "segnet-bayesian": Variant(bayesian=True),
             "segnet-basic-bayesian": Variant(basic=True, bayesian=True)}
+HEADS = tuple(VARIANTS)
 
 Unit = Callable[..., Top]       # (name, bottom, channels) -> the top of convolution and BN
 

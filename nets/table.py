@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from .deeplab import VARIANTS
-from .segnet import VARIANTS as SEGNET
+from . import deeplab, dilated, segnet, unet
 from .source import (
     camvid,
     cells,
@@ -17,7 +16,6 @@ from .source import (
     voc,
     voc2012,
 )
-from .unet import HEAD
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,12 @@ TABLE = {
        for head in ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", "fcn32s-fixed")},
     "voc-fcn-alexnet": Row("fcn32s", voc, dict(trunk="caffenet", normalize=True)),
     "voc-fcn-googlenet": Row("fcn32s", voc, dict(trunk="googlenet", normalize=True)),
-    **{f"voc-{head}": Row(head, voc2012) for head in VARIANTS},
+    **{f"voc-{head}": Row(head, voc2012) for head in deeplab.HEADS},
     "voc-crfrnn": Row("crfrnn", voc),
     "voc-dilated-frontend": Row("dilated-frontend", dilated_voc2012),
     **{f"voc-{head}": Row(head, context_voc2012)
-       for head in ("dilated-context", "dilated-context-large")},
-    **{f"camvid-{head}": Row(head, camvid) for head in SEGNET},
+       for head in dilated.HEADS[1:]},
+    **{f"camvid-{head}": Row(head, camvid) for head in segnet.HEADS},
     "nyud-fcn32s-color": Row("fcn32s", nyud),
     "nyud-fcn32s-hha": Row("fcn32s", partial(nyud, ("hha",))),
     "nyud-fcn32s-color-d": Row("fcn32s", partial(nyud, ("color", "depth")), dict(fusion="early")),
@@ -47,6 +45,6 @@ TABLE = {
     "nyud-fcn16s-color-hha": Row("fcn16s", partial(nyud, ("color", "hha")), dict(fusion="late")),
     **{f"siftflow-{head}": Row(head, siftflow) for head in ("fcn32s", "fcn16s", "fcn8s")},
     **{f"pascalcontext-{head}": Row(head, pascalcontext) for head in ("fcn32s", "fcn16s", "fcn8s")},
-    **{f"{name}-unet": Row(HEAD, partial(cells, name), dict(scale=1 / 64, filler="msra"))
+    **{f"{name}-unet": Row(unet.HEAD, partial(cells, name), dict(scale=1 / 64, filler="msra"))
        for name in ("isbi", "phc", "dic")},
 }

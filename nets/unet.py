@@ -38,6 +38,7 @@ from .layers import (
 from .source import Source
 
 HEAD = "unet"
+HEADS = (HEAD,)
 DEPTH = 4               # poolings
 MOST_DEPTH = 6
 WIDTH = 64              # channels at the size of the image; they double with each pooling

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
-from fcn.nets import deeplab, dilated, segnet, unet
 from fcn.nets.layers import Sides
 from fcn.nets.source import Source, folder
+from fcn.solvers.families import family_of
 from fcn.solvers.runs import Run, RunError, trained
 from fcn.solvers.settings import as_command_line
 from segdata.datasets import DATASETS
@@ -29,7 +29,6 @@ ACCUMULATED = dict(momentum=0.9, iter_size=20)
 
 
 HEAD = "fcn8s"      # of a net on one's own folder
-ON_VOC2012 = (*deeplab.VARIANTS, *dilated.HEADS)        # heads
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Experiment:
 def _row(name: str, base: str | dict[str, str], lr: float, **options: Any) -> Experiment:
     """The Experiment of a net in nets.TABLE; `base` is one name, or {suffix: name}."""
     net = nets.TABLE[name]
-    dataset = DATASETS["voc2012" if net.head in ON_VOC2012 else name.partition("-")[0]]
+    dataset = DATASETS[family_of(net.head).dataset or name.partition("-")[0]]
     bases = base if isinstance(base, dict) else {"": base}
     classifiers = tuple(name for name in bases.values() if name in nets.TRUNKS)
     return Experiment(name, bases, lr, net.head, net.source(), dataset.class_names,
@@ -194,31 +193,6 @@ EXPERIMENTS = {row.name: row for row in (
 )}
 
 
-# the heads of nets on one's own folder
-ON_FOLDER = ("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce", *segnet.VARIANTS, *deeplab.VARIANTS,
-             unet.HEAD)
-# {head: fields of an experiment on one's own folder}, from random weights; these losses are means
-FOLDER: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(segnet.VARIANTS, dict(lr=0.05, momentum=0.9, class_weights="median")),
-    **{head: dict(lr=0.0015 if variant.multiscale else 0.01, momentum=0.9)
-       for head, variant in deeplab.VARIANTS.items()},
-    unet.HEAD: dict(lr=0.01, momentum=0.9)}
-BATCH = 4       # of a SegNet, as published
-# {head of a multi-scale DeepLab, which learns its branches alone: that of the net it starts from}
-MULTISCALE = {head: EXPERIMENTS[f"voc-{head}"].bases[""].removeprefix("voc-")
-              for head, variant in deeplab.VARIANTS.items() if variant.multiscale}
-# {head: (the sides that training crops can have, those of the published crops)}
-CROP_SIDES = {**dict.fromkeys(deeplab.VARIANTS, (deeplab.CROP_SIDES, 321)),
-              unet.HEAD: (unet.score_sides(), unet.SIDE - unet.lost())}
-
-
-def multiscale_needs(head: str) -> str:
-    """What a multi-scale DeepLab needs, for messages."""
-    return (f"The head {head} learns the scores of its branches alone, on a trained "
-            f"{MULTISCALE[head]}: train --head {MULTISCALE[head]} first, and give that run with "
-            "--from")
-
-
 def default_name(folder_name: str, head: str) -> str:
     """The name of a run on a folder: FOLDER-HEAD, or data-FOLDER-HEAD where that is another's."""
     name = f"{folder_name}-{head}"
@@ -257,14 +231,15 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
     if len(names) > 255:
         raise RunError(f"{path}: {len(names)} classes; there can be 255, for 255 is void")
     source = folder(path, len(names), mirror=True)
-    if head in segnet.VARIANTS:
-        source = source.with_training(batch=BATCH)
-    if head in CROP_SIDES:
-        source = source.with_training(crop=_crop(source, *CROP_SIDES[head]))
+    family = family_of(head)
+    if family.batch > 1:
+        source = source.with_training(batch=family.batch)
+    if family.crops:
+        source = source.with_training(crop=_crop(source, *family.crops))
     experiment = Experiment(
         name, {}, lr, head, source, {"label": names}, iterations, drop=0.75, interval=interval,
         data=str(path), net=dict(width=width, filler="msra", scale=1 / 58))
-    return replace(experiment, **FOLDER.get(head, {}))
+    return replace(experiment, **family.from_scratch.get(head, {}))
 
 
 def _crop(source: Source, sides: Sides, most: int) -> tuple[int, int]:

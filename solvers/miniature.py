@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn import nets
-from fcn.nets import deeplab, dilated, segnet, unet
+from fcn.nets import deeplab
 from fcn.nets.source import MEAN, SEED, Source, voc
 from fcn.solvers import training
 from fcn.solvers.command import Stopped, deferring_signals, reported
-from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, ONLINE, Experiment
+from fcn.solvers.experiments import EXPERIMENTS, ONLINE, Experiment
+from fcn.solvers.families import family_of
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
 from fcn.solvers.options import with_class_weights
@@ -60,83 +61,104 @@ DATASETS: dict[str, tuple[ModuleType | SimpleNamespace, dict[str, Sequence[str]]
               {"label": embedded_cells.CLASSES}) for look in embedded_cells.LOOKS},
 }
 
-# {experiment: (rate, iterations)}
-SCHEDULE = {
-    "voc-fcn32s": (8e-8, 800), "voc-fcn16s": (1e-7, 600), "voc-fcn8s": (1e-7, 600),
-    "voc-fcn8s-atonce": (1e-7, 2_000), "voc-fcn32s-fixed": (8e-8, 800),
-    "voc-fcn-alexnet": (0.01, 400), "voc-fcn-googlenet": (0.01, 480),
-    **dict.fromkeys((f"voc-{head}" for head in deeplab.VARIANTS), (0.0015, 1_000)),
-    "voc-crfrnn": (1e-12, 200), "voc-dilated-frontend": (0.0015, 500),
-    "voc-dilated-context": (0.001, 200), "voc-dilated-context-large": (0.001, 200),
-    "camvid-segnet": (0.05, 700), "camvid-segnet-bayesian": (0.05, 600),
-    **dict.fromkeys(("camvid-segnet-basic", "camvid-segnet-basic-bayesian"), (0.05, 400)),
-    "nyud-fcn32s-color": (3e-8, 1_500), "nyud-fcn32s-hha": (3e-8, 1_500),
-    "nyud-fcn32s-color-d": (3e-8, 1_500), "nyud-fcn32s-color-hha": (3e-9, 500),
-    "nyud-fcn16s-color-hha": (3e-9, 1_000),
-    "siftflow-fcn32s": (1e-8, 800), "siftflow-fcn16s": (1e-8, 800), "siftflow-fcn8s": (1e-8, 800),
-    "pascalcontext-fcn32s": (1.5e-8, 1_000), "pascalcontext-fcn16s": (1.5e-8, 1_000),
-    "pascalcontext-fcn8s": (7e-9, 2_000),
-    "isbi-unet": (0.01, 800), "phc-unet": (0.01, 800), "dic-unet": (0.01, 800),
-}
-
-# {experiment: fields of Experiment}. The paper's momentum of 0.99 averages over 100 images, and its
-# rate is fixed: in a hundredth of the iterations 0.9 gets further, and a lower rate for the last
-# quarter lets them settle.
-RECIPES: dict[str, dict[str, Any]] = {
-    name: dict(ONLINE, drop=0.75) for name in (
-        "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn32s-fixed",
-        *(f"{look}-unet" for look in embedded_cells.LOOKS))}
-# with BN, random weights are as good a start as the narrow classifier
-RECIPES.update({f"camvid-{head}": dict(bases={}, drop=0.75) for head in segnet.VARIANTS})
-
 # Images in a gradient that is accumulated: the data are a twentieth of SBD's.
 ACCUMULATED = 5
 
-# {head: batches and crops}. Crops are as large as a scene; DeepLab's size is 8k + 1, and dilated
-# convolutions have a margin around theirs. One a step gets further in as many images than five.
-CROPPED: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(deeplab.VARIANTS, dict(batch=1, crop=129)),
-    dilated.HEADS[0]: dict(batch=1, crop=128),
-    **dict.fromkeys(dilated.HEADS[1:], dict(batch=2, crop=128)),
-    **dict.fromkeys(segnet.VARIANTS, dict(batch=4, crop=96)),
-    unet.HEAD: dict(crop=84, elastic=3)}
 
-# {experiment: options of nets.fcn}; the features are of unit variance, ILSVRC's are far larger. A
-# quarter of ILSVRC's 4096 filters is enough for DeepLab, of the narrow classifier's 512 it is not,
-# and scores that learn ten times faster than the trunk do not settle from one crop a step.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "voc-fcn8s-atonce": dict(skip_scales=(1.0, 0.2)),
-    **{f"voc-{head}": dict(all_filters=True, score_rate=1,
-                           **({"filler": "msra"} if variant.multiscale else {}))
-       for head, variant in deeplab.VARIANTS.items()},
-    "voc-crfrnn": dict(thetas=(50, 10, 3)),     # scenes have noise, and a third of the size
-    # a score sees 44 pixels with 2 poolings, more than a cell; contrast is low
-    **{f"{look}-unet": dict(depth=2, scale=1 / 20) for look in embedded_cells.LOOKS}}
+@dataclass(frozen=True)
+class Small:
+    """What a miniature has in place of its row of the table of experiments.
+
+    lr, iterations : of SGD
+    recipe : further fields of Experiment
+    training : keys of the training data, whose batches and crops make a gradient each; {}: whole
+        images, of which several do where the paper accumulates
+    net : options of nets.fcn; the features are of unit variance, ILSVRC's are far larger
+    source : of the scenes, a function of nets.source; None: that of nets.TABLE
+    """
+    lr: float
+    iterations: int
+    recipe: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    net: dict[str, Any] = field(default_factory=dict)
+    source: Callable[..., Source] | None = None
+
+
+# The paper's momentum of 0.99 averages over 100 images, and its rate is fixed: in a hundredth of
+# the iterations 0.9 gets further, and a lower rate for the last quarter lets them settle.
+SETTLING: dict[str, Any] = dict(recipe=dict(ONLINE, drop=0.75))
+# A quarter of ILSVRC's 4096 filters is enough for DeepLab, of the narrow classifier's 512 it is
+# not, and scores that learn ten times faster than the trunk do not settle from one crop a step.
+# Crops are as large as a scene; DeepLab's size is 8k + 1, and dilated convolutions have a margin
+# around theirs. One a step gets further in as many images than five.
+DEEPLAB = {f"voc-{head}": Small(
+    0.0015, 1_000, training=dict(batch=1, crop=129), source=voc,
+    net=dict(all_filters=True, score_rate=1, **({"filler": "msra"} if variant.multiscale else {})))
+    for head, variant in deeplab.VARIANTS.items()}
+CONTEXT = Small(0.001, 200, training=dict(batch=2, crop=128), source=voc)
+# with BN, random weights are as good a start as the narrow classifier
+SEGNET: dict[str, Any] = dict(recipe=dict(bases={}, drop=0.75), training=dict(batch=4, crop=96),
+                              source=voc)
+# a score sees 44 pixels with 2 poolings, more than a cell; contrast is low
+UNET = Small(0.01, 800, **SETTLING, training=dict(crop=84, elastic=3),
+             net=dict(depth=2, scale=1 / 20))
+
+SMALL = {
+    "voc-fcn32s": Small(8e-8, 800, **SETTLING),
+    "voc-fcn16s": Small(1e-7, 600, **SETTLING),
+    "voc-fcn8s": Small(1e-7, 600, **SETTLING),
+    "voc-fcn8s-atonce": Small(1e-7, 2_000, **SETTLING, net=dict(skip_scales=(1.0, 0.2))),
+    "voc-fcn32s-fixed": Small(8e-8, 800, **SETTLING),
+    "voc-fcn-alexnet": Small(0.01, 400),
+    "voc-fcn-googlenet": Small(0.01, 480),
+    **DEEPLAB,
+    # scenes have noise, and a third of the size
+    "voc-crfrnn": Small(1e-12, 200, net=dict(thetas=(50, 10, 3))),
+    "voc-dilated-frontend": Small(0.0015, 500, training=dict(batch=1, crop=128), source=voc),
+    "voc-dilated-context": CONTEXT,
+    "voc-dilated-context-large": CONTEXT,
+    "camvid-segnet": Small(0.05, 700, **SEGNET),
+    "camvid-segnet-bayesian": Small(0.05, 600, **SEGNET),
+    "camvid-segnet-basic": Small(0.05, 400, **SEGNET),
+    "camvid-segnet-basic-bayesian": Small(0.05, 400, **SEGNET),
+    "nyud-fcn32s-color": Small(3e-8, 1_500),
+    "nyud-fcn32s-hha": Small(3e-8, 1_500),
+    "nyud-fcn32s-color-d": Small(3e-8, 1_500),
+    "nyud-fcn32s-color-hha": Small(3e-9, 500),
+    "nyud-fcn16s-color-hha": Small(3e-9, 1_000),
+    "siftflow-fcn32s": Small(1e-8, 800),
+    "siftflow-fcn16s": Small(1e-8, 800),
+    "siftflow-fcn8s": Small(1e-8, 800),
+    "pascalcontext-fcn32s": Small(1.5e-8, 1_000),
+    "pascalcontext-fcn16s": Small(1.5e-8, 1_000),
+    "pascalcontext-fcn8s": Small(7e-9, 2_000),
+    "isbi-unet": UNET, "phc-unet": UNET, "dic-unet": UNET,
+}
 
 
 def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
     """The Experiment NAME-demo under `directory`; nothing is generated or trained yet."""
-    paper, row = EXPERIMENTS[name], nets.TABLE[name]
-    lr, iterations = SCHEDULE[name]
+    paper, small = EXPERIMENTS[name], SMALL[name]
     dataset = name.partition("-")[0]
     class_names = DATASETS[dataset][1]
     classes = dict(zip(("classes", "geometric"), map(len, class_names.values())))
-    kernel = None if paper.head == unet.HEAD else CLASSIFIERS[_trunk(paper)][1]
-    data = voc if paper.head in (*ON_VOC2012, *segnet.VARIANTS) else row.source
-    source: Source = data(data_dir=directory / f"data-{dataset}", **classes)
+    kernel = CLASSIFIERS[_trunk(paper)][1] if family_of(paper.head).has_fc6 else None
+    source: Source = (small.source or nets.TABLE[name].source)(
+        data_dir=directory / f"data-{dataset}", **classes)
     policy = dict(paper.policy)
-    if paper.head in CROPPED:
-        source = source.with_training(**CROPPED[paper.head], mirror=True)
+    if small.training:
+        source = source.with_training(**small.training, mirror=True)
     if "stepsize" in policy:
-        policy["stepsize"] = max(1, 2 * iterations // 3)
-    paper = replace(paper, **RECIPES.get(name, {}))
+        policy["stepsize"] = max(1, 2 * small.iterations // 3)
+    paper = replace(paper, **small.recipe)
     return replace(
-        paper, name=f"{name}-demo", lr=lr, iterations=iterations, interval=iterations, needs=(),
-        iter_size=1 if paper.head in CROPPED else min(paper.iter_size, ACCUMULATED),
+        paper, name=f"{name}-demo", lr=small.lr, iterations=small.iterations,
+        interval=small.iterations, needs=(),
+        iter_size=1 if small.training else min(paper.iter_size, ACCUMULATED),
         class_names=class_names, published="", build=directory, data=f"seed {seed}",
         source=source, policy=policy,
         net={**paper.net, "width": WIDTH, "scale": SCALE,
-             **({"fc6_kernel": kernel} if kernel else {}), **OPTIONS.get(name, {})})
+             **({"fc6_kernel": kernel} if kernel else {}), **small.net})
 
 
 def train(name: str, directory: Path, seed: int = 0) -> tuple[Experiment, dict[str, Scores]]:
@@ -174,7 +196,7 @@ def generate(name: str, directory: Path, seed: int) -> None:
 
 def bases(name: str) -> dict[str, str]:
     """{suffix of its layers: what NAME in miniature starts from}."""
-    return RECIPES.get(name, {}).get("bases", EXPERIMENTS[name].bases)
+    return SMALL[name].recipe.get("bases", EXPERIMENTS[name].bases)
 
 
 def passes(name: str) -> int:
@@ -182,9 +204,9 @@ def passes(name: str) -> int:
     take as long."""
     if name in CLASSIFIERS:
         return CLASSIFIERS[name][3]
-    if (head := EXPERIMENTS[name].head) in CROPPED:
-        return SCHEDULE[name][1] * CROPPED[head].get("batch", 1)
-    return SCHEDULE[name][1] * min(EXPERIMENTS[name].iter_size, ACCUMULATED)
+    small = SMALL[name]
+    return small.iterations * (small.training.get("batch", 1) if small.training
+                               else min(EXPERIMENTS[name].iter_size, ACCUMULATED))
 
 
 def shown(name: str) -> str:

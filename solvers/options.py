@@ -15,6 +15,7 @@ import numpy as np
 from fcn.nets.fcn import fitting
 from fcn.solvers.command import positive, whole
 from fcn.solvers.experiments import Experiment
+from fcn.solvers.families import FAMILIES
 from fcn.solvers.preflight.splits import read_split
 from fcn.solvers.runs import RunError
 from fcn.solvers.text import columns
@@ -32,13 +33,14 @@ MEASURED = {"frequency": "1 / (pixels of the class), so that the mean over pixel
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that `with_training_options` takes."""
+    cropped = " and ".join(f"of {family.title} up to {family.crops[1]}"
+                        for family in FAMILIES if family.crops)
     group = parser.add_argument_group("options of the training data")
     group.add_argument("--batch", type=positive(int), metavar="N",
                        help="images in a pass, padded to the largest of them (default 1)")
     group.add_argument("--crop", type=crop, metavar="N|HxW",
-                       help="train on random windows of that size (default: whole images; of "
-                            "DeepLab as large as the largest image, up to 321, of U-Net up to "
-                            "388)")
+                       help="train on random windows of that size (default: whole images; with "
+                            f"--data, {cropped} pixels a side)")
     group.add_argument("--mirror", action=argparse.BooleanOptionalAction,
                        help="mirror every second image at random (default: with --data)")
     group.add_argument("--jitter", type=whole, metavar="N",

@@ -22,12 +22,12 @@ from fcn.solvers.command import fcn_command, keep, positive, report_errors
 from fcn.solvers.experiments import (
     EXPERIMENTS,
     HEAD,
-    ON_FOLDER,
     default_name,
     experiment_named,
     on_folder,
     with_options,
 )
+from fcn.solvers.families import ON_FOLDER
 from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError

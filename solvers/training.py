@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import nets, surgery
-from fcn.nets import dilated, segnet, weighted
+from fcn.nets import dilated, weighted
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.source import SEED
@@ -28,7 +28,8 @@ from fcn.solvers import (
     torchrun,
 )
 from fcn.solvers.command import reported
-from fcn.solvers.experiments import EXPERIMENTS, MULTISCALE, Experiment, multiscale_needs
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.families import base_needed, family_of
 from fcn.solvers.loop import Loop
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
@@ -62,8 +63,9 @@ def check(experiment: Experiment, trained: Iterable[Experiment] = ()) -> None:
 
     `trained` are experiments that will have been trained by then.
     """
-    if experiment.head in MULTISCALE and not (experiment.bases or experiment.start):
-        raise MissingError(f"{experiment.name} cannot start. {multiscale_needs(experiment.head)}")
+    needed = base_needed(experiment.head)
+    if needed and not (experiment.bases or experiment.start):
+        raise MissingError(f"{experiment.name} cannot start. {needed}")
     problems = [problem for name in experiment.needs if (problem := catalog.missing(name))]
     for base in set(experiment.bases.values()) - {each.name for each in trained}:
         if base in EXPERIMENTS and not finished(EXPERIMENTS[base]):
@@ -154,9 +156,8 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
 
     Returns what of the bases did not arrive.
     """
-    reports, ends, base_nets = [], {"conv1_1_bgrd"}, base_nets or _base_nets(experiment)
-    if experiment.head in segnet.VARIANTS:
-        ends |= {"fc6", "fc7"}      # for which a SegNet has no use
+    reports, base_nets = [], base_nets or _base_nets(experiment)
+    ends = {"conv1_1_bgrd", *family_of(experiment.head).unused}
     for suffix, base in base_nets.items():
         if experiment.head in DEEPLAB and experiment.bases[suffix] in nets.TRUNKS:
             report = surgery.decimate_classifier(net, base, DEEPLAB[experiment.head].branches,

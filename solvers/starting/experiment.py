@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
-from fcn.nets import deeplab, segnet, unet
+from fcn.nets import deeplab, unet
 from fcn.nets.heads import HEADS
 from fcn.solvers import experiments
 from fcn.solvers.experiments import EXPERIMENTS, HEAD, Experiment
+from fcn.solvers.families import family_of
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.starting.recognise import is_related, settings_of
 from fcn.solvers.starting.shapes import check_width, options_of, trunk_of
@@ -21,10 +22,8 @@ from segdata.paths import build_root
 
 RATE = 2e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
 FEW = deeplab.VARIANTS["deeplab-largefov"].channels
-# {trunk: the experiment whose recipe fits its ILSVRC weights}, for that of VGG-16 by the head
-RECIPES = {"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
-# {head: the same, of heads that are not trained on VOC}
-OTHERS = {**{head: f"camvid-{head}" for head in segnet.VARIANTS}, unet.HEAD: f"isbi-{unet.HEAD}"}
+# {trunk: the experiment whose recipe fits its ILSVRC weights}; for VGG-16 the head's family has it
+RECIPES = {"caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
 NET_OPTIONS = ("trunk", "fusion", "normalize", "learned", "scale", "skip_scales", "width", "filler",
                "fc6_kernel", "all_filters", "score_rate", "depth", "released")
 
@@ -55,7 +54,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
             net.update(fc6_kernel=own.get("fc6_kernel", deeplab.CLASSIFIER_SIDE))
         head = head or _head_of(start, net)
         _check_vgg16(text, head, net)
-        if head in deeplab.VARIANTS:
+        if head in deeplab.HEADS:
             net.update(_for_a_deeplab(start, net))
     experiment = experiments.on_folder(path, name, head, **options)
     return _with_start(experiment, start, before, net, _recipe(head, net, experiment.source.batch))
@@ -96,7 +95,7 @@ def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
     else:
         own = nets.fcn(experiment.head, "deploy", experiment.source, **experiment.net)
         net = options_of(start, own, experiment.net.get("trunk", "vgg16"), None, experiment.net)
-    is_mean = net.get("normalize") or experiment.head not in (*HEADS, "crfrnn")
+    is_mean = net.get("normalize") or family_of(experiment.head).loss_is_mean
     recipe = dict(lr=RATE) if net.get("scale") and not is_mean else {}
     needs = tuple(name for name in experiment.needs if name not in nets.TRUNKS)
     return _with_start(replace(experiment, bases={}, needs=needs), start, before, net, recipe)
@@ -151,9 +150,10 @@ def _head_of(start: Start, net: dict) -> str:
 def _recipe(head: str, net: dict, batch: int) -> dict:
     """The solver's recipe for a net on a folder with so many images in a pass: that of the paper
     where the features are as large as those of ILSVRC's nets."""
+    family = family_of(head)
     if net.get("scale"):
-        return {} if head in experiments.FOLDER else dict(lr=RATE)
-    row = EXPERIMENTS[OTHERS.get(head) or RECIPES[net.get("trunk", "vgg16")].format(head=head)]
+        return {} if family.from_scratch else dict(lr=RATE)
+    row = EXPERIMENTS[RECIPES.get(net.get("trunk", "vgg16"), family.recipe.format(head=head))]
     if row.net.get("normalize"):
         net["normalize"] = True
     return dict(lr=row.lr, momentum=row.momentum, iter_size=row.images // batch)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fcn import nets
 from fcn.nets import deeplab, segnet, unet
 from fcn.nets.layers import FC, scaled
+from fcn.solvers.families import family_of
 from fcn.solvers.starting.shapes import convolutions, scale_of, width_of
 from fcn.solvers.starting.source import Start
 
-OWN = (*segnet.VARIANTS, *deeplab.VARIANTS, unet.HEAD)
+OWN = (*segnet.HEADS, *deeplab.HEADS, *unet.HEADS)
 # {head: (a layer of its decoder, one of its encoder, the channels of that at full width)}
 SEGNETS = {"segnet": ("conv1_2_D", "conv5_3", 512),
            "segnet-basic": ("conv_decode1", "conv1", segnet.BASIC[1])}
@@ -25,9 +26,10 @@ def settings_of(start: Start) -> dict:
 
 
 def is_related(head: str, other: str) -> bool:
-    """Whether two heads take the same options of nets.fcn; those of a SegNet are those of all."""
-    families = (deeplab.VARIANTS, (unet.HEAD,))
-    return all((head in family) == (other in family) for family in families)
+    """Whether two heads take the same options of nets.fcn; those of a SegNet are those of an
+    FCN."""
+    families = family_of(head), family_of(other)
+    return families[0] is families[1] or not any(each.has_own_options for each in families)
 
 
 def _of_a_segnet(start: Start) -> dict:

@@ -14,7 +14,8 @@ from fcn import nets, surgery
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.layers import SCORES
-from fcn.solvers.experiments import MULTISCALE, Experiment, multiscale_needs
+from fcn.solvers.experiments import Experiment
+from fcn.solvers.families import base_needed
 from fcn.solvers.preflight import Finding, weights
 from fcn.solvers.runs import RunError
 from fcn.solvers.starting.source import Start, find_start, known_names
@@ -72,13 +73,13 @@ def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
 
 def _check_fixed(experiment: Experiment, start: Start, rows: Sequence[Row]) -> None:
     """Raise RunError where layers of a multi-scale DeepLab that do not learn get no weights."""
-    if experiment.head not in MULTISCALE:
+    if not (needed := base_needed(experiment.head)):
         return
     fixed = {layer.name for layer in experiment.run.net_param("train").layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
     if anew := [row.layer for row in rows if row.kind == "started anew" and row.layer in fixed]:
         raise RunError(f"--from {start.origin}: {start.path} has nothing for {some(anew)}, which "
-                       f"would stay at random. {multiscale_needs(experiment.head)}")
+                       f"would stay at random. {needed}")
 
 
 def _expand(experiment: Experiment, net: caffe.Net, start: Start, row: Row) -> None:

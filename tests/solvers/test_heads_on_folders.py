@@ -17,7 +17,8 @@ from fcn.nets import deeplab, unet
 from fcn.nets.source import cells
 from fcn.solvers import solve as solve_command
 from fcn.solvers import starting, training
-from fcn.solvers.experiments import CROP_SIDES, EXPERIMENTS, on_folder
+from fcn.solvers.experiments import EXPERIMENTS, on_folder
+from fcn.solvers.families import family_of
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.starting.recognise import settings_of
 from fcn.solvers.starting.source import Start
@@ -139,7 +140,7 @@ def test_crops_hold_the_images_up_to_the_published_sizes(
         sizes, unet_crop, deeplab_crop, folder, monkeypatch):
     monkeypatch.setattr("fcn.solvers.preflight.splits.read_split", lambda *_: SimpleNamespace(
         good=[SimpleNamespace(size=[*size]) for size in sizes]))
-    assert CROP_SIDES[unet.HEAD] == ((16, 4), 388)
+    assert family_of(unet.HEAD).crops == ((16, 4), 388)
     assert on_folder(folder, "any", unet.HEAD).source.train.params["crop"] == unet_crop
     assert on_folder(folder, "any", "deeplab").source.train.params["crop"] == deeplab_crop
 

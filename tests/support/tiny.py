@@ -1,5 +1,7 @@
 """Miniatures of the experiments that train in a second: one step on two small scenes."""
 
+from dataclasses import replace
+
 from fcn.analysis import variants
 from fcn.nets import unet
 from fcn.solvers import miniature
@@ -13,9 +15,10 @@ def shrink(put=setattr):
     put(miniature, "CROPS", 16)
     put(miniature, "CLASSIFIERS",
         {name: (*row[:3], 1) for name, row in miniature.CLASSIFIERS.items()})
-    put(miniature, "SCHEDULE", dict.fromkeys(EXPERIMENTS, (1e-9, 1)))
-    put(miniature, "CROPPED", {**dict.fromkeys(miniature.CROPPED, dict(batch=2, crop=33)),
-                               unet.HEAD: dict(batch=2, crop=36)})
+    put(miniature, "SMALL", {name: replace(
+        row, lr=1e-9, iterations=1, training=row.training and dict(
+            batch=2, crop=36 if EXPERIMENTS[name].head == unet.HEAD else 33))
+        for name, row in miniature.SMALL.items()})
     put(variants, "ONE_STAGE", 1)
     put(embedded_voc, "SCENE_SIDE", (40, 48))
     for module, _ in miniature.DATASETS.values():

@@ -13,13 +13,13 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
-from fcn.nets import segnet, unet
 from fcn.nets.source import voc
 from fcn.solvers import loop, training
-from fcn.solvers.experiments import EXPERIMENTS, ON_VOC2012, Experiment
+from fcn.solvers.experiments import EXPERIMENTS, Experiment
+from fcn.solvers.families import family_of
 from fcn.solvers.loop import LossError
 from fcn.solvers.metrics import Scores
-from fcn.solvers.miniature import ACCUMULATED, SCHEDULE
+from fcn.solvers.miniature import ACCUMULATED, SMALL
 from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
 from fcn.solvers.preflight.splits import training_names
 from segdata.download import catalog
@@ -191,10 +191,10 @@ def test_settings_that_do_not_fit(settings, said, stops):
 
 def test_the_recipes_of_the_paper_and_of_the_demo_have_no_finding():
     for name, row in EXPERIMENTS.items():
-        averaged = row.net.get("normalize", row.head in (*ON_VOC2012, *segnet.VARIANTS, unet.HEAD))
+        averaged = row.net.get("normalize", family_of(row.head).loss_is_mean)
         kind = f"normalize: {str(averaged).lower()}"
         for lr, iter_size in ((row.lr, row.iter_size),
-                              (SCHEDULE[name][0], min(row.iter_size, ACCUMULATED))):
+                              (SMALL[name].lr, min(row.iter_size, ACCUMULATED))):
             assert judged(kind, base_lr=lr, momentum=row.momentum, iter_size=iter_size) == []
 
 
