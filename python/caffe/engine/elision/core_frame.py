@@ -57,7 +57,7 @@ class AxisPartition:
 
 
 @dataclass(frozen=True)
-class CoreFrameStep:
+class CoreFramePlan:
     """How a layer runs that computes core and frame separately; a pair is for rows and columns.
 
     core : pair of (start, stop), the core of the top
@@ -176,10 +176,10 @@ def _check(proven: bool | np.bool_) -> None:
         raise Unproven("core and frame")
 
 
-def step(node: Node, survey: Survey, left: Mapping[int, np.ndarray],
+def plan(node: Node, survey: Survey, left: Mapping[int, np.ndarray],
          kept: Sequence[Mapping[int, Traced]], free: Sequence[Mapping[int, np.ndarray]]
-        ) -> CoreFrameStep:
-    """The CoreFrameStep of a layer.
+        ) -> CoreFramePlan:
+    """The CoreFramePlan of a layer.
 
     left : {number: [rows, columns]} that the frames leave out
     kept : for each axis {number: Traced} of the layers below that are not divided so
@@ -201,4 +201,4 @@ def step(node: Node, survey: Survey, left: Mapping[int, np.ndarray],
                                    for r, wanted in zip(rows, both)) for both in (frames, cores)))
     frame = tuple(Spread.between(part.frame(axis[node.number], c), axis[node.number])
                   for part, axis, c in zip(own, free, count))
-    return CoreFrameStep(tuple(part.core for part in own), reads, tuple(bottoms), below, frame)
+    return CoreFramePlan(tuple(part.core for part in own), reads, tuple(bottoms), below, frame)

@@ -14,12 +14,12 @@ from .rows import Slide, Unproven, leave_out, numbered
 from .spread import Spread
 
 if TYPE_CHECKING:
-    from .core_frame import CoreFrameStep
+    from .core_frame import CoreFramePlan
     from .region import Node
 
 
 @dataclass(frozen=True)
-class Step:
+class RowPlan:
     """How a layer runs that leaves rows out; a pair is for rows and columns.
 
     left : pair, how many of each run
@@ -36,8 +36,8 @@ class Step:
 
 
 def plan(region: Sequence[Node], data: Mapping[int, Sequence[int]]
-        ) -> Mapping[int, Step | CoreFrameStep]:
-    """{number: Step or CoreFrameStep} of the layers that leave rows out; none if that cannot be
+        ) -> Mapping[int, RowPlan | CoreFramePlan]:
+    """{number: RowPlan or CoreFramePlan} of the layers that leave rows out; none if that cannot be
     proven right.
 
     Parameters
@@ -48,25 +48,25 @@ def plan(region: Sequence[Node], data: Mapping[int, Sequence[int]]
     survey = Survey.of(region, data)
     for left, frames in choose(region, survey):
         try:
-            return _steps(region, survey, left, frames, data)
+            return _plans(region, survey, left, frames, data)
         except Unproven:
             pass
     return {}
 
 
-def _steps(region: Sequence[Node], survey: Survey, left: Mapping[int, np.ndarray],
+def _plans(region: Sequence[Node], survey: Survey, left: Mapping[int, np.ndarray],
            frames: Mapping[int, np.ndarray], data: Mapping[int, Sequence[int]]
-          ) -> dict[int, Step | CoreFrameStep]:
+          ) -> dict[int, RowPlan | CoreFramePlan]:
     region = _concerned(region, {**left, **frames})
     lower = [node for node in region if node.number not in frames]
     axes = [prove(lower, survey, left, data, axis) for axis in (0, 1)]
-    steps: dict[int, Step | CoreFrameStep] = {
-        node.number: _step(node, left, axes) for node in lower if any(left[node.number])}
+    plans: dict[int, RowPlan | CoreFramePlan] = {
+        node.number: _plan(node, left, axes) for node in lower if any(left[node.number])}
     if frames:
         free = [core_frame.prove(region, survey, frames, data, axis) for axis in (0, 1)]
-        steps.update((node.number, core_frame.step(node, survey, frames, axes, free))
+        plans.update((node.number, core_frame.plan(node, survey, frames, axes, free))
                      for node in region if node.number in frames)
-    return steps
+    return plans
 
 
 def _concerned(region: Sequence[Node], left: Mapping[int, np.ndarray]) -> list[Node]:
@@ -126,7 +126,8 @@ def narrowed(slide: Slide, count: int) -> Slide:
     return replace(slide, pad=slide.pad - slide.stride * count)
 
 
-def _step(node: Node, left: Mapping[int, np.ndarray], axes: Sequence[Mapping[int, Traced]]) -> Step:
+def _plan(node: Node, left: Mapping[int, np.ndarray], axes: Sequence[Mapping[int, Traced]]
+         ) -> RowPlan:
     here = [axis[node.number] for axis in axes]
     pad = None
     if not node.sources:
@@ -138,5 +139,5 @@ def _step(node: Node, left: Mapping[int, np.ndarray], axes: Sequence[Mapping[int
         wanted = [axis.reads[i] for axis in here]
         same = all(map(np.array_equal, there, wanted))
         bottoms.append(None if same else tuple(map(Spread.between, there, wanted)))
-    return Step(tuple(map(int, left[node.number])), pad, tuple(bottoms),
+    return RowPlan(tuple(map(int, left[node.number])), pad, tuple(bottoms),
                 tuple(Spread.between(axis.kept, axis.full) for axis in here))

@@ -15,9 +15,9 @@ from ..blob import Blob
 from ..layers import TensorLayer
 from ..layers.shape import Split
 from ..memory import DIFF
-from ..program import Step as ProgramStep
-from .core_frame import AxisPartition, CoreFrameStep
-from .plan import Step as PlanStep
+from ..program import Step
+from .core_frame import AxisPartition, CoreFramePlan
+from .plan import RowPlan
 from .region import Node
 from .rows import Run
 from .spread import Spreads, cut, gather, paste, spread, surround, unsurround
@@ -33,21 +33,21 @@ class ReducedLayer:
         the layer reads that blob itself
     """
 
-    def __init__(self, program_step: ProgramStep, node: Node, step: PlanStep,
+    def __init__(self, step: Step, node: Node, plan: RowPlan,
                  below: Sequence[Blob | None]) -> None:
-        self.layer = cast(TensorLayer, program_step.layer)
-        self._step, self._readers = step, node.readers
-        self._public_bottom, self._public = program_step.bottom, program_step.top
+        self.layer = cast(TensorLayer, step.layer)
+        self._plan, self._readers = plan, node.readers
+        self._public_bottom, self._public = step.bottom, step.top
         self._shares = isinstance(self.layer, Split)
         # a backward pass reads the copies again, and the tops of a Split are its bottom itself
-        self._keeps_copies = program_step.runs_backward or self._shares
+        self._keeps_copies = step.runs_backward or self._shares
         self._spreads, self.bottom, self.derived = [], [], []
         for i, public in enumerate(self._public_bottom):
             small = below[i] if below else None
             self.derived.append(public if small else None)
             blob = small or public
-            if below and step.bottoms[i]:
-                self._spreads.append((blob, Blob(), step.bottoms[i]))
+            if below and plan.bottoms[i]:
+                self._spreads.append((blob, Blob(), plan.bottoms[i]))
                 blob = self._spreads[-1][1]
             self.bottom.append(blob)
         self.top = self.bottom[:1] if node.in_place else [Blob() for _ in self._public]
@@ -60,7 +60,7 @@ class ReducedLayer:
     def forward(self) -> None:
         for source, target, axes in self._spreads:
             target.set_data(_spread_data(source, axes))
-        with _padded(self.layer, self._step.pad):
+        with _padded(self.layer, self._plan.pad):
             self.layer.reshape(self.bottom, self.top)
             self.layer.forward(self.bottom, self.top)
         if not self._keeps_copies:
@@ -105,7 +105,7 @@ class ReducedLayer:
     def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
         """(blob, function that computes its values) for each of the net's own tops; none for a
         Split, whose tops are the memory of a bottom that is filled already."""
-        return [] if self._shares else [(blob, partial(_spread_data, small, self._step.top))
+        return [] if self._shares else [(blob, partial(_spread_data, small, self._plan.top))
                                         for blob, small in zip(self._public, self.top)]
 
     def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
@@ -113,8 +113,8 @@ class ReducedLayer:
             if reader not in ran:
                 small.clear_diff()
                 if not blob.memories[DIFF].is_clear:
-                    small.set_diff(gather(blob.diff_tensor, *self._step.top))
-        with _padded(self.layer, self._step.pad):
+                    small.set_diff(gather(blob.diff_tensor, *self._plan.top))
+        with _padded(self.layer, self._plan.pad):
             self.layer.backward(self.top, down, self.bottom)
         for source, target, axes in self._spreads:
             source.set_diff(gather(target.diff_tensor, *axes))
@@ -132,18 +132,18 @@ class Pieces(NamedTuple):
 class ReducedCoreFrame:
     """One layer on the frame and on the core of its bottoms; attributes are ReducedLayer's."""
 
-    def __init__(self, program_step: ProgramStep, node: Node, step: CoreFrameStep,
+    def __init__(self, step: Step, node: Node, plan: CoreFramePlan,
                  below: Sequence[Any]) -> None:
-        self.layer = cast(TensorLayer, program_step.layer)
-        self._step, self._readers = step, node.readers
+        self.layer = cast(TensorLayer, step.layer)
+        self._plan, self._readers = plan, node.readers
         self._other = copy.copy(self.layer)         # with the same parameters, for the frames
-        self._public, bottom = program_step.top, program_step.bottom
+        self._public, bottom = step.top, step.bottom
         self._public_bottom, self._shares = bottom, isinstance(self.layer, Split)
-        self._keeps_copies = program_step.runs_backward or self._shares
+        self._keeps_copies = step.runs_backward or self._shares
         self.derived = [public if small else None for small, public in zip(below, bottom)]
         self._bottoms = [Divided(small or public, spreads) if spreads
-                         else Surrounded(small, step.reads, parts) for small, public, spreads, parts
-                         in zip(below, bottom, step.bottoms, step.below)]
+                         else Surrounded(small, plan.reads, parts) for small, public, spreads, parts
+                         in zip(below, bottom, plan.bottoms, plan.below)]
         self.top = ([self._bottoms[0].pieces] if node.in_place
                     else [Pieces(Blob(), Blob()) for _ in self._public])
 
@@ -197,7 +197,7 @@ class ReducedCoreFrame:
             layer.note_revisions(bottom)
 
     def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
-        return [] if self._shares else [(blob, partial(_paste_data, pieces, self._step))
+        return [] if self._shares else [(blob, partial(_paste_data, pieces, self._plan))
                                         for blob, pieces in zip(self._public, self.top)]
 
     def backward(self, down: Sequence[bool], ran: Container[int | None]) -> None:
@@ -206,7 +206,7 @@ class ReducedCoreFrame:
                 continue
             _free(pieces)
             if not blob.memories[DIFF].is_clear:
-                parts = cut(blob.diff_tensor, self._step.frame, self._step.core)
+                parts = cut(blob.diff_tensor, self._plan.frame, self._plan.core)
                 for piece, diff in zip(pieces, parts):
                     piece.set_diff(diff)
         with _padded(self.layer, (0, 0)):
@@ -299,8 +299,8 @@ class Surrounded:
             self.pieces.core.clear_diff()
 
 
-def _paste_data(pieces: Pieces, step: CoreFrameStep) -> Tensor:
-    return paste(pieces.frame.data_tensor, pieces.core.data_tensor, step.frame, step.core)
+def _paste_data(pieces: Pieces, plan: CoreFramePlan) -> Tensor:
+    return paste(pieces.frame.data_tensor, pieces.core.data_tensor, plan.frame, plan.core)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ...errors import LayerError
 from ...log import logger
 from ..blob import Blob
 from ..elision import region
-from ..elision.core_frame import CoreFrameStep
+from ..elision.core_frame import CoreFramePlan
 from ..elision.plan import plan
 from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
@@ -117,7 +117,7 @@ class ElidingRunner(PlainRunner):
                 continue
             below = [runs[source.layer].top[source.top] if source.layer in runs else None
                      for source in node.sources]
-            kind = ReducedCoreFrame if isinstance(each, CoreFrameStep) else ReducedLayer
+            kind = ReducedCoreFrame if isinstance(each, CoreFramePlan) else ReducedLayer
             # a top without a reader that sets its gradient keeps what somebody wrote there
             readers = tuple(
                 reader if reader is not None and self.program.steps[reader].passes_down(blob)

@@ -51,7 +51,7 @@ def test_parts_of_an_axis():
     assert part.reads(Slide(2, 2)) == (6, 12)
 
 
-class CoreFrameStep:
+class Planned:
     """The plan for a net on an image of `size` in which all that can runs apart."""
 
     def __init__(self, net, size):
@@ -71,7 +71,7 @@ class CoreFrameStep:
 
 @pytest.fixture(params=[ALEXNET, INCEPTION, RESIDUAL + reader("b")])
 def planned(net, request):
-    return CoreFrameStep(net(image(40, 33) + request.param), (40, 33))
+    return Planned(net(image(40, 33) + request.param), (40, 33))
 
 
 def test_a_core_of_one_row_less_breaks_the_proof(planned):
@@ -96,7 +96,7 @@ def test_a_frame_of_too_few_rows_breaks_the_proof(planned):
 @pytest.mark.parametrize("size", [(500, 500), (375, 500)])
 def test_vgg_saves_more_than_a_quarter_of_the_multiplications(vgg, size):
     found = region.find(vgg.program)
-    steps = plan.plan(found, {found[0].number: size})
+    plans = plan.plan(found, {found[0].number: size})
     vgg.blobs["data"].reshape(1, 3, *size)
     vgg.reshape()
     plain = done = 0
@@ -104,18 +104,18 @@ def test_vgg_saves_more_than_a_quarter_of_the_multiplications(vgg, size):
         if layer.type == "Convolution":
             shape, work = vgg.program.steps[number].top[0].shape[2:], layer.blobs[0].count
             plain += work * np.prod(shape)
-            done += work * multiplied(steps.get(number), shape)
+            done += work * multiplied(plans.get(number), shape)
     assert done < 0.74 * plain
-    apart_from = [vgg._layer_names[number] for number, step in steps.items()
-                  if isinstance(step, core_frame.CoreFrameStep)]
+    apart_from = [vgg._layer_names[number] for number, each in plans.items()
+                  if isinstance(each, core_frame.CoreFramePlan)]
     assert apart_from[0] == "conv3_1" and "conv4_3" in apart_from
 
 
-def multiplied(step, shape):
+def multiplied(planned, shape):
     """For how many places of a top a layer multiplies."""
-    if step is None:
+    if planned is None:
         return np.prod(shape)
-    if isinstance(step, plan.Step):
-        return np.prod([n - 2 * left for n, left in zip(shape, step.left)])
-    frame = np.prod([spread.sizes[0] for spread in step.frame])
-    return frame + np.prod([stop - start for start, stop in step.core])
+    if isinstance(planned, plan.RowPlan):
+        return np.prod([n - 2 * left for n, left in zip(shape, planned.left)])
+    frame = np.prod([spread.sizes[0] for spread in planned.frame])
+    return frame + np.prod([stop - start for start, stop in planned.core])

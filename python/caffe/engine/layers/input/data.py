@@ -17,7 +17,7 @@ from ....proto import caffe_pb2
 from ..registry import register
 from ..types import Blobs, Shape
 from .prefetch import Prefetch
-from .sources import Source
+from .sources import SourceLayer
 from .transform import Transform
 
 Place = dict[str, Any]
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
     place: Place
 
 
-class Batches(Source):
+class Batches(SourceLayer):
     """A layer whose tops are images and labels, made of `samples` in a thread of its own.
 
     Top 0 is (batch_size, channels, height, width), the optional top 1 labels (batch_size,).
@@ -214,7 +214,7 @@ def _decoded(value: bytes, color: bool | None) -> tuple[np.ndarray, int]:
 
 
 @register("MemoryData")
-class MemoryData(Source):
+class MemoryData(SourceLayer):
     """Batches of arrays in memory, which `Net.set_input_arrays` gives, again and again."""
 
     tops = (2, 2)

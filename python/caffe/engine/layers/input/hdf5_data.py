@@ -15,11 +15,11 @@ from ...values import generator
 from ..base import TensorLayer
 from ..registry import register
 from ..types import Blobs, Flags, Shapes
-from .sources import Source
+from .sources import SourceLayer
 
 
 @register("HDF5Data")
-class HDF5Data(Source):
+class HDF5Data(SourceLayer):
     """The rows of datasets named as the tops, from the files that `source` lists, again and again.
 
     Batches run over the ends of files. With `shuffle` the files, and the rows in each, come in

@@ -22,7 +22,7 @@ from .transform import Transform
 NONE, IMAGE = ImageDataParameter.NONE, ImageDataParameter.IMAGE
 
 
-class Sample(NamedTuple):
+class Line(NamedTuple):
     """A line of a list."""
 
     path: str
@@ -68,9 +68,9 @@ class SegmentationData(ImageData):
     def image_shape(self) -> tuple[int, ...]:
         return self._first()[0].shape
 
-    def listed(self, p: Any) -> list[Sample]:
+    def listed(self, p: Any) -> list[Line]:
         self.size = self.both(p, "new_height", "new_width")
-        lines = [Sample(p.root_folder + words[0], " ".join(words[1:]), f"{p.source}:{number}")
+        lines = [Line(p.root_folder + words[0], " ".join(words[1:]), f"{p.source}:{number}")
                  for number, line in enumerate(read_lines(p.source), 1)
                  for words in [line.split()] if words]
         if not lines:
@@ -92,30 +92,30 @@ class SegmentationData(ImageData):
         super().resume_from(state)
         self.waiting = None
 
-    def sample(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+    def sample(self, line: Line, transform: Transform) -> tuple[np.ndarray, ...]:
         with naming(line.place):
             return self.arrays(line, transform)
 
-    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+    def arrays(self, line: Line, transform: Transform) -> tuple[np.ndarray, ...]:
         """What the tops get for one line."""
         raise self.error(f"layer type '{self.type}' defines no arrays()")
 
-    def read(self, sample: Sample, is_color: bool) -> np.ndarray:
+    def read(self, line: Line, is_color: bool) -> np.ndarray:
         """The image, in its size."""
-        return read_planes(sample.path, is_color, self.size)
+        return read_planes(line.path, is_color, self.size)
 
-    def read_label(self, sample: Sample, image: np.ndarray, factor: int = 1,
+    def read_label(self, line: Line, image: np.ndarray, factor: int = 1,
                    resizes: bool = False) -> np.ndarray:
         """The labels of the pixels of an image, (1, H, W), or of every `factor` of them; with
         `resizes` they may be of another size."""
-        if not sample.label:
+        if not line.label:
             raise LayerError("the line has no label behind the image; expected `image label`")
-        label = read_indices(self.settings().root_folder + sample.label)
+        label = read_indices(self.settings().root_folder + line.label)
         if resizes or factor > 1:
             return nearest(label, *(n // factor for n in image.shape[1:]))
         if label.shape[1:] != image.shape[1:]:
             raise LayerError(f"expected a label of the image's size, {image.shape[1:]}, got "
-                             f"{label.shape[1:]} in {sample.label}")
+                             f"{label.shape[1:]} in {line.label}")
         return label
 
 
@@ -159,7 +159,7 @@ class ImageSegData(SegmentationData):
             raise self.error(f"expected scale_factors above 0, got {list(p.scale_factors)}")
         super().setup(bottom, top)
 
-    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+    def arrays(self, line: Line, transform: Transform) -> tuple[np.ndarray, ...]:
         p, random = self.settings(), transform.random
         image, label, there = self.pair(line)
         if transform.param.scale_factors:
@@ -183,12 +183,12 @@ class ImageSegData(SegmentationData):
                         for planes in (image, label))
         return np.ascontiguousarray(image), label.astype(np.float32), size
 
-    def pair(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    def pair(self, line: Line) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """The image, the labels of its pixels, and the size for top 2."""
-        image = self.read(sample, self.settings().is_color)
-        return image, self.labels(sample, image, bool(self.size)), image.shape[1:]
+        image = self.read(line, self.settings().is_color)
+        return image, self.labels(line, image, bool(self.size)), image.shape[1:]
 
-    def labels(self, sample: Sample, image: np.ndarray, resizes: bool) -> np.ndarray:
+    def labels(self, line: Line, image: np.ndarray, resizes: bool) -> np.ndarray:
         """The labels of the pixels of an image, as label_type says; see `read_label`."""
         p = self.settings()
         shape = 1, *image.shape[1:]
@@ -196,12 +196,12 @@ class ImageSegData(SegmentationData):
             return np.full(shape, p.ignore_label)
         if p.label_type == IMAGE:
             try:
-                return np.full(shape, int(sample.label))
+                return np.full(shape, int(line.label))
             except ValueError:
                 raise LayerError(f"expected `image label` with a whole number as label, got "
-                                 f"'{sample.label}'; for label images, give label_type: PIXEL"
+                                 f"'{line.label}'; for label images, give label_type: PIXEL"
                                  ) from None
-        return self.read_label(sample, image, resizes=resizes).astype(int)
+        return self.read_label(line, image, resizes=resizes).astype(int)
 
     @staticmethod
     def _scaled(image: np.ndarray, label: np.ndarray, factor: float
@@ -223,10 +223,10 @@ class WindowSegData(ImageSegData):
     new_width are the window's; top 2 has the sizes of the images.
     """
 
-    def listed(self, p: Any) -> list[Sample]:
+    def listed(self, p: Any) -> list[Line]:
         return [self._windowed(line) for line in super().listed(p)]
 
-    def _windowed(self, line: Sample) -> Sample:
+    def _windowed(self, line: Line) -> Line:
         words = line.label.split()
         named = words[:self.settings().label_type != NONE]
         try:
@@ -239,11 +239,11 @@ class WindowSegData(ImageSegData):
                              f"bottom, got `image {line.label}`") from None
         return line._replace(label="".join(named), window=window)
 
-    def pair(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    def pair(self, line: Line) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         p = self.settings()
-        whole = read_planes(sample.path, p.is_color)
-        label = windowed(self.labels(sample, whole, resizes=False), sample.window, p.ignore_label)
-        image = windowed(whole, sample.window, 0)
+        whole = read_planes(line.path, p.is_color)
+        label = windowed(self.labels(line, whole, resizes=False), line.window, p.ignore_label)
+        image = windowed(whole, line.window, 0)
         if self.size:
             image, label = resized(image, *self.size), nearest(label, *self.size)
         return image, label, whole.shape[1:]
@@ -285,7 +285,7 @@ class DenseImageData(SegmentationData):
                              "dense_image_data_param")
         super().setup(bottom, top)
 
-    def arrays(self, line: Sample, transform: Transform) -> tuple[np.ndarray, ...]:
+    def arrays(self, line: Line, transform: Transform) -> tuple[np.ndarray, ...]:
         p, random = self.settings(), transform.random
         image = self.read(line, p.is_color)
         label = self.read_label(line, image, p.label_divide_factor, bool(self.size))

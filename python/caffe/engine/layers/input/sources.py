@@ -14,7 +14,7 @@ from ..shape import share_memory
 from ..types import Blobs, Flags, Shapes
 
 
-class Source(TensorLayer):
+class SourceLayer(TensorLayer):
     """A layer without bottoms. Its tops get a shape once, and keep what users make of it."""
 
     bottoms = (0, 0)
@@ -53,7 +53,7 @@ class Source(TensorLayer):
 
 
 @register("Input")
-class Input(Source):
+class Input(SourceLayer):
     """Tops of given shapes, which users fill."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -67,7 +67,7 @@ class Input(Source):
 
 
 @register("DummyData")
-class DummyData(Source):
+class DummyData(SourceLayer):
     """Tops that fillers fill: constants once, everything else again for each forward."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
