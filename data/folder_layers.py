@@ -16,7 +16,7 @@ import numpy as np
 from segdata.classes import VOID, read_class_names
 from segdata.errors import DataError
 from segdata.layer import SegDataLayer
-from segdata.lists import Entry, Listing, first_there, read_list
+from segdata.lists import Entry, KnownFiles, first_there, read_list
 from segdata.readers import read_label_image, read_photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -50,7 +50,7 @@ class FolderSegDataLayer(SegDataLayer):
         return split_list(self.roots["folder"], split)
 
     def paths(self, name: str) -> dict[str, Path]:
-        return sample_paths(self.roots["folder"], name, self.listing)
+        return sample_paths(self.roots["folder"], name, self.known_files)
 
     def suffixes(self, kind: str) -> tuple[str, ...]:
         own = {"image": IMAGE_SUFFIXES, "label": LABEL_SUFFIXES}
@@ -110,15 +110,15 @@ def split_list(folder: Path, split: str) -> Path:
     return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
-def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
+def sample_paths(folder: Path, name: str, known_files: KnownFiles) -> dict[str, Path]:
     """{"data": path, "label": path} of a sample, by the suffixes of the files that there are."""
-    return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES, listing),
-            "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES, listing)}
+    return {"data": find(folder / "JPEGImages", name, IMAGE_SUFFIXES, known_files),
+            "label": find(folder / "SegmentationClass", name, LABEL_SUFFIXES, known_files)}
 
 
-def find(directory: Path, name: str, suffixes: tuple, listing: Listing) -> Path:
+def find(directory: Path, name: str, suffixes: tuple, known_files: KnownFiles) -> Path:
     """The file with the first suffix that there is; without any, that with the first suffix."""
-    return first_there([directory / (name + suffix) for suffix in suffixes], listing)
+    return first_there([directory / (name + suffix) for suffix in suffixes], known_files)
 
 
 def class_names(folder: Path, count: int | None = None) -> list[str]:
@@ -132,8 +132,8 @@ def class_names(folder: Path, count: int | None = None) -> list[str]:
 
 def scan_classes(folder: Path, entries: Iterable[Entry]) -> list[str]:
     """class0, class1, ... up to the largest value in the labels."""
-    listing = Listing()
-    labels = [sample_paths(folder, entry.name, listing)["label"] for entry in entries]
+    known_files = KnownFiles()
+    labels = [sample_paths(folder, entry.name, known_files)["label"] for entry in entries]
     with ThreadPoolExecutor() as pool:
         largest = max(pool.map(largest_class, labels), default=0)
     return [f"class{number}" for number in range(largest + 1)]

@@ -24,7 +24,8 @@ class SBDDSegDataLayer(SegDataLayer):
         root = self.roots["sbdd_dir"]
         converted = root / "cls" / f"{name}.png"
         return {"data": root / "img" / f"{name}.jpg",
-                "label": converted if converted in self.listing else root / "cls" / f"{name}.mat"}
+                "label": (converted if converted in self.known_files
+                          else root / "cls" / f"{name}.mat")}
 
     def read_label(self, path: Path) -> np.ndarray:
         if path.suffix == ".png":
@@ -66,4 +67,4 @@ class AugmentedVOCSegDataLayer(SBDDSegDataLayer):
         root = self.roots["voc_dir"]
         own = root / "SegmentationClass" / f"{name}.png"
         return {"data": root / "JPEGImages" / f"{name}.jpg",
-                "label": own if own in self.listing else super().paths(name)["label"]}
+                "label": own if own in self.known_files else super().paths(name)["label"]}

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import caffe
     from caffe.proto import caffe_pb2
 
-MOST = 500      # batches over which statistics are measured; DeconvNet's release takes as many
+MOST_BATCHES = 500      # over which statistics are measured; DeconvNet's release takes as many
 
 
 def write_net(experiment: Experiment, train: caffe_pb2.NetParameter) -> None:
     """Write statistics.prototxt where a BN of the train net learns: the training images in order,
-    each once, or where they are more than MOST batches, so many drawn at random."""
+    each once, or where they are more than MOST_BATCHES batches, so many drawn at random."""
     if not any(map(surgery.learns_statistics, train.layer)):
         return
     source = experiment.source.with_training(
-        randomize=_images(experiment) > MOST * experiment.source.batch)
+        randomize=_images(experiment) > MOST_BATCHES * experiment.source.batch)
     net = nets.fcn(experiment.head, "train", source=source, **experiment.net)
     nets.write_prototxt(experiment.run.prototxt("statistics"), surgery.with_statistics(net))
 
@@ -52,7 +52,7 @@ def write_weights(experiment: Experiment, iteration: int) -> surgery.Statistics 
     if not run.needs_statistics():
         return None
     path = run.for_testing(run.weights(iteration))
-    passes = min(MOST, -(-_images(experiment) // experiment.source.batch))
+    passes = min(MOST_BATCHES, -(-_images(experiment) // experiment.source.batch))
     net = caffe.Net(str(run.prototxt("statistics")), str(run.weights(iteration)), caffe.TEST)
     found = surgery.statistics(net, passes, lambda numbers: progress.through(
         numbers, "statistics", passes, "batch", leave=False))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
 MOST_NAMES = 20         # of images in a message: all of them, or none
-PATIENCE = 2.0          # the longest time in seconds that a signal waits for iterations to end
+LONGEST_WAIT = 2.0          # the longest time in seconds that a signal waits for iterations to end
 
 
 class LossError(UserError, FloatingPointError):
@@ -88,7 +88,7 @@ class Loop:
         if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
             self._score(pending, self.workers.first(
                 lambda: score.load(self.experiment.run, self.start)))
-        seconds = PATIENCE
+        seconds = LONGEST_WAIT
         while self.solver.iter < self.experiment.iterations and not self.has_ended:
             count, begin = self._next_iterations(seconds), time.perf_counter()
             self.solver.step(count)
@@ -111,7 +111,7 @@ class Loop:
         or snapshot, as far as a signal can wait."""
         done, interval = self.solver.iter, self.experiment.interval
         return min(LOG_EVERY - done % LOG_EVERY, self.experiment.iterations - done,
-                   interval - done % interval, max(1, int(PATIENCE / seconds)))
+                   interval - done % interval, max(1, int(LONGEST_WAIT / seconds)))
 
     def _before_update(self) -> None:
         """Look at the pass that an update follows.

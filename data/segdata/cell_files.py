@@ -17,7 +17,7 @@ from PIL import Image
 from segdata.errors import DataError
 from segdata.files import make_folder
 from segdata.instances import load_instances
-from segdata.lists import Listing, first_there, read_list
+from segdata.lists import KnownFiles, first_there, read_list
 from segdata.readers import eight_bits, opened
 from segdata.weight_map import write_weight_maps
 
@@ -33,20 +33,20 @@ def read_grey(path: Path) -> np.ndarray:
         return np.asarray(eight_bits(image).convert("L"))
 
 
-def sample_paths(folder: Path, name: str, listing: Listing) -> dict[str, Path]:
+def sample_paths(folder: Path, name: str, known_files: KnownFiles) -> dict[str, Path]:
     """{"data": path, "label": path} of a sample, by the suffixes of the files that there are."""
     found = {}
     for top, place in (("data", "images"), ("label", "instances")):
         paths = [folder / place / f"{name}{suffix}" for suffix in SUFFIXES]
-        found[top] = first_there(paths, listing)
+        found[top] = first_there(paths, known_files)
     return found
 
 
 def samples(folder: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
     """(name, instances, int32 (height, width)) of the samples of a split, in its order."""
-    listing = Listing()
+    known_files = KnownFiles()
     for entry in read_list(folder / f"{split}.txt"):
-        path = sample_paths(folder, entry.name, listing)["label"]
+        path = sample_paths(folder, entry.name, known_files)["label"]
         yield entry.name, load_instances(path)
 
 

@@ -37,7 +37,7 @@ class CellSegDataLayer(SegDataLayer):
         return self.roots["cells_dir"] / f"{split}.txt"
 
     def paths(self, name: str) -> dict[str, Path]:
-        return sample_paths(self.roots["cells_dir"], name, self.listing)
+        return sample_paths(self.roots["cells_dir"], name, self.known_files)
 
     def doubts(self, top: str, path: Path) -> list[Doubt]:
         if top in self.classes:

@@ -13,7 +13,7 @@ from segdata.errors import DataError, Doubt
 from segdata.lists import some
 from segdata.readers import opened
 
-MOST = 65_535       # cells of an image, as 16 bits hold
+MOST_CELLS = 65_535       # cells of an image, as 16 bits hold
 SPECK = 0.1         # of the largest part of a cell; a smaller part says nothing of the others
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)   # of a file
 
@@ -68,9 +68,9 @@ def checked_instances(values: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected numbers (height, width), got {values.dtype} {values.shape}")
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values % 1 == 0).all()):
         raise ValueError("its values are no whole numbers")
-    if values.size and not 0 <= values.min() <= values.max() <= MOST:
+    if values.size and not 0 <= values.min() <= values.max() <= MOST_CELLS:
         raise ValueError(f"its values are {values.min()} to {values.max()}, expected are numbers "
-                         f"of cells from 1 to {MOST:,}, and 0 for background")
+                         f"of cells from 1 to {MOST_CELLS:,}, and 0 for background")
     instances = values.astype(np.int32)
     parts = {number: _parts(instances[box] == number)
              for number, box in enumerate(ndimage.find_objects(instances), 1) if box}
@@ -184,5 +184,5 @@ def _beside(instances: np.ndarray) -> np.ndarray:
     """Which pixels of cells have a pixel of another among the eight around them."""
     inside = instances > 0
     largest = ndimage.maximum_filter(instances, 3)
-    least = ndimage.minimum_filter(np.where(inside, instances, MOST + 1), 3)
+    least = ndimage.minimum_filter(np.where(inside, instances, MOST_CELLS + 1), 3)
     return inside & ((largest != instances) | (least != instances))

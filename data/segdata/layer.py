@@ -47,7 +47,7 @@ from segdata.classes import VOID
 from segdata.errors import DataError, Doubt
 from segdata.lists import (
     Entry,
-    Listing,
+    KnownFiles,
     as_on_disk,
     first_there,
     latin1,
@@ -153,7 +153,7 @@ class SegDataLayer(caffe.Layer):
         if "mean" in self.required:
             self.mean = self.read_mean(self.params["mean"])
         self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
-        self.listing = Listing()
+        self.known_files = KnownFiles()
         self.configure()
         if self.params["weights"] is not None:
             self.existing(Path(self.params["weights"]))
@@ -238,7 +238,7 @@ class SegDataLayer(caffe.Layer):
         paths = self.paths(name)
         if WEIGHT in self.tops:
             paths[WEIGHT] = first_there([Path(self.params["weights"]) / f"{name}{suffix}"
-                                         for suffix in WEIGHT_SUFFIXES], self.listing)
+                                         for suffix in WEIGHT_SUFFIXES], self.known_files)
         return paths
 
     def doubts(self, top: str, path: Path) -> list[Doubt]:
@@ -491,7 +491,7 @@ class SegDataLayer(caffe.Layer):
         """[("image", "label" or "weights", path)] of the files of a sample that are not there."""
         paths = self.files(name)
         return [(self.kind(top), paths[top]) for top in self.tops
-                if paths[top] not in self.listing and not paths[top].exists()]
+                if paths[top] not in self.known_files and not paths[top].exists()]
 
     def advice(self, name: str) -> str:
         """Where the list has a suffix or a second column too many: what the name would be."""

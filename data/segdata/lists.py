@@ -133,7 +133,7 @@ def as_on_disk(entry: Entry, is_there: Callable[[str], bool]) -> Entry:
     return entry
 
 
-class Listing:
+class KnownFiles:
     """Which files there are, by one look into each folder."""
 
     def __init__(self) -> None:
@@ -146,9 +146,9 @@ class Listing:
         return path.name in names
 
 
-def first_there(paths: Sequence[Path], listing: Listing) -> Path:
+def first_there(paths: Sequence[Path], known_files: KnownFiles) -> Path:
     """The first that is there; without any, the first."""
-    return next((path for path in paths if path in listing), paths[0])
+    return next((path for path in paths if path in known_files), paths[0])
 
 
 def _names(folder: Path) -> set[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fcn.solvers.report.network import Row, side
+from fcn.solvers.report.network import LayerRow, side
 
 WIDTH, HEIGHT = 720, 262
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 52
@@ -167,12 +167,12 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
             f'viewBox="0 0 {whole} {whole}" role="img">{"".join(parts)}</svg></div>')
 
 
-KINDS = {"Input": "input", "Convolution": "convolution", "Pooling": "pooling",
+KIND_OF_BOX = {"Input": "input", "Convolution": "convolution", "Pooling": "pooling",
          "Deconvolution": "deconvolution", "Eltwise": "sum", "Crop": "crop", "Concat": "sum"}
 STEP, TALL, BELOW = 34, 170, 96         # of the drawing of a net, in pixels
 
 
-def network(rows: Sequence[Row]) -> str:
+def network(rows: Sequence[LayerRow]) -> str:
     """The net as boxes from left to right: the higher the larger the map, the wider the more
     channels; arcs are what skips layers."""
     shown = [row for row in rows if row.shape]
@@ -185,7 +185,7 @@ def network(rows: Sequence[Row]) -> str:
         x = 24 + STEP * place
         high = max(6.0, TALL * math.sqrt(max(row.shape[2:], default=1) / largest))
         wide = min(STEP - 8, 4 + 2 * math.log2(max(row.shape[1] if len(row.shape) > 1 else 1, 1)))
-        kind = KINDS.get(row.type, "other")
+        kind = KIND_OF_BOX.get(row.type, "other")
         boxes.append(f'<rect class="{kind}" x="{x - wide / 2:.1f}" y="{middle - high / 2:.1f}" '
                      f'width="{wide:.1f}" height="{high:.1f}" rx="2"><title>{escape(row.name)}: '
                      f'{escape(row.type)} {escape(row.what)}, {shape(row)}, '
@@ -209,7 +209,7 @@ def network(rows: Sequence[Row]) -> str:
             f'<p class="legend">{legend}</p>')
 
 
-def shape(row: Row) -> str:
+def shape(row: LayerRow) -> str:
     """64 × 250×250: channels and map."""
     channels, size = [f"{count:,}" for count in row.shape[1:2]], row.shape[2:4]
     return " × ".join([*channels, side((size[0], size[1]))] if len(size) == 2 else channels)

@@ -17,7 +17,7 @@ Pair = tuple[float, float]      # height, width
 
 
 @dataclass
-class Row:
+class LayerRow:
     """A layer. after : types of layers that work in place behind it; bottoms : the numbers of the
     rows that it takes; shape : of its top; parameters : their number; field : the pixels that a
     value of its top sees, along height and width"""
@@ -31,9 +31,9 @@ class Row:
     after: list[str]
 
 
-def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
+def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[LayerRow]:
     """The rows of a net, which has been made of `param` (a deploy prototxt: with Input layers)."""
-    made: list[Row] = []
+    made: list[LayerRow] = []
     maker: dict[str, int] = {}          # of each blob: its row
     fields = zip(*(fields_of(param.layer, axis) for axis in (0, 1)))
     for layer, (vertical, horizontal) in zip(param.layer, fields):
@@ -46,7 +46,7 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[Row]:
             continue
         top = layer.top[0] if layer.top else ""
         shape = shape_of(net.blobs[top]) if top in net.blobs else ()
-        made.append(Row(layer.name, layer.type, _what(layer), bottoms, shape, count,
+        made.append(LayerRow(layer.name, layer.type, _what(layer), bottoms, shape, count,
                          (_seen(vertical), _seen(horizontal)), []))
         maker.update(dict.fromkeys(layer.top, len(made) - 1))
     return made

@@ -29,8 +29,8 @@ GREY = "each colour sees a third of the grey"
 ROUNDED = 1e-4  # difference up to which a deconvolution is taken to interpolate
 
 
-class Row(NamedTuple):
-    """What becomes of a layer. kind : one of KINDS; have, want : shapes of its weights, there and
+class Fate(NamedTuple):
+    """What becomes of a layer. kind : one of FATES; have, want : shapes of its weights, there and
     here; note : why, or which"""
     kind: str
     layer: str
@@ -39,8 +39,8 @@ class Row(NamedTuple):
     note: str = ""
 
 
-KINDS = ("copied", "reshaped", "decimated", "expanded", "permuted", "started anew", "left over")
-TAKEN = KINDS[:5]
+FATES = ("copied", "reshaped", "decimated", "expanded", "permuted", "started anew", "left over")
+TAKEN = FATES[:5]
 
 
 def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
@@ -50,52 +50,53 @@ def fill(experiment: Experiment, net: caffe.Net) -> list[Finding]:
     Raises RunError, and fills nothing, where nothing fits.
     """
     start = find_start(experiment.start)
-    rows = sorted(plan(experiment, net, start), key=lambda row: KINDS.index(row.kind))
-    if not any(row.kind in TAKEN and not row.layer.startswith("upscore") for row in rows):
+    found = sorted(fates(experiment, net, start), key=lambda fate: FATES.index(fate.kind))
+    if not any(fate.kind in TAKEN and not fate.layer.startswith("upscore") for fate in found):
         raise RunError(_nothing_fits(experiment, start, net))
-    _check_fixed(experiment, start, rows)
-    copied = {row.layer for row in rows if row.kind in ("copied", "reshaped")}
+    _check_fixed(experiment, start, found)
+    copied = {fate.layer for fate in found if fate.kind in ("copied", "reshaped")}
     if copied:
         surgery.transplant(net, start.weights, verbose=None,
                            skip=[name for name in start.weights.params if name not in copied])
-    for row in rows:
-        if row.kind in ("expanded", "permuted"):
-            _expand(experiment, net, start, row)
-        elif row.kind == "decimated":
-            surgery.decimate(net, row.layer, start.weights, _source_layer(start, row.layer),
-                             _side(experiment, row.layer))
+    for fate in found:
+        if fate.kind in ("expanded", "permuted"):
+            _expand(experiment, net, start, fate)
+        elif fate.kind == "decimated":
+            surgery.decimate(net, fate.layer, start.weights, _source_layer(start, fate.layer),
+                             _side(experiment, fate.layer))
     surgery.interp(net, [name for name in net.params
                          if name.startswith("upscore") and name not in copied])
-    _write_table(experiment, start, rows)
+    _write_table(experiment, start, found)
     return [] if start.origin not in nets.TRUNKS else [
         *weights.not_what_its_name_says(start.origin, start.path)]
 
 
-def _check_fixed(experiment: Experiment, start: Start, rows: Sequence[Row]) -> None:
+def _check_fixed(experiment: Experiment, start: Start, found: Sequence[Fate]) -> None:
     """Raise RunError where layers of a multi-scale DeepLab that do not learn get no weights."""
     if not (needed := base_needed(experiment.head)):
         return
     fixed = {layer.name for layer in experiment.run.net_param("train").layer
              if layer.param and not any(spec.lr_mult for spec in layer.param)}
-    if anew := [row.layer for row in rows if row.kind == "started anew" and row.layer in fixed]:
+    if anew := [fate.layer for fate in found
+                if fate.kind == "started anew" and fate.layer in fixed]:
         raise RunError(f"--from {start.origin}: {start.path} has nothing for {some(anew)}, which "
                        f"would stay at random. {needed}")
 
 
-def _expand(experiment: Experiment, net: caffe.Net, start: Start, row: Row) -> None:
-    if row.note == GREY:
-        surgery.expand_grey(net, row.layer, start.weights, row.layer)
+def _expand(experiment: Experiment, net: caffe.Net, start: Start, fate: Fate) -> None:
+    if fate.note == GREY:
+        surgery.expand_grey(net, fate.layer, start.weights, fate.layer)
         return
-    if row.layer.endswith("_bgrd"):
-        surgery.expand_image(net, row.layer, start.weights, row.layer.removesuffix("_bgrd"))
+    if fate.layer.endswith("_bgrd"):
+        surgery.expand_image(net, fate.layer, start.weights, fate.layer.removesuffix("_bgrd"))
         return
-    label = _label(experiment, row.layer)
-    surgery.expand_score(net, row.layer, start.weights, row.layer,
+    label = _label(experiment, fate.layer)
+    surgery.expand_score(net, fate.layer, start.weights, fate.layer,
                          experiment.class_names[label], start.class_names(label))
 
 
-def plan(experiment: Experiment, net: caffe.Net, start: Start) -> Iterator[Row]:
-    """A Row for each layer with parameters, of the net and then of what it has no use for."""
+def fates(experiment: Experiment, net: caffe.Net, start: Start) -> Iterator[Fate]:
+    """The Fate of each layer with parameters, of the net and then of what it has no use for."""
     params, used = start.weights.params, set(net.params)
     for name in net.params:
         if name.endswith("_bgrd") and name not in params:
@@ -104,10 +105,10 @@ def plan(experiment: Experiment, net: caffe.Net, start: Start) -> Iterator[Row]:
         want = _shapes(surgery.layer_parameters(net, name))
         have = _shapes(params.get(source, ()))
         kind, note = _fate(experiment, start, name, have, want)
-        yield Row(kind, name, (have or [()])[0], want[0], note)
+        yield Fate(kind, name, (have or [()])[0], want[0], note)
     for name, blobs in params.items():
         if name not in used:
-            yield Row("left over", name, tuple(blobs[0].data.shape))
+            yield Fate("left over", name, tuple(blobs[0].data.shape))
 
 
 def _shapes(blobs: Sequence) -> list[tuple[int, ...]]:
@@ -214,24 +215,24 @@ def _label(experiment: Experiment, layer: str) -> str:
 
 # what is printed
 
-def _write_table(experiment: Experiment, start: Start, rows: Sequence[Row]) -> None:
+def _write_table(experiment: Experiment, start: Start, found: Sequence[Fate]) -> None:
     digest = hashlib.sha256(start.path.read_bytes()).hexdigest()
     net = experiment.net
     scale = f", images scaled by {net['scale']:.3g}" if net.get("scale") else ""
     text = "\n".join([
         f"{experiment.name} starts from {start.path} (SHA-256 {digest[:16]}), "
-        f"width {net['width']:.4g}{scale}; rate {experiment.lr:g}", *_lines(rows)])
+        f"width {net['width']:.4g}{scale}; rate {experiment.lr:g}", *_lines(found)])
     print(text)
     with replacing(experiment.directory / "start.txt") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
-    kinds, layers = (max(len(row[i]) for row in rows) for i in (0, 1))
-    for row in rows:
-        shapes = " -> ".join(str(shape) for shape in dict.fromkeys((row.have, row.want)) if shape)
-        note = f"  {row.note}" if row.note else ""
-        yield f"    {row.kind:<{kinds}}  {row.layer:<{layers}}  {shapes}{note}"
+def _lines(found: Sequence[Fate]) -> Iterator[str]:
+    kinds, layers = (max(len(fate[i]) for fate in found) for i in (0, 1))
+    for fate in found:
+        shapes = " -> ".join(str(shape) for shape in dict.fromkeys((fate.have, fate.want)) if shape)
+        note = f"  {fate.note}" if fate.note else ""
+        yield f"    {fate.kind:<{kinds}}  {fate.layer:<{layers}}  {shapes}{note}"
 
 
 def _nothing_fits(experiment: Experiment, start: Start, net: caffe.Net) -> str:

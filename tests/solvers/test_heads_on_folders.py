@@ -22,7 +22,7 @@ from fcn.solvers.families import family_of
 from fcn.solvers.runs import Run, RunError
 from fcn.solvers.starting.recognise import settings_of
 from fcn.solvers.starting.source import Start
-from fcn.solvers.starting.weights import KINDS
+from fcn.solvers.starting.weights import FATES
 from infer_runs import run as infer
 from infer_runs import scene
 from own_folder import NAMES, write_data
@@ -210,12 +210,12 @@ def tuned(build, folder, capsys):
         starting.fill(experiment, net)
         table = (experiment.directory / "start.txt").read_text()
         return experiment, net, {match[2]: match[0] for match in re.finditer(
-            rf"^    ({'|'.join(KINDS)}) +(\S+).*$", table, re.M)}
+            rf"^    ({'|'.join(FATES)}) +(\S+).*$", table, re.M)}
     return make
 
 
 def kinds(lines):
-    return {name: next(kind for kind in KINDS if line.strip().startswith(kind))
+    return {name: next(kind for kind in FATES if line.strip().startswith(kind))
             for name, line in lines.items()}
 
 

@@ -20,7 +20,7 @@ from fcn.solvers.runs import Run, RunError
 from fcn.solvers.starting.experiment import RATE, RECIPES
 from fcn.solvers.starting.shapes import convolutions, width_of
 from fcn.solvers.starting.source import Start
-from fcn.solvers.starting.weights import KINDS
+from fcn.solvers.starting.weights import FATES
 from segdata.download import catalog
 from segdata.embedded.voc import CLASSES
 
@@ -96,7 +96,7 @@ def filled(experiment):
 def kinds(table):
     """{layer: kind} of a table."""
     return {match[2]: match[1] for match in re.finditer(
-        rf"^    ({'|'.join(KINDS)}) +(\S+)", table, re.M)}
+        rf"^    ({'|'.join(FATES)}) +(\S+)", table, re.M)}
 
 
 def same(net, other, name):

@@ -185,12 +185,12 @@ def test_however_many_iterations_at_a_time_the_log_is_the_same(experiment, monke
     counts, logs = {}, []
 
     def step_and_count(self, count, step=caffe.SGDSolver.step):
-        counts.setdefault(loop.PATIENCE, []).append(count)
+        counts.setdefault(loop.LONGEST_WAIT, []).append(count)
         step(self, count)
     monkeypatch.setattr(caffe.SGDSolver, "step", step_and_count)
     monkeypatch.setattr(loop, "LOG_EVERY", 3)
     for patience in 1e9, 1e-9:
-        monkeypatch.setattr(loop, "PATIENCE", patience)
+        monkeypatch.setattr(loop, "LONGEST_WAIT", patience)
         run = replace(experiment, iterations=9, interval=5, build=experiment.build / str(patience))
         training.train(run)
         logs.append(rows(run))
@@ -205,7 +205,7 @@ def test_a_loss_that_is_not_finite_is_found_before_a_snapshot(experiment, monkey
             self.net.params["conv1_1"][0].data[0] = np.nan
         step(self, count)
     monkeypatch.setattr(caffe.SGDSolver, "step", spoil_and_step)
-    monkeypatch.setattr(loop, "PATIENCE", 1e9)
+    monkeypatch.setattr(loop, "LONGEST_WAIT", 1e9)
     with pytest.raises(FloatingPointError, match="loss is nan at iteration 2, of the image train_.*"
                        "first layer whose output is not finite is 'conv1_1'.*rate is too high"):
         training.train(replace(experiment, interval=4, iterations=8))

@@ -16,8 +16,8 @@ from segdata.lists import some
 # Each is sure of itself, but the last: masks beside images may be left over by any of the others.
 FORMS = {form.NAME: form for form in cast(
     list[Form], [voc, coco, labelme, cvat, roboflow, cityscapes, masks])}
-KINDS = ("index", "colours", "binary")      # of masks: how they are read, see masks.reading
-FORMATS = (*FORMS, *KINDS)
+MASK_KINDS = ("index", "colours", "binary")      # of masks: how they are read, see masks.reading
+FORMATS = (*FORMS, *MASK_KINDS)
 
 
 def forms_of(tree: Tree) -> dict[str, str]:
@@ -31,8 +31,8 @@ def forms_of(tree: Tree) -> dict[str, str]:
 def recognise(tree: Tree, wanted: str = "") -> Form:
     """The form of a folder, or the one wanted. Raises DataError where none, or several, fit."""
     if wanted:
-        form = masks if wanted in KINDS else FORMS[wanted]
-        if wanted in KINDS and voc.recognises(tree):
+        form = masks if wanted in MASK_KINDS else FORMS[wanted]
+        if wanted in MASK_KINDS and voc.recognises(tree):
             form = voc      # how masks are read, not where they lie
         if not form.recognises(tree):
             raise DataError(f"{tree.root} is not {form.TITLE}; fitting are: "

@@ -13,7 +13,7 @@ from segdata.importing.photographs import check_shape, geometry
 from segdata.importing.polygons import Size
 
 BACKGROUND = 0
-MOST = 1 << 26      # pixels of a label that is larger than its image
+MOST_PIXELS = 1 << 26      # pixels of a label that is larger than its image
 
 
 class Shape(NamedTuple):
@@ -56,7 +56,7 @@ def checked_size(stated: Sequence[Any], image: Path, source: Path) -> Size:
                         f"{stated[1]!r}, expected whole numbers; export it again") from None
     actual = geometry(image)
     check_shape((height, width), actual, image, source)
-    if height * width > max(MOST, math.prod(actual.size)):
+    if height * width > max(MOST_PIXELS, math.prod(actual.size)):
         raise DataError(f"{source} is {width}x{height}, but {image} is {actual.size[1]}x"
                         f"{actual.size[0]} (width x height); export it again")
     return height, width

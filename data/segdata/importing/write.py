@@ -21,7 +21,7 @@ from segdata.importing import report
 from segdata.importing.labelled import Labelled, Request, Written, reading
 from segdata.importing.numbering import Numbering, folds, split_names
 from segdata.importing.photographs import fitted, geometry, write_photograph
-from segdata.importing.recognise import FORMS, KINDS, recognise
+from segdata.importing.recognise import FORMS, MASK_KINDS, recognise
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
 from segdata.lists import latin1, printable, some
@@ -60,7 +60,7 @@ def import_tree(request: Request, source: Path, scratch: Path) -> str:
     """Import what lies in the folder `source`; returns the report."""
     tree = Tree(source, also=request.options.images)
     form = FORMS["masks"] if request.options.masks else recognise(tree, request.form)
-    kind = request.form if request.form in KINDS else ""
+    kind = request.form if request.form in MASK_KINDS else ""
     with reading(tree.root):
         labelled = form.read(tree, replace(request.options, kind=kind, scratch=scratch))
         labelled.values = {value: printable(name) for value, name in labelled.values.items()}

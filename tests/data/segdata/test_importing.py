@@ -15,7 +15,7 @@ from label_forms import CLASSES, FORMS, NAMES, photograph, put, truth, write
 from segdata.errors import DataError
 from segdata.importing.labelled import Options, Request
 from segdata.importing.polygons import run_lengths
-from segdata.importing.recognise import KINDS
+from segdata.importing.recognise import MASK_KINDS
 from segdata.importing.write import import_labels
 
 
@@ -760,7 +760,7 @@ def test_boxes_alone_are_no_labels(source):
 
 
 def test_every_kind_of_masks_is_a_format():
-    assert KINDS == ("index", "colours", "binary")
+    assert MASK_KINDS == ("index", "colours", "binary")
 
 
 def test_classes_of_nearly_the_same_name_are_told(source):

@@ -7,7 +7,7 @@ import pytest
 from data_samples import sequence
 from fcn.solvers.preflight.labels import of_folder
 from segdata.errors import DataError
-from segdata.lists import Listing, read_list
+from segdata.lists import KnownFiles, read_list
 
 UTF8, LATIN1 = "caf\xe9".encode(), "caf\xe9".encode("latin-1")
 VOC = ("voc_layers", "VOCSegDataLayer")
@@ -71,8 +71,8 @@ def test_a_listing_looks_into_each_folder_once(tmp_path, monkeypatch):
     looked, listdir = [], os.listdir
     monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or listdir(folder))
     (tmp_path / "a").touch()
-    listing = Listing()
-    assert tmp_path / "a" in listing
-    assert tmp_path / "b" not in listing and tmp_path / "none" / "a" not in listing
-    assert tmp_path / "none" / "b" not in listing
+    known_files = KnownFiles()
+    assert tmp_path / "a" in known_files
+    assert tmp_path / "b" not in known_files and tmp_path / "none" / "a" not in known_files
+    assert tmp_path / "none" / "b" not in known_files
     assert looked == [tmp_path, tmp_path / "none"]

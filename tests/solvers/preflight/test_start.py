@@ -281,7 +281,7 @@ def test_where_losses_are_not_looked_at_one_by_one_all_images_since_are_named(
     """As on a GPU, with four images of which the others come after the bad one."""
     run, name, position = bad_image
     monkeypatch.setattr(loop, "runs_on_gpu", lambda: True)
-    monkeypatch.setattr(loop, "PATIENCE", 1e9)
+    monkeypatch.setattr(loop, "LONGEST_WAIT", 1e9)
     with pytest.raises(LossError) as caught:
         training.train(replace(run, iterations=position + 10), base(tmp_path))
     told = str(caught.value)

@@ -15,9 +15,8 @@ from ..program import Program
 
 SMALL = 1 << 16     # values below which parameters are sent together, biases above all
 BUNDLE = 1 << 20    # values that are sent together at most
-
-MOST = 7 / 8       # of the values still to come, which are sent together where passes are replayed
 PIECES = 3          # of a backward pass that is replayed
+NEARLY_ALL = 7 / 8  # of the values still to come, which such a pass sends together
 
 Send = Callable[[torch.Tensor], object]     # begins to add up a tensor over all ranks, in place
 
@@ -56,7 +55,7 @@ class Reduction:
         found: list[int] = []
         while len(found) < PIECES - 1 and rest:
             total, sent = sum(count for _, count in rest), 0
-            while sent < MOST * total:
+            while sent < NEARLY_ALL * total:
                 after, count = rest.pop(0)
                 sent += count
             found.append(after)
