@@ -16,7 +16,7 @@ from fcn.solvers.text import columns
 from folder_layers import sample_paths
 from segdata.classes import VOID
 from segdata.embedded import voc as embedded_voc
-from segdata.lists import Listing, read_list
+from segdata.lists import KnownFiles, read_list
 from segdata.paths import data_root
 from segdata.readers import read_label_image
 
@@ -48,9 +48,9 @@ def read_labels(folder):
     """The labels of a folder in VOC layout, uint8 (height, width), of its validation split."""
     lists = [Path(folder) / "ImageSets" / "Segmentation" / f"{split}.txt" for split in SPLITS]
     names = read_list(next((path for path in lists if path.exists()), lists[-1]))
-    listing = Listing()
+    known_files = KnownFiles()
     for entry in tqdm(names, desc="labels", unit="label", leave=False, disable=None):
-        yield read_label_image(sample_paths(Path(folder), entry.name, listing)["label"])
+        yield read_label_image(sample_paths(Path(folder), entry.name, known_files)["label"])
 
 
 def upper_bound(labels, factor):
