@@ -53,7 +53,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fcn.solvers import crf, edges
+from fcn.solvers import crf, edges, torchrun
 from fcn.solvers.command import Stopped, add_precision, positive, report_errors
 from fcn.solvers.devices import gpus
 from fcn.solvers.inference import manifest, workers
@@ -105,6 +105,8 @@ def draw_edges(args: argparse.Namespace) -> int:
     if len(args.gpu or ()) > 1:
         raise InferError("edges are drawn on one GPU: --gpu N")
     args.gpu = args.gpu[0] if args.gpu else None
+    if torchrun.has_nothing_to_do("the drawing of edges"):
+        return 0
     with redirect_stdout(None) if args.quiet else nullcontext():
         return edges.main(args)
 
@@ -128,7 +130,8 @@ class Plan(NamedTuple):
 def segment(args: argparse.Namespace) -> int:
     """Segment what the command line names; returns the exit status."""
     began, team = time.monotonic(), workers.team(args)
-    chosen = choose(args.net, args.weights, args.experiment, args.best)
+    with nullcontext() if team.rank == 0 else redirect_stdout(None):
+        chosen = choose(args.net, args.weights, args.experiment, args.best)
     with shared_plan(args, team, chosen) as (plan, ranks):
         listing = Listing(Path(plan.path))
         task = Task(args, chosen, plan.attempt, plan.net, team.on_machine)

@@ -255,13 +255,15 @@ def main() -> None:
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)
+        run.present("val.prototxt")
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
         weights, note = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         precision = set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
-        scores = score_net(load_net(run.prototxt("val"), weights), samples_of(run), run.unscored(),
+        net = load_net(run.prototxt("val"), weights)
+        scores = score_net(net, samples_of(run), run.unscored(),
                            run.settings().get("in_truth", False), sharpeners)
         for label, one in scores.items():
             if not label.endswith(WITH_CRF) and (warning := one_class(

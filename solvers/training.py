@@ -331,6 +331,9 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        if missing := run.missing_files():
+            write_files(experiment, run.seen(iteration, experiment.images))
+            print(f"{', '.join(missing)} in {run.directory} had gone: written anew")
         report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     return None

@@ -49,6 +49,15 @@ def test_the_commands_are_listed(capsys):
     assert all(f"fcn {name} " in printed for name in COMMANDS)
 
 
+@pytest.mark.parametrize("rank, said", [(0, ["note: fcn score works in one process: rank 0 ",
+                                             "error: no run 'absent'"]), (1, [])])
+def test_what_one_process_does_is_done_by_rank_0_alone(fcn, monkeypatch, rank, said):
+    for name, value in dict(RANK=rank, WORLD_SIZE=2, TORCHELASTIC_RUN_ID="none").items():
+        monkeypatch.setenv(name, str(value))
+    lines = fcn("score", "absent", status=int(not rank)).splitlines()
+    assert len(lines) == len(said) and all(map(str.startswith, lines, said))
+
+
 @pytest.mark.parametrize("name, said", [
     ("slove", " (did you mean 'solve'?)"), ("infr", " (did you mean 'infer'?)"),
     ("cell", " (did you mean 'cells'?)"), ("frobnicate", "\n\nusage"),
