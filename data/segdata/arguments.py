@@ -69,6 +69,18 @@ def number(kind: type, what: str) -> Callable[[str], float]:
     return converted
 
 
+def width(text: str) -> float:
+    """An argparse type: a fraction of a published net's channels, above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("expected a fraction of the published net's channels, "
+                                         f"above 0 and at most 1, got '{text}'")
+    return value
+
+
 def options(words: Sequence[str]) -> list[str]:
     """The words of a command line that argparse takes for options, without the values behind `=`.
     """
