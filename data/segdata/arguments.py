@@ -13,6 +13,8 @@ from typing import Any
 
 from segdata.errors import did_you_mean
 
+MOST_COLUMNS = 1000     # of a line of usage that is to stay one
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse.ArgumentParser whose messages name an unknown option, before anything else is
@@ -36,6 +38,14 @@ class ArgumentParser(argparse.ArgumentParser):
                 option + did_you_mean(option, known) for option in unknown))
         return super().parse_known_args(words, namespace)
 
+    def print_usage(self, file: Any = None) -> None:
+        """Print one line, which stands before a message: what has to be given."""
+        needed = [action for action in self._actions if action.required or not
+                  action.option_strings]
+        line = argparse.HelpFormatter(self.prog, width=MOST_COLUMNS)
+        line.add_usage(None, needed, [])
+        print(f"{line.format_help().strip()} [OPTIONS]; see {self.prog} --help", file=file)
+
     def _takes(self, option: str, known: Sequence[str]) -> bool:
         """Whether an option is one of `known`, the beginning of one, or a short one with its value;
         -output is a mistyped --output, not -o with the value utput."""
@@ -53,7 +63,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 class _WholeNames:
-    """Lines of help that are not broken at the hyphens of a name."""
+    """Help that is not broken at the hyphens of a name."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
