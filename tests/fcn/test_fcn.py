@@ -180,7 +180,8 @@ def test_wrong_options(arguments, message, fcn):
 
 
 @pytest.mark.parametrize("words, message", [
-    ("nets voc-fcn8s --width wide", "argument --width: expected a number, got 'wide'"),
+    ("nets voc-fcn8s --width wide", "argument --width: expected a fraction of the published "
+     "net's channels, above 0 and at most 1, got 'wide'"),
     ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
     ("solve --data d --name=", "argument --name: expected the name of a run, got ''"),
     ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),
