@@ -182,7 +182,8 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
     are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
     asked = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray)
     is_plain = are_files and not asked      # as many at a time as one likes
-    with manifest.alone(args.output, shared=is_plain), list_folder(args, is_plain) as folder:
+    stems = [Path(name).stem for name in args.images]
+    with manifest.alone(args.output, is_plain, stems), list_folder(args, is_plain) as folder:
         keeps = asked or not are_files and bool(manifest.files(args.output))
         named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
         lists = [Path(name[1:]) for name in args.images if name.startswith("@")]
