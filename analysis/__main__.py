@@ -12,7 +12,9 @@ import importlib
 from pathlib import Path
 
 from fcn.command import command_name
-from fcn.solvers.command import add_device, positive, report_errors, seed, set_device
+from fcn.solvers.console.arguments import add_device, positive, seed
+from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import report_errors
 from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 

@@ -7,13 +7,14 @@ The best is written into the run's folder, where the option --crf of score and i
 from collections.abc import Callable, Collection
 from itertools import product
 
-from fcn.solvers import runs, trust
-from fcn.solvers.crf import Settings, Sharpener, check_caffe, write
-from fcn.solvers.metrics import Scores
-from fcn.solvers.prediction import load_net
-from fcn.solvers.runs import RunError
+from fcn.solvers.console.text import columns
+from fcn.solvers.inference import trust
+from fcn.solvers.inference.crf import Settings, Sharpener, check_caffe, write
+from fcn.solvers.runs import run as runs
+from fcn.solvers.runs.reading import RunError
 from fcn.solvers.score import HEADLINES, score_net
-from fcn.solvers.text import columns
+from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.scoring.prediction import load_net
 
 IMAGES = 100
 # the values of w, xy and rgb that the authors tried; the first round takes every second or third

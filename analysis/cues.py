@@ -11,7 +11,8 @@ import caffe
 from fcn import nets
 from fcn.analysis.filtered import filtered
 from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of
-from fcn.solvers import miniature, score, training
+from fcn.solvers import score, training
+from fcn.solvers.miniatures import miniature
 
 WHOLE = "voc-fcn8s", "one-stage", one_stage
 

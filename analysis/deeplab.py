@@ -14,9 +14,9 @@ from functools import partial
 import caffe
 from fcn.analysis.variants import Claim, Variant, compare, ordered, trained, variant_of
 from fcn.solvers import score, training
-from fcn.solvers.crf import Settings, Sharpener
-from fcn.solvers.prediction import load_net
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
+from fcn.solvers.inference.crf import Settings, Sharpener
+from fcn.solvers.scoring.prediction import load_net
 
 NAME = "voc-deeplab-largefov"
 POINTS = 3      # of mean IU, which the CRF adds at least; 5.4 in the paper

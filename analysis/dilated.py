@@ -6,8 +6,9 @@ weights; "as it starts" is that net before it learns. The context module of Yu a
 """
 
 from fcn.analysis.variants import Variant, compare, ordered, trained
-from fcn.solvers import miniature, score, training
-from fcn.solvers.prediction import load_net
+from fcn.solvers import score, training
+from fcn.solvers.miniatures import miniature
+from fcn.solvers.scoring.prediction import load_net
 
 REFINED = "voc-crfrnn"
 

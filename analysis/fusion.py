@@ -6,7 +6,7 @@ The miniatures of these experiments. The paper's figures are its table 4.
 """
 
 from fcn.analysis.variants import Variant, compare, ordered, trained
-from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.experiments.table import EXPERIMENTS
 
 INPUTS = {"late, 16s": "nyud-fcn16s-color-hha", "late": "nyud-fcn32s-color-hha",
           "early": "nyud-fcn32s-color-d", "colour": "nyud-fcn32s-color", "HHA": "nyud-fcn32s-hha"}

@@ -9,7 +9,7 @@ are not known here.
 """
 
 from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained
-from fcn.solvers.experiments import ACCUMULATED, HEAVY, ONLINE
+from fcn.solvers.experiments.experiment import ACCUMULATED, HEAVY, ONLINE
 
 
 def run(options):

@@ -6,7 +6,7 @@ accumulation on a subset of VOC 2011 val; the others of the released models, hea
 """
 
 from fcn.analysis.variants import Variant, compare, ordered, trained
-from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.experiments.table import EXPERIMENTS
 
 STAGES = {"8s": "voc-fcn8s", "8s at once": "voc-fcn8s-atonce", "16s": "voc-fcn16s",
           "32s": "voc-fcn32s", "32s fixed": "voc-fcn32s-fixed"}

@@ -15,7 +15,7 @@ from caffe import params as P
 from fcn import nets
 from fcn.analysis.geometry import places
 from fcn.analysis.rarefaction import fitting_side, rarefy, shift_and_stitch
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
 
 WIDTH = 0.125
 CELLS = 4       # coarse samples along a side

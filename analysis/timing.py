@@ -10,7 +10,7 @@ import time
 import caffe
 from fcn import nets
 from fcn.analysis.geometry import parameters, places
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
 
 TIMES = 3
 # {trunk: (name, mean IU, forward ms, parameters, receptive field)}, strides are 32

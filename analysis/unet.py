@@ -19,9 +19,10 @@ from PIL import Image
 
 from fcn.analysis.variants import ordered, variant_of
 from fcn.nets.source import Source
-from fcn.solvers import cells, miniature, training
-from fcn.solvers.experiments import Experiment
-from fcn.solvers.prediction import load_net
+from fcn.solvers import cells, training
+from fcn.solvers.experiments.experiment import Experiment
+from fcn.solvers.miniatures import miniature
+from fcn.solvers.scoring.prediction import load_net
 from segdata.cell_files import samples
 from segdata.files import replacing
 from segdata.instances import components

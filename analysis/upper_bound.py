@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from tqdm import tqdm
 
-from fcn.solvers.metrics import Scores, confusion
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
+from fcn.solvers.scoring.metrics import Scores, confusion
 from folder_layers import sample_paths
 from segdata.classes import VOID
 from segdata.embedded import voc as embedded_voc

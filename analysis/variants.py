@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from fcn.solvers import miniature
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
+from fcn.solvers.miniatures import miniature
 
 ONE_STAGE = 1_000       # iterations
 

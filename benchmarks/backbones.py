@@ -33,9 +33,9 @@ from fcn import nets, surgery
 from fcn.nets import vgg16
 from fcn.nets.heads import HEADS, predict
 from fcn.nets.layers import LEARN, Features, filled
-from fcn.solvers import edges
-from fcn.solvers.command import report_errors
-from fcn.solvers.metrics import Scores, confusion
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.inference import edges
+from fcn.solvers.scoring.metrics import Scores, confusion
 from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download import packages

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import caffe
-from fcn.solvers import trust
+from fcn.solvers.inference import trust
 from segdata.means import ILSVRC
 from segdata.palette import label_image
 

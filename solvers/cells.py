@@ -32,25 +32,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from fcn.solvers import runs, trust
-from fcn.solvers.command import (
-    add_device,
-    add_snapshot,
-    fcn_command,
-    near,
-    report_errors,
-    set_device,
-)
-from fcn.solvers.prediction import load_net, predicted_classes
-from fcn.solvers.runs import RunError
-from fcn.solvers.text import columns
+from fcn.solvers.console.arguments import add_device, add_snapshot
+from fcn.solvers.console.commands import fcn_command, near
+from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.text import columns
+from fcn.solvers.inference import trust
+from fcn.solvers.runs import run as runs
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring.prediction import load_net, predicted_classes
 from segdata.arguments import ArgumentParser
 from segdata.cell_files import samples
 from segdata.instances import components, parted
 from segdata.lists import literal
 
 if TYPE_CHECKING:
-    from fcn.solvers.runs import Run
+    from fcn.solvers.runs.run import Run
 
 MODULE = "segdata.cells"        # of the data layer of such runs
 

@@ -53,10 +53,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fcn.solvers import crf, edges, torchrun
-from fcn.solvers.command import Stopped, add_precision, positive, report_errors
-from fcn.solvers.devices import gpus
-from fcn.solvers.inference import manifest, workers
+from fcn.solvers.console.arguments import add_precision, positive
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.signals import Stopped
+from fcn.solvers.inference import crf, edges, manifest, workers
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.network import Chosen, choose, warning_for
@@ -75,6 +75,8 @@ from fcn.solvers.inference.work import (
     summary,
 )
 from fcn.solvers.inference.workers import Team
+from fcn.solvers.processes import torchrun
+from fcn.solvers.processes.devices import gpus
 from segdata.arguments import ArgumentParser
 from segdata.augment import MOST_SCALE
 from segdata.paths import build_root

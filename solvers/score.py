@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcn.solvers import events, progress
-from fcn.solvers.metrics import Scores, confusion
-from fcn.solvers.prediction import load_net, predicted_classes
+from fcn.solvers.console import events, progress
+from fcn.solvers.console.text import columns
 from fcn.solvers.preflight import splits
 from fcn.solvers.preflight.divergence import one_class
-from fcn.solvers.runs import RunError, reading
-from fcn.solvers.samples import SampleTally
-from fcn.solvers.text import columns
-from fcn.solvers.workers import ALONE, Workers
+from fcn.solvers.processes.workers import ALONE, Workers
+from fcn.solvers.runs.reading import RunError, reading
+from fcn.solvers.scoring.metrics import Scores, confusion
+from fcn.solvers.scoring.prediction import load_net, predicted_classes
+from fcn.solvers.scoring.samples import SampleTally
 from segdata.arguments import ArgumentParser
 from segdata.files import replacing
 from segdata.lists import literal
@@ -35,8 +35,8 @@ from segdata.means import OF_LAYERS
 
 if TYPE_CHECKING:
     import caffe
-    from fcn.solvers.crf import Sharpener
-    from fcn.solvers.runs import Run
+    from fcn.solvers.inference.crf import Sharpener
+    from fcn.solvers.runs.run import Run
 
 
 FILE = "score.json"         # in a run's folder
@@ -242,9 +242,13 @@ def samples_of(run: Run) -> int:
 
 
 def main() -> None:
-    from fcn.solvers import cells, runs, trust
-    from fcn.solvers.command import add_device, add_snapshot, report_errors, set_device
-    from fcn.solvers.crf import Sharpener, add_crf, chosen
+    from fcn.solvers import cells
+    from fcn.solvers.console.arguments import add_device, add_snapshot
+    from fcn.solvers.console.device import set_device
+    from fcn.solvers.console.errors import report_errors
+    from fcn.solvers.inference import trust
+    from fcn.solvers.inference.crf import Sharpener, add_crf, chosen
+    from fcn.solvers.runs import run as runs
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="an experiment, or the folder of a run")

@@ -17,27 +17,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn.solvers import devices, events, launch, torchrun
-from fcn.solvers.command import fcn_command, keep, positive, report_errors
-from fcn.solvers.experiments import (
-    EXPERIMENTS,
-    HEAD,
-    default_name,
-    experiment_named,
-    on_folder,
-    with_options,
-)
-from fcn.solvers.families import ON_FOLDER
-from fcn.solvers.options import add_arguments, shared_out, with_training_options
+from fcn.solvers.console import events
+from fcn.solvers.console.arguments import keep, positive
+from fcn.solvers.console.commands import fcn_command
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.experiments.experiment import with_options
+from fcn.solvers.experiments.families import ON_FOLDER
+from fcn.solvers.experiments.options import add_arguments, shared_out, with_training_options
+from fcn.solvers.experiments.own_folder import HEAD, default_name, on_folder
+from fcn.solvers.experiments.table import EXPERIMENTS, experiment_named
 from fcn.solvers.preflight import labels, report_findings
-from fcn.solvers.runs import KEEP, Run, RunError
-from fcn.solvers.workers import joined
+from fcn.solvers.processes import devices, launch, torchrun
+from fcn.solvers.processes.workers import joined
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import KEEP, Run
 from segdata.arguments import ArgumentParser, width
 from segdata.importing import masks_once
 from segdata.paths import build_root
 
 if TYPE_CHECKING:
-    from fcn.solvers.experiments import Experiment
+    from fcn.solvers.experiments.experiment import Experiment
 
 FOLDER_ONLY = ("head", "width", "name", "num_classes")
 SCHEDULE = ("lr", "iterations")     # recorded, so that a run does not go on without them unnoticed

@@ -8,7 +8,7 @@ from PIL import Image
 
 import tiny as miniatures
 from caffe.log import logger
-from fcn.solvers import log
+from fcn.solvers.runs import log
 
 LEVEL = logger.level
 DRAW = log.draw

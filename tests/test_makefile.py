@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from fcn.nets.source import ROOT
-from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.experiments.table import EXPERIMENTS
 from segdata.download import catalog
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="no make")

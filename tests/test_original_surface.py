@@ -16,8 +16,8 @@ from PIL import Image
 
 from fcn.nets.source import ROOT
 from fcn.solvers import infer
-from fcn.solvers.command import set_device
-from fcn.solvers.runs import RunError
+from fcn.solvers.console.device import set_device
+from fcn.solvers.runs.reading import RunError
 from segdata.embedded import voc as embedded_voc
 
 FOLDERS = [ROOT / "tests" / "support" / "original", ROOT, ROOT / "data", ROOT / "tests" / "support"]

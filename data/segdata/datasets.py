@@ -12,7 +12,7 @@ class Dataset(NamedTuple):
     needs : names in segdata.download.catalog
     class_names : {label: names of its classes, in order}
     unscored : classes of the (first) label that are trained but do not count in the scores
-    in_truth : whether mean IU is over the classes in the truth alone, see solvers.metrics
+    in_truth : whether mean IU is over the classes in the truth alone, see solvers.scoring.metrics
     """
     needs: tuple
     class_names: dict

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     sys.argv = [f"fcn {name}", *rest]       # argparse names the program so
     try:
-        from fcn.solvers import torchrun  # not for the help, which takes no time
+        from fcn.solvers.processes import torchrun
         if name not in TOGETHER and torchrun.has_nothing_to_do(sys.argv[0]):
             return 0
         command = importlib.import_module(COMMANDS[name][0]).main

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fcn.solvers.command import report_errors, set_device
+from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import report_errors
 from fcn.solvers.inference.network import Chosen, Network, choose, described
 from segdata.arguments import ArgumentParser
 from segdata.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fcn import surgery
-from fcn.solvers import trust
+from fcn.solvers.inference import trust
 from segdata.errors import UserError
 
 # layers whose sample i depends on samples i of their bottoms alone; types as `trust` spells them

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn.nets import unet
-from fcn.solvers import runs, trust
-from fcn.solvers.command import reported
+from fcn.solvers.console.errors import reported
+from fcn.solvers.inference import trust
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Plan, free_memory, plan
-from fcn.solvers.prediction import load_net
+from fcn.solvers.runs import run as runs
+from fcn.solvers.scoring.prediction import load_net
 from segdata.augment import reflected, to_multiple
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.inputs import CHANNELS

@@ -8,9 +8,9 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from fcn.solvers import torchrun
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.work import Tally
+from fcn.solvers.processes import torchrun
 
 DAY = 24 * 3600     # seconds that a rank waits for another
 POLL = 0.2

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fcn.solvers.command import reported
+from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import manifest
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Job, Listing

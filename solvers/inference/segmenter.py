@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from fcn.solvers.command import set_device
+from fcn.solvers.console.device import set_device
 from fcn.solvers.inference import averaging
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Chosen, Network, choose
 from fcn.solvers.inference.photographs import read_image, to_image
 from fcn.solvers.inference.tiles import Plan
-from fcn.solvers.prediction import check_finite, predicted_classes
+from fcn.solvers.scoring.prediction import check_finite, predicted_classes
 from segdata.augment import MOST_SCALE
 from segdata.inputs import Inputs
 from segdata.overlay import overlay, shares

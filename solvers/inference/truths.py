@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn.solvers.inference.errors import InferError, no_such_file
-from fcn.solvers.metrics import Scores, confusion
+from fcn.solvers.scoring.metrics import Scores, confusion
 from segdata.classes import VOID
 from segdata.readers import read_label_image
 

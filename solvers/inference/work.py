@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fcn.solvers import crf
-from fcn.solvers.command import Stopped, reported, tell
-from fcn.solvers.inference import truths, videos
+from fcn.solvers.console.errors import reported
+from fcn.solvers.console.signals import Stopped
+from fcn.solvers.console.streams import tell
+from fcn.solvers.inference import crf, truths, videos
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.listing import Job
 from fcn.solvers.inference.manifest import Manifest, hash_of

@@ -16,18 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fcn.solvers import torchrun
-from fcn.solvers.command import (
-    SIGNALS,
-    Stopped,
-    handling_signals,
-    report_errors,
-    reported,
-    stop,
-)
+from fcn.solvers.console.errors import report_errors, reported
+from fcn.solvers.console.signals import SIGNALS, Stopped, handling_signals, stop
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
 from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
+from fcn.solvers.processes import torchrun
 
 
 @dataclass(frozen=True)

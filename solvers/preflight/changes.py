@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fcn.solvers.runs import reading
+from fcn.solvers.runs.reading import reading
 from segdata.files import replacing
 from segdata.lists import some
 
@@ -19,8 +19,8 @@ from .findings import counted
 from .splits import Split, source_read_lately
 
 if TYPE_CHECKING:
-    from fcn.solvers.experiments import Experiment
-    from fcn.solvers.runs import Run
+    from fcn.solvers.experiments.experiment import Experiment
+    from fcn.solvers.runs.run import Run
 
 FILE = "data.json"      # in a run's folder
 Digests = dict[str, dict[str, list[str]]]       # {split: {sample: [of its images, of its labels]}}

@@ -13,7 +13,7 @@ from segdata.lists import some
 
 if TYPE_CHECKING:
     import caffe
-    from fcn.solvers.metrics import Scores
+    from fcn.solvers.scoring.metrics import Scores
 
 STRETCH = 25    # logged losses, over two of which in turn a loss may stand still
 LEVEL = 0.7     # of ln(classes), above which a net has learnt nothing

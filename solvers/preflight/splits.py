@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fcn.solvers import progress
+from fcn.solvers.console import progress
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
 from segdata.layer import OPTIONS, check_sizes, sample_order

@@ -10,9 +10,10 @@ are there.
 
 import argparse
 
-from fcn.solvers import runs
-from fcn.solvers.command import report_errors, set_device
+from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import report_errors
 from fcn.solvers.report import overview, page
+from fcn.solvers.runs import run as runs
 from segdata.arguments import ArgumentParser
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.nets.source import ROOT
-from fcn.solvers.command import runs_on_gpu, same_command
+from fcn.solvers.console.commands import same_command
+from fcn.solvers.console.device import runs_on_gpu
 from segdata.files import replacing
 
 if TYPE_CHECKING:
-    from fcn.solvers.runs import Run
+    from fcn.solvers.runs.run import Run
 
 FILE = "circumstances.json"
 PACKAGES = ("fcn-caffe", "torch", "numpy", "pillow")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fcn.solvers import samples, score
-from fcn.solvers.runs import RunError
+from fcn.solvers import score
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring import samples
 from segdata.classes import VOID
 from segdata.lists import literal
 from segdata.means import HHA, OF_LAYERS
@@ -22,7 +23,7 @@ from segdata.overlay import error_map
 from segdata.palette import class_colours
 
 if TYPE_CHECKING:
-    from fcn.solvers.runs import Run
+    from fcn.solvers.runs.run import Run
     from segdata.layer import SegDataLayer
 
 SIDE = 360      # pixels of a picture's longest side, at most

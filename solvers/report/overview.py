@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fcn.solvers import log
-from fcn.solvers.progress import duration
+from fcn.solvers.console.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document, section
-from fcn.solvers.runs import NOTHING_TRAINED
+from fcn.solvers.runs import log
+from fcn.solvers.runs.run import NOTHING_TRAINED
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root
 
 if TYPE_CHECKING:
-    from fcn.solvers.runs import Run
+    from fcn.solvers.runs.run import Run
 
 
 def write(runs: Sequence[Run]) -> Path:

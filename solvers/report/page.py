@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn.nets.weighted import is_weighted
-from fcn.solvers import log, score
-from fcn.solvers.experiments import EXPERIMENTS
-from fcn.solvers.metrics import Scores
-from fcn.solvers.progress import duration
+from fcn.solvers import score
+from fcn.solvers.console.progress import duration
+from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
 from fcn.solvers.report.style import document, section
+from fcn.solvers.runs import log
+from fcn.solvers.scoring.metrics import Scores
 from segdata.files import replacing
 
 if TYPE_CHECKING:
-    from fcn.solvers.runs import Run
+    from fcn.solvers.runs.run import Run
 
 FILE = "report.html"
 SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew

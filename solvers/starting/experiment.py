@@ -11,10 +11,13 @@ from typing import Any
 from fcn import nets
 from fcn.nets import deeplab, unet
 from fcn.nets.heads import HEADS
-from fcn.solvers import experiments
-from fcn.solvers.experiments import EXPERIMENTS, HEAD, Experiment
-from fcn.solvers.families import family_of
-from fcn.solvers.runs import Run, RunError
+from fcn.solvers.experiments import own_folder
+from fcn.solvers.experiments.experiment import Experiment
+from fcn.solvers.experiments.families import family_of
+from fcn.solvers.experiments.own_folder import HEAD
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import Run
 from fcn.solvers.starting.recognise import is_related, settings_of
 from fcn.solvers.starting.shapes import check_width, options_of, trunk_of
 from fcn.solvers.starting.source import Start, find_start, origins
@@ -56,7 +59,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
         _check_vgg16(text, head, net)
         if head in deeplab.HEADS:
             net.update(_for_a_deeplab(start, net))
-    experiment = experiments.on_folder(path, name, head, **options)
+    experiment = own_folder.on_folder(path, name, head, **options)
     return _with_start(experiment, start, before, net, _recipe(head, net, experiment.source.batch))
 
 
@@ -120,7 +123,7 @@ def _earlier(text: str, folder: str, **expected: str | None) -> dict:
         with suppress(RunError):        # of another run, that is damaged
             settings = run.settings() if run.snapshots() else {}
         has = {**settings, "name": run.directory.name}
-        default = experiments.default_name(folder, settings.get("head", ""))
+        default = own_folder.default_name(folder, settings.get("head", ""))
         wanted = {**expected, "name": expected["name"] or default}
         if settings.get("from") in origins(text) and "width" in settings and all(
                 value is None or has.get(key) == value for key, value in wanted.items()):

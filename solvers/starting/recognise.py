@@ -5,7 +5,7 @@ from __future__ import annotations
 from fcn import nets
 from fcn.nets import deeplab, segnet, unet
 from fcn.nets.layers import FC, scaled
-from fcn.solvers.families import family_of
+from fcn.solvers.experiments.families import family_of
 from fcn.solvers.starting.shapes import convolutions, scale_of, width_of
 from fcn.solvers.starting.source import Start
 

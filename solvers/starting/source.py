@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
-from fcn.solvers.runs import Run, RunError, damage, find
+from fcn.solvers.runs.reading import RunError, damage
+from fcn.solvers.runs.run import Run, find
 from segdata.download import catalog
 from segdata.paths import build_root
 

@@ -8,7 +8,7 @@ import pytest
 
 from fcn.analysis import crf as search_of
 from fcn.analysis.__main__ import main
-from fcn.solvers.crf import FILE, Settings, read
+from fcn.solvers.inference.crf import FILE, Settings, read
 from small_run import small_run
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from fcn.analysis import balancing, cues, interpolation, recipes, sampling, stages
-from fcn.solvers import miniature
-from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.miniatures import miniature
 from segdata.embedded import voc as embedded_voc
 
 

@@ -12,8 +12,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from fcn.solvers.metrics import Scores, confusion
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
+from fcn.solvers.scoring.metrics import Scores, confusion
 from segdata.inputs import Inputs
 from segdata.readers import read_photograph
 

@@ -76,6 +76,7 @@ def test_the_first_score_lies_where_the_page_says(make):
 def test_the_reference_has_what_is_imported_on_demand(tmp_path):
     pytest.importorskip("pdoc", reason="make reference installs it")
     reference = script(ROOT / "docs" / "reference.py")
-    assert {"caffe.engine.net", "fcn.nets.heads", "fcn.solvers.loop"} <= set(reference.modules())
+    assert {"caffe.engine.net", "fcn.nets.heads", "fcn.solvers.training.loop"} <= set(
+        reference.modules())
     reference.write(["fcn"], tmp_path)
     assert "Segmenter" in (tmp_path / "fcn.html").read_text()

@@ -14,7 +14,7 @@ from PIL import Image
 import caffe
 import label_forms
 from fcn.command import COMMANDS, DONE_BY, main
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
 from label_forms import FORMS, truth
 from own_folder import write_data
 

@@ -22,7 +22,7 @@ from fcn.nets.source import ROOT
 from fcn.page import runtime
 from fcn.page.errors import PageError
 from fcn.page.server import address, server
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
 from page_runs import CLASSES, skip_run, stub_runtime
 from segdata.download import fetch
 

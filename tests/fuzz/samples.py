@@ -19,8 +19,10 @@ from caffe.images import datasets
 from caffe.images.lists import read_list
 from caffe.images.planes import read_planes
 from data_samples import tar, zipped
-from fcn.solvers import log, runs, score, trust
-from fcn.solvers.inference import network, photographs
+from fcn.solvers import score
+from fcn.solvers.inference import network, photographs, trust
+from fcn.solvers.runs import log
+from fcn.solvers.runs import run as runs
 from segdata import lists, readers
 from segdata.download.archives import extract
 from segdata.importing.labelled import Request

@@ -18,9 +18,10 @@ from caffe.errors import WeightsError
 from caffe.formats import hdf5
 from caffe.images.database import Database
 from caffe.proto import caffe_pb2
-from fcn.solvers import infer, runs, trust
-from fcn.solvers.inference import photographs
+from fcn.solvers import infer
+from fcn.solvers.inference import photographs, trust
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.runs import run as runs
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
 

@@ -22,10 +22,12 @@ def main() -> None:
 def train(part: Part, precision: str, folder: Path) -> None:
     """Train the stages, as `fcn demo --gpu 0` does."""
     import tiny
-    from fcn.solvers import command, demo, miniature
+    from fcn.solvers import demo
+    from fcn.solvers.console import device
+    from fcn.solvers.miniatures import miniature
     if part.dry:
         tiny.shrink()
-    command.set_device(Namespace(gpu=None if part.dry else 0, precision=precision))
+    device.set_device(Namespace(gpu=None if part.dry else 0, precision=precision))
     found = {}
     for name in demo.STAGES:
         scores = miniature.train(name, folder, 0)[1]["label"]

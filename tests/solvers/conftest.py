@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from fcn.nets.source import voc
-from fcn.solvers.experiments import Experiment
+from fcn.solvers.experiments.experiment import Experiment
 from segdata.embedded import voc as embedded_voc
 
 

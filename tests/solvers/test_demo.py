@@ -13,10 +13,12 @@ from PIL import Image
 
 import caffe
 from fcn import surgery
-from fcn.solvers import demo, demo_page, log, miniature, score, training
-from fcn.solvers.experiments import EXPERIMENTS
-from fcn.solvers.metrics import Scores
-from fcn.solvers.runs import RunError
+from fcn.solvers import demo, score, training
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.miniatures import classifiers, demo_page, miniature, pictures
+from fcn.solvers.runs import log
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring.metrics import Scores
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
 from segdata.embedded import voc as embedded_voc
@@ -52,7 +54,7 @@ def test_lower_precision_learns_it_too(precision, tmp_path):
 def test_preprocessing_is_bgr_minus_the_mean():
     image = np.zeros((1, 2, 3, 3), np.uint8)
     image[..., 0] = 200     # red
-    blob = miniature.preprocess(image)
+    blob = classifiers.preprocess(image)
     assert blob.shape == (1, 3, 2, 3)
     np.testing.assert_allclose(blob[0, :, 0, 0], [-104.00699, -116.66877, 200 - 122.67892],
                                rtol=1e-6)
@@ -60,7 +62,7 @@ def test_preprocessing_is_bgr_minus_the_mean():
 
 def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):
     trained = [miniature.train(name, tmp_path, 3) for name in demo.STAGES[:2]]
-    path = demo.draw(trained, tmp_path / "scenes.png", scenes=2)
+    path = pictures.draw(trained, tmp_path / "scenes.png", scenes=2)
     side = min(embedded_voc.SCENE_SIDE)
     with Image.open(path) as picture:
         assert picture.width > 4 * 2 * side and picture.height > 2 * 2 * side
@@ -122,10 +124,10 @@ def test_blocks_lie_where_their_scores_look(tmp_path, tiny, name, stride):
     miniature.generate(name, tmp_path, 0)
     experiment = miniature.miniature(name, tmp_path)
     training.write_files(experiment, 0)
-    blob, fields = demo.coarse_scores(experiment)
+    blob, fields = pictures.coarse_scores(experiment)
     assert [field.stride for field in fields] == [stride, stride]
     numbers = np.arange(40 * 40).reshape(40, 40)
-    shown = demo.blocks(numbers, fields, (100, 90))
+    shown = pictures.blocks(numbers, fields, (100, 90))
     assert shown.shape == (100, 90)
     rows = np.diff(np.flatnonzero(np.diff(shown[:, 0])))
     assert len(rows) and set(rows) == {stride}
@@ -158,7 +160,7 @@ MOMENTS = [
     (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "count", 0),
     (log, "draw", 0), (surgery, "transplant", 0), (caffe.SGDSolver, "step", 0),
     (caffe.SGDSolver, "step", 1),       # of FCN-8s, after that of FCN-16s
-    (demo, "grid", 0), (demo, "grid", 1), (demo_page, "picture", 1)]
+    (pictures, "grid", 0), (pictures, "grid", 1), (demo_page, "picture", 1)]
 
 
 @pytest.fixture(scope="module")

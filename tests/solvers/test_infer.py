@@ -12,10 +12,11 @@ from PIL import Image
 import caffe
 from fcn import nets
 from fcn.nets.source import ROOT, nyud, siftflow
-from fcn.solvers import infer, runs
+from fcn.solvers import infer
 from fcn.solvers.inference import network, outputs, photographs, sources
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmenter
+from fcn.solvers.runs import run as runs
 from infer_runs import run
 from segdata.files import WriteError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn.solvers.crf import Settings, refine
+from fcn.solvers.inference.crf import Settings, refine
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import CLASSES, run, scene, small_run
 from segdata.importing.polygons import polygons

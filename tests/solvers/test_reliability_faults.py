@@ -15,7 +15,10 @@ import pytest
 
 import caffe
 from caffe.log import logger
-from fcn.solvers import log, runs, training
+from fcn.solvers import training
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.runs import log
+from fcn.solvers.runs import run as runs
 from segdata import files
 from segdata.download import catalog, fetch
 from segdata.files import WriteError
@@ -134,12 +137,12 @@ def test_the_clock_does_not_matter(experiment, capsys):
 
 def test_old_snapshots_go_but_for_the_best_and_what_others_start_from(experiment, monkeypatch):
     scores = iter([10.0, 50.0, 20.0, 30.0, 30.0])
-    write = training.log.Log.write
+    write = log.Log.write
 
     def write_score(self, iteration, loss=None, mean_iu=None, **others):
         return write(self, iteration, loss, None if mean_iu is None else next(scores), **others)
-    monkeypatch.setattr(training.log.Log, "write", write_score)
-    monkeypatch.setitem(training.EXPERIMENTS, "tiny", replace(experiment, iterations=3))
+    monkeypatch.setattr(log.Log, "write", write_score)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", replace(experiment, iterations=3))
     run = replace(experiment, head="fcn32s", iterations=5, interval=1)
     training.train(run, keep=1)
     assert [iteration for iteration, _ in run.run.snapshots()] == [2, 3, 5]

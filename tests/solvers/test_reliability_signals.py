@@ -12,8 +12,11 @@ import pytest
 
 import caffe
 from fcn.nets.source import ROOT
-from fcn.solvers import log, report, score, training
-from fcn.solvers.command import Stopped, handling_signals, report_errors, same_command, stop
+from fcn.solvers import report, score, training
+from fcn.solvers.console.commands import same_command
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.signals import Stopped, handling_signals, stop
+from fcn.solvers.runs import log
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
@@ -172,9 +175,10 @@ from dataclasses import replace
 from pathlib import Path
 from fcn.nets.source import voc
 from segdata.embedded import voc as embedded_voc
-from fcn.solvers import loop, training
-from fcn.solvers.command import report_errors
-from fcn.solvers.experiments import Experiment
+from fcn.solvers.training import loop
+from fcn.solvers import training
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.experiments.experiment import Experiment
 loop.LOG_EVERY = 1      # so that the first iteration can be waited for
 with report_errors(continues=True):
     training.train(Experiment("tiny", {}, 1e-9, "fcn32s", voc(Path(sys.argv[1]), 7),

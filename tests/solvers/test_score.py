@@ -12,9 +12,10 @@ import pytest
 
 from fcn.nets.source import voc
 from fcn.solvers import score, training
-from fcn.solvers.metrics import Scores
-from fcn.solvers.runs import Run, RunError
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import Run
 from fcn.solvers.score import load, save, score_net, table
+from fcn.solvers.scoring.metrics import Scores
 
 MATRIX = np.array([[6, 2, 0, 0], [1, 3, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])
 NAMES = ("background", "a", "b", "c")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fcn.solvers.text import columns
+from fcn.solvers.console.text import columns
 
 
 def test_names_stand_left_numbers_right_and_columns_fit_their_widest_cell():

@@ -97,8 +97,9 @@ def of_run(data: Path, folder: Path, every: int) -> int:
     import caffe  # noqa: F401
     from caffe.proto import caffe_pb2
     from fcn.nets.source import voc
-    from fcn.solvers import loop, training
-    from fcn.solvers.experiments import Experiment
+    from fcn.solvers import training
+    from fcn.solvers.experiments.experiment import Experiment
+    from fcn.solvers.training import loop
     from segdata.embedded import voc as embedded_voc
     loop.LOG_EVERY = 1
 

@@ -12,7 +12,7 @@ from fcn import surgery
 from fcn.nets import fcn
 from fcn.nets.source import voc
 from fcn.page import runtime
-from fcn.solvers import log
+from fcn.solvers.runs import log
 
 CLASSES = "background", "leaf", "root", "stone"
 

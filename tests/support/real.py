@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 import caffe
-from fcn.solvers import edges
-from fcn.solvers.command import report_errors
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.inference import edges
 from segdata.download import packages
 from segdata.means import ILSVRC
 from segdata.paths import build_root

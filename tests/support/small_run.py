@@ -7,7 +7,7 @@ from PIL import Image
 
 import caffe
 from fcn.nets.source import folder
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
 
 SCORE = ('layer { name: "score" type: "Convolution" bottom: "data" top: "score" '
          'convolution_param { num_output: 2 kernel_size: 1 } }\n')

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 from fcn.analysis import variants
 from fcn.nets import unet
-from fcn.solvers import miniature
-from fcn.solvers.experiments import EXPERIMENTS
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.miniatures import classifiers, miniature
 from segdata.embedded import voc as embedded_voc
 
 
 def shrink(put=setattr):
     """Make them so; `put` is setattr, or that of a monkeypatch, which ends it."""
-    put(miniature, "WIDTH", 1 / 32)
-    put(miniature, "CROPS", 16)
-    put(miniature, "CLASSIFIERS",
-        {name: (*row[:3], 1) for name, row in miniature.CLASSIFIERS.items()})
+    put(classifiers, "WIDTH", 1 / 32)
+    put(classifiers, "CROPS", 16)
+    put(classifiers, "CLASSIFIERS",
+        {name: (*row[:3], 1) for name, row in classifiers.CLASSIFIERS.items()})
     put(miniature, "SMALL", {name: replace(
         row, lr=1e-9, iterations=1, training=row.training and dict(
             batch=2, crop=36 if EXPERIMENTS[name].head == unet.HEAD else 33))

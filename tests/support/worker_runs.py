@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import caffe
-from fcn.solvers.command import report_errors
-from fcn.solvers.workers import joined
+from fcn.solvers.console.errors import report_errors
+from fcn.solvers.processes.workers import joined
 
 SECONDS = 300       # until a run counts as one that hangs
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from fcn.export import add_chosen
 from fcn.page import page
 from fcn.page.server import address, server
-from fcn.solvers.command import positive, report_errors, set_device, whole
+from fcn.solvers.console.arguments import positive, whole
+from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import report_errors
 from fcn.solvers.inference.network import choose, described
 from segdata.arguments import ArgumentParser
 from segdata.paths import build_root

@@ -13,7 +13,7 @@ from fcn.export import title
 from fcn.page import net, runtime
 from fcn.page.errors import PageError
 from fcn.solvers.inference.network import Chosen, Network, data_of, folders_of
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
 from segdata.files import new_folder
 from segdata.overlay import has_background
 from segdata.palette import class_colours

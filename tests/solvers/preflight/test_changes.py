@@ -8,7 +8,7 @@ from PIL import Image
 
 from fcn.solvers import training
 from fcn.solvers.preflight import changes, splits
-from fcn.solvers.runs import RunError
+from fcn.solvers.runs.reading import RunError
 from own_folder import write_data
 
 

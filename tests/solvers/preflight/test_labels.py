@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fcn.nets.source import ROOT, folder
-from fcn.solvers import miniature, solve
+from fcn.solvers import solve
+from fcn.solvers.miniatures import miniature
 from fcn.solvers.preflight import PreflightError, report_findings, splits
 from fcn.solvers.preflight.labels import of_folder, of_source
 from segdata.embedded import nyud as embedded_nyud

@@ -14,14 +14,16 @@ import caffe
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
 from fcn.nets.source import voc
-from fcn.solvers import loop, training
-from fcn.solvers.experiments import EXPERIMENTS, Experiment
-from fcn.solvers.families import family_of
-from fcn.solvers.loop import LossError
-from fcn.solvers.metrics import Scores
-from fcn.solvers.miniature import ACCUMULATED, SMALL
+from fcn.solvers import training
+from fcn.solvers.experiments.experiment import Experiment
+from fcn.solvers.experiments.families import family_of
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.miniatures.miniature import ACCUMULATED, SMALL
 from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
 from fcn.solvers.preflight.splits import training_names
+from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.training import loop
+from fcn.solvers.training.loop import LossError
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from voc_layers import SBDDSegDataLayer

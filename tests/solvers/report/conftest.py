@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fcn.solvers import log, score, training
-from fcn.solvers.metrics import Scores
+from fcn.solvers import score, training
 from fcn.solvers.report import gallery
-from fcn.solvers.samples import SampleTally
+from fcn.solvers.runs import log
+from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.scoring.samples import SampleTally
 from segdata.embedded import voc as embedded_voc
 
 MATRIX = np.array([[900, 10, 0, 0, 0, 0, 0], [40, 60, 0, 0, 0, 0, 0], [5, 0, 70, 0, 0, 25, 0],

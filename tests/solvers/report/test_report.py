@@ -12,9 +12,10 @@ from PIL import Image
 
 from fcn import nets
 from fcn.nets import weighted
-from fcn.solvers import report, samples, training
+from fcn.solvers import report, training
 from fcn.solvers.report import charts, gallery, overview
-from fcn.solvers.runs import Run
+from fcn.solvers.runs.run import Run
+from fcn.solvers.scoring import samples
 from segdata.errors import UserError
 
 

@@ -107,7 +107,7 @@ def test_import_is_light():
 
 
 def test_released_weights_are_those_of_experiments():
-    from fcn.solvers.experiments import EXPERIMENTS
+    from fcn.solvers.experiments.table import EXPERIMENTS
     assert set(catalog.RELEASED) <= set(EXPERIMENTS)
     urls = {catalog.ITEMS[f"{name}-released"].urls[0] for name in catalog.RELEASED}
     assert len(urls) == len(catalog.RELEASED) == 14

@@ -1,0 +1,1 @@
+"""What the command lines have in common: options, signals, errors, bars, tables, events."""

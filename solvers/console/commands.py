@@ -1,0 +1,38 @@
+"""Command lines in messages: the one that runs, and others."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+TYPED = "FCN_TYPED"     # in the environment: the command line of make, as the Makefile says it
+
+
+def same_command() -> str:
+    """The command that runs, to be run again, without --fresh: as make was called, where that
+    runs it."""
+    program, *arguments = [each for each in sys.argv
+                           if len(each) < 4 or not "--fresh".startswith(each)]
+    is_fresh = len(arguments) < len(sys.argv) - 1
+    typed = os.environ.get(TYPED, "")
+    if typed and not is_fresh and not set("'\"") & set(typed):  # make loses how those were quoted
+        return typed
+    python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd() + os.sep) \
+        else sys.executable
+    if program.startswith("fcn "):      # a subcommand, as python/fcn/command.py names it
+        name, subcommand = program.split()
+        return shlex.join([os.path.join(os.path.dirname(python), name), subcommand, *arguments])
+    return shlex.join([python, program, *arguments])
+
+
+def near(path: str | Path) -> str:
+    """A path from the current folder where it lies in it."""
+    path = Path(os.path.abspath(path))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def fcn_command(*words: str | Path) -> str:
+    """A command line of the `fcn` that belongs to this Python."""
+    return shlex.join([near(Path(sys.executable).with_name("fcn")), *map(str, words)])

@@ -1,0 +1,51 @@
+"""How a command ends: a message for what a user can mend, an exit status for a signal."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fcn.solvers.console.commands import same_command
+from fcn.solvers.console.signals import handling_signals, stop
+from fcn.solvers.console.streams import tell, unheard
+from fcn.solvers.processes.torchrun import is_first
+from segdata.errors import UserError
+
+
+def reported() -> tuple[type[BaseException], ...]:
+    """The errors that a user can mend: the project's own, Caffe's, those of files."""
+    import caffe
+    caffes = (caffe.CaffeError,) if hasattr(caffe, "CaffeError") else ()       # BVLC's has none
+    return (UserError, OSError, *caffes)
+
+
+@contextmanager
+def report_errors(continues: bool = False) -> Iterator[None]:
+    """End with one message and exit status 1, no traceback, for errors that users can mend.
+
+    All others are bugs. SIGINT (Ctrl-C) ends with exit status 130, SIGTERM with 143, SIGHUP with
+    129, and a sentence; `continues`: which names the command that goes on from there.
+    """
+    for stream in (sys.stdout, sys.stderr):     # class names are of any script
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        with handling_signals(stop):
+            yield
+    except BrokenPipeError:     # `... | head`: whoever read the output has had enough
+        unheard(sys.stdout)
+        sys.exit(1)
+    except reported() as error:
+        sys.exit(f"error: {error}" if is_first() else f"error: rank {os.environ['RANK']}: {error}")
+    except KeyboardInterrupt as error:
+        number = getattr(error, "number", signal.SIGINT)
+        if not is_first():
+            sys.exit(128 + number)
+        note = getattr(error, "note", "") or "snapshots that are there are kept" * continues
+        tell(f"stopped by {signal.Signals(number).name}" + f": {note}" * bool(note)
+             + f"; continue with\n    {same_command()}" * continues)
+        sys.exit(128 + number)

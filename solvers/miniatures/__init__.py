@@ -1,0 +1,1 @@
+"""The experiments in miniature, on generated data: their table, their classifiers, the page."""

@@ -1,0 +1,69 @@
+"""Which of several processes this one is, as torchrun and `launch` say in the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from fcn.solvers.runs.reading import RunError
+
+
+@dataclass(frozen=True)
+class Place:
+    """rank, count : of this process, and how many there are on all machines
+    local_rank, local_count : the same on this machine
+    restarts : how often the processes were started anew, because one of them had ended
+    start : names the start of these processes, the same after they were started anew
+    """
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+    restarts: int = 0
+    start: str = ""
+
+
+ALONE = Place()
+
+
+def is_launched() -> bool:
+    """Whether this process is one of those that were started together."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def place() -> Place:
+    """The place of this process; `ALONE` where none were started together. Raises RunError where
+    the environment says what cannot be."""
+    if not is_launched():
+        return ALONE
+    found = Place(_number("RANK", 0), _number("WORLD_SIZE", 1), _number("LOCAL_RANK", 0),
+                  _number("LOCAL_WORLD_SIZE", 1), _number("TORCHELASTIC_RESTART_COUNT", 0),
+                  os.environ.get("TORCHELASTIC_RUN_ID", ""))
+    if found.rank >= found.count:
+        raise RunError(f"the environment says RANK={found.rank} and WORLD_SIZE={found.count}; "
+                       "ranks are 0 to WORLD_SIZE - 1")
+    return found
+
+
+def is_first() -> bool:
+    """Whether this process prints: it works alone, or has rank 0 among several."""
+    return not is_launched() or os.environ["RANK"] == "0" or os.environ["WORLD_SIZE"] == "1"
+
+
+def has_nothing_to_do(what: str) -> bool:
+    """Whether this process is one of several that torchrun started for what one process does, and
+    not the first of them, which does it and says so. what : "fcn score" """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or place().count == 1:
+        return False
+    if is_first():
+        print(f"note: {what} works in one process: rank 0 does it all, the others have nothing to "
+              "do", file=sys.stderr)
+    return not is_first()
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise RunError(f"the environment says {name}={text}, expected a whole number")
+    return int(text)

@@ -1,0 +1,369 @@
+"""The loop of a training: iterations, log, snapshots, scores; and what it watches for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fcn import surgery
+from fcn.solvers import report, score
+from fcn.solvers.console import events
+from fcn.solvers.console.commands import fcn_command, near
+from fcn.solvers.console.device import runs_on_gpu
+from fcn.solvers.console.progress import Progress
+from fcn.solvers.console.signals import Pending, Stopped, deferring_signals
+from fcn.solvers.console.streams import tell
+from fcn.solvers.experiments.experiment import Experiment
+from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.preflight import divergence, first_loss, splits
+from fcn.solvers.processes.workers import ALONE, Workers
+from fcn.solvers.runs import log
+from fcn.solvers.scoring import samples
+from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.scoring.prediction import ScoreError
+from fcn.solvers.training import batch_statistics
+from segdata.errors import UserError
+
+if TYPE_CHECKING:
+    import caffe
+
+LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
+MOST_NAMES = 20         # of images in a message: all of them, or none
+LONGEST_WAIT = 2.0          # the longest time in seconds that a signal waits for iterations to end
+
+
+class LossError(UserError, FloatingPointError):
+    """A loss that is not finite."""
+
+
+class Failure(NamedTuple):
+    """What a worker has to say of a loss that is not finite. is_of_others : whether its own is, and
+    only gradients are not, which are those of all workers"""
+    iteration: int
+    is_of_others: bool
+    told: str
+
+
+class Loop:
+    """Trains the solver of an experiment to its end.
+
+    lines : the Log that it writes; keep : the number of newest snapshots to keep, None for all;
+    patience : the scores in turn without a better mean IU after which it ends, None for never;
+    workers : those that train together, whose solvers are joined. All of them run a Loop, and do
+        the same; that of rank 0 decides, and alone writes to the experiment's folder.
+    """
+
+    def __init__(self, experiment: Experiment, solver: caffe.Solver, lines: log.Log,
+                 keep: int | None, patience: int | None = None, workers: Workers = ALONE) -> None:
+        self.patience, self.has_ended = patience, False
+        self.workers = workers
+        self.failure: Failure | None = None
+        self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
+        self.start: int = solver.iter
+        self.looked_at = self.start         # the last iteration whose loss was looked at
+        self.scores: dict[str, Scores] = {}
+        self.train_param = experiment.run.net_param("train")
+        self.standstill = divergence.Standstill()
+        self.has_told_one_class = False
+        self.bar = Progress(experiment.name, experiment.iterations, "iteration", self.start)
+        solver.add_callback(lambda: None, self._before_update)
+
+    def run(self) -> dict[str, Scores]:
+        """Iterate to the end, scoring every interval; returns the last {label: Scores}.
+
+        Raises LossError, and Stopped after a snapshot where a signal asks for the end.
+        """
+        events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
+                    iteration=self.start, iterations=self.experiment.iterations)
+        if self.workers.rank == 0:
+            report.record_circumstances(self.experiment.run, self.experiment.published,
+                                        self.workers.count)
+        with self.bar, deferring_signals() as pending:
+            try:
+                self._train(pending)
+            except Stopped:
+                self._report(is_stopped=True)
+                raise
+            self._report()
+        return self.scores
+
+    def _train(self, pending: Pending) -> None:
+        """Iterate to the end."""
+        if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
+            self._score(pending, self.workers.first(
+                lambda: score.load(self.experiment.run, self.start)))
+        seconds = LONGEST_WAIT
+        while self.solver.iter < self.experiment.iterations and not self.has_ended:
+            count, begin = self._next_iterations(seconds), time.perf_counter()
+            self.solver.step(count)
+            if self.looked_at < self.solver.iter:
+                self._loss(self.solver.iter, is_updated=True)
+            seconds = (time.perf_counter() - begin) / count
+            told = self.workers.gather((self.failure, pending.number, seconds),
+                                       f"what follows iteration {self.solver.iter}")
+            self._raise_failure([failure for failure, _, _ in told])
+            seconds = told[0][2]
+            self._after_steps(count, pending, max(number for _, number, _ in told))
+
+    def _is_scored(self, iteration: int) -> bool:
+        """Whether there is a snapshot of that iteration, and scores."""
+        return (iteration == self.experiment.iterations
+                or iteration % self.experiment.interval == 0)
+
+    def _next_iterations(self, seconds: float) -> int:
+        """How many iterations, of so many seconds, to do in turn: up to the next line of the log
+        or snapshot, as far as a signal can wait."""
+        done, interval = self.solver.iter, self.experiment.interval
+        return min(LOG_EVERY - done % LOG_EVERY, self.experiment.iterations - done,
+                   interval - done % interval, max(1, int(LONGEST_WAIT / seconds)))
+
+    def _before_update(self) -> None:
+        """Look at the pass that an update follows.
+
+        The losses that belong into the log are written before the update, and so before the
+        snapshot that may follow: a run that is killed after it has them. On the CPU, where that
+        costs nothing, every loss is looked at while the net is as it was in the pass.
+        """
+        coming = self.solver.iter + 1
+        is_logged = coming % LOG_EVERY == 0 or self._is_scored(coming)
+        if is_logged or not runs_on_gpu():
+            loss = self._loss(coming)
+        if is_logged:
+            self._log(coming, loss)
+        if coming == 1:
+            self._tell_first_losses()
+
+    def _log(self, iteration: int, loss: float) -> None:
+        """Write a line of the log, of all workers; say once if losses stand still."""
+        found = first_loss.losses(self.solver.net, self.train_param)
+        told = self.workers.gather((self.failure, loss, sum(each.summed for each in found),
+                                    sum(each.pixels for each in found)))
+        failures, losses, summed, pixels = zip(*told)
+        self._raise_failure(failures)
+        rate = getattr(self.solver, "lr", None)
+        if self.workers.rank:
+            return
+        row = self.lines.write(
+            iteration, sum(losses) / len(losses), time=self.lines.time(),
+            rate=None if rate is None else float(f"{rate:.6g}"),
+            loss_per_pixel=sum(summed) / sum(pixels) if sum(pixels) else None)
+        events.emit("log", run=self.experiment.name, **row._asdict())
+        for each in found[:1]:
+            if warning := self.standstill.warning(each.per_pixel, each.guessing):
+                self.bar.write(warning, file=sys.stderr)
+
+    def _after_steps(self, count: int, pending: Pending, agreed: int) -> None:
+        """A snapshot where one is due, the end that a signal asks for, scores. agreed : the signal
+        that all workers know of, 0 for none; one that came since then waits for the next time"""
+        iteration = self.solver.iter
+        is_scored = self._is_scored(iteration)
+        if (is_scored or agreed) and iteration % self.experiment.interval:
+            self.solver.snapshot()      # by rank 0
+        if is_scored or agreed:
+            self.workers.first(self.experiment.run.settle_aside)
+        if agreed:      # before anything is printed: the terminal may be gone
+            raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
+        row = self.lines.rows[-1] if self.lines.rows else log.Row(0)
+        self.bar.update(count, **({} if row.smoothed_loss is None else
+                                  {"smoothed_loss": row.smoothed_loss}))
+        if is_scored:
+            self._score(pending)
+
+    # scores
+
+    def _score(self, pending: Pending, scores: dict[str, Scores] | None = None) -> None:
+        """Score the weights, of which there is a snapshot, unless there are `scores`; log them,
+        draw the curve, print a line, remove old snapshots. A signal ends it at once; one that
+        comes to a single worker, when all have scored."""
+        tally = None
+        if scores is None:
+            try:
+                scores, tally = self.computed_scores(pending)
+            except Stopped as stopped:
+                raise Stopped(stopped.number, self._unscored()) from None
+        self.scores = scores
+        if self.workers.rank == 0:
+            self._record_scores(scores, tally)
+        self.has_ended = self.workers.gather(self.has_ended)[0]
+
+    def _unscored(self) -> str:
+        """What there is to say where the scoring of a snapshot is stopped."""
+        run, iteration = self.experiment.run, self.solver.iter
+        done = f"iteration {iteration} of {self.experiment.iterations} is trained"
+        if iteration == self.experiment.iterations:
+            done = f"the training is complete, {iteration} iterations"
+        return (f"{done}, and its snapshot is {near(run.weights(iteration))}; only its scores are "
+                f"missing, which `{fcn_command('score', near(run.directory))}` prints")
+
+    def _record_scores(self, scores: dict[str, Scores], tally: samples.SampleTally | None) -> None:
+        """Write and print what `_score` has, and look whether the run ends early."""
+        experiment, iteration = self.experiment, self.solver.iter
+        losses = tally.losses() if tally else score.validation_losses(experiment.run)
+        row = self.lines.write(iteration, None,
+                               100 * next(iter(self.scores.values())).headline,
+                               time=self.lines.time(), **losses)
+        events.emit("log", run=experiment.name, **row._asdict())
+        events.emit("scores", run=experiment.name, iteration=iteration,
+                    labels=events.summaries(self.scores))
+        log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+        learned = "" if row.smoothed_loss is None else f"smoothed loss {row.smoothed_loss:.4g}, "
+        self.bar.write(f"{experiment.name}: iteration {iteration}, {learned}"
+                       f"mean IU {row.mean_iu:.1f}%")
+        self._tell_one_class()
+        if self.keep:
+            self._prune(self.keep)
+        if tally:       # after all that, for a run with its final scores is not looked at again
+            score.save(scores, experiment.run, experiment.class_names, iteration, tally)
+        self._end_early(iteration)
+
+    def _end_early(self, iteration: int) -> None:
+        """Have the loop end where mean IU has not become better for as many scores as `patience`
+        says; the snapshot and the scores of the iteration are there."""
+        scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
+                  if row.mean_iu is not None]
+        best = max(range(len(scored)), key=lambda place: (scored[place][0], -place))
+        if (self.patience and len(scored) - 1 - best >= self.patience
+                and iteration < self.experiment.iterations):
+            self.experiment.run.record_end(iteration, self.patience)
+            self.has_ended = True
+            self.bar.write(f"{self.experiment.name}: ends early at iteration {iteration} of "
+                           f"{self.experiment.iterations}: mean IU was not above the "
+                           f"{scored[best][0]:.1f}% of iteration {scored[best][1]} in the last "
+                           f"{len(scored) - 1 - best} scores (--patience {self.patience}); it goes "
+                           "on with a larger --patience, or without")
+
+    def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.SampleTally]:
+        experiment, net = self.experiment, self.solver.test_nets[0]
+        net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
+
+        def measured() -> surgery.Statistics | None:
+            with pending.at_once():
+                return batch_statistics.write_weights(experiment, self.solver.iter)
+
+        found = self.workers.first(measured, f"the statistics of iteration {self.solver.iter}")
+        tally = samples.SampleTally(experiment.run.net_param("val"), experiment.unscored,
+                                    experiment.in_truth)
+        count = experiment.run.samples()
+
+        def counted() -> score.Matrices:
+            try:
+                with pending.at_once(), batch_statistics.folded(net, found):
+                    return score.count(net, count, {}, tally, self.workers)
+            except ScoreError as error:
+                raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
+                                f"{divergence.origin(net)}. {self._lower_rate()}") from None
+
+        parts = self.workers.together(counted, f"the scoring of iteration {self.solver.iter}")
+        tally.unite(self.workers)
+        return score.scores_of(parts, count, experiment.unscored, experiment.in_truth), tally
+
+    def _report(self, is_stopped: bool = False) -> None:
+        """Write the report; where the training was stopped since the last scores, draw the curve
+        up to here, too. What goes wrong is printed, and ends no training."""
+        experiment = self.experiment
+        if self.workers.rank:
+            return
+        try:
+            if is_stopped:
+                log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
+            report.write(experiment.run)
+        except Exception as error:
+            tell(f"{experiment.name}: no report: {error or type(error).__name__}; "
+                 f"`fcn report {experiment.directory}` tries again")
+
+    def _prune(self, keep: int) -> None:
+        """Remove snapshots but for the newest `keep`, the best by mean IU, and that of the table's
+        number of iterations, from which other experiments start."""
+        run = self.experiment.run
+        scored = [(row.mean_iu, row.iteration) for row in self.lines.rows
+                  if row.mean_iu is not None and run.weights(row.iteration).exists()]
+        table = EXPERIMENTS.get(self.experiment.name, self.experiment)
+        run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations},
+                  self.solver.iter)
+
+    # what is watched for
+
+    def _loss(self, iteration: int, is_updated: bool = False) -> float:
+        """The loss of an iteration that has just run, its update too if `is_updated`.
+
+        Raises LossError if it is not finite, or with iter_size, where it is that of the last pass
+        alone, if a gradient is not, which is of all of them. One of several workers, which cannot
+        end by itself, goes on to where they meet, and raises it there.
+        """
+        if self.failure:
+            return np.nan
+        try:
+            return self._finite_loss(iteration, is_updated)
+        except LossError as error:
+            if self.workers.count == 1:
+                raise
+            is_own = not np.isfinite(samples.net_loss(self.solver.net))
+            self.failure, self.looked_at = Failure(iteration, not is_own, str(error)), iteration
+            return np.nan
+
+    def _raise_failure(self, failures: Sequence[Failure | None]) -> None:
+        """Raise LossError in all workers if one has a loss that is not finite: the first, for its
+        gradients have spoilt those of the others since."""
+        spoilt = [(failure, rank) for rank, failure in enumerate(failures) if failure]
+        if spoilt:
+            failure, rank = min(spoilt)
+            self.workers.end(rank, failure.told, LossError(failure.told))
+
+    def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
+        net, experiment = self.solver.net, self.experiment
+        loss = samples.net_loss(net)
+        size, what = experiment.iter_size, f"the loss is {loss}"
+        if np.isfinite(loss) and size > 1 and not _has_finite_gradients(net):
+            what, loss = "gradients are not finite", np.nan
+        if np.isfinite(loss):
+            self.looked_at = iteration
+            return loss
+        spoilt = (f", or was too high before the snapshot of iteration {self.start}"
+                  if self.start and iteration - self.start <= LOG_EVERY else "")
+        first = self.looked_at + 1
+        when = f"at iteration {iteration}" if first == iteration else (
+            f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
+            f"it may come from any of {first} to {iteration}")
+        seen = experiment.run.seen(self.looked_at, experiment.images)
+        given = splits.training_names(experiment.source, seen,
+                                      experiment.run.seen(iteration, experiment.images) - seen)
+        if not np.isfinite(samples.net_loss(net)):      # gradients are those of all workers
+            given = self.workers.own(given, experiment.source.batch)
+        names = dict.fromkeys(given)
+        images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
+                  if len(names) <= MOST_NAMES else "")
+        found = divergence.origin(net, is_later=is_updated or first < iteration)
+        raise LossError(f"{experiment.name}: {what} {when}{images}; {found}. "
+                        f"{self._lower_rate(spoilt)}")
+
+    def _lower_rate(self, spoilt: str = "") -> str:
+        rate = self.experiment.lr
+        return (f"If the rate {rate:g} is too high{spoilt}: start anew with a lower one, "
+                f"--fresh --lr {rate / 3:.1g}")
+
+    def _tell_first_losses(self) -> None:
+        """Print what the losses of the first iteration say, a line each."""
+        net = self.solver.net
+        scores = [blob.data.any() for name in net.params if name.startswith("score")
+                  for blob in surgery.layer_parameters(net, name)]
+        is_guessing = bool(scores) and not any(scores)
+        is_new = not (self.experiment.bases or self.experiment.start)
+        for loss in first_loss.losses(net, self.train_param):
+            self.bar.write(first_loss.described(loss, is_guessing, is_new))
+
+    def _tell_one_class(self) -> None:
+        """Say once if the net predicts one class for all pixels."""
+        for label, one in self.scores.items():
+            warning = divergence.one_class(one, self.experiment.class_names[label])
+            if warning and not self.has_told_one_class:
+                self.has_told_one_class = True
+                self.bar.write(warning, file=sys.stderr)
+
+
+def _has_finite_gradients(net: caffe.Net) -> bool:
+    return all(np.isfinite(blob.diff).all() for name in net.params
+               for blob in surgery.layer_parameters(net, name))
