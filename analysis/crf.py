@@ -26,7 +26,7 @@ def run(options):
         raise RunError("crf needs --run RUN, the trained run for whose scores it searches")
     found = runs.find(options.run)
     if not options.trust:
-        trust.check(found.prototxt("val"), own_data=True)
+        trust.check(found.present("val.prototxt"), own_data=True)
     check_caffe()
     weights, images = found.newest_weights(), min(IMAGES, found.samples())
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fcn.command import command_name
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, width
 from segdata.paths import build_root
 
 from . import NAMES, write
@@ -14,8 +14,8 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("-o", "--output", type=Path,
                         help="default: build/NAME, or NAME in $FCN_BUILD")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="fraction of the trunk's channels (default 1)")
+    parser.add_argument("--width", type=width, default=1.0,
+                        help="fraction of the published net's channels, up to 1 (default 1)")
     parser.add_argument("--num-classes", type=int, metavar="N",
                         help="write it for N classes, background included, not for those of its "
                              "data set; of two labels this is the first's")

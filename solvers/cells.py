@@ -180,7 +180,7 @@ def of_run(run: Run, weights: str | Path) -> CellScores:
     """The CellScores of weights on the validation set of a run. Raises RunError where that has no
     instances."""
     folder, split = _data_of(run)
-    net, total = load_net(run.prototxt("val"), weights), CellScores()
+    net, total = load_net(run.present("val.prototxt"), weights), CellScores()
     for name, instances in samples(folder, split):
         net.forward()
         said = predicted_classes(net.blobs["score"].data, f"{weights}, sample '{name}'")[0]
@@ -225,7 +225,7 @@ def main() -> None:
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)
-        trust.check(run.prototxt("val"), own_data=True)
+        trust.check(run.present("val.prototxt"), own_data=True)
         weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         print("\n".join(filter(None, (str(weights), told, set_device(args)))))
         print("\n" + table({run.directory.name: of_run(run, weights)}))

@@ -53,7 +53,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fcn.solvers import crf, edges
+from fcn.solvers import crf, edges, torchrun
 from fcn.solvers.command import Stopped, add_precision, positive, report_errors
 from fcn.solvers.devices import gpus
 from fcn.solvers.inference import manifest, workers
@@ -105,6 +105,8 @@ def draw_edges(args: argparse.Namespace) -> int:
     if len(args.gpu or ()) > 1:
         raise InferError("edges are drawn on one GPU: --gpu N")
     args.gpu = args.gpu[0] if args.gpu else None
+    if torchrun.has_nothing_to_do("the drawing of edges"):
+        return 0
     with redirect_stdout(None) if args.quiet else nullcontext():
         return edges.main(args)
 
@@ -128,7 +130,8 @@ class Plan(NamedTuple):
 def segment(args: argparse.Namespace) -> int:
     """Segment what the command line names; returns the exit status."""
     began, team = time.monotonic(), workers.team(args)
-    chosen = choose(args.net, args.weights, args.experiment, args.best)
+    with nullcontext() if team.rank == 0 else redirect_stdout(None):
+        chosen = choose(args.net, args.weights, args.experiment, args.best)
     with shared_plan(args, team, chosen) as (plan, ranks):
         listing = Listing(Path(plan.path))
         task = Task(args, chosen, plan.attempt, plan.net, team.on_machine)
@@ -179,7 +182,8 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
     are_files = all(os.path.isfile(name) and not SHARD.search(name) for name in args.images)
     asked = bool(args.workers or team.starts or team.is_torchrun or args.retry or args.ray)
     is_plain = are_files and not asked      # as many at a time as one likes
-    with manifest.alone(args.output, shared=is_plain), list_folder(args, is_plain) as folder:
+    stems = [Path(name).stem for name in args.images]
+    with manifest.alone(args.output, is_plain, stems), list_folder(args, is_plain) as folder:
         keeps = asked or not are_files and bool(manifest.files(args.output))
         named = [path for path in (args.net, args.weights, args.depth, args.hha) if path]
         lists = [Path(name[1:]) for name in args.images if name.startswith("@")]

@@ -11,7 +11,15 @@ import numpy as np
 
 from fcn import surgery
 from fcn.solvers import batch_statistics, events, log, report, samples, score
-from fcn.solvers.command import Pending, Stopped, deferring_signals, runs_on_gpu, tell
+from fcn.solvers.command import (
+    Pending,
+    Stopped,
+    deferring_signals,
+    fcn_command,
+    near,
+    runs_on_gpu,
+    tell,
+)
 from fcn.solvers.experiments import EXPERIMENTS, Experiment
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import ScoreError
@@ -173,11 +181,23 @@ class Loop:
         comes to a single worker, when all have scored."""
         tally = None
         if scores is None:
-            scores, tally = self.computed_scores(pending)
+            try:
+                scores, tally = self.computed_scores(pending)
+            except Stopped as stopped:
+                raise Stopped(stopped.number, self._unscored()) from None
         self.scores = scores
         if self.workers.rank == 0:
             self._record_scores(scores, tally)
         self.has_ended = self.workers.gather(self.has_ended)[0]
+
+    def _unscored(self) -> str:
+        """What there is to say where the scoring of a snapshot is stopped."""
+        run, iteration = self.experiment.run, self.solver.iter
+        done = f"iteration {iteration} of {self.experiment.iterations} is trained"
+        if iteration == self.experiment.iterations:
+            done = f"the training is complete, {iteration} iterations"
+        return (f"{done}, and its snapshot is {near(run.weights(iteration))}; only its scores are "
+                f"missing, which `{fcn_command('score', near(run.directory))}` prints")
 
     def _record_scores(self, scores: dict[str, Scores], tally: samples.SampleTally | None) -> None:
         """Write and print what `_score` has, and look whether the run ends early."""

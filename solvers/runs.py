@@ -35,7 +35,14 @@ INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
 NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newest, to be named
 PROGRESS = "progress.json"      # in a run's folder
+# in a run's folder: what its training writes of the net, the solver and the classes
+FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
+
+
+NOTHING_TRAINED = ("Nothing is trained yet under {}: `fcn demo` trains a small net, `fcn solve "
+                   "--data FOLDER` one on your own images, `fcn solve NAME` an experiment of the "
+                   "paper")
 
 
 class RunError(UserError):
@@ -64,6 +71,17 @@ class Run:
 
     def prototxt(self, split: str) -> Path:
         return self.directory / f"{split}.prototxt"
+
+    def present(self, name: str) -> Path:
+        """The path of one of its FILES. Raises RunError where that is missing."""
+        path = self.directory / name
+        if not path.exists():
+            raise RunError(missing(path))
+        return path
+
+    def missing_files(self) -> list[str]:
+        """Those of its FILES that are missing."""
+        return [name for name in FILES if not (self.directory / name).exists()]
 
     def snapshots(self) -> list[tuple[int, Path]]:
         """[(iteration, solverstate path)] from which training can continue, in order."""
@@ -217,9 +235,10 @@ class Run:
 
     def images(self) -> Images:
         """The Images that its net takes, as the project's data layer in val.prototxt has them;
-        without such a file or layer, a colour image with ILSVRC's mean."""
+        without such a layer, or of a net that was not trained here, a colour image with ILSVRC's
+        mean. Raises RunError where a run that was trained here has lost its val.prototxt."""
         path = self.prototxt("val")
-        if not path.exists():
+        if not path.exists() and not self.prototxt("train").exists():
             return Images()
         layers = self.net_param("val").layer
         params = (layer.python_param for layer in layers if layer.python_param.module in OF_LAYERS)
@@ -247,7 +266,7 @@ class Run:
 
     def _read(self, split: str, message: str) -> Any:
         """The protobuf message of that type in a prototxt. Raises RunError if it is none."""
-        path = self.prototxt(split)
+        path = self.present(f"{split}.prototxt")
         with reading(path, "prototxt"):
             return copy.deepcopy(_parsed(path.read_text(encoding="utf-8"), message))
 
@@ -258,7 +277,7 @@ class Run:
         """
         own = self.directory / f"classes_{label}.txt"
         try:
-            return read_class_names(own if own.exists() else self.directory / "classes.txt", count)
+            return read_class_names(own if own.exists() else self.present("classes.txt"), count)
         except ValueError as error:
             raise RunError(error) from None
 
@@ -403,6 +422,12 @@ class Run:
             lock.release()
 
 
+def missing(path: Path) -> str:
+    """What there is to say of a file that is missing in the folder of a run."""
+    return (f"the run in {path.parent} lacks its {path.name}. Put that file back, or run the "
+            "command that trained it once more, which writes the file anew and keeps the snapshots")
+
+
 def damage(path: Path) -> str:
     """What is wrong with a caffemodel or solverstate, by the SHA-256 that the file .resume of its
     snapshot holds; '' where the two agree, or none is recorded, as by the original Caffe."""
@@ -487,9 +512,13 @@ def find(name: str | Path) -> Run:
     if Path(name).is_file():
         raise RunError(f"{name} is a file, expected a run: its name or its folder; --weights FILE "
                        "beside it chooses another snapshot than its newest")
+    for directory in (build / name, build / "demo" / name, Path(name)):
+        if Run(directory).caffemodels():
+            raise RunError(missing(Run(directory).prototxt("deploy")))
     known = [run.directory.name for run in trained()]
+    there = f"Trained are: {', '.join(known)}" if known else NOTHING_TRAINED.format(build)
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
-                   f"{did_you_mean(str(name), known)}. Trained are: {', '.join(known) or 'none'}")
+                   f"{did_you_mean(str(name), known)}. {there}")
 
 
 def trained() -> list[Run]:

@@ -131,9 +131,10 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
                      f"With {names}: all {count}, as in the authors' score.py.")
     metrics = [(name, *(f"{value:.1f}" for value in values)) for name, *values in zip(
         scores.summary(), *(kind.summary().values() for kind in kinds))]
-    notes.append("mean IU: a class that is predicted but absent counts 0, as in VOC's evaluation "
-                 "and the\nauthors' score.py; (in truth): it is left out. This data set is scored "
-                 f"by {HEADLINES[scores.in_truth]}.")
+    notes.append("mean IU: over the classes in the labels or the predictions. A class that is "
+                 "predicted but is\nin no label counts 0, as in VOC's evaluation and the authors' "
+                 "score.py.\nmean IU (in truth): over the classes in the labels alone.\n"
+                 f"This data set is scored by {HEADLINES[scores.in_truth]}.")
     classes: list[tuple[str, ...]] = [("class", "accuracy", "IU")]
     for name, *values in zip(class_names, scores.accuracy, scores.iu):
         classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
@@ -255,13 +256,15 @@ def main() -> None:
     args = parser.parse_args()
     with report_errors():
         run = runs.find(args.run)
+        run.present("val.prototxt")
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)
         weights, note = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         precision = set_device(args)
         settings = chosen(args.crf, run.directory)
         sharpeners = {WITH_CRF: Sharpener(run, settings)} if settings else {}
-        scores = score_net(load_net(run.prototxt("val"), weights), samples_of(run), run.unscored(),
+        net = load_net(run.prototxt("val"), weights)
+        scores = score_net(net, samples_of(run), run.unscored(),
                            run.settings().get("in_truth", False), sharpeners)
         for label, one in scores.items():
             if not label.endswith(WITH_CRF) and (warning := one_class(

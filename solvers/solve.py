@@ -32,7 +32,7 @@ from fcn.solvers.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.runs import KEEP, Run, RunError
 from fcn.solvers.workers import joined
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, width
 from segdata.importing import masks_once
 from segdata.paths import build_root
 
@@ -182,9 +182,9 @@ def add_net(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", choices=ON_FOLDER, metavar="HEAD",
                         help=f"with --data: {', '.join(ON_FOLDER)} (default {HEAD}; with "
                              "--from that of the source)")
-    parser.add_argument("--width", type=positive(float),
-                        help="with --data: fraction of the trunk's channels (default 0.125; with "
-                             "--from that of the source)")
+    parser.add_argument("--width", type=width,
+                        help="with --data: fraction of the published net's channels, up to 1 "
+                             "(default 0.125; with --from that of the source)")
     parser.add_argument("--num-classes", type=positive(int), metavar="N",
                         help="with --data: how many classes there are, where no classes.txt says "
                              "it")

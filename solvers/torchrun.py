@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from fcn.solvers.runs import RunError
@@ -48,6 +49,17 @@ def place() -> Place:
 def is_first() -> bool:
     """Whether this process prints: it works alone, or has rank 0 among several."""
     return not is_launched() or os.environ["RANK"] == "0" or os.environ["WORLD_SIZE"] == "1"
+
+
+def has_nothing_to_do(what: str) -> bool:
+    """Whether this process is one of several that torchrun started for what one process does, and
+    not the first of them, which does it and says so. what : "fcn score" """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or place().count == 1:
+        return False
+    if is_first():
+        print(f"note: {what} works in one process: rank 0 does it all, the others have nothing to "
+              "do", file=sys.stderr)
+    return not is_first()
 
 
 def _number(name: str, default: int) -> int:

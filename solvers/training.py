@@ -32,11 +32,11 @@ from fcn.solvers.experiments import EXPERIMENTS, MULTISCALE, Experiment, multisc
 from fcn.solvers.loop import Loop
 from fcn.solvers.metrics import Scores
 from fcn.solvers.prediction import load_net
-from fcn.solvers.preflight import Finding, recipe, weights
+from fcn.solvers.preflight import Finding, changes, recipe, weights
 from fcn.solvers.runs import KEEP, PROGRESS, RunError, damage
 from fcn.solvers.workers import ALONE, Workers
 from segdata.download import catalog
-from segdata.errors import UserError
+from segdata.errors import DataError, UserError
 from segdata.files import make_folder, replacing
 from segdata.lists import read_list
 
@@ -331,6 +331,12 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
             run.record_end(None)
     if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        if missing := run.missing_files():
+            write_files(experiment, run.seen(iteration, experiment.images))
+            print(f"{', '.join(missing)} in {run.directory} had gone: written anew")
+        with suppress(DataError):       # of data that are gone there is nothing to say
+            if told := changes.look(experiment)[0]:
+                print(told, file=sys.stderr)
         report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     return None
@@ -379,6 +385,9 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
     import caffe
     run = experiment.run
     solver, found = _continued(experiment), []
+    told, data = changes.look(experiment)
+    if told and solver is not None:
+        print(told, file=sys.stderr)
     if solver is None:
         print(f"training {experiment.name}")
         solver = caffe.get_solver(str(write_files(experiment, 0)))
@@ -390,6 +399,7 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
         print(note)
     run.remove_ready_after(solver.iter)
     run.record_settings(**experiment.settings())
+    changes.record(run, data)
     run.record_workers(solver.iter, experiment.images, count, torchrun.place().start)
     run.take_turn()
     return solver

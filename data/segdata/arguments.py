@@ -13,6 +13,8 @@ from typing import Any
 
 from segdata.errors import did_you_mean
 
+MOST_COLUMNS = 1000     # of a line of usage that is to stay one
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse.ArgumentParser whose messages name an unknown option, before anything else is
@@ -36,6 +38,14 @@ class ArgumentParser(argparse.ArgumentParser):
                 option + did_you_mean(option, known) for option in unknown))
         return super().parse_known_args(words, namespace)
 
+    def print_usage(self, file: Any = None) -> None:
+        """Print one line, which stands before a message: what has to be given."""
+        needed = [action for action in self._actions if action.required or not
+                  action.option_strings]
+        line = argparse.HelpFormatter(self.prog, width=MOST_COLUMNS)
+        line.add_usage(None, needed, [])
+        print(f"{line.format_help().strip()} [OPTIONS]; see {self.prog} --help", file=file)
+
     def _takes(self, option: str, known: Sequence[str]) -> bool:
         """Whether an option is one of `known`, the beginning of one, or a short one with its value;
         -output is a mistyped --output, not -o with the value utput."""
@@ -53,7 +63,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 class _WholeNames:
-    """Lines of help that are not broken at the hyphens of a name."""
+    """Help that is not broken at the hyphens of a name."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
@@ -67,6 +77,18 @@ def number(kind: type, what: str) -> Callable[[str], float]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'") from None
     return converted
+
+
+def width(text: str) -> float:
+    """An argparse type: a fraction of a published net's channels, above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("expected a fraction of the published net's channels, "
+                                         f"above 0 and at most 1, got '{text}'")
+    return value
 
 
 def options(words: Sequence[str]) -> list[str]:

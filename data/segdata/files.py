@@ -132,10 +132,11 @@ def append(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in a folder. Call it
-    only while nobody writes there."""
-    for path in folder.glob(f"*.{8 * '[a-z0-9_]'}.part"):      # as tempfile names them
+def remove_partial(folder: Path, stem: str = "") -> None:
+    """Remove what a process that was killed while it wrote has left in a folder, of files whose
+    names begin with `stem`. Call it only while nobody writes there."""
+    letters = 8 * "[a-z0-9_]"       # as tempfile names them
+    for path in folder.glob(f"{glob.escape(stem)}*.{letters}.part"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

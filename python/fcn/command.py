@@ -21,6 +21,8 @@ COMMANDS = {
     "analysis": ("fcn.analysis.__main__", "repeat analyses of the paper"),
 }
 
+TOGETHER = "solve", "infer"     # which several processes do together, started by torchrun
+
 # {what somebody may type in place of a command: what does that, and what for}
 SOLVE, WEIGHTS = "fcn solve --data FOLDER", "python -m segdata.weight_map INSTANCES -o WEIGHTS"
 DONE_BY = {
@@ -60,7 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: fcn has no command '{name}'{advice(name)}\n\n{usage()}", file=sys.stderr)
         return 2
     sys.argv = [f"fcn {name}", *rest]       # argparse names the program so
-    return importlib.import_module(COMMANDS[name][0]).main() or 0
+    try:
+        from fcn.solvers import torchrun  # not for the help, which takes no time
+        if name not in TOGETHER and torchrun.has_nothing_to_do(sys.argv[0]):
+            return 0
+        command = importlib.import_module(COMMANDS[name][0]).main
+    except KeyboardInterrupt:       # Ctrl-C before there is anything that could say more
+        print("stopped by SIGINT", file=sys.stderr)
+        return 130
+    return command() or 0
 
 
 def advice(name: str) -> str:

@@ -2,10 +2,11 @@
 
     fcn export [RUN] -o NET.onnx [--best]
 
-The file says the names of the classes, the mean, the order of the channels, what each input takes
-and the name of the run. RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or
-the folder of a run; the default is, of the finished ones under build/, that whose training began
-last. Weights alone are written by `caffe export`.
+The file says the names of the classes, the mean, the order of the channels, what each input takes,
+the name of the run, the margin around images and the number of which their sides are multiples.
+RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
+default is, of the finished ones under build/, that whose training began last. Weights alone are
+written by `caffe export`.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ def main() -> int:
         if network.margin:
             print(f"note: pad its images with {network.margin} pixels of their reflection on each "
                   "side (numpy.pad, mode 'reflect'), as `fcn infer` does; without them the labels "
-                  "are wrong")
+                  "are wrong. The file says the number as 'margin'")
         if network.multiple > 1:
             print(f"note: pad its images, below and right, to multiples of {network.multiple} "
                   "pixels with their reflection (numpy.pad, mode 'symmetric'), and cut the scores "
-                  "to the image, as `fcn infer` does")
+                  "to the image, as `fcn infer` does. The file says the number as 'multiple'")
     return 0
 
 
@@ -73,7 +74,8 @@ def write(chosen: Chosen, network: Network, net: Any, path: Path) -> None:
     """
     kinds = chosen.inputs.kinds
     mean = [float(each) for each in chosen.inputs.mean] if "color" in kinds else None
-    writer()(net, str(path), list(network.names), mean, list(kinds), title(chosen))
+    writer()(net, str(path), list(network.names), mean, list(kinds), title(chosen),
+             network.margin, network.multiple)
 
 
 def writer() -> Callable[..., None]:

@@ -30,19 +30,20 @@ WITHOUT = errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP
 
 
 @contextmanager
-def locked(path: Path, what: str, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, what: str, shared: bool = False, patience: float = PATIENCE
+           ) -> Iterator[None]:
     """Hold the lock `path`, a file that is made for it and removed behind it.
 
     what : the file or folder that it is for, in messages
     shared : others may hold it, too, if they share it
-    Raises InferError, naming the process that holds it, where that does not end within PATIENCE.
+    Raises InferError, naming the process that holds it, where that does not end within `patience`.
     A file system without locks is told of, and nothing held.
     """
     if fcntl is None:
-        with nullcontext() if shared else _locked_on_windows(path, what):
+        with nullcontext() if shared else _locked_on_windows(path, what, patience):
             yield
         return
-    file = _taken(path, what, shared)
+    file = _taken(path, what, shared, patience)
     try:
         yield
     finally:
@@ -53,8 +54,8 @@ def locked(path: Path, what: str, shared: bool = False) -> Iterator[None]:
         file.close()
 
 
-def _taken(path: Path, what: str, shared: bool) -> Any:
-    latest = time.monotonic() + PATIENCE
+def _taken(path: Path, what: str, shared: bool, patience: float) -> Any:
+    latest = time.monotonic() + patience
     while True:
         with reporting(path):
             file = path.open("a+", encoding="utf-8")
@@ -105,10 +106,10 @@ def _in_use(what: str, holder: str = "") -> InferError:
 
 
 @contextmanager
-def _locked_on_windows(path: Path, what: str) -> Iterator[None]:
+def _locked_on_windows(path: Path, what: str, patience: float) -> Iterator[None]:
     """There, a lock is not shared, and its file cannot be read."""
     try:
-        with FileLock(path, timeout=PATIENCE):
+        with FileLock(path, timeout=patience):
             yield
     except Timeout:
         raise _in_use(what) from None

@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.locks import locked
 from fcn.solvers.inference.network import Chosen
@@ -125,15 +126,21 @@ def record_problems(folder: Path, problems: Iterable[Problem], attempt: int) -> 
 
 
 @contextmanager
-def alone(folder: Path, shared: bool) -> Iterator[None]:
+def alone(folder: Path, shared: bool, stems: Iterable[str] = ()) -> Iterator[None]:
     """Have no other command write to a folder, which is made, and none of the processes of one that
     was killed. Raises InferError, naming the process, where one is at work.
 
     shared : others that leave no manifest may, too
+    stems : what outputs of this command begin with, of which one that was killed may have left
+        something half written; it is removed unless others are at work
     """
     is_new = not folder.exists()
     make_folder(folder)
     try:
+        if shared:
+            with suppress(InferError), locked(folder / LOCK, str(folder), patience=0):
+                for stem in stems:
+                    remove_partial(folder, stem)
         with locked(folder / LOCK, str(folder), shared):
             with ExitStack() as stack:
                 for path in files(folder):

@@ -67,9 +67,8 @@ def newest_run() -> runs.Run:
     and what was passed over."""
     trained = sorted(runs.trained(), key=lambda run: (run.turn(), run.directory.name))
     if not trained:
-        raise InferError(f"nothing is trained yet under {build_root()}: `fcn demo` trains a small "
-                         "net, `fcn solve --data FOLDER` one on your own images; or give --net and "
-                         "--weights")
+        raise InferError(runs.NOTHING_TRAINED.format(build_root())
+                         + "; or give --net and --weights")
     finished = [run for run in trained if run.is_finished()]
     run = (finished or trained)[-1]
     kind = " finished" * (0 < len(finished) < len(trained))

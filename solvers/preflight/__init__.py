@@ -5,6 +5,7 @@
     weights       what the net starts from
     recipe        the settings of the solver
     first_loss    the loss of the first iteration, beside that of guessing
+    changes       whether the data are those of when the training began
     divergence    where a loss that is not finite comes from, and progress that is none
 """
 

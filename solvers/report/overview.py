@@ -13,6 +13,7 @@ from fcn.solvers import log
 from fcn.solvers.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document, section
+from fcn.solvers.runs import NOTHING_TRAINED
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root
@@ -26,8 +27,7 @@ def write(runs: Sequence[Run]) -> Path:
     path. What is wrong with a single run is printed to stderr.
     Raises UserError where there is no run."""
     if not runs:
-        raise UserError(f"no run under {build_root()}: `fcn demo` trains a small net, "
-                        "`fcn solve --data FOLDER` one on your own images")
+        raise UserError(NOTHING_TRAINED.format(build_root()))
     for run in runs:
         page.refresh(run)
     path = build_root() / page.FILE

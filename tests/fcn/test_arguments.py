@@ -69,6 +69,37 @@ def test_a_choice_that_there_is_not(main, words, message, capsys, monkeypatch):
     assert max(map(len, found.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("main, words, usage", [
+    (fcn_main, "solve --heda X", "usage: fcn solve [experiment] [OPTIONS]; see fcn solve --help"),
+    (fcn_main, "infer", "usage: fcn infer IMAGE_OR_FOLDER [IMAGE_OR_FOLDER ...] [OPTIONS]; see fcn "
+     "infer --help"),
+    (caffe_main, "train", "usage: caffe train --solver PROTOTXT [OPTIONS]; see caffe train --help"),
+    (caffe_main, "tiem", "usage: caffe COMMAND ... [OPTIONS]; see caffe --help")])
+def test_one_line_of_usage_stands_before_the_message(main, words, usage, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["restored afterwards"])
+    with pytest.raises(SystemExit):
+        main(words.split())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == usage and " error: " in lines[1]
+
+
+@pytest.mark.parametrize("parser", [CaffesParser, ToolsParser])
+@pytest.mark.parametrize("form", [argparse.HelpFormatter, argparse.RawDescriptionHelpFormatter])
+def test_help_is_not_broken_at_the_hyphens_of_a_name(parser, form, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    made = parser(prog="made", formatter_class=form)
+    for length in range(40):
+        made.add_argument(f"--{'o' * (length + 1)}", help=f"{'x' * length} takes upgrade-net-proto")
+    assert made.format_help().count("upgrade-net-proto") == 40
+
+
+def test_what_only_training_does_is_in_the_help_of_train_alone(capsys):
+    for command, several in (("train", True), ("time", False), ("test", False)):
+        with pytest.raises(SystemExit):
+            caffe_main([command, "--help"])
+        assert ("or on several" in capsys.readouterr().out) == several
+
+
 @pytest.mark.parametrize("parser", [CaffesParser, ToolsParser])
 @pytest.mark.parametrize("allow_abbrev", [True, False])
 def test_what_argparse_takes_is_taken(parser, allow_abbrev):

@@ -49,6 +49,23 @@ def test_the_commands_are_listed(capsys):
     assert all(f"fcn {name} " in printed for name in COMMANDS)
 
 
+def test_ctrl_c_while_a_command_is_loaded_needs_no_traceback(fcn, monkeypatch):
+    def interrupted(name):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr("fcn.command.importlib.import_module", interrupted)
+        assert fcn("score", "run", status=130) == "stopped by SIGINT\n"
+
+
+@pytest.mark.parametrize("rank, said", [(0, ["note: fcn score works in one process: rank 0 ",
+                                             "error: no run 'absent'"]), (1, [])])
+def test_what_one_process_does_is_done_by_rank_0_alone(fcn, monkeypatch, rank, said):
+    for name, value in dict(RANK=rank, WORLD_SIZE=2, TORCHELASTIC_RUN_ID="none").items():
+        monkeypatch.setenv(name, str(value))
+    lines = fcn("score", "absent", status=int(not rank)).splitlines()
+    assert len(lines) == len(said) and all(map(str.startswith, lines, said))
+
+
 @pytest.mark.parametrize("name, said", [
     ("slove", " (did you mean 'solve'?)"), ("infr", " (did you mean 'infer'?)"),
     ("cell", " (did you mean 'cells'?)"), ("frobnicate", "\n\nusage"),
@@ -171,7 +188,8 @@ def test_wrong_options(arguments, message, fcn):
 
 
 @pytest.mark.parametrize("words, message", [
-    ("nets voc-fcn8s --width wide", "argument --width: expected a number, got 'wide'"),
+    ("nets voc-fcn8s --width wide", "argument --width: expected a fraction of the published "
+     "net's channels, above 0 and at most 1, got 'wide'"),
     ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
     ("solve --data d --name=", "argument --name: expected the name of a run, got ''"),
     ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),

@@ -29,7 +29,8 @@ from segdata.download import fetch
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 MEAN = [104.00699, 116.66877, 122.67892]
 SAID = {"classes": json.dumps(CLASSES), "mean": json.dumps(MEAN), "channels": "BGR",
-        "inputs": '{"data": "color"}', "name": "leaves"}
+        "inputs": '{"data": "color"}', "name": "leaves",
+        "margin": "0", "multiple": "1"}
 NET = """
 layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }

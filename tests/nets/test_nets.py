@@ -197,10 +197,13 @@ def test_a_width_that_is_not_positive_is_refused(width):
 
 def test_the_command_reports_what_it_cannot_write(tmp_path):
     (tmp_path / "file").touch()
-    for more in (["-o", str(tmp_path / "file")], ["-o", str(tmp_path / "x"), "--width", "-1"]):
+    for more, said in ((["-o", str(tmp_path / "file")], "cannot be written"),
+                       (["-o", str(tmp_path / "x"), "--width", "-1"], "above 0 and at most 1"),
+                       (["-o", str(tmp_path / "x"), "--width", "5"], "at most 1, got '5'")):
         result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn8s", *more], cwd=ROOT,
                                 capture_output=True, text=True, env=_environment())
         assert result.returncode == 2 and "Traceback" not in result.stderr
+        assert said in result.stderr
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():

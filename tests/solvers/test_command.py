@@ -56,7 +56,8 @@ def test_ctrl_c_ends_with_130():
 
 
 @pytest.mark.parametrize("flag, value", [("--iterations", "0"), ("--iterations", "-3"),
-                                         ("--interval", "0"), ("--width", "0"), ("--lr", "nan")])
+                                         ("--interval", "0"), ("--width", "0"), ("--lr", "nan"),
+                                         ("--width", "5"), ("--width", "nan")])
 def test_numbers_that_train_nothing_are_refused(flag, value):
     run = python("solvers/solve.py", "--data", "absent", f"{flag}={value}")
     assert run.returncode == 2 and f"argument {flag}: expected a " in run.stderr

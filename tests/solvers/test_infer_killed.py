@@ -38,9 +38,9 @@ def photographs(folder, number, size=(24, 32)):
         path.write_bytes(contents[count % 7].getvalue())
 
 
-def start(folder, made, *options):
+def start(folder, made, *options, images="photos/*/*.png"):
     return subprocess.Popen(
-        [sys.executable, "-m", "fcn.solvers.infer", "photos/*/*.png", "-o", "out", "--experiment",
+        [sys.executable, "-m", "fcn.solvers.infer", images, "-o", "out", "--experiment",
          made / "run", "--quiet", *map(str, options)], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2",
@@ -142,6 +142,28 @@ def signal_after(folder, process, number, which, status, twice=False):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode in status, err
     return out, err
+
+
+def test_a_kill_while_a_panorama_is_written_leaves_no_half_picture(made, tmp_path):
+    """Also of one file, of which there is no manifest; the next command removes what was begun."""
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1500, 3000, 3), np.uint8)).save(
+        tmp_path / "photos/a/wide.png", compress_level=0)
+    process = start(tmp_path, made, "--tile", 700, images="photos/a/wide.png")
+    out, latest = tmp_path / "out", time.monotonic() + LIMIT
+    while not list(out.glob("*.part")):
+        assert process.poll() is None and time.monotonic() < latest, process.communicate()
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    end(process)
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            assert np.asarray(image).shape[:2] == (1500, 3000)
+    assert list(out.glob("*.part"))
+    (out / "other.png.abcdefgh.part").touch()
+    assert not end(start(tmp_path, made, "--tile", 700, images="photos/a/wide.png"))[1]
+    assert {path.name for path in out.iterdir()} == {"wide.png", "wide_overlay.png",
+                                                     "other.png.abcdefgh.part"}
 
 
 @pytest.mark.slow

@@ -479,14 +479,14 @@ sys.exit(infer.main())
 """
 
 
-def ranks(*args):
+def ranks(*args, run=("--experiment", "run")):
     """Two ranks, of which the second would list one image more."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     processes = [subprocess.Popen(
-        [sys.executable, "-c", LATE.format(late=rank == 1), *args, "--experiment", "run", "-o",
-         "out", "--mask"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", LATE.format(late=rank == 1), *args, *run, "-o", "out",
+         "--mask"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
              "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2",
              "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])}) for rank in range(2)]
@@ -505,6 +505,14 @@ def test_ranks_share_the_list_that_rank_0_made_and_any_number_goes_on(there):
     assert [path.name for path in sorted(Path("out").glob("*.*"))] == [
         "a.png", "b.png", "c.png", "manifest.0.jsonl", "manifest.1.jsonl"]
     assert said(infer("photos")) == "0 segmented, 3 were done before"
+
+
+def test_rank_0_alone_says_which_run_was_taken(there, monkeypatch):
+    monkeypatch.setenv("FCN_BUILD", str(Path.cwd()))
+    (out, err, status), (out1, err1, status1) = ranks("photos", run=())
+    assert (status, status1) == (0, 0), err + err1
+    assert out.count("run: the only run (--experiment chooses another)") == 1
+    assert "run" not in out1 + err1
 
 
 def test_ranks_end_where_rank_0_cannot_begin(there):

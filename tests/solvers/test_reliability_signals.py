@@ -70,9 +70,25 @@ def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(*place, interrupt)
         assert status_of(experiment) == STATUS[number]
-    assert f"stopped by {number.name}: snapshots that are there are kept" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    note = (f"iteration 2 of 4 is trained, and its snapshot is {experiment.run.weights(2)}; only "
+            "its scores are missing" if where == "while it scores" else
+            "snapshots that are there are kept")
+    assert f"stopped by {number.name}: {note}" in said
     training.train(experiment)
     assert score.load(experiment.run, 4)
+
+
+def test_a_signal_during_the_last_scores_says_that_the_training_is_complete(experiment, capsys,
+                                                                            monkeypatch, handled):
+    training.train(replace(experiment, iterations=2))
+    monkeypatch.setattr(score, "count", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert status_of(experiment) == 130
+    assert status_of(experiment) == 130     # the same command scores it, and is stopped again
+    said = capsys.readouterr().err
+    assert said.count("the training is complete, 4 iterations, and its snapshot is "
+                      f"{experiment.run.weights(4)}; only its scores are missing, which `") == 2
+    assert f"fcn score {experiment.directory}` prints; continue with" in said
 
 
 def test_a_signal_that_comes_just_before_the_scoring_ends_it(experiment, monkeypatch, handled):

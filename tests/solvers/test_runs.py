@@ -325,6 +325,32 @@ def test_runs_are_found_by_name_by_stage_and_by_path(tmp_path, monkeypatch):
         runs.find("absent")
 
 
+def test_where_nothing_is_trained_it_is_said_what_trains(tmp_path, monkeypatch):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
+    with pytest.raises(RunError, match="no run 'foo'.*Nothing is trained yet under .*: `fcn demo` "
+                                       "trains .*`fcn solve --data FOLDER` one"):
+        runs.find("foo")
+
+
+def test_a_run_without_its_deploy_prototxt_is_not_called_absent(tmp_path, monkeypatch):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
+    leave(tmp_path / "own", 1).prototxt("deploy").unlink()
+    with pytest.raises(RunError, match="the run in .*own lacks its deploy.prototxt. Put that file "
+                                       "back, or run the command that trained it"):
+        runs.find("own")
+
+
+@pytest.mark.parametrize("name, call", [
+    ("solver.prototxt", Run.samples), ("train.prototxt", lambda run: run.net_param("train")),
+    ("val.prototxt", Run.images), ("classes.txt", Run.class_names)])
+def test_a_missing_file_of_a_run_is_named_with_the_remedy(tmp_path, name, call):
+    run = leave(tmp_path / "own", 1)
+    for each in {*runs.FILES} - {name}:
+        (run.directory / each).touch()
+    with pytest.raises(RunError, match=f"the run in .*own lacks its {name}. Put that file back"):
+        call(run)
+
+
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")

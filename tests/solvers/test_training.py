@@ -305,6 +305,17 @@ def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monke
     assert page.read_text() == before
 
 
+def test_what_a_trained_run_has_lost_of_its_prototxts_is_written_anew(experiment, capsys):
+    training.train(experiment)
+    paths = [experiment.directory / name for name in ("solver.prototxt", "classes.txt")]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    training.train(experiment)
+    assert [path.read_bytes() for path in paths] == before
+    assert "solver.prototxt, classes.txt in" in capsys.readouterr().out
+
+
 def test_fewer_iterations_than_trained_are_refused(experiment):
     training.train(experiment)
     with pytest.raises(RunError, match="trained to iteration 4, asked for are 2"):

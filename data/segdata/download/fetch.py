@@ -25,6 +25,7 @@ ATTEMPTS = 5            # per URL
 PAUSE = 2.0             # seconds before the second attempt, doubled before each further one
 TIMEOUT = 30            # seconds without a byte
 CHUNK = 1 << 20
+EVERY = 10.0            # seconds from one line to the next where there is no bar
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError,
           ssl.SSLError)     # what another attempt may mend
 
@@ -127,15 +128,27 @@ def update(digest: "hashlib._Hash", path: Path) -> None:
 
 def copy(response: http.client.HTTPResponse, file: BinaryIO, digest: "hashlib._Hash",
          total: int | None) -> None:
-    """Append the response to `file` and `digest`; ConnectionError before `total` bytes."""
-    with tqdm(desc=Path(file.name).stem, total=total, initial=file.tell(), unit="B",
-              unit_scale=True) as bar:
+    """Append the response to `file` and `digest`; ConnectionError before `total` bytes. Where
+    stderr is no terminal, lines in place of the bar say how far it is."""
+    name, told_at = Path(file.name).stem, time.monotonic()
+    with tqdm(desc=name, total=total, initial=file.tell(), unit="B", unit_scale=True,
+              disable=None) as bar:
         while chunk := response.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
             bar.update(len(chunk))
+            if bar.disable and time.monotonic() - told_at >= EVERY:
+                told_at = time.monotonic()
+                print(f"{name}: {megabytes(file.tell())}"
+                      + (f" of {megabytes(total)}" if total else ""), file=sys.stderr, flush=True)
+    if bar.disable:
+        print(f"{name}: {megabytes(file.tell())} downloaded", file=sys.stderr, flush=True)
     if total is not None and file.tell() < total:
         raise ConnectionError(f"the connection ended after {file.tell()} of {total} bytes")
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def algorithm(item: Item) -> str:

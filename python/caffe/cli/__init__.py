@@ -1,4 +1,4 @@
-"""The command line: `caffe train|test|time|device_query` and Caffe's other tools, with its flags.
+"""Caffe's command line: train, test, time, device_query and its other tools, with their flags.
 
 Flags take one dash or two, and their value after a space or `=`, as gflags had them.
 """

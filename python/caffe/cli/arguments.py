@@ -13,6 +13,8 @@ from typing import Any
 
 from ..errors import did_you_mean
 
+MOST_COLUMNS = 1000     # of a line of usage that is to stay one
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse.ArgumentParser whose messages name an unknown option, before anything else is
@@ -20,6 +22,8 @@ class ArgumentParser(argparse.ArgumentParser):
     is expected."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        form = options.get("formatter_class", argparse.HelpFormatter)
+        options["formatter_class"] = type(form.__name__, (_WholeNames, form), {})
         super().__init__(*args, **options)
         self.register("type", int, number(int, "a whole number"))
         self.register("type", float, number(float, "a number"))
@@ -37,6 +41,14 @@ class ArgumentParser(argparse.ArgumentParser):
                 option + did_you_mean(option, known) for option in unknown))
         return super().parse_known_args(words, namespace)
 
+    def print_usage(self, file: Any = None) -> None:
+        """Print one line, which stands before a message: what has to be given."""
+        needed = [action for action in self._actions if action.required or not
+                  action.option_strings]
+        line = argparse.HelpFormatter(self.prog, width=MOST_COLUMNS)
+        line.add_usage(None, needed, [])
+        print(f"{line.format_help().strip()} [OPTIONS]; see {self.prog} --help", file=file)
+
     def _takes(self, option: str, known: Sequence[str]) -> bool:
         """Whether an option is one of `known`, the beginning of one, or a short one with its value;
         -output is a mistyped --output, not -o with the value utput."""
@@ -51,6 +63,13 @@ class ArgumentParser(argparse.ArgumentParser):
             listed = textwrap.fill(f"choose from {', '.join(choices)}", 100, break_on_hyphens=False)
             raise argparse.ArgumentError(action, f"invalid choice: '{value}'"
                                          f"{did_you_mean(str(value), choices)}\n{listed}")
+
+
+class _WholeNames:
+    """Help that is not broken at the hyphens of a name."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def number(kind: type, what: str) -> Callable[[str], float]:

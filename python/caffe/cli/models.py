@@ -13,7 +13,7 @@ from ..formats.forks import sign_of_a_fork
 from ..formats.upgrade import upgrade_net
 from ..log import silence
 from ..proto import caffe_pb2
-from .flags import file, flag, lines, names, numbers
+from .flags import file, flag, lines, names, numbers, positive
 
 
 def upgrade_net_proto_text(args: argparse.Namespace) -> None:
@@ -71,14 +71,16 @@ def export(args: argparse.Namespace) -> None:
     kind = os.path.splitext(args.output)[1]
     # each is looked up when it is called for, as onnx and safetensors need not be installed
     writers = {".onnx": lambda net: to.to_onnx(net, args.output, args.classes, args.mean,
-                                                args.inputs, args.name),
+                                                args.inputs, args.name, args.margin,
+                                                args.multiple),
                ".safetensors": lambda net: to.save_safetensors(net, args.output),
                ".h5": lambda net: net.save_hdf5(args.output)}
     if kind not in writers:
         raise WeightsError(f"{args.output}: expected a name that ends in {', '.join(writers)}")
-    if kind != ".onnx" and (args.classes or args.mean or args.inputs or args.name):
-        raise WeightsError(f"{args.output}: --classes, --mean, --inputs and --name are for a name "
-                           "in .onnx")
+    if kind != ".onnx" and any((args.classes, args.mean, args.inputs, args.name, args.margin,
+                                args.multiple)):
+        raise WeightsError(f"{args.output}: --classes, --mean, --inputs, --name, --margin and "
+                           "--multiple are for a name in .onnx")
     with silence():
         net = caffe.Net(args.model, args.weights, caffe.TEST)
     writers[kind](net)
@@ -116,6 +118,10 @@ def _export_flags(parser: argparse.ArgumentParser) -> None:
     flag(parser, "inputs", type=names, metavar="KIND,...",
          help="what each input takes (color, depth, hha), to keep in the ONNX file")
     flag(parser, "name", help="of the net or its run, to keep in the ONNX file")
+    flag(parser, "margin", type=positive, metavar="N",
+         help="pixels of its reflection that an image needs on each side, to keep in the ONNX file")
+    flag(parser, "multiple", type=positive, metavar="N",
+         help="of which the sides of an image have to be, to keep in the ONNX file")
 
 
 COMMANDS = {upgrade_net_proto_text: _in_out, upgrade_net_proto_binary: _in_out,

@@ -268,16 +268,16 @@ def _net(args: argparse.Namespace, phase: int) -> Net:
     return net
 
 
-def _run_flags(parser: argparse.ArgumentParser) -> None:
+def _run_flags(parser: argparse.ArgumentParser, trains: bool = False) -> None:
     flag(parser, "gpu", type=gpus, default="", metavar="N",
-         help="run on GPU N (default: the CPU); to train, N,N,... or all")
+         help="run on GPU N (default: the CPU)" + ", or on several: N,N,... or all" * trains)
     flag(parser, "precision", choices=("fp32", "tf32", "bf16"), default="",
          help="of convolutions and matrix products (default tf32; on CPUs that is fp32 with "
               "Winograd's method, and fp32 keeps plain sums)")
     flag(parser, "level", type=int, default=0, help="the net's level")
     flag(parser, "stage", type=names, default=[], help="the net's stages, separated by commas")
     flag(parser, "weights", type=files, default=[], metavar="FILE[,FILE]",
-         help="caffemodels to start from")
+         help="caffemodels to start from" if trains else "caffemodels with the weights")
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -289,7 +289,7 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     for name, default in (("sigint", "stop"), ("sighup", "snapshot")):
         flag(parser, f"{name}_effect", choices=("snapshot", "stop", "none"), default=default,
              help=f"what to do on {name.upper()} (default {default})")
-    _run_flags(parser)
+    _run_flags(parser, trains=True)
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:

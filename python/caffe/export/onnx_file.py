@@ -50,7 +50,8 @@ def writes(*types: str) -> Callable:
 
 def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
             mean: Sequence[float] | None = None, inputs: Sequence[str] | None = None,
-            name: str | None = None) -> None:
+            name: str | None = None, margin: int | None = None, multiple: int | None = None
+            ) -> None:
     """Write a caffe.Net in phase TEST, with its weights, to an ONNX file.
 
     Nodes have the names of layers, values those of blobs, and parameters are `<layer>.<number>`.
@@ -65,6 +66,8 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
     inputs : what each input takes, in their order, such as "color", "depth" or "hha"; as `inputs`,
         a dict of the inputs' names
     name : of the net or of the run that trained it, as `name`, a text
+    margin : the pixels of its reflection that an image needs on each side, as `margin`
+    multiple : of which the sides of an image have to be, as `multiple`
 
     Raises LayerError naming all layers that have no form in ONNX here, for a net in phase TRAIN,
     for one without layers or outputs, for one that computes an output in the place of an input,
@@ -73,7 +76,7 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
     more, which no ONNX file holds.
     """
     _check(net)
-    metadata = _metadata(net, classes, mean, inputs, name)
+    metadata = _metadata(net, classes, mean, inputs, name, margin, multiple)
     graph = Graph(net)
     for step in net.program.steps:
         if step.spec.type != "Input":
@@ -87,7 +90,8 @@ def to_onnx(net: Net, path: str, classes: Sequence[str] | None = None,
 
 
 def _metadata(net: Net, classes: Sequence[str] | None, mean: Sequence[float] | None,
-              inputs: Sequence[str] | None, name: str | None) -> dict[str, str]:
+              inputs: Sequence[str] | None, name: str | None, margin: int | None,
+              multiple: int | None) -> dict[str, str]:
     """What of it is given, as texts."""
     if inputs is not None and len(inputs) != len(net.inputs):
         raise LayerError(f"{net.program.source}: its inputs are {', '.join(net.inputs)}, what they "
@@ -98,7 +102,8 @@ def _metadata(net: Net, classes: Sequence[str] | None, mean: Sequence[float] | N
                          f"one for each channel of an input: {' or '.join(map(str, channels))}")
     given: dict[str, Any] = {"classes": classes and list(classes),
                              "mean": None if mean is None else list(mean),
-                             "inputs": inputs and dict(zip(net.inputs, inputs))}
+                             "inputs": inputs and dict(zip(net.inputs, inputs)),
+                             "margin": margin, "multiple": multiple}
     metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in given.items()
                 if value is not None}
     texts = {"channels": None if mean is None else "BGR", "name": name}

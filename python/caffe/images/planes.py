@@ -76,33 +76,33 @@ def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))
 
 
-warned_of: list[str] = []      # the first image that came out nearly black in this process
-
-
 def _warn_of_dimness(image: Image.Image, largest: int) -> None:
     """Have the log say, once, that an image of 16 bits comes out nearly black, for its `largest`
     value is that of fewer bits: of a camera of 12 bits, or of class numbers."""
-    if warned_of or not 0 < largest < 1 << 14:
+    if not 0 < largest < 1 << 14:
         return
-    warned_of.append(str(getattr(image, "filename", "")) or "an encoded image")
     bits = next(bits for bits in (8, 10, 12, 14) if largest < 1 << bits)
-    logger.warning("%s: its values have 16 bits, and none is above %d. Caffe takes the upper 8 "
-                   "bits: here at most %d of 255, nearly black. Multiply the values of such images "
-                   "by %d first, or, of labels, write them with 8 bits. (Further files are not "
-                   "named.)", warned_of[0], largest, largest >> 8, 1 << 16 - bits)
-
-
-told_of_turn: list[str] = []    # the first image that EXIF says to turn in this process
+    _warn_once("dimness", image, "its values have 16 bits, and none is above %d. Caffe takes the "
+               "upper 8 bits: here at most %d of 255, nearly black. Multiply the values of such "
+               "images by %d first, or, of labels, write them with 8 bits", largest, largest >> 8,
+               1 << 16 - bits)
 
 
 def _warn_of_turn(image: Image.Image) -> None:
     """Have the log say, once, that an image is read as it is stored."""
-    if told_of_turn:
-        return
-    told_of_turn.append(str(getattr(image, "filename", "")) or "an encoded image")
-    logger.warning("%s: EXIF says that it is to be turned. Here it is read as it is stored, as by "
-                   "Caffe with OpenCV before 3.1; if it lies on its side, save it upright. "
-                   "(Further files are not named.)", told_of_turn[0])
+    _warn_once("turn", image, "EXIF says that it is to be turned. Here it is read as it is stored, "
+               "as by Caffe with OpenCV before 3.1; if it lies on its side, save it upright")
+
+
+warned_of: set[str] = set()     # what was odd of an image in this process
+
+
+def _warn_once(what: str, image: Image.Image, text: str, *values: int) -> None:
+    """Have the log say something of the first image of which it is true."""
+    if what not in warned_of:
+        warned_of.add(what)
+        name = str(getattr(image, "filename", "")) or "an encoded image"
+        logger.warning(f"%s: {text}. (Further files are not named.)", name, *values)
 
 
 def _grey(image: Image.Image) -> np.ndarray:

@@ -188,9 +188,10 @@ def test_metadata(tmp_path):
     net, _ = build(tmp_path, LAYERS["relu"])
     path = str(tmp_path / "net.onnx")
     to_onnx(net, path, classes=["background", "écran"], mean=[104.0, 117.0, 123.0, 0.0],
-            inputs=["color"], name="voc-fcn8s")
+            inputs=["color"], name="voc-fcn8s", margin=92, multiple=32)
     expected = {"classes": '["background", "écran"]', "mean": "[104.0, 117.0, 123.0, 0.0]",
-                "channels": "BGR", "inputs": '{"x": "color"}', "name": "voc-fcn8s"}
+                "channels": "BGR", "inputs": '{"x": "color"}', "name": "voc-fcn8s",
+                "margin": "92", "multiple": "32"}
     assert {each.key: each.value for each in onnx.load(path).metadata_props} == expected
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == expected

@@ -251,7 +251,7 @@ def test_of_16_bits_the_upper_8_are_kept(tmp_path):
 def test_16_bits_that_come_out_nearly_black_are_warned_of_once(channels, largest, told, tmp_path,
                                                                monkeypatch, capsys):
     """A net with an ImageData layer gets them as from the original, whose values are OpenCV's."""
-    monkeypatch.setattr(planes, "warned_of", [])
+    monkeypatch.setattr(planes, "warned_of", set())
     monkeypatch.chdir(tmp_path)
     images = RNG.integers(0, largest + 1, (2, 6, 8, channels)).astype(np.uint16)
     images[:, 0, 0] = largest
@@ -273,7 +273,7 @@ def test_16_bits_that_come_out_nearly_black_are_warned_of_once(channels, largest
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_an_image_that_exif_turns_is_read_as_it_is_stored_with_a_warning(
         orientation, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(planes, "told_of_turn", [])
+    monkeypatch.setattr(planes, "warned_of", set())
     exif = Image.Exif()
     exif[0x0112] = orientation
     for name in "a.jpg", "b.jpg":

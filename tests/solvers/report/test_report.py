@@ -254,7 +254,7 @@ def test_settings_of_another_version_are_shown(scored, settings):
 
 def test_without_runs_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
-    with pytest.raises(UserError, match="no run under .*fcn demo"):
+    with pytest.raises(UserError, match="Nothing is trained yet under .*fcn demo"):
         overview.write([])
 
 

@@ -103,6 +103,16 @@ def test_a_whole_download(server, target):
     assert only(target) == ["model"]
 
 
+@pytest.mark.parametrize("every, lines", [(10, []), (0, [
+    "model: 0.1 MB of 0.1 MB", "model: 0.1 MB of 0.1 MB"])])
+def test_lines_take_the_place_of_the_bar_where_there_is_no_terminal(server, target, capsys, lines,
+                                                                    monkeypatch, every):
+    monkeypatch.setattr(fetch, "EVERY", every)
+    monkeypatch.setattr(fetch, "CHUNK", 60_000)
+    fetch.fetch(item(server.url("file")), target)
+    assert capsys.readouterr().err.splitlines() == [*lines, "model: 0.1 MB downloaded"]
+
+
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
 def test_a_server_that_does_not_tell_the_size(server, target, size):
     server.tells_size = False
