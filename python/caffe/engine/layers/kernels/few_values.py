@@ -4,7 +4,6 @@ channels in groups of eight or sixteen."""
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -167,8 +167,10 @@ def test_which_kernels_have_few_values(tasks, monkeypatch):
             (2, 1, True, 5, 0)):
         tasks.clear()
         monkeypatch.setattr(convolution, "MEASURED", 1 << 40)
-        weight = torch.randn(4 if groups > 1 else 3, channels // groups, 5, 5, requires_grad=learns)
-        y = conv2d(torch.randn(1, channels, size, size), weight, None, (1, 1), (2, 2), (1, 1), groups)
+        weight = torch.randn(2 * groups + (groups == 1), channels // groups, 5, 5,
+                             requires_grad=learns)
+        y = conv2d(torch.randn(1, channels, size, size), weight, None, (1, 1), (2, 2), (1, 1),
+                   groups)
         if learns:
             torch.autograd.grad(y.sum(), weight)
         assert len([task for task in tasks if task.startswith("gradient by kernel")]) == count
