@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -50,8 +51,12 @@ def stays_on_cpu() -> bool:
 
 def set_device(device_id: int) -> None:
     """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
-    there."""
+    there, and always if `device_id` is no whole number."""
     global _gpu_chosen
+    try:
+        device_id = operator.index(device_id)
+    except TypeError:
+        raise DeviceError(f"set_device expects the number of a GPU, got {device_id!r}") from None
     if _gpu is not None:
         _use_gpu(device_id)
     _gpu_chosen = device_id

@@ -346,3 +346,10 @@ def test_a_limit_of_products_can_be_lifted(net, monkeypatch):
         net(text)
     monkeypatch.setenv("FCN_MAX_PRODUCTS", "918090000")
     net(text)
+
+
+@pytest.mark.parametrize("device", ["a", "0", 1.0, None])
+def test_a_device_is_a_whole_number(device):
+    """On the CPU, too, where it is only kept for GPU mode."""
+    with pytest.raises(caffe.errors.DeviceError, match=f"the number of a GPU, got {device!r}"):
+        caffe.set_device(device)

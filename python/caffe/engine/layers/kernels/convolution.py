@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ...precision import chosen
-from . import product, winograd
+from . import few_values, product, winograd
 from .fastest import fastest
 
 # ways; the plain one is torch's own
 PLAIN, WINOGRAD, PRODUCT, CHANNELS_LAST = "plain", "Winograd", "product", "channels last"
+FEW_VALUES = "few values"
 MEASURED = 1 << 26      # multiplications; below, what measuring takes is not worth it
+FEW_MEASURED = 1 << 24  # likewise, where only the gradient by a kernel of few values is measured
 
 
 class _Geometry(NamedTuple):
@@ -39,16 +41,23 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ..
     that differ in the last bits, and then max pooling takes another of two equal maxima. A 1x1
     kernel on a single image is a product of two matrices that lie in memory as they are; oneDNN's
     convolution would first reorder both. For dilated kernels oneDNN may be faster with images
-    whose channels come last, even with a copy there and one back; its gradients are not.
+    whose channels come last, even with a copy there and one back; its gradients are not. The
+    gradient by a kernel of few values has a way of its own (few_values.py).
     """
     geometry = _Geometry(stride, padding, dilation, groups)
     if (x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
-            and not torch.is_autocast_enabled("cpu")
-            and weight.numel() * x[:, 0].numel() >= MEASURED):
-        method = _method(x, weight, geometry)
-        if method != PLAIN:
+            and not torch.is_autocast_enabled("cpu")):
+        multiplications = weight.numel() * x[:, 0].numel()
+        method = _method(x, weight, geometry) if multiplications >= MEASURED else PLAIN
+        few = (multiplications >= FEW_MEASURED and weight.requires_grad
+               and _has_few_values(weight, geometry))
+        if few or method != PLAIN:
             return _Convolution.apply(x, weight, bias, geometry, method)
     return F.conv2d(x, weight, bias, *geometry)
+
+
+def _has_few_values(weight: Tensor, geometry: _Geometry) -> bool:
+    return geometry.groups == 1 and weight[0].numel() <= few_values.MOST
 
 
 def _method(x: Tensor, weight: Tensor, geometry: _Geometry) -> str:
@@ -90,6 +99,9 @@ class _Convolution(torch.autograd.Function):
             PLAIN: lambda: conv2d_input(x.shape, weight, gradient, *geometry)}
         by_kernel: dict[str, Callable[[], Tensor]] = {
             PLAIN: lambda: conv2d_weight(x, weight.shape, gradient, *geometry)}
+        if _has_few_values(weight, geometry):
+            by_kernel[FEW_VALUES] = lambda: few_values.gradient_by_weights(
+                x, gradient, weight, *geometry[:3])
         if ctx.method == WINOGRAD and chosen() != "fp32":       # chosen since the forward pass
             own = gradient, *geometry.of_stride_1
             by_image[WINOGRAD] = lambda: winograd.gradient_by_image(weight, *own)

@@ -20,7 +20,8 @@ import torch
 
 from ....log import logger
 
-MOST_TURNS = 4
+FEW_TURNS, MOST_TURNS = 4, 20
+SHORT = 0.05        # seconds after which few turns do: of short ways the first ones say little
 ENOUGH = 0.4        # seconds after which two turns do
 MARGIN = 0.9        # of the first way's time: what another takes at most to be chosen
 
@@ -30,6 +31,8 @@ _chosen: dict[str, str] = {}
 def fastest(task: str, ways: Mapping[str, Callable[[], object]]) -> str:
     """The name of the way to do `task`, a text that names operation and shapes, from {name:
     function that does it}. The first way is what is done unless another is faster by a tenth."""
+    if len(ways) == 1:
+        return next(iter(ways))
     task = f"{task}: {', '.join(ways)}"
     if task not in _chosen:
         path = folder() / hashlib.sha256(f"{processor()}\n{task}".encode()).hexdigest()[:32]
@@ -103,7 +106,8 @@ def _measured(ways: Mapping[str, Callable[[], object]]) -> str:
                 start = time.perf_counter()
                 run()
                 least[name] = min(least[name], time.perf_counter() - start)
-            if turn > 1 and time.perf_counter() - began > ENOUGH:
+            took = time.perf_counter() - began
+            if turn > 1 and took > ENOUGH or turn >= FEW_TURNS and took > SHORT:
                 break
     first, *_ = ways
     best = min(least, key=lambda name: least[name])

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import caffe
-from caffe.engine.layers.kernels import convolution
+from caffe.engine.layers.kernels import convolution, few_values
 from caffe.engine.layers.kernels.convolution import conv2d
 
 GEOMETRY = {"dilated": ((3, 2), (1, 2), (4, 1), (4, 2), 1),
@@ -115,7 +115,7 @@ def test_no_gradient_is_computed_twice(tasks, monkeypatch, best, mask):
 def test_the_precision_changes_between_the_passes(tasks):
     """The gradients are plain sums then, of the whole kernel."""
     x, weight, bias = (torch.randn(shape, requires_grad=True)
-                       for shape in ((1, 4, 6, 6), (3, 4, 3, 3), (3,)))
+                       for shape in ((1, 8, 6, 6), (3, 8, 3, 3), (3,)))
     own, expected = (each(x, weight, bias, (1, 1), (1, 1), (1, 1), 1)
                      for each in (conv2d, F.conv2d))
     slope = torch.randn_like(own)
@@ -126,6 +126,54 @@ def test_the_precision_changes_between_the_passes(tasks):
         caffe.set_precision("tf32")
     for pair in zip(found, torch.autograd.grad(expected, (x, weight, bias), slope)):
         assert torch.equal(*pair)
+
+
+@pytest.mark.parametrize("shape, outputs, kernel, stride, pad, dilation", [
+    ((2, 3, 20, 31), 8, (3, 3), (1, 1), (5, 2), (1, 1)),
+    ((5, 1, 28, 28), 7, (5, 3), (2, 3), (0, 1), (1, 1)),
+    ((1, 3, 50, 40), 4, (3, 3), (1, 2), (4, 4), (2, 3)), ((1, 2, 3, 3), 1, (3, 3), 1, 0, 1)])
+@pytest.mark.parametrize("values", [1, 5000, 1 << 30])
+def test_the_gradient_by_a_kernel_of_few_values(monkeypatch, values, shape, outputs, kernel, stride,
+                                                pad, dilation):
+    """In strips of one row, of some rows and of all rows."""
+    torch.manual_seed(1)
+    geometry = [each if isinstance(each, tuple) else (each, each)
+                for each in (stride, pad, dilation)]
+    x, weight, bias = (torch.randn(size, dtype=torch.float64, requires_grad=learned)
+                       for size, learned in ((shape, False), ((outputs, shape[1], *kernel), True),
+                                             ((outputs,), True)))
+    y = F.conv2d(x, weight, bias, *geometry)
+    slope = torch.randn_like(y)
+    expected = torch.autograd.grad(y, (weight, bias), slope)
+    monkeypatch.setattr(few_values, "STRIP", values)
+    torch.testing.assert_close(few_values.gradient_by_weights(x, slope, weight, *geometry),
+                               expected[0])
+    monkeypatch.setattr(convolution, "FEW_MEASURED", 0)
+    monkeypatch.setattr(convolution, "fastest", lambda task, ways: list(ways)[-1])
+    learned = [each.detach().float().requires_grad_() for each in (weight, bias)]
+    with Masks() as masks:
+        found = torch.autograd.grad(conv2d(x.float(), *learned, *geometry, 1), learned,
+                                    slope.float())
+    assert masks.found == [(False, False, False)]
+    for pair in zip(found, expected):
+        torch.testing.assert_close(pair[0], pair[1].float(), rtol=1e-4, atol=1e-4)
+
+
+def test_which_kernels_have_few_values(tasks, monkeypatch):
+    """Those of up to 64 for each output, without groups, that learn, of some size."""
+    monkeypatch.setattr(convolution, "FEW_MEASURED", 3 * 2 * 25 * 36)
+    for channels, groups, learns, size, count in (
+            (2, 1, True, 6, 1), (3, 1, True, 6, 0), (4, 2, True, 6, 0), (2, 1, False, 6, 0),
+            (2, 1, True, 5, 0)):
+        tasks.clear()
+        monkeypatch.setattr(convolution, "MEASURED", 1 << 40)
+        weight = torch.randn(2 * groups + (groups == 1), channels // groups, 5, 5,
+                             requires_grad=learns)
+        y = conv2d(torch.randn(1, channels, size, size), weight, None, (1, 1), (2, 2), (1, 1),
+                   groups)
+        if learns:
+            torch.autograd.grad(y.sum(), weight)
+        assert len([task for task in tasks if task.startswith("gradient by kernel")]) == count
 
 
 def test_in_fp32_sums_are_plain(tasks):
