@@ -61,7 +61,8 @@ def test_json_lines(experiment, capsys, monkeypatch):
     assert "for people" in printed.err
     assert [each["event"] for each in found if each["event"] != "progress"] == [
         "start", "log", "log", "scores", "log", "log", "scores"]
-    assert found[0]["iterations"] == 4
+    start = next(each for each in found if each["event"] == "start")    # images are read before
+    assert start["iterations"] == 4
     steps = [each for each in found if each["event"] == "progress" and each["run"] == "tiny"]
     assert steps[-1]["done"] == steps[-1]["total"] == 4 and steps[-1]["per_second"] > 0
     scores = json.loads((experiment.directory / "score.json").read_text())["labels"]["label"]
