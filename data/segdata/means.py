@@ -20,4 +20,4 @@ OF_LAYERS = {"voc_layers": ILSVRC, "folder_layers": ILSVRC, "nyud_layers": NYUD,
              "segdata.cells": GREY}
 
 # the kinds of their images, where param_str does not list them and they are not colour
-KINDS = {"segdata.cells": ("grey",)}
+IMAGE_KINDS = {"segdata.cells": ("grey",)}

@@ -15,7 +15,7 @@ from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import trust
 from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.fields import Reach, reaches
-from fcn.solvers.inference.tiles import Plan, free_memory, plan
+from fcn.solvers.inference.tiles import Tiling, free_memory, tiling
 from fcn.solvers.runs import run as runs
 from fcn.solvers.scoring.prediction import load_net
 from segdata.augment import reflected, to_multiple
@@ -217,10 +217,10 @@ class Network:
             self.net.blobs[name].reshape(*map(int, shape))
         self.net.reshape()
 
-    def plan(self, size: tuple[int, int], number: int, tile: int | None) -> Plan:
-        """The Plan for `number` images of `size` (height, width); tile : see `tiles.plan`."""
+    def tiling(self, size: tuple[int, int], number: int, tile: int | None) -> Tiling:
+        """The Tiling for `number` images of `size` (height, width); tile : see `tiles.tiling`."""
         free = free_memory(self.gpu)
-        return plan(size, tile, self.reach, lambda *sides: number * self.memory(*sides),
+        return tiling(size, tile, self.reach, lambda *sides: number * self.memory(*sides),
                     free and free // self.on_machine)
 
     def reach(self) -> tuple[Reach, Reach]:

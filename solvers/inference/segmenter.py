@@ -18,7 +18,7 @@ from fcn.solvers.inference import averaging
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Chosen, Network, choose
 from fcn.solvers.inference.photographs import read_image, to_image
-from fcn.solvers.inference.tiles import Plan
+from fcn.solvers.inference.tiles import Tiling
 from fcn.solvers.scoring.prediction import check_finite, predicted_classes
 from segdata.augment import MOST_SCALE
 from segdata.inputs import Inputs
@@ -153,11 +153,11 @@ class Segmenter:
         made = read_image(path) if isinstance(image, (str, Path)) else to_image(image)
         return Photograph(made, str(path), inputs.read(path, made))
 
-    def plan(self, size: tuple[int, int], number: int = 1) -> Plan:
+    def plan(self, size: tuple[int, int], number: int = 1) -> Tiling:
         """How `number` images of `size` (height, width) are computed: whole or in tiles, and the
         memory that takes. Of several scales, at the largest."""
         largest = max(self.scales)
-        return self.network.plan((max(1, round(size[0] * largest)),
+        return self.network.tiling((max(1, round(size[0] * largest)),
                                   max(1, round(size[1] * largest))), number, self.tile)
 
     def batch(self, photographs: Sequence[Photograph]) -> list[Segmentation]:
@@ -226,7 +226,7 @@ class Segmenter:
                   ) -> np.ndarray:
         """`finish` of the scores of images, which is joined from tiles where there are some."""
         size = arrays[0].shape[2:]
-        made = self.network.plan((size[0], size[1]), len(arrays[0]), self.tile)
+        made = self.network.tiling((size[0], size[1]), len(arrays[0]), self.tile)
         if len(made) == 1:
             return finish(self.network.scores(arrays))
         out: np.ndarray | None = None

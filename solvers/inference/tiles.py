@@ -27,7 +27,7 @@ class Span(NamedTuple):
     last: int
 
 
-class Plan(NamedTuple):
+class Tiling(NamedTuple):
     """rows, columns : the Spans whose products are the tiles; size : (height, width) of the
     largest; memory : bytes that the net takes for it, whole : for the image undivided"""
     rows: list[Span]
@@ -69,9 +69,9 @@ def spans(length: int, tile: int, reach: Reach) -> Iterator[Span]:
     yield Span(start, length, first, length)
 
 
-def plan(size: tuple[int, int], tile: int | None, reach: Callable[[], tuple[Reach, Reach]],
-         memory: Callable[[int, int], int], free: int | None) -> Plan:
-    """The Plan for an image of `size` (height, width).
+def tiling(size: tuple[int, int], tile: int | None, reach: Callable[[], tuple[Reach, Reach]],
+         memory: Callable[[int, int], int], free: int | None) -> Tiling:
+    """The Tiling for an image of `size` (height, width).
 
     tile : the side of the tiles; None: the whole image where the memory holds it, else the largest
         tiles that it does hold
@@ -83,14 +83,14 @@ def plan(size: tuple[int, int], tile: int | None, reach: Callable[[], tuple[Reac
     """
     whole = memory(*size)
     if tile is None and (free is None or whole <= SHARE * free):
-        return Plan([Span(0, size[0], 0, size[0])], [Span(0, size[1], 0, size[1])], size, whole,
+        return Tiling([Span(0, size[0], 0, size[0])], [Span(0, size[1], 0, size[1])], size, whole,
                     whole)
     both = reach()
     if tile is None:
         tile = _largest(size, both, memory, SHARE * (free or 0))
     rows, columns = (list(spans(*each)) for each in zip(size, (tile, tile), both))
     largest = min(tile, size[0]), min(tile, size[1])
-    return Plan(rows, columns, largest, memory(*largest), whole)
+    return Tiling(rows, columns, largest, memory(*largest), whole)
 
 
 def _largest(size: tuple[int, int], both: tuple[Reach, Reach],

@@ -8,7 +8,7 @@ from typing import Any
 from segdata.errors import UserError
 from segdata.means import OF_LAYERS
 
-MOST = 1 << 26          # bytes of a prototxt
+MOST_BYTES = 1 << 26          # bytes of a prototxt
 # By types in lower case without underscores, as prototxts of 2013 and 2014 have them, too.
 _COMPUTING = """
     absval accuracy argmax axpy batchnorm batchreindex bias bn bnll clip concat contrastiveloss
@@ -72,8 +72,8 @@ def layers_of(prototxt: Path) -> list:
 
     from caffe.proto import caffe_pb2
     try:
-        if not prototxt.is_file() or prototxt.stat().st_size > MOST:
-            raise ValueError(f"expected a plain file of at most {MOST:,} bytes")
+        if not prototxt.is_file() or prototxt.stat().st_size > MOST_BYTES:
+            raise ValueError(f"expected a plain file of at most {MOST_BYTES:,} bytes")
         text = prototxt.read_bytes().decode("utf-8-sig", "replace")
         if "\0" in text:
             raise ValueError("it is a binary file, such as a caffemodel")

@@ -303,11 +303,11 @@ class Work:
 
     def _tell_memory(self, photograph: Photograph) -> None:
         """Say once of each size what large images take."""
-        plan = self.segmenter.plan(photograph.size)
-        if (len(plan) > 1 or plan.whole > GIB) and photograph.size not in self.announced:
+        tiling = self.segmenter.plan(photograph.size)
+        if (len(tiling) > 1 or tiling.whole > GIB) and photograph.size not in self.announced:
             self.announced.add(photograph.size)
             height, width = photograph.size
-            say(self.args, f"{photograph.name}: {width}x{height}: {plan}")
+            say(self.args, f"{photograph.name}: {width}x{height}: {tiling}")
 
     # writing
 

@@ -90,7 +90,7 @@ def _lists(splits: list[Split]) -> Iterator[Finding]:
                       "remove them from one of the lists")
 
 
-KINDS = (       # (what the problem says, remedy)
+PROBLEMS = (       # (what the problem says, remedy)
     ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in colours: "
                     + IMPORT),
     ("expected PNG", "save the masks as PNG from their source: JPEG changes class numbers at every "
@@ -111,8 +111,8 @@ def _unusable(splits: list[Split]) -> Iterator[Finding]:
     samples = {sample.name: sample for split in splits for sample in reversed(split.samples)}
     for sample in samples.values():
         if sample.problem:
-            grouped[next(kind for kind, _ in KINDS if kind in sample.problem)].append(sample)
-    for kind, remedy in KINDS:
+            grouped[next(kind for kind, _ in PROBLEMS if kind in sample.problem)].append(sample)
+    for kind, remedy in PROBLEMS:
         if bad := grouped[kind][::-1]:
             yield Finding(f"{len(bad)} of {counted(len(samples), 'sample')} cannot be used:\n      "
                           + some([sample.problem for sample in bad], "\n      "),

@@ -7,7 +7,7 @@ import reprlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from segdata.lists import literal
-from segdata.means import ILSVRC, KINDS, OF_LAYERS
+from segdata.means import ILSVRC, IMAGE_KINDS, OF_LAYERS
 
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
@@ -26,7 +26,7 @@ class Images(NamedTuple):
 def images_of(param: caffe_pb2.PythonParameter) -> Images:
     """The Images of a data layer's PythonParameter."""
     params = dict(literal(param.param_str))
-    tops = params.get("tops", KINDS.get(param.module, ("color",)))
+    tops = params.get("tops", IMAGE_KINDS.get(param.module, ("color",)))
     kinds = tuple(top for top in tops if top != "label")
     mean = params.get("mean", OF_LAYERS[param.module])
     if len(mean) != 3 or not all(isinstance(value, numbers.Real) for value in mean):

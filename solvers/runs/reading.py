@@ -18,7 +18,7 @@ class RunError(UserError):
     """A run that is not there, or not what was asked for."""
 
 
-MOST = 1 << 26      # bytes of a prototxt or settings.json
+MOST_BYTES = 1 << 26      # bytes of a prototxt or settings.json
 
 
 def damage(path: Path) -> str:
@@ -58,8 +58,9 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever goes wrong while the file `path` is read into a RunError that names it."""
     try:
         check_regular(path)
-        if path.stat().st_size > MOST:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes, at most {MOST:,} are read")
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, at most {MOST_BYTES:,} are "
+                             "read")
         yield
     except (UserError, OSError):
         raise
