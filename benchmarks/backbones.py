@@ -39,7 +39,7 @@ from fcn.solvers.scoring.metrics import Scores, confusion
 from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download import packages
-from segdata.lists import Listing, read_list
+from segdata.lists import KnownFiles, read_list
 from segdata.means import ILSVRC
 from segdata.paths import build_root
 from segdata.readers import read_label_image, read_photograph, subtract_mean
@@ -110,7 +110,7 @@ class Photographs:
     """Those of a folder. train, val : their names; classes : their number"""
 
     def __init__(self, folder: Path, held_out: bool) -> None:
-        self.folder, self.listing = folder, Listing()
+        self.folder, self.known_files = folder, KnownFiles()
         self.classes = len(folder_layers.describe(folder).classes)
         self.train, self.val = ([entry.name for entry in read_list(
             folder_layers.split_list(folder, split))] for split in ("train", "val"))
@@ -120,7 +120,7 @@ class Photographs:
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(float32 (3, height, width), the image made smaller; the label in its own size)."""
-        paths = folder_layers.sample_paths(self.folder, name, self.listing)
+        paths = folder_layers.sample_paths(self.folder, name, self.known_files)
         image = read_photograph(paths["data"])
         size = (image.width // SMALLER, image.height // SMALLER)
         small = np.asarray(image.resize(size, Image.Resampling.BOX))

@@ -1,7 +1,7 @@
 """The families of nets: what the commands have to know of the heads that one script makes.
 
-A head of a family that is here needs a row of each table alone: of nets/table.py, experiments.py
-and miniature.py. Another family is one more entry below.
+A head of a family that is here needs a row of each table alone: of nets/table.py, of table.py
+beside this, and of miniatures/miniature.py. Another family is one more entry below.
 """
 
 from __future__ import annotations
