@@ -1,1 +1,1 @@
-"""Training and scoring: the table of experiments, the loop, the metrics."""
+"""What is done with a net: the commands, and in folders what they are made of."""
