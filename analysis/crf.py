@@ -12,9 +12,10 @@ from fcn.solvers.inference import trust
 from fcn.solvers.inference.crf import Settings, Sharpener, check_caffe, write
 from fcn.solvers.runs import run as runs
 from fcn.solvers.runs.reading import RunError
-from fcn.solvers.score import HEADLINES, score_net
+from fcn.solvers.scoring.counting import score_net
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.prediction import load_net
+from fcn.solvers.scoring.tables import HEADLINES
 
 IMAGES = 100
 # the values of w, xy and rgb that the authors tried; the first round takes every second or third

@@ -11,8 +11,9 @@ import caffe
 from fcn import nets
 from fcn.analysis.filtered import filtered
 from fcn.analysis.variants import Variant, compare, one_stage, ordered, trained, variant_of
-from fcn.solvers import score, training
+from fcn.solvers import training
 from fcn.solvers.miniatures import miniature
+from fcn.solvers.scoring import counting
 
 WHOLE = "voc-fcn8s", "one-stage", one_stage
 
@@ -43,5 +44,5 @@ def tested(cue):
         path = nets.write_prototxt(experiment.directory / f"val-{cue}.prototxt", nets.fcn(
             experiment.head, "val", **{**experiment.net, "source": source}))
         net = caffe.Net(str(path), str(training.final_weights(experiment)), caffe.TEST)
-        return 100 * score.score_net(net, experiment.run.samples())["label"].mean_iu
+        return 100 * counting.score_net(net, experiment.run.samples())["label"].mean_iu
     return test

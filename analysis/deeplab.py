@@ -13,9 +13,10 @@ from functools import partial
 
 import caffe
 from fcn.analysis.variants import Claim, Variant, compare, ordered, trained, variant_of
-from fcn.solvers import score, training
+from fcn.solvers import training
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference.crf import Settings, Sharpener
+from fcn.solvers.scoring import counting, tables
 from fcn.solvers.scoring.prediction import load_net
 
 NAME = "voc-deeplab-largefov"
@@ -53,9 +54,9 @@ def sharpened(variant, directory, seed):
     experiment = variant_of(NAME, directory, seed, *(variant or ("", None)))
     net = load_net(experiment.run.prototxt("val"), training.final_weights(experiment))
     sharpener = Sharpener(experiment.run, Settings())
-    scores = score.score_net(net, experiment.run.samples(),
-                             sharpeners={score.WITH_CRF: sharpener})
-    return 100 * scores["label" + score.WITH_CRF].mean_iu
+    scores = counting.score_net(net, experiment.run.samples(),
+                                sharpeners={tables.WITH_CRF: sharpener})
+    return 100 * scores["label" + tables.WITH_CRF].mean_iu
 
 
 def times(experiment):

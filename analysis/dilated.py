@@ -6,8 +6,9 @@ weights; "as it starts" is that net before it learns. The context module of Yu a
 """
 
 from fcn.analysis.variants import Variant, compare, ordered, trained
-from fcn.solvers import score, training
+from fcn.solvers import training
 from fcn.solvers.miniatures import miniature
+from fcn.solvers.scoring import counting
 from fcn.solvers.scoring.prediction import load_net
 
 REFINED = "voc-crfrnn"
@@ -31,4 +32,4 @@ def unlearnt(directory, seed):
     base, _ = miniature.train("voc-fcn8s", directory, seed)
     training.write_files(experiment, 0)
     net = load_net(experiment.run.prototxt("val"), training.final_weights(base))
-    return 100 * score.score_net(net, experiment.run.samples())["label"].mean_iu
+    return 100 * counting.score_net(net, experiment.run.samples())["label"].mean_iu

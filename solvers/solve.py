@@ -53,7 +53,8 @@ def main() -> None:
         if args.tensorboard and workers.rank == 0:
             held.enter_context(events.tensorboard())
         workers.together(lambda: devices.take(args))
-        from fcn.solvers import cells, score, training
+        from fcn.solvers import cells, training
+        from fcn.solvers.scoring import tables
         chain, experiment = workers.first(lambda: prepared(args, workers.count),
                                           "the look at data and settings")
         for each in chain:
@@ -65,7 +66,7 @@ def main() -> None:
             return
         print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
               "percent\n")
-        print(score.tables(scores, experiment.run))
+        print(tables.tables(scores, experiment.run))
         if experiment.published:
             print(f"\npublished: {experiment.published}")
         note = experiment.run.chosen_weights(best=False)[1]

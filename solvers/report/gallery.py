@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fcn.solvers import score
 from fcn.solvers.runs.reading import RunError
-from fcn.solvers.scoring import samples
+from fcn.solvers.scoring import samples, score_file
 from segdata.classes import VOID
 from segdata.lists import literal
 from segdata.means import HHA, OF_LAYERS
@@ -43,7 +42,7 @@ class Picture:
 def sample_ious(run: Run) -> list[float | None]:
     """The mean IU of each validation sample, which score.json has; none where it has not."""
     with suppress(Exception):       # missing, of an earlier version, or damaged in whatever way
-        text = score.read(run)["sample IU"]
+        text = score_file.read(run)["sample IU"]
         return [None if word == "-" else float(word) for word in text.split()]
     return []
 
@@ -73,7 +72,7 @@ def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
 def _predictions(run: Run) -> dict[int, np.ndarray]:
     """{number of the sample: its classes (height, width)}, none unless they are those scored."""
     with suppress(Exception), np.load(run.directory / samples.FILE) as file:    # or damaged
-        if int(file["iteration"]) == score.read(run)["iteration"]:
+        if int(file["iteration"]) == score_file.read(run)["iteration"]:
             return {int(name): file[name] for name in file.files if name != "iteration"}
     return {}
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcn.nets.weighted import is_weighted
-from fcn.solvers import score
 from fcn.solvers.console.progress import duration
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
 from fcn.solvers.report.style import document, section
 from fcn.solvers.runs import log
+from fcn.solvers.scoring import score_file, tables
 from fcn.solvers.scoring.metrics import Scores
 from segdata.files import replacing
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 FILE = "report.html"
-SOURCES = (score.FILE, "log.csv")     # a report that is older than these is written anew
+SOURCES = (score_file.FILE, "log.csv")     # a report that is older than these is written anew
 MOST_CONFUSED = 5       # pairs of classes that are named
 
 
@@ -71,10 +71,10 @@ def html(run: Run) -> str:
 
 def read_scores(run: Run) -> tuple[int | None, dict[str, Scores]]:
     """(iteration, {label: Scores}) in score.json; (None, {}) without it."""
-    iteration = score.read(run).get("iteration")
+    iteration = score_file.read(run).get("iteration")
     if not isinstance(iteration, int):
         return None, {}
-    return iteration, score.load(run, iteration) or {}
+    return iteration, score_file.load(run, iteration) or {}
 
 
 def published(run: Run) -> str:
@@ -106,7 +106,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
     for label, one in scores.items():
         title = f" ({label})" if len(scores) > 1 else ""
         summary = one.summary()
-        main = score.HEADLINES[one.in_truth]
+        main = tables.HEADLINES[one.in_truth]
         for name in (main, *(name for name in summary if name != main and "truth" not in name
                              and name != "mean IU")):
             cards.append(_card(name + title, summary[name], name == main))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fcn import surgery
-from fcn.solvers import report, score
+from fcn.solvers import report
 from fcn.solvers.console import events
 from fcn.solvers.console.commands import fcn_command, near
 from fcn.solvers.console.device import runs_on_gpu
@@ -22,7 +22,7 @@ from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import divergence, first_loss, splits
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import log
-from fcn.solvers.scoring import samples
+from fcn.solvers.scoring import counting, samples, score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.prediction import ScoreError
 from fcn.solvers.training import batch_statistics
@@ -95,7 +95,7 @@ class Loop:
         """Iterate to the end."""
         if self.start and self._is_scored(self.start):  # perhaps interrupted while it scored
             self._score(pending, self.workers.first(
-                lambda: score.load(self.experiment.run, self.start)))
+                lambda: score_file.load(self.experiment.run, self.start)))
         seconds = LONGEST_WAIT
         while self.solver.iter < self.experiment.iterations and not self.has_ended:
             count, begin = self._next_iterations(seconds), time.perf_counter()
@@ -202,7 +202,7 @@ class Loop:
     def _record_scores(self, scores: dict[str, Scores], tally: samples.SampleTally | None) -> None:
         """Write and print what `_score` has, and look whether the run ends early."""
         experiment, iteration = self.experiment, self.solver.iter
-        losses = tally.losses() if tally else score.validation_losses(experiment.run)
+        losses = tally.losses() if tally else score_file.validation_losses(experiment.run)
         row = self.lines.write(iteration, None,
                                100 * next(iter(self.scores.values())).headline,
                                time=self.lines.time(), **losses)
@@ -217,7 +217,7 @@ class Loop:
         if self.keep:
             self._prune(self.keep)
         if tally:       # after all that, for a run with its final scores is not looked at again
-            score.save(scores, experiment.run, experiment.class_names, iteration, tally)
+            score_file.save(scores, experiment.run, experiment.class_names, iteration, tally)
         self._end_early(iteration)
 
     def _end_early(self, iteration: int) -> None:
@@ -249,17 +249,17 @@ class Loop:
                                     experiment.in_truth)
         count = experiment.run.samples()
 
-        def counted() -> score.Matrices:
+        def counted() -> counting.Matrices:
             try:
                 with pending.at_once(), batch_statistics.folded(net, found):
-                    return score.count(net, count, {}, tally, self.workers)
+                    return counting.count(net, count, {}, tally, self.workers)
             except ScoreError as error:
                 raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
                                 f"{divergence.origin(net)}. {self._lower_rate()}") from None
 
         parts = self.workers.together(counted, f"the scoring of iteration {self.solver.iter}")
         tally.unite(self.workers)
-        return score.scores_of(parts, count, experiment.unscored, experiment.in_truth), tally
+        return counting.scores_of(parts, count, experiment.unscored, experiment.in_truth), tally
 
     def _report(self, is_stopped: bool = False) -> None:
         """Write the report; where the training was stopped since the last scores, draw the curve

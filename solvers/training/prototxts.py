@@ -58,7 +58,7 @@ def solver_param(experiment: Experiment, paths: dict[str, Path]) -> caffe_pb2.So
     return caffe_pb2.SolverParameter(
         train_net=str(paths["train"]), test_net=[str(paths["val"])],
         test_iter=[_val_samples(experiment)],
-        test_interval=10 ** 9, test_initialization=False,    # scored by solvers/score.py
+        test_interval=10 ** 9, test_initialization=False,    # scored by the Loop
         momentum=experiment.momentum, **rate,
         iter_size=experiment.iter_size, weight_decay=experiment.weight_decay,
         max_iter=experiment.iterations, display=0, snapshot=experiment.interval,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from fcn.solvers import preflight, report, score
+from fcn.solvers import preflight, report
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
@@ -19,6 +19,7 @@ from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import log
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, PROGRESS
+from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import first_weights
 from fcn.solvers.training.continued import continued
@@ -91,7 +92,7 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
               + ("; now it goes on" if goes_on else f"; it goes on {other}"))
         if goes_on:
             run.record_end(None)
-    if finished(experiment) and (scores := score.load(run, last_iteration(experiment))):
+    if finished(experiment) and (scores := score_file.load(run, last_iteration(experiment))):
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         if missing := run.missing_files():
             write_files(experiment, run.seen(iteration, experiment.images))

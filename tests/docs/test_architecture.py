@@ -30,3 +30,12 @@ def test_the_picture_has_every_module_of(folder):
     assert len(modules) > 2
     words = re.findall(r"\w+", PICTURE)
     assert {name for name in modules if not name.startswith("__")} - {*words} == set()
+
+
+def test_no_folder_of_solvers_looks_into_a_command():
+    commands = "|".join(path.stem for path in (ROOT / "solvers").glob("[a-z]*.py"))
+    assert "score" in commands
+    looks = re.compile(rf"from fcn\.solvers import .*\b({commands})\b"
+                       rf"|(from|import) fcn\.solvers\.({commands})\b")
+    assert [path for path in sorted((ROOT / "solvers").glob("*/*.py"))
+            if looks.search(path.read_text(encoding="utf-8"))] == []

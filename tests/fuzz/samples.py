@@ -19,10 +19,10 @@ from caffe.images import datasets
 from caffe.images.lists import read_list
 from caffe.images.planes import read_planes
 from data_samples import tar, zipped
-from fcn.solvers import score
 from fcn.solvers.inference import network, photographs, trust
 from fcn.solvers.runs import log
 from fcn.solvers.runs import run as runs
+from fcn.solvers.scoring import score_file
 from segdata import lists, readers
 from segdata.download.archives import extract
 from segdata.importing.labelled import Request
@@ -234,7 +234,7 @@ FORMATS = {
     "tar": Format(_archive(tar(*FILES), "a.tar"), _extract),
     "zip": Format(_archive(zipped(*FILES), "a.zip"), _extract),
     "score.json": Format(_json("score.json", SCORES),
-                         lambda path: score.load(runs.Run(path.parent), 4)),
+                         lambda path: score_file.load(runs.Run(path.parent), 4)),
     "settings.json": Format(_json("settings.json", {"width": 1.0, "unscored": [0], "seed": None}),
                             _read_settings),
     "log.csv": Format(_text("log.csv", "iteration,loss,smoothed_loss,mean_iu\n0,,,3.5\n"

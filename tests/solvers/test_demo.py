@@ -13,11 +13,12 @@ from PIL import Image
 
 import caffe
 from fcn import surgery
-from fcn.solvers import demo, score, training
+from fcn.solvers import demo, training
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.miniatures import classifiers, demo_page, miniature, pictures
 from fcn.solvers.runs import log
 from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring import counting
 from fcn.solvers.scoring.metrics import Scores
 from segdata.embedded import nyud as embedded_nyud
 from segdata.embedded import siftflow as embedded_siftflow
@@ -157,7 +158,7 @@ def results(directory):
 # where it is killed, one after the other: the function, and which of its calls
 MOMENTS = [
     (embedded_voc, "save_voc", 1), (embedded_voc, "crops", 0), (caffe.SGDSolver, "step", 0),
-    (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (score, "count", 0),
+    (surgery, "interp", 0), (caffe.SGDSolver, "step", 0), (counting, "count", 0),
     (log, "draw", 0), (surgery, "transplant", 0), (caffe.SGDSolver, "step", 0),
     (caffe.SGDSolver, "step", 1),       # of FCN-8s, after that of FCN-16s
     (pictures, "grid", 0), (pictures, "grid", 1), (demo_page, "picture", 1)]

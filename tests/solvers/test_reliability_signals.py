@@ -12,11 +12,12 @@ import pytest
 
 import caffe
 from fcn.nets.source import ROOT
-from fcn.solvers import report, score, training
+from fcn.solvers import report, training
 from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.console.signals import Stopped, handling_signals, stop
 from fcn.solvers.runs import log
+from fcn.solvers.scoring import counting, score_file
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
@@ -69,7 +70,7 @@ def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatc
     def interrupt(*_):
         signal.raise_signal(number)
         pytest.fail("went on")
-    place = (score, "count") if where == "while it scores" else (caffe, "get_solver")
+    place = (counting, "count") if where == "while it scores" else (caffe, "get_solver")
     with monkeypatch.context() as patch:
         patch.setattr(*place, interrupt)
         assert status_of(experiment) == STATUS[number]
@@ -79,13 +80,13 @@ def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatc
             "snapshots that are there are kept")
     assert f"stopped by {number.name}: {note}" in said
     training.train(experiment)
-    assert score.load(experiment.run, 4)
+    assert score_file.load(experiment.run, 4)
 
 
 def test_a_signal_during_the_last_scores_says_that_the_training_is_complete(experiment, capsys,
                                                                             monkeypatch, handled):
     training.train(replace(experiment, iterations=2))
-    monkeypatch.setattr(score, "count", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(counting, "count", lambda *_: signal.raise_signal(signal.SIGINT))
     assert status_of(experiment) == 130
     assert status_of(experiment) == 130     # the same command scores it, and is stopped again
     said = capsys.readouterr().err

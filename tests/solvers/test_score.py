@@ -14,8 +14,10 @@ from fcn.nets.source import voc
 from fcn.solvers import score, training
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
-from fcn.solvers.score import load, save, score_net, table
+from fcn.solvers.scoring.counting import score_net
 from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.scoring.score_file import load, save
+from fcn.solvers.scoring.tables import table
 
 MATRIX = np.array([[6, 2, 0, 0], [1, 3, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])
 NAMES = ("background", "a", "b", "c")

@@ -13,7 +13,8 @@ from fcn.solvers.inference import crf
 from fcn.solvers.inference.crf import Settings, Sharpener, chosen
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
-from fcn.solvers.score import score_net
+from fcn.solvers.scoring import tables
+from fcn.solvers.scoring.counting import score_net
 from segdata.readers import read_label_image
 from small_run import small_run
 
@@ -98,7 +99,7 @@ def test_scores_without_and_with(tmp_path):
     assert scores["label"].pixel_accuracy == pytest.approx(19 / 22)
     assert scores["label with CRF"].pixel_accuracy == 1
     assert scores["label with CRF"].matrix.sum() == 2 * 16 * 22
-    assert score.gains(scores) == "label: mean IU 76.0 without, 100.0 with CRF"
+    assert tables.gains(scores) == "label: mean IU 76.0 without, 100.0 with CRF"
 
 
 def test_scores_that_a_crf_cannot_take(tmp_path):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import caffe
-from fcn.solvers import report, score, training
+from fcn.solvers import report, training
 from fcn.solvers.console.progress import through
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import log
 from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring import counting, score_file
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.scoring.samples import SampleTally
 from segdata.layer import SegDataLayer
@@ -60,7 +61,7 @@ def test_two_workers_train_as_one_process_with_two_passes(small, capfd):
     for iteration in (2, 4):
         np.testing.assert_array_equal(weights(two, iteration), weights(one, iteration))
         assert not np.array_equal(weights(other, iteration), weights(one, iteration))
-    assert score.read(two.run) == score.read(one.run)
+    assert score_file.read(two.run) == score_file.read(one.run)
     assert capfd.readouterr().out.count("training two\n") == 1
 
 
@@ -124,9 +125,9 @@ def test_scores_of_three_workers_are_those_of_one(small):
 
     def scored(workers):
         net, tally = load_net(run.run.prototxt("val"), run.run.weights(2)), SampleTally(param)
-        parts = workers.together(lambda: score.count(net, count, {}, tally, workers))
+        parts = workers.together(lambda: counting.count(net, count, {}, tally, workers))
         tally.unite(workers)
-        return parts, score.scores_of(parts, count), tally
+        return parts, counting.scores_of(parts, count), tally
     _, whole, tally = scored(ALONE)
     for parts, scores, united in in_workers(3, scored):
         np.testing.assert_array_equal(scores["label"].matrix, whole["label"].matrix)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fcn.solvers import score, training
+from fcn.solvers import training
 from fcn.solvers.report import gallery
 from fcn.solvers.runs import log
+from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.samples import SampleTally
 from segdata.embedded import voc as embedded_voc
@@ -34,5 +35,5 @@ def scored(experiment):
         tally.values.append((300.0, []))
         tally.keep(np.minimum(truth[0], 6))
         tally.ious.append(iou)
-    score.save(scores, run, {"label": embedded_voc.CLASSES}, 4, tally)
+    score_file.save(scores, run, {"label": embedded_voc.CLASSES}, 4, tally)
     return experiment

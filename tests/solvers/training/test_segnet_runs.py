@@ -13,7 +13,7 @@ from fcn.nets.source import folder
 from fcn.nets.weighted import read_class_weights
 from fcn.page.errors import PageError
 from fcn.page.net import export
-from fcn.solvers import demo, score, solve, training
+from fcn.solvers import demo, solve, training
 from fcn.solvers.experiments.experiment import with_options
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
@@ -22,6 +22,7 @@ from fcn.solvers.inference.network import Network, choose
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.miniatures import miniature
 from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring import counting, score_file
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.training import batch_statistics
 from infer_runs import run as infer
@@ -48,8 +49,8 @@ def trained(experiment):
 def test_a_snapshot_is_made_ready_for_testing(trained):
     ready = [path.name for path in sorted(trained.folder.glob("test_iter_*"))]
     assert ready == ["test_iter_4.caffemodel", "test_iter_8.caffemodel"]
-    own = score.load(trained, 8)["label"]
-    again = score.score_net(load_net(trained.prototxt("val"), trained.weights(8)), 1)["label"]
+    own = score_file.load(trained, 8)["label"]
+    again = counting.score_net(load_net(trained.prototxt("val"), trained.weights(8)), 1)["label"]
     np.testing.assert_array_equal(again.matrix, own.matrix)
     assert own.matrix.sum() == 24 * 40          # what is padded is void
     learnt, folded = (surgery.Weights(path).params["conv1_bn"][0].data

@@ -17,11 +17,12 @@ from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
 from fcn.nets.source import ROOT
-from fcn.solvers import score, training
+from fcn.solvers import training
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import PreflightError
 from fcn.solvers.runs.reading import RunError
+from fcn.solvers.scoring import counting, score_file, tables
 from fcn.solvers.training import loop
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
@@ -50,7 +51,7 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment, real_curves):
     assert record["iteration"] == 4
     assert record["labels"]["label"]["mean IU"] == pytest.approx(100 * scores.mean_iu, abs=0.01)
     assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
-    text = score.table(scores, embedded_voc.CLASSES)
+    text = tables.table(scores, embedded_voc.CLASSES)
     assert all(name in text for name in embedded_voc.CLASSES)
 
 
@@ -116,7 +117,7 @@ def test_scores_that_are_not_finite_are_no_background(experiment):
     net = caffe.Net(str(run.run.prototxt("val")), str(run.run.newest_weights()), caffe.TEST)
     net.params["score_fr"][1].data[1] = np.nan
     with pytest.raises(RunError, match="sample 1 of 2, blob 'score': .* not finite"):
-        score.score_net(net, 2)
+        counting.score_net(net, 2)
 
 
 def test_samples_go_on_behind_those_of_all_passes(experiment):
@@ -151,10 +152,10 @@ def test_scores_are_those_of_the_blobs(experiment, tmp_path):
         truth, said = net.blobs["label"].data[0, 0], net.blobs["score"].data[0].argmax(0)
         expected = expected + np.array([[((truth == i) & (said == j)).sum() for j in range(7)]
                                         for i in range(7)])
-    matrix = score.score_net(net, 2)["label"].matrix        # the layer goes round
+    matrix = counting.score_net(net, 2)["label"].matrix        # the layer goes round
     np.testing.assert_array_equal(matrix, expected)
     assert matrix.sum() > matrix.trace() > 0
-    without = score.score_net(net, 2, unscored=(0,))["label"]
+    without = counting.score_net(net, 2, unscored=(0,))["label"]
     np.testing.assert_array_equal(without.matrix, expected)
     assert without.pixel_accuracy == expected.diagonal()[1:].sum() / expected[1:].sum()
 
@@ -219,7 +220,7 @@ def test_what_was_not_scored_is_scored_on_return(experiment, real_curves):
     for name in ("score.json", "curve.png"):
         (experiment.directory / name).write_text("{}")
     training.train(experiment)
-    assert score.load(experiment.run, 4)
+    assert score_file.load(experiment.run, 4)
     assert (experiment.directory / "curve.png").stat().st_size > 1000
 
 
@@ -296,7 +297,7 @@ def test_a_stage_starts_from_the_weights_of_the_stage_before(experiment):
 
 def test_a_run_that_is_trained_is_not_trained_nor_scored_again(experiment, monkeypatch, capsys):
     scores = training.train(experiment)["label"]
-    monkeypatch.setattr(score, "count", None)
+    monkeypatch.setattr(counting, "count", None)
     page = experiment.directory / "report.html"
     before = page.read_text()
     page.unlink()       # as a kill between the last scores and the report leaves it
