@@ -11,7 +11,7 @@ from fcn.nets.source import ROOT
 
 # what an installation adds to the names that can be imported; prototxts name the data layers
 NAMES = {"caffe", "fcn", "segdata", "folder_layers.py", "nyud_layers.py", "pascalcontext_layers.py",
-         "siftflow_layers.py", "voc_layers.py"}
+         "siftflow_layers.py", "spatial_dropout.py", "voc_layers.py"}
 
 
 @pytest.mark.slow
