@@ -19,6 +19,7 @@ from subjects import least
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads
+CONV1, KERNEL1 = (1, 3, 514, 514), (64, 3, 3, 3)       # conv1_1
 CONV4, KERNEL4 = (1, 512, 74, 74), (512, 512, 3, 3)     # conv4_2
 LARGEFOV = (512, 65, 65), (1024, 512, 3, 3), 12         # fc6 of DeepLab-LargeFOV: map, kernel, hole
 LRN = 'type: "LRN" lrn_param { local_size: 5 alpha: 1e-4 }', (1, 192, 125, 125)    # GoogLeNet's 2nd
@@ -32,10 +33,12 @@ def main():
     weight = torch.randn(OUTPUTS, INPUTS, requires_grad=True)
     image, windows = torch.randn(MAP), Windows((2, 2), (2, 2), (0, 0))
     learned = image.clone().requires_grad_()
+    conv1 = torch.randn(CONV1), torch.randn(KERNEL1, requires_grad=True)
     conv4 = torch.randn(CONV4, requires_grad=True), torch.randn(KERNEL4, requires_grad=True)
     convolutions = [lambda x, w, f=f: f(x, w, None, (1, 1), (1, 1), (1, 1), 1)
                     for f in (conv2d, F.conv2d)]
     rows = {
+        "conv1_1, gradient by its kernel": [gradients(f, *conv1) for f in convolutions],
         "conv4_2": [lambda f=f: f(*conv4) for f in convolutions],
         "conv4_2, gradients": [gradients(f, *conv4) for f in convolutions],
         "fc6": [lambda f=f: f(x, weight) for f in (linear, F.linear)],
@@ -74,10 +77,10 @@ def layer(text, shape):
 
 
 def gradients(product, x, weight):
-    """A function that computes the gradients of a product by its factors."""
+    """A function that computes the gradients of a product by those of its factors that learn."""
     y = product(x, weight)
-    slope = torch.ones_like(y)
-    return lambda: torch.autograd.grad(y, (x, weight), slope, retain_graph=True)
+    slope, learned = torch.ones_like(y), [each for each in (x, weight) if each.requires_grad]
+    return lambda: torch.autograd.grad(y, learned, slope, retain_graph=True)
 
 
 if __name__ == "__main__":

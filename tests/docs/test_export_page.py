@@ -49,6 +49,7 @@ def test_the_program_adds_the_margin_and_the_multiple_that_the_file_names(run, h
         nets.write_prototxt(padded / f"{split}.prototxt", nets.fcn(
             head, split, folder(padded, 4), width=1 / 16, filler="msra", scale=1 / 58, **options))
     (padded / "classes.txt").write_text("background\na\nb\nc\n")
+    caffe.set_random_seed(3)
     net = caffe.Net(str(padded / "deploy.prototxt"), caffe.TEST)
     rng = np.random.default_rng(3)
     for blobs in net.params.values():

@@ -25,6 +25,7 @@ def skip_run(folder, head="fcn8s", seed=3):
         made = str(fcn(head, split, source, width=1 / 32, filler="msra", fc6_kernel=1))
         (folder / f"{split}.prototxt").write_text(made.replace("dim: 500", "dim: 96"))
     (folder / "classes.txt").write_text("\n".join(CLASSES))
+    caffe.set_random_seed(seed)
     net = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
     rng = np.random.default_rng(seed)

@@ -56,8 +56,6 @@ def _overwrites(spec: caffe_pb2.LayerParameter, layer: Layer) -> bool:
     """Whether the layer overwrites values that it still needs."""
     if spec.type == "Eltwise":
         return spec.eltwise_param.operation != EltwiseParameter.PROD
-    if spec.type == "MVN":
-        return spec.mvn_param.normalize_variance
     if spec.type in ("Convolution", "Deconvolution", "ConvolutionDepthwise",
                      "DepthwiseConvolution"):      # windows are copied, single values not
         window: Any = layer

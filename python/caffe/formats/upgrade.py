@@ -1,14 +1,15 @@
 """Older prototxts and models in the current form.
 
 V1 nets (2014: `layers` with enum types) become lists of `layer`, V0 nets (2013) first V1; the
-legacy input fields become an Input layer, and data layers get their transform_param. Crops of
-forks that had their offset computed get it written down.
+legacy input fields become an Input layer, and data layers of V1 nets get their transform_param.
+Crops of forks that had their offset computed get it written down.
 """
 
 import os
 from typing import Any
 
 from ..errors import PrototxtError
+from ..log import logger
 from ..proto import caffe_pb2
 from .automatic_crops import align_crops
 from .forks import of_a_fork
@@ -42,11 +43,15 @@ def upgrade_net(param: caffe_pb2.NetParameter) -> None:
         for old in param.layers:
             _upgrade_v1(old, param.layer.add())
         del param.layers[:]
+        for layer in param.layer:
+            _upgrade_transform(layer)
+    else:
+        for layer in param.layer:
+            _name_ignored(layer)
     if is_v1 or param.input or any(map(of_a_fork, param.layer)):
         align_crops(param, is_certain=is_v1)
     _upgrade_inputs(param)
     for layer in param.layer:
-        _upgrade_transform(layer)
         _upgrade_batch_norm(layer)
 
 
@@ -131,15 +136,27 @@ def _upgrade_inputs(param: caffe_pb2.NetParameter) -> None:
 
 
 def _upgrade_transform(layer: caffe_pb2.LayerParameter) -> None:
-    """What is done to images stood once in the parameters of each data layer."""
-    for place in ("data_param", "image_data_param", "window_data_param"):
-        if not layer.HasField(place):
-            continue
+    """What is done to images stood in the parameters of each data layer, in V1 nets and before."""
+    for place, field in _old_transform(layer):
         old = getattr(layer, place)
-        for field in ("scale", "mean_file", "crop_size", "mirror"):
-            if old.HasField(field):
-                setattr(layer.transform_param, field, getattr(old, field))
-                old.ClearField(field)
+        setattr(layer.transform_param, field, getattr(old, field))
+        old.ClearField(field)
+
+
+def _name_ignored(layer: caffe_pb2.LayerParameter) -> None:
+    """In today's form these fields are still there, but the original does not read them, except
+    for WindowData's scale."""
+    for place, field in _old_transform(layer):
+        if (layer.type, field) != ("WindowData", "scale"):
+            logger.warning("layer '%s' (%s): as in the original, %s has no effect in %s; write it "
+                           "into transform_param", layer.name, layer.type, field, place)
+
+
+def _old_transform(layer: caffe_pb2.LayerParameter) -> list[tuple[str, str]]:
+    """The fields that transform_param has replaced, each behind the message that it stands in."""
+    return [(place, field) for place in ("data_param", "image_data_param", "window_data_param")
+            for field in ("scale", "mean_file", "crop_size", "mirror")
+            if layer.HasField(place) and getattr(layer, place).HasField(field)]
 
 
 def _upgrade_batch_norm(layer: caffe_pb2.LayerParameter) -> None:

@@ -30,7 +30,7 @@ REFUSED = {
 }
 # types whose results are an accident of overwritten memory
 OVERWRITING = {
-    "LRN": "", "MVN": "", "Pooling": "pooling_param { kernel_size: 3 pad: 1 stride: 1 }",
+    "LRN": "", "Pooling": "pooling_param { kernel_size: 3 pad: 1 stride: 1 }",
     "InnerProduct": "inner_product_param { axis: 3 num_output: 4 }",
     "Convolution": CONV % 1, "Deconvolution": CONV % 1,
     "Im2col": "convolution_param { kernel_size: 1 }",
@@ -110,7 +110,7 @@ ALLOWED = {
     "Swish": "", "Power": "power_param { power: 2 shift: 1 }", "Log": "log_param { shift: 9 }",
     "Clip": "clip_param { min: -1 max: 1 }", "Dropout": "", "Softmax": "", "Threshold": "",
     "Scale": "scale_param { filler { value: 2 } bias_term: true }", "BatchNorm": "",
-    "Bias": "bias_param { filler { value: 2 } }", "MVN": "mvn_param { normalize_variance: false }",
+    "Bias": "bias_param { filler { value: 2 } }", "MVN": "",
     "Convolution": CONV % "3 pad: 1", "Deconvolution": CONV % "3 pad: 1",
     "Concat": "", "Slice": "", "Tile": "tile_param { tiles: 1 }",
 }
@@ -124,6 +124,21 @@ def test_what_is_allowed_gives_what_it_gives_elsewhere(net, kind):
         built = net(inputs(x=SHAPE) + layer(kind, "x", top, ALLOWED[kind]))
         built.forward(x=x)
         results.append(built.blobs[top].data.copy())
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("more", ["", "mvn_param { normalize_variance: false }"])
+def test_mvn_in_place_passes_the_gradient_that_it_passes_elsewhere(net, more):
+    rng = np.random.default_rng(2)
+    x, slope = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
+    results = []
+    for top in ("y", "p"):
+        built = net("force_backward: true " + inputs(x=SHAPE) + layer("Power", "x", "p", name="p")
+                    + layer("MVN", "p", top, more, name="m") + layer("TanH", top, "z", name="z"))
+        built.forward(x=x)
+        built.backward(z=slope)
+        results.append(built.blobs["x"].diff.copy())
+    assert np.abs(results[0]).max() > 0
     np.testing.assert_array_equal(*results)
 
 

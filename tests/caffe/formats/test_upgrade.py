@@ -101,6 +101,20 @@ def test_what_is_done_to_images_has_a_message_of_its_own():
     assert layer.image_data_param == caffe_pb2.ImageDataParameter(source="s")
 
 
+def test_in_todays_form_old_fields_of_data_layers_have_no_effect_and_are_named(caplog):
+    """As in the original, which upgrades them in V1 nets alone. WindowData's scale is read."""
+    given = """layer { name: "d" type: "%s" top: "x" %s { source: "s" scale: 2 mirror: true } }"""
+    for kind, place, named in (("Data", "data_param", ["scale", "mirror"]),
+                               ("ImageData", "image_data_param", ["scale", "mirror"]),
+                               ("WindowData", "window_data_param", ["mirror"])):
+        caplog.clear()
+        layer, = upgraded(given % (kind, place)).layer
+        assert not layer.HasField("transform_param") and getattr(layer, place).scale == 2
+        assert [record.getMessage() for record in caplog.records] == [
+            f"layer 'd' ({kind}): as in the original, {field} has no effect in {place}; write it "
+            "into transform_param" for field in named]
+
+
 def test_batch_norm_statistics_are_no_weights():
     three, two = upgraded("""
         layer { name: "a" type: "BatchNorm" param {} param { lr_mult: 2 } param {} }

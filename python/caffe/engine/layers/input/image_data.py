@@ -12,6 +12,7 @@ import numpy as np
 from ....errors import LayerError
 from ....images.lists import check_paths, read_lines, read_list
 from ....images.planes import read_planes, resized
+from ....log import logger
 from ....proto import caffe_pb2
 from ..registry import register
 from ..types import Shape
@@ -108,7 +109,8 @@ class WindowData(Batches):
     fg_threshold, after others, of class 0, whose overlap is below bg_threshold; all are drawn at
     random. context_pad is the surroundings in the crop on each side; what lies beyond the image
     is 0 after the mean was subtracted. crop_mode "square" takes the smallest square around a
-    window.
+    window. What is left is multiplied by window_data_param's scale; as in the original, that of
+    transform_param, to which old prototxts are upgraded, has no effect.
     """
 
     tops = (2, 2)
@@ -138,6 +140,11 @@ class WindowData(Batches):
                              f"crop_size of {crop}")
         if not 0 <= p.fg_fraction <= 1:
             raise self.error(f"expected a fg_fraction between 0 and 1, got {p.fg_fraction:g}")
+        if self.layer_param.transform_param.scale != 1:
+            logger.warning(
+                "layer '%s' (WindowData): as in the original, the scale of %g in transform_param "
+                "has no effect; window_data_param { scale: %g } has", self.layer_param.name,
+                *[self.layer_param.transform_param.scale] * 2)
 
     def _check_mean(self) -> None:
         crop, mean = self.layer_param.transform_param.crop_size, self.transform.mean
@@ -209,7 +216,7 @@ def warped(image: np.ndarray, box: np.ndarray, p: caffe_pb2.WindowDataParameter,
     place = slice(None), slice(y, y + height), slice(x, x + width)
     crop = np.zeros((len(image), size, size), np.float32)
     crop[place] = ((part[:, :, ::-1] if mirror else part) - _mean(transform, size, place)) \
-        * np.float32(transform.param.scale)
+        * np.float32(p.scale)
     return crop
 
 

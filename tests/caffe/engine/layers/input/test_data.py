@@ -220,7 +220,7 @@ def windows(folder):
 
 
 def test_windows_background_first(windows):
-    made = net(WINDOW_DATA % ("", "mean_value: 5 scale: 0.1"))
+    made = net(WINDOW_DATA % ("scale: 0.1", "mean_value: 5"))
     assert made.blobs["x"].shape == (8, 3, 8, 8)
     made.forward()
     labels, crops = made.blobs["t"].data, made.blobs["x"].data
@@ -229,6 +229,21 @@ def test_windows_background_first(windows):
         blue, green, red = crop[:, 4, 1]
         np.testing.assert_allclose(green, -0.5, rtol=1e-5)
         np.testing.assert_allclose((red, blue), (25, -0.5) if label == 1 else (-0.5, 25), rtol=1e-5)
+
+
+def test_the_scale_of_transform_param_has_no_effect_on_windows(windows, caplog):
+    """As in the original, which reads window_data_param's; prototxts of old have it moved."""
+    crops = []
+    for own, common in (("", ""), ("", "scale: 0.1"), ("scale: 0.1", "")):
+        caffe.set_random_seed(1)
+        caplog.clear()
+        made = net(WINDOW_DATA % (own, common))
+        made.forward()
+        crops.append(made.blobs["x"].data.copy())
+        said = "the scale of 0.1 in transform_param has no effect; window_data_param { scale: 0.1 }"
+        assert (said in caplog.text) == bool(common)
+    np.testing.assert_array_equal(crops[0], crops[1])
+    np.testing.assert_allclose(crops[2], crops[0] * np.float32(0.1), rtol=1e-6)
 
 
 def test_what_lies_beyond_the_image_is_zero(windows, folder):
