@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -145,9 +146,15 @@ class ElidingRunner(PlainRunner):
 
     def overwritten(self) -> list[TensorLayer]:
         """The layers whose bottoms a later layer has overwritten in the last pass."""
-        return [step.layer for step in self.program.steps
-                if step.bottom and step.number not in self._ran
-                and isinstance(step.layer, TensorLayer) and step.layer.is_overwritten(step.bottom)]
+        found = []
+        for step in self.program.steps:
+            run = self._ran.get(step.number)
+            if run:
+                found += run.overwritten()
+            elif (step.bottom and isinstance(step.layer, TensorLayer)
+                  and step.layer.is_overwritten(step.bottom)):
+                found.append(step.layer)
+        return found
 
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
@@ -180,7 +187,8 @@ class ElidingRunner(PlainRunner):
                 if self._promised:
                     self._fill_diffs()
                 else:
-                    self._run_plainly()
+                    with self._as_in_the_pass():
+                        self._run_plainly()
         self._lift_guards()
         super().backward(numbers, observer, release)
         if self._is_updated:
@@ -260,38 +268,50 @@ class ElidingRunner(PlainRunner):
             raise LayerError(f"{self.program.source}: data or weights have changed since the "
                              "forward pass; set net.elide_padding = False before it to have "
                              "gradients of all blobs")
-        for blob, values in written.items():
-            if blob not in later:
-                blob.data_tensor.copy_(values)
+        for blob, compute in whole.items():
+            if blob not in written:     # to the last digit what users may have seen
+                blob.set_data(compute())
+            elif blob not in later:
+                blob.data_tensor.copy_(written[blob])
         return numbers
 
     def _fill_diffs(self) -> None:
         """Compute the gradients by all blobs of the region, after a backward pass."""
         steps = self.program.steps
-        params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
-                  for number in self._ran for blob in steps[number].layer.blobs}
+        diffs = {blob: blob.diff_tensor.clone()
+                 for number in self._ran for blob in steps[number].layer.blobs}
         # the backward pass has computed these already, and somebody may have written to them
         entries = {blob: blob.diff_tensor.clone() for number in self._ran
                    for blob in steps[number].bottom if blob not in self._promised
                    and not blob.memories[DIFF].is_promised}
         later = self._written_later()
         try:
-            if self._is_updated:
-                for blob, (data, diff) in params.items():
-                    blob.data_tensor.copy_(data + diff)
-            numbers = self._run_plainly(later)
-            self._take_promises_back()
-            for number in reversed(numbers):
-                if steps[number].runs_backward:
-                    super().backward_step(steps[number])
+            with self._as_in_the_pass():
+                numbers = self._run_plainly(later)
+                self._take_promises_back()
+                for number in reversed(numbers):
+                    if steps[number].runs_backward:
+                        super().backward_step(steps[number])
         finally:
-            for blob, (data, diff) in params.items():
-                blob.data_tensor.copy_(data)
-                blob.set_diff(diff)
-            for blob, diff in entries.items():
+            for blob, diff in [*diffs.items(), *entries.items()]:
                 blob.set_diff(diff)
             for blob, values in later.items():
                 blob.data_tensor.copy_(values)
+
+    @contextmanager
+    def _as_in_the_pass(self) -> Iterator[None]:
+        """With the parameters that the forward pass had: a solver may have changed them since, and
+        layers change them that run again."""
+        params = {blob: blob.data_tensor.clone() for number in self._ran
+                  for blob in self.program.steps[number].layer.blobs}
+        if self._is_updated:
+            for blob in params:
+                blob.data_tensor.add_(blob.diff_tensor)
+        try:
+            yield
+        finally:
+            for blob, data in params.items():
+                blob.data_tensor.copy_(data)
 
     def _guard(self) -> None:
         """Have the gradients that were left out computed as soon as somebody asks for those that
