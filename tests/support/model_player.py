@@ -249,12 +249,14 @@ class Player:
         self.equal(float(loss), wanted, "loss")
         self.elided |= bool(self.net.elided_layers)
 
-    def _range(self):
-        return sorted(int(i) for i in self.rng.integers(len(self.layers), size=2))
+    def _part(self):
+        """The names of its first and last layer."""
+        first, last = sorted(self.rng.integers(len(self.layers), size=2))
+        return self.layers[first], self.layers[last]
 
     def forward_part(self):
-        first, last = self._range()
-        self.both(lambda: self.net.forward(start=self.layers[first], end=self.layers[last]),
+        first, last = self._part()
+        self.both(lambda: self.net.forward(start=first, end=last),
                   lambda: self.model.forward(first, last))
 
     def backward(self):
@@ -269,8 +271,8 @@ class Player:
         self.both(lambda: self.net.run_backward(release=release), self.model.backward)
 
     def backward_part(self):
-        first, last = self._range()
-        self.both(lambda: self.net.backward(start=self.layers[last], end=self.layers[first]),
+        first, last = self._part()
+        self.both(lambda: self.net.backward(start=last, end=first),
                   lambda: self.model.backward(last, first))
 
     def passes(self):
@@ -411,13 +413,16 @@ class Player:
         for name in self._inputs():
             shape = self.case.shapes[name][self.size]
             self.net.blobs[name].reshape(*shape)
-            self.model.blobs[name].reshape(shape)
+            self.model.blobs[name].reshape(*shape)
         self.reshape()
+        for name in self.blobs:     # where there were fewer values, they may be old ones or zeros
+            if weight := self.model.loss_weights[name]:
+                self._write(self.net.blobs[name], self.model.blobs[name], "diff", weight)
         self._refill()
         self._forward()
-        for name in self.blobs:     # where there were fewer values, they may be old ones or zeros
-            values = self.model.loss_weights[name]
-            self._write(self.net.blobs[name], self.model.blobs[name], "diff", values)
+        for name in self.blobs:
+            if not self.model.loss_weights[name]:
+                self._write(self.net.blobs[name], self.model.blobs[name], "diff", 0)
 
     # parameters of others
 
@@ -436,7 +441,10 @@ class Player:
                     blob.data[...] = values
 
     def share_with(self):
-        """Parameters of another net, which may then be written to there."""
+        """Parameters of another net, which may then be written to there. Caffe's recurrent layers
+        have copies of theirs, which do not follow."""
+        if any(step.spec.type in ("RNN", "LSTM") for step in self.model.steps):
+            return
         if self.donor is None:
             text = "\n".join(self.case.lines)
             path = self.folder / "donor.prototxt"
@@ -491,7 +499,10 @@ def _play(case):
             player = Player(case, folder)
         except caffe_model.Refused:
             return _refused(case, folder), False
-        return player.play(), player.elided
+        try:
+            return player.play(), player.elided
+        finally:
+            caffe.set_precision("tf32")     # what it is at first
 
 
 def _refused(case, folder):

@@ -15,9 +15,9 @@ WEIGHTS = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaus
 NORMALIZATIONS = ("", "ignore_label: 1", "normalization: FULL", "normalization: NONE ignore_label: 0",
                   "normalize: false", "normalization: BATCH_SIZE ignore_label: 1")
 NEURONS = {     # {type: settings}
-    "Sigmoid": [""], "TanH": [""], "ELU": ["", "elu_param { alpha: 0.3 }"], "BNLL": [""],
-    "Exp": ["exp_param { scale: 0.5 }", "exp_param { base: 2 scale: 0.3 shift: 0.5 }"]}
-WITH_KINKS = {
+    "Sigmoid": [""], "TanH": [""], "ELU": ["", "elu_param { alpha: 0.3 }"], "BNLL": [""]}
+NOT_SMOOTH = {
+    "Exp": ["exp_param { scale: 0.5 }", "exp_param { base: 2 scale: 0.3 shift: 0.5 }"],
     "ReLU": ["", "relu_param { negative_slope: 0.2 }"], "AbsVal": [""],
     "Clip": ["clip_param { min: -0.5 max: 1 }"]}
 
@@ -28,7 +28,8 @@ class RandomNet:
     Parameters
     ----------
     phase : TRAIN or TEST; in TRAIN there is no Dropout, which draws numbers of its own
-    is_smooth : whether values that nearly agree have gradients that nearly agree
+    is_smooth : whether values that nearly agree have gradients that nearly agree, so that floats
+        can be held against doubles
     sizes : how many shapes the data may have
 
     Attributes
@@ -79,13 +80,14 @@ class RandomNet:
 
     def _makers(self):
         of_any = [self._convolution] * 4 + [self._neuron] * 4 + [
-            self._scale, self._bias, self._batch_norm, self._eltwise, self._eltwise, self._concat,
+            self._scale, self._bias, self._eltwise, self._eltwise, self._concat,
             self._concat, self._single, self._slice, self._power, self._softmax, self._flatten,
             self._reduction, self._inner_product, self._tile]
-        if not self.is_smooth:
-            of_any += [self._argmax] + [self._prelu] * (self._axes < 3)
         of_images = [self._deconvolution, self._pooling, self._pooling, self._shared, self._lrn,
-                     self._crop, self._mvn, self._interp]
+                     self._crop, self._interp]
+        if not self.is_smooth:
+            of_any += [self._argmax, self._batch_norm] + [self._prelu] * (self._axes < 3)
+            of_images += [self._mvn]
         rare = [self._spp, self._embed, self._silence]
         if self.sizes == 1:
             rare += [self._reshape, self._filter, self._recurrent]
@@ -220,7 +222,7 @@ class RandomNet:
                       f"pool: {self.pick(kinds)} }}")
 
     def _neuron(self, bottom):
-        kinds = NEURONS if self.is_smooth else {**NEURONS, **WITH_KINKS}
+        kinds = NEURONS if self.is_smooth else {**NEURONS, **NOT_SMOOTH}
         kind = "ReLU" if not self.is_smooth and self.chance(0.5) else self.pick(list(kinds))
         self._add(kind, [bottom], self.pick(kinds[kind]),
                   in_place=self._may_overwrite(bottom) and kind != "AbsVal")
@@ -278,7 +280,7 @@ class RandomNet:
 
     def _eltwise(self, bottom):
         bottoms = [bottom, *(self.pick(self._alike(bottom)) for _ in range(self.upto(1, 2)))]
-        operation = self.pick(["SUM", "SUM", "PROD"] + ["MAX"] * (not self.is_smooth))
+        operation = self.pick(["SUM", "SUM"] + ["PROD", "MAX"] * (not self.is_smooth))
         coefficients = ""
         if operation == "SUM" and self.chance(0.5):
             coefficients = " ".join(f"coeff: {self.pick([1, -1, 0.5, 2])}" for _ in bottoms)
@@ -340,7 +342,14 @@ class RandomNet:
         self._add("Reduction", [bottom], f"reduction_param {{ operation: {self.pick(kinds)} "
                   f"axis: {self.pick([0, 1, 2])} coeff: 0.3 }}")
 
+    @property
+    def _rounds_to_zero(self):
+        """Whether values that were 0 without rounding may be compared."""
+        return any('"MVN"' in line for line in self.lines)
+
     def _argmax(self, bottom):
+        if self._rounds_to_zero:
+            return
         self._add("ArgMax", [bottom], f"argmax_param {{ axis: 1 "
                   f"{self.pick(['', 'out_max_val: true'])} }}")
 
@@ -380,7 +389,7 @@ class RandomNet:
             return
         kind = self.pick(["SoftmaxWithLoss", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss"]
                          + ["EuclideanLoss"] * (self._axes < 3)
-                         + ["Accuracy"] * (not self.is_smooth)
+                         + ["Accuracy"] * (not self.is_smooth and not self._rounds_to_zero)
                          + ["HingeLoss"] * (not self.is_smooth and self._axes < 3))
         shapes, name = self.shapes[bottom], f"label{self._count}"
         shape, positions = shapes[0], [(shape[0], 1, *shape[2:]) for shape in shapes]

@@ -20,12 +20,12 @@ class Place:
 class Blob:
     """`data` and `diff` of one shape: arrays that can be written to. `places` is where they are."""
 
-    def __init__(self, shape=(0,)):
+    def __init__(self, *shape):
         self.places = [Place(), Place()]
-        self.reshape(shape)
+        self.reshape(*shape)
 
-    def reshape(self, shape):
-        self.shape = tuple(shape)
+    def reshape(self, *shape):
+        self.shape = shape
         for place in self.places:
             place.take(self.count)
 

@@ -47,7 +47,7 @@ class Layer:
 
     def build(self, bottom):
         """Parameters begin with zeros; tests give them their values."""
-        self.params = [Blob(shape) for shape in self.setup(*(blob.shape for blob in bottom))]
+        self.params = [Blob(*shape) for shape in self.setup(*(blob.shape for blob in bottom))]
 
     def rate(self, lr_mult):
         """The lr_mult that a solver takes for a parameter, given that of the prototxt."""
@@ -59,7 +59,7 @@ class Layer:
 
     def reshape(self, bottom, top):
         for blob, shape in zip(top, self.shapes(*(blob.shape for blob in bottom))):
-            blob.reshape(shape)
+            blob.reshape(*shape)
 
     def values(self, *arrays):
         """The arrays of the tops, given those of bottoms and parameters."""

@@ -161,4 +161,5 @@ class Accuracy(Layer):
                   else np.ones(labels.shape, bool))
         right = np.take_along_axis(x, np.where(counts, labels, 0), axis)
         better = (x >= right).sum(axis, keepdims=True) - 1
-        top[0].data[...] = ((better < p.top_k) & counts).sum() / max(1, counts.sum())
+        found = (better < p.top_k) & counts & ~np.isnan(right)     # NaN: unlike the original
+        top[0].data[...] = found.sum() / max(1, counts.sum())

@@ -60,7 +60,7 @@ class Net:
     def _add(self, spec, phase):
         layer = TYPES[spec.type](spec, phase)
         bottom = [self.blobs[name] for name in spec.bottom]
-        top = [self.blobs[name] if name in spec.bottom else Blob() for name in spec.top]
+        top = [self.blobs[name] if name in spec.bottom else Blob(0) for name in spec.top]
         self.blobs.update(zip(spec.top, top))
         layer.build(bottom)
         layer.reshape(bottom, top)
@@ -93,26 +93,29 @@ class Net:
         for step in self.steps:
             step.layer.reshape(step.bottom, step.top)
 
-    def forward(self, first=0, last=None):
-        """Returns the loss: over all tops with a weight the sum of data times diff."""
+    def forward(self, start=None, end=None):
+        """From one layer to another, names. Returns the loss: over all tops with a weight the sum
+        of data times diff."""
         loss = 0
-        for step in self._range(first, last):
+        for step in self._between(start, end):
             step.layer.reshape(step.bottom, step.top)
             step.layer.forward(step.bottom, step.top)
             loss += sum((blob.data * blob.diff).sum()
                         for blob, weight in zip(step.top, step.weights) if weight)
         return loss
 
-    def backward(self, last=None, first=0):
-        for step in reversed(self._range(first, last)):
+    def backward(self, start=None, end=None):
+        for step in reversed(self._between(end, start)):
             if not step.runs:
                 continue
             if any(step.down[i] for i in step.layer.no_gradient if i < len(step.down)):
                 raise Refused(f"{step.name} has no gradient to pass down")
             step.layer.backward(step.top, step.down, step.bottom)
 
-    def _range(self, first, last):
-        return self.steps[first:len(self.steps) if last is None else last + 1]
+    def _between(self, first, last):
+        names = [step.name for step in self.steps]
+        return self.steps[names.index(first) if first else 0:
+                          names.index(last) + 1 if last else len(names)]
 
     def clear_param_diffs(self):
         for blob, _, _ in self.learnable:

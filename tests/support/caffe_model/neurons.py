@@ -25,16 +25,6 @@ class Neuron(Layer):
             bottom[0].diff[...] = slope * top[0].diff
 
 
-class Overwriting(Neuron):
-    """Puts its slope into the bottom's gradient before it multiplies by the top's: in place, these
-    are one, and the slope is squared."""
-
-    def backward(self, top, down, bottom):
-        if down[0]:
-            bottom[0].diff[...] = self.slope(bottom[0].data, top[0].data)
-            bottom[0].diff[...] *= top[0].diff
-
-
 @register("ReLU")
 class ReLU(Neuron):
 
@@ -44,8 +34,12 @@ class ReLU(Neuron):
     def f(self, x):
         return np.maximum(x, 0) + self.negative * np.minimum(x, 0)
 
-    def slope(self, x, y):
-        return np.where(x > 0, 1, self.negative)
+    def backward(self, top, down, bottom):
+        """Without a slope there, 0 of a gradient that is not finite, unlike the original."""
+        if down[0]:
+            dy = top[0].diff.copy()
+            below = self.negative * dy if self.negative else 0
+            bottom[0].diff[...] = np.where(bottom[0].data > 0, dy, below)
 
 
 @register("ELU")
@@ -146,8 +140,12 @@ class Exp(Neuron):
 
 
 @register("Power")
-class Power(Overwriting):
-    """(shift + scale x) ** power; its gradient is 0 where that is a constant."""
+class Power(Neuron):
+    """(shift + scale x) ** power; its gradient is 0 where that is a constant.
+
+    The slope is written into the bottom's gradient before that is multiplied by the top's: in place
+    these are one, and the slope is squared.
+    """
 
     def read_settings(self):
         p = self.spec.power_param
@@ -165,6 +163,12 @@ class Power(Overwriting):
             return np.full(x.shape, factor)
         base = self.shift + self.scale * x
         return factor * base if self.power == 2 else factor * y / base
+
+    def backward(self, top, down, bottom):
+        if down[0]:
+            bottom[0].diff[...] = self.slope(bottom[0].data, top[0].data)
+            if self.power * self.scale:
+                bottom[0].diff[...] *= top[0].diff
 
 
 @register("Threshold")

@@ -14,7 +14,7 @@ class Input(Layer):
     def reshape(self, bottom, top):
         if not self.kept:
             for blob, shape in zip(top, self.spec.input_param.shape):
-                blob.reshape(shape.dim)
+                blob.reshape(*shape.dim)
         self.kept = True
 
     def forward(self, bottom, top):
@@ -113,10 +113,13 @@ class Reshape(Layer):
 
 @register("Flatten")
 class Flatten(Layer):
-    """Everything behind axis 0 as one. A pass in either direction shares what it passes on."""
+    """The axes from `axis` to `end_axis` as one. A pass in either direction shares what it passes
+    on."""
 
     def shapes(self, x):
-        return [(x[0], math.prod(x[1:]))]
+        begin, end = (axis_of(axis, x) for axis in (self.spec.flatten_param.axis,
+                                                    self.spec.flatten_param.end_axis))
+        return [(*x[:begin], math.prod(x[begin:end + 1]), *x[end + 1:])]
 
     def forward(self, bottom, top):
         top[0].share_data(bottom[0])
@@ -207,7 +210,7 @@ class Filter(Layer):
         self.kept = np.flatnonzero(selector) if self.is_built else np.arange(len(selector))
         self.is_built = True
         for blob, x in zip(top, bottom):
-            blob.reshape((len(self.kept), *x.shape[1:]))
+            blob.reshape(len(self.kept), *x.shape[1:])
 
     def values(self, *arrays):
         return [x[self.kept] for x in arrays[:-1]]
