@@ -20,8 +20,8 @@ from random_nets import TEST, TRAIN, RandomNet
 REMEDIES = ("elide_padding = False", "cuda_graphs = False", "needs a forward pass of this layer",
             "needs another forward pass", "propagate_down: false", "read it before")
 ACTIONS = {     # {name of a method: how often it is drawn}
-    "set_data": 1, "forward": 3, "forward_part": 1, "backward": 2, "backward_again": 1,
-    "backward_part": 1, "passes": 1, "in_batches": 1, "read_data": 2, "read_diff": 2,
+    "set_data": 1, "forward": 3, "forward_part": 2, "backward": 4, "backward_again": 2,
+    "backward_part": 1, "passes": 1, "in_batches": 1, "read_data": 1, "read_diff": 1,
     "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_diff": 1, "write_param": 1,
     "write_param_diff": 1, "clear_param_diffs": 1, "hold": 1, "read_held": 1, "write_held": 1,
     "drop": 1, "reshape": 1, "resize": 2, "step": 3, "save": 1, "copy_from": 1, "share_with": 1,
@@ -145,10 +145,8 @@ class Player:
                 getattr(self, name)()
             for name in self.blobs:
                 self._compare_data(name)
-            for name in self.model.params:
-                for i in range(len(self.model.params[name])):
-                    self._compare_param(name, i, "data")
-                    self._compare_param(name, i, "diff")
+            self._compare_params("data")
+            self._compare_params("diff")
             for name in self.blobs:
                 self._compare_diff(name)
         except Ended as end:
@@ -197,6 +195,11 @@ class Player:
     def _compare_param(self, name, i, kind):
         self._compare(self.net.params[name][i], self.model.params[name][i], kind,
                       f"{kind} of {name}[{i}]")
+
+    def _compare_params(self, kind):
+        for name in self.model.params:
+            for i in range(len(self.model.params[name])):
+                self._compare_param(name, i, kind)
 
     def _compare(self, blob, model, kind, what):
         found, wanted = self.both(lambda: getattr(blob, kind), lambda: getattr(model, kind))
@@ -252,6 +255,7 @@ class Player:
     def _part(self):
         """The names of its first and last layer."""
         first, last = sorted(self.rng.integers(len(self.layers), size=2))
+        first *= int(self.rng.integers(2))
         return self.layers[first], self.layers[last]
 
     def forward_part(self):
@@ -260,7 +264,9 @@ class Player:
                   lambda: self.model.forward(first, last))
 
     def backward(self):
-        for name in self.model.outputs:
+        """Somebody has written the gradients of the outputs before, or those of all blobs, which
+        stay where no layer passes one down."""
+        for name in self.model.outputs if self.rng.random() < 0.6 else self.blobs:
             if not self.model.loss_weights[name]:
                 self._write_diff(name)
         self.backward_again()
@@ -269,6 +275,11 @@ class Player:
         """With the gradients that are there, as a net of a solver does, or otherwise."""
         release = bool(self.rng.integers(2))
         self.both(lambda: self.net.run_backward(release=release), self.model.backward)
+        if self.rng.random() < 0.5:
+            self._compare_params("diff")
+        if self.rng.random() < 0.3:
+            for name in self.rng.permutation(self.blobs):
+                self._compare_diff(str(name))
 
     def backward_part(self):
         first, last = self._part()
@@ -287,7 +298,8 @@ class Player:
         shapes = {name: self.model.blobs[name].shape for name in [*self._inputs(), *outputs]}
         items = {shape[:1] for shape in shapes.values()}
         if len(items) != 1 or () in items or any(map(self.model.loss_weights.get, outputs)) \
-                or ("choice",) in self.case.fillings.values():
+                or ("choice",) in self.case.fillings.values() \
+                or set(outputs) & set(self._inputs()):
             return
         (size,), = items
         count = int(self.rng.integers(1, 2 * size + 1))
@@ -410,6 +422,7 @@ class Player:
             return
         self.held = []
         self.size = int(self.rng.integers(self.case.sizes))
+        counts = {name: blob.count for name, blob in self.model.blobs.items()}
         for name in self._inputs():
             shape = self.case.shapes[name][self.size]
             self.net.blobs[name].reshape(*shape)
@@ -421,7 +434,7 @@ class Player:
         self._refill()
         self._forward()
         for name in self.blobs:
-            if not self.model.loss_weights[name]:
+            if self.model.blobs[name].count > counts[name] and not self.model.loss_weights[name]:
                 self._write(self.net.blobs[name], self.model.blobs[name], "diff", 0)
 
     # parameters of others

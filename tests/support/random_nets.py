@@ -53,7 +53,7 @@ class RandomNet:
         makers = self._makers()
         for _ in range(self.upto(2, 11)):
             self.pick(makers)(self._blob())
-        for _ in range(self.pick([0, 1, 1, 2])):
+        for _ in range(self.pick([0, 1, 1, 1, 2])):
             self._loss(self._blob())
         if self.chance(0.4):
             self.lines.append("force_backward: true")
@@ -124,10 +124,10 @@ class RandomNet:
                 for shapes in [*found, parameters] for shape in shapes):
             return []
         if "param {" not in settings and self.chance(0.25):
-            rates = [0] if kind == "BatchNorm" else [0, 1, 2]
+            rates = [0] if kind == "BatchNorm" or self.chance(0.4) else [0, 1, 2]
             text += "".join(f" param {{ lr_mult: {self.pick(rates)} decay_mult: "
                             f"{self.pick([0, 1])} }}" for _ in parameters)
-        if self.chance(0.06):
+        if self.chance(0.1):
             text += "".join(f" propagate_down: {self.pick(['true', 'false'])}" for _ in bottoms)
         if self.chance(0.06) and not in_place and "loss_weight" not in settings:
             weights = [self.pick([0, 0.5, 2]) for _ in names]
