@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,14 @@ from caffe.engine.layers.convolution import Deconvolution
 from caffe.engine.runners import recorded
 from caffe.log import silence
 from graph_stand_in import GraphStandIn
-from model_player import draw, played
+from model_player import Case, draw, played
 
 SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=False,
                     suppress_health_check=list(HealthCheck), print_blob=True)
 SEED = int(os.environ.get("FUZZ_SEED", 0))
 ACTIONS = 12
 # {way: (how well numbers agree, how many cases, of which so many leave padding out)}
-WAYS = {"double": (1e-8, 160, 40), "recorded": (1e-8, 70, 15), "single": (1e-3, 80, 15)}
+WAYS = {"double": (1e-8, 160, 40), "recorded": (1e-8, 70, 15), "single": (1e-3, 60, 15)}
 
 
 def build(text: str) -> caffe.Net:
@@ -82,15 +82,21 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     torch.set_default_dtype(torch.float32)
 
 
+def cases(way: str, seeds: Iterable[int], count: int) -> Iterator[Case]:
+    """A view that is kept shows memory of the host, and a recording has that of the GPU. Their
+    stand-in has both in one place, so nobody keeps views there."""
+    without = {"hold"} if way == "recorded" else set()
+    return (draw(seed, count, WAYS[way][0], without) for seed in seeds)
+
+
 def test_whatever_somebody_does_shows_what_the_model_says(way: str) -> None:
-    digits, count, elided_at_least = WAYS[way]
+    _, count, elided_at_least = WAYS[way]
     before = GraphStandIn.replays
-    ends, elided = played(draw(SEED + number, ACTIONS, digits) for number in range(count))
+    ends, elided = played(cases(way, range(SEED, SEED + count), ACTIONS))
     assert elided >= elided_at_least and ends["whole"] > 0.7 * count, ends
     assert (GraphStandIn.replays > before) == (way == "recorded")
 
 
 @pytest.mark.slow
 def test_whatever_somebody_does_thousands_of_times(way: str) -> None:
-    digits, count, _ = WAYS[way]
-    played(draw(SEED + 1000 + number, 2 * ACTIONS, digits) for number in range(20 * count))
+    played(cases(way, range(SEED + 1000, SEED + 1000 + 20 * WAYS[way][1]), 2 * ACTIONS))

@@ -12,8 +12,9 @@ TRAIN, TEST = 0, 1
 MOST = 12000        # values of a blob
 GAUSS = 'filler { type: "gaussian" std: 1 }'
 WEIGHTS = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.3 }'
-NORMALIZATIONS = ("", "ignore_label: 1", "normalization: FULL", "normalization: NONE ignore_label: 0",
-                  "normalize: false", "normalization: BATCH_SIZE ignore_label: 1")
+NORMALIZATIONS = (
+    "", "ignore_label: 1", "normalization: FULL", "normalization: NONE ignore_label: 0",
+    "normalize: false", "normalization: BATCH_SIZE ignore_label: 1")
 NEURONS = {     # {type: settings}
     "Sigmoid": [""], "TanH": [""], "ELU": ["", "elu_param { alpha: 0.3 }"], "BNLL": [""]}
 NOT_SMOOTH = {
@@ -124,10 +125,10 @@ class RandomNet:
                 for shapes in [*found, parameters] for shape in shapes):
             return []
         if "param {" not in settings and self.chance(0.25):
-            rates = [0] if kind == "BatchNorm" or self.chance(0.4) else [0, 1, 2]
+            rates = [0] if kind == "BatchNorm" or self.chance(0.6) else [0, 1, 2]
             text += "".join(f" param {{ lr_mult: {self.pick(rates)} decay_mult: "
                             f"{self.pick([0, 1])} }}" for _ in parameters)
-        if self.chance(0.1):
+        if self.chance(0.2):
             text += "".join(f" propagate_down: {self.pick(['true', 'false'])}" for _ in bottoms)
         if self.chance(0.06) and not in_place and "loss_weight" not in settings:
             weights = [self.pick([0, 0.5, 2]) for _ in names]
@@ -155,9 +156,9 @@ class RandomNet:
 
     def _trunk(self):
         """A first convolution with so wide a padding that rows of its top are all alike."""
-        self._add("Convolution", ["data"], f"convolution_param {{ num_output: {2 * self.upto(1, 3)} "
-                  f"kernel_size: {self.upto(2, 4)} pad: {self.upto(8, 22)} "
-                  f"stride: {self.pick([1, 1, 2])} {WEIGHTS} }}")
+        self._add("Convolution", ["data"], "convolution_param { "
+                  f"num_output: {2 * self.upto(1, 3)} kernel_size: {self.upto(2, 4)} "
+                  f"pad: {self.upto(8, 22)} stride: {self.pick([1, 1, 2])} {WEIGHTS} }}")
 
     def _convolution(self, bottom):
         axes, channels = self._axes, self._shape(bottom)[1]

@@ -1,4 +1,4 @@
-"""A model of Caffe: what a net computes, in NumPy and double precision, as plainly as it can be said.
+"""A model of Caffe: what a net computes, in NumPy and double precision, as plainly as possible.
 
 A test that compares two ways of the engine with each other finds no fault that both have. This
 package is a second opinion: it reads the same prototxt, and from there on does everything itself.

@@ -75,9 +75,9 @@ def _operand_shape(p, x):
 class Scale(Layer):
     """x times a scale, plus a bias. The scale is the second bottom, or learned.
 
-    The product of x and the gradient lies where there is room for it: in the gradient of the bottom,
-    or in place where x was kept. The gradient of a learned scale replaces what was there unless it
-    is added up over axes before its own.
+    The product of x and the gradient lies where there is room for it: in the gradient of the
+    bottom, or in place where x was kept. The gradient of a learned scale replaces what was there
+    unless it is added up over axes before its own.
     """
 
     def read_settings(self):
@@ -172,7 +172,7 @@ class Eltwise(Layer):
             if self.p.operation == self.p.SUM:
                 blob.diff[...] = self._coefficients[i] * top[0].diff
             elif self.p.operation == self.p.MAX:
-                blob.diff[...] = top[0].diff * (self.needs(self.kept) == i)
+                blob.diff[...] = np.where(self.needs(self.kept) == i, top[0].diff, 0)
             else:
                 blob.diff[...] = (
                     math.prod(other.data for j, other in enumerate(bottom) if j != i)

@@ -22,9 +22,9 @@ class Refused(Exception):
 class Layer:
     """One layer. `spec` is its LayerParameter.
 
-    Subclasses say `setup` (the shapes of the parameters, from those of the bottoms), `shapes` (those
-    of the tops) and `values` and `slopes`, two functions of arrays; where Caffe's gradient is not
-    the mathematical one, or more than that can be observed, `forward` and `backward` themselves.
+    Subclasses say `setup` (the shapes of the parameters, from those of the bottoms), `shapes`
+    (those of the tops) and `values` and `slopes`, two functions of arrays; where Caffe's gradient
+    is not the mathematical one, or more than that can be observed, `forward` and `backward`.
     """
 
     loss = False            # whether the first top has a loss weight of 1 where none is given

@@ -96,7 +96,7 @@ class Reshape(Layer):
     """The same values in another shape: dims of 0 are the bottom's, one of -1 is the rest."""
 
     def shapes(self, x):
-        dims = [x[i] if dim == 0 else dim for i, dim in enumerate(self.spec.reshape_param.shape.dim)]
+        dims = [dim or x[i] for i, dim in enumerate(self.spec.reshape_param.shape.dim)]
         rest = math.prod(x) // math.prod(dim for dim in dims if dim > 0)
         return [tuple(rest if dim == -1 else dim for dim in dims)]
 

@@ -185,6 +185,35 @@ def test_gradients_of_blobs_after_a_solver_s_step(tmp_path):
     check_equal(*found, 1e-9)
 
 
+@pytest.mark.parametrize("change", ["step", "weights"])
+def test_backward_in_part_after_the_weights_have_changed_a_little(tmp_path, change):
+    """Blobs keep the values of the forward pass, to the last digit, and gradients are of these."""
+    found = []
+    (tmp_path / "net.prototxt").write_text(
+        image(12, 15) + layer("conv3", "Convolution", "data", convolution_param='num_output: 3 '
+                              'kernel_size: 3 pad: 30 weight_filler { type: "gaussian" }') + LOSS)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1e-4 lr_policy: "fixed" momentum: 0.9 '
+        f'snapshot_prefix: "{tmp_path}/s" random_seed: 3')
+    for elide in (True, False):
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        net = solver.net
+        net.elide_padding = elide
+        fill(net, 0)
+        if change == "step":
+            solver.step(1)
+        else:
+            net.forward()
+            net.params["conv3"][0].data[...] *= 1.0001
+        assert bool(net.elided_layers) == elide
+        net.backward(start="loss", end="loss")
+        found.append({**datas(net), **diffs(net), **param_diffs(net)})
+        net.clear_param_diffs()
+        net.backward(start="conv3")
+        found[-1]["again"] = net.params["conv3"][0].diff.copy()
+    check_equal(*found)
+
+
 def test_solver_steps_agree(tmp_path):
     finals = []
     for elide in (True, False):
