@@ -61,8 +61,7 @@ class Case:
 
 
 def draw(seed, count, digits=1e-8, without=()):
-    """The Case of this seed, of `count` actions, none of which is in `without`; with few digits,
-    its net is a smooth one."""
+    """The Case of this seed, of `count` actions; with few digits, its net is a smooth one."""
     rng = np.random.default_rng(seed)
     solver = None
     if rng.random() < 0.4:
@@ -71,10 +70,15 @@ def draw(seed, count, digits=1e-8, without=()):
                   "clip_gradients": rng.choice([-1, 0.5])}
     net = RandomNet(rng, TRAIN if solver else int(rng.integers(2)), is_smooth=digits > 1e-6,
                     sizes=int(rng.choice([1, 3])))
+    return Case(net.lines, net.fillings, net.shapes, net.phase, net.sizes, solver,
+                draw_actions(rng, count, without), seed, digits)
+
+
+def draw_actions(rng, count, without=()):
+    """[(name, seed)] of so many actions, none of which is in `without`."""
     weights = np.array([0 if name in without else often for name, often in ACTIONS.items()])
     names = rng.choice(list(ACTIONS), count, p=weights / weights.sum())
-    return Case(net.lines, net.fillings, net.shapes, net.phase, net.sizes, solver,
-                [(str(name), int(rng.integers(1 << 30))) for name in names], seed, digits)
+    return [(str(name), int(rng.integers(1 << 30))) for name in names]
 
 
 def smaller(case, fails: Callable[[Case], bool]):

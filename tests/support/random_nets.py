@@ -130,7 +130,8 @@ class RandomNet:
                             f"{self.pick([0, 1])} }}" for _ in parameters)
         if self.chance(0.2):
             text += "".join(f" propagate_down: {self.pick(['true', 'false'])}" for _ in bottoms)
-        if self.chance(0.06) and not in_place and "loss_weight" not in settings:
+        if self.chance(0.06) and not in_place and "loss_weight" not in settings \
+                and kind != "Filter":
             weights = [self.pick([0, 0.5, 2]) for _ in names]
             text += "".join(f" loss_weight: {weight}" for weight in weights)
             self._read.update(name for name, weight in zip(names, weights) if weight)
@@ -158,7 +159,7 @@ class RandomNet:
         """A first convolution with so wide a padding that rows of its top are all alike."""
         self._add("Convolution", ["data"], "convolution_param { "
                   f"num_output: {2 * self.upto(1, 3)} kernel_size: {self.upto(2, 4)} "
-                  f"pad: {self.upto(8, 22)} stride: {self.pick([1, 1, 2])} {WEIGHTS} }}")
+                  f"pad: {self.upto(6, 14)} stride: {self.pick([1, 1, 2])} {WEIGHTS} }}")
 
     def _convolution(self, bottom):
         axes, channels = self._axes, self._shape(bottom)[1]

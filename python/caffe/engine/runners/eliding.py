@@ -11,20 +11,24 @@ from typing import Any, cast
 
 import torch
 
+from ... import context
 from ...errors import LayerError
 from ...log import logger
+from .. import precision
 from ..blob import Blob
 from ..elision import region
 from ..elision.core_frame import CoreFrameStep
 from ..elision.plan import plan
 from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
-from ..memory import DATA, DIFF
+from ..memory import DATA, DIFF, Memory
 from ..program import Program, Step
 from .plain import NOBODY, Observer, PlainRunner
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
-TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
+# by which what is computed again may differ, of the largest value: on a GPU, or from the same data
+# and weights; and in roundings, where these may be others
+TOLERANCE, ROUNDINGS = 1e-3, 100
 
 
 class ElidingRunner(PlainRunner):
@@ -54,6 +58,7 @@ class ElidingRunner(PlainRunner):
         self._elides = False    # in the forward pass that goes on
         self._pass = 0          # the number of that
         self._last_passes: dict[int, int] = {}      # in which layers ran last, by their numbers
+        self._read: dict[Memory, int] = {}      # what the pass began with, with its revisions
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
@@ -83,6 +88,9 @@ class ElidingRunner(PlainRunner):
             return
         self._ran[step.number] = self._runs[step.number]
         self._ran[step.number].forward()
+        entry = step.bottom if step.number in self._begins else ()
+        self._read.update((blob.memories[DATA], blob.memories[DATA].revision)
+                          for blob in (*entry, *step.layer.blobs))
 
     def release(self) -> None:
         super().release()
@@ -250,7 +258,7 @@ class ElidingRunner(PlainRunner):
         numbers. What somebody wrote stays, but for the blobs in `later`. Raises LayerError if that
         gives something else; the values of all blobs are then as before, and the layers know of no
         forward pass."""
-        numbers, written = sorted(self._ran), self._written()
+        numbers, written, tolerance = sorted(self._ran), self._written(), self._tolerance()
         steps = self.program.steps
         logger.info("%s: padding is no longer elided, layers are wanted whole",
                     self.program.source)
@@ -259,7 +267,7 @@ class ElidingRunner(PlainRunner):
         for number in numbers:
             steps[number].layer.reshape(steps[number].bottom, steps[number].top)
             steps[number].layer.forward(steps[number].bottom, steps[number].top)
-        if not numbers or not all(_same(blob.data_to_read, compute(), TOLERANCE)
+        if not numbers or not all(_same(blob.data_to_read, compute(), tolerance)
                                   for blob, compute in whole.items()):
             for blob, compute in whole.items():
                 blob.set_data(written[blob] if blob in written else compute())
@@ -274,6 +282,15 @@ class ElidingRunner(PlainRunner):
             elif blob not in later:
                 blob.data_tensor.copy_(written[blob])
         return numbers
+
+    def _tolerance(self) -> float:
+        """By which values may differ that are computed again. Weights that a script changes by a
+        little are others, too."""
+        is_exact = context.device().type == "cpu" and precision.chosen() != "bf16"
+        if not is_exact or all(memory.revision == revision
+                               for memory, revision in self._read.items()):
+            return TOLERANCE
+        return ROUNDINGS * torch.finfo(torch.get_default_dtype()).eps
 
     def _fill_diffs(self) -> None:
         """Compute the gradients by all blobs of the region, after a backward pass."""
@@ -302,7 +319,7 @@ class ElidingRunner(PlainRunner):
     def _as_in_the_pass(self) -> Iterator[None]:
         """With the parameters that the forward pass had: a solver may have changed them since, and
         layers change them that run again."""
-        params = {blob: blob.data_tensor.clone() for number in self._ran
+        params = {blob: blob.data_to_read.clone() for number in self._ran
                   for blob in self.program.steps[number].layer.blobs}
         if self._is_updated:
             for blob in params:
