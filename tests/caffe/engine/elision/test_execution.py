@@ -139,7 +139,7 @@ def test_random_trunks(net, seed):
 
 def test_in_single_precision(net):
     torch.set_default_dtype(torch.float32)
-    caffe.set_random_seed(0)    # with others, rounding may decide which of two values is the largest
+    caffe.set_random_seed(0)    # with others, rounding may decide which of two is the largest
     made = net(fcn8s(40, 40))
     elided, plain = run(made), plainly(run, made)
     check_equal(elided, plain, 1e-5)

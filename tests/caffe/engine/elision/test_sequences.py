@@ -1,5 +1,6 @@
 """Random sequences of what a user can do with a net: with padding elision, and with recorded
-passes too, everything that can be read is what the model of Caffe says, or an error that says so."""
+passes too, everything that can be read is what the model of Caffe says, or there is an error that
+names the remedy."""
 
 import numpy as np
 import pytest
