@@ -23,7 +23,7 @@ REMEDIES = ("elide_padding = False", "cuda_graphs = False", "needs a forward pas
 ACTIONS = {     # {name of a method: how often it is drawn}
     "set_data": 1, "forward": 3, "forward_part": 2, "backward": 4, "backward_again": 2,
     "backward_part": 1, "passes": 1, "in_batches": 1, "read_data": 1, "read_diff": 1,
-    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_diff": 1, "write_param": 1,
+    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_odd": 0, "write_diff": 1, "write_param": 1,
     "write_param_diff": 1, "clear_param_diffs": 1, "hold": 1, "read_held": 1, "write_held": 1,
     "drop": 1, "reshape": 1, "resize": 2, "step": 3, "save": 1, "copy_from": 1, "share_with": 1,
     "switch": 1, "precision": 1, "watch": 0.2}
@@ -187,6 +187,7 @@ class Player:
         finite = abs(wanted[np.isfinite(wanted)])
         limit = self.case.digits * max(1, finite.max(initial=0))
         wrong = ~np.isclose(found, wanted, rtol=self.case.digits, atol=limit, equal_nan=True)
+        wrong &= np.isfinite(found) | np.isfinite(wanted)   # the order of sums decides which it is
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise AssertionError(f"{what}: {wrong.sum()} of {wrong.size} are wrong, at {place} "
@@ -266,8 +267,12 @@ class Player:
 
     def forward_part(self):
         first, last = self._part()
+        if self.rng.random() < 0.5:
+            self._refill()
         self.both(lambda: self.net.forward(start=first, end=last),
                   lambda: self.model.forward(first, last))
+        if self.rng.random() < 0.4:
+            self.backward_again()
 
     def backward(self):
         """Somebody has written the gradients of the outputs before, or those of all blobs, which
@@ -283,7 +288,10 @@ class Player:
         self.both(lambda: self.net.run_backward(release=release), self.model.backward)
         if self.rng.random() < 0.5:
             self._compare_params("diff")
-        if self.rng.random() < 0.3:
+        looks = self.rng.random()
+        if looks < 0.2:     # after somebody has written, which comes too late for the gradients
+            self.write_data()
+        if looks < 0.4:
             for name in self.rng.permutation(self.blobs):
                 self._compare_diff(str(name))
 
@@ -370,6 +378,16 @@ class Player:
     def _write_diff(self, name):
         self._write(self.net.blobs[name], self.model.blobs[name], "diff",
                     self.rng.normal(size=self.model.blobs[name].shape))
+
+    def write_odd(self):
+        """Values that are no numbers, or too large for one."""
+        name = self._some_blob()
+        blob = self.model.blobs[name]
+        if not self._is_limited(name) and blob.count:
+            values = blob.data.copy()
+            values.flat[self.rng.integers(blob.count)] = self.rng.choice(
+                [np.nan, np.inf, -np.inf])
+            self._write(self.net.blobs[name], blob, "data", values)
 
     def write_diff(self):
         name = self._some_blob()
