@@ -23,8 +23,9 @@ REMEDIES = ("elide_padding = False", "cuda_graphs = False", "needs a forward pas
 ACTIONS = {     # {name of a method: how often it is drawn}
     "set_data": 1, "forward": 3, "forward_part": 2, "backward": 4, "backward_again": 2,
     "backward_part": 1, "passes": 1, "in_batches": 1, "read_data": 1, "read_diff": 1,
-    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_odd": 0, "write_diff": 1, "write_param": 1,
-    "write_param_diff": 1, "clear_param_diffs": 1, "hold": 1, "read_held": 1, "write_held": 1,
+    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_odd": 0, "write_diff": 1,
+    "write_param": 1, "write_param_diff": 1, "clear_param_diffs": 1, "hold": 1,
+    "read_held": 1, "write_held": 1,
     "drop": 1, "reshape": 1, "resize": 2, "step": 3, "save": 1, "copy_from": 1, "share_with": 1,
     "switch": 1, "precision": 1, "watch": 0.2}
 

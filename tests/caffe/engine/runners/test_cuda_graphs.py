@@ -366,6 +366,27 @@ def test_a_gradient_that_somebody_wrote_at_an_output_of_a_padded_trunk_stays(net
     assert (made.blobs["seen"].diff == 3).all()
 
 
+def test_the_gradient_of_a_bottom_that_gives_its_shape_alone_stays(net, replays, check):
+    """Split adds it to that of its other branch."""
+    text = "force_backward: true\n" + PADDED.replace("pad: 40", "pad: 1") + (
+        'layer { name: "c" type: "Crop" bottom: "a" bottom: "b" top: "c" }'
+        'layer { name: "d" type: "Power" bottom: "b" top: "d" }')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number, width in enumerate([10, 10, 10, 12, 10]):     # it is elsewhere after the larger one
+        for each in (made, plain):
+            each.blobs["x"].reshape(1, 1, 12, width)
+            each.clear_param_diffs()
+            each.run_forward()
+            for name, blob in each.blobs.items():
+                if not each.blob_loss_weights[name]:
+                    blob.diff[...] = number + 1
+            each.run_backward()
+        check(made, plain)
+    assert replays
+
+
 def test_data_that_are_overwritten_through_another_blob_below_a_padded_trunk(
         net, replays, check):
     """As in Caffe, the gradient of the weights of "a" is that of the values that ReLU has left."""
