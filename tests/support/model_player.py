@@ -23,7 +23,7 @@ REMEDIES = ("elide_padding = False", "cuda_graphs = False", "needs a forward pas
 ACTIONS = {     # {name of a method: how often it is drawn}
     "set_data": 1, "forward": 3, "forward_part": 2, "backward": 4, "backward_again": 2,
     "backward_part": 1, "passes": 1, "in_batches": 1, "read_data": 1, "read_diff": 1,
-    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_odd": 0, "write_diff": 1,
+    "read_param": 1, "read_param_diff": 1, "write_data": 1, "write_diff": 1,
     "write_param": 1, "write_param_diff": 1, "clear_param_diffs": 1, "hold": 1,
     "read_held": 1, "write_held": 1,
     "drop": 1, "reshape": 1, "resize": 2, "step": 3, "save": 1, "copy_from": 1, "share_with": 1,
@@ -379,16 +379,6 @@ class Player:
     def _write_diff(self, name):
         self._write(self.net.blobs[name], self.model.blobs[name], "diff",
                     self.rng.normal(size=self.model.blobs[name].shape))
-
-    def write_odd(self):
-        """Values that are no numbers, or too large for one."""
-        name = self._some_blob()
-        blob = self.model.blobs[name]
-        if not self._is_limited(name) and blob.count:
-            values = blob.data.copy()
-            values.flat[self.rng.integers(blob.count)] = self.rng.choice(
-                [np.nan, np.inf, -np.inf])
-            self._write(self.net.blobs[name], blob, "data", values)
 
     def write_diff(self):
         name = self._some_blob()
