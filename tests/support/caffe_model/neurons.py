@@ -109,8 +109,12 @@ class Clip(Neuron):
     def f(self, x):
         return np.clip(x, self.least, self.most)
 
-    def slope(self, x, y):
-        return (x >= self.least) & (x <= self.most)
+    def backward(self, top, down, bottom):
+        """Outside the bounds 0 of a gradient that is not finite, unlike the original."""
+        if down[0]:
+            x = bottom[0].data
+            inside = (x >= self.least) & (x <= self.most)
+            bottom[0].diff[...] = np.where(inside, top[0].diff, 0)
 
 
 @register("Dropout")
