@@ -203,7 +203,7 @@ class RandomNet:
             self._crop(tops[0])
 
     def _pooling(self, bottom):
-        kinds = ["AVE"] if self.is_smooth else ["MAX", "AVE"]
+        kinds = ["AVE"] if self.is_smooth or self._may_tie else ["MAX", "AVE"]
         if self.chance(0.15):
             self._add("Pooling", [bottom], f"pooling_param {{ pool: {self.pick(kinds)} "
                       "global_pooling: true }")
@@ -218,7 +218,7 @@ class RandomNet:
                   tops=2 if kind == "MAX" and self.chance(0.2) else 1)
 
     def _spp(self, bottom):
-        kinds = ["AVE"] if self.is_smooth else ["MAX", "AVE"]
+        kinds = ["AVE"] if self.is_smooth or self._may_tie else ["MAX", "AVE"]
         if all(min(shape[2:]) > 3 for shape in self.shapes[bottom]):
             self._add("SPP", [bottom], f"spp_param {{ pyramid_height: {self.upto(1, 2)} "
                       f"pool: {self.pick(kinds)} }}")
@@ -345,12 +345,13 @@ class RandomNet:
                   f"axis: {self.pick([0, 1, 2])} coeff: 0.3 }}")
 
     @property
-    def _rounds_to_zero(self):
-        """Whether values that were 0 without rounding may be compared."""
-        return any('"MVN"' in line for line in self.lines)
+    def _may_tie(self):
+        """Whether rounding may decide which of several values is the largest, because without it
+        they were equal."""
+        return any('"MVN"' in line or '"Interp"' in line for line in self.lines)
 
     def _argmax(self, bottom):
-        if self._rounds_to_zero:
+        if self._may_tie:
             return
         self._add("ArgMax", [bottom], f"argmax_param {{ axis: 1 "
                   f"{self.pick(['', 'out_max_val: true'])} }}")
@@ -391,7 +392,7 @@ class RandomNet:
             return
         kind = self.pick(["SoftmaxWithLoss", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss"]
                          + ["EuclideanLoss"] * (self._axes < 3)
-                         + ["Accuracy"] * (not self.is_smooth and not self._rounds_to_zero)
+                         + ["Accuracy"] * (not self.is_smooth and not self._may_tie)
                          + ["HingeLoss"] * (not self.is_smooth and self._axes < 3))
         shapes, name = self.shapes[bottom], f"label{self._count}"
         shape, positions = shapes[0], [(shape[0], 1, *shape[2:]) for shape in shapes]

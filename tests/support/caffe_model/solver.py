@@ -26,7 +26,8 @@ class Solver:
         share = self.clip / length if 0 <= self.clip < length else 1
         for (blob, lr_mult, decay_mult), history in zip(self.net.learnable, self.history):
             gradient = blob.diff * share / self.iter_size
-            gradient = gradient + self.decay * decay_mult * blob.data
+            if self.decay * decay_mult:
+                gradient = gradient + self.decay * decay_mult * blob.data
             history *= self.momentum
             history += self.rate * lr_mult * gradient
             blob.diff[...] = history
