@@ -15,14 +15,15 @@ LEVEL = logger.level
 DRAW = log.draw
 # the files that take 10 seconds and more: a process that began one last would be waited for
 SLOW_FILES = (
-    "test_torch_export", "test_sequences", "test_reliability_signals", "test_training",
+    "test_torch_export", "test_sequences", "test_random_nets", "test_reliability_signals",
+    "test_training",
     "test_original_surface", "test_demo",
     "test_command", "test_main", "test_infer_many", "test_cuda_graphs", "test_own_data",
     "test_starting", "test_workers", "test_failures", "test_reliability_faults",
     "test_infer_killed", "test_labels", "test_infer_segmenter", "test_equality", "test_examples",
     "test_pictures", "test_trial", "test_launch", "test_start", "test_reliability_kills",
     "test_resume", "test_options", "test_page", "test_report", "test_execution", "test_editors",
-    "test_importing")
+    "test_importing", "test_caffe_model")
 PLACES = {f"{name}.py": place for place, name in enumerate(SLOW_FILES)}
 
 

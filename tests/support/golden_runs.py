@@ -4,9 +4,12 @@ A recording of a net is an .npz with `prototxt` and `phase`; what went in, `inpu
 `param/LAYER/I/data` and `top_diff/BLOB`; and what came out of one forward and one backward,
 `blob/BLOB/data`, `blob/BLOB/diff` and `param/LAYER/I/diff`. Without a `blob/*/diff` there was no
 backward. A recording of a solver holds `solver` and `net`, `init/LAYER/I`, `feed/ITER/BLOB`,
-`loss/ITER` and `param/ITER/LAYER/I`. CAFFE_GOLDEN names another folder of recordings.
+`loss/ITER` and `param/ITER/LAYER/I`. A recording of a sequence of actions holds its `script` (JSON:
+prototxt, phase, weights, actions), and the data and diff of every blob and parameter after the last
+action, `blob/BLOB/data` and `param/LAYER/I/data`. CAFFE_GOLDEN names another folder of recordings.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -17,12 +20,14 @@ import caffe
 GOLDEN = Path(os.environ.get("CAFFE_GOLDEN") or Path(__file__).parents[1] / "golden")
 NETS = sorted((GOLDEN / "layers").glob("*.npz"))
 SOLVERS = sorted((GOLDEN / "solvers").glob("*.npz"))
+SEQUENCES = sorted((GOLDEN / "sequences").glob("*.npz"))
 
 
-def run_net(path, folder):
-    """[(key, actual, expected)] of everything that a net's recording holds."""
+def run_net(path, folder, build=caffe.Net):
+    """[(key, actual, expected)] of everything that a net's recording holds, by a net that build()
+    makes of a path and a phase."""
     recording = dict(np.load(path))
-    net = load_net(recording, folder / "net.prototxt")
+    net = load_net(recording, folder / "net.prototxt", build)
     net.forward()
     if any(key.startswith("blob/") and key.endswith("/diff") for key in recording):
         for key, diff in recording.items():
@@ -46,10 +51,10 @@ def _parts(key):
     return kind, *rest.rpartition("/")[::2]
 
 
-def load_net(recording, prototxt):
+def load_net(recording, prototxt, build=caffe.Net):
     """The recorded net with its inputs and parameters in place."""
     prototxt.write_text(str(recording["prototxt"]))
-    net = caffe.Net(str(prototxt), getattr(caffe, str(recording["phase"])))
+    net = build(str(prototxt), getattr(caffe, str(recording["phase"])))
     for key, value in recording.items():
         kind, name, field = _parts(key)
         if kind == "input":
@@ -86,3 +91,49 @@ def run_solver(solver, run, iterations):
                 layer, _, number = key.split("/", 2)[2].rpartition("/")
                 compared.append((key, solver.net.params[layer][int(number)].data.copy(), run[key]))
     return compared
+
+
+def run_sequence(path, folder, build=caffe.Net):
+    """[(key, actual, expected)] of everything that a recording of a sequence holds."""
+    recording = np.load(path)
+    net = play(json.loads(str(recording["script"])), folder, build)
+    found = {f"blob/{name}": blob for name, blob in net.blobs.items()}
+    for name, blobs in net.params.items():
+        found.update((f"param/{name}/{i}", blob) for i, blob in enumerate(blobs))
+    keys = [key for key in recording.files if key != "script"]
+    assert {key.rpartition("/")[0] for key in keys} == set(found)
+    return [(key, getattr(found[key.rpartition("/")[0]], key.rpartition("/")[2]), recording[key])
+            for key in keys]
+
+
+def play(script, folder, build):
+    """The net of a script, after its actions."""
+    prototxt = folder / "net.prototxt"
+    prototxt.write_text(script["prototxt"])
+    net = build(str(prototxt), script["phase"])
+    for layer, weights in script["weights"].items():
+        for blob, value in zip(net.params[layer], weights):
+            fill(blob.data, value)
+    for action, *given in script["actions"]:
+        if action in ("set_data", "set_diff"):
+            name, value = given
+            fill(getattr(net.blobs[name], action[4:]), value)
+        elif action in ("set_param", "set_param_diff"):
+            layer, index, value = given
+            blob = net.params[layer][index]
+            fill(blob.data if action == "set_param" else blob.diff, value)
+        elif action in ("forward", "backward"):
+            start, end = given
+            getattr(net, action)(start=start, end=end)
+        elif action == "reshape_blob":
+            name, shape = given
+            net.blobs[name].reshape(*shape)
+        else:
+            getattr(net, action)()
+    return net
+
+
+def fill(array, value):
+    """Fill an array as {"uniform" or "randint": [seed, low, high]} says."""
+    (kind, (seed, low, high)), = value.items()
+    array[...] = getattr(np.random.RandomState(seed), kind)(low, high, array.shape)

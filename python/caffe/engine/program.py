@@ -55,9 +55,13 @@ class Step:
     @property
     def passed_down(self) -> tuple[bool, ...]:
         """For each bottom, whether the layer's backward pass sets its gradient: where it is to
-        receive one, and everywhere if the layer does not ask."""
-        always = isinstance(self.layer, TensorLayer) and self.layer.always_passes_down
-        return (True,) * len(self.bottom) if always else self.propagate_down
+        receive one, and everywhere if the layer does not ask, but not where it takes the shape
+        alone."""
+        if not isinstance(self.layer, TensorLayer):
+            return self.propagate_down
+        always, without = self.layer.always_passes_down, self.layer.shape_bottoms
+        return tuple((always or wanted) and i not in without
+                     for i, wanted in enumerate(self.propagate_down))
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,10 @@ class ReducedLayer:
         """Know that what autograd recorded belongs to the present values."""
         self.layer.note_revisions(self.bottom)
 
+    def overwritten(self) -> list[TensorLayer]:
+        """The layers whose bottoms have changed since its forward pass."""
+        return [self.layer] * self.layer.is_overwritten(self.bottom)
+
     def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
         """(blob, function that computes its values) for each of the net's own tops; none for a
         Split, whose tops are the memory of a bottom that is filled already."""
@@ -195,6 +199,10 @@ class ReducedCoreFrame:
     def note_revisions(self) -> None:
         for layer, bottom, _ in self._twice():
             layer.note_revisions(bottom)
+
+    def overwritten(self) -> list[TensorLayer]:
+        """As ReducedLayer's."""
+        return [layer for layer, bottom, _ in self._twice() if layer.is_overwritten(bottom)]
 
     def whole(self) -> list[tuple[Blob, Callable[[], Tensor]]]:
         return [] if self._shares else [(blob, partial(_paste_data, pieces, self._plan))

@@ -43,6 +43,7 @@ class TensorLayer(Layer):
     ----------------
     bottoms, tops : (min, max) number of blobs; max None is any
     no_gradient : indices of bottoms that never receive a gradient (labels)
+    shape_bottoms : indices of bottoms that give their shape alone, whose gradient stays as it is
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
     keeps_state : whether backward needs what the last forward pass kept, such as the places of
         maxima or the values that dropout has dropped
@@ -63,6 +64,7 @@ class TensorLayer(Layer):
     bottoms: tuple[int, int | None] = (1, 1)
     tops: tuple[int, int | None] = (1, 1)
     no_gradient: tuple[int, ...] = ()
+    shape_bottoms: tuple[int, ...] = ()
     loss = False
     autocast_products = False
     validated_bottom: int | None = None

@@ -26,6 +26,7 @@ class Crop(TensorLayer):
     """
 
     bottoms = (2, 2)
+    shape_bottoms = (1,)
 
     def shapes(self, bottom: Shapes) -> Shapes:
         shape, reference = bottom[0], bottom[1][:len(bottom[0])]

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 import torch
 
+from ... import context
 from ...errors import LayerError
 from ...log import logger
+from .. import precision
 from ..blob import Blob
 from ..elision import region
 from ..elision.core_frame import CoreFramePlan
 from ..elision.plan import plan
 from ..elision.reduced import ReducedCoreFrame, ReducedLayer
 from ..layers import TensorLayer
-from ..memory import DATA, DIFF
+from ..memory import DATA, DIFF, Memory
 from ..program import Program, Step
 from .observer import NOBODY, Observer
 from .plain import PlainRunner
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
-TOLERANCE = 1e-3        # by which what is computed again may differ, of the largest value
+# by which what is computed again may differ, of the largest value: on a GPU, or from the same data
+# and weights; and in roundings, where these may be others
+TOLERANCE, ROUNDINGS = 1e-3, 100
 
 
 class ElidingRunner(PlainRunner):
@@ -54,6 +59,7 @@ class ElidingRunner(PlainRunner):
         self._elides = False    # in the forward pass that goes on
         self._pass = 0          # the number of that
         self._last_passes: dict[int, int] = {}      # in which layers ran last, by their numbers
+        self._read: dict[Memory, int] = {}      # what the pass began with, with its revisions
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
@@ -83,6 +89,9 @@ class ElidingRunner(PlainRunner):
             return
         self._ran[step.number] = self._runs[step.number]
         self._ran[step.number].forward()
+        entry = step.bottom if step.number in self._begins else ()
+        self._read.update((blob.memories[DATA], blob.memories[DATA].revision)
+                          for blob in (*entry, *step.layer.blobs))
 
     def release(self) -> None:
         super().release()
@@ -146,9 +155,15 @@ class ElidingRunner(PlainRunner):
 
     def overwritten(self) -> list[TensorLayer]:
         """The layers whose bottoms a later layer has overwritten in the last pass."""
-        return [step.layer for step in self.program.steps
-                if step.bottom and step.number not in self._ran
-                and isinstance(step.layer, TensorLayer) and step.layer.is_overwritten(step.bottom)]
+        found = []
+        for step in self.program.steps:
+            run = self._ran.get(step.number)
+            if run:
+                found += run.overwritten()
+            elif (step.bottom and isinstance(step.layer, TensorLayer)
+                  and step.layer.is_overwritten(step.bottom)):
+                found.append(step.layer)
+        return found
 
     def snapshot(self) -> tuple:
         """What the last pass left in Python, for `restore`."""
@@ -181,7 +196,8 @@ class ElidingRunner(PlainRunner):
                 if self._promised:
                     self._fill_diffs()
                 else:
-                    self._run_plainly()
+                    with self._as_in_the_pass():
+                        self._run_plainly()
         self._lift_guards()
         super().backward(numbers, observer, release)
         if self._is_updated:
@@ -243,7 +259,7 @@ class ElidingRunner(PlainRunner):
         numbers. What somebody wrote stays, but for the blobs in `later`. Raises LayerError if that
         gives something else; the values of all blobs are then as before, and the layers know of no
         forward pass."""
-        numbers, written = sorted(self._ran), self._written()
+        numbers, written, tolerance = sorted(self._ran), self._written(), self._tolerance()
         steps = self.program.steps
         logger.info("%s: padding is no longer elided, layers are wanted whole",
                     self.program.source)
@@ -252,7 +268,7 @@ class ElidingRunner(PlainRunner):
         for number in numbers:
             steps[number].layer.reshape(steps[number].bottom, steps[number].top)
             steps[number].layer.forward(steps[number].bottom, steps[number].top)
-        if not numbers or not all(_same(blob.data_to_read, compute(), TOLERANCE)
+        if not numbers or not all(_same(blob.data_to_read, compute(), tolerance)
                                   for blob, compute in whole.items()):
             for blob, compute in whole.items():
                 blob.set_data(written[blob] if blob in written else compute())
@@ -261,38 +277,59 @@ class ElidingRunner(PlainRunner):
             raise LayerError(f"{self.program.source}: data or weights have changed since the "
                              "forward pass; set net.elide_padding = False before it to have "
                              "gradients of all blobs")
-        for blob, values in written.items():
-            if blob not in later:
-                blob.data_tensor.copy_(values)
+        for blob, compute in whole.items():
+            if blob not in written:     # to the last digit what users may have seen
+                blob.set_data(compute())
+            elif blob not in later:
+                blob.data_tensor.copy_(written[blob])
         return numbers
+
+    def _tolerance(self) -> float:
+        """By which values may differ that are computed again. Weights that a script changes by a
+        little are others, too."""
+        is_exact = context.device().type == "cpu" and precision.chosen() != "bf16"
+        if not is_exact or all(memory.revision == revision
+                               for memory, revision in self._read.items()):
+            return TOLERANCE
+        return ROUNDINGS * torch.finfo(torch.get_default_dtype()).eps
 
     def _fill_diffs(self) -> None:
         """Compute the gradients by all blobs of the region, after a backward pass."""
         steps = self.program.steps
-        params = {blob: (blob.data_tensor.clone(), blob.diff_tensor.clone())
-                  for number in self._ran for blob in steps[number].layer.blobs}
+        diffs = {blob: blob.diff_tensor.clone()
+                 for number in self._ran for blob in steps[number].layer.blobs}
         # the backward pass has computed these already, and somebody may have written to them
         entries = {blob: blob.diff_tensor.clone() for number in self._ran
                    for blob in steps[number].bottom if blob not in self._promised
                    and not blob.memories[DIFF].is_promised}
         later = self._written_later()
         try:
-            if self._is_updated:
-                for blob, (data, diff) in params.items():
-                    blob.data_tensor.copy_(data + diff)
-            numbers = self._run_plainly(later)
-            self._take_promises_back()
-            for number in reversed(numbers):
-                if steps[number].runs_backward:
-                    super().backward_step(steps[number])
+            with self._as_in_the_pass():
+                numbers = self._run_plainly(later)
+                self._take_promises_back()
+                for number in reversed(numbers):
+                    if steps[number].runs_backward:
+                        super().backward_step(steps[number])
         finally:
-            for blob, (data, diff) in params.items():
-                blob.data_tensor.copy_(data)
-                blob.set_diff(diff)
-            for blob, diff in entries.items():
+            for blob, diff in [*diffs.items(), *entries.items()]:
                 blob.set_diff(diff)
             for blob, values in later.items():
                 blob.data_tensor.copy_(values)
+
+    @contextmanager
+    def _as_in_the_pass(self) -> Iterator[None]:
+        """With the parameters that the forward pass had: a solver may have changed them since, and
+        layers change them that run again."""
+        params = {blob: blob.data_to_read.clone() for number in self._ran
+                  for blob in self.program.steps[number].layer.blobs}
+        if self._is_updated:
+            for blob in params:
+                blob.data_tensor.add_(blob.diff_tensor)
+        try:
+            yield
+        finally:
+            for blob, data in params.items():
+                blob.data_tensor.copy_(data)
 
     def _guard(self) -> None:
         """Have the gradients that were left out computed as soon as somebody asks for those that

@@ -111,6 +111,9 @@ class Snapshot:
         known = other.memories if other else {}
         self.memories: dict[Memory, tuple] = {memory: memory.snapshot for memory in memories
                          if not _are(memory.snapshot, known.get(memory, ()))}
+        # a backward pass that only guards a gradient leaves there what somebody may have written
+        self._guarded = {memory for memory, (tensor, _) in self.memories.items()
+                         if kind == DIFF and memory in known and known[memory][0] is tensor}
         layers = [program.steps[number].layer for number in others] + runner.inner_layers()
         # a backward pass leaves the layers as they are, but for those that are spent
         self._layers = [] if kind == DIFF else [(layer, dict(vars(layer))) for layer in layers]
@@ -130,7 +133,8 @@ class Snapshot:
         changed = {memory: saved for memory, saved in self.memories.items()
                    if self._kind is not None or not _are(memory.snapshot, saved)}
         for memory, (tensor, _) in changed.items():
-            memory.restore(tensor)
+            if memory not in self._guarded:
+                memory.restore(tensor)
         for memory, (_, promise) in changed.items():    # these are made of the tensors
             memory.set_lazily(promise)
         if self._kind == DATA:

@@ -354,6 +354,59 @@ def test_a_gradient_that_no_pass_computes_stays(net, replays):
     assert (made.params["fc"][0].diff == 3).all() and len(replays) == 4
 
 
+def test_a_gradient_that_somebody_wrote_at_an_output_of_a_padded_trunk_stays(net, replays):
+    """No layer passes it down, for there is no loss above."""
+    made = net(PADDED + 'layer { name: "relu" type: "ReLU" bottom: "b" top: "seen" }')
+    for number in range(4):
+        made.run_forward()
+        assert "relu" in made.elided_layers
+        made.blobs["seen"].diff[...] = number
+        made.run_backward()
+    assert replays
+    assert (made.blobs["seen"].diff == 3).all()
+
+
+def test_the_gradient_of_a_bottom_that_gives_its_shape_alone_stays(net, replays, check):
+    """Split adds it to that of its other branch."""
+    text = "force_backward: true\n" + PADDED.replace("pad: 40", "pad: 1") + (
+        'layer { name: "c" type: "Crop" bottom: "a" bottom: "b" top: "c" }'
+        'layer { name: "d" type: "Power" bottom: "b" top: "d" }')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = False
+    plain.share_with(made)
+    for number, width in enumerate([10, 10, 10, 12, 10]):     # it is elsewhere after the larger one
+        for each in (made, plain):
+            each.blobs["x"].reshape(1, 1, 12, width)
+            each.clear_param_diffs()
+            each.run_forward()
+            for name, blob in each.blobs.items():
+                if not each.blob_loss_weights[name]:
+                    blob.diff[...] = number + 1
+            each.run_backward()
+        check(made, plain)
+    assert replays
+
+
+def test_data_that_are_overwritten_through_another_blob_below_a_padded_trunk(
+        net, replays, check):
+    """As in Caffe, the gradient of the weights of "a" is that of the values that ReLU has left."""
+    text = PADDED + ('layer { name: "f" type: "Flatten" bottom: "x" top: "f" }\n'
+                     'layer { name: "relu" type: "ReLU" bottom: "f" top: "f" }')
+    made, plain = net(text), net(text)
+    plain.cuda_graphs = plain.elide_padding = False
+    plain.share_with(made)
+    for number in range(4):
+        for each in (made, plain):
+            each.clear_param_diffs()
+            each.blobs["x"].data[...] = np.random.default_rng(number).normal(size=(1, 1, 12, 12))
+            each.run_forward()
+            each.run_backward()
+        assert "a" in made.elided_layers
+        np.testing.assert_allclose(made.params["a"][0].diff, plain.params["a"][0].diff, rtol=1e-3,
+                                   atol=1e-4 * abs(plain.params["a"][0].diff).max())
+    assert replays
+
+
 def test_arrays_in_memory(net, replays, check):
     text = """
 layer { name: "x" type: "MemoryData" top: "x" top: "t" memory_data_param {

@@ -25,6 +25,7 @@ class Interp(TensorLayer):
     """
 
     bottoms = (1, 2)
+    shape_bottoms = (1,)
     carries_labels = False      # whether a loss or an accuracy takes the top for labels
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
