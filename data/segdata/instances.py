@@ -13,7 +13,7 @@ from segdata.errors import DataError, Doubt
 from segdata.lists import some
 from segdata.readers import opened
 
-MOST_CELLS = 65_535       # cells of an image, as 16 bits hold
+MOST_CELLS = 65_535     # cells of an image, as 16 bits hold
 SPECK = 0.1         # of the largest part of a cell; a smaller part says nothing of the others
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)   # of a file
 

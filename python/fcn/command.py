@@ -4,7 +4,7 @@ import importlib
 import sys
 from importlib import metadata
 
-from segdata.errors import did_you_mean, nearest
+from segdata.errors import UserError, did_you_mean, nearest
 
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
 COMMANDS = {
@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:       # Ctrl-C before there is anything that could say more
         print("stopped by SIGINT", file=sys.stderr)
         return 130
+    except UserError as error:      # RANK or WORLD_SIZE in the environment is no number
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return command() or 0
 
 

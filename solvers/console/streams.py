@@ -1,4 +1,4 @@
-"""What is printed, also where nobody reads it any more."""
+"""Printing that does not fail where nobody reads it any more: a closed terminal or pipe."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The families of nets: what the commands have to know of the heads that one script makes.
 
-A head of a family that is here needs a row of each table alone: of nets/table.py, of table.py
-beside this, and of miniatures/miniature.py. Another family is one more entry below.
+Another head of one of these families needs a row in three tables: nets/table.py, table.py beside
+this, and miniatures/miniature.py. Another family needs an entry below, too.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ WITHOUT = errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP
 
 @contextmanager
 def locked(path: Path, what: str, shared: bool = False, patience: float = PATIENCE
-           ) -> Iterator[None]:
-    """Hold the lock `path`, a file that is made for it and removed behind it.
+           ) -> Iterator[bool]:
+    """Hold the lock `path`, a file that is made for it and removed behind it. Yields whether
+    nobody else can hold it: not where it is shared, nor where the system has no such locks.
 
     what : the file or folder that it is for, in messages
     shared : others may hold it, too, if they share it
@@ -41,11 +43,11 @@ def locked(path: Path, what: str, shared: bool = False, patience: float = PATIEN
     """
     if fcntl is None:
         with nullcontext() if shared else _locked_on_windows(path, what, patience):
-            yield
+            yield False
         return
-    file = _taken(path, what, shared, patience)
+    file, is_locked = _taken(path, what, shared, patience)
     try:
-        yield
+        yield is_locked and not shared
     finally:
         with suppress(OSError):     # the last of several that share it
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,7 +56,8 @@ def locked(path: Path, what: str, shared: bool = False, patience: float = PATIEN
         file.close()
 
 
-def _taken(path: Path, what: str, shared: bool, patience: float) -> Any:
+def _taken(path: Path, what: str, shared: bool, patience: float) -> tuple[Any, bool]:
+    """(the open file, whether its file system has locks)"""
     latest = time.monotonic() + patience
     while True:
         with reporting(path):
@@ -63,10 +66,8 @@ def _taken(path: Path, what: str, shared: bool, patience: float) -> Any:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in WITHOUT:
-                print(f"warning: {what}: its file system has no locks ({error.strerror}), so that "
-                      "nothing hinders another infer from writing to it, too; begin none",
-                      file=sys.stderr)
-                return file
+                _warn_without_locks(what, error.strerror)
+                return file, False
             if error.errno not in TAKEN:
                 file.close()
                 raise
@@ -81,8 +82,15 @@ def _taken(path: Path, what: str, shared: bool, patience: float) -> Any:
                 file.write(f"process {os.getpid()} on {socket.gethostname()}, begun "
                            f"{time.strftime('%Y-%m-%d %H:%M:%S')}")
                 file.flush()
-            return file
+            return file, True
         file.close()        # whoever had it has removed it
+
+
+@cache
+def _warn_without_locks(what: str, reason: str) -> None:
+    """Say it once of each file or folder."""
+    print(f"warning: {what}: its file system has no locks ({reason}), so that nothing hinders "
+          "another infer from writing to it, too; begin none", file=sys.stderr)
 
 
 def _is_at(file: Any, path: Path) -> bool:

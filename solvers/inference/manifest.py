@@ -138,8 +138,8 @@ def alone(folder: Path, shared: bool, stems: Iterable[str] = ()) -> Iterator[Non
     make_folder(folder)
     try:
         if shared:
-            with suppress(InferError), locked(folder / LOCK, str(folder), patience=0):
-                for stem in stems:
+            with suppress(InferError), locked(folder / LOCK, str(folder), patience=0) as is_alone:
+                for stem in stems if is_alone else ():
                     remove_partial(folder, stem)
         with locked(folder / LOCK, str(folder), shared):
             with ExitStack() as stack:

@@ -221,7 +221,7 @@ class Network:
         """The Tiling for `number` images of `size` (height, width); tile : see `tiles.tiling`."""
         free = free_memory(self.gpu)
         return tiling(size, tile, self.reach, lambda *sides: number * self.memory(*sides),
-                    free and free // self.on_machine)
+                      free and free // self.on_machine)
 
     def reach(self) -> tuple[Reach, Reach]:
         """How far the scores look, along height and width."""

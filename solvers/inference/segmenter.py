@@ -158,7 +158,7 @@ class Segmenter:
         memory that takes. Of several scales, at the largest."""
         largest = max(self.scales)
         return self.network.tiling((max(1, round(size[0] * largest)),
-                                  max(1, round(size[1] * largest))), number, self.tile)
+                                    max(1, round(size[1] * largest))), number, self.tile)
 
     def batch(self, photographs: Sequence[Photograph]) -> list[Segmentation]:
         """The Segmentations of photographs of one size, computed together.

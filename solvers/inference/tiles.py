@@ -70,7 +70,7 @@ def spans(length: int, tile: int, reach: Reach) -> Iterator[Span]:
 
 
 def tiling(size: tuple[int, int], tile: int | None, reach: Callable[[], tuple[Reach, Reach]],
-         memory: Callable[[int, int], int], free: int | None) -> Tiling:
+           memory: Callable[[int, int], int], free: int | None) -> Tiling:
     """The Tiling for an image of `size` (height, width).
 
     tile : the side of the tiles; None: the whole image where the memory holds it, else the largest
@@ -84,7 +84,7 @@ def tiling(size: tuple[int, int], tile: int | None, reach: Callable[[], tuple[Re
     whole = memory(*size)
     if tile is None and (free is None or whole <= SHARE * free):
         return Tiling([Span(0, size[0], 0, size[0])], [Span(0, size[1], 0, size[1])], size, whole,
-                    whole)
+                      whole)
     both = reach()
     if tile is None:
         tile = _largest(size, both, memory, SHARE * (free or 0))

@@ -133,7 +133,7 @@ def net_of(args: Namespace, chosen: Chosen) -> str:
 
 @contextmanager
 def opened_work(task: Task, inputs: Inputs, rank: int | str = 0, gpu: int | None = None,
-           is_first: bool = True, warn: Callable[[], str] = str) -> Iterator[Work]:
+                is_first: bool = True, warn: Callable[[], str] = str) -> Iterator[Work]:
     """The Work of one process. is_first : whether it says what net it takes; warn : gives what it
     says of that on standard error, with its line ends"""
     args, chosen = task.args, task.chosen

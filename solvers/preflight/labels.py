@@ -90,7 +90,7 @@ def _lists(splits: list[Split]) -> Iterator[Finding]:
                       "remove them from one of the lists")
 
 
-PROBLEMS = (       # (what the problem says, remedy)
+PROBLEMS = (    # (what the problem says, remedy)
     ("its mode is", "store class numbers in palette or 8-bit grey PNG files. Masks in colours: "
                     + IMPORT),
     ("expected PNG", "save the masks as PNG from their source: JPEG changes class numbers at every "

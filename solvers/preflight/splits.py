@@ -90,8 +90,8 @@ _lately: dict[Path, Split] = {}     # {its file in build/preflight: what was rea
 
 
 def source_read_lately(source: Source) -> list[Split]:
-    """What `read_source` has just found, in this process; it is read again where that was asked
-    for already, or was never read: for 10,000 samples that takes two seconds."""
+    """What `read_source` found last in this process, and the next time that this is asked for, or
+    where nothing was read yet, what it finds now, which takes two seconds for 10,000 samples."""
     found = []
     for split in (source.train, source.val):
         cache = _cache_of(open_reader(*split), *split)

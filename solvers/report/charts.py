@@ -168,7 +168,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
 
 
 KIND_OF_BOX = {"Input": "input", "Convolution": "convolution", "Pooling": "pooling",
-         "Deconvolution": "deconvolution", "Eltwise": "sum", "Crop": "crop", "Concat": "sum"}
+               "Deconvolution": "deconvolution", "Eltwise": "sum", "Crop": "crop", "Concat": "sum"}
 STEP, TALL, BELOW = 34, 170, 96         # of the drawing of a net, in pixels
 
 

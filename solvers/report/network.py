@@ -47,7 +47,7 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[LayerRow]:
         top = layer.top[0] if layer.top else ""
         shape = shape_of(net.blobs[top]) if top in net.blobs else ()
         made.append(LayerRow(layer.name, layer.type, _what(layer), bottoms, shape, count,
-                         (_seen(vertical), _seen(horizontal)), []))
+                              (_seen(vertical), _seen(horizontal)), []))
         maker.update(dict.fromkeys(layer.top, len(made) - 1))
     return made
 

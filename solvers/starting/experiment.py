@@ -52,7 +52,7 @@ def on_folder(path: str | Path, text: str, *, name: str | None = None, head: str
         _check_trunk(text, head, own)
         trunk = trunk_of(start)
         net = options_of(start, nets.fcn("fcn32s", "deploy", trunk=trunk), trunk, width,
-                       dict(trunk=trunk) if trunk != "vgg16" else {})
+                         dict(trunk=trunk) if trunk != "vgg16" else {})
         if own:         # of a DeepLab, whose fc6 has fewer taps than that which it began with
             net.update(fc6_kernel=own.get("fc6_kernel", deeplab.CLASSIFIER_SIDE))
         head = head or _head_of(start, net)

@@ -32,7 +32,7 @@ def convolutions(net: caffe_pb2.NetParameter) -> dict[str, int]:
 
 
 def options_of(start: Start, nominal: caffe_pb2.NetParameter, trunk: str, width: float | None,
-             own: Mapping[str, Any]) -> dict:
+               own: Mapping[str, Any]) -> dict:
     """Options of nets.fcn for a net with the source's trunk; `nominal` is that net at full width,
     `own` are options that it has already."""
     full = convolutions(nominal)
@@ -57,7 +57,7 @@ def scale_of(start: Start) -> dict[str, float]:
 
 
 def width_of(start: Start, trunk: str, full: dict[str, int], have: dict[str, int],
-           asked: float | None) -> float:
+             asked: float | None) -> float:
     """The fraction of the trunk's channels that the source has; `full` and `have` are {layer:
     channels} of the whole trunk and of the source, `asked` is what the command line says."""
     if not have:

@@ -72,8 +72,7 @@ def _classifier(build: Path, trunk: str) -> caffe.Net:
     return load_net(deploy, catalog.path(trunk), complete=True)
 
 
-def fill(experiment: Experiment, net: caffe.Net, base_nets: dict | None
-                       ) -> list[Finding]:
+def fill(experiment: Experiment, net: caffe.Net, base_nets: dict | None) -> list[Finding]:
     """Fill a new net, from its bases or what --from names; returns the findings about that."""
     if experiment.start:
         return [*starting.fill(experiment, net),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
 MOST_NAMES = 20         # of images in a message: all of them, or none
-LONGEST_WAIT = 2.0          # the longest time in seconds that a signal waits for iterations to end
+LONGEST_WAIT = 2.0      # the longest time in seconds that a signal waits for iterations to end
 
 
 class LossError(UserError, FloatingPointError):

@@ -66,6 +66,13 @@ def test_what_one_process_does_is_done_by_rank_0_alone(fcn, monkeypatch, rank, s
     assert len(lines) == len(said) and all(map(str.startswith, lines, said))
 
 
+def test_a_rank_that_is_no_number_needs_no_traceback(fcn, monkeypatch):
+    for name, value in dict(RANK="a", WORLD_SIZE="2", TORCHELASTIC_RUN_ID="none").items():
+        monkeypatch.setenv(name, value)
+    assert fcn("score", "absent", status=1) == (
+        "error: the environment says RANK=a, expected a whole number\n")
+
+
 @pytest.mark.parametrize("name, said", [
     ("slove", " (did you mean 'solve'?)"), ("infr", " (did you mean 'infer'?)"),
     ("cell", " (did you mean 'cells'?)"), ("frobnicate", "\n\nusage"),

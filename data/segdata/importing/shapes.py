@@ -13,7 +13,7 @@ from segdata.importing.photographs import check_shape, geometry
 from segdata.importing.polygons import Size
 
 BACKGROUND = 0
-MOST_PIXELS = 1 << 26      # pixels of a label that is larger than its image
+MOST_PIXELS = 1 << 26   # pixels of a label that is larger than its image
 
 
 class Shape(NamedTuple):

@@ -256,9 +256,22 @@ def test_two_runs_at_a_time_are_refused(there, monkeypatch):
         assert names() == ["a.png.abcdefgh.part"]
     assert said(infer("photos")) == "3 segmented"
     with manifest.alone(Path("out"), shared=True):      # single images: any number at a time
+        Path("out/a.png.abcdefgh.part").touch()
         infer("photos/a.jpg", workers=0)
+        assert "a.png.abcdefgh.part" in names()         # another may be writing it
         assert "another infer" in infer("photos", status=1).stderr
     assert not list(Path("out").glob("*.lock"))
+
+
+def test_without_locks_nothing_is_removed_that_another_may_be_writing(there, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr("fcn.solvers.inference.locks.fcntl.flock", flock)
+    Path("out").mkdir()
+    Path("out/a.png.abcdefgh.part").touch()
+    said = infer("photos/a.jpg", workers=0).stderr
+    assert said.count("warning: out: its file system has no locks (No locks available)") == 1
+    assert {"a.png", "a.png.abcdefgh.part"} <= {*names()}
 
 
 def test_quiet_prints_errors_and_the_summary(there):

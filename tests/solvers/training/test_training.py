@@ -20,6 +20,7 @@ from fcn.nets.source import ROOT
 from fcn.solvers import training
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
+from fcn.solvers.inference import crf
 from fcn.solvers.preflight import PreflightError
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring import counting, score_file, tables
@@ -53,6 +54,19 @@ def test_a_run_leaves_all_its_files_and_finite_scores(experiment, real_curves):
     assert [row["iteration"] for row in rows(experiment) if row["mean_iu"]] == ["2", "4"]
     text = tables.table(scores, embedded_voc.CLASSES)
     assert all(name in text for name in embedded_voc.CLASSES)
+
+
+def test_the_page_about_reports_lists_every_file_of_a_run(experiment):
+    page = (ROOT / "docs" / "reports.md").read_text()
+    table = page.partition("## The files of a run")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| ", table, re.MULTILINE)
+    listed = [name.replace("_N.", "_4.") for row in rows for name in re.findall("`(.+?)`", row)]
+    assert {"start.txt", crf.FILE} < {*listed}
+    training.train(experiment, keep=1)
+    files = [path.relative_to(experiment.directory).as_posix()
+             for path in experiment.directory.rglob("*") if path.is_file()]
+    assert [name for name in files if name not in listed
+            and not name.endswith(".solverstate.resume")] == [".lock"]
 
 
 def test_the_solver_s_prototxt_says_the_recipe(experiment):

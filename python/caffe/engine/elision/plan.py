@@ -140,4 +140,4 @@ def _plan(node: Node, left: Mapping[int, np.ndarray], axes: Sequence[Mapping[int
         same = all(map(np.array_equal, there, wanted))
         bottoms.append(None if same else tuple(map(Spread.between, there, wanted)))
     return RowPlan(tuple(map(int, left[node.number])), pad, tuple(bottoms),
-                tuple(Spread.between(axis.kept, axis.full) for axis in here))
+                   tuple(Spread.between(axis.kept, axis.full) for axis in here))

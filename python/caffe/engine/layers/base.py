@@ -88,6 +88,7 @@ class TensorLayer(Layer):
     _inputs: Tops = ()
     _edges: Sequence[GradientEdge | None] = ()
     _revisions: tuple[tuple[Memory, int], ...] = ()
+    _was_viewed = False     # when these were noted: somebody may have written since
     # the revisions of the parameters that were converted to bf16, and what came of it
     _converted: tuple[Any, Tensors] = None, ()
 
@@ -211,9 +212,11 @@ class TensorLayer(Layer):
             self._converted = None, ()
             return weights
         present = revisions(self.blobs)
-        if self._converted[0] != present or any(blob.is_viewed for blob in self.blobs):
+        if self._converted[0] != present:
             self._converted = None, ()        # the old ones go before the new ones come
-            self._converted = present, tuple(tensor.to(dtype) for tensor in weights)
+            is_viewed = any(blob.is_viewed for blob in self.blobs)
+            self._converted = (None if is_viewed else present,
+                               tuple(tensor.to(dtype) for tensor in weights))
         return self._converted[1]
 
     def release(self, bottom: Blobs, top: Blobs) -> None:
@@ -232,7 +235,9 @@ class TensorLayer(Layer):
     def note_revisions(self, bottom: Blobs) -> None:
         """Know that what autograd recorded belongs to the present values of these bottoms, and
         of the parameters."""
-        self._revisions = revisions([*bottom, *self.blobs])
+        blobs = [*bottom, *self.blobs]
+        self._revisions = revisions(blobs)
+        self._was_viewed = any(blob.is_viewed for blob in blobs)
 
     def forget_revisions(self) -> None:
         """Know that what autograd recorded belongs to other values than the present ones."""
@@ -246,10 +251,9 @@ class TensorLayer(Layer):
 
     def _is_recorded(self, bottom: Blobs) -> bool:
         """Whether what autograd recorded belongs to the values that are there now. A NumPy view
-        that somebody holds may have been written to."""
-        blobs = [*bottom, *self.blobs]
-        return (self._revisions == revisions(blobs)
-                and not any(blob.is_viewed for blob in blobs))
+        that somebody held then may have been written to, and be gone by now; one that was taken
+        later is another revision."""
+        return not self._was_viewed and self._revisions == revisions([*bottom, *self.blobs])
 
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         self._prepare_backward(top, bottom)

@@ -46,7 +46,7 @@ class KeepingLayer(TensorLayer):
     kept: Any = None
     _is_spent = False
     _kept_shapes: Shapes | None = None
-    _kept_revision: tuple | None = None
+    _kept_revision: object = None
 
     @property
     def keeps_state(self) -> bool:
@@ -114,9 +114,13 @@ class KeepingLayer(TensorLayer):
                 and self._kept_revision != self._validated_revision(bottom):
             self.validate(bottom)
 
-    def _validated_revision(self, bottom: Blobs) -> tuple | None:
-        return None if self.validated_bottom is None else revisions(
-            [bottom[self.validated_bottom]])
+    def _validated_revision(self, bottom: Blobs) -> object:
+        """Of the bottom that `validate` looks at; nothing equals it while somebody holds a NumPy
+        view, and may write to it at any time."""
+        if self.validated_bottom is None:
+            return None
+        blob = bottom[self.validated_bottom]
+        return object() if blob.is_viewed else revisions([blob])
 
     def forget_forward(self) -> None:
         super().forget_forward()

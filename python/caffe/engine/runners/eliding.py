@@ -27,8 +27,8 @@ from .observer import NOBODY, Observer
 from .plain import PlainRunner
 
 KEPT_PLANS = 1024       # by the sizes of the data; a data set has fewer
-# by which what is computed again may differ, of the largest value: on a GPU, or from the same data
-# and weights; and in roundings, where these may be others
+# what is computed again may differ by this share of the largest value, on a GPU or if neither data
+# nor weights can have changed; otherwise by so many roundings
 TOLERANCE, ROUNDINGS = 1e-3, 100
 
 
@@ -59,7 +59,8 @@ class ElidingRunner(PlainRunner):
         self._elides = False    # in the forward pass that goes on
         self._pass = 0          # the number of that
         self._last_passes: dict[int, int] = {}      # in which layers ran last, by their numbers
-        self._read: dict[Memory, int] = {}      # what the pass began with, with its revisions
+        # what the pass began with, with its revisions; None while somebody held a NumPy view
+        self._read: dict[Memory, int | None] = {}
         self._is_updated = False        # parameters, by a solver, since the backward pass
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
@@ -90,7 +91,8 @@ class ElidingRunner(PlainRunner):
         self._ran[step.number] = self._runs[step.number]
         self._ran[step.number].forward()
         entry = step.bottom if step.number in self._begins else ()
-        self._read.update((blob.memories[DATA], blob.memories[DATA].revision)
+        self._read.update((blob.memories[DATA],
+                           None if blob.is_viewed else blob.memories[DATA].revision)
                           for blob in (*entry, *step.layer.blobs))
 
     def release(self) -> None:
@@ -285,8 +287,8 @@ class ElidingRunner(PlainRunner):
         return numbers
 
     def _tolerance(self) -> float:
-        """By which values may differ that are computed again. Weights that a script changes by a
-        little are others, too."""
+        """By which values may differ that are computed again. Where data or weights may have
+        changed, only by roundings: a script may have changed them by a little."""
         is_exact = context.device().type == "cpu" and precision.chosen() != "bf16"
         if not is_exact or all(memory.revision == revision
                                for memory, revision in self._read.items()):
@@ -320,15 +322,17 @@ class ElidingRunner(PlainRunner):
     def _as_in_the_pass(self) -> Iterator[None]:
         """With the parameters that the forward pass had: a solver may have changed them since, and
         layers change them that run again."""
-        params = {blob: blob.data_to_read.clone() for number in self._ran
+        # by their memories: layers that share a parameter have it once
+        params = {blob.memories[DATA]: blob for number in self._ran
                   for blob in self.program.steps[number].layer.blobs}
+        present = [(blob, blob.data_to_read.clone()) for blob in params.values()]
         if self._is_updated:
-            for blob in params:
+            for blob, _ in present:
                 blob.data_tensor.add_(blob.diff_tensor)
         try:
             yield
         finally:
-            for blob, data in params.items():
+            for blob, data in present:
                 blob.data_tensor.copy_(data)
 
     def _guard(self) -> None:

@@ -1,4 +1,5 @@
-"""Observers are told of each layer when it runs: nobody, several as one, callbacks of scripts."""
+"""Observers, which are told of each layer before and after it runs: one that looks at nothing,
+several as one, and the callbacks of scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ EVENTS = "before_forward", "after_forward", "before_backward", "after_backward"
 
 
 class Observer:
-    """Is told of each layer when it runs; this one looks at nothing.
+    """Is told of each layer before and after it runs; this one looks at nothing.
 
     An observer for which `watches` is true may look at every blob and parameter, and change them,
     so that runners take no liberties. One for which it is not may be told of several layers at

@@ -216,6 +216,26 @@ def test_backward_in_part_after_a_solver_s_step(tmp_path):
     check_equal(*found)
 
 
+def test_gradients_of_layers_that_share_a_parameter_after_a_solver_s_step(tmp_path):
+    """What the solver has subtracted is added again once, not for each of the layers."""
+    found = []
+    text = (BACKWARD + image(12, 15) + conv("conv1", "data", 2, kernel_size=3, pad=30)
+            + conv("conv3", "conv1", 2, kernel_size=3, pad=1) + LOSS)
+    shared = 'param { name: "kernel" } param { name: "bias" } convolution_param'
+    (tmp_path / "net.prototxt").write_text(text.replace("convolution_param", shared))
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" '
+        f'snapshot_prefix: "{tmp_path}/s" random_seed: 3')
+    for elide in (True, False):
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        solver.net.elide_padding = elide
+        fill(solver.net, 0)
+        solver.step(1)
+        assert bool(solver.net.elided_layers) == elide
+        found.append({**diffs(solver.net), **param_diffs(solver.net)})
+    check_equal(*found, 1e-9)
+
+
 def test_weights_that_a_script_has_changed_by_a_little_are_others(net, tmp_path):
     changed = one_layer(tmp_path, True).net
     changed.forward()
@@ -227,6 +247,13 @@ def test_weights_that_a_script_has_changed_by_a_little_are_others(net, tmp_path)
     updated.params["conv1"][0].data[...] -= 1e-8 * updated.params["conv1"][0].diff
     with pytest.raises(LayerError, match="elide_padding = False before it"):
         updated.blobs["conv1"].diff
+    held = net(SIMPLE)
+    weights = held.params["conv1"][0].data
+    run(held)
+    weights *= 1 + 1e-6
+    del weights
+    with pytest.raises(LayerError, match="elide_padding = False before it"):
+        held.blobs["conv1"].diff
     looked_at = net(SIMPLE)
     run(looked_at)
     looked_at.params["conv1"][0].data

@@ -76,6 +76,67 @@ def test_after_a_bottom_was_written_through_a_view_that_was_taken_before(chain):
     check_b(chain, np.float32([[100, 200]]), chain.params["b"][0].data, 1)
 
 
+def test_after_weights_were_written_through_a_view_that_is_gone(chain):
+    """In bf16, where autograd has a converted copy of them."""
+    caffe.set_precision("bf16")
+    try:
+        view = chain.params["b"][0].data
+        chain.forward(x=np.ones((1, 2)))
+        view[...] = [[16, 32]]
+        del view
+        chain.blobs["b"].diff[...] = 1
+        chain.backward()
+    finally:
+        caffe.set_precision("tf32")
+    np.testing.assert_array_equal(chain.blobs["a"].diff, [[16, 32]])
+
+
+def test_a_forward_pass_after_weights_were_written_through_a_view_that_is_gone(net):
+    made = net(CHAIN.removeprefix("force_backward: true\n").replace(
+        'name: "a"', 'name: "a" param { lr_mult: 0 } param { lr_mult: 0 }').replace(
+        'name: "b"', 'name: "b" param { lr_mult: 0 } param { lr_mult: 0 }'))
+    made.params["a"][0].data[...] = 1
+    caffe.set_precision("bf16")
+    try:
+        view = made.params["b"][0].data
+        made.forward(x=np.ones((1, 2)))
+        view[...] = [[16, 32]]
+        del view
+        found = made.forward(x=np.ones((1, 2)))["b"].copy()
+    finally:
+        caffe.set_precision("tf32")
+    np.testing.assert_array_equal(found, [[96]])
+
+
+def test_after_a_bottom_was_written_through_a_view_that_is_gone(net):
+    """Of Normalize autograd has the norm, which belongs to the old values."""
+    text = INPUT + 'layer { name: "n" type: "Normalize" bottom: "x" top: "n" }'
+    found = []
+    for is_gone in (True, False):
+        made = net(text)
+        view = made.blobs["x"].data
+        view[...] = [[1, 2]]
+        made.forward()
+        view[...] = [[3, 1]]
+        if is_gone:
+            del view
+        made.blobs["n"].diff[...] = [[1, 0]]
+        made.backward()
+        found.append(made.blobs["x"].diff.copy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("label", [7, -1])
+def test_labels_that_were_written_through_a_view_are_looked_at_again(net, label):
+    made = net(INPUT + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 } } }'
+               'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" }')
+    view = made.blobs["t"].data
+    made.forward()
+    view[...] = label
+    with pytest.raises(LayerError, match=f"label {label} is outside \\[0, 1\\]"):
+        made.backward()
+
+
 X = np.float32([[-2, 0.5, 1, 3]])
 Y = np.float32([[0.1, 0.2, 0.3, 0.4]])
 # layer: the gradient by x for a gradient of 1 by y, with no forward pass before

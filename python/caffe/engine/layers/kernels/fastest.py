@@ -20,9 +20,10 @@ import torch
 
 from ....log import logger
 
+# how often each way is measured: what takes little time more often, for its times vary more
 FEW_TURNS, MOST_TURNS = 4, 20
-SHORT = 0.05        # seconds after which few turns do: of short ways the first ones say little
-ENOUGH = 0.4        # seconds after which two turns do
+SHORT = 0.05        # seconds in all after which FEW_TURNS are enough
+ENOUGH = 0.4        # seconds in all after which two turns are enough
 MARGIN = 0.9        # of the first way's time: what another takes at most to be chosen
 
 _chosen: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""The gradient of a convolution by a kernel of few values for each output, as first layers have,
-whose images have one or three channels. oneDNN's is slow for these, because it computes with
-channels in groups of eight or sixteen."""
+"""The gradient of a convolution by its kernel, where that has few values for each output: in first
+layers, whose images have one or three channels. There oneDNN's way is slow, because it computes
+with channels in groups of eight or sixteen."""
 
 import math
 
