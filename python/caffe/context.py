@@ -144,5 +144,6 @@ def check_gpu(number: int) -> None:
     if not 0 <= number < count:
         found = f"PyTorch sees {count} GPU(s)" if count else "PyTorch sees no GPU"
         raise DeviceError(f"GPU {number} is not available: {found}. "
-                          "Use the CPU instead: caffe.set_mode_cpu(), and no --gpu; for scripts "
-                          "that ask for a GPU, CAFFE_MODE=cpu in the environment.")
+                          "Use the CPU instead: caffe.set_mode_cpu(), no --gpu, and solver_mode: "
+                          "CPU in a solver's prototxt; or CAFFE_MODE=cpu in the environment for "
+                          "what asks for a GPU.")

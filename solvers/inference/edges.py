@@ -54,12 +54,13 @@ def main(args: Namespace) -> int:
         name = given[0] if given[0] != "kinds" else args.kinds[0]
         raise InferError(f"--{name} is about classes, and this net says edges: it writes "
                          f"NAME{SUFFIX} alone; leave --{name} out")
+    set_device(args)
     net, weights = _named(args)
     if not args.trust:
         trust.check(net)
     sources, messages = find(args.images)
     print(f"net {net}\nweights {weights}")
-    draw = EdgeDrawer(net, weights, args)
+    draw = EdgeDrawer(net, weights)
     make_folder(args.output)
     for source, stem in name_outputs(sources, args.output, [SUFFIX], [net, weights]):
         try:
@@ -136,10 +137,9 @@ def draws_edges(net: Path) -> bool:
 # the net
 
 class EdgeDrawer:
-    """A net that turns images into drawings of their edges. `device`: as set_device takes it."""
+    """A net that turns images into drawings of their edges."""
 
-    def __init__(self, net: Path, weights: Path, device: Namespace) -> None:
-        set_device(device)
+    def __init__(self, net: Path, weights: Path) -> None:
         self.net, self.weights = load_net(net, weights), weights
         surgery.interp(self.net, [name for name in self.net.params
                                   if name.startswith("upsample_")])

@@ -211,7 +211,7 @@ class Loop:
                     labels=events.summaries(self.scores))
         log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
         learned = "" if row.smoothed_loss is None else f"smoothed loss {row.smoothed_loss:.4g}, "
-        self.bar.write(f"{experiment.name}: iteration {iteration}, {learned}"
+        self.bar.write(f"{experiment.name}: iteration {iteration:,}, {learned}"
                        f"mean IU {row.mean_iu:.1f}%")
         self._tell_one_class()
         if self.keep:

@@ -6,7 +6,6 @@
 import os
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -57,7 +56,7 @@ def hed(image):
           f"{found[1].mean():.6f} (OpenCV)")
     drawing = build_root() / "real" / "edges.png"
     drawing.parent.mkdir(parents=True, exist_ok=True)
-    edges.EdgeDrawer(net, weights, Namespace(gpu=None, precision=None))(image).save(drawing)
+    edges.EdgeDrawer(net, weights)(image).save(drawing)
     print(f"    {drawing}")
     return worst
 

@@ -51,8 +51,10 @@ def fetch(item: Item, path: Path, accept: bool = False) -> None:
         verify(digest, part, path, item)
         put(part, path)
         return
-    kept = f" What has arrived is kept in {part}; run again to continue." * part.exists()
-    raise DownloadError(f"could not download {path.name}: {'; '.join(problems)}.{kept}")
+    kept = f"What has arrived is kept in {part}, and continued from there. " * part.exists()
+    raise DownloadError(f"could not download {path.name}: {'; '.join(problems)}. {kept}Run again "
+                        "where the server can be reached, or get the file in another way and put "
+                        f"it at {path}")
 
 
 def acceptable(url: str, item: Item, accept: bool) -> bool:

@@ -84,7 +84,8 @@ def split_names(given: list[tuple[str, str]], present: dict[str, set[int]], shar
         pool, kept["test"] = list(present), []
     share = 0.2 if share is None else share
     if len(pool) < 2:
-        raise DataError(f"{len(pool)} samples to train and to validate; there must be two or more")
+        raise DataError(f"{len(pool)} sample{'s' * (len(pool) != 1)} to train and to validate; "
+                        "there must be two or more")
     count = min(max(round(share * len(pool)), 1), len(pool) - 1)
     drawn = draw(pool, present, count, seed)
     kept["train"] = [name for name in pool if name not in drawn]

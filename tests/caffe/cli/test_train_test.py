@@ -328,10 +328,15 @@ def test_the_help_of_a_command_is_not_indented(capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu(capsys):
+def test_without_a_gpu(capsys, tmp_path):
     assert main(["device_query"]) == 1
     assert main(["time", "--model", "net.prototxt", "--gpu", "0"]) == 1
     assert capsys.readouterr().err.count("PyTorch sees no GPU") == 2
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text('net: "net.prototxt" base_lr: 1 lr_policy: "fixed" solver_mode: GPU')
+    assert main(["train", "--solver", str(solver)]) == 1
+    assert "sees no GPU. Use the CPU instead: " in (said := capsys.readouterr().err)
+    assert "solver_mode: CPU in a solver's prototxt" in said
 
 
 @pytest.mark.gpu

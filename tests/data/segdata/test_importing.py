@@ -751,7 +751,7 @@ def test_masks_that_are_none(source, array, options, message):
 
 def test_one_sample_is_too_few(source):
     masks(source, [half(0, 1)])
-    refused(source, "1 samples to train and to validate; there must be two or more")
+    refused(source, "1 sample to train and to validate; there must be two or more")
 
 
 def test_boxes_alone_are_no_labels(source):

@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 import sys
-from argparse import Namespace
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -30,7 +29,6 @@ from segdata.download import catalog
 from segdata.errors import MaterialError
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
-CPU = Namespace(gpu=None, precision=None)
 WIDTH = 1 / 64
 BLOCKS = {1: (3, 1, 1), 2: (1, 2, 2), 3: (2, 4, 4, 4), 4: (4, 8, 8, 8), 5: (8, 8, 8, 8)}
 
@@ -98,7 +96,7 @@ def bilinear_at(array, rows, columns):
 
 @pytest.mark.parametrize("size", [(1, 1), (50, 37), (3, 90), (900, 70)])
 def test_a_drawing_has_the_size_of_its_photograph(narrow, size):
-    draw = edges.EdgeDrawer(*edges.files(), CPU)
+    draw = edges.EdgeDrawer(*edges.files())
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     drawing = draw(Image.fromarray(pixels))
     assert (drawing.size, drawing.mode) == (size, "L")
@@ -107,7 +105,7 @@ def test_a_drawing_has_the_size_of_its_photograph(narrow, size):
 
 def test_black_is_where_an_edge_is_certain(narrow):
     deploy, weights = edges.files()
-    draw = edges.EdgeDrawer(deploy, weights, CPU)
+    draw = edges.EdgeDrawer(deploy, weights)
     for blob in draw.net.params["new-score-weighting"]:
         blob.data[...] = 0
     image = Image.new("RGB", (8, 6))
@@ -122,7 +120,7 @@ def test_black_is_where_an_edge_is_certain(narrow):
 def test_the_border_of_a_photograph_is_no_edge(narrow):
     """What lies beside the image is the image mirrored: of stripes that run on there, too, the
     scores of the first block are those of the middle."""
-    draw = edges.EdgeDrawer(*edges.files(), CPU)
+    draw = edges.EdgeDrawer(*edges.files())
     stripes = np.zeros((24, 24, 3), np.uint8)
     stripes[:, 4:8] = 200
     draw(Image.fromarray(stripes))
@@ -238,12 +236,20 @@ def test_infer_draws_every_image_of_a_folder_and_names_the_one_that_fails(narrow
     assert f"b.jpg (700x50, computed at 640x46) -> {tmp_path / 'out' / 'b_edges.png'}" in out
     with Image.open(tmp_path / "out" / "a_edges.png") as drawing:
         assert (drawing.size, drawing.mode) == ((30, 20), "L")
-        expected = edges.EdgeDrawer(*edges.files(), CPU)(Image.open(photographs / "a.png"))
+        expected = edges.EdgeDrawer(*edges.files())(Image.open(photographs / "a.png"))
         np.testing.assert_array_equal(np.asarray(drawing), np.asarray(expected))
     # with the drawings among the photographs, a second run takes none of them
     assert infer(photographs / "a.png", "--experiment", "hed", "-o", photographs)[0] == 0
     status, out, _ = infer(photographs, "--experiment", "hed", "-o", tmp_path / "out")
     assert out.count("->") == 2
+
+
+def test_converting_the_weights_writes_no_log_of_the_net(narrow, photographs, monkeypatch):
+    monkeypatch.delenv("GLOG_minloglevel")
+    caffe.init_log(0)
+    status, out, err = infer(photographs / "a.png", "--experiment", "hed")
+    assert (status, err) == (0, "")
+    assert "converted ->" in out
 
 
 def test_a_net_of_edges_is_known_by_its_blob(narrow, photographs, tmp_path):

@@ -1,6 +1,7 @@
 """Downloads against a local server: whole, resumed, broken, wrong; and what is made of them."""
 
 import hashlib
+import re
 import sys
 import threading
 from dataclasses import replace
@@ -198,7 +199,8 @@ def test_a_wrong_size_is_refused_before_the_download(server, target):
 
 def test_a_host_that_is_not_found_is_not_tried_again(target, monkeypatch):
     monkeypatch.setattr(fetch, "PAUSE", 1000)
-    with pytest.raises(DownloadError, match="could not download .*http://host.invalid/x"):
+    with pytest.raises(DownloadError, match="could not download .*http://host.invalid/x.*Run again "
+                       rf"where the server .* put it at {re.escape(str(target))}$"):
         fetch.fetch(item("http://host.invalid/x"), target)
 
 
