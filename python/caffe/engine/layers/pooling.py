@@ -169,8 +169,8 @@ class Pooling(Pool):
         size = dx.shape[2] * dx.shape[3]
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise self.error(f"expected indices from 0 to {size - 1} in the second top, got "
-                             f"{int(index.min())} to {int(index.max())}; somebody has written there, "
-                             "and the gradient needs another forward pass")
+                             f"{int(index.min())} to {int(index.max())}; somebody has written "
+                             "there, and the gradient needs another forward pass")
         return dx.flatten(2).scatter_add_(2, index, dy).view(dx.shape)
 
 
