@@ -165,3 +165,16 @@ def verify(digest: str, part: Path, path: Path, item: Item) -> None:
         part.unlink()
         raise DownloadError(f"{path.name} is not the expected file: checksum {digest}, expected "
                             f"{item.checksum}. It has been removed; run again to download it anew.")
+
+
+def check_there(path: Path, item: Item) -> None:
+    """Raise DownloadError if the file at `path`, which somebody put there by hand or an earlier
+    command left, is not the item's. Where the project knows no checksum, any file is taken."""
+    if item.checksum is None:
+        return
+    digest = hashlib.new(algorithm(item))
+    update(digest, path)
+    if item.checksum != f"{digest.name}:{digest.hexdigest()}":
+        raise DownloadError(f"{path} is not the expected file: checksum {digest.hexdigest()}, "
+                            f"expected {item.checksum}. Put the right file there, or remove this "
+                            "one to download it, and run again.")

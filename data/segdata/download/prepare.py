@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from segdata.download import catalog, cells, nyud, packages
 from segdata.download.archives import extract
-from segdata.download.fetch import fetch
+from segdata.download.fetch import check_there, fetch
 from segdata.download.splits import check_context, write_seg11valid, write_siftflow, write_train_aug
 
 
@@ -31,7 +31,9 @@ def get_archive(name: str, root: Path, unpack: Callable[[Path, Path], None],
     folder = root / item.folder
     if not folder.exists():
         archive = root / "downloads" / PurePosixPath(item.urls[0]).name
-        if not archive.exists():
+        if archive.exists():
+            check_there(archive, item)
+        else:
             fetch(item, archive, accept)
         unpack(archive, folder)
         archive.unlink()

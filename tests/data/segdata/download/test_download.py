@@ -251,6 +251,23 @@ def test_get_voc(server, offer, tmp_path, monkeypatch):
     assert len(server.asked) == asked
 
 
+def test_an_archive_put_there_by_hand_is_held_against_its_checksum(server, offer, tmp_path):
+    """One that is wrong stays, and nothing is unpacked."""
+    right = tar(("benchmark_RELEASE/dataset/train.txt", b"b\nd\n"))
+    offer("sbd", right)
+    root = tmp_path / "data"
+    placed = root / "downloads" / "sbd"
+    placed.parent.mkdir(parents=True)
+    placed.write_bytes(right[:-1])
+    with pytest.raises(DownloadError, match=r"downloads/sbd is not the expected file: checksum "
+                                            r"\w{32}, expected md5:\w{32}\. Put the right file"):
+        prepare.get_folder("sbd", root)
+    assert placed.read_bytes() == right[:-1] and catalog.missing("sbd", root)
+    placed.write_bytes(right)
+    prepare.get_folder("sbd", root)
+    assert not catalog.missing("sbd", root) and not placed.exists() and not server.asked
+
+
 def test_get_context(offer, tmp_path, monkeypatch):
     offer("voc2010", tar(("VOCdevkit/VOC2010/ImageSets/Main/train.txt", b"a\nb\n"),
                          ("VOCdevkit/VOC2010/ImageSets/Main/val.txt", b"c\n"),
