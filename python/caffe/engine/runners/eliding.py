@@ -61,6 +61,8 @@ class ElidingRunner(PlainRunner):
         self._last_passes: dict[int, int] = {}      # in which layers ran last, by their numbers
         self._read: dict[Memory, int] = {}      # what the pass began with, with its revisions
         self._is_updated = False        # parameters, by a solver, since the backward pass
+        # values that the backward pass read, of those of which somebody had an array since
+        self._kept: dict[Memory, torch.Tensor] = {}
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
 
@@ -192,18 +194,20 @@ class ElidingRunner(PlainRunner):
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
             if (observer.watches or not whole or self._is_of_several_passes
-                    or self._written(by_users=True)):
+                    or self._has_changed() or self._written(by_users=True)):
                 if self._promised:
                     self._fill_diffs()
                 else:
                     with self._as_in_the_pass():
                         self._run_plainly()
         self._lift_guards()
+        self._kept.clear()
         super().backward(numbers, observer, release)
         if self._is_updated:
             self._break_promises(_raise_updated)
         elif self._promised:
             self._guard()
+            self._keep_values()
 
     def backward_step(self, step: Step) -> None:
         run = self._ran.get(step.number)
@@ -223,6 +227,7 @@ class ElidingRunner(PlainRunner):
 
     def weights_updated(self) -> None:
         self._is_updated = True
+        self._stop_keeping()
 
     # when somebody wants more
 
@@ -288,7 +293,7 @@ class ElidingRunner(PlainRunner):
         """By which values may differ that are computed again. Weights that a script changes by a
         little are others, too."""
         is_exact = context.device().type == "cpu" and precision.chosen() != "bf16"
-        if not is_exact or all(memory.revision == revision
+        if not is_exact or all(memory.revision == revision and memory.live_view() is None
                                for memory, revision in self._read.items()):
             return TOLERANCE
         return ROUNDINGS * torch.finfo(torch.get_default_dtype()).eps
@@ -318,18 +323,42 @@ class ElidingRunner(PlainRunner):
 
     @contextmanager
     def _as_in_the_pass(self) -> Iterator[None]:
-        """With the parameters that the forward pass had: a solver may have changed them since, and
-        layers change them that run again."""
-        params = {blob: blob.data_to_read.clone() for number in self._ran
-                  for blob in self.program.steps[number].layer.blobs}
-        if self._is_updated:
-            for blob in params:
+        """With the data and parameters that the passes had: somebody may have changed them since,
+        and layers change parameters that run again."""
+        params = {blob for number in self._ran for blob in self.program.steps[number].layer.blobs}
+        present = {blob: blob.data_to_read.clone() for blob in (*params, *self._entries)
+                   if blob in params or blob.memories[DATA] in self._kept}
+        for blob in present:
+            kept = self._kept.get(blob.memories[DATA])
+            if kept is not None and kept.numel() == blob.count:
+                blob.data_tensor.copy_(kept.reshape(blob.shape))
+            elif self._is_updated and blob in params:
                 blob.data_tensor.add_(blob.diff_tensor)
         try:
             yield
         finally:
-            for blob, data in params.items():
+            for blob, data in present.items():
                 blob.data_tensor.copy_(data)
+
+    @property
+    def _entries(self) -> list[Blob]:
+        """The blobs that the region begins with."""
+        return [blob for number in self._begins for blob in self.program.steps[number].bottom]
+
+    def _keep_values(self) -> None:
+        """Have the data and parameters of this pass, whatever a script writes to them later."""
+        for memory in self._read:
+            memory.keep_in(self._kept)
+
+    def _has_changed(self) -> bool:
+        """Whether a script has written other data or parameters since the last backward pass."""
+        return any(memory.settled is None
+                   or not torch.equal(memory.settled.reshape(-1).to(kept.device), kept.reshape(-1))
+                   for memory, kept in self._kept.items())
+
+    def _stop_keeping(self) -> None:
+        for memory in self._read:
+            memory.stop_keeping_in(self._kept)
 
     def _guard(self) -> None:
         """Have the gradients that were left out computed as soon as somebody asks for those that
@@ -356,6 +385,8 @@ class ElidingRunner(PlainRunner):
     def _break_promises(self, instead: Callable[[], None] | None) -> None:
         """Have `instead` called where somebody reads gradients that were to be computed."""
         self._lift_guards()
+        self._stop_keeping()
+        self._kept.clear()
         for blob in self._promised:
             blob.set_diff_lazily(instead)
         self._promised.clear()
