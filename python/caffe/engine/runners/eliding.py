@@ -63,6 +63,7 @@ class ElidingRunner(PlainRunner):
         self._is_updated = False        # parameters, by a solver, since the backward pass
         # values that the backward pass read, of those of which somebody had an array since
         self._kept: dict[Memory, torch.Tensor] = {}
+        self._watched: list[Memory] = []        # what is copied there then
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
 
@@ -201,6 +202,7 @@ class ElidingRunner(PlainRunner):
                     with self._as_in_the_pass():
                         self._run_plainly()
         self._lift_guards()
+        self._stop_keeping()
         self._kept.clear()
         super().backward(numbers, observer, release)
         if self._is_updated:
@@ -253,9 +255,8 @@ class ElidingRunner(PlainRunner):
     def _written_later(self) -> dict[Blob, torch.Tensor]:
         """{blob: values} of the blobs to which users wrote after the backward pass. Had they done
         so before it, it would have run whole layers; so what was written, and not by a layer that
-        overwrites its bottom, was written later."""
-        overwritten = {blob.memories[DATA] for step in self.program.steps
-                       if step.number not in self._ran for blob in step.top if blob in step.bottom}
+        overwrites its bottom, was written later. Of blobs with such a layer, copies are kept."""
+        overwritten = {blob.memories[DATA] for blob in self._overwritten}
         return {blob: values for blob, values in self._written(by_users=True).items()
                 if blob.memories[DATA] not in overwritten}
 
@@ -326,7 +327,8 @@ class ElidingRunner(PlainRunner):
         """With the data and parameters that the passes had: somebody may have changed them since,
         and layers change parameters that run again."""
         params = {blob for number in self._ran for blob in self.program.steps[number].layer.blobs}
-        present = {blob: blob.data_to_read.clone() for blob in (*params, *self._entries)
+        present = {blob: blob.data_to_read.clone()
+                   for blob in (*params, *self._entries, *self._overwritten)
                    if blob in params or blob.memories[DATA] in self._kept}
         for blob in present:
             kept = self._kept.get(blob.memories[DATA])
@@ -345,9 +347,19 @@ class ElidingRunner(PlainRunner):
         """The blobs that the region begins with."""
         return [blob for number in self._begins for blob in self.program.steps[number].bottom]
 
+    @property
+    def _overwritten(self) -> list[Blob]:
+        """The blobs inside that layers in place overwrite which leave nothing out."""
+        steps = self.program.steps
+        inside = {blob.memories[DATA] for number in self._ran for blob in steps[number].top}
+        return [blob for step in steps if step.number not in self._ran
+                for blob in step.top if blob in step.bottom and blob.memories[DATA] in inside]
+
     def _keep_values(self) -> None:
-        """Have the data and parameters of this pass, whatever a script writes to them later."""
-        for memory in self._read:
+        """Have the values of this pass that gradients are computed from, and that layers which ran
+        without some rows cannot compute again, whatever a script writes later."""
+        self._watched = [*self._read, *(blob.memories[DATA] for blob in self._overwritten)]
+        for memory in self._watched:
             memory.keep_in(self._kept)
 
     def _has_changed(self) -> bool:
@@ -357,8 +369,9 @@ class ElidingRunner(PlainRunner):
                    for memory, kept in self._kept.items())
 
     def _stop_keeping(self) -> None:
-        for memory in self._read:
+        for memory in self._watched:
             memory.stop_keeping_in(self._kept)
+        self._watched.clear()
 
     def _guard(self) -> None:
         """Have the gradients that were left out computed as soon as somebody asks for those that

@@ -748,15 +748,33 @@ BRANCHED = (BACKWARD + image(12, 9) + conv("conv1", "data", 3, kernel_size=3, pa
             + layer("right", "MVN", "conv1") + layer("top", "Power", "left"))
 
 
+# the layer "drop", in place, leaves nothing out
+DROPPED = (BACKWARD + image(12, 9) + layer(
+    "conv1", "Convolution", "data", convolution_param='num_output: 2 kernel_size: 3 pad: 25 '
+    'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 }')
+           + pool("pool", "conv1", kernel_size=2, stride=2)
+           + conv("conv2", "pool", 3, kernel_size=3, pad=1)
+           + layer("skip", "Power", "pool", power_param="scale: 0.5")
+           + layer("drop", "Dropout", "conv2", "conv2")
+           + conv("conv3", "conv2", 2, kernel_size=3, pad=1))
+
+
 @pytest.mark.parametrize("kind", ["data", "diff"])
-@pytest.mark.parametrize("text", [SIMPLE, BRANCHED], ids=["simple", "branched"])
-def test_who_writes_after_backward_does_not_change_its_gradients(net, text, kind):
+@pytest.mark.parametrize("end", [None, "relu_conv1", "relu_conv2"])
+@pytest.mark.parametrize("text", [SIMPLE, BRANCHED, DROPPED],
+                         ids=["simple", "branched", "dropped"])
+def test_who_writes_after_backward_does_not_change_its_gradients(net, text, end, kind):
+    """Nor do layers, in place, that did not run again before it."""
     for name in net(text).blobs:
         made, plain = net(text), net(text)
         plain.share_with(made)
         plain.elide_padding = False
         for each in (made, plain):
             run(each)
+            assert bool(each.elided_layers) == (each is made)
+            if end in each.layer_dict:
+                each.forward(end=end)
+                each.backward()
             getattr(each.blobs[name], kind)[...] = 0.5
         check_equal(diffs(made), diffs(plain))
         check_equal(datas(made), datas(plain))
