@@ -54,7 +54,8 @@ def _recorded(run: Run) -> Digests:
     path = run.directory / FILE
     if not path.exists():
         return {}
-    with reading(path, "JSON file of the data of a run"):
+    with reading(path, "JSON file of the data of a run", "Remove it: the run then goes on, and "
+                 "nothing says which data have changed since the training last began"):
         return {split: {name: [image, label] for name, (image, label) in samples.items()}
                 for split, samples in json.loads(path.read_text(encoding="utf-8")).items()}
 

@@ -54,7 +54,8 @@ def parsed(text: str, message: str) -> Any:
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path, kind: str, remedy: str = "Write it anew, or take another folder"
+            ) -> Iterator[None]:
     """Turn whatever goes wrong while the file `path` is read into a RunError that names it."""
     try:
         check_regular(path)
@@ -65,5 +66,5 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        raise RunError(f"{path}: damaged: no {kind}: {error or type(error).__name__}. Write it "
-                       "anew, or take another folder") from None
+        raise RunError(f"{path}: damaged: no {kind}: {error or type(error).__name__}. "
+                       f"{remedy}") from None

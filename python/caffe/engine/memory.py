@@ -38,7 +38,7 @@ class Memory:
     """
 
     __slots__ = ("tensor", "revision", "_most", "_capacity", "_copy", "_views", "_was_seen",
-                 "_promise")
+                 "_promise", "_copies")
 
     def __init__(self) -> None:
         self.tensor: Any = None     # a tensor; None, too, for zeros that nobody has set
@@ -49,6 +49,7 @@ class Memory:
         self._views: dict[tuple, weakref.ref] = {}     # that were given out, by their shapes
         self._was_seen = False
         self._promise: Callable[[Memory], None] | None = None
+        self._copies: dict[Memory, torch.Tensor] | None = None
 
     # reading and writing
 
@@ -88,6 +89,8 @@ class Memory:
         """The array, of `shape`, as NumPy; what is written to it is what layers see next."""
         self._keep_promise()
         self._fit(shape)
+        if self._copies is not None:
+            self._copy_for_later(shape)
         self.revision += 1
         self._copy = None
         self._was_seen = True
@@ -196,6 +199,18 @@ class Memory:
         """Whether `numpy` gave out a view since the values were promised."""
         return self._was_seen
 
+    def keep_in(self, copies: dict[Memory, torch.Tensor]) -> None:
+        """Copy the present values into copies[self] before somebody receives them as a NumPy array;
+        now, if somebody holds one. An earlier call is forgotten."""
+        self._copies = copies
+        if self.live_view() is not None and self.tensor is not None:
+            self._copy_for_later(self.tensor.shape)
+
+    def stop_keeping_in(self, copies: dict[Memory, torch.Tensor]) -> None:
+        """Take `keep_in` back, if it was called last with these."""
+        if self._copies is copies:
+            self._copies = None
+
     # passes that are recorded and replayed
 
     def move_into(self, place: torch.Tensor) -> None:
@@ -242,6 +257,11 @@ class Memory:
         return self.tensor
 
     # details
+
+    def _copy_for_later(self, shape: Sequence[int]) -> None:
+        if self._copies is not None and self.tensor is not None:
+            self._copies[self] = self.tensor.reshape(shape).clone()
+        self._copies = None
 
     def live_view(self) -> np.ndarray | None:
         """A NumPy view that `numpy` gave out and that somebody still holds; else None."""

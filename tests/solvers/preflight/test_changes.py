@@ -80,8 +80,12 @@ def test_a_damaged_record_is_named(own, text):
     experiment, _ = own
     training.train(experiment)
     (experiment.directory / "data.json").write_text(text)
-    with pytest.raises(RunError, match="data.json: damaged: no JSON file of the data of a run"):
+    with pytest.raises(RunError, match="data.json: damaged: no JSON file of the data of a run.*"
+                                       "Remove it: the run then goes on"):
         training.train(experiment)
+    (experiment.directory / "data.json").unlink()
+    training.train(replace(experiment, iterations=4))
+    assert (experiment.directory / "data.json").exists()
 
 
 def test_what_the_command_has_just_looked_at_is_not_read_once_more(own, monkeypatch):

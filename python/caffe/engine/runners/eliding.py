@@ -62,6 +62,9 @@ class ElidingRunner(PlainRunner):
         # what the pass began with, with its revisions; None while somebody held a NumPy view
         self._read: dict[Memory, int | None] = {}
         self._is_updated = False        # parameters, by a solver, since the backward pass
+        # values that the backward pass read, of those of which somebody had an array since
+        self._kept: dict[Memory, torch.Tensor] = {}
+        self._watched: list[Memory] = []        # what is copied there then
         self._promised: set[Blob] = set()       # blobs whose gradients are computed if asked for
         self._guarded: set[Blob] = set()        # those from whose gradients they are computed
 
@@ -194,18 +197,21 @@ class ElidingRunner(PlainRunner):
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
             if (observer.watches or not whole or self._is_of_several_passes
-                    or self._written(by_users=True)):
+                    or self._has_changed() or self._written(by_users=True)):
                 if self._promised:
                     self._fill_diffs()
                 else:
                     with self._as_in_the_pass():
                         self._run_plainly()
         self._lift_guards()
+        self._stop_keeping()
+        self._kept.clear()
         super().backward(numbers, observer, release)
         if self._is_updated:
             self._break_promises(_raise_updated)
         elif self._promised:
             self._guard()
+            self._keep_values()
 
     def backward_step(self, step: Step) -> None:
         run = self._ran.get(step.number)
@@ -225,6 +231,7 @@ class ElidingRunner(PlainRunner):
 
     def weights_updated(self) -> None:
         self._is_updated = True
+        self._stop_keeping()
 
     # when somebody wants more
 
@@ -250,9 +257,8 @@ class ElidingRunner(PlainRunner):
     def _written_later(self) -> dict[Blob, torch.Tensor]:
         """{blob: values} of the blobs to which users wrote after the backward pass. Had they done
         so before it, it would have run whole layers; so what was written, and not by a layer that
-        overwrites its bottom, was written later."""
-        overwritten = {blob.memories[DATA] for step in self.program.steps
-                       if step.number not in self._ran for blob in step.top if blob in step.bottom}
+        overwrites its bottom, was written later. Of blobs with such a layer, copies are kept."""
+        overwritten = {blob.memories[DATA] for blob in self._overwritten}
         return {blob: values for blob, values in self._written(by_users=True).items()
                 if blob.memories[DATA] not in overwritten}
 
@@ -290,7 +296,7 @@ class ElidingRunner(PlainRunner):
         """By which values may differ that are computed again. Where data or weights may have
         changed, only by roundings: a script may have changed them by a little."""
         is_exact = context.device().type == "cpu" and precision.chosen() != "bf16"
-        if not is_exact or all(memory.revision == revision
+        if not is_exact or all(memory.revision == revision and memory.live_view() is None
                                for memory, revision in self._read.items()):
             return TOLERANCE
         return ROUNDINGS * torch.finfo(torch.get_default_dtype()).eps
@@ -320,20 +326,57 @@ class ElidingRunner(PlainRunner):
 
     @contextmanager
     def _as_in_the_pass(self) -> Iterator[None]:
-        """With the parameters that the forward pass had: a solver may have changed them since, and
-        layers change them that run again."""
+        """With the data and parameters that the passes had: somebody may have changed them since,
+        and layers change parameters that run again."""
         # by their memories: layers that share a parameter have it once
         params = {blob.memories[DATA]: blob for number in self._ran
                   for blob in self.program.steps[number].layer.blobs}
-        present = [(blob, blob.data_to_read.clone()) for blob in params.values()]
-        if self._is_updated:
-            for blob, _ in present:
+        others = {blob.memories[DATA]: blob for blob in (*self._entries, *self._overwritten)
+                  if blob.memories[DATA] in self._kept}
+        present = [(memory, blob, blob.data_to_read.clone())
+                   for memory, blob in {**others, **params}.items()]
+        for memory, blob, _ in present:
+            kept = self._kept.get(memory)
+            if kept is not None and kept.numel() == blob.count:
+                blob.data_tensor.copy_(kept.reshape(blob.shape))
+            elif self._is_updated and memory in params:
                 blob.data_tensor.add_(blob.diff_tensor)
         try:
             yield
         finally:
-            for blob, data in present:
+            for _, blob, data in present:
                 blob.data_tensor.copy_(data)
+
+    @property
+    def _entries(self) -> list[Blob]:
+        """The blobs that the region begins with."""
+        return [blob for number in self._begins for blob in self.program.steps[number].bottom]
+
+    @property
+    def _overwritten(self) -> list[Blob]:
+        """The blobs inside that layers in place overwrite which leave nothing out."""
+        steps = self.program.steps
+        inside = {blob.memories[DATA] for number in self._ran for blob in steps[number].top}
+        return [blob for step in steps if step.number not in self._ran
+                for blob in step.top if blob in step.bottom and blob.memories[DATA] in inside]
+
+    def _keep_values(self) -> None:
+        """Have the values of this pass that gradients are computed from, and that layers which ran
+        without some rows cannot compute again, whatever a script writes later."""
+        self._watched = [*self._read, *(blob.memories[DATA] for blob in self._overwritten)]
+        for memory in self._watched:
+            memory.keep_in(self._kept)
+
+    def _has_changed(self) -> bool:
+        """Whether a script has written other data or parameters since the last backward pass."""
+        return any(memory.settled is None
+                   or not torch.equal(memory.settled.reshape(-1).to(kept.device), kept.reshape(-1))
+                   for memory, kept in self._kept.items())
+
+    def _stop_keeping(self) -> None:
+        for memory in self._watched:
+            memory.stop_keeping_in(self._kept)
+        self._watched.clear()
 
     def _guard(self) -> None:
         """Have the gradients that were left out computed as soon as somebody asks for those that
@@ -360,6 +403,8 @@ class ElidingRunner(PlainRunner):
     def _break_promises(self, instead: Callable[[], None] | None) -> None:
         """Have `instead` called where somebody reads gradients that were to be computed."""
         self._lift_guards()
+        self._stop_keeping()
+        self._kept.clear()
         for blob in self._promised:
             blob.set_diff_lazily(instead)
         self._promised.clear()

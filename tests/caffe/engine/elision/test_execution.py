@@ -242,22 +242,55 @@ def test_weights_that_a_script_has_changed_by_a_little_are_others(net, tmp_path)
     changed.params["conv3"][0].data[...] *= 1 + 1e-6
     with pytest.raises(LayerError, match="elide_padding = False before it"):
         changed.backward(start="loss", end="loss")
-    updated = net(SIMPLE)
-    run(updated)
-    updated.params["conv1"][0].data[...] -= 1e-8 * updated.params["conv1"][0].diff
-    with pytest.raises(LayerError, match="elide_padding = False before it"):
-        updated.blobs["conv1"].diff
     held = net(SIMPLE)
     weights = held.params["conv1"][0].data
-    run(held)
+    fill(held, 0)
+    held.forward()
     weights *= 1 + 1e-6
-    del weights
+    held.backward()
     with pytest.raises(LayerError, match="elide_padding = False before it"):
         held.blobs["conv1"].diff
     looked_at = net(SIMPLE)
     run(looked_at)
     looked_at.params["conv1"][0].data
     assert looked_at.blobs["conv1"].diff.any()
+
+
+UPDATES = {"by the way": lambda blob, held: np.subtract(blob.data, 0.1 * blob.diff, out=blob.data),
+           "a little": lambda blob, held: np.subtract(blob.data, 1e-8 * blob.diff, out=blob.data),
+           "through arrays held": lambda blob, held: np.subtract(held, 0.1 * blob.diff, out=held),
+           "only read": lambda blob, held: blob.data.mean()}
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("other_data", [False, True])
+@pytest.mark.parametrize("again", ["", "whole", "part"])
+def test_gradients_of_blobs_after_an_update_by_hand(net, update, other_data, again):
+    """Loops that scripts write: forward, backward, an update of params, and then a look."""
+    made, plain = net(SIMPLE + LOSS), net(SIMPLE + LOSS)
+    found = []
+    for a, b in zip(made.params.values(), plain.params.values()):
+        for mine, theirs in zip(a, b):
+            theirs.data[...] = mine.data
+    plain.elide_padding = False
+    for each in (made, plain):
+        blobs = [blob for blobs in each.params.values() for blob in blobs]
+        held = [blob.data if update == "through arrays held" else None for blob in blobs]
+        for seed in range(2):
+            run(each, seed)
+            assert seed or bool(each.elided_layers) == (each is made)
+            for blob, array in zip(blobs, held):
+                UPDATES[update](blob, array)
+            if other_data:
+                fill(each, seed + 7)
+            if again == "whole":
+                each.backward()
+            elif again == "part":
+                each.backward(start="conv2")
+            found.append({**diffs(each), **datas(each), **param_diffs(each),
+                          **{f"weights{i}": blob.data.copy() for i, blob in enumerate(blobs)}})
+    for mine, theirs in zip(found[:2], found[2:]):
+        check_equal(mine, theirs, 1e-10)
 
 
 def test_solver_steps_agree(tmp_path):
@@ -578,9 +611,9 @@ def test_a_held_view_of_a_gradient_shows_every_pass(net):
 
 
 def test_gradients_of_other_weights_are_refused(net):
-    made = net(SIMPLE)
+    made, other = net(SIMPLE), net(SIMPLE)
     run(made)
-    made.params["conv1"][0].data[...] += 1
+    made.share_with(other)
     for _ in range(2):
         with pytest.raises(LayerError, match="elide_padding = False"):
             made.blobs["conv1"].diff
@@ -675,7 +708,9 @@ def test_gradients_that_cannot_be_computed_any_more_leave_the_values_alone(net):
     plain.elide_padding = False
     for each in (made, plain):
         run(each)
+        each.forward()
         each.blobs["data"].data[...] = 1
+        each.backward()
     assert not read_inside(made)
     check_equal(datas(made), datas(plain))
     for each in (made, plain):
@@ -737,21 +772,35 @@ BRANCHED = (BACKWARD + image(12, 9) + conv("conv1", "data", 3, kernel_size=3, pa
             + layer("right", "MVN", "conv1") + layer("top", "Power", "left"))
 
 
+# the layer "drop", in place, leaves nothing out
+DROPPED = (BACKWARD + image(12, 9) + layer(
+    "conv1", "Convolution", "data", convolution_param='num_output: 2 kernel_size: 3 pad: 25 '
+    'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 }')
+           + pool("pool", "conv1", kernel_size=2, stride=2)
+           + conv("conv2", "pool", 3, kernel_size=3, pad=1)
+           + layer("skip", "Power", "pool", power_param="scale: 0.5")
+           + layer("drop", "Dropout", "conv2", "conv2")
+           + conv("conv3", "conv2", 2, kernel_size=3, pad=1))
+
+
 @pytest.mark.parametrize("kind", ["data", "diff"])
-@pytest.mark.parametrize("text", [SIMPLE, BRANCHED], ids=["simple", "branched"])
-def test_who_writes_after_backward_does_not_change_its_gradients(net, text, kind):
-    """Other data themselves make those that were left out an error, which says so."""
+@pytest.mark.parametrize("end", [None, "relu_conv1", "relu_conv2"])
+@pytest.mark.parametrize("text", [SIMPLE, BRANCHED, DROPPED],
+                         ids=["simple", "branched", "dropped"])
+def test_who_writes_after_backward_does_not_change_its_gradients(net, text, end, kind):
+    """Nor do layers, in place, that did not run again before it."""
     for name in net(text).blobs:
         made, plain = net(text), net(text)
         plain.share_with(made)
         plain.elide_padding = False
         for each in (made, plain):
             run(each)
+            assert bool(each.elided_layers) == (each is made)
+            if end in each.layer_dict:
+                each.forward(end=end)
+                each.backward()
             getattr(each.blobs[name], kind)[...] = 0.5
-        if (name, kind) == ("data", "data"):
-            assert not read_inside(made)
-        else:
-            check_equal(diffs(made), diffs(plain))
+        check_equal(diffs(made), diffs(plain))
         check_equal(datas(made), datas(plain))
 
 
