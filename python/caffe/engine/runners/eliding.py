@@ -193,11 +193,11 @@ class ElidingRunner(PlainRunner):
                  ) -> None:
         """Only a pass through all layers, which nobody watches, can do without the rows that were
         left out, and only if nobody wrote into the blobs since, nor ran a part of the layers
-        again. Who runs a part of them backward looks into the net, and wants it whole."""
+        again, nor holds an array of a gradient inside. Who runs a part of them backward looks into the net, and wants it whole."""
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
-            if (observer.watches or not whole or self._is_of_several_passes
-                    or self._has_changed() or self._written(by_users=True)):
+            if (observer.watches or not whole or self._is_of_several_passes or self._has_changed()
+                    or self._shows_diffs or self._written(by_users=True)):
                 if self._promised:
                     self._fill_diffs()
                 else:
@@ -253,6 +253,13 @@ class ElidingRunner(PlainRunner):
         last = self._last_passes
         return any(last[source.layer] != last[node.number] for node in self._region
                    if node.number in self._ran for source in node.sources)
+
+    @property
+    def _shows_diffs(self) -> bool:
+        """Whether somebody holds an array of a gradient that would be left out. It would have to be
+        computed at once, in the midst of the pass."""
+        return any(blob.memories[DIFF].live_view() is not None for run in self._ran.values()
+                   for blob in run.derived if blob is not None)
 
     def _written_later(self) -> dict[Blob, torch.Tensor]:
         """{blob: values} of the blobs to which users wrote after the backward pass. Had they done

@@ -256,6 +256,27 @@ def test_weights_that_a_script_has_changed_by_a_little_are_others(net, tmp_path)
     assert looked_at.blobs["conv1"].diff.any()
 
 
+@pytest.mark.parametrize("kind", ["PReLU", "Sigmoid", "TanH"])
+def test_an_array_of_a_gradient_held_before_the_pass(net, kind):
+    """What is in place below it runs backward once."""
+    text = SIMPLE.replace(conv("conv2", "conv1", 3, kernel_size=3, pad=1),
+                        f'layer {{ name: "between" type: "{kind}" bottom: "conv1" '
+                        f'top: "conv1" }}' + conv("conv2", "conv1", 3, kernel_size=3, pad=1)
+                        + conv("other", "conv1", 3, kernel_size=3, pad=1))
+    made, plain = net(text + LOSS), net(text + LOSS)
+    for a, b in zip(made.params.values(), plain.params.values()):
+        for mine, theirs in zip(a, b):
+            theirs.data[...] = mine.data
+    plain.elide_padding = False
+    held = made.blobs["conv1"].diff
+    made.forward()
+    assert made.elided_layers
+    for each in (made, plain):
+        run(each)
+    check_equal(param_diffs(made), param_diffs(plain))
+    np.testing.assert_allclose(held, plain.blobs["conv1"].diff, rtol=0, atol=1e-12)
+
+
 UPDATES = {"by the way": lambda blob, held: np.subtract(blob.data, 0.1 * blob.diff, out=blob.data),
            "a little": lambda blob, held: np.subtract(blob.data, 1e-8 * blob.diff, out=blob.data),
            "through arrays held": lambda blob, held: np.subtract(held, 0.1 * blob.diff, out=held),
