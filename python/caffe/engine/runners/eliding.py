@@ -193,7 +193,8 @@ class ElidingRunner(PlainRunner):
                  ) -> None:
         """Only a pass through all layers, which nobody watches, can do without the rows that were
         left out, and only if nobody wrote into the blobs since, nor ran a part of the layers
-        again, nor holds an array of a gradient inside. Who runs a part of them backward looks into the net, and wants it whole."""
+        again, nor holds an array of a gradient inside. Who runs a part of them backward looks into
+        the net, and wants it whole."""
         if self._ran and numbers:
             whole = len(numbers) == len(self.program.steps)
             if (observer.watches or not whole or self._is_of_several_passes or self._has_changed()
