@@ -21,7 +21,7 @@ RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(SEGNET) $(UNET) %-fix
 demo demos $(EXPERIMENTS) $(EXPERIMENTS:=-demo): export FCN_TYPED = $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
+.PHONY: help install demo demos lint audit coverage test tests test-slow test-browser compare-original gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \
 	data-voc data-voc2012 data-nyud data-siftflow data-context data-isbi data-phc-u373 data-dic-hela vgg16 caffenet googlenet hed real NAME-demo \
 	NAME-released clean $(EXPERIMENTS) $(EXPERIMENTS:=-demo) $(RELEASED:=-released)
 
@@ -75,6 +75,11 @@ test-slow: .venv/done  ## run the tests that train for minutes
 
 test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
 	@.venv/bin/python -m pytest -m browser
+
+compare-original: .venv/done  ## random cases beside BVLC Caffe, whose python folder BVLC_PYCAFFE names
+	@test -n "$$BVLC_PYCAFFE" || { echo "compare-original: set BVLC_PYCAFFE to the python folder of" \
+		"a BVLC Caffe, see CONTRIBUTING.md"; exit 1; }
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m original -rs tests/original
 
 gpu-check:  ## what has to hold on a GPU, 8 minutes; ARGUMENTS=--dry-run tries it on the CPU
 	@tests/gpu/check.sh $(ARGUMENTS)

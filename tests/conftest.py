@@ -1,6 +1,7 @@
 """What tests of several folders share."""
 
 import io
+import os
 import signal
 import sys
 
@@ -28,8 +29,14 @@ PLACES = {f"{name}.py": place for place, name in enumerate(SLOW_FILES)}
 
 
 def pytest_collection_modifyitems(items):
-    """The slowest files come first. Tests that are marked gpu are skipped where there is none."""
+    """The slowest files come first. Tests that are marked gpu are skipped where there is none,
+    those that are marked original where there is no BVLC Caffe."""
     items.sort(key=lambda item: PLACES.get(item.path.name, len(PLACES)))
+    if not os.environ.get("BVLC_PYCAFFE"):
+        for item in items:
+            if item.get_closest_marker("original"):
+                item.add_marker(pytest.mark.skip(
+                    reason="BVLC_PYCAFFE does not name the python folder of a BVLC Caffe"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
         import torch

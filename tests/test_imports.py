@@ -26,7 +26,7 @@ def missing(tree):
 
 
 @pytest.mark.parametrize("folder", ["analysis", "benchmarks", "docs", "examples", "tests/gpu",
-                                    "tests/support"])
+                                    "tests/original", "tests/support"])
 def test_what_is_imported_of_the_project_is_there(folder):
     files = sorted((ROOT / folder).glob("*.py"))
     assert files

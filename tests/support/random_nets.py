@@ -32,6 +32,7 @@ class RandomNet:
     is_smooth : whether values that nearly agree have gradients that nearly agree, so that floats
         can be held against doubles
     sizes : how many shapes the data may have
+    without : types of layers that it does not get
 
     Attributes
     ----------
@@ -41,8 +42,9 @@ class RandomNet:
         0 and 1, not all 0
     """
 
-    def __init__(self, rng, phase=TEST, is_smooth=False, sizes=1):
+    def __init__(self, rng, phase=TEST, is_smooth=False, sizes=1, without=()):
         self.rng, self.phase, self.is_smooth, self.sizes = rng, phase, is_smooth, sizes
+        self.without = without
         self.lines, self.fillings, self.shapes = [], {}, {}
         self._count, self._read = 0, set()
         self._axes = self.pick([2] * 10 + [1, 3])   # nearly all nets are for images
@@ -107,6 +109,8 @@ class RandomNet:
     def _add(self, kind, bottoms, settings="", tops=1, in_place=False):
         """A layer, unless its tops would be empty or large, or its parameters other ones for other
         shapes of the data; returns the names of the tops."""
+        if kind in self.without:
+            return []
         name = f"l{self._count + 1}"
         names = ([bottoms[0]] if in_place else [name] if tops == 1
                  else [f"{name}_{i}" for i in range(tops)])
