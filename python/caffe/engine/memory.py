@@ -200,8 +200,9 @@ class Memory:
         return self._was_seen
 
     def keep_in(self, copies: dict[Memory, torch.Tensor]) -> None:
-        """Copy the present values into copies[self] before somebody receives them as a NumPy array;
-        now, if somebody holds one. An earlier call is forgotten."""
+        """Before a caller receives the values as a NumPy array, to which it may write, copy them
+        into copies[self]; copy them now if a caller holds such an array already. The copies of an
+        earlier call get nothing any more."""
         self._copies = copies
         if self.live_view() is not None and self.tensor is not None:
             self._copy_for_later(self.tensor.shape)

@@ -22,9 +22,14 @@ class Refused(Exception):
 class Layer:
     """One layer. `spec` is its LayerParameter.
 
-    Subclasses say `setup` (the shapes of the parameters, from those of the bottoms), `shapes`
-    (those of the tops) and `values` and `slopes`, two functions of arrays; where Caffe's gradient
-    is not the mathematical one, or more than that can be observed, `forward` and `backward`.
+    Subclasses define `setup` (the shapes of the parameters, from those of the bottoms), `shapes`
+    (those of the tops), and two functions of arrays:
+
+    values(*arrays) : the arrays of the tops, from those of the bottoms and the parameters
+    slopes(diffs, *arrays) : the gradients by the bottoms and the parameters, from those by the tops
+
+    Where Caffe's gradient is not the mathematical one, or more than that can be observed, they
+    define `forward` and `backward` in place of these two.
     """
 
     loss = False            # whether the first top has a loss weight of 1 where none is given
@@ -60,14 +65,6 @@ class Layer:
     def reshape(self, bottom, top):
         for blob, shape in zip(top, self.shapes(*(blob.shape for blob in bottom))):
             blob.reshape(*shape)
-
-    def values(self, *arrays):
-        """The arrays of the tops, given those of bottoms and parameters."""
-        raise NotImplementedError
-
-    def slopes(self, diffs, *arrays):
-        """The gradients by the bottoms and the parameters, given those by the tops."""
-        raise NotImplementedError
 
     def forward(self, bottom, top):
         for blob, array in zip(top, self.values(*self._arrays(bottom))):

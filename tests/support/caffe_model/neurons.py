@@ -8,13 +8,7 @@ from .layer import Layer, register, sum_to
 
 
 class Neuron(Layer):
-    """y = f(x), dx = slope(x, y) dy, of the values that are there."""
-
-    def f(self, x):
-        raise NotImplementedError
-
-    def slope(self, x, y):
-        raise NotImplementedError
+    """y = f(x), dx = slope(x, y) dy, of the values that are there; subclasses define both."""
 
     def values(self, x):
         return [self.f(x)]

@@ -256,7 +256,7 @@ def test_weights_that_a_script_has_changed_by_a_little_are_others(net, tmp_path)
     assert looked_at.blobs["conv1"].diff.any()
 
 
-@pytest.mark.parametrize("kind", ["PReLU", "Sigmoid", "TanH"])
+@pytest.mark.parametrize("kind", ["Sigmoid", "TanH"])
 def test_an_array_of_a_gradient_held_before_the_pass(net, kind):
     """What is in place below it runs backward once."""
     text = SIMPLE.replace(conv("conv2", "conv1", 3, kernel_size=3, pad=1),
@@ -277,10 +277,11 @@ def test_an_array_of_a_gradient_held_before_the_pass(net, kind):
     np.testing.assert_allclose(held, plain.blobs["conv1"].diff, rtol=0, atol=1e-12)
 
 
-UPDATES = {"by the way": lambda blob, held: np.subtract(blob.data, 0.1 * blob.diff, out=blob.data),
-           "a little": lambda blob, held: np.subtract(blob.data, 1e-8 * blob.diff, out=blob.data),
-           "through arrays held": lambda blob, held: np.subtract(held, 0.1 * blob.diff, out=held),
-           "only read": lambda blob, held: blob.data.mean()}
+UPDATES = {
+    "through new arrays": lambda blob, held: np.subtract(blob.data, 0.1 * blob.diff, out=blob.data),
+    "a little": lambda blob, held: np.subtract(blob.data, 1e-8 * blob.diff, out=blob.data),
+    "through arrays held": lambda blob, held: np.subtract(held, 0.1 * blob.diff, out=held),
+    "only read": lambda blob, held: blob.data.mean()}
 
 
 @pytest.mark.parametrize("update", UPDATES)
