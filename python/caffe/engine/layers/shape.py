@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..blob import Blob
@@ -53,9 +54,10 @@ class Crop(TensorLayer):
     def compute(self, x: Tensor, reference: Tensor) -> Tensor:
         start = self.layer_param.crop_param.axis % x.dim()
         sizes = reference.shape[start:x.dim()]
-        window = (slice(offset, offset + size)
-                  for offset, size in zip(self.offsets(len(sizes)), sizes))
-        return x[(slice(None),) * start + tuple(window)]
+        # as negative padding, whose gradient is filled with zeros once, not once for each axis
+        around = [(-offset, offset + size - n) for n, offset, size
+                  in zip(x.shape[start:], self.offsets(len(sizes)), sizes)]
+        return F.pad(x, [side for sides in reversed(around) for side in sides])
 
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         """The gradient of bottom 1, which gives its shape alone, is left as it is."""

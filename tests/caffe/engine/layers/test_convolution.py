@@ -71,28 +71,34 @@ def test_a_kernel_larger_than_its_windows_is_one_matrix_product(build, geometry,
 
 
 @pytest.mark.parametrize("diagonal", [True, False])
-def test_fixed_deconvolutions_of_each_channel_for_itself(net, diagonal):
+def test_fixed_deconvolutions_of_each_channel_for_itself(net, monkeypatch, diagonal):
+    groups = []
+    deconvolve = F.conv_transpose2d
+    monkeypatch.setattr(F, "conv_transpose2d", lambda *given: groups.append(given[6]) or deconvolve(
+        *given))
     made = net("""
-force_backward: true
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
-layer { name: "up" type: "Deconvolution" bottom: "x" top: "y" param { lr_mult: 0 }
-  convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 } }""")
-    weight, x = made.params["up"][0].data, normal(2, 3, 4, 5)
+layer { name: "score" type: "Convolution" bottom: "x" top: "score"
+  convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "up" type: "Deconvolution" bottom: "score" top: "y" param { lr_mult: 0 }
+  loss_weight: 1
+  param { lr_mult: 0 } convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 } }""")
+    weight = made.params["up"][0].data
     weight[np.arange(3), np.arange(3)] = normal(3, 4, 4, seed=1)
     if not diagonal:
         weight[0, 2, 1, 1] = 2
     made.params["up"][1].data[...] = 1, 2, 3
-    assert made.layer_dict["up"]._is_diagonal(torch.from_numpy(weight)) == diagonal
-    made.blobs["x"].data[...] = x
+    made.blobs["x"].data[...] = normal(2, 3, 4, 5)
     made.forward()
+    assert groups == [3 if diagonal else 1]
     made.blobs["y"].diff[...] = normal(*made.blobs["y"].shape, seed=2)
     made.backward()
-    leaf = torch.from_numpy(x).requires_grad_()
-    expected = F.conv_transpose2d(leaf, torch.from_numpy(weight), torch.tensor([1.0, 2, 3]),
-                                  stride=2, padding=1)
+    leaf = torch.from_numpy(made.blobs["score"].data).requires_grad_()
+    expected = deconvolve(leaf, torch.from_numpy(weight), torch.tensor([1.0, 2, 3]),
+                          stride=2, padding=1)
     expected.backward(made.blobs["y"].diff_tensor)
     np.testing.assert_allclose(made.blobs["y"].data, expected.detach(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(made.blobs["x"].diff, leaf.grad, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(made.blobs["score"].diff, leaf.grad, rtol=1e-5, atol=1e-6)
 
 
 GEOMETRIES = ["kernel_size: 3", "kernel_size: 3 stride: 2 pad: 1", "kernel_h: 1 kernel_w: 3",
