@@ -10,6 +10,7 @@ from google.protobuf import text_format
 
 from caffe.engine.blob import Blob
 from caffe.engine.layers.kernels.convolution import conv2d
+from caffe.engine.layers.kernels.interpolation import interpolate
 from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
 from caffe.engine.layers.registry import create
@@ -21,6 +22,7 @@ PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads
 CONV1, KERNEL1 = (1, 3, 514, 514), (64, 3, 3, 3)       # conv1_1
 CONV4, KERNEL4 = (1, 512, 74, 74), (512, 512, 3, 3)     # conv4_2
+SCORES, UPSCORE = (1, 21, 22, 22), 64                   # of FCN-32s: what is interpolated, kernel
 LARGEFOV = (512, 65, 65), (1024, 512, 3, 3), 12         # fc6 of DeepLab-LargeFOV: map, kernel, hole
 LRN = 'type: "LRN" lrn_param { local_size: 5 alpha: 1e-4 }', (1, 192, 125, 125)    # GoogLeNet's 2nd
 UPCONV = ('type: "Deconvolution" convolution_param { num_output: 64 kernel_size: 2 stride: 2 '
@@ -35,6 +37,9 @@ def main():
     learned = image.clone().requires_grad_()
     conv1 = torch.randn(CONV1), torch.randn(KERNEL1, requires_grad=True)
     conv4 = torch.randn(CONV4, requires_grad=True), torch.randn(KERNEL4, requires_grad=True)
+    scores, upscore = torch.randn(SCORES, requires_grad=True), bilinear(SCORES[1], UPSCORE)
+    interpolations = [lambda x, w: interpolate(x, w, (UPSCORE // 2,) * 2, (0, 0)),
+                      lambda x, w: F.conv_transpose2d(x, w, stride=UPSCORE // 2, groups=len(w))]
     convolutions = [lambda x, w, f=f: f(x, w, None, (1, 1), (1, 1), (1, 1), 1)
                     for f in (conv2d, F.conv2d)]
     rows = {
@@ -45,6 +50,8 @@ def main():
         "fc6, gradients": [gradients(f, x, weight) for f in (linear, F.linear)],
         "pool1": [lambda: largest(image, windows), lambda: windows.maximum(image)],
         "pool1 in training": [lambda: largest(learned, windows), lambda: windows.maximum(learned)],
+        "upscore of FCN-32s": [lambda f=f: f(scores, upscore) for f in interpolations],
+        "upscore of FCN-32s, gradient": [gradients(f, scores, upscore) for f in interpolations],
     } | rows_of_other_nets(image)
     print("| | the engine, ms | PyTorch, ms |\n| --- | --- | --- |")
     for name, runs in rows.items():
@@ -66,6 +73,12 @@ def rows_of_other_nets(image):
         "last deconvolution of U-Net": [lambda: upconv.compute(x),
                                         lambda: F.conv_transpose2d(x, *upconv.weights, stride=2)],
     }
+
+
+def bilinear(channels, size):
+    """Kernels (channels, 1, size, size) of an even size that interpolate by half of it."""
+    side = 1 - (torch.arange(size) - (size - 1) / 2).abs() / (size / 2)
+    return torch.outer(side, side).expand(channels, 1, size, size).contiguous()
 
 
 def layer(text, shape):

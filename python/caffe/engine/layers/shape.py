@@ -77,6 +77,12 @@ class JoiningLayer(TensorLayer):
     """Several blobs on one side and one on the other. With one on both sides, these share values
     and gradient, and there is nothing to run."""
 
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        super().setup(bottom, top)
+        if len(bottom) == len(top):
+            # a Flatten above takes the top's gradient away from the bottom while the pass runs
+            self.recordable = False
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         super().reshape(bottom, top)
         if len(bottom) == len(top):

@@ -610,6 +610,27 @@ layer {{ name: "layer" top: "y" {layer} }}"""
     assert not replays
 
 
+@pytest.mark.parametrize("joint", ["Slice", "Concat"])
+def test_a_gradient_that_somebody_wrote_below_a_joint_of_one_blob(net, replays, check, joint):
+    """It has the memory of its top's until the Flatten above takes that away, and keeps it then."""
+    text = f"""
+force_backward: true
+layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: [2, 3, 2] }} }} }}
+layer {{ name: "y" type: "Power" bottom: "x" top: "y" power_param {{ scale: 2 }} loss_weight: 1 }}
+layer {{ name: "joint" type: "{joint}" bottom: "y" top: "joint" }}
+layer {{ name: "flat" type: "Flatten" bottom: "joint" top: "flat" }}"""
+    both = net(text), net(text)
+    both[1].cuda_graphs = False
+    for number in range(4):
+        for each in both:
+            each.forward(x=np.full((2, 3, 2), number))
+            for place, (name, blob) in enumerate(each.blobs.items()):
+                if not each.blob_loss_weights[name]:
+                    blob.diff[...] = 10 * number + place
+            each.backward()
+        check(*both)
+
+
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_what_turns_out_to_wait_runs_as_it_is(net, replays, check, monkeypatch, caplog, phase):
     @registry.register("Halved")
