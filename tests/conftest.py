@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import gc
 import io
 import os
 import signal
@@ -26,6 +27,12 @@ SLOW_FILES = (
     "test_resume", "test_options", "test_page", "test_report", "test_execution", "test_editors",
     "test_importing", "test_caffe_model")
 PLACES = {f"{name}.py": place for place, name in enumerate(SLOW_FILES)}
+
+
+def pytest_collection_finish():
+    """What modules and tests are stays: the collector of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
