@@ -5,6 +5,7 @@
 prints the losses of a small net that learns by it. A prototxt names the layer's module and class.
 """
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,4 +58,6 @@ def main(iterations: int = 50) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
     main()
