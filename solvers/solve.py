@@ -43,8 +43,9 @@ SCHEDULE = ("lr", "iterations")     # recorded, so that a run does not go on wit
 
 
 def main() -> None:
-    args = parse()
     with report_errors(continues=True), ExitStack() as held:
+        with torchrun.only_first_speaks():
+            args = parse()
         if (count := devices.asked(args)) > 1 and not torchrun.is_launched():
             sys.exit(launch.launch(count, args.max_restarts))
         workers = held.enter_context(joined())
