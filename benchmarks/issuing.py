@@ -41,7 +41,7 @@ def main():
 
     from caffe.engine.runners import recorded
     torch.set_num_threads(1)
-    recorded.KINDS = {"cpu": Nothing}
+    recorded.GRAPHS = {"cpu": Nothing}
     recorded.TOLERANCE = dict.fromkeys(recorded.TOLERANCE, float("inf"))    # nothing is computed
     SIZES["issuing"] = [(24, 24)]
     with tempfile.TemporaryDirectory() as folder:

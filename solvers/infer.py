@@ -60,7 +60,7 @@ from fcn.solvers.inference import crf, edges, manifest, workers
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.network import Chosen, choose, warning_for
-from fcn.solvers.inference.outputs import KINDS
+from fcn.solvers.inference.outputs import OUTPUT_KINDS
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.sources import SHARD, find_all
 from fcn.solvers.inference.work import (
@@ -293,7 +293,7 @@ def parse() -> argparse.Namespace:
 
 def add_written(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("what is written (default: --mask --overlay)")
-    for kind, (suffix, text) in KINDS.items():
+    for kind, (suffix, text) in OUTPUT_KINDS.items():
         written.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind,
                              help=f"NAME{suffix}: {text}")
     written.add_argument("--no-overlay", action="store_true",

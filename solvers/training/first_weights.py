@@ -49,8 +49,8 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
 CONTEXT_NOISE = 0.001   # deviation of the weights of a large context module, which widens
 
 
-def _with_context(experiment: Experiment, net: caffe.Net, report: list[surgery.Step]
-                  ) -> list[surgery.Step]:
+def _with_context(experiment: Experiment, net: caffe.Net, report: list[surgery.Outcome]
+                  ) -> list[surgery.Outcome]:
     """Have the context module of a net that has one begin as the identity; returns the report."""
     if experiment.head not in dilated.HEADS[1:]:
         return report

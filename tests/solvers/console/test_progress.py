@@ -83,7 +83,7 @@ def test_json_lines(experiment, capsys, monkeypatch):
     scores = json.loads((experiment.directory / "score.json").read_text())["labels"]["label"]
     assert found[-1]["labels"]["label"]["mean IU"] == scores["mean IU"]
     logged = [each for each in found if each["event"] == "log"][-1]
-    assert log.Row(**{name: logged[name] for name in log.Row._fields}) == log.read(
+    assert log.LogRow(**{name: logged[name] for name in log.LogRow._fields}) == log.read(
         experiment.directory / "log.csv")[-1]
 
 
