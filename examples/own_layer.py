@@ -45,9 +45,8 @@ def main(iterations: int = 50) -> None:
     net.loss = L.Python(net.score, net.label, module="own_layer", layer="WeightedLoss",
                         param_str="1 1 4", loss_weight=1)
     with TemporaryDirectory() as folder:
-        (Path(folder) / "net.prototxt").write_text(str(net.to_proto()))
         path = Path(folder) / "solver.prototxt"
-        path.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+        path.write_text(f'net_param {{ {net.to_proto()} }} base_lr: 0.1 lr_policy: "fixed"')
         solver = caffe.SGDSolver(str(path))
     rng, blobs = np.random.default_rng(0), solver.net.blobs
     for _ in range(iterations):
@@ -58,6 +57,4 @@ def main(iterations: int = 50) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit(__doc__)
-    main()
+    sys.exit(__doc__ if sys.argv[1:] else main())

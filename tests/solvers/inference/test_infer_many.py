@@ -529,7 +529,7 @@ def test_rank_0_alone_says_which_run_was_taken(there, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, words, number", [
-    (("none.jpg",), "error: there is no image to segment", 1),
+    (("none.jpg", "--experiment", "run"), "error: there is no image to segment", 1),
     (("photos", "--experiment", "nothing"), "error: no run 'nothing'", 1),
     (("photos", "--overlay", "--no-overlay"), "--overlay and --no-overlay exclude each other", 1),
     (("photos", "--nothing"), "error: there is no option --nothing", 2)])
