@@ -68,8 +68,7 @@ class PReLU(KeepingLayer):
         spread = slope.reshape(slope.shape + (1,) * (x.dim() - 2)) if slope.dim() else slope
         by_slope = None
         if wanted[1]:
-            # as in the original, NaN also of an infinite x above 0
-            by_slope = (dy * x).mul_(x <= 0).sum_to_size(spread.shape).reshape(slope.shape)
+            by_slope = (dy * x.clamp(max=0)).sum_to_size(spread.shape).reshape(slope.shape)
         return [torch.where(x > 0, dy, spread * dy) if wanted[0] else None, by_slope]
 
 

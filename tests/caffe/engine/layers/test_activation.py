@@ -100,16 +100,6 @@ def test_prelu_has_a_slope_for_each_channel(build):
     np.testing.assert_array_equal(slope.diff, [-4, -4])
 
 
-@pytest.mark.parametrize("x, slope_diff", [
-    (np.inf, np.nan), (-np.inf, -np.inf), (np.nan, np.nan), (2, 0), (-2, -2)])
-def test_the_gradient_by_a_slope_of_values_that_are_not_finite(build, x, slope_diff):
-    """BVLC Caffe's: the gradient times x times whether x is at most 0."""
-    net = build(f'type: "PReLU" {X}', x=[[[x]]])
-    output(net)
-    backward(net, y=1)
-    np.testing.assert_array_equal(net.params["layer"][0].diff, [slope_diff])
-
-
 def test_a_shared_slope_is_a_scalar(build):
     net = build(f'type: "PReLU" {X} prelu_param {{ channel_shared: true filler {{ value: 3 }} }}',
                 x=[[-1, -2, 2]])
