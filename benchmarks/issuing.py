@@ -4,6 +4,7 @@ FCN-8s, 1/64 as wide, on one image of 24 x 24, on one thread of a CPU, where com
 A recorded pass is replayed without its operations, which a GPU would be given in one call.
 """
 
+import argparse
 import tempfile
 import time
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def main():
 
     from caffe.engine.runners import recorded
     torch.set_num_threads(1)
-    recorded.KINDS = {"cpu": Nothing}
+    recorded.GRAPHS = {"cpu": Nothing}
     recorded.TOLERANCE = dict.fromkeys(recorded.TOLERANCE, float("inf"))    # nothing is computed
     SIZES["issuing"] = [(24, 24)]
     with tempfile.TemporaryDirectory() as folder:
@@ -57,4 +58,6 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -4,6 +4,8 @@ Prints, as a Markdown table, the least milliseconds of five runs at the sizes of
 500x500 image, and of those of other nets for what FCN-8s has not.
 """
 
+import argparse
+
 import torch
 import torch.nn.functional as F
 from google.protobuf import text_format
@@ -97,4 +99,6 @@ def gradients(product, x, weight):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -5,6 +5,7 @@
 prints the losses of a small net that learns by it. A prototxt names the layer's module and class.
 """
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,9 +45,8 @@ def main(iterations: int = 50) -> None:
     net.loss = L.Python(net.score, net.label, module="own_layer", layer="WeightedLoss",
                         param_str="1 1 4", loss_weight=1)
     with TemporaryDirectory() as folder:
-        (Path(folder) / "net.prototxt").write_text(str(net.to_proto()))
         path = Path(folder) / "solver.prototxt"
-        path.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+        path.write_text(f'net_param {{ {net.to_proto()} }} base_lr: 0.1 lr_policy: "fixed"')
         solver = caffe.SGDSolver(str(path))
     rng, blobs = np.random.default_rng(0), solver.net.blobs
     for _ in range(iterations):
@@ -57,4 +57,4 @@ def main(iterations: int = 50) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(__doc__ if sys.argv[1:] else main())

@@ -38,7 +38,7 @@ def main(prototxt: str, weights: str, photograph: str, output: str, trusted: str
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (5, 6):
+    if len(sys.argv) != 5 and sys.argv[5:] != ["--trust"]:
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])

@@ -60,7 +60,7 @@ from fcn.solvers.inference import crf, edges, manifest, workers
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.network import Chosen, choose, warning_for
-from fcn.solvers.inference.outputs import KINDS
+from fcn.solvers.inference.outputs import OUTPUT_KINDS
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.sources import SHARD, find_all
 from fcn.solvers.inference.work import (
@@ -86,11 +86,11 @@ def main() -> int:
     """The command line; returns the exit status."""
     try:
         with report_errors():
-            args = parse()
-            if edges.asked_for(args):
-                return draw_edges(args)
-            kinds_of(args)
-            return segment(args)
+            with torchrun.only_first_speaks():
+                args = parse()
+                if not (draws_edges := edges.asked_for(args)):
+                    kinds_of(args)
+            return draw_edges(args) if draws_edges else segment(args)
     except SystemExit as end:
         if end.code == 128 + signal.SIGINT:     # another ends Python while it unloads its modules
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -132,9 +132,7 @@ class Plan(NamedTuple):
 def segment(args: argparse.Namespace) -> int:
     """Segment what the command line names; returns the exit status."""
     began, team = time.monotonic(), workers.team(args)
-    with nullcontext() if team.rank == 0 else redirect_stdout(None):
-        chosen = choose(args.net, args.weights, args.experiment, args.best)
-    with shared_plan(args, team, chosen) as (plan, ranks):
+    with shared_plan(args, team) as (plan, ranks, chosen):
         listing = Listing(Path(plan.path))
         task = Task(args, chosen, plan.attempt, plan.net, team.on_machine)
         tally, messages = worked(task, team, listing)
@@ -160,19 +158,22 @@ def close(args: argparse.Namespace, plan: Plan, tally: Tally, count: int, second
 
 
 @contextmanager
-def shared_plan(args: argparse.Namespace, team: Team, chosen: Chosen
-                ) -> Iterator[tuple[Plan, Ranks]]:
-    """What all ranks do, as rank 0 has made it."""
+def shared_plan(args: argparse.Namespace, team: Team) -> Iterator[tuple[Plan, Ranks, Chosen]]:
+    """What all ranks do, as rank 0 has made it, and the net, which each of them finds."""
     ranks = Ranks(team.rank, team.count)
     if team.rank:
-        yield Plan(*ranks.hear()), ranks
+        plan = Plan(*ranks.hear())
+        with redirect_stdout(None):
+            chosen = choose(args.net, args.weights, args.experiment, args.best)
+        yield plan, ranks, chosen
         return
     is_told = False
     try:
+        chosen = choose(args.net, args.weights, args.experiment, args.best)
         with planned(args, team, chosen) as plan:
             ranks.tell(plan)
             is_told = True
-            yield plan, ranks
+            yield plan, ranks, chosen
     finally:
         if not is_told:
             ranks.tell(None)
@@ -292,7 +293,7 @@ def parse() -> argparse.Namespace:
 
 def add_written(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("what is written (default: --mask --overlay)")
-    for kind, (suffix, text) in KINDS.items():
+    for kind, (suffix, text) in OUTPUT_KINDS.items():
         written.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind,
                              help=f"NAME{suffix}: {text}")
     written.add_argument("--no-overlay", action="store_true",

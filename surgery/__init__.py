@@ -10,9 +10,9 @@ from .identity import identity
 from .interpolation import bilinear, interp
 from .parameters import Parameter, SurgeryError, Weights, layer_parameters
 from .statistics import Statistics, fold_statistics, learns_statistics, statistics, with_statistics
-from .transplant import Step, transplant
+from .transplant import Outcome, transplant
 
-__all__ = ["Parameter", "Statistics", "Step", "SurgeryError", "Weights", "bilinear",
+__all__ = ["Outcome", "Parameter", "Statistics", "SurgeryError", "Weights", "bilinear",
            "decimate", "decimate_classifier", "expand_grey", "expand_image", "expand_score",
            "fold_statistics", "identity", "interp", "layer_parameters", "learns_statistics",
            "statistics", "transplant", "with_statistics"]

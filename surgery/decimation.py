@@ -17,17 +17,18 @@ import numpy as np
 import caffe
 
 from .parameters import SurgeryError, Weights, layer_parameters
-from .transplant import Step, transplant
+from .transplant import Outcome, transplant
 
 
 def decimate(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer: str,
-             side: int = 1) -> Step:
+             side: int = 1) -> Outcome:
     """Copy a layer into a convolution of the same function with fewer taps, filters and inputs.
 
     side : of an InnerProduct layer, the side of the square blob that it sees; a convolution has
         its own. 7 of VGG-16's fc6, 1 of fc7
-    Biases are those of the filters that stay. Returns the step for a report. Raises SurgeryError,
-    before anything is copied, if a layer is unknown, or `new_layer` would need more than is there.
+    Biases are those of the filters that stay. Returns the outcome for a report. Raises
+    SurgeryError, before anything is copied, if a layer is unknown, or `new_layer` would need more
+    than is there.
     """
     (new, *new_bias), (old, *bias) = (layer_parameters(*of) for of in ((new_net, new_layer),
                                                                        (net, layer)))
@@ -46,11 +47,11 @@ def decimate(new_net: caffe.Net, new_layer: str, net: caffe.Net | Weights, layer
     new.data[...] = weights[np.ix_(filters, inputs, rows, columns)]
     for new_values, values in zip(new_bias, bias):
         new_values.data[...] = np.asarray(values.data).reshape(-1)[filters]
-    return Step("decimated", layer, f" {have} -> {new_layer} {want}")
+    return Outcome("decimated", layer, f" {have} -> {new_layer} {want}")
 
 
 def decimate_classifier(new_net: caffe.Net, net: caffe.Net, branches: Sequence[str], side: int
-                        ) -> list[Step]:
+                        ) -> list[Outcome]:
     """Fill a net of DeepLab from VGG-16's classifier: every fc6 and fc7, whose names end like one
     of `branches`, by `decimate`, the rest by `transplant`; returns the report.
 
@@ -58,9 +59,9 @@ def decimate_classifier(new_net: caffe.Net, net: caffe.Net, branches: Sequence[s
     """
     taken = {"fc6": side, "fc7": 1}
     filled = {name + branch for name in taken for branch in branches}
-    report = [step for step in transplant(new_net, net, skip=taken)
-              if step.name not in filled | taken.keys()]
-    steps = [decimate(new_net, name + branch, net, name, seen)
+    report = [outcome for outcome in transplant(new_net, net, skip=taken)
+              if outcome.name not in filled | taken.keys()]
+    outcomes = [decimate(new_net, name + branch, net, name, seen)
              for name, seen in taken.items() for branch in branches]
-    print("\n".join(map(str, steps)))
-    return report + steps
+    print("\n".join(map(str, outcomes)))
+    return report + outcomes

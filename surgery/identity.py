@@ -9,11 +9,11 @@ import numpy as np
 import caffe
 
 from .parameters import SurgeryError, layer_parameters
-from .transplant import Step
+from .transplant import Outcome
 
 
 def identity(net: caffe.Net, layers: Sequence[str], groups: int, std: float = 0.0, seed: int = 0
-             ) -> list[Step]:
+             ) -> list[Outcome]:
     """Fill convolutions so that each hands its input on (arXiv 1511.07122, section 3).
 
     Inputs and outputs of a layer are in `groups` groups of as many channels; an output is the mean
@@ -21,7 +21,7 @@ def identity(net: caffe.Net, layers: Sequence[str], groups: int, std: float = 0.
     scores, one a group, those above 0. All other weights are normal with the deviation `std`,
     without which the channels of a group would stay equal for ever; biases are 0.
 
-    Returns the steps for a report. Raises SurgeryError, before anything is filled, if a layer is
+    Returns the outcomes for a report. Raises SurgeryError, before anything is filled, if a layer is
     unknown, has groups of its own, no tap in the middle, or channels that are not in `groups`.
     """
     blobs = {name: layer_parameters(net, name) for name in layers}
@@ -42,5 +42,5 @@ def identity(net: caffe.Net, layers: Sequence[str], groups: int, std: float = 0.
         weights.data[...] = values
         for blob in bias:
             blob.data[...] = 0
-    return [Step("identity", name, f" {tuple(weights.data.shape)}")
+    return [Outcome("identity", name, f" {tuple(weights.data.shape)}")
             for name, (weights, *_) in blobs.items()]

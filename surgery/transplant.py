@@ -13,7 +13,7 @@ import caffe
 from .parameters import SurgeryError, Weights, layer_parameters
 
 
-class Step(NamedTuple):
+class Outcome(NamedTuple):
     """What became of a parameter, or of all those of a layer.
 
     kind : 'copied', 'coerced' (to another shape of as many elements), 'dropped' (not in the new
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
-               verbose: bool | None = False, skip: str | Iterable[str] = ()) -> list[Step]:
+               verbose: bool | None = False, skip: str | Iterable[str] = ()) -> list[Outcome]:
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
@@ -39,31 +39,31 @@ def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
     Parameters
     ----------
     suffix : str; layer L of `net` goes to layer L + suffix of `new_net`
-    verbose : print every step, not one line in all; None: print nothing
+    verbose : print every outcome, not one line in all; None: print nothing
     skip : names of layers of either net, or patterns such as "score*"; these stay as they are
 
-    Returns the report: a list of Steps. Raises SurgeryError for a misfit, if no name matches, or
+    Returns the report: a list of Outcomes. Raises SurgeryError for a misfit, if no name matches, or
     if neither net has a layer that `skip` names.
     """
     copies: list[tuple] = []
-    report: list[Step] = []
+    report: list[Outcome] = []
     skipped = _skipped([skip] if isinstance(skip, str) else skip, new_net, net)
     for name in net.params:
         if {name, name + suffix} & skipped:
-            report.append(Step("skipped", name, ": as asked"))
+            report.append(Outcome("skipped", name, ": as asked"))
         elif name + suffix in new_net.params:
-            pairs, steps = _match(name, layer_parameters(net, name), name + suffix,
+            pairs, outcomes = _match(name, layer_parameters(net, name), name + suffix,
                                   layer_parameters(new_net, name + suffix))
             copies += pairs
-            report += steps
+            report += outcomes
         else:
-            report.append(Step("dropped", name, f": no layer {name + suffix} in the new net"))
+            report.append(Outcome("dropped", name, f": no layer {name + suffix} in the new net"))
     if not copies:
         raise SurgeryError(f"nothing to transplant: of the layers {', '.join(net.params)} none is "
                            f"in the new net with suffix '{suffix}': {', '.join(new_net.params)}"
                            + f"; skipped are {', '.join(sorted(skipped))}" * bool(skipped))
     filled = {name + suffix for name in net.params}
-    report += [Step("kept", name, ": no layer of that name in the source")
+    report += [Outcome("kept", name, ": no layer of that name in the source")
                for name in new_net.params if name not in filled]
     for new, old in copies:
         new.data[...] = old.data.reshape(new.data.shape)
@@ -86,32 +86,32 @@ def _skipped(patterns: Iterable[str], new_net: caffe.Net, net: caffe.Net | Weigh
 
 
 def _match(name: str, blobs: list, new_name: str, new_blobs: list
-          ) -> tuple[list[tuple], list[Step]]:
-    """[(new blob, blob)] and the Steps for two layers of one name."""
+          ) -> tuple[list[tuple], list[Outcome]]:
+    """[(new blob, blob)] and the Outcomes for two layers of one name."""
     if len(new_blobs) > len(blobs):
         raise SurgeryError(f"{name} has {len(blobs)} parameters, {new_name} needs "
                            f"{len(new_blobs)}")
-    steps = [_fit(f"{name}[{i}]", tuple(old.data.shape), f"{new_name}[{i}]",
-                  tuple(new.data.shape)) for i, (new, old) in enumerate(zip(new_blobs, blobs))]
-    steps += [Step("dropped", f"{name}[{i}]", f": {new_name} has {len(new_blobs)} parameters")
-              for i in range(len(new_blobs), len(blobs))]
-    return list(zip(new_blobs, blobs)), steps
+    outcomes = [_fit(f"{name}[{i}]", tuple(old.data.shape), f"{new_name}[{i}]",
+                     tuple(new.data.shape)) for i, (new, old) in enumerate(zip(new_blobs, blobs))]
+    outcomes += [Outcome("dropped", f"{name}[{i}]", f": {new_name} has {len(new_blobs)} parameters")
+                 for i in range(len(new_blobs), len(blobs))]
+    return list(zip(new_blobs, blobs)), outcomes
 
 
-def _fit(name: str, shape: tuple[int, ...], new_name: str, new_shape: tuple[int, ...]) -> Step:
+def _fit(name: str, shape: tuple[int, ...], new_name: str, new_shape: tuple[int, ...]) -> Outcome:
     if shape == new_shape:
-        return Step("copied", name, f" -> {new_name} {shape}")
+        return Outcome("copied", name, f" -> {new_name} {shape}")
     if np.prod(shape) == np.prod(new_shape):
-        return Step("coerced", name, f" {shape} -> {new_name} {new_shape}")
+        return Outcome("coerced", name, f" {shape} -> {new_name} {new_shape}")
     raise SurgeryError(f"{name} of shape {shape} does not fit {new_name} of shape {new_shape}")
 
 
-def _summary(report: list[Step]) -> str:
-    """A line: how many steps of each kind, and the names of what was coerced, dropped
-    or skipped."""
+def _summary(report: list[Outcome]) -> str:
+    """A line: how many there are of each kind, and the names of what was coerced, dropped or
+    skipped."""
     parts = []
     for kind in ("copied", "coerced", "dropped", "skipped", "kept"):
-        names = [step.name for step in report if step.kind == kind]
+        names = [outcome.name for outcome in report if outcome.kind == kind]
         named = f" ({', '.join(names)})" if names and kind not in ("copied", "kept") else ""
         if names or kind != "skipped":
             parts.append(f"{len(names)} {kind}{named}")

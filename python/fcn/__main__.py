@@ -2,7 +2,7 @@
 
 import sys
 
-from fcn.command import main
+from fcn.start import fcn
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fcn())

@@ -4,6 +4,7 @@ import importlib
 import sys
 from importlib import metadata
 
+from fcn.start import ending_quietly, stopped
 from segdata.errors import UserError, did_you_mean, nearest
 
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
@@ -63,17 +64,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     sys.argv = [f"fcn {name}", *rest]       # argparse names the program so
     try:
-        from fcn.solvers.processes import torchrun
-        if name not in TOGETHER and torchrun.has_nothing_to_do(sys.argv[0]):
-            return 0
-        command = importlib.import_module(COMMANDS[name][0]).main
+        with ending_quietly():
+            from fcn.solvers.processes import torchrun
+            if name not in TOGETHER and torchrun.has_nothing_to_do(sys.argv[0]):
+                return 0
+            command = importlib.import_module(COMMANDS[name][0]).main
+        return command() or 0
     except KeyboardInterrupt:       # Ctrl-C before there is anything that could say more
-        print("stopped by SIGINT", file=sys.stderr)
-        return 130
+        return stopped()
     except UserError as error:      # RANK or WORLD_SIZE in the environment is no number
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    return command() or 0
+    return 1
 
 
 def advice(name: str) -> str:

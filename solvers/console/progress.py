@@ -32,15 +32,19 @@ def watched(watcher: Callable[[str], None]) -> Iterator[None]:
 class Progress:
     """Counts what is done of `total`, from `done` on; `what` and `unit` say what it is.
 
+    How fast it is, and what time is left, follows from all steps since then but the first, in which
+    the engine still measures what computes fastest.
+
     details : {name: number} that a line shows beside the counts
     """
 
     def __init__(self, what: str, total: int, unit: str, done: int = 0, leave: bool = True) -> None:
         self.what, self.total, self.unit, self.done = what, total, unit, done
         self.details: dict[str, float] = {}
-        self.reported_at, self.reported_done = time.monotonic(), done
+        self.reported_at = time.monotonic()
+        self._begin = self._second = self.reported_at, done     # when these steps began, after what
         self.bar = tqdm(total=total, initial=done, desc=what, unit=unit[:2] if unit == "iteration"
-                        else unit, smoothing=0.05, leave=leave, disable=None)
+                        else unit, smoothing=0, leave=leave, disable=None)
 
     def __enter__(self) -> Progress:
         return self
@@ -51,6 +55,10 @@ class Progress:
     def update(self, count: int = 1, **details: float) -> None:
         """Count that many as done."""
         self.done += count
+        if self._second is self._begin:
+            self._second = time.monotonic(), self.done
+            self.bar.initial = self.done
+            self.bar.unpause()      # its time counts from now
         self.details.update(details)
         for watcher in _watchers:
             watcher(self._counts)
@@ -66,10 +74,10 @@ class Progress:
 
     def tell(self) -> None:
         """Emit an event, and where stderr is no terminal print it as a line."""
-        now = time.monotonic()
-        speed = (self.done - self.reported_done) / max(now - self.reported_at, 1e-9)
+        self.reported_at = time.monotonic()
+        since, before = self._second if self.done > self._second[1] else self._begin
+        speed = (self.done - before) / max(self.reported_at - since, 1e-9)
         left = (self.total - self.done) / speed if speed else None
-        self.reported_at, self.reported_done = now, self.done
         events.emit("progress", run=self.what, unit=self.unit, done=self.done, total=self.total,
                     per_second=round(speed, 4), seconds_left=None if left is None else
                     round(left, 1), **self.details)

@@ -6,7 +6,7 @@ this, and miniatures/miniature.py. Another family needs an entry below, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,12 @@ class Family:
     batch : images in a pass on such a folder
     crops : (sides that training crops can have, the longest on such a folder); None: whole images
     needs_base : {head that learns a part of its layers alone: that of the net it starts from}
-    recipe : the experiment whose rate, momentum and batch fit ILSVRC's weights, by {head}
+    recipes : {trunk: the experiment whose rate, momentum and batch fit its ILSVRC weights, by
+        {head}}
+    scaled_rate : with which they start from a net that scales its images to unit variance
+        (docs/own-data.md has why); None: as from random weights
+    decimated : {head: endings of its fc6 and fc7, to which the classifier's are decimated}
+    identity : {head: (its layers that begin as the identity, the deviation of their weights)}
     dataset : of segdata.datasets, where the names of the experiments do not begin with it
     loss_is_mean : whether the loss is the mean over pixels, not their sum
     has_own_options : whether it has options of nets.fcn that other families do not take
@@ -40,7 +45,10 @@ class Family:
     batch: int = 1
     crops: tuple[Sides, int] | None = None
     needs_base: Mapping[str, str] = field(default_factory=dict)
-    recipe: str = "voc-{head}"
+    recipes: Mapping[str, str] = field(default_factory=lambda: {"vgg16": "voc-{head}"})
+    scaled_rate: float | None = None
+    decimated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    identity: Mapping[str, tuple[Sequence[str], float]] = field(default_factory=dict)
     dataset: str = ""
     loss_is_mean: bool = False
     has_own_options: bool = False
@@ -48,27 +56,36 @@ class Family:
     unused: tuple[str, ...] = ()
 
 
+SCALED_RATE = 2e-9      # of losses that are sums over the pixels
+
 # in the order in which --head lists them
 FAMILIES = (
-    Family("FCN", tuple(HEADS), on_folder=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce")),
-    Family("CRF-RNN", ("crfrnn",)),
+    Family("FCN", tuple(HEADS), on_folder=("fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce"),
+           recipes={"vgg16": "voc-{head}", "caffenet": "voc-fcn-alexnet",
+                    "googlenet": "voc-fcn-googlenet"}, scaled_rate=SCALED_RATE),
+    Family("CRF-RNN", ("crfrnn",), scaled_rate=SCALED_RATE),
     Family("SegNet", segnet.HEADS, on_folder=segnet.HEADS,
            from_scratch=dict.fromkeys(segnet.HEADS, dict(lr=0.05, momentum=0.9,
                                                          class_weights="median")),
            batch=4,     # as published
-           recipe="camvid-{head}", loss_is_mean=True, unused=("fc6", "fc7")),
+           recipes={"vgg16": "camvid-{head}"}, loss_is_mean=True, unused=("fc6", "fc7")),
     Family("DeepLab", deeplab.HEADS, on_folder=deeplab.HEADS,
            from_scratch={head: dict(lr=0.0015 if variant.multiscale else 0.01, momentum=0.9)
                          for head, variant in deeplab.VARIANTS.items()},
            crops=(deeplab.CROP_SIDES, 321),
            needs_base={head: head.replace("-msc", "")
                        for head, variant in deeplab.VARIANTS.items() if variant.multiscale},
+           decimated={head: variant.branches for head, variant in deeplab.VARIANTS.items()},
            dataset="voc2012", loss_is_mean=True, has_own_options=True),
-    Family("Dilated convolutions", dilated.HEADS, dataset="voc2012", loss_is_mean=True),
+    Family("Dilated convolutions", dilated.HEADS, dataset="voc2012", loss_is_mean=True,
+           # the large context module widens, and needs noise
+           identity={head: (dilated.context_layers(head), noise)
+                     for head, noise in zip(dilated.HEADS[1:], (0, 0.001))}),
     Family("U-Net", unet.HEADS, on_folder=unet.HEADS,
            from_scratch={unet.HEAD: dict(lr=0.01, momentum=0.9)},
            crops=(unet.score_sides(), unet.SIDE - unet.lost()),
-           recipe="isbi-{head}", loss_is_mean=True, has_own_options=True, has_fc6=False),
+           recipes={"vgg16": "isbi-{head}"}, loss_is_mean=True, has_own_options=True,
+           has_fc6=False),
 )
 
 ON_FOLDER = tuple(head for family in FAMILIES for head in family.on_folder)

@@ -21,7 +21,7 @@ from segdata.overlay import beside_truth, shares
 from segdata.palette import label_image
 
 # {what the command line calls it: (what follows the stem of its name, help)}
-KINDS = {
+OUTPUT_KINDS = {
     "mask": (".png", "the classes as a palette image"),
     "overlay": ("_overlay.png", "the image under the colours of its classes"),
     "probabilities": ("_probabilities.npy", "float32 (classes, height, width), for numpy.load"),
@@ -51,7 +51,7 @@ class Outputs:
               ) -> list[Path]:
         """Write the results of the image `source`, a file or what names it elsewhere, under names
         that begin with `stem`; returns the paths."""
-        paths = [Path(f"{stem}{KINDS[kind][0]}") for kind in self.kinds]
+        paths = [Path(f"{stem}{OUTPUT_KINDS[kind][0]}") for kind in self.kinds]
         with ExitStack() as stack:
             for kind, path in zip(self.kinds, paths):
                 temporary = stack.enter_context(replacing(path))

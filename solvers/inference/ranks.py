@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -48,9 +49,10 @@ class Ranks:
             self.store.set("plan", json.dumps(plan))
 
     def hear(self) -> Any:
-        """Of the others: what rank 0 has decided."""
+        """Of the others: what rank 0 has decided. Ends the process where rank 0 cannot begin, which
+        says why."""
         if (plan := json.loads(self._get("plan", 0))) is None:
-            raise InferError("rank 0 could not begin, and says why")
+            sys.exit(1)
         return plan
 
     def total(self, tally: Tally) -> Tally:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fcn.solvers.inference.errors import InferError, no_such_file
-from fcn.solvers.inference.outputs import KINDS, Outputs
+from fcn.solvers.inference.outputs import OUTPUT_KINDS, Outputs
 from fcn.solvers.inference.segmenter import Segmentation
 from segdata.files import new_folder, replacing
 from segdata.overlay import coloured, with_legend
@@ -124,4 +124,4 @@ def written_frames(folder: Path) -> Iterator[Path]:
 
 
 def _suffixes() -> list[str]:
-    return [re.escape(suffix) for suffix, _ in KINDS.values()]
+    return [re.escape(suffix) for suffix, _ in OUTPUT_KINDS.values()]

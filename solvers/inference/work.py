@@ -32,7 +32,7 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 from fcn.solvers.inference.listing import Job
 from fcn.solvers.inference.manifest import Manifest, hash_of
 from fcn.solvers.inference.network import Chosen, described
-from fcn.solvers.inference.outputs import DEFAULT, KINDS, Look, Outputs
+from fcn.solvers.inference.outputs import DEFAULT, OUTPUT_KINDS, Look, Outputs
 from fcn.solvers.inference.photographs import decode
 from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter
 from fcn.solvers.inference.sources import ImageSource
@@ -97,7 +97,7 @@ def suffixes(args: Namespace, source: ImageSource) -> list[str]:
     """What follows the stems of the names of outputs."""
     if source.is_video:
         return [videos.OVERLAY, videos.FRAMES]
-    return [KINDS[kind][0] for kind in kinds_of(args)]
+    return [OUTPUT_KINDS[kind][0] for kind in kinds_of(args)]
 
 
 def beside(args: Namespace, source: ImageSource) -> list[Path]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 FILE = "data.json"      # in a run's folder
+MOST_BYTES = 1 << 32    # of it: it has some 70 for each sample
 Digests = dict[str, dict[str, list[str]]]       # {split: {sample: [of its images, of its labels]}}
 
 
@@ -55,7 +56,7 @@ def _recorded(run: Run) -> Digests:
     if not path.exists():
         return {}
     with reading(path, "JSON file of the data of a run", "Remove it: the run then goes on, and "
-                 "nothing says which data have changed since the training last began"):
+                 "nothing says which data have changed since the training last began", MOST_BYTES):
         return {split: {name: [image, label] for name, (image, label) in samples.items()}
                 for split, samples in json.loads(path.read_text(encoding="utf-8")).items()}
 

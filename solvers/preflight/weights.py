@@ -123,14 +123,14 @@ def not_interpolating(net: caffe.Net, param: caffe_pb2.NetParameter) -> list[str
     return found
 
 
-def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetParameter
+def unplaced(head: str, reports: list[list[surgery.Outcome]], param: caffe_pb2.NetParameter
              ) -> Iterator[Finding]:
     """What of the weights did not arrive, by the reports of the transplants that filled the net of
     `param`. Layers that do not learn, such as fixed scales, need none, and those with a
     weight_filler, or of types that begin by themselves, start anew."""
     if not reports:
         return
-    kept = set.intersection(*({step.name for step in report if step.kind == "kept"}
+    kept = set.intersection(*({outcome.name for outcome in report if outcome.kind == "kept"}
                               for report in reports))
     early = [name for name in sorted(kept) if name.startswith(LEARNT_BEFORE.get(head, ()))] \
         if head in LEARNT_BEFORE else []
@@ -149,8 +149,8 @@ def unplaced(head: str, reports: list[list[surgery.Step]], param: caffe_pb2.NetP
         yield Finding(f"the weights filled no {some(empty)}: there are no layers of these names in "
                       "what the net starts from", "give the layers the names that they have there, "
                       "or take the weights of the same trunk")
-    lost = [step.name for report in reports for step in report if step.kind == "dropped"
-            and "[" not in step.name and not step.name.startswith(("score", "upscore"))]
+    lost = [outcome.name for report in reports for outcome in report if outcome.kind == "dropped"
+            and "[" not in outcome.name and not outcome.name.startswith(("score", "upscore"))]
     if lost:
         yield Finding(f"no layer of the net took the weights of {some(lost)}",
                       "give the layers the names that they have in the weights")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 
 from fcn.solvers.runs.reading import RunError
+from segdata.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,20 @@ def place() -> Place:
 def is_first() -> bool:
     """Whether this process prints: it works alone, or has rank 0 among several."""
     return not is_launched() or os.environ["RANK"] == "0" or os.environ["WORLD_SIZE"] == "1"
+
+
+@contextmanager
+def only_first_speaks() -> Iterator[None]:
+    """Of several processes have the first alone say what is wrong with the command line, which all
+    of them have. Raises RunError where the environment says what cannot be."""
+    if place().rank == 0:
+        yield
+        return
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    except UserError:
+        sys.exit(1)
 
 
 def has_nothing_to_do(what: str) -> bool:

@@ -95,7 +95,7 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
+def _headline(run: Run, rows: Sequence[log.LogRow], iteration: int | None,
               scores: dict[str, Scores]) -> str:
     """The figures that one looks for first."""
     seconds = log.seconds(rows)
@@ -124,7 +124,7 @@ def _headline(run: Run, rows: Sequence[log.Row], iteration: int | None,
             f"<div class='cards'>{''.join(cards)}</div><p class='lead'>{note}</p>{beside}")
 
 
-def _trained_for(run: Run, rows: Sequence[log.Row]) -> str:
+def _trained_for(run: Run, rows: Sequence[log.LogRow]) -> str:
     """How many iterations are done, and of how many, unless it is all of them."""
     done, planned = rows[-1].iteration if rows else 0, run.solver_param().max_iter
     if done >= planned:
@@ -139,7 +139,7 @@ def _card(name: str, value: float, is_main: bool) -> str:
             f'<small>%</small></b><span>{escape(name)}</span></div>')
 
 
-def _curves(run: Run, rows: Sequence[log.Row], scores: dict[str, Scores]) -> str:
+def _curves(run: Run, rows: Sequence[log.LogRow], scores: dict[str, Scores]) -> str:
     """Loss, mean IU and rate over the iterations."""
     per_pixel = any(row.loss_per_pixel is not None for row in rows)
     of = "loss_per_pixel" if per_pixel else "loss"
@@ -268,7 +268,7 @@ def _network(run: Run) -> str:
         f"<th>field</th></tr>{table}</table></div></details>")
 
 
-def _configuration(run: Run, rows: Sequence[log.Row]) -> str:
+def _configuration(run: Run, rows: Sequence[log.LogRow]) -> str:
     """Settings and circumstances."""
     param, settings, known = run.solver_param(), run.settings(), circumstances(run)
     steps = list(param.stepvalue)

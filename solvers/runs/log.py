@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.9         # of the logged losses, from one to the next
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """A line of log.csv; None stands for a value that is not known.
 
     iteration : int, the updates done
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     validation_loss_per_pixel: float | None = None
 
 
-COLUMNS = (4, len(Row._fields))     # of a log.csv without rate, time and the rest, and with them
+COLUMNS = (4, len(LogRow._fields))     # of a log.csv without rate, time and the rest, and with them
 
 
 class Log:
@@ -61,16 +61,16 @@ class Log:
         self._rewrite()
 
     def write(self, iteration: int, loss: float | None = None, mean_iu: float | None = None,
-              **others: Any) -> Row:
+              **others: Any) -> LogRow:
         """Append a line and return it; one of the same iteration is completed.
 
-        `others` are further fields of Row.
+        `others` are further fields of LogRow.
         """
         again = bool(self.rows) and self.rows[-1].iteration == iteration
         if again and loss is None:
             row = self.rows[-1]._replace(mean_iu=mean_iu, **others)
         else:
-            row = Row(iteration, loss, self._smoothed(loss), mean_iu)._replace(**others)
+            row = LogRow(iteration, loss, self._smoothed(loss), mean_iu)._replace(**others)
         if again:
             self.rows[-1] = row
             self._rewrite()
@@ -92,7 +92,7 @@ class Log:
 
     def _rewrite(self) -> None:
         with replacing(self.path) as temporary:
-            temporary.write_text(_lines([Row._fields, *self.rows]), newline="")
+            temporary.write_text(_lines([LogRow._fields, *self.rows]), newline="")
 
 
 def smoothed(before: float, loss: float) -> float:
@@ -107,7 +107,7 @@ def _lines(rows: Iterable[tuple]) -> str:
     return text.getvalue()
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[LogRow]:
     """The lines of a log.csv, without damaged ones and one that was cut short; none where there
     is no file."""
     rows = []
@@ -116,7 +116,7 @@ def read(path: Path) -> list[Row]:
         try:
             iteration, *values = line.split(",")
             if 1 + len(values) in COLUMNS:
-                rows.append(Row(int(iteration), *(float(value) if value else None
+                rows.append(LogRow(int(iteration), *(float(value) if value else None
                                                   for value in values)))
         except (ValueError, TypeError):
             continue
@@ -125,7 +125,7 @@ def read(path: Path) -> list[Row]:
             and all(value is None or math.isfinite(value) for value in row[1:])]
 
 
-def seconds(rows: Sequence[Row]) -> float | None:
+def seconds(rows: Sequence[LogRow]) -> float | None:
     """Seconds of training up to the last line that says them; None where none does."""
     return next((row.time for row in reversed(rows) if row.time is not None), None)
 

@@ -54,14 +54,14 @@ def parsed(text: str, message: str) -> Any:
 
 
 @contextmanager
-def reading(path: Path, kind: str, remedy: str = "Write it anew, or take another folder"
-            ) -> Iterator[None]:
-    """Turn whatever goes wrong while the file `path` is read into a RunError that names it."""
+def reading(path: Path, kind: str, remedy: str = "Write it anew, or take another folder",
+            most: int = MOST_BYTES) -> Iterator[None]:
+    """Turn whatever goes wrong while the file `path` is read into a RunError that names it, also
+    that it has more than `most` bytes."""
     try:
         check_regular(path)
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes, at most {MOST_BYTES:,} are "
-                             "read")
+        if path.stat().st_size > most:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, at most {most:,} are read")
         yield
     except (UserError, OSError):
         raise

@@ -55,7 +55,7 @@ class SampleTally:
         self.predictions.append((packed, predicted.shape))
 
     def losses(self) -> dict[str, float | None]:
-        """The fields of log.Row; None where the net has no such loss."""
+        """The fields of log.LogRow; None where the net has no such loss."""
         summed, pixels = 0.0, 0
         for _, losses in self.values:
             for loss, count in losses:

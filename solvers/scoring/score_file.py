@@ -76,7 +76,7 @@ def load(run: Run, iteration: int) -> dict[str, Scores] | None:
 
 
 def validation_losses(run: Run) -> dict[str, float | None]:
-    """What score.json says of them, as fields of log.Row; {} where it does not."""
+    """What score.json says of them, as fields of log.LogRow; {} where it does not."""
     content = read(run)
     try:
         return {name: None if content[name] is None else float(content[name])

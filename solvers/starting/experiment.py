@@ -23,10 +23,7 @@ from fcn.solvers.starting.shapes import check_width, options_of, trunk_of
 from fcn.solvers.starting.source import Start, find_start, origins
 from segdata.paths import build_root
 
-RATE = 2e-9     # of nets whose images are scaled to unit variance: docs/own-data.md has why
 FEW = deeplab.VARIANTS["deeplab-largefov"].channels
-# {trunk: the experiment whose recipe fits its ILSVRC weights}; for VGG-16 the head's family has it
-RECIPES = {"caffenet": "voc-fcn-alexnet", "googlenet": "voc-fcn-googlenet"}
 NET_OPTIONS = ("trunk", "fusion", "normalize", "learned", "scale", "skip_scales", "width", "filler",
                "fc6_kernel", "all_filters", "score_rate", "depth", "released")
 
@@ -98,8 +95,7 @@ def named(experiment: Experiment, text: str, fresh: bool = False) -> Experiment:
     else:
         own = nets.fcn(experiment.head, "deploy", experiment.source, **experiment.net)
         net = options_of(start, own, experiment.net.get("trunk", "vgg16"), None, experiment.net)
-    is_mean = net.get("normalize") or family_of(experiment.head).loss_is_mean
-    recipe = dict(lr=RATE) if net.get("scale") and not is_mean else {}
+    recipe = _of_scaled(experiment.head) if net.get("scale") and not net.get("normalize") else {}
     needs = tuple(name for name in experiment.needs if name not in nets.TRUNKS)
     return _with_start(replace(experiment, bases={}, needs=needs), start, before, net, recipe)
 
@@ -153,10 +149,15 @@ def _head_of(start: Start, net: dict) -> str:
 def _recipe(head: str, net: dict, batch: int) -> dict:
     """The solver's recipe for a net on a folder with so many images in a pass: that of the paper
     where the features are as large as those of ILSVRC's nets."""
-    family = family_of(head)
     if net.get("scale"):
-        return {} if family.from_scratch else dict(lr=RATE)
-    row = EXPERIMENTS[RECIPES.get(net.get("trunk", "vgg16"), family.recipe.format(head=head))]
+        return _of_scaled(head)
+    row = EXPERIMENTS[family_of(head).recipes[net.get("trunk", "vgg16")].format(head=head)]
     if row.net.get("normalize"):
         net["normalize"] = True
     return dict(lr=row.lr, momentum=row.momentum, iter_size=row.images // batch)
+
+
+def _of_scaled(head: str) -> dict:
+    """The solver's recipe for a head that starts from a net that scales its images."""
+    rate = family_of(head).scaled_rate
+    return {} if rate is None else dict(lr=rate)

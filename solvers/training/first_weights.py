@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
-from fcn.nets import dilated
 from fcn.nets.deeplab import CLASSIFIER_SIDE
-from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.solvers import starting
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import family_of
@@ -29,36 +27,34 @@ def start_weights(experiment: Experiment, net: caffe.Net, base_nets: dict | None
     Returns what of the bases did not arrive.
     """
     reports, base_nets = [], base_nets or _base_nets(experiment)
-    ends = {"conv1_1_bgrd", *family_of(experiment.head).unused}
+    family = family_of(experiment.head)
+    branches = family.decimated.get(experiment.head)
+    ends = {"conv1_1_bgrd", *family.unused}
     for suffix, base in base_nets.items():
-        if experiment.head in DEEPLAB and experiment.bases[suffix] in nets.TRUNKS:
-            report = surgery.decimate_classifier(net, base, DEEPLAB[experiment.head].branches,
+        if branches is not None and experiment.bases[suffix] in nets.TRUNKS:
+            report = surgery.decimate_classifier(net, base, branches,
                                                  experiment.net.get("fc6_kernel", CLASSIFIER_SIDE))
         else:
             report = surgery.transplant(net, base, suffix)
-            report = _with_context(experiment, net, report)
+            report = _with_identity(experiment, net, report)
         ends.add(list(base.params)[-1])
         if "conv1_1_bgrd" in net.params:
             surgery.expand_image(net, "conv1_1_bgrd", base, "conv1_1")
             ends.add("conv1_1")
-        reports.append([step for step in report if step.name not in ends])
+        reports.append([outcome for outcome in report if outcome.name not in ends])
     surgery.interp(net, [name for name in net.params if name.startswith("upscore")])
     return list(weights.unplaced(experiment.head, reports, experiment.run.net_param("train")))
 
 
-CONTEXT_NOISE = 0.001   # deviation of the weights of a large context module, which widens
-
-
-def _with_context(experiment: Experiment, net: caffe.Net, report: list[surgery.Step]
-                  ) -> list[surgery.Step]:
-    """Have the context module of a net that has one begin as the identity; returns the report."""
-    if experiment.head not in dilated.HEADS[1:]:
+def _with_identity(experiment: Experiment, net: caffe.Net, report: list[surgery.Outcome]
+                   ) -> list[surgery.Outcome]:
+    """Have the layers begin as the identity that the head's family says; returns the report."""
+    layers, noise = family_of(experiment.head).identity.get(experiment.head, ((), 0))
+    if not layers:
         return report
-    steps = surgery.identity(net, dilated.context_layers(experiment.head),
-                             experiment.source.classes,
-                             CONTEXT_NOISE if experiment.head == dilated.HEADS[2] else 0)
-    filled = {step.name for step in steps}
-    return [step for step in report if step.name not in filled] + steps
+    outcomes = surgery.identity(net, layers, experiment.source.classes, noise)
+    filled = {outcome.name for outcome in outcomes}
+    return [outcome for outcome in report if outcome.name not in filled] + outcomes
 
 
 def _base_nets(experiment: Experiment) -> dict[str, caffe.Net]:

@@ -167,7 +167,7 @@ class Loop:
             self.workers.first(self.experiment.run.settle_aside)
         if agreed:      # before anything is printed: the terminal may be gone
             raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
-        row = self.lines.rows[-1] if self.lines.rows else log.Row(0)
+        row = self.lines.rows[-1] if self.lines.rows else log.LogRow(0)
         self.bar.update(count, **({} if row.smoothed_loss is None else
                                   {"smoothed_loss": row.smoothed_loss}))
         if is_scored:

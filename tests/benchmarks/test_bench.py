@@ -141,7 +141,7 @@ def test_small_layers_count_together_and_what_is_in_none_is_the_rest():
 
 
 def test_issuing_and_replaying_are_timed(monkeypatch, capsys):
-    monkeypatch.setattr(recorded, "KINDS", {})
+    monkeypatch.setattr(recorded, "GRAPHS", {})
     monkeypatch.setattr(recorded, "TOLERANCE", recorded.TOLERANCE)
     monkeypatch.setitem(subjects.SIZES, "issuing", [])
     monkeypatch.setattr(issuing, "TURNS", 1)

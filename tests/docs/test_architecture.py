@@ -8,7 +8,8 @@ import pytest
 from fcn.nets.source import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-PICTURE = PAGE.split("```")[1]
+PICTURE = PAGE.split("```")[1].strip("\n").splitlines()
+MOST_INDENT = 6     # of a line of the picture that begins with a name; others go on with a text
 # what the page's paths are below
 BASES = [ROOT / base for base in ("", "data", "python", "python/caffe", "solvers", "docs")]
 
@@ -29,8 +30,39 @@ def test_the_picture_has_every_module_of(folder):
     modules = [path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py"
                or (path / "__init__.py").exists()]
     assert len(modules) > 2
-    words = re.findall(r"\w+", PICTURE)
-    assert {name for name in modules if not name.startswith("__")} - {*words} == set()
+    assert {name for name in modules if not name.startswith("__")} - named(folder) == set()
+
+
+def named(folder):
+    """The modules that the picture names of a folder: in the first column of its lines, and in the
+    texts the words with which a clause begins, also several: "a; b or c, as it is; d, e"."""
+    found, texts, above, at = set(), {}, [], ""
+    for line in PICTURE:
+        indent = len(line) - len(line.lstrip())
+        text = line.strip()
+        if text and indent <= MOST_INDENT:
+            names, _, text = text.partition("  ")
+            above = [(column, path) for column, path in above if column < indent]
+            at = above[-1][1] if above else ""
+            if at == folder:
+                found |= {name.strip("/") for name in names.split(", ")}
+            if names.endswith("/"):
+                at = f"{at}/{names.split(', ')[-1]}".strip("/")
+                above.append((indent, at))
+        texts[at] = f"{texts.get(at, '')} {text}"
+    for clause in re.split(r"[;:.] ", re.sub(r" \(.*?\)", "", texts[folder])):
+        for part in re.split(", | and | or ", clause.strip()):
+            found.add(part.partition(" ")[0])
+            if " " in part:
+                break
+    return found
+
+
+def test_words_of_the_texts_are_no_modules():
+    assert named("solvers/training") >= {"first_weights", "continued", "loop", "train_experiment"}
+    assert not named("solvers/training") & {"snapshots", "scores", "files", "rules"}
+    assert named("solvers/runs") >= {"settings", "reading"}
+    assert not named("solvers/runs") & {"settle", "files", "curve", "net"}
 
 
 def imported(path):

@@ -107,7 +107,8 @@ def test_the_folder_is_complete_and_says_what_the_net_is(page, skips, tmp_path):
     assert found == {
         "name": "leaves", "data": "VOC2011", "drawn": False, "iterations": 7, "mean_iu": 41.5,
         "classes": [*CLASSES], "background": True, "input": "data", "output": "score",
-        "mean": MEAN, "channels": "BGR", "side": 320, "megabytes": found["megabytes"],
+        "mean": MEAN, "channels": "BGR", "margin": 0, "multiple": 1, "side": 320,
+        "megabytes": found["megabytes"],
         "memory": pytest.approx(
             4 * (skips / "snapshot" / "train_iter_7.caffemodel").stat().st_size, rel=0.1),
         "stages": [{"stride": 32, "blob": "score/stride32"},

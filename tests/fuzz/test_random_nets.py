@@ -73,7 +73,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     in single precision, of nets in which rounding stays small. All may leave padding out."""
     monkeypatch.setattr(choice, "COPY", 0)      # all copies there can be
     if request.param == "recorded":
-        monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+        monkeypatch.setattr(recorded, "GRAPHS", {"cpu": GraphStandIn})
         monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
     if request.param != "single":
         torch.set_default_dtype(torch.float64)

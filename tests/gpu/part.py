@@ -54,7 +54,7 @@ class Part:
         from caffe.engine.runners import recorded
         from graph_stand_in import GraphStandIn
         torch.set_num_threads(1)
-        recorded.KINDS = {"cpu": GraphStandIn}
+        recorded.GRAPHS = {"cpu": GraphStandIn}
         Deconvolution._is_diagonal = lambda *_: False       # it would look at values
 
     def wait(self) -> None:

@@ -38,7 +38,7 @@ def main() -> None:
 def compare(part: Part, precision: str, sizes: list[tuple[int, int]], told: Told) -> None:
     """Both nets see the same data in the same order; the weights of both follow the first."""
     from caffe.engine.runners import recorded
-    before, replays = len(told.lines), counted(recorded.KINDS)
+    before, replays = len(told.lines), counted(recorded.GRAPHS)
     solver = subjects.solver_fed_by_hand(part.folder, (1, 3, *sizes[0]),
                                          1 / 64 if part.dry else WIDTH)
     net, plain = solver.net, subjects.solver_fed_by_hand(

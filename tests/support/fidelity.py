@@ -1,7 +1,7 @@
 """make fidelity: write the tables of docs/fidelity.md, how far the engine is from recordings."""
 
+import argparse
 import re
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -72,4 +72,5 @@ def distance(actual, expected):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    main()

@@ -1,11 +1,11 @@
 """Runs notebooks with plain Python: `python tests/support/notebooks.py NOTEBOOK` writes what their
 cells print into them."""
 
+import argparse
 import ast
 import contextlib
 import io
 import json
-import sys
 from pathlib import Path
 
 
@@ -39,7 +39,9 @@ def _run(source, names):
 
 
 if __name__ == "__main__":
-    notebook_path = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    notebook_path = parser.parse_args().notebook.resolve()
     notebook = json.loads(notebook_path.read_text())
     texts = outputs(notebook_path)
     for number, (cell, text) in enumerate(zip(_code(notebook), texts), 1):

@@ -3,6 +3,7 @@
     python tests/support/real.py [PHOTOGRAPH]      default: a portrait that matplotlib ships
 """
 
+import argparse
 import os
 import sys
 import time
@@ -27,11 +28,11 @@ SIDE = 224      # of open_nsfw's image
 MOST = 1e-4     # by which probabilities of the two may differ
 
 
-def main():
+def main(photograph):
     with report_errors():
         os.environ.setdefault("GLOG_minloglevel", "2")
         caffe.init_log(2)
-        image = read_photograph(Path(sys.argv[1]) if sys.argv[1:] else PORTRAIT)
+        image = read_photograph(photograph)
         worst = max(nsfw(image), hed(image))
     if not worst < MOST:
         sys.exit(f"error: the probabilities differ by {worst:.1e}, expected is less than {MOST}")
@@ -82,4 +83,7 @@ def compare(name, prototxt, weights, array, blob):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photograph", nargs="?", type=Path, default=PORTRAIT)
+    main(parser.parse_args().photograph)

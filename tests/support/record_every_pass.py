@@ -12,5 +12,5 @@ from graph_stand_in import GraphStandIn
 def record_every_pass(monkeypatch):
     from caffe.engine.layers.convolution import Deconvolution
     from caffe.engine.runners import recorded
-    monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+    monkeypatch.setattr(recorded, "GRAPHS", {"cpu": GraphStandIn})
     monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look

@@ -27,7 +27,8 @@ from segdata.paths import data_root
 def main() -> None:
     parser = ArgumentParser(prog="python -m segdata.download", description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=(*RECIPES, *WEIGHTS))
+    names = *RECIPES, *WEIGHTS
+    parser.add_argument("what", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--accept", action="store_true", help="take also what comes by plain http "
                         "and has no known checksum, so that nobody can say whether it is genuine")
     args = parser.parse_args()
@@ -36,7 +37,9 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped. What has arrived is kept; the same command continues.")
+        print("\nstopped. What has arrived is kept; the same command continues.",
+              file=sys.stderr)
+        sys.exit(130)
     print(f"{args.what}: complete")
 
 

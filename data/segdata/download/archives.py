@@ -1,6 +1,7 @@
 """Unpacking tar and zip archives: one folder of them, all of it or nothing, plain files only."""
 
 import shutil
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -51,13 +52,16 @@ def extract(archive: Path, inside: str, folder: Path) -> None:
 
 
 def unpack_all(archive: Path, inside: str, content: Path) -> None:
-    """Write the files in `inside` below `content`, as far as there is room."""
+    """Write the files in `inside` below `content`, as far as there is room. Where stderr is no
+    terminal, a line in place of the bar says so."""
     free = shutil.disk_usage(content.parent.parent).free - SPARE
     room, why = min((free, "there is free on the disk: make room"),
                     (MOST_TIMES * archive.stat().st_size + CHUNK,
                      f"{MOST_TIMES} times its own size: it is no archive to trust"))
-    for member in tqdm(members(archive), desc=f"unpacking {archive.name}", unit=" files",
-                       disable=None):
+    bar = tqdm(members(archive), desc=f"unpacking {archive.name}", unit=" files", disable=None)
+    if bar.disable:
+        print(f"unpacking {archive.name}", file=sys.stderr, flush=True)
+    for member in bar:
         room -= max(member.size, LEAST)
         if room < 0 or member.size < 0:
             raise ArchiveError(f"{archive} is unsafe: with '{member.name}' of {member.size:,} "

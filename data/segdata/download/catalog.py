@@ -5,6 +5,7 @@ Run by the system's Python before anything is installed, thus also by an old one
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,7 +300,11 @@ def missing(name: str, root: Path | None = None) -> str | None:
 
 def main() -> None:
     """PYTHONPATH=data python3 -m segdata.download.catalog NAME...: fail, saying what is missing."""
-    problems = list(filter(None, map(missing, sys.argv[1:])))
+    parser = argparse.ArgumentParser(prog="python3 -m segdata.download.catalog",
+                                     description="Fail if one of these is not there, and say so.")
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=ITEMS,
+                        help=", ".join(ITEMS))
+    problems = list(filter(None, map(missing, parser.parse_args().names)))
     sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
 
 

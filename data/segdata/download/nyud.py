@@ -10,6 +10,7 @@ NAME is 5000 + the number of the image, and images lose their white frame, 640×
 Gupta et al. (CVPR 2013) have it and the published models expect it.
 """
 
+import sys
 from pathlib import Path
 
 import h5py
@@ -39,8 +40,11 @@ def prepare(labelled: Path, splits: Path, classes: Path, root: Path) -> None:
         write_nyud(content, trainval, test)
         try:
             with h5py.File(labelled) as file:
-                for index in tqdm(range(len(file["images"])), desc="preparing NYUDv2",
-                                  unit="image", disable=None):
+                bar = tqdm(range(len(file["images"])), desc="preparing NYUDv2", unit="image",
+                           disable=None)
+                if bar.disable:     # stderr is no terminal
+                    print(f"preparing the {len(bar)} images of NYUDv2", file=sys.stderr, flush=True)
+                for index in bar:
                     save(content, file, index, table)
         except Exception as error:      # what h5py raises on a damaged file has no base
             raise MaterialError(f"{labelled} cannot be read; if it is damaged, remove it and run "

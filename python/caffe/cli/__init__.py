@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import CaffeError
-from . import info, logs, migrate, models, pictures, train_test
+from . import info, logs, migrate, models, pictures, train_test, workers
 from .arguments import ArgumentParser
 from .flags import without_truth
 
@@ -19,14 +19,16 @@ _FAMILIES = train_test, logs, models, pictures, migrate, info
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser().parse_args(without_truth(arguments) or ["--help"])
-    args.arguments = arguments
     try:
+        args = _parser().parse_args(without_truth(arguments) or ["--help"])
+        args.arguments = arguments
         status = args.run(args)
     except (CaffeError, OSError) as error:
         print(f"caffe {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        if workers.current() is None:       # the process that started this one says so
+            print("stopped by SIGINT", file=sys.stderr)
         return 130
     return status or 0
 

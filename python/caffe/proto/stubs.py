@@ -7,6 +7,7 @@ against what there is.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -133,5 +134,7 @@ def types() -> str:
 STUBS = {"layer_types.py": types, "proto/caffe_pb2.pyi": messages, "layer_stubs.pyi": layers}
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m caffe.proto.stubs", description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, text in STUBS.items():
         (Path(__file__).parents[1] / name).write_text(text())

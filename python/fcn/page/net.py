@@ -30,19 +30,13 @@ def export(chosen: Chosen, network: Network, path: Path) -> list[Stage]:
     """Write the net as ONNX with all metadata; returns its stages, the coarsest first, of a net
     without skips none.
 
-    Raises PageError of a net that takes anything but one colour image without a margin, that takes
-    only images of one size, that ONNX does not hold, or that is too large for browsers.
+    Raises PageError of a net that takes anything but one colour image, that takes only images of
+    one size, that ONNX does not hold, or that is too large for browsers.
     """
     if chosen.inputs.kinds != ("color",):
         raise PageError(f"{network.path}: the net takes {' and '.join(chosen.inputs.kinds)}, a "
                         "page shows it one colour photograph; `fcn infer` gives it all that it "
                         "takes")
-    for added, what in ((chosen.inputs.margin, f"with a margin of {chosen.inputs.margin} pixels"),
-                        (chosen.inputs.multiple > 1,
-                         f"padded to multiples of {chosen.inputs.multiple} pixels")):
-        if added:
-            raise PageError(f"{network.path}: the net takes images {what}, which a page does not "
-                            "add; `fcn infer` does")
     check_size(network)
     writer()        # on the original Caffe there is none, which is said before the work
     from caffe import CaffeError

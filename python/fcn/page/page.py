@@ -47,6 +47,7 @@ def write(chosen: Chosen, directory: Path, side: int) -> dict[str, Any]:
                 :len(network.names)].tolist(), "background": has_background(network.names),
             "input": network.net.inputs[0], "output": net.shown(network),
             "mean": [float(each) for each in chosen.inputs.mean], "channels": "BGR",
+            "margin": network.margin, "multiple": network.multiple,
             "stages": [stage._asdict() for stage in stages], "side": side,
             "megabytes": _megabytes(folder), "memory": net.memory(network),
             "runtime": f"onnxruntime-web {runtime.VERSION}",

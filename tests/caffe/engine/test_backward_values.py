@@ -38,6 +38,34 @@ def test_softmax_loss_takes_the_labels_of_now_and_the_probabilities_of_forward(b
         net.backward()
 
 
+@pytest.mark.parametrize("layer, shapes, value, message", [
+    ("SoftmaxWithLoss", ((2, 3), (2,)), 3, r"label 3 is outside \[0, 2\]"),
+    ("InfogainLoss", ((2, 3), (2,), (3, 3)), 3, r"label 3 is outside \[0, 2\]"),
+    ("MultinomialLogisticLoss", ((2, 3), (2,)), -1, r"label -1 is outside \[0, 2\]"),
+    ("HingeLoss", ((2, 3), (2,)), 3, r"label 3 is outside \[0, 2\]"),
+    ("BatchReindex", ((2, 3), (4,)), 2, "index 2 is none of the 2 items, 0 to 1"),
+    ("ROIPooling", ((2, 3, 4, 4), (1, 5)), 2, "begin with the index of one of 2 items"),
+    ("Upsample", ((1, 1, 2, 2), (1, 1, 2, 2)), 16, "places of a top of 4 x 4"),
+    ("Embed", ((2,),), 3, "rows of the weights")])
+def test_what_is_no_class_or_index_any_more_is_refused(layer, shapes, value, message, build):
+    """Written between the passes, it has the message that it has in a forward pass."""
+    fields = {"ROIPooling": "roi_pooling_param { pooled_h: 2 pooled_w: 2 }",
+              "Embed": "embed_param { input_dim: 3 num_output: 2 }"}.get(layer, "")
+    names = [f"b{number}" for number in range(len(shapes))]
+    net = build(dict(zip(names, shapes)), f'name: "y" type: "{layer}" top: "y" {fields}'
+                + "".join(f' bottom: "{name}"' for name in names)
+                + "".join(f" propagate_down: {str(name == 'b0' and layer != 'Embed').lower()}"
+                          for name in names))
+    net.forward()
+    net.backward()
+    net.blobs[names[:2][-1]].data[...] = value
+    with pytest.raises(LayerError, match=message) as before_backward:
+        net.backward()
+    with pytest.raises(LayerError, match=message) as before_forward:
+        net.forward()
+    assert str(before_backward.value) == str(before_forward.value)
+
+
 def test_the_second_top_of_a_softmax_loss_is_its_probabilities(build):
     net = build({"x": (1, 2), "label": (1,)},
                 'name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "label" top: "loss" '

@@ -27,6 +27,21 @@ def test_a_line_every_ten_seconds_where_stderr_is_no_terminal(monkeypatch, capfd
     assert len(lines) == 2
 
 
+def test_the_time_left_is_of_all_steps_but_the_first(monkeypatch, capfd):
+    """Neither that, in which the engine measures, nor a pause for scores makes it jump."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress("mine", 1_000, "iteration") as bar:
+        for seconds in (20, *[1] * 100, 30, *[1] * 10):
+            now[0] += seconds
+            bar.update(1)
+    said = [line.split(", ")[-2:] for line in capfd.readouterr().err.splitlines()]
+    assert said[0] == ["0.05 iterations/s", "5 h 33 min left"]      # nothing else is known yet
+    assert said[1] == ["1 iterations/s", "16 min 29 s left"]
+    assert said[-2] == ["0.777 iterations/s", "19 min 16 s left"]
+    assert said[-1] == ["0.793 iterations/s", "18 min 40 s left"]
+
+
 def test_what_is_faster_than_that_says_nothing(capfd):
     assert list(progress.through(range(5), "scoring", 5, "image")) == [0, 1, 2, 3, 4]
     assert capfd.readouterr().err == ""
@@ -68,7 +83,7 @@ def test_json_lines(experiment, capsys, monkeypatch):
     scores = json.loads((experiment.directory / "score.json").read_text())["labels"]["label"]
     assert found[-1]["labels"]["label"]["mean IU"] == scores["mean IU"]
     logged = [each for each in found if each["event"] == "log"][-1]
-    assert log.Row(**{name: logged[name] for name in log.Row._fields}) == log.read(
+    assert log.LogRow(**{name: logged[name] for name in log.LogRow._fields}) == log.read(
         experiment.directory / "log.csv")[-1]
 
 

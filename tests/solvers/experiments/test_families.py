@@ -23,7 +23,7 @@ def test_each_experiment_has_a_net_and_a_miniature():
 
 def test_the_recipe_of_each_head_on_a_folder_is_that_of_an_experiment_with_it():
     for head in ON_FOLDER:
-        assert EXPERIMENTS[family_of(head).recipe.format(head=head)].head == head
+        assert EXPERIMENTS[family_of(head).recipes["vgg16"].format(head=head)].head == head
 
 
 def test_a_head_that_needs_a_base_has_an_experiment_that_starts_from_one_with_it():

@@ -528,10 +528,16 @@ def test_rank_0_alone_says_which_run_was_taken(there, monkeypatch):
     assert "run" not in out1 + err1
 
 
-def test_ranks_end_where_rank_0_cannot_begin(there):
-    (_, err, status), (_, err1, status1) = ranks("none.jpg")
-    assert (status, status1) == (1, 1) and "error: there is no image to segment" in err
-    assert "error: rank 1: rank 0 " in err1 and "Traceback" not in err1
+@pytest.mark.parametrize("arguments, words, number", [
+    (("none.jpg", "--experiment", "run"), "error: there is no image to segment", 1),
+    (("photos", "--experiment", "nothing"), "error: no run 'nothing'", 1),
+    (("photos", "--overlay", "--no-overlay"), "--overlay and --no-overlay exclude each other", 1),
+    (("photos", "--nothing"), "error: there is no option --nothing", 2)])
+def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, number):
+    """Unless it has ended, and with it what the others hear it by, before these have heard."""
+    (_, err, status), (out1, err1, status1) = ranks(*arguments, run=())
+    assert (status, status1) == (number, number) and words in err
+    assert (out1, err1) == ("", "") or "rank 0 of 2, or what holds the store" in err1
     assert not Path("out").exists()
 
 

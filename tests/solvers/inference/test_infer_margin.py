@@ -1,6 +1,9 @@
 """Nets whose images have a margin: inference adds what the data layer adds in training."""
 
+import json
+
 import numpy as np
+import onnxruntime
 import pytest
 
 import caffe
@@ -8,8 +11,7 @@ from fcn import nets
 from fcn.export import main as export_command
 from fcn.nets import unet
 from fcn.nets.source import folder
-from fcn.page.errors import PageError
-from fcn.page.net import export
+from fcn.page import page
 from fcn.solvers.inference.crf import Settings, Sharpener
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
@@ -17,6 +19,7 @@ from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from infer_runs import scene
+from page_runs import stub_runtime
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -113,11 +116,21 @@ def test_a_margin_that_is_none(trained, tmp_path, margin):
         Run(tmp_path).images()
 
 
-def test_a_page_refuses_a_net_with_a_margin(trained, tmp_path):
-    chosen = choose(*trained)
-    with pytest.raises(PageError, match="deploy.prototxt: the net takes images with a margin of "
-                                        "106 pixels, which a page does not add"):
-        export(chosen, Network(chosen), tmp_path / "net.onnx")
+def test_a_page_gives_the_net_the_margin(trained, tmp_path, monkeypatch):
+    """page.json has the margin, which worker.js adds, and the net takes the image with it."""
+    stub_runtime(tmp_path / "store", monkeypatch)
+    page.write(choose(*trained), tmp_path / "page", 96)
+    said = json.loads((tmp_path / "page" / "page.json").read_text())
+    assert (said["margin"], said["multiple"]) == (106, 1)
+    image = scene(40, 57)
+    given = image[..., ::-1].astype(np.float32) - np.float32(said["mean"])
+    given = np.pad(given, [(106, 106), (106, 106), (0, 0)], mode="reflect").transpose(2, 0, 1)
+    session = onnxruntime.InferenceSession(str(tmp_path / "page" / "net.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    scores, = session.run([said["output"]], {said["input"]: given[None]})
+    expected = Segmenter(*trained)(image).labels
+    assert (scores[0].argmax(0) != expected).sum() <= 3     # but for rounding
+    assert len(np.unique(expected)) > 1
 
 
 def test_a_net_whose_margin_nothing_says_is_refused_with_it(tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from fcn.solvers import training
 from fcn.solvers.preflight import changes, splits
+from fcn.solvers.runs import reading
 from fcn.solvers.runs.reading import RunError
 from own_folder import write_data
 
@@ -86,6 +87,17 @@ def test_a_damaged_record_is_named(own, text):
     (experiment.directory / "data.json").unlink()
     training.train(replace(experiment, iterations=4))
     assert (experiment.directory / "data.json").exists()
+
+
+def test_the_record_of_a_large_data_set_is_read(own, capsys):
+    """It is longer than any other file of a run may be."""
+    experiment, data = own
+    training.train(experiment)
+    record = experiment.directory / "data.json"
+    record.write_text(" " * (reading.MOST_BYTES + 1) + record.read_text())
+    change(data / "SegmentationClass/3.png", slice(2))
+    training.train(replace(experiment, iterations=4))
+    assert "other labels under the same name: 1 sample of train, 3" in capsys.readouterr().err
 
 
 def test_what_the_command_has_just_looked_at_is_not_read_once_more(own, monkeypatch):

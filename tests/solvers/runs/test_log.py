@@ -40,10 +40,10 @@ def test_what_is_scored_later_has_the_loss_of_its_own_iteration_or_none(tmp_path
     record = log.Log(tmp_path, 0)
     record.write(1, 8.0)
     record.write(1, None, 50.0)
-    assert log.Log(tmp_path, 1).rows == [log.Row(1, 8.0, 8.0, 50.0)]
+    assert log.Log(tmp_path, 1).rows == [log.LogRow(1, 8.0, 8.0, 50.0)]
     log.Log(tmp_path, 3).write(3, None, 60.0)
-    assert log.read(tmp_path / "log.csv") == [log.Row(1, 8.0, 8.0, 50.0),
-                                              log.Row(3, None, None, 60.0)]
+    assert log.read(tmp_path / "log.csv") == [log.LogRow(1, 8.0, 8.0, 50.0),
+                                              log.LogRow(3, None, None, 60.0)]
 
 
 @pytest.mark.parametrize("damaged", [
@@ -140,7 +140,7 @@ def test_a_log_of_an_earlier_version_goes_on(tmp_path):
     assert [line["loss"] for line in found] == ["8.0", "4.0", "2.0"]
     assert [line["rate"] for line in found] == ["", "", "1e-09"]
     assert float(found[2]["smoothed_loss"]) == pytest.approx(7.04)
-    assert list(found[0]) == list(log.Row._fields)
+    assert list(found[0]) == list(log.LogRow._fields)
 
 
 def test_the_time_of_a_training_goes_on_after_an_interruption(tmp_path, monkeypatch):

@@ -15,11 +15,11 @@ from fcn.command import main
 from fcn.nets import segnet
 from fcn.nets.source import voc
 from fcn.solvers import starting, training
+from fcn.solvers.experiments.families import SCALED_RATE, family_of
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
-from fcn.solvers.starting.experiment import RATE, RECIPES
 from fcn.solvers.starting.shapes import convolutions, width_of
 from fcn.solvers.starting.source import Start
 from fcn.solvers.starting.weights import FATES
@@ -117,7 +117,7 @@ def test_all_that_fits_is_copied_bit_by_bit(source, folder, hdf5, capsys):
     assert re.search(r"copied  fc6 +\(64, 8, 7, 7\)$", table, re.M)
     assert (experiment.head, experiment.net["width"]) == ("fcn8s", WIDTH)
     assert experiment.net["scale"] == pytest.approx(1 / 58)
-    assert experiment.lr == RATE and "SHA-256" in table
+    assert experiment.lr == SCALED_RATE and "SHA-256" in table
 
 
 def test_new_classes_are_added_by_name(source, folder):
@@ -224,7 +224,7 @@ def test_another_trunk_is_recognised(folder, tmp_path, trunk, monkeypatch):
     monkeypatch.setattr(catalog, "missing", lambda name: None)
     monkeypatch.setattr(catalog, "path", lambda name: tmp_path / "c.caffemodel")
     experiment = starting.on_folder(folder(), trunk)
-    own = EXPERIMENTS[RECIPES[trunk]]
+    own = EXPERIMENTS[family_of("fcn32s").recipes[trunk]]
     assert (experiment.net["trunk"], experiment.head, experiment.start) == (trunk, "fcn32s", trunk)
     assert experiment.net["width"] == pytest.approx(1 / 32, rel=0.1)
     assert (experiment.lr, experiment.iter_size) == (own.lr, 20) and experiment.net["normalize"]

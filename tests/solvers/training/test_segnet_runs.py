@@ -11,14 +11,13 @@ import caffe
 from fcn import nets, surgery
 from fcn.nets.source import folder
 from fcn.nets.weighted import read_class_weights
-from fcn.page.errors import PageError
-from fcn.page.net import export
+from fcn.page import page
 from fcn.solvers import demo, solve, training
 from fcn.solvers.experiments.experiment import with_options
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.inference.errors import InferError
-from fcn.solvers.inference.network import Network, choose
+from fcn.solvers.inference.network import choose
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.miniatures import miniature
 from fcn.solvers.runs.reading import RunError
@@ -28,6 +27,7 @@ from fcn.solvers.training import batch_statistics
 from infer_runs import run as infer
 from infer_runs import scene
 from own_folder import NAMES, write_data
+from page_runs import stub_runtime
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -237,10 +237,10 @@ def test_bn_that_learns_has_no_tiles(segnet, tmp_path):
         Segmenter(path, segnet[1], tile=64)(scene(16, 160))
 
 
-def test_a_page_does_not_pad(segnet, tmp_path):
-    chosen = choose(*segnet)
-    with pytest.raises(PageError, match="padded to multiples of 16 pixels"):
-        export(chosen, Network(chosen), tmp_path / "net.onnx")
+def test_a_page_pads_to_the_multiple(segnet, tmp_path, monkeypatch):
+    stub_runtime(tmp_path / "store", monkeypatch)
+    said = page.write(choose(*segnet), tmp_path / "page", 96)
+    assert (said["margin"], said["multiple"]) == (0, 16)
 
 
 def test_as_onnx_it_says_the_same(segnet, tmp_path):

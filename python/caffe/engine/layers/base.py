@@ -112,8 +112,9 @@ class TensorLayer(Layer):
         return [bottom[0]] * len(self.layer_param.top)
 
     def validate(self, bottom: Blobs) -> None:
-        """Raises the layer's error for values that `compute` cannot use. Called before each
-        forward pass, where there is a `validated_bottom`; the blobs are those before a Split."""
+        """Raises the layer's error for values that `compute` cannot use. Called, where there is a
+        `validated_bottom`, before each forward pass, when the blobs are those before a Split, and
+        before a backward pass that computes the layer again."""
 
     def compute(self, *bottom: Any, **named: Any) -> Tensor | Tops:
         """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of
@@ -278,6 +279,8 @@ class TensorLayer(Layer):
                                    for blob, leaf in zip(bottom, self._inputs)),
                                [tuple(leaf.shape) for leaf in self._inputs])
         elif self.is_in_place or not self._is_recorded(bottom):
+            if self.validated_bottom is not None:
+                self.validate(bottom)
             outputs = self._record([blob.data_to_read for blob in bottom], always=True)
             self.note_revisions(bottom)
             self._check_shapes(all(blob.shape == tensor.shape

@@ -172,6 +172,7 @@ class HingeLoss(OneForEach):
 
     def backward(self, top: Blobs, propagate_down: Flags, bottom: Blobs) -> None:
         if propagate_down[0]:
+            self.validate(bottom)       # the labels are read again
             scores, signs = self._scores(bottom)
             margins = bottom[0].diff_tensor * signs
             gradient = 2 * margins if self._is_squared else margins.sign()

@@ -29,7 +29,7 @@ from .recording import Recording, read_gradients, recorded_backward, recorded_fo
 from .repeatable import Repeatable
 from .runner import Runner
 
-KINDS = {"cuda": CudaGraph}     # by the type of the device
+GRAPHS = {"cuda": CudaGraph}     # by the type of the device
 NO_ROOM = "the memory suffices for a pass, but not for what is recorded beside it"
 SEARCHES = 32       # sizes of a net that learns for which cuDNN tries all its algorithms
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2}  # by which a replay may differ from the
@@ -84,7 +84,7 @@ class RecordedRunner(Runner):
 
     @property
     def _is_wanted(self) -> bool:
-        return self._is_able and self.enabled and context.device().type in KINDS
+        return self._is_able and self.enabled and context.device().type in GRAPHS
 
     @property
     def sizes(self) -> int:
@@ -201,7 +201,7 @@ class RecordedRunner(Runner):
             return
         with _search(self._searches and whole):
             self._inner.backward(numbers, observer, release)
-        self._has_run_back = self._has_run_back or whole and context.device().type in KINDS
+        self._has_run_back = self._has_run_back or whole and context.device().type in GRAPHS
 
     @property
     def _follows(self) -> bool:
@@ -307,7 +307,7 @@ class RecordedRunner(Runner):
         """Have record(graph) record a pass, and return whether that was possible; the log tells if
         it never is."""
         device = context.device()
-        graph = KINDS[device.type]
+        graph = GRAPHS[device.type]
         self.is_full = self.is_full or not graph.has_room(device)
         if self.is_full:
             return False

@@ -48,7 +48,7 @@ def play(trunk, seeds, count=12, without=()):
 @pytest.fixture
 def record_every_pass(monkeypatch):
     """Every whole pass on a CPU is recorded, and replayed."""
-    monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+    monkeypatch.setattr(recorded, "GRAPHS", {"cpu": GraphStandIn})
     monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
 
 

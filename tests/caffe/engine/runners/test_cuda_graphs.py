@@ -57,12 +57,12 @@ def where(request):
 def replays(where, monkeypatch):
     """Passes are recorded; a list with an entry for each replay."""
     if where == "stand_in":
-        monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+        monkeypatch.setattr(recorded, "GRAPHS", {"cpu": GraphStandIn})
         monkeypatch.setattr(Deconvolution, "_is_diagonal", lambda *_: False)    # it would look
     else:
         caffe.set_precision("fp32")
         caffe.set_mode_gpu()
-    kind, found = next(iter(recorded.KINDS.values())), []
+    kind, found = next(iter(recorded.GRAPHS.values())), []
     replay = kind.replay
     monkeypatch.setattr(kind, "replay",
                         lambda self, *after: (found.append(kind), replay(self, *after)))
@@ -684,7 +684,7 @@ def test_layers_of_others_say_whether_they_can_be_recorded(net, replays, monkeyp
 
 
 def test_without_room_passes_run_as_they_are(net, replays, monkeypatch):
-    kind = next(iter(recorded.KINDS.values()))
+    kind = next(iter(recorded.GRAPHS.values()))
     monkeypatch.setattr(kind, "has_room", lambda _: False)
     made = net(CHAIN)
     losses = [made.forward(x=np.ones((2, 3)), t=[0, 3])["loss"].item() for _ in range(3)]

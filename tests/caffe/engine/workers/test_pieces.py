@@ -86,7 +86,7 @@ def test_the_units_follow_the_backward_pass(solver):
 @pytest.mark.parametrize("iter_size", [1, 3])
 def test_a_replayed_pass_hands_over_its_gradients_in_pieces(solver, monkeypatch, iter_size):
     expected = trained(solver(iter_size))
-    monkeypatch.setattr(recorded, "KINDS", {"cpu": GraphStandIn})
+    monkeypatch.setattr(recorded, "GRAPHS", {"cpu": GraphStandIn})
     replays = GraphStandIn.replays
     made = solver(iter_size)
     nccl = several.joined(made, caffe.NCCL.new_uid())

@@ -42,6 +42,11 @@ def test_a_folder_or_the_whole(tmp_path, packer, inside, expected):
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["set"]
 
 
+def test_a_line_takes_the_place_of_the_bar_where_there_is_no_terminal(tmp_path, capsys):
+    extract(archive(tmp_path, tar(*FILES)), "", tmp_path / "out" / "set")
+    assert capsys.readouterr().err == "unpacking archive\n"
+
+
 @pytest.mark.parametrize("evil", [
     ("../evil", b"E"), ("top/../../evil", b"E"), ("/tmp/evil", b"E"),
     special("top/link", tarfile.SYMTYPE, "/etc"), special("top/link", tarfile.LNKTYPE, "top/a"),

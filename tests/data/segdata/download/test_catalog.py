@@ -33,13 +33,13 @@ def test_missing_says_file_size_and_command(tmp_path, name, path, size, target):
 
 
 def test_the_command_names_all_that_is_missing_and_then_the_way_without(monkeypatch):
-    monkeypatch.setattr(catalog, "missing", lambda name: name != "there" and f"no {name}")
-    monkeypatch.setattr("sys.argv", ["catalog.py", "one", "there", "two"])
+    monkeypatch.setattr(catalog, "missing", lambda name: name != "sbd" and f"no {name}")
+    monkeypatch.setattr("sys.argv", ["catalog.py", "vgg16", "sbd", "voc2011"])
     with pytest.raises(SystemExit) as stop:
         catalog.main()
-    assert stop.value.code == ("error: no one\nno two\n`make demo`, and `make NAME-demo` for an "
-                               "experiment, need no download at all.")
-    monkeypatch.setattr("sys.argv", ["catalog.py", "there"])
+    assert stop.value.code == ("error: no vgg16\nno voc2011\n`make demo`, and `make NAME-demo` for "
+                               "an experiment, need no download at all.")
+    monkeypatch.setattr("sys.argv", ["catalog.py", "sbd"])
     with pytest.raises(SystemExit) as stop:
         catalog.main()
     assert stop.value.code == 0

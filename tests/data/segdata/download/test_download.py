@@ -318,14 +318,26 @@ def test_weights_of_the_wrong_size_are_replaced(offer, tmp_path, name):
     assert path.read_bytes() == CONTENT
 
 
-def test_an_interrupt_says_that_the_same_command_continues(server, tmp_path, monkeypatch):
+def test_an_interrupt_says_that_the_same_command_continues(monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "get", interrupted)
     monkeypatch.setattr(sys, "argv", ["download.py", "vgg16"])
-    with pytest.raises(SystemExit, match="What has arrived is kept; the same command continues"):
+    with pytest.raises(SystemExit) as ended:
         command.main()
+    assert ended.value.code == 130
+    assert "What has arrived is kept; the same command continues" in capsys.readouterr().err
+
+
+def test_the_usage_of_a_wrong_name_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["download.py", "vgg"])
+    with pytest.raises(SystemExit):
+        command.main()
+    usage, *others = capsys.readouterr().err.splitlines()
+    assert usage == ("usage: python -m segdata.download NAME [OPTIONS]; see python -m "
+                     "segdata.download --help")
+    assert "invalid choice: 'vgg'" in others[0]
 
 
 @pytest.mark.parametrize("error", [DownloadError, MaterialError, ArchiveError])

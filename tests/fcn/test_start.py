@@ -1,0 +1,49 @@
+"""Ctrl-C while a command loads: one line, and the exit status 130."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# sends SIGINT when the module of that name is imported, and goes on as the command does
+INTERRUPTED = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv[1:] = {arguments}
+from fcn.start import {command}
+sys.exit({command}())
+"""
+
+
+def run(command, arguments, module, **options):
+    code = INTERRUPTED.format(command=command, arguments=arguments, module=module)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("command, arguments, module", [
+    ("caffe", ["info"], "google.protobuf"), ("caffe", ["info"], "numpy"),
+    ("caffe", ["info"], "argparse"), ("fcn", ["solve", "--help"], "segdata.errors"),
+    ("fcn", ["solve", "--help"], "argparse"), ("fcn", ["score", "run"], "fcn.solvers.cells"),
+    ("fcn", ["nets", "voc-fcn8s"], "numpy")])
+def test_it_ends_in_one_line(command, arguments, module, tmp_path):
+    ended = run(command, arguments, module, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "stopped by SIGINT\n", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_several_processes_the_first_says_so():
+    ended = run("fcn", ["infer", "a.png"], "argparse", env={**os.environ, "RANK": "1"})
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_where_it_is_ignored_it_stays_ignored(tmp_path):
+    """As in a shell's background."""
+    ended = run("caffe", ["--version"], "numpy", cwd=tmp_path,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert ended.returncode == 0 and ended.stdout.startswith("caffe ")

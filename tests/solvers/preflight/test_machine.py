@@ -1,0 +1,50 @@
+"""What is said of a machine that has more to do than its processors can."""
+
+import os
+import re
+import sys
+
+import pytest
+
+from fcn.solvers import solve
+from fcn.solvers.preflight import machine
+from own_folder import write_data
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """load(text): have Linux say that of its load, with two processors."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return (tmp_path / "loadavg").write_text
+
+
+@pytest.mark.parametrize("threads, words", [
+    ("", r"about 3\.5 times as long as on a free machine, and longer where its 2 threads wait for "
+         r"each other; with OMP_NUM_THREADS=1 before the command they do not"),
+    ("1", r"about 3\.0 times as long as on a free machine$")])
+def test_a_busy_machine_is_named_with_its_cost(load, monkeypatch, threads, words):
+    load("5.00 4.90 3.41 5/512 1234\n")
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    note = machine.busy_note()
+    assert "(load average 5.0, processors 2)" in note and re.search(words, note)
+
+
+@pytest.mark.parametrize("text", [
+    "1.90 4.90 3.41 5/512 1234\n", "2.30 2.30 2.30 1/512 1234\n", "", "nonsense"])
+def test_a_free_machine_and_one_that_says_nothing(load, text):
+    """A load of the last minute may be that of a command that has just ended."""
+    load(text)
+    assert machine.busy_note() == ""
+
+
+def test_it_is_said_where_something_is_trained(load, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path / "build"))
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.setattr(sys, "argv", ["solve.py", "--data", str(write_data(tmp_path / "data")),
+                                      "--iterations", "1", "--width", "0.02", "--force"])
+    load("5.00 4.90 3.41 5/512 1234\n")
+    for said in (1, 0):
+        solve.main()
+        assert capsys.readouterr().err.count("other processes keep the processors busy") == said
