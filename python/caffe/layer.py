@@ -45,7 +45,7 @@ class Layer:
     def __init__(self, layer_param: caffe_pb2.LayerParameter) -> None:
         self.layer_param = layer_param
         self.name = layer_param.name
-        self.phase = Phase(layer_param.phase)
+        self.phase: int = Phase(layer_param.phase)
         self.param_str = self.param_str_ = layer_param.python_param.param_str
         # Python layers may use any other name for their own purposes, so that what the engine
         # needs of every layer is kept under names that no subclass can have by chance.
