@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from .errors import CaffeError
@@ -183,15 +186,16 @@ class Transformer:
             raise Exception(f"{in_} is not one of the net inputs: {self.inputs}")
 
 
-def load_image(filename: str, color: bool = True) -> np.ndarray:
+def load_image(filename: str | os.PathLike | BinaryIO, color: bool = True) -> np.ndarray:
     """An image as float32 in [0, 1], (height, width, 3) R G B, or (height, width, 1) if not color.
+
+    filename : a path, or a binary file object such as io.BytesIO
 
     A grey image is repeated over three channels if color; an alpha channel is dropped. Raises
     CaffeError where it cannot be read.
     """
     array: np.ndarray
-    os.stat(filename)       # what is not there is Python's own error, as in the original
-    with reading(filename, "image", CaffeError), opened(filename) as image:
+    with _image(filename) as image:
         if image.mode == "I" or image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.float32)[:, :, None] / 65535
         elif image.mode in ("1", "L"):
@@ -205,6 +209,23 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
     if not color and array.shape[2] == 3:
         return (array @ np.array([0.2125, 0.7154, 0.0721], np.float32))[:, :, None]
     return array
+
+
+@contextmanager
+def _image(source: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
+    """The image in a file, whose pixels are not decoded yet."""
+    if isinstance(source, (str, os.PathLike)):
+        os.stat(source)     # what is not there is Python's own error, as in the original
+        with reading(source, "image", CaffeError), opened(source) as image:
+            yield image
+        return
+    try:
+        with opened(source) as image:
+            yield image
+    except Exception as problem:
+        raise CaffeError("caffe.io.load_image: expected a path, or a binary file object with an "
+                         f"image; {source!r} is not one, or its image is damaged: "
+                         f"{problem}") from problem
 
 
 def resize_image(im: np.ndarray, new_dims: Sequence[int] | np.ndarray, interp_order: int = 1

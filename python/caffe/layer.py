@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 Own = TypeVar("Own", bound="Layer")
 
 
+class Phase(enum.IntEnum):
+    """A layer's phase: the number caffe.TRAIN or caffe.TEST, and as a text its name, by which
+    the Python layers of Faster R-CNN look for their settings."""
+    TRAIN, TEST = 0, 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Layer:
     """One step of a net. Subclass it for a Python layer (pycaffe's `caffe.Layer`).
 
@@ -27,15 +37,16 @@ class Layer:
     ----------
     layer_param : the LayerParameter of the prototxt
     param_str : str, a Python layer's own parameters; data, never evaluated by the engine
-    phase : caffe.TRAIN or caffe.TEST
+    param_str_ : the same, by its name before 2015
+    phase : caffe.TRAIN or caffe.TEST; as a text "TRAIN" or "TEST"
     blobs : the layer's parameters, a list of Blob with `add_blob(*shape)`; cannot be set
     """
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter) -> None:
         self.layer_param = layer_param
         self.name = layer_param.name
-        self.phase = layer_param.phase
-        self.param_str = layer_param.python_param.param_str
+        self.phase: int = Phase(layer_param.phase)
+        self.param_str = self.param_str_ = layer_param.python_param.param_str
         # Python layers may use any other name for their own purposes, so that what the engine
         # needs of every layer is kept under names that no subclass can have by chance.
         self.__type = layer_param.type

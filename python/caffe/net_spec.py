@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import PrototxtError, did_you_mean
+from .formats.forks import whose
 from .layer_types import LAYER_TYPES
 from .other_names import __getattr__  # noqa: F401  names that scripts find in the original's
 from .proto import caffe_pb2
@@ -250,9 +251,9 @@ class Layers:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in layer_types():
-            raise UnknownTypeError(f"there is no layer type '{name}'"
-                                   + did_you_mean(name, layer_types())
-                                   + "; a new one is entered by caffe.engine.layers.register")
+            why = whose(name) or did_you_mean(name, layer_types())
+            raise UnknownTypeError(f"there is no layer type '{name}'{why}; a new one is entered "
+                                   "by caffe.engine.layers.register")
 
         def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)

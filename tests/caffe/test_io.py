@@ -1,5 +1,6 @@
 """caffe.io: preprocessing and its inverse, resizing, crops, messages."""
 
+import io
 import subprocess
 import sys
 
@@ -110,6 +111,19 @@ def test_load_image(tmp_path, mode, value, color, expected):
     image = caffe.io.load_image(str(tmp_path / "image.png"), color)
     assert image.shape == (2, 3, len(expected)) and image.dtype == np.float32
     np.testing.assert_allclose(image[1, 2], expected, rtol=1e-5)
+
+
+def test_load_image_of_a_file_object(tmp_path):
+    """As classify_nsfw.py and the web demo of Caffe give it what was sent to them."""
+    Image.fromarray(RNG.integers(0, 256, (5, 4, 3), np.uint8)).save(tmp_path / "image.png")
+    expected = caffe.io.load_image(tmp_path / "image.png")
+    content = (tmp_path / "image.png").read_bytes()
+    np.testing.assert_array_equal(caffe.io.load_image(io.BytesIO(content)), expected)
+    with open(tmp_path / "image.png", "rb") as file:
+        np.testing.assert_array_equal(caffe.io.load_image(file), expected)
+    for no_image in (io.BytesIO(content[:-30]), io.BytesIO(b"text"), 7):
+        with pytest.raises(CaffeError, match="a binary file object with an image"):
+            caffe.io.load_image(no_image)
 
 
 def test_load_image_with_a_palette(tmp_path):

@@ -135,6 +135,8 @@ def test_enums():
      "^there is no layer type 'Convolutoin' .did you mean 'Convolution'?"),
     (lambda x: L.convolution(x), AttributeError, "'convolution' .did you mean 'Convolution'?"),
     (lambda x: L.Loss(x), AttributeError, "no layer type 'Loss'"),
+    (lambda x: L.PriorBox(x), PrototxtError, "'PriorBox'; it belongs to SSD's fork"),
+    (lambda x: L.CPMData(), PrototxtError, "'CPMData'; it belongs to OpenPose's fork"),
     (lambda x: L.AbsVal(x, slope=3), PrototxtError, "^AbsVal: it has no field 'slope'"),
     (lambda x: L.Pooling(x, pool_param=dict(kernel=3)), PrototxtError, "'pool_param'"),
     (lambda x: L.Convolution(x, num_output="many"), TypeError, "^Convolution: "),

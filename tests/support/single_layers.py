@@ -27,6 +27,7 @@ LAYERS = {
     "exp e": f'type: "Exp" {X}',
     "log": f'type: "Log" {X} log_param {{ base: 10 scale: 0.1 shift: 3 }}',
     "dropout": f'type: "Dropout" {X}',
+    "dropout_that_scales": f'type: "Dropout" {X} dropout_param {{ scale_train: false }}',
     "sum": f'type: "Eltwise" {Z} eltwise_param {{ coeff: 2 coeff: -1 }}',
     "product": f'type: "Eltwise" {Z} eltwise_param {{ operation: PROD }}',
     "maximum": f'type: "Eltwise" {Z} eltwise_param {{ operation: MAX }}',

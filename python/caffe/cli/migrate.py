@@ -49,9 +49,8 @@ _ATTRIBUTES = {
     "iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "in",
     "maxint": "sys.maxsize", "izip": "zip", "imap": "map", "ifilter": "filter",
     "getcwdu": "os.getcwd", "im_func": "__func__", "im_self": "__self__",
-    "func_name": "__name__", "param_str_": "param_str",
-    "set_phase_test": "caffe.Net(file, caffe.TEST)", "set_phase_train": "caffe.Net(file, "
-    "caffe.TRAIN)"}
+    "func_name": "__name__", "set_phase_test": "caffe.Net(file, caffe.TEST)",
+    "set_phase_train": "caffe.Net(file, caffe.TRAIN)"}
 _NUMPY = {"float": "float", "int": "int", "bool": "bool", "object": "object", "str": "str",
           "long": "int", "float_": "np.float64", "unicode": "str", "product": "np.prod",
           "cumproduct": "np.cumprod", "in1d": "np.isin", "alltrue": "np.all", "NaN": "np.nan",

@@ -149,7 +149,7 @@ class Graph:
         self._node_names: set[str] = set()
         self._last: dict[str, int] = {}     # number of the layer after which a blob does not change
         for number, spec in enumerate(net.program.param.layer):
-            if spec.type not in _PASSING:
+            if spec.type not in _PASSING or not spec.dropout_param.scale_train:
                 self._last.update(dict.fromkeys(spec.top, number))
 
     def add_layer(self, number: int, spec: caffe_pb2.LayerParameter, layer: Any) -> None:
@@ -423,6 +423,8 @@ def same(g: Graph, layer: Any, x: str) -> list[str]:
     if g.spec.dropout_param.sample_weights_test:
         raise g.unsupported("dropout that acts in testing; without sample_weights_test: true in "
                             "the prototxt the net says what it says on average")
+    if not g.spec.dropout_param.scale_train:
+        x = g("Mul", x, 1 - layer.ratio)
     return [x] * len(g.spec.top)
 
 

@@ -27,7 +27,7 @@ def max_pixels() -> int:
 
 
 @contextmanager
-def opened(source: str | BinaryIO) -> Iterator[Image.Image]:
+def opened(source: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
     """An image file, whose pixels are not decoded yet. ValueError if it has more than
     `max_pixels`: a few bytes may stand for many."""
     limit = max_pixels()

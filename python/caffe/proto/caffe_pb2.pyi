@@ -383,7 +383,8 @@ class DropoutParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
     dropout_ratio: float
     sample_weights_test: bool
-    def __init__(self, *, dropout_ratio: Any = ..., sample_weights_test: Any = ...) -> None: ...
+    scale_train: bool
+    def __init__(self, *, dropout_ratio: Any = ..., sample_weights_test: Any = ..., scale_train: Any = ...) -> None: ...
 
 class DummyDataParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]

@@ -555,6 +555,28 @@ def test_python_layer(net, affine):
     assert built.layers[1].param_str == "0.25"
 
 
+class OfItsTime(caffe.Layer):
+    """As in Faster R-CNN of 2015: param_str_, and settings by the name of the phase."""
+
+    def setup(self, bottom, top):
+        self.factor = {"TRAIN": 2, "TEST": 3}[str(self.phase)] * float(self.param_str_)
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.factor * bottom[0].data
+
+
+@pytest.mark.parametrize("phase, factor", [(caffe.TRAIN, 20), (caffe.TEST, 30)])
+def test_python_layers_of_2015(net, monkeypatch, phase, factor):
+    monkeypatch.setitem(sys.modules, "some_layers", sys.modules[__name__])
+    built = net(INPUT + layer("y", "Python", "x", "y", 'python_param { module: "some_layers" '
+                              'layer: "OfItsTime" param_str: "10" }'), phase=phase)
+    np.testing.assert_array_equal(built.forward(x=X)["y"], factor * X)
+    assert built.layers[1].phase == phase and f"{built.layers[1].phase:d}" == str(phase)
+
+
 def test_python_layer_learns(affine, tmp_path):
     (tmp_path / "net.prototxt").write_text(INPUT + affine)
     (tmp_path / "solver.prototxt").write_text(

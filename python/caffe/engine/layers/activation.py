@@ -171,7 +171,8 @@ class Threshold(TensorLayer):
 @register("Dropout")
 class Dropout(TensorLayer):
     """In training, zero each value with probability dropout_ratio and divide the others by
-    1 - dropout_ratio, so that testing passes values on as they are."""
+    1 - dropout_ratio, so that testing passes values on as they are. With Faster R-CNN's field
+    scale_train false, both are multiplied by 1 - dropout_ratio: only testing scales."""
 
     @property
     def drops(self) -> bool:
@@ -188,4 +189,5 @@ class Dropout(TensorLayer):
             raise self.error(f"expected dropout_ratio in [0, 1), got {self.ratio}")
 
     def compute(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.ratio, training=self.drops)
+        y = F.dropout(x, self.ratio, training=self.drops)
+        return y if self.layer_param.dropout_param.scale_train else y * (1 - self.ratio)

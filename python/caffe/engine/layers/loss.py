@@ -104,7 +104,16 @@ class Labelled(TensorLayer):
                                  f"label {label} is outside [0, {self.classes(scores) - 1}]"
                                  + "".join(f" and not ignore_label {each}"
                                            for each in self.ignored)
-                                 + "; correct the labels, or num_output of the scores")
+                                 + "; correct the labels, or num_output of the scores"
+                                 + self._advice_on_ignoring(label))
+
+    def _advice_on_ignoring(self, label: int | str) -> str:
+        """What to write in the prototxt if `label` is to count nowhere, if it can."""
+        field = {"Accuracy": "accuracy_param", "SoftmaxWithLoss": "loss_param"}.get(self.type)
+        if field is None or isinstance(label, str) or self.ignored:
+            return ""
+        return (f"; or, if {label} stands for positions that do not count, write "
+                f"{field} {{ ignore_label: {label} }}")
 
     def indices(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.

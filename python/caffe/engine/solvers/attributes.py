@@ -15,7 +15,8 @@ from ...log import logger
 from .. import values
 
 Path = tuple[str | int, ...]
-OWN = {"layer_param", "name", "phase", "param_str", "_Layer__type", "_Layer__blobs"}
+OWN = {"layer_param", "name", "phase", "param_str", "param_str_", "_Layer__type",
+       "_Layer__blobs"}
 CONSTANT = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType,
             types.MethodType)
 GENERATORS = random.Random, np.random.RandomState, np.random.Generator

@@ -66,7 +66,7 @@ def show_test(net: Net, passes: int, with_loss: bool, goes_on: Callable[[], bool
         loss = loss + net.run_forward()
         for name in net.outputs:
             sums.add(name, net.blobs[name].data_to_read)
-    if with_loss:
+    if with_loss and passes:
         logger.info("Test loss: %g", loss / passes)
     show_outputs("Test", net, [(name, mean.cpu().numpy()) for name, mean in sums.means(passes)])
     return True

@@ -64,8 +64,8 @@ def _check_tests(param: caffe_pb2.SolverParameter, source: str, nets: int, state
     if nets and param.test_interval < 1:
         raise CaffeError(f"{source}: a test net needs a test_interval of at least 1, "
                          f"got {param.test_interval}; without tests, leave test_iter out")
-    if nets and min(param.test_iter) < 1:
-        raise CaffeError(f"{source}: expected each test_iter to be at least 1, "
+    if nets and min(param.test_iter) < 0:
+        raise CaffeError(f"{source}: expected each test_iter to be at least 0, "
                          f"got {list(param.test_iter)}")
 
 

@@ -64,6 +64,8 @@ def doubts(param: caffe_pb2.SolverParameter) -> Iterator[str]:
         yield f"delta is {param.delta:g}: where it outweighs the history, updates change their sign"
     if param.test_interval and not param.test_iter:
         yield "test_interval without test_iter: nothing is tested"
+    if 0 in param.test_iter:
+        yield "test_iter is 0: that test net runs only where a script runs it"
     yield from _doubts_of_policy(param)
 
 

@@ -86,6 +86,19 @@ def test_ignored_positions_may_hold_anything(build):
     np.testing.assert_allclose(backward(net)["x"], [[0, 0], gradient[0, :, 0]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind, field", [("SoftmaxWithLoss", "loss_param"),
+                                         ("Accuracy", "accuracy_param")])
+def test_void_that_the_prototxt_does_not_know_of(build, kind, field):
+    """As the Accuracy of SegNet's tutorial, whose loss alone ignores CamVid's label 11. The remedy
+    is what the message says."""
+    scores, labels = normal(2, 3), np.array([0, 11])
+    with pytest.raises(LayerError, match="label 11 is outside") as caught:
+        build(f'type: "{kind}" {XT}', x=scores, t=labels).forward()
+    advice = str(caught.value).partition(" do not count, write ")[2]
+    assert advice.startswith(field)
+    assert np.isfinite(output(build(f'type: "{kind}" {XT} {advice}', x=scores, t=labels)))
+
+
 @pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "InfogainLoss", "Accuracy"])
 def test_of_no_items_it_is_zero(build, kind):
     matrix = {"h": H} if kind == "InfogainLoss" else {}

@@ -344,6 +344,16 @@ def test_dropout_in_testing(build):
     assert (backward(net, y=1)["x"] == y).all()
 
 
+@pytest.mark.parametrize("phase, values", [(caffe.TRAIN, {0, 1}), (caffe.TEST, {0.75})])
+def test_dropout_that_scales_in_testing(build, phase, values):
+    """As Faster R-CNN's ZF nets have it."""
+    net = build(f'type: "Dropout" {X} dropout_param {{ dropout_ratio: 0.25 scale_train: false }}',
+                x=np.ones((1, 1000)), phase=phase)
+    y = output(net)
+    assert set(np.unique(y)) == values and 0.65 < y.mean() < 0.85
+    np.testing.assert_array_equal(backward(net, y=2)["x"], 2 * y)
+
+
 def test_regions_window_by_window(build):
     x, regions = normal(2, 3, 9, 11), [[0, 0, 0, 21, 17], [1, 4, 6, 9, 7], [1, 18, 2, 40, 8]]
     net = build(f'type: "ROIPooling" {Z} roi_pooling_param {{ pooled_h: 2 pooled_w: 3 '

@@ -237,6 +237,20 @@ def test_test_nets_use_the_weights_that_learn(fit):
                                   solver.net.params["fit"][0].data)
 
 
+def test_a_test_net_that_only_the_script_runs(fit, capsys):
+    """HED's solver.prototxt has test_iter: 0, and so have solvers that are tested from Python."""
+    solver = fit('base_lr: 0.02 lr_policy: "fixed" test_iter: 0 test_interval: 1 '
+                 'test_compute_loss: true')
+    assert "test_iter is 0: that test net runs only where a script runs it" \
+        in capsys.readouterr().err
+    solver.step(2)
+    assert "Testing net (#0)" in (written := capsys.readouterr().err)
+    assert "Test loss" not in written and "Test net output" not in written
+    assert np.isfinite(solver.test_nets[0].forward()["loss"]).all()
+    np.testing.assert_array_equal(solver.test_nets[0].params["fit"][0].data,
+                                  solver.net.params["fit"][0].data)
+
+
 LOG_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] (.*)")
 
 
@@ -344,7 +358,7 @@ def test_a_solver_that_cannot_be_built(tmp_path, lines, complaint):
     ('lr_policy: "fixed" average_loss: 0', "average_loss of at least 1, got 0"),
     ('lr_policy: "fixed" average_loss: -2', "average_loss of at least 1, got -2"),
     ('lr_policy: "fixed" test_iter: 1', "a test_interval of at least 1, got 0"),
-    ('lr_policy: "fixed" test_iter: 0 test_interval: 1', r"test_iter to be at least 1, got .0."),
+    ('lr_policy: "fixed" test_iter: -1 test_interval: 1', r"test_iter to be at least 0, got .-1."),
     ('lr_policy: "fixed" type: "SGD" solver_type: ADAM', "type or its older form solver_type")])
 def test_settings_are_checked_at_once(fit, lines, complaint):
     with pytest.raises(CaffeError, match=f"solver.prototxt: .*{complaint}"):
