@@ -39,7 +39,7 @@ from fcn.solvers.console.errors import report_errors
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference import trust
 from fcn.solvers.runs import run as runs
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.reading import RunError, reading
 from fcn.solvers.scoring.prediction import load_net, predicted_classes
 from segdata.arguments import ArgumentParser
 from segdata.cell_files import samples
@@ -189,8 +189,9 @@ def _data_of(run: Run) -> tuple[Path, str]:
     """(the folder of cells, the split) that val.prototxt of a run reads."""
     for layer in run.net_param("val").layer:
         if layer.python_param.module == MODULE:
-            params = dict(literal(layer.python_param.param_str))
-            return Path(params["cells_dir"]), params["split"]
+            with reading(run.prototxt("val"), "prototxt with a data layer's param_str"):
+                params = dict(literal(layer.python_param.param_str))
+                return Path(params["cells_dir"]), params["split"]
     raise RunError(f"{run.prototxt('val')} has no data layer of {MODULE}: instances of cells are "
                    "what is scored here; `fcn score` scores classes")
 

@@ -21,7 +21,6 @@ from fcn.solvers.scoring.prediction import load_net
 from segdata.augment import reflected, to_multiple
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
 from segdata.inputs import CHANNELS
-from segdata.paths import build_root
 
 PROBES = 512, 1024       # pixels: at sides of about these the memory of the blobs is counted
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
@@ -68,8 +67,7 @@ def newest_run() -> runs.Run:
     and what was passed over."""
     trained = sorted(runs.trained(), key=lambda run: (run.turn(), run.directory.name))
     if not trained:
-        raise InferError(runs.NOTHING_TRAINED.format(build_root())
-                         + "; or give --net and --weights")
+        raise InferError(f"{runs.nothing_trained()}; or give --net and --weights")
     finished = [run for run in trained if run.is_finished()]
     run = (finished or trained)[-1]
     kind = " finished" * (0 < len(finished) < len(trained))

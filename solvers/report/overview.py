@@ -13,7 +13,7 @@ from fcn.solvers.console.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document, section
 from fcn.solvers.runs import log
-from fcn.solvers.runs.run import NOTHING_TRAINED
+from fcn.solvers.runs.run import nothing_trained
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root
@@ -27,7 +27,7 @@ def write(runs: Sequence[Run]) -> Path:
     path. What is wrong with a single run is printed to stderr.
     Raises UserError where there is no run."""
     if not runs:
-        raise UserError(NOTHING_TRAINED.format(build_root()))
+        raise UserError(nothing_trained())
     for run in runs:
         page.refresh(run)
     path = build_root() / page.FILE

@@ -38,10 +38,6 @@ PROGRESS = "progress.json"      # in a run's folder
 FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
-NOTHING_TRAINED = ("Nothing is trained yet under {}: `fcn demo` trains a small net, `fcn solve "
-                   "--data FOLDER` one on your own images, `fcn solve NAME` an experiment of the "
-                   "paper")
-
 
 class Run:
     """What a run leaves in its folder; the folder alone suffices to score it and to infer."""
@@ -434,9 +430,20 @@ def find(name: str | Path) -> Run:
         if Run(directory).caffemodels():
             raise RunError(missing(Run(directory).prototxt("deploy")))
     known = [run.directory.name for run in trained()]
-    there = f"Trained are: {', '.join(known)}" if known else NOTHING_TRAINED.format(build)
+    there = f"Trained are: {', '.join(known)}" if known else nothing_trained()
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
                    f"{did_you_mean(str(name), known)}. {there}")
+
+
+def nothing_trained() -> str:
+    """What there is to say where `trained` gives none: what one that has weights lacks, or what
+    trains one."""
+    build = build_root()
+    for path in sorted(itertools.chain(build.glob("*"), build.glob("demo*/*"))):
+        if path.name != ASIDE and Run(path).caffemodels():
+            return missing(Run(path).prototxt("deploy"))
+    return (f"Nothing is trained yet under {build}: `fcn demo` trains a small net, `fcn solve "
+            "--data FOLDER` one on your own images, `fcn solve NAME` an experiment of the paper")
 
 
 def trained() -> list[Run]:

@@ -151,6 +151,10 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
     told, data = changes.look(experiment)
     if told and solver is not None:
         print(told, file=sys.stderr)
+    if solver is not None and not run.settings():
+        print(f"warning: {experiment.name}: {run.directory} lacks its settings.json, so that "
+              "nothing says whether the run began with the settings that are asked for now; it "
+              "goes on with these, and the file is written anew", file=sys.stderr)
     if solver is None:
         print(f"training {experiment.name}")
         solver = caffe.get_solver(str(write_files(experiment, 0)))

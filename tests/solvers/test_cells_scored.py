@@ -92,6 +92,18 @@ def test_a_run_on_other_data_has_no_cells(tmp_path):
         cells.of_run(Run(tmp_path), tmp_path / "w.caffemodel")
 
 
+@pytest.mark.parametrize("given, said", [
+    ("{'split': 'val'}", "'cells_dir'"), ("{'cells_dir': 'x'}", "'split'"),
+    ("[1]", "cannot convert"),
+    ("{'cells_dir': ", "no Python literal"), ("{'cells_dir': 3, 'split': 'val'}", "expected str")])
+def test_a_damaged_data_layer_is_named(tmp_path, given, said):
+    (tmp_path / "val.prototxt").write_text(
+        'layer { name: "data" type: "Python" top: "data" top: "label" python_param { module: '
+        f'"segdata.cells" layer: "CellSegDataLayer" param_str: "{given}" }} }}')
+    with pytest.raises(RunError, match=rf"val\.prototxt: damaged: .*s param_str: .*{said}"):
+        cells.of_run(Run(tmp_path), tmp_path / "w.caffemodel")
+
+
 def test_looks_come_from_a_seed_and_cells_touch():
     for look in embedded_cells.LOOKS:
         (image, found), (again, _), (other, _) = (

@@ -134,8 +134,11 @@ class NetBuilder:
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
             if owner is None:
-                self._owners[param.name] = (blob, param, spec.name, i)
-                self._learnable.append((blob, param))
+                # whose multipliers others may give; what runs backward, the layer's own say
+                joint = caffe_pb2.ParamSpec()
+                joint.CopyFrom(param)
+                self._owners[param.name] = (blob, joint, spec.name, i)
+                self._learnable.append((blob, joint))
                 continue
             shared, owner_param, owner_name, owner_index = owner
             creation_log.write_sharing(param.name, owner_name, owner_index)

@@ -452,6 +452,22 @@ def test_parameters_of_one_name_need_one_shape(net):
     assert built.params["b"][0].data.ravel().tolist() == list(range(12))
 
 
+@pytest.mark.parametrize("first, second, learning", [
+    ("", "lr_mult: 0", "a"), ("lr_mult: 0", "", "b"), ("lr_mult: 0", "lr_mult: 0", "")])
+def test_each_layer_gives_its_part_of_a_gradient_as_its_own_multiplier_says(net, first, second,
+                                                                            learning):
+    """The rate of all is 0, but clip_gradients counts the gradient."""
+    built = net(INPUT + fc("a", "x", 3, f'param {{ name: "w" {first} }}')
+                + fc("b", "a", 3, f'param {{ name: "w" {second} }} loss_weight: 1'))
+    weights, gradient = built.params["a"][0], np.ones((2, 3), np.float32)
+    weights.data[...] = np.arange(9).reshape(3, 3)
+    a = built.forward(blobs=["a"], x=X)["a"]
+    built.backward(b=gradient)
+    parts = {"a": (gradient @ weights.data).T @ X, "b": gradient.T @ a, "": np.zeros((3, 3))}
+    np.testing.assert_allclose(weights.diff, parts[learning], rtol=1e-5)
+    assert built.program.learnable[0][1].lr_mult == 0
+
+
 def test_parameters_of_one_name_have_one_multiplier(net):
     def built(first, second):
         return net(INPUT + fc("a", "x", 3, f'param {{ name: "w" {first} }}')

@@ -137,6 +137,25 @@ def test_a_module_can_be_copied_and_converted(made):
                                atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_loss_learns_in_other_precisions(net, dtype):
+    module = caffe.to_torch(net(
+        'layer { name: "i" type: "Input" top: "x" top: "t" input_param { '
+        "shape { dim: [2, 4, 5] } shape { dim: [2, 1, 5] } } }\n"
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" '
+        "loss_param { ignore_label: 1 } }"))
+    labels = torch.arange(10).reshape(2, 1, 5) % 4
+    scores = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(1))
+
+    def gradient(dtype):
+        x = scores.clone().to(dtype).requires_grad_()
+        module(x, labels.to(dtype)).backward()
+        return x.grad.float()
+    expected = gradient(torch.float32)
+    assert expected.any() and not expected[0, :, 1].any()
+    torch.testing.assert_close(gradient(dtype), expected, rtol=0.02, atol=0.002)
+
+
 def test_several_outputs_have_names(net):
     made = net(NET + 'layer { name: "more" type: "Power" bottom: "a" top: "z" }')
     assert set(caffe.to_torch(made)(torch.tensor(X))) == {"y", "z"}

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from fcn import nets
+from fcn.solvers.inference import network
+from fcn.solvers.report import overview
 from fcn.solvers.runs import run as runs
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
+from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.means import OF_LAYERS
 
@@ -339,6 +342,16 @@ def test_a_run_without_its_deploy_prototxt_is_not_called_absent(tmp_path, monkey
     with pytest.raises(RunError, match="the run in .*own lacks its deploy.prototxt. Put that file "
                                        "back, or run the command that trained it"):
         runs.find("own")
+
+
+@pytest.mark.parametrize("use", [lambda: overview.write(runs.trained()), network.newest_run,
+                                 lambda: runs.find("other")])
+def test_where_the_only_run_lacks_its_deploy_prototxt_it_is_not_said_that_nothing_is_trained(
+        tmp_path, monkeypatch, use):
+    monkeypatch.setenv("FCN_BUILD", str(tmp_path))
+    leave(tmp_path / "own", 1).prototxt("deploy").unlink()
+    with pytest.raises(UserError, match="the run in .*own lacks its deploy.prototxt"):
+        use()
 
 
 @pytest.mark.parametrize("name, call", [

@@ -349,6 +349,19 @@ def test_another_net_or_data_leave_a_run_as_it_is(experiment, change):
     assert {path: path.read_bytes() for path in experiment.directory.glob("*.*")} == before
 
 
+def test_a_run_that_lost_its_settings_says_so_as_it_goes_on(experiment, capsys):
+    training.train(replace(experiment, iterations=2))
+    record = experiment.directory / "settings.json"
+    before = record.read_text()
+    record.unlink()
+    for iterations, warnings in ((4, 1), (6, 0)):
+        capsys.readouterr()
+        training.train(replace(experiment, iterations=iterations))
+        assert capsys.readouterr().err.count("lacks its settings.json, so that nothing "
+                                             "says") == warnings
+    assert record.read_text() == before
+
+
 def test_a_snapshot_that_is_no_use_is_named(experiment):
     training.train(replace(experiment, iterations=2))
     weights = experiment.run.newest_weights()

@@ -196,7 +196,7 @@ def softmax_gradient(probability: Tensor, index: Tensor, counts: Tensor, axis: i
 def zero_unless(counts: Tensor, x: Tensor) -> Tensor:
     """`x`, in which what the mask `counts` leaves out, which may have one plane for all classes,
     is set to 0, also NaN. On a CPU this takes a quarter of the time of masked_fill_."""
-    bits = {4: torch.int32, 8: torch.int64}[x.element_size()]
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
     x.view(bits).bitwise_and_(-counts.to(bits))
     return x
 

@@ -215,7 +215,11 @@ def _decoded(value: bytes, color: bool | None) -> tuple[np.ndarray, int]:
 
 @register("MemoryData")
 class MemoryData(SourceLayer):
-    """Batches of arrays in memory, which `Net.set_input_arrays` gives, again and again."""
+    """Batches of arrays in memory, which `Net.set_input_arrays` gives, again and again.
+
+    As in Caffe, labels have the shape (batch_size,) before the first forward pass, and (batch_size,
+    1, 1, 1) from then on.
+    """
 
     tops = (2, 2)
     arrays: tuple[np.ndarray, np.ndarray] | None = None
@@ -267,7 +271,7 @@ class MemoryData(SourceLayer):
         if not len(data) or len(data) % self.size:
             raise self.error(f"expected a multiple of the batch_size {self.size}, got {len(data)}")
         position, count = self.resumed
-        self.arrays, self.resumed = (data, labels.reshape(-1)), (0, 0)
+        self.arrays, self.resumed = (data, labels.reshape(-1, 1, 1, 1)), (0, 0)
         self.position = position if count == len(data) else 0
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -3,7 +3,8 @@ the product of a column and a row, as bilinear kernels are.
 
 Such a deconvolution can be done along one axis after the other. Where windows are m strides long, a
 stretch of `stride` values on the top then is a product of a (stride, m) matrix and m values of the
-bottom.
+bottom. Windows of other lengths are left to torch: with zeros behind their taps, a value that is
+not finite would reach further than its window.
 """
 
 import math
@@ -24,7 +25,8 @@ def interpolate(x: Tensor, kernels: Tensor, stride: tuple[int, ...],
                 padding: tuple[int, ...]) -> Tensor:
     """What F.conv_transpose2d gives of x (N, C, H, W) and kernels (C, 1, h, w) that learn nothing,
     with C groups, in the faster of two ways."""
-    if x.numel() * kernels[0].numel() >= MEASURED and (factors := _factors(kernels)):
+    fits = not any(k % s for k, s in zip(kernels.shape[2:], stride))
+    if fits and x.numel() * kernels[0].numel() >= MEASURED and (factors := _factors(kernels)):
         return _Interpolation.apply(x, kernels, factors, stride, padding)
     return F.conv_transpose2d(x, kernels, None, stride, padding, groups=len(kernels))
 
@@ -88,7 +90,7 @@ def _gradient_by_factors(gradient: Tensor, factors: list[Tensor], stride: tuple[
 
 def _spread(planes: Tensor, taps: Tensor, stride: int, padding: int) -> Tensor:
     """The deconvolution of planes (P, n, W) along their rows with taps (k)."""
-    table = _in_strides(taps, stride)
+    table = taps.view(-1, stride)
     beyond = len(table) - 1
     windows = F.pad(planes, (0, 0, beyond, beyond)).unfold(1, len(table), 1).transpose(2, 3)
     rows = torch.matmul(table.flip(0).t(), windows).flatten(1, 2)
@@ -98,17 +100,11 @@ def _spread(planes: Tensor, taps: Tensor, stride: int, padding: int) -> Tensor:
 
 def _gathered(planes: Tensor, taps: Tensor, stride: int, padding: int) -> Tensor:
     """The gradient by what `_spread` was given, from that by what it gave: (P, n, W)."""
-    table = _in_strides(taps, stride)
-    missing = padding + table.numel() - len(taps)
-    whole = F.pad(planes, (0, 0, padding, missing)) if padding or missing else planes
+    table = taps.view(-1, stride)
+    whole = F.pad(planes, (0, 0, padding, padding)) if padding else planes
     parts = torch.matmul(table, whole.unflatten(1, (-1, stride)))       # (P, stretches, m, W)
     count = parts.shape[1] - len(table) + 1
     gradient = parts[:, :count, 0].clone()
     for tap in range(1, len(table)):
         gradient += parts[:, tap:tap + count, tap]
     return gradient
-
-
-def _in_strides(taps: Tensor, stride: int) -> Tensor:
-    """Taps (k) as a table (m, stride), with zeros behind."""
-    return F.pad(taps, (0, -len(taps) % stride)).view(-1, stride)

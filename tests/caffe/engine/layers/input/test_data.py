@@ -47,7 +47,7 @@ def batches(made, count):
     for _ in range(count):
         made.forward()
         values += made.blobs["x"].data[:, 0, 0, 0].tolist()
-        labels += made.blobs["t"].data.tolist()
+        labels += made.blobs["t"].data.flatten().tolist()
     return values, labels
 
 
@@ -362,6 +362,7 @@ def test_memory_data_goes_round(shape):
     data = np.arange(24, dtype=np.float32).reshape(4, 1, 2, 3)
     made.set_input_arrays(data, np.arange(4, dtype=np.float32).reshape(shape))
     assert batches(made, 3) == ([0, 6, 12, 18, 0, 6], [0, 1, 2, 3, 0, 1])
+    assert made.blobs["t"].shape == (2, 1, 1, 1)
 
 
 def test_what_memory_data_refuses():
