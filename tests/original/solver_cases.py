@@ -25,8 +25,10 @@ def net(rng):
     multipliers = [f"lr_mult: {rng.choice([0, 1, 1, 2, 0.5])} decay_mult: "
                    f"{rng.choice([0, 1, 1, 2])}" for _ in range(4)]
     name = ""
-    if rng.random() < 0.4:      # what is shared has one rate and one decay
+    if rng.random() < 0.4:      # what is shared has one rate and one decay, which either may give
         name, multipliers[2] = 'name: "w"', multipliers[0]
+        if rng.random() < 0.5:
+            multipliers[rng.choice([0, 2])] = ""
 
     def product(layer, bottom, weight, bias):
         return (f'layer {{ name: "{layer}" type: "InnerProduct" bottom: "{bottom}" top: "{layer}" '
