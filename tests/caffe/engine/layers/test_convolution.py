@@ -90,7 +90,7 @@ layer { name: "up" type: "Deconvolution" bottom: "score" top: "y" param { lr_mul
     made.params["up"][1].data[...] = 1, 2, 3
     made.blobs["x"].data[...] = normal(2, 3, 4, 5)
     made.forward()
-    assert groups == [3 if diagonal else 1]
+    assert groups[0] == (3 if diagonal else 1)
     made.blobs["y"].diff[...] = normal(*made.blobs["y"].shape, seed=2)
     made.backward()
     leaf = torch.from_numpy(made.blobs["score"].data).requires_grad_()

@@ -839,7 +839,7 @@ def test_all_tests_of_the_engine_pass_with_recorded_passes():
         [sys.executable, "-m", "pytest", "-q", "-p", "record_every_pass", "-m", "not slow",
          str(tests / "caffe"),
          # of CPUs alone, or about how often layers run
-         "-k", "not fixed_deconvolutions and not place_of_their_own "
+         "-k", "not fixed_deconvolutions and not tools_fill_in and not place_of_their_own "
                "and not memory_of_the_last_pass"],
         env={**os.environ, "PYTHONPATH": str(tests / "support")}, capture_output=True, text=True)
     assert not run.returncode, run.stdout
