@@ -214,7 +214,8 @@ def load_image(filename: str | os.PathLike | BinaryIO, color: bool = True) -> np
 @contextmanager
 def _image(source: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
     """The image in a file, whose pixels are not decoded yet."""
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, bytes, os.PathLike)):
+        source = os.fsdecode(source)
         os.stat(source)     # what is not there is Python's own error, as in the original
         with reading(source, "image", CaffeError), opened(source) as image:
             yield image
@@ -222,10 +223,11 @@ def _image(source: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
     try:
         with opened(source) as image:
             yield image
+    except MemoryError as problem:
+        raise CaffeError(f"{source!r}: there is not the memory to read it as an image") from problem
     except Exception as problem:
-        raise CaffeError("caffe.io.load_image: expected a path, or a binary file object with an "
-                         f"image; {source!r} is not one, or its image is damaged: "
-                         f"{problem}") from problem
+        raise CaffeError(f"{source!r}: expected a path, or a binary file object with an image: "
+                         f"{problem or type(problem).__name__}") from problem
 
 
 def resize_image(im: np.ndarray, new_dims: Sequence[int] | np.ndarray, interp_order: int = 1

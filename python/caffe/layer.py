@@ -27,6 +27,9 @@ class Phase(enum.IntEnum):
     def __str__(self) -> str:
         return self.name
 
+    def __format__(self, form: str) -> str:
+        return format(int(self), form) if form else self.name
+
 
 class Layer:
     """One step of a net. Subclass it for a Python layer (pycaffe's `caffe.Layer`).

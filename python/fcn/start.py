@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,7 +28,8 @@ def ending_quietly() -> Iterator[None]:
     """Have Ctrl-C end the process at once, while it imports modules and nothing can be lost: some
     of these make another error of a KeyboardInterrupt. Where it is ignored it stays ignored."""
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
+    is_main = threading.current_thread() is threading.main_thread()     # which alone may set one
+    if not is_main or before is not signal.default_int_handler:
         yield
         return
     signal.signal(signal.SIGINT, end)
@@ -44,6 +46,6 @@ def end(number: int, frame: FrameType | None = None) -> None:
 
 def stopped() -> int:
     """Say that SIGINT has ended the command, of several processes the first; returns the status."""
-    if os.environ.get("RANK", "0") == "0":
+    if "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0":
         print("stopped by SIGINT", file=sys.stderr, flush=True)
     return 128 + signal.SIGINT

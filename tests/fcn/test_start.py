@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from fcn.command import main
 
 # sends SIGINT when the module of that name is imported, and goes on as the command does
 INTERRUPTED = """
@@ -37,9 +40,22 @@ def test_it_ends_in_one_line(command, arguments, module, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_of_several_processes_the_first_says_so():
-    ended = run("fcn", ["infer", "a.png"], "argparse", env={**os.environ, "RANK": "1"})
-    assert (ended.returncode, ended.stderr) == (130, "")
+@pytest.mark.parametrize("place, said", [
+    ({"RANK": "1", "WORLD_SIZE": "2"}, ""), ({"RANK": "0", "WORLD_SIZE": "2"}, "stopped by SIGINT\n"),
+    ({"RANK": "1"}, "stopped by SIGINT\n")], ids=str)
+def test_of_several_processes_the_first_says_so(place, said):
+    ended = run("fcn", ["infer", "a.png"], "argparse", env={**os.environ, **place})
+    assert (ended.returncode, ended.stderr) == (130, said)
+
+
+def test_a_command_may_be_run_by_another_thread(monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr("fcn.export.main", lambda: 7)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(main(["export"])))
+    thread.start()
+    thread.join()
+    assert found == [7]
 
 
 def test_where_it_is_ignored_it_stays_ignored(tmp_path):

@@ -19,12 +19,13 @@ _FAMILIES = train_test, logs, models, pictures, migrate, info
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = "caffe"
     try:
         args = _parser().parse_args(without_truth(arguments) or ["--help"])
-        args.arguments = arguments
+        args.arguments, command = arguments, f"caffe {args.command}"
         status = args.run(args)
     except (CaffeError, OSError) as error:
-        print(f"caffe {args.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         if workers.current() is None:       # the process that started this one says so

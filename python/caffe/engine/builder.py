@@ -134,7 +134,8 @@ class NetBuilder:
             param = spec.param[i] if i < len(spec.param) else caffe_pb2.ParamSpec()
             owner = self._owners.get(param.name) if param.name else None
             if owner is None:
-                # whose multipliers others may give; what runs backward, the layer's own say
+                # layers that share it may each give its multipliers, which a copy collects;
+                # whether a layer computes its gradient follows from the layer's own lr_mult
                 joint = caffe_pb2.ParamSpec()
                 joint.CopyFrom(param)
                 self._owners[param.name] = (blob, joint, spec.name, i)

@@ -112,9 +112,9 @@ class TensorLayer(Layer):
         return [bottom[0]] * len(self.layer_param.top)
 
     def validate(self, bottom: Blobs) -> None:
-        """Raises the layer's error for values that `compute` cannot use. Called, where there is a
-        `validated_bottom`, before each forward pass, when the blobs are those before a Split, and
-        before a backward pass that computes the layer again."""
+        """Raises the layer's error for values that `compute` cannot use. Called if there is a
+        `validated_bottom`: before each forward pass, with the blobs as they were before a Split,
+        and before a backward pass that computes the layer again."""
 
     def compute(self, *bottom: Any, **named: Any) -> Tensor | Tops:
         """The top tensor, or a tuple of them, from the bottom tensors and `self.weights`, none of

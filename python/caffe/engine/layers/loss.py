@@ -112,8 +112,8 @@ class Labelled(TensorLayer):
         field = {"Accuracy": "accuracy_param", "SoftmaxWithLoss": "loss_param"}.get(self.type)
         if field is None or isinstance(label, str) or self.ignored:
             return ""
-        return (f"; or, if {label} stands for positions that do not count, write "
-                f"{field} {{ ignore_label: {label} }}")
+        return (f"; or, if {label} stands for positions that do not count, write ignore_label: "
+                f"{label} into the layer's {field}")
 
     def indices(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The labels as int64 of the scores' shape with 1 class, and a mask of those that count.

@@ -80,7 +80,8 @@ class JoiningLayer(TensorLayer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         if len(bottom) == len(top):
-            # a Flatten above takes the top's gradient away from the bottom while the pass runs
+            # a Flatten above replaces the gradient that both share while the pass runs, so that
+            # a recording would read the wrong memory
             self.recordable = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ...layer import Layer
 from ..blob import Blob
+from ..layers.base import TensorLayer
 from ..memory import DIFF
 from ..precision import laid_out_as
 from ..program import Program
@@ -80,10 +82,10 @@ def plan(program: Program) -> list[Unit]:
     after the last of its layers, the first one in the net."""
     ready: list[tuple[int, Blob]] = []
     for blob, spec in program.learnable:
-        users = [step.number for step in program.steps for each in step.layer.blobs
-                 if each.memories[DIFF] is blob.memories[DIFF]]
-        if spec.lr_mult:
-            ready.append((min(users), blob))
+        users = [step for step in program.steps if _place(blob, step.layer) is not None]
+        # gradients that no update is made of count in clip_gradients
+        if spec.lr_mult or any(_computes_gradient(blob, step.layer) for step in users):
+            ready.append((min(step.number for step in users), blob))
     units: list[Unit] = []
     bundle: list[Blob] = []
     after = 0
@@ -99,6 +101,19 @@ def plan(program: Program) -> list[Unit]:
     if bundle:
         units.append(Unit(tuple(bundle), after))
     return sorted(units, key=lambda unit: -unit.after)
+
+
+def _place(blob: Blob, layer: Layer) -> int | None:
+    """Which of a layer's parameters has its gradient in the blob's memory; None if none has."""
+    return next((place for place, each in enumerate(layer.blobs)
+                 if each.memories[DIFF] is blob.memories[DIFF]), None)
+
+
+def _computes_gradient(blob: Blob, layer: Layer) -> bool:
+    """Whether a backward pass of the layer adds to the gradient of the parameter."""
+    flags = layer.param_propagate_down if isinstance(layer, TensorLayer) else ()
+    place = _place(blob, layer)
+    return place is not None and any(flags[place:place + 1])
 
 
 def _flat(unit: Unit) -> torch.Tensor:

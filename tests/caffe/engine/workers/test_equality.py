@@ -52,6 +52,8 @@ layer {{ name: "r{i}" type: "TanH" bottom: "c{i}" top: "c" }}""" for i in range(
 }
 NETS["shared"] = NETS["shared"].replace('bottom: "c" top: "c1"', 'bottom: "c0" top: "c1"') + (
     'layer { name: "up" type: "Power" bottom: "c1" top: "back" }\n')
+# the weights are not updated, but one layer computes a gradient by them, which counts in clipping
+NETS["shared, one frozen"] = NETS["shared"].replace('"w"', '"w" lr_mult: 0', 1)
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +180,12 @@ def test_clipping_sees_the_average(files, tmp_path):
     found = recipe.together(2, clip_gradients=0.5)
     assert_equal(found, recipe.alone(iter_size=2, clip_gradients=1))
     assert differ(found, recipe.alone(iter_size=2)) > 1e-3
+
+
+def test_clipping_sees_a_gradient_that_no_update_is_made_of(files, tmp_path):
+    recipe = Recipe(files, tmp_path, "shared, one frozen")
+    found = recipe.together(2, clip_gradients=0.5)
+    assert differ(found, recipe.alone(iter_size=2, clip_gradients=1)) < 1e-6
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow)])
