@@ -1,5 +1,7 @@
 """InfogainLoss, MultinomialLogisticLoss and HingeLoss against their formulas, value by value."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -94,9 +96,11 @@ def test_void_that_the_prototxt_does_not_know_of(build, kind, field):
     scores, labels = normal(2, 3), np.array([0, 11])
     with pytest.raises(LayerError, match="label 11 is outside") as caught:
         build(f'type: "{kind}" {XT}', x=scores, t=labels).forward()
-    advice = str(caught.value).partition(" do not count, write ")[2]
-    assert advice.startswith(field)
-    assert np.isfinite(output(build(f'type: "{kind}" {XT} {advice}', x=scores, t=labels)))
+    advice = re.search(r"write (ignore_label: 11) into the layer's (\w+)", str(caught.value))
+    assert advice[2] == field
+    for beside in ("", "axis: 1" if kind == "Accuracy" else "normalization: FULL"):
+        text = f'type: "{kind}" {XT} {field} {{ {beside} {advice[1]} }}'
+        assert np.isfinite(output(build(text, x=scores, t=labels)))
 
 
 @pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "InfogainLoss", "Accuracy"])
