@@ -33,7 +33,7 @@ def run(command, arguments, module, **options):
     ("fcn", ["nets", "voc-fcn8s"], "numpy")])
 def test_it_ends_in_one_line(command, arguments, module, tmp_path):
     ended = run(command, arguments, module, cwd=tmp_path)
-    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "stopped by SIGINT\n", "")
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "stopped by Ctrl-C\n", "")
     assert not list(tmp_path.iterdir())
 
 
