@@ -19,9 +19,9 @@ ANEW = "start anew (--fresh), or take another folder (--name NAME)"
      "repeat --class-weights median. Or"),
     ({"--class-weights": {"as": "numbers", "of": {"label": [1, 2.5]}}}, {},
      "repeat --class-weights 1,2.5. Or"),
-    ({"--lr": 1e-8, "--iterations": 1200}, {}, "--lr 1e-08, now asked for is none; --iterations "
-     "1200, now asked for is none. To go on with it, repeat --lr 1e-08 --iterations 1200 (--lr and "
-     "--iterations may have another value). Or"),
+    ({"--lr": 1e-8, "--iterations": 1200}, {}, "--lr 1e-08, now asked for is none; with "
+     "--iterations 1200, now asked for is none. To go on with it, repeat --lr 1e-08 --iterations "
+     "1200 (--lr and --iterations may have another value). Or"),
     ({"--lr": 1e-8, "--crop": 24}, {"--lr": 2e-8}, f"on with it, repeat --crop 24. Or {ANEW}"),
     ({"--lr": 1e-8}, {"--lr": 2e-8, "--iterations": 5}, ""),
     ({}, {"--batch": 4}, "without --batch, now asked for is 4. To go on with it, leave out "
