@@ -5,7 +5,7 @@ import sys
 try:
     from fcn.solvers.infer import main
 except KeyboardInterrupt:       # Ctrl-C while PyTorch is loaded, which takes seconds
-    print("stopped by SIGINT", file=sys.stderr)
+    print("stopped by Ctrl-C", file=sys.stderr)
     sys.exit(130)
 
 if __name__ == "__main__":

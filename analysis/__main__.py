@@ -9,12 +9,14 @@ they continue, and what is trained already is taken as it is.
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
 from fcn.command import command_name
 from fcn.solvers.console.arguments import add_device, positive, seed
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
+from fcn.solvers.preflight import machine
 from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
@@ -29,6 +31,8 @@ def main(arguments=None):
     options = parse(arguments)
     options.directory = options.output.resolve()
     with report_errors(continues=True):
+        if options.gpu is None and (busy := machine.busy_note()):
+            print(busy, file=sys.stderr)
         set_device(options)
         for name in options.names:
             module = importlib.import_module(f"fcn.analysis.{name.replace('-', '_')}")

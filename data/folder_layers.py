@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segdata.classes import VOID, read_class_names
-from segdata.errors import DataError
+from segdata.errors import DataError, did_you_mean_path
 from segdata.layer import SegDataLayer
 from segdata.lists import Entry, KnownFiles, first_there, read_list
 from segdata.readers import read_label_image, read_photograph
@@ -87,7 +87,7 @@ def existing_layout(folder: Path) -> list[str]:
     missing."""
     if not folder.is_dir():
         raise DataError(f"{folder}: is a file, expected a folder" if folder.exists() else
-                        f"{folder}: no such folder")
+                        f"{folder}: no such folder{did_you_mean_path(folder)}")
     lists = [split_list(folder, split) for split in SPLITS]
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists):
         if not path.exists():

@@ -66,6 +66,16 @@ def margin(depth: int = DEPTH) -> int:
     return lost(depth) // 2 + 2 ** depth
 
 
+def margin_told(layers: Iterable[str], pixels: int) -> str:
+    """What a margin of so many pixels is made of, behind the number, where the layers are those of
+    a U-Net whose `margin` it is; else ''."""
+    depth = depth_of(layers)
+    if not depth or pixels != margin(depth):
+        return ""
+    return (f" (the {lost(depth) // 2} by which its scores are smaller there, and {2 ** depth}, "
+            f"for the windows of its poolings may begin at any of {2 ** depth} pixels)")
+
+
 def score_sides(depth: int = DEPTH) -> Sides:
     """The sides that scores can have: 4, 4 + 2^depth, 4 + 2·2^depth, …"""
     return Sides(2 ** depth, 4)

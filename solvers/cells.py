@@ -217,7 +217,8 @@ def table(found: dict[str, CellScores]) -> str:
 def main() -> None:
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="a trained experiment on cells, or the folder of a run")
+    parser.add_argument("run", nargs="?", metavar="RUN",
+                        help="a trained experiment on cells, or the folder of a run")
     add_snapshot(parser)
     add_device(parser, learns=False)
     args = parser.parse_args()

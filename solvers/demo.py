@@ -12,13 +12,14 @@ scenes, beside what predicting the most frequent class would score.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from fcn import nets
-from fcn.solvers import cells
+from fcn.solvers import cells, training
 from fcn.solvers.console.arguments import add_device, seed
 from fcn.solvers.console.commands import fcn_command, near
 from fcn.solvers.console.device import set_device
@@ -27,6 +28,7 @@ from fcn.solvers.console.text import columns
 from fcn.solvers.experiments.table import EXPERIMENTS, experiment_named
 from fcn.solvers.miniatures import demo_page, miniature, pictures
 from fcn.solvers.miniatures.miniature import Trained
+from fcn.solvers.preflight import machine
 from fcn.solvers.report.style import section
 from fcn.solvers.scoring.metrics import Scores
 from segdata.arguments import ArgumentParser
@@ -50,8 +52,9 @@ DONE = (
     "Its momentum of 0.99 and its fixed rate are for a hundred times as many steps: here the "
     "momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
-            "and truth, averaged over the classes. \"IU of majority\" is the mean IU of calling "
-            "everything what is most frequent: a net that learned nothing.")
+            "and truth, averaged over the classes; in \"f.w. IU\" (frequency-weighted) each class "
+            "has the weight of its share of the pixels. \"IU of majority\" is the mean IU of "
+            "calling everything what is most frequent: a net that learned nothing.")
 OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner than the 32 "
               "pixels that lie between the scores of FCN-32s.")
 OF_SCENES = ("Held-out scenes: what went in, the truth, and what each net says. From stride 32 to "
@@ -78,8 +81,13 @@ def main() -> None:
     with report_errors(continues=True):
         for name in names:
             experiment_named(name)
+        busy = machine.busy_note() if args.gpu is None else ""      # before this is at work itself
         set_device(args)
         print(plan(names, directory) + "\n", flush=True)
+        experiments = [miniature.miniature(name, directory.resolve(), args.seed)
+                       for name in chain(names) if name not in nets.TRUNKS]
+        if busy and any(training.is_to_be_trained(each, None) for each in experiments):
+            print(busy, file=sys.stderr)
         trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
         print(f"\n{columns(rows(trained))}\n\n{OF_TABLE}")
         if names == STAGES:

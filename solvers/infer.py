@@ -195,9 +195,11 @@ def planned(args: argparse.Namespace, team: Team, chosen: Chosen) -> Iterator[Pl
         listing = Listing.make(folder / "list.sqlite", find_all(args.images, keeps), naming,
                                manifest.entries(args.output))
         problems = print_problems(listing)
+        if not listing.count and problems:      # which say it
+            sys.exit(1)
         if not listing.count:
-            raise InferError("there is no image to segment" + " (what this tool wrote itself is "
-                             "left out)" * (not problems))
+            raise InferError("there is no image to segment (what this tool wrote itself is left "
+                             "out)")
         attempt = manifest.next_attempt(args.output) * (
             keeps or not are_files and listing.count > 1)
         net = net_of(args, chosen) if attempt else ""
@@ -259,9 +261,19 @@ def telling_the_end(task: Task, listing: Listing) -> Iterator[None]:
     except Stopped as error:
         if not task.attempt:
             raise
-        number, folder = manifest.segmented(task.args.output, task.attempt), task.args.output
-        raise Stopped(error.number, f"{number} of {listing.count} images were segmented and stay "
-                      f"in {folder}; the same command goes on") from None
+        raise Stopped(error.number, told_of_end(task, listing)) from None
+
+
+def told_of_end(task: Task, listing: Listing) -> str:
+    """What a command that a signal has stopped leaves."""
+    folder = task.args.output
+    if number := manifest.segmented(folder, task.attempt):
+        return (f"{number} of {listing.count} images were segmented and stay in {folder}; the same "
+                "command goes on")
+    has_others = folder.is_dir() and any(not path.name.startswith("manifest.")
+                                         for path in folder.iterdir())
+    return ("no image was segmented this time" + f"; what lies in {folder} is older" * has_others
+            + "; the same command goes on")
 
 
 def parse() -> argparse.Namespace:
@@ -269,7 +281,8 @@ def parse() -> argparse.Namespace:
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
-                        help="default: the finished one under build/ trained last")
+                        help="default: of the finished ones under build/, that whose training "
+                             "began last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

@@ -33,7 +33,8 @@ def main() -> None:
     from fcn.solvers.runs import run as runs
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="an experiment, or the folder of a run")
+    parser.add_argument("run", nargs="?", metavar="RUN",
+                        help="an experiment, or the folder of a run")
     add_snapshot(parser)
     parser.add_argument("--trust", action="store_true",
                         help="run a net whose layers do more than compute")

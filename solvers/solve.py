@@ -129,7 +129,7 @@ def imported(args: argparse.Namespace) -> Path:
     folder = masks_once.folder_of(args.images, args.name)
     with ExitStack() as locks:
         for run in runs_on(folder, args) if args.fresh else ():
-            locks.enter_context(run.locked())
+            locks.enter_context(run.locked(str(folder)))
         return masks_once.import_once(args, args.name, args.fresh)
 
 

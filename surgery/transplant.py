@@ -12,12 +12,16 @@ import caffe
 
 from .parameters import SurgeryError, Weights, layer_parameters
 
+# kinds of Outcomes that are printed by another word, that of `fcn solve --from`
+PRINTED = {"coerced": "reshaped", "dropped": "left over"}
+
 
 class Outcome(NamedTuple):
     """What became of a parameter, or of all those of a layer.
 
-    kind : 'copied', 'coerced' (to another shape of as many elements), 'dropped' (not in the new
-        net), 'skipped' (as asked) or 'kept' (not in the old one)
+    kind : 'copied', 'coerced' (to another shape of as many elements; printed as reshaped),
+        'dropped' (not in the new net; printed as left over), 'skipped' (as asked) or 'kept' (not in
+        the old one)
     name : of the layer, or LAYER[i] for a single parameter; that of the new net if it was kept
     detail : where it went, or why it did not
     """
@@ -26,7 +30,7 @@ class Outcome(NamedTuple):
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}{self.detail}"
+        return f"{PRINTED.get(self.kind, self.kind)} {self.name}{self.detail}"
 
 
 def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
@@ -34,7 +38,7 @@ def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
     """Copy the parameters of `net` into the layers of `new_net` with the same names.
 
     An InnerProduct layer becomes a convolution by reshaping (paper, section 3.1): equal element
-    counts are coerced, anything else is an error, raised before the first copy.
+    counts are reshaped, anything else is an error, raised before the first copy.
 
     Parameters
     ----------
@@ -107,12 +111,12 @@ def _fit(name: str, shape: tuple[int, ...], new_name: str, new_shape: tuple[int,
 
 
 def _summary(report: list[Outcome]) -> str:
-    """A line: how many there are of each kind, and the names of what was coerced, dropped or
+    """A line: how many there are of each kind, and the names of what was reshaped, left over or
     skipped."""
     parts = []
     for kind in ("copied", "coerced", "dropped", "skipped", "kept"):
         names = [outcome.name for outcome in report if outcome.kind == kind]
         named = f" ({', '.join(names)})" if names and kind not in ("copied", "kept") else ""
         if names or kind != "skipped":
-            parts.append(f"{len(names)} {kind}{named}")
+            parts.append(f"{len(names)} {PRINTED.get(kind, kind)}{named}")
     return "transplant: " + ", ".join(parts)

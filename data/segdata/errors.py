@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
+
+MOST_BESIDE = 10_000    # names in a folder that are looked at for what somebody meant
 
 
 class UserError(RuntimeError):
@@ -39,8 +45,13 @@ class ArchiveError(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The entry of `known` that somebody who wrote `name` may have meant, '' for none."""
+    """The entry of `known` that somebody who wrote `name` may have meant, '' for none: of a
+    --learning-rate the --lr."""
     folded = {entry.lower().lstrip("-"): entry for entry in reversed([*known])}
+    words = re.findall(r"[^-_]+", name.lower())
+    initials = "".join(word[0] for word in words)
+    if len(words) > 1 and initials in folded:
+        return folded[initials]
     match = get_close_matches(name.lower().lstrip("-"), folded, n=1, cutoff=0.6)
     return folded[match[0]] if match else ""
 
@@ -49,3 +60,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' for the entry of `known` nearest to `name`, or ''."""
     meant = nearest(name, known)
     return f" (did you mean '{meant}'?)" if meant else ""
+
+
+def did_you_mean_path(path: Path) -> str:
+    """' (did you mean ...?)' for a path that is not there: with what lies beside the first of its
+    parts that is missing, and has nearly its name, whatever the suffix; or ''."""
+    missing = path
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    try:
+        with os.scandir(missing.parent) as entries:
+            there = [Path(each.path) for each in islice(entries, MOST_BESIDE)]
+    except OSError:
+        return ""
+    there.sort(key=lambda each: (each.suffix == missing.suffix, each.name))
+    stems = {each.stem: each for each in there}
+    meant = nearest(missing.stem, stems)
+    if not meant:
+        return ""
+    beside = missing.parent / stems[meant].name
+    whole = beside / path.relative_to(missing)
+    return f" (did you mean '{whole if whole.exists() else beside}'?)"

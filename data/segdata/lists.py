@@ -78,6 +78,11 @@ def printable(text: str) -> str:
                    "\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """'1 mask', '2 masks'."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def some(items: Sequence[object], separator: str = ", ") -> str:
     """The first few items as text, and how many more there are; 'none' where there is none."""
     more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []

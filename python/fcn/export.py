@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fcn.nets import unet
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.inference.network import Chosen, Network, choose, described
@@ -47,9 +48,10 @@ def main() -> int:
         write(chosen, network, network.net, args.output)
         print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)")
         if network.margin:
-            print(f"note: pad its images with {network.margin} pixels of their reflection on each "
-                  "side (numpy.pad, mode 'reflect'), as `fcn infer` does; without them the labels "
-                  "are wrong. The file says the number as 'margin'")
+            told = unet.margin_told(network.net.params, network.margin)
+            print(f"note: pad its images with {network.margin} pixels{told} of their reflection on "
+                  "each side (numpy.pad, mode 'reflect'), as `fcn infer` does; without them the "
+                  "labels are wrong. The file says the number as 'margin'")
         if network.multiple > 1:
             print(f"note: pad its images, below and right, to multiples of {network.multiple} "
                   "pixels with their reflection (numpy.pad, mode 'symmetric'), and cut the scores "
@@ -60,7 +62,8 @@ def main() -> int:
 def add_chosen(parser: argparse.ArgumentParser) -> None:
     """Add RUN, --net, --weights and --best, which `choose` takes."""
     parser.add_argument("run", nargs="?", metavar="RUN",
-                        help="default: the finished one under build/ trained last")
+                        help="default: of the finished ones under build/, that whose training "
+                             "began last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt, in place of RUN")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

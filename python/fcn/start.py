@@ -45,7 +45,7 @@ def end(number: int, frame: FrameType | None = None) -> None:
 
 
 def stopped() -> int:
-    """Say that SIGINT has ended the command, of several processes the first; returns the status."""
+    """Say that Ctrl-C has ended the command, of several processes the first; returns the status."""
     if "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0":
-        print("stopped by SIGINT", file=sys.stderr, flush=True)
+        print("stopped by Ctrl-C", file=sys.stderr, flush=True)
     return 128 + signal.SIGINT

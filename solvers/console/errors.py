@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fcn.solvers.console.commands import same_command
-from fcn.solvers.console.signals import handling_signals, stop
+from fcn.solvers.console.signals import Stopped, handling_signals, named, stop
 from fcn.solvers.console.streams import tell, unheard
 from fcn.solvers.processes.torchrun import is_first
 from segdata.errors import UserError
@@ -28,7 +28,8 @@ def report_errors(continues: bool = False) -> Iterator[None]:
     """End with one message and exit status 1, no traceback, for errors that users can mend.
 
     All others are bugs. SIGINT (Ctrl-C) ends with exit status 130, SIGTERM with 143, SIGHUP with
-    129, and a sentence; `continues`: which names the command that goes on from there.
+    129, and a sentence; `continues`: which names the command that goes on from there, or begins
+    anew.
     """
     for stream in (sys.stdout, sys.stderr):     # class names are of any script
         if isinstance(stream, io.TextIOWrapper):
@@ -42,10 +43,9 @@ def report_errors(continues: bool = False) -> Iterator[None]:
     except reported() as error:
         sys.exit(f"error: {error}" if is_first() else f"error: rank {os.environ['RANK']}: {error}")
     except KeyboardInterrupt as error:
-        number = getattr(error, "number", signal.SIGINT)
-        if not is_first():
-            sys.exit(128 + number)
-        note = getattr(error, "note", "") or "snapshots that are there are kept" * continues
-        tell(f"stopped by {signal.Signals(number).name}" + f": {note}" * bool(note)
-             + f"; continue with\n    {same_command()}" * continues)
-        sys.exit(128 + number)
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        if is_first():
+            way = "continue" if stopped.note and not stopped.is_anew else "start again"
+            tell(f"stopped by {named(stopped.number)}" + f": {stopped.note}" * bool(stopped.note)
+                 + f"; {way} with\n    {same_command()}" * continues)
+        sys.exit(128 + stopped.number)

@@ -7,24 +7,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fcn.solvers.console.streams import tell
 from fcn.solvers.processes.torchrun import is_first
+
+if TYPE_CHECKING:
+    from fcn.solvers.runs.run import Run
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]        # Windows has no SIGHUP
 
 
 class Stopped(KeyboardInterrupt):
-    """The end that a signal asks for. number : of the signal; note : what there is to say of it"""
+    """The end that a signal asks for. number : of the signal; note : what there is to say of it;
+    is_anew : whether the same command has to begin anew, as far as is known"""
 
-    def __init__(self, number: int, note: str = "") -> None:
+    def __init__(self, number: int, note: str = "", is_anew: bool = False) -> None:
         super().__init__(note)
-        self.number, self.note = number, note
+        self.number, self.note, self.is_anew = number, note, is_anew
 
     def __reduce__(self) -> tuple:
-        return Stopped, (self.number, self.note)
+        return Stopped, (self.number, self.note, self.is_anew)
+
+
+def named(number: int) -> str:
+    """What people call a signal: SIGINT is what Ctrl-C sends."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 class Pending:
@@ -58,13 +67,28 @@ def deferring_signals() -> Iterator[Pending]:
             stop(number, frame)
         pending.number = number
         if is_first():
-            tell(f"\n{signal.Signals(number).name}: finishing the iterations under way, then a "
+            tell(f"\n{named(number)}: finishing the iterations under way, then a "
                  "snapshot; a second signal stops at once")
 
     with handling_signals(note):
         yield pending
     if pending.number:
         raise Stopped(pending.number, "what was under way is finished")
+
+
+@contextmanager
+def telling_snapshots(run: Run, name: str) -> Iterator[None]:
+    """Have a Stopped that says no more say from which snapshot of a run the same command goes on,
+    if there is one."""
+    try:
+        yield
+    except Stopped as error:
+        if error.note:
+            raise
+        found = run.snapshots()
+        note = (f"the newest snapshot of {name} is that of iteration {found[-1][0]}" if found else
+                f"{name} has no snapshot yet")
+        raise Stopped(error.number, note, is_anew=not found) from None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from fcn.solvers.experiments.families import FAMILIES
 from fcn.solvers.preflight.splits import read_split
 from fcn.solvers.runs.reading import RunError
 from segdata.augment import MOST_SCALE
+from segdata.errors import did_you_mean_path
 from segdata.layer import SegDataLayer
 
 DATA = ("batch", "crop", "mirror", "jitter", "scale")   # keys of SegDataLayer
@@ -117,8 +118,8 @@ def pixel_weights(experiment: Experiment, folder: Path) -> str:
         raise RunError(f"--pixel-weights: {experiment.name} has the labels "
                        f"{', '.join(experiment.class_names)}; weights of pixels are for one label")
     if not folder.is_dir():
-        raise RunError(f"--pixel-weights {folder}: no such folder; it has a PNG or .npy file for "
-                       "each training image, named as that")
+        raise RunError(f"--pixel-weights {folder}: no such folder{did_you_mean_path(folder)}; it "
+                       "has a PNG or .npy file for each training image, named as that")
     return str(folder.resolve())
 
 

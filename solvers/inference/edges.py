@@ -18,7 +18,7 @@ from fcn import nets, surgery
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import marks, trust
-from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.errors import InferError, not_there
 from fcn.solvers.inference.outputs import name_outputs
 from fcn.solvers.inference.photographs import read_image
 from fcn.solvers.inference.sources import VIDEOS, find
@@ -81,7 +81,7 @@ def _named(args: Namespace) -> tuple[Path, Path]:
     if args.net is None or args.weights is None:
         raise InferError(f"--net and --weights go together; --experiment {NAME} has both")
     if not args.weights.is_file():
-        raise InferError(no_such_file(args.weights))
+        raise InferError(not_there(args.weights))
     return args.net, args.weights
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from fcn.nets import unet
 from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import trust
-from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.errors import InferError, not_there
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Tiling, free_memory, tiling
 from fcn.solvers.runs import run as runs
 from fcn.solvers.scoring.prediction import load_net
 from segdata.augment import reflected, to_multiple
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
+from segdata.embedded import is_drawn
 from segdata.inputs import CHANNELS
 
 PROBES = 512, 1024       # pixels: at sides of about these the memory of the blobs is counted
@@ -50,7 +51,7 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
         raise InferError("--best chooses among the snapshots of a run; leave out --weights")
     for path in (net, weights):
         if path is not None and not Path(path).is_file():
-            raise InferError(no_such_file(Path(path)))
+            raise InferError(not_there(Path(path)))
     if net is not None and weights is not None:
         return Chosen(Path(net), Path(weights), runs.Run(Path(net).parent).images())
     found = newest_run() if run is None else runs.find(run)
@@ -124,12 +125,12 @@ def folders_of(run: runs.Run) -> list[Path]:
 
 
 def warning_for(run: runs.Run | None, images: Iterable[Path | str]) -> str:
-    """That the net of a demo is applied to others than the demo's images; '' where it is not."""
+    """That the net of a demo is applied to images that are not drawn as the demo's are; '' where it
+    is not."""
     if run is None or not run.is_miniature():
         return ""
-    own = [folder.resolve() for folder in folders_of(run)]
-    other = next((path for path in images if not isinstance(path, Path)
-                  or not any(folder in path.resolve().parents for folder in own)), None)
+    other = next((path for path in images if not isinstance(path, Path) or not is_drawn(path)),
+                 None)
     if other is None:
         return ""
     return (f"note: {run.directory.name} is a net of the demo: it has seen drawn scenes alone, "

@@ -20,7 +20,7 @@ from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.errors import InferError, no_such_file, not_there
 from fcn.solvers.inference.marks import is_own
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -170,7 +170,7 @@ def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple
         if argument.startswith("@") and not os.path.exists(argument):
             yield from _listed(argument[1:], groups, each_line, lists)
         else:
-            for item in _named(argument):
+            for item in _named(argument, is_typed=not lists):
                 yield group, item
     except InferError as error:
         yield group, Problem(argument, str(error), True)
@@ -178,7 +178,7 @@ def _guarded(argument: str, groups: Iterator[int], each_line: bool, lists: tuple
         yield group, Problem(argument, f"{argument}: {error.strerror or error}", True)
 
 
-def _named(argument: str) -> Iterator[ImageSource | Problem]:
+def _named(argument: str, is_typed: bool) -> Iterator[ImageSource | Problem]:
     if URL.match(argument) and not os.path.exists(argument):
         yield from _remote(argument)
     elif os.path.isdir(argument):
@@ -188,7 +188,7 @@ def _named(argument: str) -> Iterator[ImageSource | Problem]:
     elif glob.has_magic(argument):
         yield from _matching(argument)
     else:
-        raise InferError(no_such_file(Path(argument)))
+        raise InferError((not_there if is_typed else no_such_file)(Path(argument)))
 
 
 def _local(path: str) -> ImageSource:
@@ -299,7 +299,7 @@ def _lines(name: str) -> Iterator[str]:
                 if line := line.strip():
                     yield line
     except FileNotFoundError:
-        raise InferError(no_such_file(Path(name))) from None
+        raise InferError(not_there(Path(name))) from None
     except (OSError, ValueError) as error:
         raise InferError(f"{name}: no list of images: {error}") from None
 

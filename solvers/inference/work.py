@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
 from argparse import Namespace
 from collections import deque
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fcn.solvers.console.errors import reported
-from fcn.solvers.console.signals import Stopped
+from fcn.solvers.console.signals import Stopped, named
 from fcn.solvers.console.streams import tell
 from fcn.solvers.inference import crf, truths, videos
-from fcn.solvers.inference.errors import InferError, no_such_file
+from fcn.solvers.inference.errors import InferError, not_there
 from fcn.solvers.inference.listing import Job
 from fcn.solvers.inference.manifest import Manifest, hash_of
 from fcn.solvers.inference.network import Chosen, described
@@ -118,7 +117,7 @@ def choose_inputs(task: Task, count: int) -> Inputs:
                              "with their names")
     if args.truth and not args.truth.is_dir():
         raise InferError(f"--truth {args.truth}: a folder is expected"
-                         if args.truth.exists() else f"--truth {no_such_file(args.truth)}")
+                         if args.truth.exists() else f"--truth {not_there(args.truth)}")
     return Inputs(images.kinds, images.mean, files)
 
 
@@ -190,7 +189,7 @@ class Work:
             for pool in (self.readers, self.writers):
                 pool.shutdown(cancel_futures=True)
         except Stopped as error:        # Python itself would wait for threads, which may hang
-            tell(f"stopped by {signal.Signals(error.number).name} at once; the next infer to "
+            tell(f"stopped by {named(error.number)} at once; the next infer to "
                  f"{self.args.output} removes what is half written")
             os._exit(128 + error.number)
 

@@ -13,8 +13,9 @@ from fcn import nets
 from fcn.nets.source import MEAN, SEED
 from fcn.solvers.console.errors import reported
 from fcn.solvers.console.progress import Progress
-from fcn.solvers.console.signals import Stopped, deferring_signals
+from fcn.solvers.console.signals import Stopped, deferring_signals, telling_snapshots
 from fcn.solvers.runs.run import Run
+from fcn.solvers.runs.settings import OF_SEED
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.training.loop import LossError
 from segdata.embedded import voc as embedded_voc
@@ -46,7 +47,7 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
     run = Run(directory, ".")
     weights = run.weights(steps)
     if not weights.exists():
-        with run.locked():
+        with telling_snapshots(run, f"{trunk}-demo"), run.locked(f"{OF_SEED}{seed}"):
             train = nets.write_prototxt(run.prototxt("train"), nets.classifier(
                 trunk, batch=BATCH, filler="msra", **options))
             solver = caffe.get_solver(str(nets.write_prototxt(

@@ -21,6 +21,7 @@ from fcn.solvers.experiments.families import family_of
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.miniatures import classifiers
 from fcn.solvers.runs.run import Run
+from fcn.solvers.runs.settings import OF_SEED
 from fcn.solvers.scoring.metrics import Scores
 from segdata.embedded import cells as embedded_cells
 from segdata.embedded import context as embedded_context
@@ -137,7 +138,7 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
         paper, name=f"{name}-demo", lr=small.lr, iterations=small.iterations,
         interval=small.iterations, needs=(),
         iter_size=1 if small.training else min(paper.iter_size, ACCUMULATED),
-        class_names=class_names, published="", build=directory, data=f"seed {seed}",
+        class_names=class_names, published="", build=directory, data=f"{OF_SEED}{seed}",
         source=source, policy=policy,
         net={**paper.net, "width": classifiers.WIDTH, "scale": classifiers.SCALE,
              **({"fc6_kernel": kernel} if kernel else {}), **small.net})

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from fcn.solvers.runs.reading import reading
 from segdata.files import replacing
-from segdata.lists import some
+from segdata.lists import counted, some
 
-from .findings import counted
 from .splits import Split, source_read_lately
 
 if TYPE_CHECKING:

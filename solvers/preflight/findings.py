@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from segdata.errors import UserError
+from segdata.lists import counted
 
 
 class PreflightError(UserError):
@@ -37,8 +38,3 @@ def report_findings(subject: str, findings: Iterable[Finding], force: bool = Fal
     if findings:
         print(f"warning: {subject}: {counted(len(findings), 'finding')} before training\n{listed}",
               file=sys.stderr)
-
-
-def counted(number: int, noun: str) -> str:
-    """'1 mask', '2 masks'."""
-    return f"{number:,} {noun}" + "s" * (number != 1)

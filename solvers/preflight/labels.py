@@ -15,9 +15,9 @@ from segdata.classes import VOID
 from segdata.importing.recognise import conversion
 from segdata.importing.write import RECORD
 from segdata.layer import WEIGHT
-from segdata.lists import some
+from segdata.lists import counted, some
 
-from .findings import Finding, counted
+from .findings import Finding
 from .splits import Sample, Split, read_source, read_split
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ LOAD = Path("/proc/loadavg")    # of Linux: "5.37 4.90 3.41 3/512 1234"
 
 
 def busy_note() -> str:
-    """What it costs that there is more to do than processors, in a line; '' where there is not, or
-    where nothing says how much there is.
+    """What to do where there is more to do than processors, and what that costs, in a line; ''
+    where there is not, or where nothing says how much there is.
 
     The load of the last minute may be that of a command that has just ended, so that as many
     processes have to run now, too.
@@ -25,9 +25,10 @@ def busy_note() -> str:
         return ""
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(given) if given.isdecimal() and int(given) else processors
-    times = (others + threads) / processors
-    return (f"note: other processes keep the processors busy (load average {others:.1f}, "
-            f"processors {processors}): what is computed here takes about {times:.1f} times as "
-            "long as on a free machine"
-            + (f", and longer where its {threads} threads wait for each other; with "
-               "OMP_NUM_THREADS=1 before the command they do not") * (threads > 1))
+    busy = (f"other processes keep the processors busy (load average {others:.1f}, processors "
+            f"{processors})")
+    if threads > 1:
+        return (f"note: type OMP_NUM_THREADS=1 before the command: {busy}, and {threads} threads "
+                "that wait for each other there are often many times slower than one")
+    return (f"note: {busy}: what is computed here takes about "
+            f"{(others + threads) / processors:.1f} times as long as on a free machine")

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from fcn.solvers.runs import log
 from fcn.solvers.runs.images import Images, images_of
 from fcn.solvers.runs.reading import RunError, damage, parsed, reading
-from fcn.solvers.runs.settings import difference
+from fcn.solvers.runs.settings import OF_SEED, difference, elsewhere
 from segdata.classes import read_class_names
 from segdata.errors import did_you_mean
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -226,13 +226,20 @@ class Run:
     def batch(self) -> int:
         """The images in a pass of training, as the project's data layer in train.prototxt has
         them; 1 without such a file or layer."""
+        params = self.training_params()
+        with reading(self.prototxt("train"), "prototxt with a data layer's param_str"):
+            return int(params.get("batch", 1))
+
+    def training_params(self) -> dict[str, Any]:
+        """The param_str of the project's data layer in train.prototxt; {} without such a file or
+        layer."""
         path = self.prototxt("train")
         if not path.exists():
-            return 1
+            return {}
         params = (layer.python_param for layer in self.net_param("train").layer)
         with reading(path, "prototxt with a data layer's param_str"):
-            return next((int(dict(literal(param.param_str)).get("batch", 1)) for param in params
-                         if param.module in OF_LAYERS), 1)
+            return next((dict(literal(param.param_str)) for param in params
+                         if param.module in OF_LAYERS), {})
 
     def solver_param(self) -> caffe_pb2.SolverParameter:
         """What its solver.prototxt says. Raises RunError if that is damaged."""
@@ -270,7 +277,7 @@ class Run:
     def is_miniature(self) -> bool:
         """Whether it is one of solvers.miniatures, as those of the demo: its data are generated,
         from a seed."""
-        return str(self.settings().get("data", "")).startswith("seed ")
+        return str(self.settings().get("data", "")).startswith(OF_SEED)
 
     def settings(self) -> dict:
         """What the run began as, {} if that is not recorded."""
@@ -285,15 +292,19 @@ class Run:
 
     def check(self, **settings: object) -> None:
         """Raise RunError if the run began with other settings."""
-        before = self.settings()
-        if before and (told := difference(before, json.loads(json.dumps(settings)))):
-            raise RunError(f"{self.directory} holds a run with {told}")
+        before, now = self.settings(), json.loads(json.dumps(settings))
+        if before and difference(before, now):
+            raise RunError(f"{self.directory} holds a run "
+                           f"{difference(before, now, self.training_params())}")
 
     def check_start(self, start: str | None) -> None:
         """Raise RunError if the run began from other weights (`--from`), and none are given now:
         before that of which it would start by itself is found to lack something."""
-        if not start and (origin := self.settings().get("from")):
-            raise RunError(f"{self.directory} holds a run with {difference({'from': origin}, {})}")
+        before = self.settings()
+        if not start and before.get("from"):
+            now = {"data": before.get("data")}
+            raise RunError(f"{self.directory} holds a run "
+                           f"{difference({**now, 'from': before['from']}, now)}")
 
     def record_settings(self, **settings: object) -> None:
         """Record what makes the run what it is, or raise RunError if it began as another."""
@@ -373,10 +384,11 @@ class Run:
         _remove(aside)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, data: str = "") -> Iterator[None]:
         """Keep other processes out, and remove what one that was killed left half written; settle
         what `set_aside` moved.
 
+        data : see Experiment; of what is trained there
         Raises RunError while another process is in.
         """
         make_folder(self.directory)
@@ -386,8 +398,8 @@ class Run:
                 lock.acquire()
             except Timeout:
                 raise RunError(f"another process is training in {self.directory}; wait for it, "
-                               "end it, or take another folder (--name). Nothing was changed"
-                               ) from None
+                               f"end it, or take another folder ({elsewhere(data)}). Nothing was "
+                               "changed") from None
         try:
             for folder in (self.directory, self.folder):
                 remove_partial(folder)
@@ -414,11 +426,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def find(name: str | Path) -> Run:
+def find(name: str | Path | None) -> Run:
     """The Run of an experiment's name, of a stage of the demo, or in a folder of that path.
 
-    Raises RunError where none is.
+    Raises RunError, with the runs that there are, where none is, or where `name` is None.
     """
+    if name is None:
+        raise RunError(f"no run is given: type its name, or its folder. {_there()}")
     build = build_root()
     for directory in (build / name, build / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
@@ -430,9 +444,14 @@ def find(name: str | Path) -> Run:
         if Run(directory).caffemodels():
             raise RunError(missing(Run(directory).prototxt("deploy")))
     known = [run.directory.name for run in trained()]
-    there = f"Trained are: {', '.join(known)}" if known else nothing_trained()
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
-                   f"{did_you_mean(str(name), known)}. {there}")
+                   f"{did_you_mean(str(name), known)}. {_there()}")
+
+
+def _there() -> str:
+    """Which runs there are, in a sentence."""
+    known = [run.directory.name for run in trained()]
+    return f"Trained are: {', '.join(known)}" if known else nothing_trained()
 
 
 def nothing_trained() -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fcn.solvers.runs.reading import RunError, damage
 from fcn.solvers.runs.run import Run
+from segdata.errors import did_you_mean_path
 
 if TYPE_CHECKING:
     import caffe
@@ -32,7 +33,7 @@ def load_net(prototxt: str | Path, weights: str | Path, complete: bool = False) 
     import caffe
     for path in (prototxt, weights):
         if not Path(path).is_file():
-            raise RunError(f"{path}: no such file")
+            raise RunError(f"{path}: no such file{did_you_mean_path(Path(path))}")
     if problem := damage(Path(weights)):
         raise RunError(problem)
     run = Run(Path(weights).parent.parent)

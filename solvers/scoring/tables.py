@@ -35,6 +35,8 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
     notes.append("mean IU: over the classes in the labels or the predictions. A class that is "
                  "predicted but is\nin no label counts 0, as in VOC's evaluation and the authors' "
                  "score.py.\nmean IU (in truth): over the classes in the labels alone.\n"
+                 "f.w. IU (frequency-weighted): the mean of the classes' IU, each weighted by its "
+                 "share of\nthe pixels in the labels.\n"
                  f"This data set is scored by {HEADLINES[scores.in_truth]}.")
     classes: list[tuple[str, ...]] = [("class", "accuracy", "IU")]
     for name, *values in zip(class_names, scores.accuracy, scores.iu):

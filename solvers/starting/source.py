@@ -13,6 +13,7 @@ from fcn import nets, surgery
 from fcn.solvers.runs.reading import RunError, damage
 from fcn.solvers.runs.run import Run, find
 from segdata.download import catalog
+from segdata.errors import did_you_mean_path
 from segdata.paths import build_root
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def find_start(text: str) -> Start:
     if path.is_file():
         return Start(str(path.resolve()), path, _home(path.resolve()))
     if path.suffix in (".caffemodel", ".h5"):
-        raise RunError(f"--from {text}: no such file")
+        raise RunError(f"--from {text}: no such file{did_you_mean_path(path)}")
     try:
         run = find(text)
     except RunError as error:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fcn.solvers import preflight, report
+from fcn.solvers.console.signals import telling_snapshots
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
@@ -52,11 +53,11 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     directory holds another run, or one that is trained further; PreflightError for findings;
     Stopped, after a snapshot, where a signal ends it.
     """
-    with ExitStack() as held:
+    with telling_snapshots(experiment.run, experiment.name), ExitStack() as held:
         def hold() -> None:
             place = torchrun.place()
             is_begun = place.restarts and experiment.run.started_by() == place.start
-            held.enter_context(experiment.run.locked())
+            held.enter_context(experiment.run.locked(experiment.data))
             if fresh and not is_begun:
                 experiment.run.set_aside()
 

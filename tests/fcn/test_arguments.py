@@ -24,6 +24,7 @@ def said(main, *words, capsys, monkeypatch):
     (fcn_main, "solve --heda X", "--heda (did you mean '--head'?)\n"),
     (fcn_main, "solve voc-fcn8s --heda=fcn8s", "--heda (did you mean '--head'?)\n"),
     (fcn_main, "solve --data x --xyzzy 1", "--xyzzy\n"),
+    (fcn_main, "solve --data x --learning-rate 1", "--learning-rate (did you mean '--lr'?)\n"),
     (fcn_main, "solve --iterationz 5 --kep 3",
      "--iterationz (did you mean '--iterations'?), --kep (did you mean '--keep'?)\n"),
     (fcn_main, "infer --experimnt run", "--experimnt (did you mean '--experiment'?)\n"),

@@ -54,7 +54,7 @@ def test_ctrl_c_while_a_command_is_loaded_needs_no_traceback(fcn, monkeypatch):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
         patch.setattr("fcn.command.importlib.import_module", interrupted)
-        assert fcn("score", "run", status=130) == "stopped by SIGINT\n"
+        assert fcn("score", "run", status=130) == "stopped by Ctrl-C\n"
 
 
 @pytest.mark.parametrize("rank, said", [(0, ["note: fcn score works in one process: rank 0 ",
@@ -224,6 +224,30 @@ def test_a_folder_of_results_that_cannot_be_made(fcn, tmp_path, monkeypatch):
 def test_errors_have_no_traceback(fcn):
     assert fcn("import", "mine", "voc", status=1) == \
         "error: mine: no such folder\n"
+
+
+@pytest.mark.parametrize("words, said", [
+    (("import", "fotos", "x"), "error: fotos: no such folder (did you mean 'photos'?)\n"),
+    (("solve", "--data", "steret"), "error: steret: no such folder (did you mean 'street'?)\n"),
+    (("solve", "--images", "photos", "--masks", "photos/makss"),
+     "error: photos/makss: no such folder (did you mean 'photos/masks'?)\n"),
+    (("solve", "--data", "street", "--from", "ne.caffemodel"),
+     "error: --from ne.caffemodel: no such file (did you mean 'net.caffemodel'?)\n")])
+def test_what_is_not_there_but_has_nearly_that_name(words, said, fcn, tmp_path):
+    (tmp_path / "photos" / "masks").mkdir(parents=True)
+    write_data(tmp_path / "street")
+    (tmp_path / "net.caffemodel").touch()
+    assert fcn(*words, status=1).endswith(said)
+
+
+@pytest.mark.parametrize("name", ["score", "cells"])
+def test_a_command_about_a_run_lists_those_that_there_are(name, fcn, tmp_path):
+    weights = tmp_path / "build" / "mine" / "snapshot" / "train_iter_1.caffemodel"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    (tmp_path / "build" / "mine" / "deploy.prototxt").touch()
+    assert fcn(name, status=1) == (
+        "error: no run is given: type its name, or its folder. Trained are: mine\n")
 
 
 def printed_command(message):

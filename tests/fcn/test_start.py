@@ -36,7 +36,7 @@ def run(command, arguments, module, **options):
     ("fcn", ["nets", "voc-fcn8s"], "numpy")])
 def test_it_ends_in_one_line(command, arguments, module, tmp_path):
     ended = run(command, arguments, module, cwd=tmp_path)
-    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "stopped by SIGINT\n", "")
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "stopped by Ctrl-C\n", "")
     assert not list(tmp_path.iterdir())
 
 
@@ -45,7 +45,7 @@ def test_it_ends_in_one_line(command, arguments, module, tmp_path):
     ({"RANK": "1"}, True)], ids=str)
 def test_of_several_processes_the_first_says_so(place, speaks):
     ended = run("fcn", ["infer", "a.png"], "argparse", env={**os.environ, **place})
-    assert (ended.returncode, ended.stderr) == (130, "stopped by SIGINT\n" * speaks)
+    assert (ended.returncode, ended.stderr) == (130, "stopped by Ctrl-C\n" * speaks)
 
 
 def test_a_command_may_be_run_by_another_thread(monkeypatch):

@@ -13,6 +13,7 @@ from PIL import Image
 from fcn.solvers.inference.crf import Settings, refine
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import CLASSES, run, scene, small_run
+from segdata.embedded import voc as embedded_voc
 from segdata.importing.polygons import polygons
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
@@ -273,13 +274,11 @@ def test_age_and_data_are_said_and_a_demo_s_net_on_a_photograph(there, tmp_path)
     assert "trained on generated scenes (seed 0)" in result.stdout
     assert "run is a net of the demo: it has seen drawn scenes alone, never a photograph" in (
         result.stderr) and "a.png means little" in result.stderr
-    (there / "run" / "val.prototxt").write_text(
-        'layer { name: "data" type: "Python" top: "data" top: "label" python_param { '
-        'module: "voc_layers" layer: "VOCSegDataLayer" param_str: "{\'voc_dir\': '
-        f'\'{there / "photos"}\', \'split\': \'val\', \'mean\': (1, 2, 3)}}" }} }}')
-    assert "never a photograph" not in infer("photos/a.png", output=tmp_path).stderr
-    for path in (settings, there / "run" / "val.prototxt"):
-        path.unlink()
+    embedded_voc.generate(tmp_path / "drawn", train=1, val=1)       # as the tutorial does
+    scenes = tmp_path / "drawn" / "pascal" / "VOC2011" / "JPEGImages"
+    assert "never a photograph" not in infer(scenes, output=tmp_path / "out").stderr
+    assert "a.png means little" in infer(scenes, "photos/a.png", output=tmp_path / "out").stderr
+    settings.unlink()
 
 
 def test_best_takes_the_snapshot_with_the_highest_mean_iu(there, tmp_path):

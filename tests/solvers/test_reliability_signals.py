@@ -20,6 +20,7 @@ from fcn.solvers.runs import log
 from fcn.solvers.scoring import counting, score_file
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 EVERY = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
 
 
@@ -41,8 +42,9 @@ def test_a_signal_leaves_a_snapshot_from_which_the_run_continues(experiment, mon
         assert status_of(experiment) == STATUS[number]
     assert [iteration for iteration, _ in experiment.run.snapshots()] == [1]
     message = capsys.readouterr().err
-    assert f"{number.name}: finishing the iterations under way" in message
-    assert f"stopped by {number.name}: there is a snapshot of iteration 1; continue" in message
+    assert f"{NAMES[number]}: finishing the iterations under way" in message
+    assert (f"stopped by {NAMES[number]}: there is a snapshot of iteration 1; continue with\n"
+            in message)
     assert "solvers/solve.py 'my run' --lr 1\n" in message
     training.train(experiment)
     assert experiment.run.snapshots()[-1][0] == 4
@@ -77,10 +79,25 @@ def test_where_nothing_can_be_lost_a_signal_stops_at_once(experiment, monkeypatc
     said = capsys.readouterr().err
     note = (f"iteration 2 of 4 is trained, and its snapshot is {experiment.run.weights(2)}; only "
             "its scores are missing" if where == "while it scores" else
-            "snapshots that are there are kept")
-    assert f"stopped by {number.name}: {note}" in said
+            f"{experiment.name} has no snapshot yet; start again with\n    ")
+    assert f"stopped by {NAMES[number]}: {note}" in said
     training.train(experiment)
     assert score_file.load(experiment.run, 4)
+
+
+def test_a_run_that_goes_on_and_is_stopped_at_once_names_its_newest_snapshot(experiment, capsys,
+                                                                             monkeypatch, handled):
+    training.train(replace(experiment, iterations=2))
+    monkeypatch.setattr(caffe, "get_solver", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert status_of(experiment) == 130
+    assert (f"stopped by Ctrl-C: the newest snapshot of {experiment.name} is that of iteration 2; "
+            "continue with\n    ") in capsys.readouterr().err
+
+
+def test_what_is_stopped_before_it_knows_of_a_run_says_nothing_of_snapshots(capsys, handled):
+    with pytest.raises(SystemExit), report_errors(continues=True):
+        signal.raise_signal(signal.SIGINT)
+    assert capsys.readouterr().err.startswith("stopped by Ctrl-C; start again with\n    ")
 
 
 def test_a_signal_during_the_last_scores_says_that_the_training_is_complete(experiment, capsys,

@@ -52,6 +52,7 @@ def test_both_mean_ius_are_printed_and_named():
     assert figures(text)["mean IU"] == ["33.3"] and figures(text)["mean IU (in truth)"] == ["66.7"]
     assert "is\nin no label counts 0, as in VOC" in text
     assert text.count("scored by mean IU.\n") == 1
+    assert "f.w. IU (frequency-weighted): the mean of the classes' IU, each weighted" in text
     assert "scored by mean IU (in truth).\n" in table(Scores.of(missed, in_truth=True), ("a", "b"))
     assert text.splitlines()[-1].split() == ["b", "–", "0.0"]
 

@@ -44,7 +44,7 @@ def test_the_fcn_computes_the_classifier_at_every_place(classifier, tmp_path):
     report = surgery.transplant(fcn, classifier)
     assert list(map(str, report)) == [
         "copied conv[0] -> conv[0] (4, 3, 3, 3)", "copied conv[1] -> conv[1] (4,)",
-        "coerced fc[0] (5, 36) -> fc[0] (5, 4, 3, 3)", "copied fc[1] -> fc[1] (5,)"]
+        "reshaped fc[0] (5, 36) -> fc[0] (5, 4, 3, 3)", "copied fc[1] -> fc[1] (5,)"]
     image = np.random.default_rng(2).normal(size=(1, 3, 12, 14)).astype(np.float32)
     fcn.blobs["data"].reshape(*image.shape)
     scores = fcn.forward(data=image)["fc"]
@@ -73,7 +73,7 @@ layer { name: "fc2" type: "InnerProduct" bottom: "fc" top: "fc2"
     capsys.readouterr()
     report = surgery.transplant(new, other)
     assert capsys.readouterr().out == (
-        "transplant: 3 copied, 1 coerced (fc[0]), 1 dropped (fc2), 1 kept\n")
+        "transplant: 3 copied, 1 reshaped (fc[0]), 1 left over (fc2), 1 kept\n")
     surgery.transplant(new, other, verbose=True)
     assert capsys.readouterr().out.splitlines() == list(map(str, report))
 
@@ -116,7 +116,7 @@ def test_skipped_layers_stay_as_they_are(classifier, tmp_path, skip, capsys):
     report = surgery.transplant(new, classifier, skip=skip)
     assert kinds(report, "skipped") == ["fc"] and kinds(report, "kept") == []
     assert capsys.readouterr().out == \
-        "transplant: 2 copied, 0 coerced, 0 dropped, 1 skipped (fc), 0 kept\n"
+        "transplant: 2 copied, 0 reshaped, 0 left over, 1 skipped (fc), 0 kept\n"
     np.testing.assert_array_equal(new.params["fc"][0].data, before)
     np.testing.assert_array_equal(new.params["conv"][0].data, classifier.params["conv"][0].data)
 

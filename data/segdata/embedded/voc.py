@@ -31,6 +31,7 @@ from tqdm import tqdm
 from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download.splits import write_list
+from segdata.embedded import MANIFEST
 from segdata.files import make_folder, put_folder
 from segdata.palette import label_image
 
@@ -254,7 +255,7 @@ def publish(directory: str | Path, write: Callable[..., None], **settings: int) 
 
 
 def _publish(directory: Path, write: Callable[..., None], settings: dict[str, int]) -> None:
-    manifest = directory / "embedded.json"
+    manifest = directory / MANIFEST
     function = write.func if isinstance(write, partial) else write
     sources = {__file__, inspect.getsourcefile(function) or __file__}
     digest = hashlib.sha1(b"".join(Path(file).read_bytes() for file in sorted(sources)))

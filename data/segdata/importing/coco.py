@@ -12,7 +12,7 @@ from segdata.importing.labelled import NOTHING, Labelled, Options, Sample, readi
 from segdata.importing.polygons import Size, polygons, run_lengths
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
-from segdata.lists import some
+from segdata.lists import counted, some
 
 NAME, TITLE = "coco", "COCO JSON"
 KEYS = ("images", "annotations", "categories")
@@ -77,11 +77,12 @@ def read(tree: Tree, options: Options) -> Labelled:
         raise DataError(f"{next(iter(contents))}: {boxes} annotations have boxes, but no outlines; "
                         "export it as segmentation (polygons or masks)")
     if boxes:
-        result.problems.append(f"{boxes} annotations have no outline of three points or more "
-                               "and are left out")
+        result.problems.append(f"{counted(boxes, 'annotation')} without an outline of three points "
+                               "or more, left out")
     if without:
-        result.problems.append(f"{len(without)} labels without an image: {some(without)}; put the "
-                               "images below the folder, or give --images FOLDER")
+        result.problems.append(f"{counted(len(without), 'label')} without an image: "
+                               f"{some(without)}; put the images below the folder, or give "
+                               "--images FOLDER")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
 

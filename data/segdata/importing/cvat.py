@@ -11,7 +11,7 @@ from segdata.importing.labelled import Labelled, Options, Sample
 from segdata.importing.polygons import Size, box, check_near, ellipse, filled, pasted, polygons
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree, split_named
-from segdata.lists import some
+from segdata.lists import counted, some
 
 NAME, TITLE = "cvat", "CVAT's XML for images"
 
@@ -56,10 +56,11 @@ def read(tree: Tree, options: Options) -> Labelled:
             result.samples.append(Sample(file, path, partial(drawn, shapes, size, file, path),
                                          split))
     if lines:
-        result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
+        result.problems.append(f"{counted(lines, 'shape')} without area (points, lines), left out")
     if without:
-        result.problems.append(f"{len(without)} labels without an image: {some(without)} (in CVAT: "
-                               "export with 'Save images', or put the images beside the XML)")
+        result.problems.append(f"{counted(len(without), 'label')} without an image: "
+                               f"{some(without)} (in CVAT: export with 'Save images', or put "
+                               "the images beside the XML)")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
 

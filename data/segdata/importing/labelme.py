@@ -23,7 +23,7 @@ from segdata.importing.polygons import (
 )
 from segdata.importing.shapes import Shape, drawn, values_of
 from segdata.importing.tree import Tree
-from segdata.lists import some
+from segdata.lists import counted, some
 
 NAME, TITLE = "labelme", "LabelMe JSON"
 KEYS = ("shapes", "imagePath")
@@ -65,10 +65,11 @@ def read(tree: Tree, options: Options) -> Labelled:
         result.samples.append(Sample(image, path, partial(draw, shapes, content, image, path),
                                      tree.split(image) or tree.split(path.parent / "x")))
     if lines:
-        result.problems.append(f"{lines} shapes have no area (points, lines) and are left out")
+        result.problems.append(f"{counted(lines, 'shape')} without area (points, lines), left out")
     if without:
-        result.problems.append(f"{len(without)} labels without an image: {some(without)}; put the "
-                               "images below the folder, or give --images FOLDER")
+        result.problems.append(f"{counted(len(without), 'label')} without an image: "
+                               f"{some(without)}; put the images below the folder, or give "
+                               "--images FOLDER")
     result.unlabelled = tree.unused({sample.image for sample in result.samples})
     return result
 

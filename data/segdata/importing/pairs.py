@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from segdata.errors import DataError
+from segdata.errors import DataError, did_you_mean_path
 from segdata.importing.tree import Tree, common_start, split_named
-from segdata.lists import some
+from segdata.lists import counted, some
 
 # what people append to the name of an image for that of its mask, or put before its number
 ENDING = re.compile(r"(?i)([-_. ](masks?|labels?|labelids|labeltrainids|l|gt|gtfine|seg|segm|"
@@ -139,7 +139,7 @@ def match(images: Iterable[Path], masks: Iterable[Path]) -> Pairing:
         else:
             pairs[near[0]] = mask
     if lonely:
-        problems.append(f"{len(lonely)} masks without an image: {some(lonely)}")
+        problems.append(f"{counted(len(lonely), 'mask')} without an image: {some(lonely)}")
     unlabelled = [path for paths in by_key.values() for path in paths if path not in claimed]
     return Pairing([Pair(*pair) for pair in sorted(pairs.items())], unlabelled, problems)
 
@@ -168,7 +168,7 @@ def in_folders(images: Path, masks: Path) -> Pairing:
     """The pairs of two given folders. DataError where there are none."""
     for folder in (images, masks):
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder")
+            raise DataError(f"{folder}: no such folder{did_you_mean_path(folder)}")
     if images.resolve() == masks.resolve():
         return find_pairs(Tree(images))
     mask_files = Tree(masks).images

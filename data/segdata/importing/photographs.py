@@ -73,11 +73,11 @@ def fitted(label: np.ndarray, image: Geometry, path: Path, source: Path) -> tupl
         return label, ""
     if image.orientation >= 5 and label.shape == image.size[::-1]:
         turned = Image.fromarray(label.astype(np.int32)).transpose(TURNS[image.orientation])
-        return np.asarray(turned), "turned with their images"
+        return np.asarray(turned), "turned with the image"
     check_shape(label.shape, image, path, source)
     (height, width), (rows, columns) = image.size, label.shape
     y, x = ((np.arange(new) + 0.5) * old / new for new, old in ((height, rows), (width, columns)))
-    return label[y.astype(int)[:, None], x.astype(int)], "brought to the size of their images"
+    return label[y.astype(int)[:, None], x.astype(int)], "brought to the size of the image"
 
 
 def check_shape(size: tuple[int, ...], image: Geometry, path: Path, source: Path) -> None:

@@ -14,7 +14,7 @@ from segdata.importing.colours import colour
 from segdata.importing.labelled import Labelled, Request, Written
 from segdata.importing.numbering import Numbering, plain
 from segdata.importing.recognise import program
-from segdata.lists import some
+from segdata.lists import counted, some
 from segdata.overlay import overlay, percent
 
 OVERLAYS = 6
@@ -50,11 +50,11 @@ def describe(request: Request, labelled: Labelled, numbering: Numbering,
                                    if names) for each in splits)
     problems = list(labelled.problems)
     if labelled.unlabelled:
-        problems.append(f"{len(labelled.unlabelled)} images without labels are left out: "
+        problems.append(f"{counted(len(labelled.unlabelled), 'image')} without labels, left out: "
                         f"{some(list(map(str, labelled.unlabelled)))}")
     problems += rare(numbering, written, splits) + alike(numbering.names)
     lines = [f"{request.source}: {title}", *(f"    {note}" for note in labelled.notes),
-             f"{target}: {len(written)} samples, {lists}",
+             f"{target}: {counted(len(written), 'sample')}, {lists}",
              f"    splits: {origin}", "", *class_table(numbering, written), "", sizes(written),
              "", *([f"- {problem}" for problem in problems] or ["no problems were found"]), "",
              f"Look at the overlays in {target / 'report'}, then train:",
@@ -102,7 +102,8 @@ def rare(numbering: Numbering, written: Sequence[Written],
                 found.append(f"{name}{fold} shows one class alone, which training refuses: choose "
                              "another --val or --seed")
         if both := {*split["train"]} & {*split["val"]}:
-            found.append(f"{len(both)} samples are in train and in val, so that the scores flatter")
+            found.append(f"{counted(len(both), 'sample')} both in train and in val, so that the "
+                         "scores flatter")
     return found
 
 

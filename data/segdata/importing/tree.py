@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from segdata.errors import DataError
+from segdata.errors import DataError, did_you_mean_path
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 SPLIT_NAMES = {"train": "train", "training": "train", "trn": "train", "trainval": "train",
@@ -29,7 +29,8 @@ class Tree:
         self.root = Path(folder)
         if not self.root.is_dir():
             raise DataError(f"{folder}: no such folder" + (
-                "; give the folder that it lies in" if self.root.is_file() else ""))
+                "; give the folder that it lies in" if self.root.is_file() else
+                did_you_mean_path(self.root)))
         while len(inside := visible(self.root)) == 1 and inside[0].is_dir():
             self.root = inside[0]
         self.files = list(files_below(self.root))

@@ -8,7 +8,7 @@ from segdata.importing.labelled import SPLITS, Labelled, Options
 from segdata.importing.masks import labelled, reading
 from segdata.importing.pairs import match
 from segdata.importing.tree import Tree, split_named
-from segdata.lists import read_lines, some
+from segdata.lists import counted, read_lines, some
 
 NAME, TITLE = "voc", "a VOC layout"
 IMAGES = "JPEGImages"
@@ -50,10 +50,10 @@ def read(tree: Tree, options: Options) -> Labelled:
     taken = {by_name[name] for name in listed if name in by_name}
     extra = [stem(pair.mask, folder) for pair in found.pairs if pair not in taken]
     if missing:
-        result.problems.append(f"{len(missing)} names in the lists have no image or no label: "
-                               f"{some(missing)}")
+        result.problems.append(f"{counted(len(missing), 'name')} in the lists without image or "
+                               f"label: {some(missing)}")
     if extra:
-        result.problems.append(f"{len(extra)} samples are in no list and are left out: "
+        result.problems.append(f"{counted(len(extra), 'sample')} in no list, left out: "
                                f"{some(extra)}")
     return result
 

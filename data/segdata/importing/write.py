@@ -24,7 +24,7 @@ from segdata.importing.photographs import fitted, geometry, write_photograph
 from segdata.importing.recognise import FORMS, MASK_KINDS, recognise
 from segdata.importing.threads import for_each
 from segdata.importing.tree import Tree
-from segdata.lists import latin1, printable, some
+from segdata.lists import counted, latin1, printable, some
 from segdata.palette import label_image
 
 RECORD = "import.json"      # in report/: what was imported; it marks a folder as imported
@@ -104,12 +104,13 @@ def write_samples(labelled: Labelled, numbering: Numbering, folder: Path,
     names = distinct_names(distinct, tree)
     chosen = {sample.image: Written(sample, names[sample.image]) for sample in labelled.samples}
     if twice := len(labelled.samples) - len({(one.image, one.split) for one in labelled.samples}):
-        labelled.problems.append(f"{twice} images stand twice in the labels; their last counts")
+        labelled.problems.append(f"{counted(twice, 'image')} twice in the labels, of which the "
+                                 "last counts")
     renamed = [f"{tree.relative(path)} as {name}" for path, name in names.items()
                if name != path.stem]
     if renamed:
-        labelled.problems.append(f"{len(renamed)} samples have another name than their image, "
-                                 f"which is taken or has signs that not all systems allow: "
+        labelled.problems.append(f"{counted(len(renamed), 'sample')} with another name than the "
+                                 "image's, which is taken or has signs that not all systems allow: "
                                  f"{some(renamed)}")
 
     def write(one: Written) -> None:
@@ -171,7 +172,7 @@ def finish(request: Request, folder: Path, labelled: Labelled, numbering: Number
     good = {one.name: one for one in written if not one.problem}
     bad = [one.problem for one in written if one.problem]
     if bad:
-        labelled.problems.append(f"{len(bad)} of {len(written)} samples cannot be used and are "
+        labelled.problems.append(f"{len(bad)} of {counted(len(written), 'sample')} cannot be used, "
                                  "left out:\n  " + some(bad, "\n  "))
     if not good:
         raise DataError(f"{request.source}: {labelled.problems[-1]}")
@@ -229,7 +230,7 @@ def doubtful(good: Iterable[Written]) -> list[str]:
 
 def changes(good: Iterable[Written]) -> list[str]:
     done = Counter(one.done for one in good if one.done)
-    return [f"{count} labels were {what}" for what, count in done.items()]
+    return [f"{counted(count, 'label')} {what}" for what, count in done.items()]
 
 
 def write_lists(folder: Path, split: dict[str, list[str]], class_names: list[str]) -> None:

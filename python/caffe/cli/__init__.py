@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         if workers.current() is None:       # the process that started this one says so
-            print("stopped by SIGINT", file=sys.stderr)
+            print("stopped by Ctrl-C", file=sys.stderr)
         return 130
     return status or 0
 

@@ -365,7 +365,7 @@ def test_masks_of_turned_images(source):
         np.testing.assert_array_equal(label(target, name), upright)
         with Image.open(target / "JPEGImages" / f"{name}.png") as image:
             assert image.size == (6, 8)
-    assert "1 labels were turned with their images" in report
+    assert "1 label turned with the image" in report
 
 
 def test_masks_of_another_size(source):
@@ -374,8 +374,8 @@ def test_masks_of_another_size(source):
     put(photograph("b", 9, 19), source / "images" / "b.jpg")
     target, report = run(source)
     np.testing.assert_array_equal(label(target, "a"), half(0, 1, (12, 16)))
-    assert "1 labels were brought to the size" in report
-    assert re.search(r"1 of 3 samples cannot be used and are left out:\n  \S*b.png is 8x6, but "
+    assert "1 label brought to the size" in report
+    assert re.search(r"1 of 3 samples cannot be used, left out:\n  \S*b.png is 8x6, but "
                      r"\S*b.jpg is 9x19", report)
     assert sorted(names(target, "train") + names(target, "val")) == ["a", "c"]
 
@@ -385,8 +385,8 @@ def test_what_lacks_its_counterpart_is_named(source):
     (source / "masks" / "b.png").unlink()
     (source / "images" / "c.jpg").unlink()
     _, report = run(source)
-    assert re.search(r"1 masks without an image: \S*c.png", report)
-    assert re.search(r"1 images without labels are left out: \S*b.jpg", report)
+    assert re.search(r"1 mask without an image: \S*c.png", report)
+    assert re.search(r"1 image without labels, left out: \S*b.jpg", report)
 
 
 def test_names_that_clash(source):
@@ -397,7 +397,7 @@ def test_names_that_clash(source):
     target, report = run(source)
     found = sorted(names(target, "train") + names(target, "val"))
     assert found == ["one_images_a", "one_images_b", "two_images_a", "two_images_b", "x_"]
-    assert "5 samples have another name" in report
+    assert "5 samples with another name" in report
     np.testing.assert_array_equal(label(target, "two_images_b"), half(1, 2))
 
 
@@ -472,8 +472,8 @@ def test_a_list_that_names_what_is_not_there(source):
     label_forms.voc(source)
     write(source / "VOC/ImageSets/Segmentation/training.txt", "a\nb\ngone\n")
     _, report = run(source)
-    assert "1 names in the lists have no image or no label: gone" in report
-    assert "1 samples are in no list and are left out: c" in report
+    assert "1 name in the lists without image or label: gone" in report
+    assert "1 sample in no list, left out: c" in report
 
 
 def test_folds(source):
@@ -619,7 +619,7 @@ def test_names_that_are_no_utf8(source):
     path = source / "VOC/ImageSets/Segmentation/training.txt"
     path.write_bytes(path.read_bytes() + b"\ncaf\xe9\n\xed\xa0\x80\n")
     target, report = run(source)
-    assert "2 names in the lists have no image or no label: caf\xe9, " in report
+    assert "2 names in the lists without image or label: caf\xe9, " in report
     assert (target / "report" / "report.txt").read_text(encoding="utf-8") == report + "\n"
 
 
@@ -648,7 +648,7 @@ def test_single_samples_that_are_damaged_are_left_out_and_named(source, form, da
         write(source / "annotations.xml", (source / "annotations.xml").read_text().replace(
             'rle="5, ', 'rle="0, ').replace('rle="0, ', 'rle="5, ', 1))
     _, report = run(source)
-    assert re.search(rf"of 5 samples cannot be used and are left out:\n  .*{message}", report)
+    assert re.search(rf"of 5 samples cannot be used, left out:\n  .*{message}", report)
 
 
 FAR = 999_999_999
@@ -698,7 +698,7 @@ def test_numbers_far_beyond_the_image(source, form, old, new, message):
     assert old in text
     write(path, text.replace(old, new, 1))
     _, report = run(source)
-    assert re.search(rf"1 of 5 samples cannot be used and are left out:\n  .*{message}", report)
+    assert re.search(rf"1 of 5 samples cannot be used, left out:\n  .*{message}", report)
 
 
 def test_shapes_drawn_on_a_larger_image(source):
@@ -707,7 +707,7 @@ def test_shapes_drawn_on_a_larger_image(source):
         with Image.open(path) as image:
             image.resize((16, 12)).save(path)
     target, report = run(source)
-    assert "5 labels were brought to the size of their images" in report
+    assert "5 labels brought to the size of the image" in report
     np.testing.assert_array_equal(label(target, "a"), truth("a")[1::2, 1::2])
 
 

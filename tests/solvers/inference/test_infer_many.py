@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 from fcn.nets.source import ROOT
+from fcn.solvers.console.signals import stop
 from fcn.solvers.inference import manifest, outputs, sources, work
 from fcn.solvers.inference.listing import Listing, Naming
 from infer_runs import run, scene, small_run
@@ -238,11 +240,34 @@ def test_a_run_without_workers_goes_on_where_it_was_interrupted_and_leaves_no_ma
 
     monkeypatch.setattr(outputs.Outputs, "write", interrupted)
     result = infer("photos", workers=0, status=130)
-    assert "stopped by SIGINT" in result.stderr and "a.png" in names()
+    assert "stopped by Ctrl-C" in result.stderr and "a.png" in names()
     monkeypatch.setattr(outputs.Outputs, "write", write)
     assert "were done before" in said(infer("photos", workers=0))
     infer("photos", output="other", workers=0)
     assert names("other") == ["a.png", "b.png", "c.png"] and not entries("other")
+
+
+@pytest.mark.parametrize("older, said", [
+    ((), "no image was segmented this time; the same command goes on"),
+    (("old.png",), "no image was segmented this time; what lies in out is older; the same command "
+     "goes on")])
+def test_what_is_stopped_before_its_first_image_claims_none(there, monkeypatch, older, said):
+    for name in older:
+        photo(there / "out" / name)
+    monkeypatch.setattr(work.Work, "do", lambda *_: stop(signal.SIGINT))
+    result = infer("photos", workers=0, status=130)
+    assert result.stderr.endswith(f"stopped by Ctrl-C: {said}\n")
+
+
+def test_what_is_not_there_is_one_error_with_what_was_meant(there):
+    folder = there.resolve()
+    assert run("photo", "--experiment", "run").stderr == (
+        f"error: photo: no such file in {folder} (did you mean 'photos'?)\n")
+    assert run("fotos/a.jpg", "--experiment", "run").stderr.endswith(
+        "(did you mean 'photos/a.jpg'?)\n")
+    result = run("photos/x.jpg", "--experiment", "run")     # nothing has nearly that name
+    assert result.returncode == 1
+    assert result.stderr == f"error: photos/x.jpg: no such file in {folder}\n"
 
 
 def test_two_runs_at_a_time_are_refused(there, monkeypatch):
@@ -529,7 +554,7 @@ def test_rank_0_alone_says_which_run_was_taken(there, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, words, number", [
-    (("none.jpg", "--experiment", "run"), "error: there is no image to segment", 1),
+    (("none.jpg", "--experiment", "run"), "error: none.jpg: no such file in", 1),
     (("photos", "--experiment", "nothing"), "error: no run 'nothing'", 1),
     (("photos", "--overlay", "--no-overlay"), "--overlay and --no-overlay exclude each other", 1),
     (("photos", "--nothing"), "error: there is no option --nothing", 2)])

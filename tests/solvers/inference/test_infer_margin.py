@@ -63,6 +63,19 @@ def test_the_export_says_how_images_are_padded(trained, tmp_path, monkeypatch, c
     assert "pad its images with 106 pixels of their reflection" in capsys.readouterr().out
 
 
+def test_the_export_of_a_u_net_says_what_its_margin_is_made_of(tmp_path, monkeypatch, capsys):
+    val, deploy = (nets.fcn("unet", split, folder(tmp_path, 2), width=1 / 16, filler="msra",
+                            depth=1) for split in ("val", "deploy"))
+    nets.write_prototxt(tmp_path / "val.prototxt", val)
+    prototxt, weights = saved(tmp_path, deploy)
+    monkeypatch.setattr("sys.argv", ["fcn export", "--net", str(prototxt), "--weights",
+                                     str(weights), "-o", str(tmp_path / "net.onnx")])
+    assert export_command() == 0
+    assert ("pad its images with 10 pixels (the 8 by which its scores are smaller there, and 2, "
+            "for the windows of its poolings may begin at any of 2 pixels) of their reflection"
+            in capsys.readouterr().out)
+
+
 def test_the_export_of_segnet_says_of_what_sides_are_multiples(tmp_path, monkeypatch, capsys):
     val, deploy = (nets.fcn("segnet-basic", split, folder(tmp_path, 2), width=1 / 16, filler="msra")
                    for split in ("val", "deploy"))

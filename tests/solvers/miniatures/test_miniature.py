@@ -77,5 +77,6 @@ def test_a_damaged_snapshot_of_a_classifier_is_passed_over(tmp_path, monkeypatch
 
 
 def test_one_process_trains_a_classifier(tmp_path, short):
-    with classifiers.Run(tmp_path, ".").locked(), pytest.raises(RunError, match="another process"):
+    with classifiers.Run(tmp_path, ".").locked(), pytest.raises(
+            RunError, match="another process.* take another folder .-o FOLDER behind `fcn demo`"):
         classifiers.train_classifier("vgg16", tmp_path, 0)

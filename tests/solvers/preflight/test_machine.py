@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from fcn.solvers import solve
+from fcn.analysis.__main__ import main as analyse
+from fcn.solvers import demo, solve
 from fcn.solvers.preflight import machine
 from own_folder import write_data
 
@@ -21,10 +22,10 @@ def load(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("threads, words", [
-    ("", r"about 3\.5 times as long as on a free machine, and longer where its 2 threads wait for "
-         r"each other; with OMP_NUM_THREADS=1 before the command they do not"),
+    ("", r"^note: type OMP_NUM_THREADS=1 before the command: .*, and 2 threads that wait for each "
+         r"other there are often many times slower than one$"),
     ("1", r"about 3\.0 times as long as on a free machine$")])
-def test_a_busy_machine_is_named_with_its_cost(load, monkeypatch, threads, words):
+def test_a_busy_machine_is_named_with_what_to_do_or_its_cost(load, monkeypatch, threads, words):
     load("5.00 4.90 3.41 5/512 1234\n")
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     note = machine.busy_note()
@@ -48,3 +49,14 @@ def test_it_is_said_where_something_is_trained(load, tmp_path, monkeypatch, caps
     for said in (1, 0):
         solve.main()
         assert capsys.readouterr().err.count("other processes keep the processors busy") == said
+
+
+def test_it_is_said_where_a_demo_or_an_analysis_computes(load, tmp_path, tiny, monkeypatch, capsys):
+    load("5.00 4.90 3.41 5/512 1234\n")
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.setattr(sys, "argv", ["demo.py", "voc-fcn32s", "-o", str(tmp_path / "demo")])
+    for said in (1, 0):         # the second finds all trained
+        demo.main()
+        assert capsys.readouterr().err.count("note: type OMP_NUM_THREADS=1") == said
+    analyse(["upper-bound", "-o", str(tmp_path / "analysis")])
+    assert capsys.readouterr().err.count("note: type OMP_NUM_THREADS=1") == 1

@@ -98,6 +98,19 @@ def test_a_run_keeps_what_it_began_as(tmp_path):
     run.record_settings(width=0.5, classes=("a", "b"))
 
 
+def test_a_run_names_what_an_option_was_that_it_began_without(tmp_path):
+    run = Run(tmp_path / "run")
+    run.record_settings(data="/mine")
+    run.prototxt("train").write_text(
+        'layer { name: "data" type: "Python" top: "data" top: "label" python_param { '
+        'module: "voc_layers" layer: "VOCSegDataLayer" '
+        'param_str: "{\'crop\': (388, 388), \'batch\': 2}" } }')
+    assert run.batch() == 2
+    with pytest.raises(RunError, match=r"holds a run without --crop \(the default was 388x388\), "
+                                       r"now asked for is 164\. To go on with it, leave out"):
+        run.check(data="/mine", **{"--crop": 164})
+
+
 def test_damaged_records_are_named(tmp_path):
     run = leave(tmp_path / "run")
     for name, call in (("settings.json", run.settings), ("solver.prototxt", run.samples)):
