@@ -88,9 +88,11 @@ def main() -> int:
         with report_errors():
             with torchrun.only_first_speaks():
                 args = parse()
-                if not (draws_edges := edges.asked_for(args)):
-                    kinds_of(args)
-            return draw_edges(args) if draws_edges else segment(args)
+            if edges.asked_for(args):
+                return draw_edges(args)
+            with torchrun.only_first_speaks():
+                kinds_of(args)
+            return segment(args)
     except SystemExit as end:
         if end.code == 128 + signal.SIGINT:     # another ends Python while it unloads its modules
             signal.signal(signal.SIGINT, signal.SIG_DFL)

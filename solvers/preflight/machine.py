@@ -9,8 +9,8 @@ LOAD = Path("/proc/loadavg")    # of Linux: "5.37 4.90 3.41 3/512 1234"
 
 
 def busy_note() -> str:
-    """What to do where there is more to do than processors, and what that costs, in a line; ''
-    where there is not, or where nothing says how much there is.
+    """A line that says what to do on a busy machine, or how much slower it computes; '' if it is not
+    busy, or the load is unknown.
 
     The load of the last minute may be that of a command that has just ended, so that as many
     processes have to run now, too.
@@ -28,7 +28,8 @@ def busy_note() -> str:
     busy = (f"other processes keep the processors busy (load average {others:.1f}, processors "
             f"{processors})")
     if threads > 1:
-        return (f"note: type OMP_NUM_THREADS=1 before the command: {busy}, and {threads} threads "
-                "that wait for each other there are often many times slower than one")
+        share = max(1, round(threads * processors / (others + threads)))
+        return (f"note: type OMP_NUM_THREADS={share} before the command: {busy}, and {threads} "
+                f"threads that wait for each other there are often many times slower than {share}")
     return (f"note: {busy}: what is computed here takes about "
             f"{(others + threads) / processors:.1f} times as long as on a free machine")

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 from fcn.solvers.runs.reading import RunError
@@ -57,13 +57,13 @@ def is_first() -> bool:
 
 @contextmanager
 def only_first_speaks() -> Iterator[None]:
-    """Of several processes have the first alone say what is wrong with the command line, which all
-    of them have. Raises RunError where the environment says what cannot be."""
+    """Of several processes have the first alone say what is wrong with the command line, or help,
+    for all of them have the same. Raises RunError where the environment says what cannot be."""
     if place().rank == 0:
         yield
         return
     try:
-        with redirect_stderr(io.StringIO()):
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield
     except UserError:
         sys.exit(1)

@@ -460,7 +460,7 @@ def nothing_trained() -> str:
     build = build_root()
     for path in sorted(itertools.chain(build.glob("*"), build.glob("demo*/*"))):
         if path.name != ASIDE and Run(path).caffemodels():
-            return missing(Run(path).prototxt("deploy"))
+            return f"No run is whole: {missing(Run(path).prototxt('deploy'))}"
     return (f"Nothing is trained yet under {build}: `fcn demo` trains a small net, `fcn solve "
             "--data FOLDER` one on your own images, `fcn solve NAME` an experiment of the paper")
 
