@@ -9,8 +9,8 @@ LOAD = Path("/proc/loadavg")    # of Linux: "5.37 4.90 3.41 3/512 1234"
 
 
 def busy_note() -> str:
-    """A line that says what to do on a busy machine, or how much slower it computes; '' if it is not
-    busy, or the load is unknown.
+    """A line that says what to do on a busy machine, or how much slower it computes; '' if it is
+    not busy, or the load is unknown.
 
     The load of the last minute may be that of a command that has just ended, so that as many
     processes have to run now, too.
