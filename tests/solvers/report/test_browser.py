@@ -1,5 +1,6 @@
 """The pages in Chromium: they render at both widths, without errors and without overflow."""
 
+import numpy as np
 import pytest
 
 from browser import CHROMIUM, Browser
@@ -41,6 +42,22 @@ def test_a_page_renders(name, width, browser, pages):
         "[...document.querySelectorAll('main *')].filter(each => !each.closest('.scroll') && "
         "each.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length")
     assert outside == 0
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_number_of_a_chart_is_cut(width, browser, scored):
+    """The last of the iterations is long, and the text of a telephone large."""
+    path = scored.directory / "log.csv"
+    path.write_text(path.read_text().replace("\n4,", "\n120000,"))
+    browser.open(report.write(scored.run).as_uri(), width)
+    sides = browser.evaluate("""[...document.querySelectorAll('svg.chart text')].map(each => {
+        const text = each.getBoundingClientRect(), chart = each.closest('section');
+        const whole = chart.getBoundingClientRect();
+        const seen = getComputedStyle(each.closest('svg')).overflow === 'visible' ? whole
+            : each.closest('svg').getBoundingClientRect();
+        return [text.left - seen.left, seen.right - text.right];
+    })""")
+    assert len(sides) > 10 and np.min(sides) >= 0
 
 
 def test_a_link_leads_to_the_report(browser, pages):
