@@ -49,8 +49,8 @@ DONE = (
     "there with those of pool3, 8 pixels apart.",
     "Each was scored on 60 scenes that none of them had seen.",
     "All three learned from one scene a step, by the loss summed over its pixels, as in the paper. "
-    "Its momentum of 0.99 and its fixed rate are for a hundred times as many steps: here the "
-    "momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
+    "The paper's momentum of 0.99 and its fixed rate are for a hundred times as many steps: here "
+    "the momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
             "and truth, averaged over the classes; in \"f.w. IU\" (frequency-weighted) each class "
             "has the weight of its share of the pixels. \"IU of majority\" is the mean IU of "

@@ -18,6 +18,8 @@ from segdata.classes import VOID
 from segdata.files import replacing
 from segdata.palette import colour_map
 
+ACROSS = 64         # heights of its text that a wide picture has
+
 
 def draw(trained: list[Trained], path: Path, scenes: int = 3) -> Path:
     """Write a picture of the first held-out scenes, input | truth | one column a stage."""
@@ -25,7 +27,7 @@ def draw(trained: list[Trained], path: Path, scenes: int = 3) -> Path:
     for experiment, scores in trained:
         images, labels, predictions, _ = _segment(experiment, scenes)
         pictures = pictures or {"input": images, "truth": labels}
-        pictures[f"{experiment.head}, mean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
+        pictures[f"{experiment.head}\nmean IU {100 * scores['label'].mean_iu:.1f}%"] = predictions
     with replacing(path) as temporary:
         grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
@@ -75,32 +77,36 @@ def draw_strides(trained: list[Trained], path: Path, scenes: int = 2) -> Path:
         images, labels, predictions, coarse = _segment(experiment, scenes)
         pictures = pictures or {"input": images, "truth": labels}
         stride = coarse_scores(experiment)[1][0].stride
-        pictures[f"{experiment.head}: blocks of {stride} pixels"] = coarse
-    pictures[f"{experiment.head}, interpolated"] = predictions
+        pictures[f"{experiment.head}\nblocks of {stride} pixels"] = coarse
+    pictures[f"{experiment.head}\ninterpolated"] = predictions
     with replacing(path) as temporary:
         grid(pictures, experiment.class_names["label"]).save(temporary, format="PNG")
     return path
 
 
 def grid(columns: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], zoom: int = 2,
-          gap: int = 8, line: int = 24) -> Image.Image:
-    """A picture of {title: images}, enlarged, with a legend of the class names."""
+         gap: int = 8) -> Image.Image:
+    """A picture of {title of one or two lines: images}, enlarged, with a legend of the class names.
+    The wider it is, the larger its text, for pages show it in their own width."""
     rows = len(columns["input"])
     height, width = zoom * np.max([image.shape[:2] for image in columns["input"]], axis=0)
-    canvas = Image.new("RGB", (gap + len(columns) * (width + gap),
-                               2 * line + gap + rows * (height + gap)), "white")
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(16)
+    whole = gap + len(columns) * (width + gap)
+    size = max(16, whole // ACROSS)
+    line = size * 3 // 2
+    top = 2 * line
+    canvas = Image.new("RGB", (whole, top + line + 2 * gap + rows * (height + gap)), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(size)
     for number, (title, images) in enumerate(columns.items()):
         x = gap + number * (width + gap)
-        pen.text((x, 2), title, "black", font)
+        pen.text((x, top - gap // 2), title, "black", font, anchor="ld")
         for row, image in enumerate(images):
             enlarged = Image.fromarray(image.repeat(zoom, 0).repeat(zoom, 1))
-            canvas.paste(enlarged, (x, line + row * (height + gap)))
-    x, y = gap, canvas.height - line
+            canvas.paste(enlarged, (x, top + row * (height + gap)))
+    x, y = gap, canvas.height - line - gap
     for name, colour in [*zip(names, colour_map()), ("void", colour_map()[VOID])]:
-        pen.rectangle((x, y, x + 14, y + 14), tuple(map(int, colour)), "black")
-        pen.text((x + 20, y - 3), name, "black", font)
-        x += 44 + round(font.getlength(name))
+        pen.rectangle((x, y, x + size, y + size), tuple(map(int, colour)), "black")
+        pen.text((x + size * 4 // 3, y + size / 2), name, "black", font, anchor="lm")
+        x += 3 * size + round(font.getlength(name))
     return canvas
 
 

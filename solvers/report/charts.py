@@ -46,7 +46,8 @@ def lines(series: Sequence[Line], unit: str, logarithmic: bool = False, lowest: 
     if level:
         y = vertical(level[0])
         parts.append(f'<path class="level" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-                     f'<text class="note" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">'
+                     f'<text class="note clear" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" '
+                     'text-anchor="end">'
                      f'{escape(level[1])}</text>')
     for line in series:
         points = [(across(x), vertical(y), x, y) for x, y in line.points
@@ -59,20 +60,23 @@ def lines(series: Sequence[Line], unit: str, logarithmic: bool = False, lowest: 
                       '</circle>' for x, y, iteration, value in points]
     legend = "".join(f'<span><i class="{line.style}"></i>{escape(line.name)}</span>'
                      for line in series)
-    return (f'<div class="scroll"><svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
-            f'{"".join(parts)}</svg></div><p class="legend">{legend}</p>')
+    return (f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
+            f'{"".join(parts)}</svg><p class="legend">{legend}</p>')
 
 
 def sparkline(points: Points) -> str:
-    """A small line of percentages without axes."""
-    if not points:
+    """A small line of percentages, from the first to the last, over a line at 0; '' where there
+    are not two."""
+    if len(points) < 2:
         return ""
-    last = max(x for x, _ in points) or 1
-    places = [(4 + 92 * x / last, 30 - 26 * y / 100) for x, y in _thinned(points)]
+    first, last = points[0][0], points[-1][0]
+    places = [(4 + 92 * (x - first) / (last - first or 1), 30 - 26 * y / 100)
+              for x, y in _thinned(points)]
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     x, y = places[-1]
-    return (f'<svg class="spark" viewBox="0 0 100 34" role="img"><polyline class="score" '
-            f'points="{drawn}"/><circle class="score" cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg>')
+    return (f'<svg class="spark" viewBox="0 0 100 34" role="img"><path class="grid" d="M4 30H96"/>'
+            f'<polyline class="score" points="{drawn}"/>'
+            f'<circle class="score" cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg>')
 
 
 class _Axis:
@@ -168,7 +172,11 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
 
 
 KIND_OF_BOX = {"Input": "input", "Convolution": "convolution", "Pooling": "pooling",
-               "Deconvolution": "deconvolution", "Eltwise": "sum", "Crop": "crop", "Concat": "sum"}
+               "Deconvolution": "deconvolution", "Upsample": "deconvolution", "Eltwise": "sum",
+               "Concat": "concatenation", "Crop": "crop"}
+NAME_OF_BOX = {"input": "input", "convolution": "convolution", "pooling": "pooling",
+               "deconvolution": "upsampling", "sum": "sum", "concatenation": "concatenation",
+               "crop": "crop", "other": "other"}
 STEP, TALL, BELOW = 34, 170, 96         # of the drawing of a net, in pixels
 
 
@@ -180,12 +188,13 @@ def network(rows: Sequence[LayerRow]) -> str:
         return ""
     number = {id(row): place for place, row in enumerate(shown)}
     largest = max(max(row.shape[2:], default=1) for row in shown)
-    boxes, arcs, middle = [], [], 20 + TALL / 2
+    boxes, arcs, kinds, middle = [], [], set(), 20 + TALL / 2
     for place, row in enumerate(shown):
         x = 24 + STEP * place
         high = max(6.0, TALL * math.sqrt(max(row.shape[2:], default=1) / largest))
         wide = min(STEP - 8, 4 + 2 * math.log2(max(row.shape[1] if len(row.shape) > 1 else 1, 1)))
         kind = KIND_OF_BOX.get(row.type, "other")
+        kinds.add(kind)
         boxes.append(f'<rect class="{kind}" x="{x - wide / 2:.1f}" y="{middle - high / 2:.1f}" '
                      f'width="{wide:.1f}" height="{high:.1f}" rx="2"><title>{escape(row.name)}: '
                      f'{escape(row.type)} {escape(row.what)}, {shape(row)}, '
@@ -199,9 +208,8 @@ def network(rows: Sequence[LayerRow]) -> str:
                 arcs.append(f'<path class="arc {kind}" d="M{begin} 18C{begin + 8} {-high:.0f} '
                             f'{x - 8} {-high:.0f} {x} 18"/>')
     width, height = 60 + STEP * len(shown), TALL + BELOW + 40
-    legend = "".join(f'<span><i class="{kind}"></i>{word}</span>' for kind, word in (
-        ("convolution", "convolution"), ("pooling", "pooling"), ("deconvolution", "upsampling"),
-        ("sum", "sum"), ("crop", "crop"), ("other", "other")))
+    legend = "".join(f'<span><i class="{kind}"></i>{word}</span>'
+                     for kind, word in NAME_OF_BOX.items() if kind in kinds)
     return (f'<div class="scroll"><svg class="net" '
             f'style="min-width:{0.7 * width:.0f}px" viewBox="0 -64 {width} {height + 64}" '
             f'role="img"><path class="wire" '

@@ -30,8 +30,8 @@ SIDE = 360      # pixels of a picture's longest side, at most
 
 @dataclass
 class Picture:
-    """A validation sample. kind : best, median or worst; iou : mean IU in percent; images :
-    {caption: data: URI}; classes : those in the truth or the prediction"""
+    """A validation sample. kind : best, median or worst, '' where all samples are shown; iou : mean
+    IU in percent; images : {caption: data: URI}; classes : those in the truth or the prediction"""
     kind: str
     name: str
     iou: float
@@ -48,7 +48,8 @@ def sample_ious(run: Run) -> list[float | None]:
 
 
 def pictures(run: Run, names: Sequence[str]) -> list[Picture]:
-    """The pictures of a run: images and truth from its data, predictions as they were scored.
+    """The pictures of a run, that of the best sample first: images and truth from its data,
+    predictions as they were scored.
 
     Raises RunError where the scores say nothing of single samples, DataError where data are gone.
     """
@@ -106,15 +107,9 @@ def _inputs(run: Run, reader: SegDataLayer, arrays: dict[str, np.ndarray]) -> di
     return uris
 
 
-def colours(names: Sequence[str]) -> np.ndarray:
-    """The colour of each class, as overlays have it; void is white."""
-    of_classes = class_colours(names)
-    of_classes[VOID] = 255, 255, 255
-    return of_classes
-
-
 def coloured(label: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    return colours(names)[np.minimum(label.astype(int), VOID)]
+    """A label image in the colours of overlays, in which void is cream."""
+    return class_colours(names)[np.minimum(label.astype(int), VOID)]
 
 
 def data_uri(pixels: np.ndarray, photograph: bool = False) -> str:

@@ -35,7 +35,7 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[LayerRow]:
     """The rows of a net, which has been made of `param` (a deploy prototxt: with Input layers)."""
     made: list[LayerRow] = []
     maker: dict[str, int] = {}          # of each blob: its row
-    fields = zip(*(fields_of(param.layer, axis) for axis in (0, 1)))
+    fields, sizes = zip(*(fields_of(param.layer, axis) for axis in (0, 1))), _sizes(param)
     for layer, (vertical, horizontal) in zip(param.layer, fields):
         count = sum(math.prod(shape_of(blob)) for blob in surgery.layer_parameters(
             net, layer.name)) if layer.name in net.params else 0
@@ -46,10 +46,19 @@ def rows(param: caffe_pb2.NetParameter, net: caffe.Net) -> list[LayerRow]:
             continue
         top = layer.top[0] if layer.top else ""
         shape = shape_of(net.blobs[top]) if top in net.blobs else ()
-        made.append(LayerRow(layer.name, layer.type, _what(layer), bottoms, shape, count,
-                              (_seen(vertical), _seen(horizontal)), []))
+        what = "only its size is used, by Crop" if top in sizes else _what(layer)
+        made.append(LayerRow(layer.name, layer.type, what, bottoms, shape, count,
+                             (_seen(vertical), _seen(horizontal)), []))
         maker.update(dict.fromkeys(layer.top, len(made) - 1))
     return made
+
+
+def _sizes(param: caffe_pb2.NetParameter) -> set[str]:
+    """The blobs that Crop layers alone take, to crop another to their size."""
+    taken = [(blob, layer.type == "Crop" and place == 1)
+             for layer in param.layer for place, blob in enumerate(layer.bottom)]
+    return {blob for blob, is_size in taken if is_size} - {
+        blob for blob, is_size in taken if not is_size}
 
 
 def shape_of(blob: caffe.Blob) -> tuple[int, ...]:

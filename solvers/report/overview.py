@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from fcn.solvers.console.progress import duration
 from fcn.solvers.report import charts, page
-from fcn.solvers.report.style import document, section
+from fcn.solvers.report.style import document, section, unbroken
 from fcn.solvers.runs import log
 from fcn.solvers.runs.run import nothing_trained
 from segdata.errors import UserError
@@ -38,11 +38,13 @@ def write(runs: Sequence[Run]) -> Path:
             "run.</p></header>" + section(
                 "Runs", "Scores are on validation images that the nets were not trained on, in "
                 "percent; mean IU is the figure to compare. Only runs on the same data compare: "
-                "miniatures (-demo) are narrow nets on generated data, and the paper’s figures "
-                "stand beside them to show what they stand for.",
+                "miniatures (-demo) are narrow nets on generated data, and have the paper’s figure "
+                "to show which published net each imitates. “Over time” draws mean IU from the "
+                f"first scoring to the last, where there are several. {page.WEIGHTED}",
                 "<div class='scroll'><table class='runs'><tr><th>run</th><th>mean IU</th>"
-                "<th>over time</th><th>pixel accuracy</th><th>mean accuracy</th><th>f.w. IU</th>"
-                f"<th>iterations</th><th>time</th><th>the paper’s figure</th></tr>{rows}</table>"
+                "<th>over time</th><th>pixel accuracy</th><th>mean accuracy</th>"
+                "<th>frequency-weighted IU</th><th>iterations</th><th>time</th>"
+                f"<th>the paper’s figure</th></tr>{rows}</table>"
                 "</div>"))
     with replacing(path) as temporary:
         temporary.write_text(document("All trainings", body), encoding="utf-8")
@@ -57,8 +59,8 @@ def _row(run: Run, folder: Path) -> str:
     curve = charts.sparkline([(row.iteration, row.mean_iu) for row in rows
                               if row.mean_iu is not None])
     link = quote(os.path.relpath(run.directory / page.FILE, folder).replace(os.sep, "/"))
-    rest = (f"<td class='number'>{rows[-1].iteration if rows else 0:,}</td>"
-            f"<td>{duration(seconds) if seconds else '–'}</td>"
+    rest = (f"<td class='number'>{page.iterations(run, rows):,}</td>"
+            f"<td class='time'>{unbroken(duration(seconds)) if seconds else '–'}</td>"
             f"<td>{escape(page.published(run)) or '–'}</td>")
     name = escape(run.directory.name)
     if (run.directory / page.FILE).exists():
@@ -72,6 +74,6 @@ def _row(run: Run, folder: Path) -> str:
                         ("pixel accuracy", "mean accuracy", "f.w. IU"))
         lines.append(f"<tr><td>{name if number == 0 else '… ' + escape(label)}</td>"
                      f"<td class='number'><b>{100 * one.headline:.1f}</b></td>"
-                     f"<td>{curve if number == 0 else ''}</td>{cells}"
+                     f"<td>{(curve or '–') if number == 0 else ''}</td>{cells}"
                      f"{rest if number == 0 else '<td></td>' * 3}</tr>")
     return "".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,18 +17,29 @@ from fcn.solvers.console.progress import duration
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.report import charts, gallery, network
 from fcn.solvers.report.circumstances import circumstances
-from fcn.solvers.report.style import document, section
+from fcn.solvers.report.style import document, section, unbroken
 from fcn.solvers.runs import log
-from fcn.solvers.scoring import score_file, tables
+from fcn.solvers.scoring import samples, score_file, tables
 from fcn.solvers.scoring.metrics import Scores
 from segdata.files import replacing
+from segdata.palette import class_colours
 
 if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
     from fcn.solvers.runs.run import Run
 
 FILE = "report.html"
 SOURCES = (score_file.FILE, "log.csv")     # a report that is older than these is written anew
 MOST_CONFUSED = 5       # pairs of classes that are named
+FULL_NAMES = {"f.w. IU": "frequency-weighted IU"}       # of metrics, where there is room for them
+WEIGHTED = "Frequency-weighted IU counts each class by its share of the pixels."
+REPEATED = "--lr", "--iterations"       # settings that the configuration has from the solver
+# what settings mean whose names do not tell it
+MEANINGS = {
+    "width": "times the channels of the published net",
+    "filler": "how the first weights are drawn: at random, with a spread that keeps the values of "
+              "all layers about as large",
+    "scale": "what images are multiplied by, after the mean is subtracted"}
 
 
 def write(run: Run) -> Path:
@@ -101,7 +113,7 @@ def _headline(run: Run, rows: Sequence[log.LogRow], iteration: int | None,
     seconds = log.seconds(rows)
     head = str(run.settings().get("head", ""))
     words = [head.replace("fcn", "FCN-") if head else "A net", _trained_for(run, rows),
-             *([f"in {duration(seconds)}"] if seconds else [])]
+             *([f"in {unbroken(duration(seconds))}"] if seconds else [])]
     cards = []
     for label, one in scores.items():
         title = f" ({label})" if len(scores) > 1 else ""
@@ -109,12 +121,12 @@ def _headline(run: Run, rows: Sequence[log.LogRow], iteration: int | None,
         main = tables.HEADLINES[one.in_truth]
         for name in (main, *(name for name in summary if name != main and "truth" not in name
                              and name != "mean IU")):
-            cards.append(_card(name + title, summary[name], name == main))
+            cards.append(_card(FULL_NAMES.get(name, name) + title, summary[name], name == main))
     note = "The run has no scores yet." if not scores else (
         f"Scores of the snapshot of iteration {iteration:,}, on {run.samples():,} validation "
         "images that the net was not trained on. Mean IU is the figure to compare: of each class, "
         "the pixels that truth and prediction share among those that either has; then the mean "
-        "over classes. 100% is perfect.")
+        f"over classes. {WEIGHTED} 100% is perfect.")
     paper = published(run)
     beside = (f'<p class="paper"><b>The paper’s figure:</b> {escape(paper)}.'
               + " This run is its miniature, a narrow net on generated data: its figures are not to"
@@ -126,12 +138,19 @@ def _headline(run: Run, rows: Sequence[log.LogRow], iteration: int | None,
 
 def _trained_for(run: Run, rows: Sequence[log.LogRow]) -> str:
     """How many iterations are done, and of how many, unless it is all of them."""
-    done, planned = rows[-1].iteration if rows else 0, run.solver_param().max_iter
+    done, planned = iterations(run, rows), run.solver_param().max_iter
     if done >= planned:
         return f"trained for {done:,} iterations"
     end = run.ended()
     return (f"trained for {done:,} of {planned:,} iterations"
             + (f", where --patience {end['patience']} ended it," if end else " so far"))
+
+
+def iterations(run: Run, rows: Sequence[log.LogRow]) -> int:
+    """How many are done: a training that was stopped may have a snapshot behind the last line of
+    its log."""
+    return max([row.iteration for row in rows] + [number for number, _ in run.caffemodels()],
+               default=0)
 
 
 def _card(name: str, value: float, is_main: bool) -> str:
@@ -146,10 +165,8 @@ def _curves(run: Run, rows: Sequence[log.LogRow], scores: dict[str, Scores]) -> 
     losses = [(row.iteration, value) for row in rows if (value := getattr(row, of)) is not None]
     validation = [(row.iteration, value) for row in rows
                   if (value := getattr(row, f"validation_{of}")) is not None]
-    smoothed, running = [], None
-    for iteration, value in losses:
-        running = value if running is None else log.smoothed(running, value)
-        smoothed.append((iteration, running))
+    means = list(zip((iteration for iteration, _ in losses),
+                     log.recent_means([value for _, value in losses])))
     classes = len(next(iter(scores.values())).iu) if len(scores) == 1 else 0
     unit = "loss per pixel" if per_pixel else "loss of an image"
     weighs = is_weighted(run.net_param("train"))
@@ -157,24 +174,28 @@ def _curves(run: Run, rows: Sequence[log.LogRow], scores: dict[str, Scores]) -> 
         if classes > 1 and per_pixel and not weighs else None
     scored = [(row.iteration, row.mean_iu) for row in rows if row.mean_iu is not None]
     rates = [(row.iteration, row.rate) for row in rows if row.rate is not None]
+    steps = _with_steps(rates, run.solver_param())
     times = [(row.iteration, row.time / 60) for row in rows if row.time is not None]
     steady = run.solver_param().lr_policy == "fixed" and len({rate for _, rate in rates}) == 1
     return "".join([
-        section("Loss", "How wrong the net is on the images it learns from (blue; bold where it is "
-                "smoothed) and on the validation images (red): lower is better. Where red rises "
-                "while blue falls, the net learns its training images by heart."
+        section("Loss", "How wrong the net is on the images it learns from (blue) and on the "
+                "validation images (red): lower is better. The thin line is the loss of "
+                f"single images or batches, the bold one the mean of the last {log.LATEST} of "
+                "these. Where red rises while blue falls, the net learns its training images by "
+                "heart."
                 + " Training (blue) weighs pixels or classes, validation (red) does not: how they "
                   "change compares, how high they are does not." * weighs,
                 charts.lines([charts.Line("of one training image", losses, "loss"),
-                              charts.Line("smoothed", smoothed, "smoothed"),
+                              charts.Line(f"mean of the last {log.LATEST}", means, "mean"),
                               charts.Line("validation", validation, "validation", True)], unit,
                              logarithmic=True, level=guess)),
         section("Mean IU", "How much of each class is found, on the validation images: higher is "
-                "better. A curve that still rises at its end would go on with more iterations.",
+                "better. If it still rises at its end, train longer.",
                 charts.lines([charts.Line("mean IU", scored, "score", True)], "percent",
                              lowest=0, highest=100)),
-        section("Rate", "How far each update goes. It falls where the net is to settle.",
-                charts.lines([charts.Line("rate", rates, "rate")], "learning rate",
+        section("Rate", "How far each update goes. It is lowered towards the end so that the "
+                "weights settle.",
+                charts.lines([charts.Line("rate", steps, "rate")], "learning rate",
                              logarithmic=True)) if rates and not steady else "",
         section("Time", "Minutes of training at each iteration, those before an interruption "
                 "included. A straight line is a steady speed; steps are scoring."
@@ -183,12 +204,29 @@ def _curves(run: Run, rows: Sequence[log.LogRow], scores: dict[str, Scores]) -> 
                 charts.lines([charts.Line("time", times, "rate")], "minutes", lowest=0))])
 
 
+def _with_steps(rates: Sequence[tuple[int, float]], param: caffe_pb2.SolverParameter
+                ) -> Sequence[tuple[int, float]]:
+    """The logged rates, and where one is lowered all at once between two of them the iteration
+    after which it is; where the solver's policy does not tell that, it is that of the first."""
+    if param.lr_policy not in ("fixed", "step", "multistep"):
+        return rates
+    places = range(param.stepsize, param.max_iter, param.stepsize) if param.stepsize \
+        else param.stepvalue
+    points = list(rates[:1])
+    for (before, old), (after, new) in itertools.pairwise(rates):
+        if old != new:
+            at = next((place for place in places if before <= place < after), before)
+            points += [(at, old), (at, new)]
+        points.append((after, new))
+    return points
+
+
 def _hex(colour: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
 
 
 def _classes(label: str, one: Scores, names: Sequence[str], named: bool) -> str:
-    colours, pixels = gallery.colours(names), one.matrix.sum(1)
+    colours, pixels = class_colours(names), one.matrix.sum(1)
     values = [(name, _hex(colours[i]), 100 * float(one.iu[i]) if np.isfinite(one.iu[i]) else None,
                f"{name}: IU {100 * float(one.iu[i]):.2f}%, {int(pixels[i]):,} pixels in the truth")
               for i, name in enumerate(names)]
@@ -206,33 +244,42 @@ def _confusion(label: str, one: Scores, names: Sequence[str], named: bool) -> st
     pairs = [(i, j) for i, j in (divmod(int(k), len(names)) for k in order) if wrong[i, j] >= 0.01]
     mistakes = "; ".join(f"{100 * shares[i, j]:.0f}% of <b>{escape(names[i])}</b> are taken "
                          f"for <b>{escape(names[j])}</b>" for i, j in pairs)
+    pixels = np.where(np.eye(len(names), dtype=bool), 0, matrix)
+    true, said = divmod(int(pixels.argmax()), len(names))
+    largest = (f"{100 * pixels.max() / max(pixels.sum(), 1):.0f}% of all wrong pixels are "
+               f"<b>{escape(names[true])}</b> taken for <b>{escape(names[said])}</b>")
     return section("What is taken for what" + f": {label}" * named,
                    "A row for each true class, a column for what the net says; the darker, the "
                    "larger the share of the row, in percent. Green is right, red is wrong.",
                    charts.confusion(matrix, names),
-                   f"<p>The most frequent mistakes: {mistakes}.</p>" if mistakes else "")
+                   f"<p>The classes most often mistaken: {mistakes}.</p>"
+                   f"<p>The mistake with the most pixels: {largest}.</p>"
+                   if mistakes else "")
 
 
-EXPLAINED = ("Three of the validation images that the net segments best, three in the middle and "
-             "three worst, by the mean IU of the image. Colours are classes, white is void "
-             "(not judged). In the error map green is right, red wrong, grey not judged.")
+COLOURED = ("Colours are classes, cream is void (not judged). In the error map green is right, red "
+            "wrong, grey not judged.")
 
 
 def _gallery(run: Run, names: dict[str, list[str]]) -> str:
     if not names:
         return ""
     label, own = next(iter(names.items()))
-    title, parts = "Best, median and worst images" + f": {label}" * (len(names) > 1), []
+    title, parts = "Validation images" + f": {label}" * (len(names) > 1), []
     try:
         pictures = gallery.pictures(run, own)
     except Exception as error:      # of data that are gone or changed: the page does without
-        return section(title, EXPLAINED, "<p class='paper'>Not shown: "
+        return section(title, COLOURED, "<p class='paper'>Not shown: "
                        f"{escape(str(error) or type(error).__name__)}</p>")
-    colours = gallery.colours(own)
-    for kind in dict.fromkeys(picture.kind for picture in pictures):
-        parts.append(f"<h3>{kind.capitalize()}</h3>")
+    colours = class_colours(own)
+    kinds = list(dict.fromkeys(picture.kind for picture in pictures))
+    for kind in kinds:
+        parts += [f"<h3>{kind.capitalize()}</h3>"] if kind else []
         parts += [_picture(each, own, colours) for each in pictures if each.kind == kind]
-    return section(title, EXPLAINED, *parts)
+    shown = (f"The {samples.SHOWN} that the net segments best, {samples.SHOWN} in the middle and "
+             f"the {samples.SHOWN} worst" if len(kinds) > 1 else "All that have labels")
+    return section(title, f"{shown}, by the mean IU of the image, the best first. {COLOURED}",
+                   *parts)
 
 
 def _picture(picture: gallery.Picture, names: Sequence[str], colours: np.ndarray) -> str:
@@ -285,8 +332,9 @@ def _configuration(run: Run, rows: Sequence[log.LogRow]) -> str:
     seconds = log.seconds(rows)
     trained = facts([
         ("head", settings.get("head")),
-        *((key, value) for key, value in settings.items()
-          if key not in ("head", "classes", "data", "unscored", "in_truth")),
+        *((key, f"{_text(value)} ({MEANINGS[key]})" if key in MEANINGS and value else value)
+          for key, value in settings.items()
+          if key not in ("head", "classes", "data", "unscored", "in_truth", *REPEATED)),
         ("data", settings.get("data")), ("classes", ", ".join(
             f"{count} ({label})" for label, count in classes.items())),
         ("rate", rate), ("momentum", f"{param.momentum:g}"),
@@ -296,7 +344,8 @@ def _configuration(run: Run, rows: Sequence[log.LogRow]) -> str:
         ("validation images", f"{run.samples():,}"), ("seed", param.random_seed)])
     versions = known.get("versions")
     around = facts([
-        ("begun", known.get("begun")), ("duration", duration(seconds) if seconds else None),
+        ("begun", known.get("begun")),
+        ("duration", unbroken(duration(seconds)) if seconds else None),
         ("device", known.get("device")), ("system", known.get("system")),
         ("commit", known.get("commit")),
         *(versions.items() if isinstance(versions, dict) else ()),

@@ -28,21 +28,23 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .card b { display: block; font-size: 1.8rem; line-height: 1.2; } .card span { color: var(--soft); }
 .card small { font-size: .55em; font-weight: 500; margin-left: 2px; color: var(--soft); }
 .card.main { border-color: var(--blue); border-width: 2px; } .card.main b { color: var(--blue); }
-.scroll { overflow-x: auto; } svg { display: block; } .chart { width: 100%; }
+.scroll { overflow-x: auto; } svg { display: block; } .chart { width: 100%; overflow: visible; }
 .net { width: 100%; }
 svg text { font-size: 12px; fill: var(--soft); } svg text.light { fill: #fff; }
-svg text.note { font-style: italic; } .grid { stroke: var(--line); fill: none; }
+svg text.note { font-style: italic; }
+svg text.clear { paint-order: stroke; stroke: var(--paper); stroke-width: 5px; }
+.grid { stroke: var(--line); fill: none; }
 .frame { fill: none; stroke: var(--line); } .fixed { margin: 0 auto; } .spark { width: 110px; }
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
-polyline.loss { stroke: var(--pale); stroke-width: 1; } polyline.smoothed { stroke: var(--blue); }
+polyline.loss { stroke: var(--pale); stroke-width: 1; } polyline.mean { stroke: var(--blue); }
 polyline.validation, polyline.score { stroke: var(--red); } polyline.rate { stroke: var(--good); }
-circle { fill: var(--red); } circle.rate, circle.smoothed, circle.loss { fill: var(--blue); }
+circle { fill: var(--red); } circle.rate, circle.mean, circle.loss { fill: var(--blue); }
 .level { stroke: var(--gold); stroke-dasharray: 5 4; fill: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 8px 0 0; font-size: .85rem;
   color: var(--soft); }
 .legend i, .bars i { display: inline-block; width: 12px; height: 12px; border-radius: 2px;
   margin-right: 6px; border: 1px solid var(--line); vertical-align: -1px; flex: none; }
-i.loss { background: var(--pale); } i.smoothed { background: var(--blue); }
+i.loss { background: var(--pale); } i.mean { background: var(--blue); }
 i.validation, i.score { background: var(--red); } i.rate { background: var(--good); }
 .bars > div { display: grid; grid-template-columns: minmax(112px, 22%) 1fr 48px; gap: 10px;
   align-items: center; padding: 3px 0; }
@@ -62,6 +64,7 @@ rect.convolution, i.convolution { fill: #4f86b8; background: #4f86b8; }
 rect.pooling, i.pooling { fill: #c0504d; background: #c0504d; }
 rect.deconvolution, i.deconvolution { fill: #3f9467; background: #3f9467; }
 rect.sum, i.sum { fill: #b8860b; background: #b8860b; }
+rect.concatenation, i.concatenation { fill: #c76b98; background: #c76b98; }
 rect.crop, i.crop { fill: #8e7cc3; background: #8e7cc3; }
 rect.other, i.other { fill: #8a96a3; background: #8a96a3; }
 details { margin-top: 14px; } summary { cursor: pointer; font-weight: 600; }
@@ -71,6 +74,7 @@ th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var
 table.numbers { width: auto; margin-bottom: 14px; }
 table.numbers th + th, table.numbers td + td { text-align: right; padding-left: 14px; }
 table.layers { min-width: 640px; } table.runs { min-width: 860px; }
+td.time { white-space: nowrap; overflow-wrap: normal; }
 table.runs a { overflow-wrap: normal; white-space: nowrap; }
 table.layers td { white-space: nowrap; overflow-wrap: normal; }
 td.number, table.layers td:nth-child(n+4) { font-variant-numeric: tabular-nums; }
@@ -95,6 +99,11 @@ def section(title: str, explanation: str, *content: str) -> str:
     if not body:
         return ""
     return f"<section><h2>{escape(title)}</h2><p class='lead'>{explanation}</p>{body}</section>"
+
+
+def unbroken(text: str) -> str:
+    """A short text that no line ends within."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def document(title: str, body: str, writer: str = "fcn report") -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.ticker import LogFormatter
 
 SMOOTHING = 0.9         # of the logged losses, from one to the next
+LATEST = 10             # lines of the log whose mean shows how the loss goes
 
 
 class LogRow(NamedTuple):
@@ -88,16 +89,11 @@ class Log:
             return None
         before = next((row.smoothed_loss for row in reversed(self.rows)
                        if row.smoothed_loss is not None), loss)
-        return smoothed(before, loss)
+        return SMOOTHING * before + (1 - SMOOTHING) * loss
 
     def _rewrite(self) -> None:
         with replacing(self.path) as temporary:
             temporary.write_text(_lines([LogRow._fields, *self.rows]), newline="")
-
-
-def smoothed(before: float, loss: float) -> float:
-    """The smoothed loss after that of the line `before`."""
-    return SMOOTHING * before + (1 - SMOOTHING) * loss
 
 
 def _lines(rows: Iterable[tuple]) -> str:
@@ -130,6 +126,22 @@ def seconds(rows: Sequence[LogRow]) -> float | None:
     return next((row.time for row in reversed(rows) if row.time is not None), None)
 
 
+def recent_means(losses: Sequence[float]) -> list[float]:
+    """Of each loss the mean of it and of those before it, LATEST in all, fewer at the beginning.
+
+    What people are shown of a training, in place of the smoothed loss: in the tenth line of that
+    the loss of the first image still counts 39%.
+    """
+    return [sum(latest := losses[max(0, end - LATEST):end]) / len(latest)
+            for end in range(1, len(losses) + 1)]
+
+
+def recent_loss(rows: Sequence[LogRow]) -> float | None:
+    """The mean loss of the last LATEST lines that have one; None where none has."""
+    losses = [row.loss for row in rows if row.loss is not None]
+    return recent_means(losses[-LATEST:])[-1] if losses else None
+
+
 def draw(log: Path, path: Path, title: str) -> None:
     """Draw loss (left axis, logarithmic) and mean IU (right axis) over the iterations, as PNG."""
     import matplotlib
@@ -138,12 +150,13 @@ def draw(log: Path, path: Path, title: str) -> None:
     rows = read(log)
     figure, axis = plt.subplots(figsize=(8, 4.5))
     figure.subplots_adjust(0.12, 0.2, 0.91, 0.93)    # a layout that is computed takes twice as long
-    learned = [(row.iteration, row.loss, row.smoothed_loss) for row in rows if row.loss is not None]
+    learned = [(row.iteration, row.loss) for row in rows if row.loss is not None]
     if learned:
-        iterations, losses, smoothed = zip(*learned)
+        iterations, losses = zip(*learned)
         axis.semilogy(iterations, losses, ".-", color="#9bb7d4", linewidth=0.7, markersize=2,
                       label="loss")
-        axis.semilogy(iterations, smoothed, color="#1f4e79", label="smoothed loss")
+        axis.semilogy(iterations, recent_means(losses), color="#1f4e79",
+                      label=f"mean of the last {LATEST}")
         axis.yaxis.set_major_formatter(_plain_numbers())
         axis.yaxis.set_minor_formatter(_plain_numbers())
     axis.set(xlabel="iteration", ylabel="loss", title=title)

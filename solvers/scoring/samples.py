@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 FILE = "predictions.npz"    # in a run's folder: the predictions of the samples `chosen`
-SHOWN = 3                   # best, median and worst ones, each
+SHOWN = 3                   # best, median and worst ones, each; of fewer samples all
 
 
 class SampleTally:
@@ -91,15 +91,13 @@ def net_loss(net: caffe.Net) -> float:
 
 
 def chosen(ious: Sequence[float | None]) -> list[tuple[str, int]]:
-    """[(kind, number of the sample)]: the best, the median and the worst ones, none twice."""
-    order = [number for iou, number in sorted((iou, number) for number, iou in enumerate(ious)
-                                              if iou is not None)]
-    middle = sorted(order, key=lambda number: abs(order.index(number) - (len(order) - 1) / 2))
-    kinds = {"best": order[::-1], "median": middle, "worst": order}
-    taken: dict[int, str] = {}
-    for _ in range(SHOWN):
-        for kind, candidates in kinds.items():
-            left = [number for number in candidates if number not in taken]
-            taken.update(dict.fromkeys(left[:1], kind))
-    return [(kind, number) for kind, candidates in kinds.items() for number in candidates
-            if taken.get(number) == kind]
+    """[(kind, number of the sample)], the best first: the best, the median and the worst ones.
+    Where there are no more than these, all of them, whose kind is ''."""
+    order = [number for _, number in sorted(((iou, number) for number, iou in enumerate(ious)
+                                             if iou is not None), reverse=True)]
+    if len(order) <= 3 * SHOWN:
+        return [("", number) for number in order]
+    middle = (len(order) - SHOWN + 1) // 2
+    kinds = {"best": order[:SHOWN], "median": order[middle:middle + SHOWN],
+             "worst": order[-SHOWN:]}
+    return [(kind, number) for kind, numbers in kinds.items() for number in numbers]

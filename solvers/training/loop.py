@@ -167,9 +167,8 @@ class Loop:
             self.workers.first(self.experiment.run.settle_aside)
         if agreed:      # before anything is printed: the terminal may be gone
             raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
-        row = self.lines.rows[-1] if self.lines.rows else log.LogRow(0)
-        self.bar.update(count, **({} if row.smoothed_loss is None else
-                                  {"smoothed_loss": row.smoothed_loss}))
+        mean = log.recent_loss(self.lines.rows)
+        self.bar.update(count, **({} if mean is None else {"mean_loss": mean}))
         if is_scored:
             self._score(pending)
 
@@ -210,7 +209,8 @@ class Loop:
         events.emit("scores", run=experiment.name, iteration=iteration,
                     labels=events.summaries(self.scores))
         log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
-        learned = "" if row.smoothed_loss is None else f"smoothed loss {row.smoothed_loss:.4g}, "
+        mean = log.recent_loss(self.lines.rows)
+        learned = "" if mean is None else f"mean loss {mean:.4g}, "
         self.bar.write(f"{experiment.name}: iteration {iteration:,}, {learned}"
                        f"mean IU {row.mean_iu:.1f}%")
         self._tell_one_class()

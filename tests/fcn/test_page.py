@@ -96,6 +96,7 @@ def small_net(folder, layers, data=""):
 def test_the_folder_is_complete_and_says_what_the_net_is(page, skips, tmp_path):
     printed = page(skips, "-o", tmp_path / "page", "--side", 320)
     assert "weights" in printed and f"wrote the page to {tmp_path / 'page'}" in printed
+    assert f"fcn page {skips} -o {tmp_path / 'page'} --side 320 --serve`" in printed
     files = {path.relative_to(tmp_path / "page").as_posix(): path
              for path in (tmp_path / "page").rglob("*") if path.is_file()}
     assert set(files) == {"index.html", "page.css", "page.js", "worker.js", "page.json", "net.onnx",

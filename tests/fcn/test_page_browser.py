@@ -128,5 +128,9 @@ def test_a_large_photograph_is_scaled_down_and_what_is_none_is_said(browser, url
 
 def test_a_page_opened_as_a_file_says_what_to_do(browser, url, run):
     browser.open((run.parent / "page" / "index.html").as_uri(), 390)
-    assert "fcn page --serve" in browser.evaluate("document.querySelector('#status').innerText")
+    status = "document.querySelector('#status').innerText"
+    wait_for(browser, f"{status} !== ''")
+    assert "Open this page through a server: fcn page NAME --serve" in browser.evaluate(status)
+    shown = browser.evaluate("document.body.innerText")     # nothing that only scripts fill
+    assert "Longer side" not in shown and "About this net" not in shown
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390

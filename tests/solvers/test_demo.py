@@ -71,6 +71,24 @@ def test_the_picture_shows_scenes_truth_and_every_stage(tmp_path, tiny):
         miniature.train(demo.STAGES[0], tmp_path, 4)
 
 
+@pytest.mark.parametrize("columns", [4, 6])
+def test_the_captions_of_a_picture_can_be_read_where_a_page_shows_it_smaller(columns):
+    """In the 960 pixels that the page of the demo has, capital letters are 8 high and more; none
+    runs into the next column."""
+    scene = np.full((160, 160, 3), 255, np.uint8)
+    titles = ["input", "truth", "fcn32s\nblocks of 32 pixels", "fcn16s\nmean IU 100.0%",
+              "fcn8s\nblocks of 16 pixels", "fcn8s\ninterpolated"][:columns]
+    picture = pictures.grid({title: [scene] for title in titles}, embedded_voc.CLASSES)
+    ink = np.asarray(picture.convert("L")) < 128
+    whole, column = picture.width, 328
+    for number in range(columns):
+        assert not ink[:100, number * column:number * column + 8].any()
+    first = ink[:100, :column].any(axis=1)     # "input" alone
+    assert np.count_nonzero(first) * min(1, 960 / whole) >= 8
+    legend = ink[-60:].any(axis=0)
+    assert not legend[-8:].any()
+
+
 # of the paper's experiments all but those that differ from another in one number
 DISTINCT = ("voc-fcn8s", "voc-fcn8s-atonce", "voc-fcn-googlenet", "voc-deeplab-largefov",
             "voc-crfrnn", "voc-dilated-context", "nyud-fcn32s-color-hha", "siftflow-fcn8s",

@@ -19,6 +19,7 @@ from fcn.export import add_chosen
 from fcn.page import page
 from fcn.page.server import address, server
 from fcn.solvers.console.arguments import positive, whole
+from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.inference.network import choose, described
@@ -46,7 +47,8 @@ def main() -> int:
         if args.serve:
             serve(args.output, args.port)
         else:
-            print("look at it with --serve, or put the folder on any web server")
+            print(f"look at it with `{same_command()} --serve`, or put the folder on any web "
+                  "server")
     return 0
 
 

@@ -87,7 +87,7 @@ def test_one_s_own_folder_is_trained_scored_and_segmented(tmp_path, monkeypatch,
     options = *options, "--force"
     first = python("solvers/solve.py", *options, "--iterations", "3")
     assert first.returncode == 0, first.stderr
-    assert "iteration 2, smoothed loss" in first.stdout and "mean IU" in first.stdout
+    assert "iteration 2, mean loss" in first.stdout and "mean IU" in first.stdout
     assert f"{folder}: 2 for train and 2 for val, " in first.stdout
     assert "Snapshotting" not in first.stderr       # the bars say what Caffe's log says
     assert f"{tmp_path}/runs/{name}/snapshot/train_iter_3.caffemodel" in first.stdout

@@ -20,9 +20,9 @@ def test_a_line_every_ten_seconds_where_stderr_is_no_terminal(monkeypatch, capfd
     with progress.Progress("mine", 1_000, "iteration", done=200) as bar:
         for _ in range(100):
             now[0] += 0.3
-            bar.update(2, smoothed_loss=1234.5)
+            bar.update(2, mean_loss=1234.5)
     lines = capfd.readouterr().err.splitlines()
-    assert lines[0] == ("mine: iteration 268 of 1,000, smoothed loss 1234, 6.67 iterations/s, "
+    assert lines[0] == ("mine: iteration 268 of 1,000, mean loss 1234, 6.67 iterations/s, "
                         "1 min 50 s left")
     assert len(lines) == 2
 
@@ -80,6 +80,8 @@ def test_json_lines(experiment, capsys, monkeypatch):
     assert start["iterations"] == 4
     steps = [each for each in found if each["event"] == "progress" and each["run"] == "tiny"]
     assert steps[-1]["done"] == steps[-1]["total"] == 4 and steps[-1]["per_second"] > 0
+    losses = [row.loss for row in log.read(experiment.directory / "log.csv")]
+    assert steps[-1]["mean_loss"] == pytest.approx(sum(losses) / len(losses))
     scores = json.loads((experiment.directory / "score.json").read_text())["labels"]["label"]
     assert found[-1]["labels"]["label"]["mean IU"] == scores["mean IU"]
     logged = [each for each in found if each["event"] == "log"][-1]

@@ -1,5 +1,8 @@
 """The pages in Chromium: they render at both widths, without errors and without overflow."""
 
+import re
+
+import numpy as np
 import pytest
 
 from browser import CHROMIUM, Browser
@@ -21,6 +24,8 @@ def pages(scored, monkeypatch):
     """{name: file} of the page of a run and of that over all runs."""
     monkeypatch.setenv("FCN_BUILD", str(scored.build))
     scored.run.weights(4).touch()
+    path = scored.directory / "log.csv"     # with a second score: one has no curve
+    path.write_text(re.sub(r"(?m)^(2,[^,]*,[^,]*,),", r"\g<1>30.0,", path.read_text()))
     return {"run": report.write(scored.run), "all": overview.write([scored.run])}
 
 
@@ -41,6 +46,22 @@ def test_a_page_renders(name, width, browser, pages):
         "[...document.querySelectorAll('main *')].filter(each => !each.closest('.scroll') && "
         "each.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length")
     assert outside == 0
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_number_of_a_chart_is_cut(width, browser, scored):
+    """The last of the iterations is long, and the text of a telephone large."""
+    path = scored.directory / "log.csv"
+    path.write_text(path.read_text().replace("\n4,", "\n100000,"))
+    browser.open(report.write(scored.run).as_uri(), width)
+    sides = browser.evaluate("""[...document.querySelectorAll('svg.chart text')].map(each => {
+        const text = each.getBoundingClientRect(), chart = each.closest('section');
+        const whole = chart.getBoundingClientRect();
+        const seen = getComputedStyle(each.closest('svg')).overflow === 'visible' ? whole
+            : each.closest('svg').getBoundingClientRect();
+        return [text.left - seen.left, seen.right - text.right];
+    })""")
+    assert len(sides) > 10 and np.min(sides) >= 0
 
 
 def test_a_link_leads_to_the_report(browser, pages):

@@ -26,6 +26,24 @@ def test_the_smoothed_loss_is_nine_tenths_of_the_last_and_a_tenth_of_the_loss(tm
     assert [line["mean_iu"] for line in lines(tmp_path)] == ["", "", "12.5", ""]
 
 
+def test_the_mean_that_is_shown_is_of_ten_lines_and_forgets_the_first(tmp_path):
+    """An image that begins with a loss much lower than the others does not pull it down for long:
+    the smoothed loss rises after it in a training whose losses fall."""
+    losses = [1.0, *[float(loss) for loss in range(30, 18, -1)]]
+    means = log.recent_means(losses)
+    assert means[:3] == [1.0, 15.5, 20.0]
+    assert means[9] == pytest.approx((1 + sum(range(22, 31))) / 10)
+    assert means[10:] == [25.5, 24.5, 23.5]
+    record = log.Log(tmp_path, 0)
+    for number, loss in enumerate(losses):
+        record.write(number, loss)
+    smoothed = [row.smoothed_loss for row in record.rows]
+    assert smoothed[-1] > smoothed[-2] > smoothed[-3]
+    record.write(99, None, 50.0)
+    assert log.recent_loss(record.rows) == 23.5
+    assert log.recent_loss([log.LogRow(99, None, None, 50.0)]) is None
+
+
 def test_smoothing_goes_on_after_an_interruption(tmp_path):
     for first, losses in ((0, [8.0, 4.0, 3.0]), (2, [2.0, 6.0])):
         record = log.Log(tmp_path, first)

@@ -63,6 +63,7 @@ function tellFacts() {
     if (more) entry.append(element("small", more));
     $("facts").append(element("dt", name), entry);
   }
+  $("longer").hidden = $("about").hidden = false;
   $("drawn").hidden = !facts.drawn;
   $("known").textContent = `The ${facts.classes.length} classes that it knows`;
   facts.classes.forEach((name, number) => {
