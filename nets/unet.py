@@ -72,8 +72,8 @@ def margin_told(layers: Iterable[str], pixels: int) -> str:
     depth = depth_of(layers)
     if not depth or pixels != margin(depth):
         return ""
-    return (f" (the {lost(depth) // 2} by which its scores are smaller there, and {2 ** depth}, "
-            f"for the windows of its poolings may begin at any of {2 ** depth} pixels)")
+    return (f": {lost(depth) // 2} that its convolutions cut off, and {2 ** depth} for its "
+            "poolings, whose windows may begin at any of as many pixels")
 
 
 def score_sides(depth: int = DEPTH) -> Sides:

@@ -14,8 +14,8 @@ IMAGE_OR_FOLDER is an image, a folder, a pattern such as 'photos/*.jpg', a tar a
 knows them), or a video, of which DIR/NAME_overlay.mp4 is written, and with --mask and the like
 the frames, to DIR/NAME_frames (needs OpenCV). Of a folder in VOC layout it takes JPEGImages. RUN
 is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
-default is, of the finished ones under build/, that whose training began last. `--experiment hed`
-draws edges instead, as NAME_edges.png, by weights that others trained (`make hed` gets them).
+default is the finished run under build/ that was begun or continued last. `--experiment hed` draws
+edges instead, as NAME_edges.png, by weights that others trained (`make hed` gets them).
 
 Many images are segmented by several processes: --workers N, --gpu 0,1, or torchrun. Their outputs
 lie in folders as the images do. DIR/manifest.RANK.jsonl says what is done and what has failed: the
@@ -283,8 +283,8 @@ def parse() -> argparse.Namespace:
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--experiment", metavar="RUN",
-                        help="default: of the finished ones under build/, that whose training "
-                             "began last")
+                        help="default: the finished run under build/ that was begun or "
+                             "continued last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt with blobs data and score")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

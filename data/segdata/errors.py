@@ -48,11 +48,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The entry of `known` that somebody who wrote `name` may have meant, '' for none: of a
     --learning-rate the --lr."""
     folded = {entry.lower().lstrip("-"): entry for entry in reversed([*known])}
-    words = re.findall(r"[^-_]+", name.lower())
-    initials = "".join(word[0] for word in words)
-    if len(words) > 1 and initials in folded:
-        return folded[initials]
     match = get_close_matches(name.lower().lstrip("-"), folded, n=1, cutoff=0.6)
+    words = re.findall(r"[^-_]+", name.lower()) if name.startswith("--") else []
+    initials = "".join(word[0] for word in words)
+    is_near = match and get_close_matches(name.lower().lstrip("-"), match, cutoff=0.8)
+    if len(words) > 1 and initials in folded and not is_near:
+        return folded[initials]
     return folded[match[0]] if match else ""
 
 
@@ -65,6 +66,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def did_you_mean_path(path: Path) -> str:
     """' (did you mean ...?)' for a path that is not there: with what lies beside the first of its
     parts that is missing, and has nearly its name, whatever the suffix; or ''."""
+    if os.path.lexists(path):       # it is there, but another kind of file than was expected
+        return ""
     missing = path
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent

@@ -5,8 +5,8 @@
 The file says the names of the classes, the mean, the order of the channels, what each input takes,
 the name of the run, the margin around images and the number of which their sides are multiples.
 RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a run; the
-default is, of the finished ones under build/, that whose training began last. Weights alone are
-written by `caffe export`.
+default is the finished run under build/ that was begun or continued last. Weights alone are written
+by `caffe export`.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def main() -> int:
         print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)")
         if network.margin:
             told = unet.margin_told(network.net.params, network.margin)
-            print(f"note: pad its images with {network.margin} pixels{told} of their reflection on "
-                  "each side (numpy.pad, mode 'reflect'), as `fcn infer` does; without them the "
-                  "labels are wrong. The file says the number as 'margin'")
+            print(f"note: pad its images on each side with {network.margin} pixels of their "
+                  f"reflection (numpy.pad, mode 'reflect'), as `fcn infer` does{told}; without "
+                  "them the labels are wrong. The file says the number as 'margin'")
         if network.multiple > 1:
             print(f"note: pad its images, below and right, to multiples of {network.multiple} "
                   "pixels with their reflection (numpy.pad, mode 'symmetric'), and cut the scores "
@@ -62,8 +62,8 @@ def main() -> int:
 def add_chosen(parser: argparse.ArgumentParser) -> None:
     """Add RUN, --net, --weights and --best, which `choose` takes."""
     parser.add_argument("run", nargs="?", metavar="RUN",
-                        help="default: of the finished ones under build/, that whose training "
-                             "began last")
+                        help="default: the finished run under build/ that was begun or "
+                             "continued last")
     parser.add_argument("--net", type=Path, help="a deploy prototxt, in place of RUN")
     parser.add_argument("--weights", type=Path, help="a caffemodel")
     parser.add_argument("--best", action="store_true",

@@ -78,8 +78,8 @@ def deferring_signals() -> Iterator[Pending]:
 
 @contextmanager
 def telling_snapshots(run: Run, name: str) -> Iterator[None]:
-    """Have a Stopped that says no more say from which snapshot of a run the same command goes on,
-    if there is one."""
+    """Add to a Stopped without a note the snapshot from which the same command goes on, if there is
+    one."""
     try:
         yield
     except Stopped as error:

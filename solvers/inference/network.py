@@ -63,9 +63,9 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
 
 
 def newest_run() -> runs.Run:
-    """The run under build/ whose training began last, as the runs say it, not the clock, of those
-    that are finished, if any is; of those that do not say it, the last by name. Prints which, why,
-    and what was passed over."""
+    """The run under build/ that was begun or continued last, as the runs say it, not the clock, of
+    those that are finished, if any is; of those that do not say it, the last by name. Prints which,
+    why, and what was passed over."""
     trained = sorted(runs.trained(), key=lambda run: (run.turn(), run.directory.name))
     if not trained:
         raise InferError(f"{runs.nothing_trained()}; or give --net and --weights")
@@ -74,7 +74,8 @@ def newest_run() -> runs.Run:
     kind = " finished" * (0 < len(finished) < len(trained))
     among = finished or trained
     which = (f"the only{kind} run" if len(among) == 1 else
-             f"of {len(among)}{kind} runs the one whose training began last" if run.turn() else
+             f"of {len(among)}{kind} runs the one that was begun or continued last"
+             if run.turn() else
              f"of {len(among)}{kind} runs, which do not say when they were trained, the last by "
              "name")
     if not finished:

@@ -89,8 +89,8 @@ class Segmenter:
         result.overlay().save("overlay.png")
 
     run_or_net : the name of an experiment or of a stage of the demo, the folder of a run, or a
-        deploy prototxt, which takes `weights`; default: the finished run whose training
-        began last
+        deploy prototxt, which takes `weights`; default: the finished run that was begun or
+        continued last
     weights : a caffemodel; of a run, default: its newest snapshot
     device : 'cpu', 'gpu' or 'gpu:N'
     best : of a run, the snapshot with the highest mean IU on its validation set

@@ -27,8 +27,8 @@ def busy_note() -> str:
     threads = int(given) if given.isdecimal() and int(given) else processors
     busy = (f"other processes keep the processors busy (load average {others:.1f}, processors "
             f"{processors})")
-    if threads > 1:
-        share = max(1, round(threads * processors / (others + threads)))
+    share = max(1, round(processors ** 2 / (others + processors)))
+    if threads > share:
         return (f"note: type OMP_NUM_THREADS={share} before the command: {busy}, and {threads} "
                 f"threads that wait for each other there are often many times slower than {share}")
     return (f"note: {busy}: what is computed here takes about "

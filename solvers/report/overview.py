@@ -34,8 +34,8 @@ def write(runs: Sequence[Run]) -> Path:
     rows = "".join(_row(run, path.parent) for run in
                    sorted(runs, key=lambda run: (-run.turn(), run.directory.name)))
     body = (f"<header><p class='kind'>All trainings</p><h1>{len(runs)} run{'s' * (len(runs) > 1)}"
-            "</h1><p>Those whose training began last come first. A name leads to the report of the "
-            "run.</p></header>" + section(
+            "</h1><p>Those that were begun or continued last come first. A name leads to the "
+            "report of the run.</p></header>" + section(
                 "Runs", "Scores are on validation images that the nets were not trained on, in "
                 "percent; mean IU is the figure to compare. Only runs on the same data compare: "
                 "miniatures (-demo) are narrow nets on generated data, and have the paper’s figure "

@@ -432,7 +432,7 @@ def find(name: str | Path | None) -> Run:
     Raises RunError, with the runs that there are, where none is, or where `name` is None.
     """
     if name is None:
-        raise RunError(f"no run is given: type its name, or its folder. {_there()}")
+        raise RunError(f"no run is given: type its name, or its folder. {_there(_names())}")
     build = build_root()
     for directory in (build / name, build / "demo" / name, Path(name)):
         if (directory / "deploy.prototxt").exists():
@@ -443,14 +443,17 @@ def find(name: str | Path | None) -> Run:
     for directory in (build / name, build / "demo" / name, Path(name)):
         if Run(directory).caffemodels():
             raise RunError(missing(Run(directory).prototxt("deploy")))
-    known = [run.directory.name for run in trained()]
+    known = _names()
     raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
-                   f"{did_you_mean(str(name), known)}. {_there()}")
+                   f"{did_you_mean(str(name), known)}. {_there(known)}")
 
 
-def _there() -> str:
+def _names() -> list[str]:
+    return [run.directory.name for run in trained()]
+
+
+def _there(known: list[str]) -> str:
     """Which runs there are, in a sentence."""
-    known = [run.directory.name for run in trained()]
     return f"Trained are: {', '.join(known)}" if known else nothing_trained()
 
 

@@ -31,7 +31,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any],
                         f"{_value(now.get(key))}" for key in keys)
     repeated = " ".join(filter(None, (_typed(key, before[key]) for key in keys
                                       if before.get(key) is not None)))
-    dropped = " and ".join(OPTIONS.get(key, key) for key in keys
+    dropped = " and ".join(_option(key, now.get(key)) for key in keys
                            if before.get(key) is None and (key in OPTIONS or key[:2] == "--"))
     changeable = " and ".join(key for key in keys if key in CHANGEABLE)
     repeated += f" ({changeable} may have another value)" if changeable else ""
@@ -64,13 +64,22 @@ def _begun(key: str, value: Any, defaults: Mapping[str, Any]) -> str:
     if value is not None or not option.startswith("--"):
         return f"with {option} {_value(value)}"
     default = defaults.get(option[2:])
-    shown = "x".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+    shown = ("x".join(map(str, default)) if isinstance(default, (list, tuple)) else
+             _value(default) if isinstance(default, bool) else default)
     return f"without {option}" + f" (the default was {shown})" * (default is not None)
+
+
+def _option(key: str, value: object) -> str:
+    """What was typed for a setting of that value, without the value."""
+    option = OPTIONS.get(key, key)
+    return option.replace("--", "--no-", 1) if value is False else option
 
 
 def _value(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return repr(value) if isinstance(value, str) else reprlib.repr(value)
 
 

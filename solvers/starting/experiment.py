@@ -112,7 +112,7 @@ def _with_start(experiment: Experiment, start: Start | None, before: dict, net: 
 def _earlier(text: str, folder: str, **expected: str | None) -> dict:
     """The settings of a run that began so and has snapshots, {} without one: it goes on without
     what it started from. Where no name is expected it is the default one; of several heads,
-    that whose training began last."""
+    the one that was begun or continued last."""
     runs = (Run(path.parent) for path in build_root().glob("*/settings.json"))
     for run in sorted(runs, key=lambda run: (-run.turn(), run.directory)):
         settings: dict = {}

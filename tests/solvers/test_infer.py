@@ -150,7 +150,7 @@ def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, c
     runs.Run(tmp_path / "old").take_turn()
     runs.Run(new).take_turn()
     assert choose() == chosen
-    assert f"{new}: of 2 runs the one whose training began last" in capsys.readouterr().out
+    assert f"{new}: of 2 runs the one that was begun or continued last" in capsys.readouterr().out
     runs.Run(tmp_path / "old").take_turn()
     assert choose()[0] == tmp_path / "old" / "deploy.prototxt"
     (tmp_path / "old" / "turn.txt").write_bytes(b"\xff\0" + b"9" * 5_000)
@@ -187,7 +187,7 @@ def test_a_finished_run_goes_before_one_that_is_not(tmp_path, monkeypatch, capsy
     demo.record_end(5, patience=2)
     name, said = taken()
     assert name == Path("demo/voc-fcn32s-demo")
-    assert "of 2 finished runs the one whose training began last (" in said
+    assert "of 2 finished runs the one that was begun or continued last (" in said
 
 
 def test_an_image_of_12_bits_in_a_file_of_16_is_told_once(tmp_path, monkeypatch, capsys):

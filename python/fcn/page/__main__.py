@@ -5,7 +5,7 @@
 DIR gets a static page with the net, its classes and all that runs it; it loads nothing from
 elsewhere, and photographs stay on the machine of whoever looks at it. --serve shows it on this
 machine. RUN is an experiment (voc-fcn8s), a stage of the demo (voc-fcn8s-demo) or the folder of a
-run; the default is, of the finished ones under build/, that whose training began last.
+run; the default is the finished run under build/ that was begun or continued last.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_the_export_says_how_images_are_padded(trained, tmp_path, monkeypatch, c
     monkeypatch.setattr("sys.argv", ["fcn export", "--net", prototxt, "--weights", weights,
                                      "-o", str(tmp_path / "net.onnx")])
     assert export_command() == 0
-    assert "pad its images with 106 pixels of their reflection" in capsys.readouterr().out
+    assert "pad its images on each side with 106 pixels of their reflection" in capsys.readouterr().out
 
 
 def test_the_export_of_a_u_net_says_what_its_margin_is_made_of(tmp_path, monkeypatch, capsys):
@@ -71,8 +71,9 @@ def test_the_export_of_a_u_net_says_what_its_margin_is_made_of(tmp_path, monkeyp
     monkeypatch.setattr("sys.argv", ["fcn export", "--net", str(prototxt), "--weights",
                                      str(weights), "-o", str(tmp_path / "net.onnx")])
     assert export_command() == 0
-    assert ("pad its images with 10 pixels (the 8 by which its scores are smaller there, and 2, "
-            "for the windows of its poolings may begin at any of 2 pixels) of their reflection"
+    assert ("pad its images on each side with 10 pixels of their reflection (numpy.pad, mode "
+            "'reflect'), as `fcn infer` does: 8 that its convolutions cut off, and 2 for its "
+            "poolings, whose windows may begin at any of as many pixels; without them"
             in capsys.readouterr().out)
 
 

@@ -36,6 +36,8 @@ def test_many_processors_are_shared(load, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     load("65.0 60.0 40.0 70/512 1234\n")
     assert machine.busy_note().startswith("note: type OMP_NUM_THREADS=32 before the command: ")
+    monkeypatch.setenv("OMP_NUM_THREADS", "32")         # who has followed is not told again
+    assert "type" not in machine.busy_note()
 
 
 @pytest.mark.parametrize("text", [
