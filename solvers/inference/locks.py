@@ -31,16 +31,18 @@ WITHOUT = errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP
 
 
 @contextmanager
-def locked(path: Path, what: str, shared: bool = False, patience: float = PATIENCE
+def locked(path: Path, what: str, shared: bool = False, patience: float | None = None
            ) -> Iterator[bool]:
     """Hold the lock `path`, a file that is made for it and removed behind it. Yields whether
     nobody else can hold it: not where it is shared, nor where the system has no such locks.
 
     what : the file or folder that it is for, in messages
     shared : others may hold it, too, if they share it
+    patience : seconds, default PATIENCE
     Raises InferError, naming the process that holds it, where that does not end within `patience`.
     A file system without locks is told of, and nothing held.
     """
+    patience = PATIENCE if patience is None else patience
     if fcntl is None:
         with nullcontext() if shared else _locked_on_windows(path, what, patience):
             yield False
