@@ -294,8 +294,8 @@ class Run:
         """Raise RunError if the run began with other settings."""
         before, now = self.settings(), json.loads(json.dumps(settings))
         if before and difference(before, now):
-            raise RunError(f"{self.directory} holds a run "
-                           f"{difference(before, now, self.training_params())}")
+            told = difference(before, now, self.training_params())      # which takes reading nets
+            raise RunError(f"{self.directory} holds a run {told}")
 
     def check_start(self, start: str | None) -> None:
         """Raise RunError if the run began from other weights (`--from`), and none are given now:

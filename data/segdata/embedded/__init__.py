@@ -6,5 +6,6 @@ MANIFEST = "embedded.json"      # in the folder of a dataset: what it was drawn 
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether a file lies in an embedded dataset, wherever that is."""
+    """Whether a file lies in an embedded dataset, wherever that is, even if somebody put it there.
+    """
     return any((folder / MANIFEST).is_file() for folder in path.resolve().parents)

@@ -104,8 +104,8 @@ def write_samples(labelled: Labelled, numbering: Numbering, folder: Path,
     names = distinct_names(distinct, tree)
     chosen = {sample.image: Written(sample, names[sample.image]) for sample in labelled.samples}
     if twice := len(labelled.samples) - len({(one.image, one.split) for one in labelled.samples}):
-        labelled.problems.append(f"{counted(twice, 'image')} twice in the labels, of which the "
-                                 "last counts")
+        labelled.problems.append(f"{counted(twice, 'image')} labelled twice or more: the last "
+                                 "labels count")
     renamed = [f"{tree.relative(path)} as {name}" for path, name in names.items()
                if name != path.stem]
     if renamed:

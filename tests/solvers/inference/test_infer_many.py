@@ -566,6 +566,11 @@ def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, 
     assert not Path("out").exists()
 
 
+def test_rank_0_alone_helps(there):
+    (out, _, status), (out1, err1, status1) = ranks("--help", run=())
+    assert (status, status1) == (0, 0) and out.startswith("usage: ") and (out1, err1) == ("", "")
+
+
 @pytest.mark.parametrize("rank, count, options, words", [
     ("2", "2", (), "RANK=2 and WORLD_SIZE=2; ranks are 0 to WORLD_SIZE - 1"),
     ("x", "2", (), "RANK=x, expected a whole number"),

@@ -60,7 +60,8 @@ def test_the_export_says_how_images_are_padded(trained, tmp_path, monkeypatch, c
     monkeypatch.setattr("sys.argv", ["fcn export", "--net", prototxt, "--weights", weights,
                                      "-o", str(tmp_path / "net.onnx")])
     assert export_command() == 0
-    assert "pad its images on each side with 106 pixels of their reflection" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pad its images on each side with 106 pixels of their reflection" in said
 
 
 def test_the_export_of_a_u_net_says_what_its_margin_is_made_of(tmp_path, monkeypatch, capsys):
