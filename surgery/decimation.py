@@ -62,6 +62,6 @@ def decimate_classifier(new_net: caffe.Net, net: caffe.Net, branches: Sequence[s
     report = [outcome for outcome in transplant(new_net, net, skip=taken)
               if outcome.name not in filled | taken.keys()]
     outcomes = [decimate(new_net, name + branch, net, name, seen)
-             for name, seen in taken.items() for branch in branches]
+                for name, seen in taken.items() for branch in branches]
     print("\n".join(map(str, outcomes)))
     return report + outcomes

@@ -57,7 +57,7 @@ def transplant(new_net: caffe.Net, net: caffe.Net | Weights, suffix: str = "",
             report.append(Outcome("skipped", name, ": as asked"))
         elif name + suffix in new_net.params:
             pairs, outcomes = _match(name, layer_parameters(net, name), name + suffix,
-                                  layer_parameters(new_net, name + suffix))
+                                     layer_parameters(new_net, name + suffix))
             copies += pairs
             report += outcomes
         else:

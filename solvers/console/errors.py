@@ -28,8 +28,8 @@ def report_errors(continues: bool = False) -> Iterator[None]:
     """End with one message and exit status 1, no traceback, for errors that users can mend.
 
     All others are bugs. SIGINT (Ctrl-C) ends with exit status 130, SIGTERM with 143, SIGHUP with
-    129, and a sentence; `continues`: which names the command that goes on from there, or begins
-    anew.
+    129, and a sentence; `continues`: whether it names the command that goes on from there, or
+    begins anew.
     """
     for stream in (sys.stdout, sys.stderr):     # class names are of any script
         if isinstance(stream, io.TextIOWrapper):

@@ -206,8 +206,9 @@ def _curves(run: Run, rows: Sequence[log.LogRow], scores: dict[str, Scores]) -> 
 
 def _with_steps(rates: Sequence[tuple[int, float]], param: caffe_pb2.SolverParameter
                 ) -> Sequence[tuple[int, float]]:
-    """The logged rates, and where one is lowered all at once between two of them the iteration
-    after which it is; where the solver's policy does not tell that, it is that of the first."""
+    """The logged rates, and two more points where the rate is lowered at once between two lines of
+    the log: the old and the new rate at the iteration where that happens, or at the earlier line
+    if the solver's policy does not say where."""
     if param.lr_policy not in ("fixed", "step", "multistep"):
         return rates
     places = range(param.stepsize, param.max_iter, param.stepsize) if param.stepsize \

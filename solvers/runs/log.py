@@ -129,8 +129,8 @@ def seconds(rows: Sequence[LogRow]) -> float | None:
 def recent_means(losses: Sequence[float]) -> list[float]:
     """Of each loss the mean of it and of those before it, LATEST in all, fewer at the beginning.
 
-    What people are shown of a training, in place of the smoothed loss: in the tenth line of that
-    the loss of the first image still counts 39%.
+    This is what people are shown of a training. The smoothed loss forgets too slowly: the loss of
+    the first image still makes up 39% of its tenth line.
     """
     return [sum(latest := losses[max(0, end - LATEST):end]) / len(latest)
             for end in range(1, len(losses) + 1)]

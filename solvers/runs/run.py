@@ -294,7 +294,7 @@ class Run:
         """Raise RunError if the run began with other settings."""
         before, now = self.settings(), json.loads(json.dumps(settings))
         if before and difference(before, now):
-            told = difference(before, now, self.training_params())      # which takes reading nets
+            told = difference(before, now, self.training_params())
             raise RunError(f"{self.directory} holds a run {told}")
 
     def check_start(self, start: str | None) -> None:
@@ -458,8 +458,8 @@ def _there(known: list[str]) -> str:
 
 
 def nothing_trained() -> str:
-    """What there is to say where `trained` gives none: what one that has weights lacks, or what
-    trains one."""
+    """The sentence for where `trained` gives no run: which file a run with weights lacks, or else
+    which commands train one."""
     build = build_root()
     for path in sorted(itertools.chain(build.glob("*"), build.glob("demo*/*"))):
         if path.name != ASIDE and Run(path).caffemodels():
