@@ -38,10 +38,6 @@ class UnknownFieldError(PrototxtError, AttributeError):
     """A keyword that no field takes. (pycaffe raises AttributeError.)"""
 
 
-class UnknownTypeError(PrototxtError, AttributeError):
-    """A layer type that the engine does not have."""
-
-
 class UnknownTopError(AttributeError, KeyError):
     """A name that no top of the net has. (pycaffe raises KeyError.)"""
 
@@ -180,11 +176,20 @@ class Function:
         try:
             for key, value in self.params.items():
                 if key not in known:
-                    raise UnknownFieldError(f"{fields[own].message_type.name if own else 'it'} has "
-                                            f"no field '{key}'" + did_you_mean(key, known))
+                    about = _about_type(self.type_name)
+                    raise UnknownFieldError(
+                        f"{fields[own].message_type.name if own else 'it'} has no field '{key}'"
+                        + (whose(key) or ("" if about else did_you_mean(key, known))) + about)
                 assign_proto(layer if key in fields else getattr(layer, own), key, value)
         except (PrototxtError, TypeError, ValueError) as error:
             raise type(error)(f"{place}: {error}") from None
+
+
+def _about_type(name: str) -> str:
+    """What to say of a layer type that the engine does not have; '' of one that it has."""
+    if name in layer_types():
+        return ""
+    return f". There is no layer type '{name}'" + (whose(name) or did_you_mean(name, layer_types()))
 
 
 class NetSpec:
@@ -242,18 +247,16 @@ class NetSpec:
 class Layers:
     """`L.Type(*bottoms, **parameters)`: the Top, or tuple of Tops, of a new layer.
 
-    Raises UnknownTypeError for a type that the engine does not have, and UnknownFieldError for a
-    parameter that the type does not have.
+    Raises UnknownFieldError for a parameter that the type does not have. A type that the engine
+    does not have takes the fields of LayerParameter: others may have it, and run what is written.
     """
 
     def __dir__(self) -> list[str]:
         return layer_types()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in layer_types():
-            why = whose(name) or did_you_mean(name, layer_types())
-            raise UnknownTypeError(f"there is no layer type '{name}'{why}; a new one is entered "
-                                   "by caffe.engine.layers.register")
+        if name.startswith("_"):        # what editors and debuggers ask any object for
+            raise AttributeError(f"there is no layer type '{name}'")
 
         def layer(*args: Top, **kwargs: Any) -> Any:
             function = Function(name, args, kwargs)

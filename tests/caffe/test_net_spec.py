@@ -132,11 +132,15 @@ def test_enums():
     (lambda x: L.Convolution(x, weight_filler=dict(tipe="xavier")), PrototxtError,
      "^Convolution: FillerParameter has no field 'tipe'.*'type'"),
     (lambda x: L.Convolutoin(x, num_output=3), PrototxtError,
-     "^there is no layer type 'Convolutoin' .did you mean 'Convolution'?"),
-    (lambda x: L.convolution(x), AttributeError, "'convolution' .did you mean 'Convolution'?"),
-    (lambda x: L.Loss(x), AttributeError, "no layer type 'Loss'"),
-    (lambda x: L.PriorBox(x), PrototxtError, "'PriorBox'; it belongs to SSD's fork"),
-    (lambda x: L.CPMData(), PrototxtError, "'CPMData'; it belongs to OpenPose's fork"),
+     "^Convolutoin: it has no field 'num_output'. There is no layer type 'Convolutoin' "
+     ".did you mean 'Convolution'?"),
+    (lambda x: L.convolution(x, pad=1), AttributeError,
+     "'convolution' .did you mean 'Convolution'?"),
+    (lambda x: L.PriorBox(x, prior_box_param=dict(flip=True)), PrototxtError,
+     "^PriorBox: it has no field 'prior_box_param'; it belongs to SSD's fork .*There is no layer "
+     "type 'PriorBox'; it belongs to SSD's fork"),
+    (lambda x: L.CPMData(stride=8), PrototxtError, "'CPMData'; it belongs to OpenPose's fork"),
+    (lambda x: L.__wrapped__, AttributeError, "'__wrapped__'"),
     (lambda x: L.AbsVal(x, slope=3), PrototxtError, "^AbsVal: it has no field 'slope'"),
     (lambda x: L.Pooling(x, pool_param=dict(kernel=3)), PrototxtError, "'pool_param'"),
     (lambda x: L.Convolution(x, num_output="many"), TypeError, "^Convolution: "),
@@ -161,13 +165,33 @@ def test_what_is_updated_later_is_said_with_the_layer_s_name():
         n.to_proto()
 
 
+def test_a_type_that_the_engine_lacks_is_written_and_refused_where_the_net_is_made(tmp_path):
+    """As the original writes it: the net may be for a fork."""
+    n = caffe.NetSpec()
+    n.data = L.Input(input_param=dict(shape=dict(dim=[1, 1, 2, 2])))
+    n.a, n.b = L.PriorBox(n.data, ntop=2, loss_weight=[2, 0], include=dict(phase=caffe.TEST),
+                          convolution_param=dict(num_output=3))
+    n.c = L.Euclidean2Loss(n.a)
+    assert n.to_proto() == parse("""
+layer { name: "data" type: "Input" top: "data"
+        input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
+layer { name: "a" type: "PriorBox" bottom: "data" top: "a" top: "b" loss_weight: 2 loss_weight: 0
+        include { phase: TEST } convolution_param { num_output: 3 } }
+layer { name: "c" type: "Euclidean2Loss" bottom: "a" top: "c" }
+""", caffe_pb2.NetParameter())
+    (tmp_path / "net.prototxt").write_text(str(n.to_proto()))
+    with pytest.raises(caffe.CaffeError, match="'PriorBox'; it belongs to SSD's fork"):
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+
+
 def test_types_that_a_script_registers(monkeypatch):
     from caffe.engine import layers as engine
     monkeypatch.setattr(engine.registry, "known", dict(engine.registry.known))
-    with pytest.raises(AttributeError, match="caffe.engine.layers.register"):
-        L.OwnType
+    assert "OwnType" not in dir(L)
     engine.register("OwnType")(engine.TensorLayer)
-    assert L.OwnType(L.Input()).to_proto().layer[-1].type == "OwnType"
+    assert "OwnType" in dir(L)
+    with pytest.raises(PrototxtError, match="^OwnType: it has no field 'pad' .did you mean"):
+        L.OwnType(pad=1)
 
 
 def test_names_at_the_prompt():
