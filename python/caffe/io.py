@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -216,6 +217,9 @@ def _image(source: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
     """The image in a file, whose pixels are not decoded yet."""
     if isinstance(source, (str, bytes, os.PathLike)):
         source = os.fsdecode(source)
+        if re.match("(https?|ftp|file)://", source):
+            raise CaffeError(f"{source}: expected a path or a binary file object, not a URL; give "
+                             "io.BytesIO(urllib.request.urlopen(URL).read())")
         os.stat(source)     # what is not there is Python's own error, as in the original
         with reading(source, "image", CaffeError), opened(source) as image:
             yield image

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -124,6 +125,17 @@ def test_load_image_of_a_file_object(tmp_path):
     for no_image in (io.BytesIO(content[:-30]), io.BytesIO(b"text"), 7):
         with pytest.raises(CaffeError, match="a binary file object with an image"):
             caffe.io.load_image(no_image)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "file"])
+def test_load_image_of_a_url_says_how_to_get_it(scheme, tmp_path):
+    """The original's skimage downloads it."""
+    with pytest.raises(caffe.CaffeError, match=f"^{scheme}://host/cat.jpg: expected a path or .* "
+                                               r"not a URL; give io.BytesIO\(urllib.request"):
+        caffe.io.load_image(f"{scheme}://host/cat.jpg")
+    Image.fromarray(np.full((2, 3, 3), 51, np.uint8)).save(tmp_path / "cat.png")
+    content = urllib.request.urlopen((tmp_path / "cat.png").as_uri()).read()
+    assert caffe.io.load_image(io.BytesIO(content)).shape == (2, 3, 3)
 
 
 def test_load_image_with_a_palette(tmp_path):
