@@ -50,14 +50,17 @@ def samples(folder: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
         yield entry.name, load_instances(path)
 
 
-def write_sample(folder: Path, name: str, image: np.ndarray, instances: np.ndarray) -> None:
-    """Write an image, uint8 or uint16 (height, width), and its instances, as 16 bits."""
+def write_sample(folder: Path, name: str, image: np.ndarray, instances: np.ndarray,
+                 exif: Image.Exif | None = None) -> None:
+    """Write an image, uint8 or uint16 (height, width), and its instances, as 16 bits. exif : of
+    both files"""
     if image.shape != instances.shape:
         raise DataError(f"{folder}: the image of {name} is {image.shape}, its instances are "
                         f"{instances.shape} (height, width)")
     for place, values in (("images", image), ("instances", instances.astype(np.uint16))):
         make_folder(folder / place)
-        Image.fromarray(values).save(folder / place / f"{name}.tif", compression="tiff_lzw")
+        Image.fromarray(values).save(folder / place / f"{name}.tif", compression="tiff_lzw",
+                                     exif=exif or Image.Exif())
 
 
 def write_weights(folder: Path) -> None:

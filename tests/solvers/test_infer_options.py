@@ -14,7 +14,9 @@ from fcn.solvers.inference.crf import Settings, refine
 from fcn.solvers.inference.segmenter import Segmenter
 from infer_runs import CLASSES, run, scene, small_run
 from segdata.embedded import voc as embedded_voc
+from segdata.importing.labelled import Request
 from segdata.importing.polygons import polygons
+from segdata.importing.write import import_labels
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
 
@@ -274,10 +276,14 @@ def test_age_and_data_are_said_and_a_demo_s_net_on_a_photograph(there, tmp_path)
     assert "trained on generated scenes (seed 0)" in result.stdout
     assert "run is a net of the demo: it has seen drawn scenes alone, never a photograph" in (
         result.stderr) and "a.png means little" in result.stderr
-    embedded_voc.generate(tmp_path / "drawn", train=1, val=1)       # as the tutorial does
+    embedded_voc.generate(tmp_path / "drawn", train=1, val=4)       # as the tutorial does
     scenes = tmp_path / "drawn" / "pascal" / "VOC2011" / "JPEGImages"
     assert "never a photograph" not in infer(scenes, output=tmp_path / "out").stderr
-    assert "a.png means little" in infer(scenes, "photos/a.png", output=tmp_path / "out").stderr
+    import_labels(Request(scenes.parent, tmp_path / "imported"))
+    copied = tmp_path / "imported" / "JPEGImages"
+    assert "never a photograph" not in infer(copied, output=tmp_path / "out").stderr
+    shutil.copy("photos/a.png", scenes)
+    assert "a.png means little" in infer(scenes, output=tmp_path / "out").stderr
     settings.unlink()
 
 

@@ -2,10 +2,23 @@
 
 from pathlib import Path
 
+from PIL import ExifTags, Image
+
 MANIFEST = "embedded.json"      # in the folder of a dataset: what it was drawn from
+DRAWN = "drawn by segdata.embedded"     # EXIF's description of each image, also in a copy of it
+
+
+def description() -> Image.Exif:
+    """What an image of these datasets says of itself."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = DRAWN
+    return exif
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether a file lies in an embedded dataset, wherever that is, even if somebody put it there.
-    """
-    return any((folder / MANIFEST).is_file() for folder in path.resolve().parents)
+    """Whether a file is an image of an embedded dataset, wherever it lies, as it says itself."""
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.ImageDescription) == DRAWN
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False

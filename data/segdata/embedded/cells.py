@@ -22,6 +22,7 @@ from PIL import Image
 from scipy import ndimage
 
 from segdata.cell_files import CLASSES, write_sample, write_weights
+from segdata.embedded import description
 from segdata.embedded import voc as base
 
 __all__ = ["CLASSES", "LOOKS", "generate", "generator", "scene"]
@@ -128,7 +129,7 @@ def write_scenes(looks: Iterable[str], directory: Path, seed: int, train: int, v
     for look in looks:
         number, folder = LOOKS.index(look), directory / "cells" / look
         folder.mkdir(parents=True)
-        make, save = partial(scene, look=look), partial(write_sample, folder)
+        make, save = partial(scene, look=look), partial(write_sample, folder, exif=description())
         base.write_split(folder / "train.txt", (seed, number, 0), train, make, save)
         base.write_split(folder / "val.txt", (seed, number, 1), val, make, save)
         write_weights(folder)

@@ -23,6 +23,7 @@ import scipy.io
 from PIL import Image
 
 from segdata.download.splits import write_list
+from segdata.embedded import description
 from segdata.embedded import voc as base
 
 CLASSES = ("wall", "floor", "red poster", "blue poster", "red board", "blue board",
@@ -146,7 +147,8 @@ def save(root: Path, name: str, image: np.ndarray, depth: np.ndarray, hha: np.nd
          label: np.ndarray) -> None:
     millimetres = (1000 * depth).round().astype(np.uint16)
     for folder, picture in (("images", image), ("depth", millimetres), ("hha", hha)):
-        Image.fromarray(picture).save(root / "data" / folder / f"img_{name}.png")
+        Image.fromarray(picture).save(root / "data" / folder / f"img_{name}.png",
+                                      exif=description())
     scipy.io.savemat(root / "segmentation" / f"img_{name}.mat", {"segmentation": label})
 
 

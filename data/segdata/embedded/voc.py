@@ -31,7 +31,7 @@ from tqdm import tqdm
 from segdata.arguments import ArgumentParser
 from segdata.classes import VOID
 from segdata.download.splits import write_list
-from segdata.embedded import MANIFEST
+from segdata.embedded import MANIFEST, description
 from segdata.files import make_folder, put_folder
 from segdata.palette import label_image
 
@@ -298,7 +298,7 @@ def write_split(list_file: Path, seed: tuple, count: int, make: Callable, save: 
 
 
 def save_jpeg(image: np.ndarray, path: Path) -> None:
-    Image.fromarray(image).save(path, quality=95)
+    Image.fromarray(image).save(path, quality=95, exif=description())
 
 
 def save_sbd(root: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
