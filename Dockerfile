@@ -14,8 +14,13 @@ COPY constraints.txt ./
 RUN pip install --no-cache-dir -c constraints.txt \
         --extra-index-url https://download.pytorch.org/whl/${TORCH} torch setuptools
 COPY . .
-RUN pip install --no-cache-dir -c constraints.txt --no-build-isolation '.[export]'
+RUN pip install --no-cache-dir -c constraints.txt --no-build-isolation '.[export]' \
+    && rm -rf build
 
-# runs and downloads go to the current folder
+# runs and downloads go to the current folder, as files of a machine's first user and not of root;
+# other users say --user "$(id -u):$(id -g)"
+RUN mkdir -m 1777 /work
+ENV HOME=/tmp
+USER 1000:1000
 WORKDIR /work
 ENTRYPOINT ["fcn"]

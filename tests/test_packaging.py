@@ -44,3 +44,6 @@ def test_the_image_runs_the_commands():
         result = subprocess.run(["docker", "run", "--rm", "--entrypoint", entry, "fcn:test",
                                  "--help"], check=True, capture_output=True, text=True)
         assert words in result.stdout
+    user = subprocess.run(["docker", "run", "--rm", "--entrypoint", "id", "fcn:test", "-u"],
+                          check=True, capture_output=True, text=True)
+    assert user.stdout == "1000\n"
