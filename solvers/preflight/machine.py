@@ -13,7 +13,8 @@ def busy_note() -> str:
     not busy, or the load is unknown.
 
     The load of the last minute may be that of a command that has just ended, so that as many
-    processes have to run now, too.
+    processes have to run now, too. It is that of the whole machine: of the processors that a
+    container or taskset gives to this process, where these are only some, it says nothing.
     """
     try:
         load, _, _, running, _ = LOAD.read_text(encoding="ascii").split()
@@ -21,7 +22,7 @@ def busy_note() -> str:
     except (OSError, ValueError):
         return ""
     processors = os.cpu_count() or 1
-    if others <= processors or now < processors:
+    if others <= processors or now < processors or len(os.sched_getaffinity(0)) < processors:
         return ""
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(given) if given.isdecimal() and int(given) else processors

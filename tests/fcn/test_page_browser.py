@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import CHROMIUM, Browser
+from browser import Browser, needs_chromium
 from fcn import Segmenter
 from fcn.page import page
 from fcn.page.server import address, server
@@ -19,7 +19,7 @@ from page_runs import skip_run
 from segdata.inputs import Inputs
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("log_as_it_is"),
-              pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}")]
+              needs_chromium]
 
 PATIENCE = 120      # seconds
 ROUNDING = 1e-4     # of the largest score: what tells two runtimes apart

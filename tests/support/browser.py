@@ -3,11 +3,18 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-CHROMIUM = Path("/usr/bin/chromium")
+import pytest
+
+NAMES = "chromium", "chromium-browser", "google-chrome"
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), "")
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason=(
+    f"no {', '.join(NAMES[:-1])} or {NAMES[-1]} on PATH: install one, on Debian the package "
+    "chromium"))
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--remote-debugging-pipe"]
@@ -22,7 +29,7 @@ class Browser:
         self.answers, write = os.pipe()
         here = f"exec 3<&{read} 4>&{write}; exec \"$@\""       # where Chromium looks for its pipes
         self.process = subprocess.Popen(
-            ["bash", "-c", here, "bash", str(CHROMIUM), *FLAGS,
+            ["bash", "-c", here, "bash", CHROMIUM, *FLAGS,
              f"--user-data-dir={self.profile.name}", "about:blank"],
             pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(read)

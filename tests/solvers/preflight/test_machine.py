@@ -16,6 +16,7 @@ from own_folder import write_data
 def load(tmp_path, monkeypatch):
     """load(text): have Linux say that of its load, with two processors."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(os.cpu_count())))
     monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return (tmp_path / "loadavg").write_text
@@ -45,6 +46,20 @@ def test_many_processors_are_shared(load, monkeypatch):
 def test_a_free_machine_and_one_that_says_nothing(load, text):
     """A load of the last minute may be that of a command that has just ended."""
     load(text)
+    assert machine.busy_note() == ""
+
+
+def test_of_some_of_the_processors_nothing_is_known(load, monkeypatch):
+    """Those of a container on a busy machine: its load is that of all of them."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    load("65.0 60.0 40.0 70/512 1234\n")
+    assert machine.busy_note()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5})
+    assert machine.busy_note() == ""
+
+
+def test_where_there_is_no_such_file_nothing_is_said(load):
+    """As on macOS and Windows."""
     assert machine.busy_note() == ""
 
 

@@ -5,12 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, Browser
+from browser import Browser, needs_chromium
 from fcn.solvers import report
 from fcn.solvers.report import overview
 
-pytestmark = [pytest.mark.browser,
-              pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}")]
+pytestmark = [pytest.mark.browser, needs_chromium]
 
 
 @pytest.fixture(scope="module")
