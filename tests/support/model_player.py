@@ -7,6 +7,7 @@ A Case is all of it, so that it can be played again, and made smaller.
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -261,8 +262,19 @@ class Player:
             self._refill()
         self._forward()
 
+    @contextmanager
+    def _growing(self):
+        """Where blobs grow, as tops of a Filter do in any pass: what their gradients gain are old
+        values in the original, zeros in the engine. Here both become 0."""
+        counts = {name: blob.count for name, blob in self.model.blobs.items()}
+        yield
+        for name in self.blobs:
+            if self.model.blobs[name].count > counts[name] and not self.model.loss_weights[name]:
+                self._write(self.net.blobs[name], self.model.blobs[name], "diff", 0)
+
     def _forward(self):
-        loss, wanted = self.both(self.net.run_forward, self.model.forward)
+        with self._growing():
+            loss, wanted = self.both(self.net.run_forward, self.model.forward)
         self.equal(float(loss), wanted, "loss")
         self.elided |= bool(self.net.elided_layers)
 
@@ -276,8 +288,9 @@ class Player:
         first, last = self._part()
         if self.rng.random() < 0.5:
             self._refill()
-        self.both(lambda: self.net.forward(start=first, end=last),
-                  lambda: self.model.forward(first, last))
+        with self._growing():
+            self.both(lambda: self.net.forward(start=first, end=last),
+                      lambda: self.model.forward(first, last))
         if self.rng.random() < 0.4:
             self.backward_again()
 
@@ -353,7 +366,8 @@ class Player:
     def step(self):
         """One iteration of the solver."""
         if self.solver:
-            self.both(lambda: self.solver.step(1), self.model_solver.step)
+            with self._growing():
+                self.both(lambda: self.solver.step(1), self.model_solver.step)
 
     # reading and writing
 
@@ -443,20 +457,17 @@ class Player:
             return
         self.held = []
         self.size = int(self.rng.integers(self.case.sizes))
-        counts = {name: blob.count for name, blob in self.model.blobs.items()}
-        for name in self._inputs():
-            shape = self.case.shapes[name][self.size]
-            self.net.blobs[name].reshape(*shape)
-            self.model.blobs[name].reshape(*shape)
-        self.reshape()
-        for name in self.blobs:     # where there were fewer values, they may be old ones or zeros
-            if weight := self.model.loss_weights[name]:
-                self._write(self.net.blobs[name], self.model.blobs[name], "diff", weight)
-        self._refill()
-        self._forward()
-        for name in self.blobs:
-            if self.model.blobs[name].count > counts[name] and not self.model.loss_weights[name]:
-                self._write(self.net.blobs[name], self.model.blobs[name], "diff", 0)
+        with self._growing():
+            for name in self._inputs():
+                shape = self.case.shapes[name][self.size]
+                self.net.blobs[name].reshape(*shape)
+                self.model.blobs[name].reshape(*shape)
+            self.reshape()
+            for name in self.blobs:     # what they gain may be old values or zeros
+                if weight := self.model.loss_weights[name]:
+                    self._write(self.net.blobs[name], self.model.blobs[name], "diff", weight)
+            self._refill()
+            self._forward()
 
     # parameters of others
 
