@@ -32,7 +32,7 @@ FILE = "report.html"
 SOURCES = (score_file.FILE, "log.csv")     # a report that is older than these is written anew
 MOST_CONFUSED = 5       # pairs of classes that are named
 FULL_NAMES = {"f.w. IU": "frequency-weighted IU"}       # of metrics, where there is room for them
-WEIGHTED = "Frequency-weighted IU counts each class by its share of the pixels."
+WEIGHTED = f"Frequency-weighted IU is {tables.WEIGHTED}."
 REPEATED = "--lr", "--iterations"       # settings that the configuration has from the solver
 # what settings mean whose names do not tell it
 MEANINGS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 WITH_CRF = " with CRF"      # behind the label of scores
+
+# what f.w. IU is, which is also called frequency-weighted IU
+WEIGHTED = "the mean of the classes' IU, each weighted by its share of the pixels in the labels"
 
 HEADLINES = {True: "mean IU (in truth)", False: "mean IU"}
 
@@ -35,9 +39,8 @@ def table(scores: Scores, class_names: Sequence[str]) -> str:
     notes.append("mean IU: over the classes in the labels or the predictions. A class that is "
                  "predicted but is\nin no label counts 0, as in VOC's evaluation and the authors' "
                  "score.py.\nmean IU (in truth): over the classes in the labels alone.\n"
-                 "f.w. IU (frequency-weighted): the mean of the classes' IU, each weighted by its "
-                 "share of\nthe pixels in the labels.\n"
-                 f"This data set is scored by {HEADLINES[scores.in_truth]}.")
+                 + fill(f"f.w. IU (frequency-weighted): {WEIGHTED}.", 90) +
+                 f"\nThis data set is scored by {HEADLINES[scores.in_truth]}.")
     classes: list[tuple[str, ...]] = [("class", "accuracy", "IU")]
     for name, *values in zip(class_names, scores.accuracy, scores.iu):
         classes.append((name, *(f"{100 * value:.1f}" if np.isfinite(value) else "–"
