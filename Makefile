@@ -40,10 +40,10 @@ help:  ## list the targets
 install: .venv/done  ## make .venv, and nothing else
 
 demo: .venv/done  ## the paper in miniature on generated data, about 7 minutes on 2 cores
-	@.venv/bin/python solvers/demo.py
+	@.venv/bin/python -m fcn demo
 
 demos: .venv/done  ## every experiment in miniature, with one table at the end
-	@.venv/bin/python solvers/demo.py --all
+	@.venv/bin/python -m fcn demo --all
 
 lint: .venv/done  ## check style and types (ruff, mypy)
 	@.venv/bin/ruff check .
@@ -73,8 +73,8 @@ test-slow: .venv/done  ## run the tests that train for minutes
 	@echo "Running the slow tests (the demo over three seeds among them, half an hour or more)"
 	@.venv/bin/python -m pytest -m slow
 
-test-browser: .venv/done  ## run the tests that open pages in Chromium (/usr/bin/chromium)
-	@.venv/bin/python -m pytest -m browser
+test-browser: .venv/done  ## run the tests that open pages in Chromium (Debian's package chromium)
+	@.venv/bin/python -m pytest -m browser -rs
 
 compare-original: .venv/done  ## random cases beside BVLC Caffe, whose python folder BVLC_PYCAFFE names
 	@test -n "$$BVLC_PYCAFFE" || { echo "compare-original: set BVLC_PYCAFFE to the python folder of" \
@@ -94,12 +94,12 @@ reference: .venv/done  ## write the reference of all modules from their docstrin
 fidelity: .venv/done  ## measure the distance to the original, into docs/fidelity.md
 	@.venv/bin/python tests/support/fidelity.py
 
-# one that trains: .venv/bin/python -m analysis cues (or sampling, balancing, ...)
+# one that trains: .venv/bin/python -m fcn analysis cues (or sampling, balancing, ...)
 analysis: .venv/done  ## the paper's analyses that train nothing, about a minute
-	@.venv/bin/python -m analysis upper-bound stitch timing
+	@.venv/bin/python -m fcn analysis upper-bound stitch timing
 
 claims: .venv/done  ## the paper's claims in miniature, over three seeds (hours)
-	@.venv/bin/python -m analysis stages fusion recipes interpolation
+	@.venv/bin/python -m fcn analysis stages fusion recipes interpolation
 
 bench: .venv/done  ## the engine beside its peers, an hour on 2 cores; ARGUMENTS="forward-500 data" for some rows
 	@.venv/bin/python benchmarks/bench.py $(ARGUMENTS)
@@ -162,7 +162,7 @@ $(RELEASED:=-released): .venv/done
 $(EXPERIMENTS):
 	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
 	@$(MAKE) --no-print-directory install
-	@.venv/bin/python solvers/solve.py $@ --chain $(DEVICE)$(OPTIONS:%= %)
+	@.venv/bin/python -m fcn solve $@ --chain $(DEVICE)$(OPTIONS:%= %)
 
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
@@ -221,7 +221,7 @@ NAME-demo:  ## one of these in miniature on generated data, e.g. make nyud-fcn32
 	@echo "NAME is one of $(EXPERIMENTS)"
 
 $(EXPERIMENTS:=-demo): .venv/done
-	@.venv/bin/python solvers/demo.py $(@:-demo=)
+	@.venv/bin/python -m fcn demo $(@:-demo=)
 
 clean:  ## remove .venv and build
 	rm -rf .venv build

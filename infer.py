@@ -2,11 +2,7 @@
 
 import sys
 
-try:
-    from fcn.solvers.infer import main
-except KeyboardInterrupt:       # Ctrl-C while PyTorch is loaded, which takes seconds
-    print("stopped by Ctrl-C", file=sys.stderr)
-    sys.exit(130)
+from fcn.start import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("fcn.solvers.infer"))

@@ -7,9 +7,14 @@ Those that train work on the miniatures of the experiments, for each seed of the
 they continue, and what is trained already is taken as it is.
 """
 
+import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.analysis.__main__"))
+
 import argparse
 import importlib
-import sys
 from pathlib import Path
 
 from fcn.command import command_name
@@ -65,7 +70,3 @@ def parse(arguments):
                         help="timing: fraction of the trunks' channels (default 1)")
     add_device(parser)
     return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,11 @@
 """fcn nets NAME [-o DIR]: write the prototxts of a net, without -o into build/NAME."""
 
+import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.nets.__main__"))
+
 from pathlib import Path
 
 from fcn.command import command_name
@@ -32,7 +38,3 @@ def main() -> None:
                      "-o")
     for path in paths.values():
         print(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,12 @@ object is what is connected in the prediction, over edges of pixels.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.cells"))
+
 import argparse
 from collections import deque
 from collections.abc import Sequence
@@ -228,7 +234,3 @@ def main() -> None:
         weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         print("\n".join(filter(None, (str(weights), told, set_device(args)))))
         print("\n" + table({run.directory.name: of_run(run, weights)}))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,13 @@ scenes, beside what predicting the most frequent class would score.
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.demo"))
+
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +36,7 @@ from fcn.solvers.miniatures.miniature import Trained
 from fcn.solvers.preflight import machine
 from fcn.solvers.report.style import section
 from fcn.solvers.scoring.metrics import Scores
+from fcn.solvers.scoring.tables import WEIGHTED
 from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
@@ -52,8 +58,8 @@ DONE = (
     "The paper's momentum of 0.99 and its fixed rate are for a hundred times as many steps: here "
     "the momentum was 0.9, and the rate fell to a tenth for the last quarter of each stage.")
 OF_TABLE = ("Percent, on scenes that training has not seen. Mean IU is the overlap of prediction "
-            "and truth, averaged over the classes; in \"f.w. IU\" (frequency-weighted) each class "
-            "has the weight of its share of the pixels. \"IU of majority\" is the mean IU of "
+            "and truth, averaged over the classes; \"f.w. IU\" (frequency-weighted) is "
+            f"{WEIGHTED}. \"IU of majority\" is the mean IU of "
             "calling everything what is most frequent: a net that learned nothing.")
 OF_CLASSES = ("The IU of each class, in percent. Ring, cross and bar are thinner than the 32 "
               "pixels that lie between the scores of FCN-32s.")
@@ -191,7 +197,3 @@ def majority(scores: Scores) -> Scores:
     constant = np.zeros_like(scores.matrix)
     constant[:, scored.argmax()] = pixels
     return Scores.of(constant, scores.unscored, scores.in_truth)
-
-
-if __name__ == "__main__":
-    main()

@@ -40,11 +40,16 @@ FCN_MAX_PIXELS sets another limit.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.infer"))
+
 import argparse
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -379,7 +384,3 @@ def tile(text: str) -> int | None:
     with suppress(ValueError, argparse.ArgumentTypeError):
         return None if text == "auto" else int(positive(int)(text))
     raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got '{text}'")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,18 +9,19 @@ needs --trust. --crf prints the scores twice, without and with a dense CRF (docs
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import TYPE_CHECKING
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.score"))
+
+import argparse
 
 from fcn.solvers.preflight.divergence import one_class
 from fcn.solvers.scoring.counting import samples_of, score_net
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.scoring.tables import WITH_CRF, gains, tables
 from segdata.arguments import ArgumentParser
-
-if TYPE_CHECKING:
-    pass
 
 
 def main() -> None:
@@ -61,7 +62,3 @@ def main() -> None:
               + f"\n\n{tables(scores, run)}" + f"\n\n{gains(scores)}" * bool(settings))
         if told := cells.next_step(run):
             print(f"\n{told}")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.solve"))
+
+import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +26,7 @@ from fcn.solvers.console import events
 from fcn.solvers.console.arguments import keep, positive
 from fcn.solvers.console.commands import fcn_command
 from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.signals import Stopped
 from fcn.solvers.experiments.experiment import with_options
 from fcn.solvers.experiments.families import ON_FOLDER
 from fcn.solvers.experiments.options import add_arguments, shared_out, with_training_options
@@ -31,6 +37,7 @@ from fcn.solvers.processes import devices, launch, torchrun
 from fcn.solvers.processes.workers import joined
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, Run
+from fcn.start import is_launched
 from segdata.arguments import ArgumentParser, width
 from segdata.importing import masks_once
 from segdata.paths import build_root
@@ -46,7 +53,7 @@ def main() -> None:
     with report_errors(continues=True), ExitStack() as held:
         with torchrun.only_first_speaks():
             args = parse()
-        if (count := devices.asked(args)) > 1 and not torchrun.is_launched():
+        if (count := devices.asked(args)) > 1 and not is_launched():
             sys.exit(launch.launch(count, args.max_restarts))
         workers = held.enter_context(joined())
         if args.json and workers.rank == 0:
@@ -63,8 +70,12 @@ def main() -> None:
                 and training.is_to_be_trained(experiment, args.patience, args.fresh):
             print(busy, file=sys.stderr)
         for each in chain:
-            training.train(each, keep=args.keep, force=args.force, patience=args.patience,
-                           workers=workers)
+            try:
+                training.train(each, keep=args.keep, force=args.force, patience=args.patience,
+                               workers=workers)
+            except Stopped as stopped:
+                stopped.is_before_fresh = args.fresh
+                raise
         scores = training.train(experiment, keep=args.keep, force=args.force,
                                 fresh=args.fresh, patience=args.patience, workers=workers)
         if workers.rank:
@@ -232,7 +243,3 @@ def add_output(parser: argparse.ArgumentParser) -> None:
                         help="print what happens as JSON, an object a line, and all else to stderr")
     parser.add_argument("--tensorboard", action="store_true",
                         help="write the log and the scores to RUN/tensorboard, too")
-
-
-if __name__ == "__main__":
-    main()

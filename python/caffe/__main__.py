@@ -5,6 +5,6 @@ import sys
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]     # the current folder: modules of Python layers come from PYTHONPATH alone
 
-from .cli import main  # noqa: E402
+from fcn.start import caffe  # noqa: E402
 
-sys.exit(main())
+sys.exit(caffe())

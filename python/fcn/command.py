@@ -4,7 +4,7 @@ import importlib
 import sys
 from importlib import metadata
 
-from fcn.start import ending_quietly, stopped
+from fcn.start import ending_quietly
 from segdata.errors import UserError, did_you_mean, nearest
 
 # {subcommand: (module whose main() parses sys.argv, imported when it is used; help)}
@@ -70,8 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
                 return 0
             command = importlib.import_module(COMMANDS[name][0]).main
         return command() or 0
-    except KeyboardInterrupt:       # Ctrl-C before there is anything that could say more
-        return stopped()
     except UserError as error:      # RANK or WORLD_SIZE in the environment is no number
         print(f"error: {error}", file=sys.stderr)
     return 1

@@ -11,8 +11,13 @@ by `caffe export`.
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.export"))
+
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,7 +101,3 @@ def writer() -> Callable[..., None]:
 def title(chosen: Chosen) -> str:
     """The name of the run, or of the folder of the prototxt."""
     return chosen.prototxt.resolve().parent.name
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,7 @@
-"""Where the commands `fcn` and `caffe` begin: Ctrl-C while they load ends them in one line."""
+"""Where all commands begin: Ctrl-C while they load ends them in one line.
+
+Nothing is imported here that takes time, and nothing of caffe or of the tools.
+"""
 
 import os
 import signal
@@ -6,21 +9,29 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 
 
 def fcn() -> int:
     """The command `fcn`; returns the exit status."""
-    with ending_quietly():
-        from fcn.command import main
-    return main()
+    return run("fcn.command")
 
 
 def caffe() -> int:
     """The command `caffe`; returns the exit status."""
-    with ending_quietly():
-        from caffe.cli import main
-    return main()
+    return run("caffe.cli")
+
+
+def run(module: str) -> int:
+    """Import a module and call its main(); returns the exit status. Ctrl-C ends it in one line,
+    unless main() says more of it."""
+    try:
+        with ending_quietly():
+            main = import_module(module).main
+        return main() or 0
+    except KeyboardInterrupt:
+        return stopped()
 
 
 @contextmanager
@@ -46,6 +57,17 @@ def end(number: int, frame: FrameType | None = None) -> None:
 
 def stopped() -> int:
     """Say that Ctrl-C has ended the command, of several processes the first; returns the status."""
-    if "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0":
+    if is_first():
         print("stopped by Ctrl-C", file=sys.stderr, flush=True)
     return 128 + signal.SIGINT
+
+
+def is_launched() -> bool:
+    """Whether this process is one of those that were started together, by torchrun or by a command
+    of this project: both say in the environment which it is."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this process prints: it works alone, or has rank 0 among several."""
+    return not is_launched() or os.environ["RANK"] == "0" or os.environ["WORLD_SIZE"] == "1"

@@ -10,14 +10,14 @@ from pathlib import Path
 TYPED = "FCN_TYPED"     # in the environment: the command line of make, as the Makefile says it
 
 
-def same_command() -> str:
-    """The command that runs, to be run again, without --fresh: as make was called, where that
-    runs it."""
+def same_command(is_fresh: bool = False) -> str:
+    """The command that runs, to be run again: as make was called, where that runs it. is_fresh :
+    whether with its --fresh, if it has that; without it the command goes on"""
     program, *arguments = [each for each in sys.argv
-                           if len(each) < 4 or not "--fresh".startswith(each)]
-    is_fresh = len(arguments) < len(sys.argv) - 1
+                           if is_fresh or len(each) < 4 or not "--fresh".startswith(each)]
+    is_changed = len(arguments) < len(sys.argv) - 1
     typed = os.environ.get(TYPED, "")
-    if typed and not is_fresh and not set("'\"") & set(typed):  # make loses how those were quoted
+    if typed and not is_changed and not set("'\"") & set(typed):  # make loses how those were quoted
         return typed
     python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd() + os.sep) \
         else sys.executable

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.signals import Stopped, handling_signals, named, stop
 from fcn.solvers.console.streams import tell, unheard
-from fcn.solvers.processes.torchrun import is_first
+from fcn.solvers.processes.torchrun import EndedByAnother
+from fcn.start import is_first
 from segdata.errors import UserError
 
 
@@ -40,12 +41,15 @@ def report_errors(continues: bool = False) -> Iterator[None]:
     except BrokenPipeError:     # `... | head`: whoever read the output has had enough
         unheard(sys.stdout)
         sys.exit(1)
+    except EndedByAnother:
+        sys.exit(1)
     except reported() as error:
         sys.exit(f"error: {error}" if is_first() else f"error: rank {os.environ['RANK']}: {error}")
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         if is_first():
-            way = "continue" if stopped.note and not stopped.is_anew else "start again"
+            way = "start again" if stopped.is_anew else "continue"
+            command = same_command(stopped.is_anew or stopped.is_before_fresh)
             tell(f"stopped by {named(stopped.number)}" + f": {stopped.note}" * bool(stopped.note)
-                 + f"; {way} with\n    {same_command()}" * continues)
+                 + f"; {way} with\n    {command}" * continues)
         sys.exit(128 + stopped.number)

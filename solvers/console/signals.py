@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from fcn.solvers.console.streams import tell
-from fcn.solvers.processes.torchrun import is_first
+from fcn.start import is_first
 
 if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
@@ -20,15 +20,21 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Stopped(KeyboardInterrupt):
-    """The end that a signal asks for. number : of the signal; note : what there is to say of it;
-    is_anew : whether the same command has to begin anew, as far as is known"""
+    """The end that a signal asks for.
 
-    def __init__(self, number: int, note: str = "", is_anew: bool = False) -> None:
+    number : of the signal; note : what there is to say of it
+    is_anew : whether the same command has to begin anew, as far as is known
+    is_before_fresh : whether it came before the run that --fresh starts anew
+    """
+
+    def __init__(self, number: int, note: str = "", is_anew: bool = False,
+                 is_before_fresh: bool = False) -> None:
         super().__init__(note)
-        self.number, self.note, self.is_anew = number, note, is_anew
+        self.number, self.note = number, note
+        self.is_anew, self.is_before_fresh = is_anew or not note, is_before_fresh
 
     def __reduce__(self) -> tuple:
-        return Stopped, (self.number, self.note, self.is_anew)
+        return Stopped, (self.number, self.note, self.is_anew, self.is_before_fresh)
 
 
 def named(number: int) -> str:
@@ -79,7 +85,7 @@ def deferring_signals() -> Iterator[Pending]:
 @contextmanager
 def telling_snapshots(run: Run, name: str) -> Iterator[None]:
     """Add to a Stopped without a note the snapshot from which the same command goes on, if there is
-    one."""
+    one. It has to end before what `Run.set_aside` moved is put back."""
     try:
         yield
     except Stopped as error:

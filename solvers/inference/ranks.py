@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from fcn.solvers.processes import torchrun
 
 DAY = 24 * 3600     # seconds that a rank waits for another
 POLL = 0.2
+LEAVING = 10.0      # seconds that rank 0 waits, where it cannot begin, until the others know
 
 
 class Ranks:
@@ -47,12 +47,14 @@ class Ranks:
         """Of rank 0: say to the others what it has decided, None where it cannot begin."""
         if self.store:
             self.store.set("plan", json.dumps(plan))
+            if plan is None:
+                self._meet("refused", LEAVING)
 
     def hear(self) -> Any:
-        """Of the others: what rank 0 has decided. Ends the process where rank 0 cannot begin, which
-        says why."""
+        """Of the others: what rank 0 has decided. Raises EndedByAnother where it cannot begin."""
         if (plan := json.loads(self._get("plan", 0))) is None:
-            sys.exit(1)
+            self._meet("refused", LEAVING)
+            raise torchrun.EndedByAnother
         return plan
 
     def total(self, tally: Tally) -> Tally:
@@ -64,10 +66,17 @@ class Ranks:
         found = Tally()
         for rank in range(self.count):
             found = found.plus(map(int, self._get(f"tally/{rank}", rank).split()))
-        self.store.add("read", 1)
-        while self.rank == 0 and self.store.add("read", 0) < self.count:   # it may hold the store
-            time.sleep(POLL)
+        self._meet("read", DAY)
         return found
+
+    def _meet(self, where: str, seconds: float) -> None:
+        """Say that this rank has come so far; rank 0, which may hold the store, waits until all
+        have, or for some seconds."""
+        latest = time.monotonic() + seconds
+        self.store.add(where, 1)
+        while self.rank == 0 and self.store.add(where, 0) < self.count \
+                and time.monotonic() < latest:
+            time.sleep(POLL)
 
     def _get(self, key: str, rank: int) -> str:
         """What a rank has set, or sets within a day; a signal ends the wait."""

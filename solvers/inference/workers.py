@@ -22,6 +22,7 @@ from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
 from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
 from fcn.solvers.processes import torchrun
+from fcn.start import is_launched
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Team:
 
     @property
     def is_torchrun(self) -> bool:
-        return not self.starts and torchrun.is_launched()
+        return not self.starts and is_launched()
 
 
 def team(args: Namespace) -> Team:
     """What the command line and the environment say of processes. Raises InferError."""
     gpus = args.gpu or []
-    if torchrun.is_launched():
+    if is_launched():
         if args.workers:
             raise InferError("--workers starts processes, and torchrun has already: leave it out, "
                              "or leave torchrun out")

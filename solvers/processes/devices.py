@@ -9,6 +9,7 @@ from fcn.solvers.console.arguments import add_precision, positive, whole
 from fcn.solvers.console.device import set_device
 from fcn.solvers.processes import torchrun
 from fcn.solvers.runs.reading import RunError
+from fcn.start import is_launched
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """End with what is wrong with options that do not go together."""
     if args.workers and args.gpu:
         parser.error("--workers N is for the CPU; on GPUs there is a process for each: --gpu 0,1")
-    is_several = torchrun.is_launched() or asked(args) > 1
+    is_several = is_launched() or asked(args) > 1
     for option, given in (("--same-images", args.same_images),
                           ("--max-restarts", args.max_restarts)):
         if given and not is_several:
@@ -64,7 +65,7 @@ def take(args: argparse.Namespace) -> None:
     many processes as devices."""
     count, place = asked(args), torchrun.place()
     here = place.local_count
-    if torchrun.is_launched() and count != here and (args.gpu or args.workers):
+    if is_launched() and count != here and (args.gpu or args.workers):
         given = f"--gpu {','.join(map(str, args.gpu))}" if args.gpu else f"--workers {args.workers}"
         raise RunError(f"{given} is {count} process{'es' * (count > 1)} on this machine, torchrun "
                        f"has started {here}: give --nproc-per-node {count}, or as many GPUs as "

@@ -33,13 +33,20 @@ def launch(count: int, max_restarts: int = 0) -> int:
             {"OMP_NUM_THREADS": threads, **os.environ, **common, "RANK": str(rank),
              "LOCAL_RANK": str(rank), "TORCHELASTIC_RESTART_COUNT": str(number)}
             for rank in range(count)], lambda text: tell(f"error: {text}"),
-            f". Continue with\n    {same_command()}" * (number == max_restarts))
+            _advice() * (number == max_restarts))
         status = processes.wait()
         if status == 0 or processes.signals or number == max_restarts:
             break
         tell(f"starting all {count} processes anew, for the {number + 1}. of {max_restarts} times "
              "(--max-restarts)")
     return status
+
+
+def _advice() -> str:
+    """What to do after a process was killed, which has not said what there is of its run."""
+    same, anew = same_command(), same_command(is_fresh=True)
+    return f". Continue with\n    {same}" + f"\nor, where the new run has no snapshot yet, with\n" \
+        f"    {anew}" * (same != anew)
 
 
 def _command() -> list[str]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 from fcn.solvers.runs.reading import RunError
+from fcn.start import is_first, is_launched
 from segdata.errors import UserError
 
 
@@ -31,9 +32,9 @@ class Place:
 ALONE = Place()
 
 
-def is_launched() -> bool:
-    """Whether this process is one of those that were started together."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+class EndedByAnother(Exception):
+    """The end of this process, because another of those that were started together has failed or
+    was stopped; rank 0 says why."""
 
 
 def place() -> Place:
@@ -50,11 +51,6 @@ def place() -> Place:
     return found
 
 
-def is_first() -> bool:
-    """Whether this process prints: it works alone, or has rank 0 among several."""
-    return not is_launched() or os.environ["RANK"] == "0" or os.environ["WORLD_SIZE"] == "1"
-
-
 @contextmanager
 def only_first_speaks() -> Iterator[None]:
     """Of several processes have the first alone say what is wrong with the command line, or help,
@@ -66,7 +62,7 @@ def only_first_speaks() -> Iterator[None]:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield
     except UserError:
-        sys.exit(1)
+        raise EndedByAnother from None
 
 
 def has_nothing_to_do(what: str) -> bool:

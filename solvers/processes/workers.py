@@ -23,6 +23,7 @@ from fcn.solvers.console.errors import reported
 from fcn.solvers.console.signals import Stopped
 from fcn.solvers.processes import torchrun
 from fcn.solvers.runs.reading import RunError
+from fcn.start import is_first
 
 if TYPE_CHECKING:
     import caffe
@@ -88,7 +89,7 @@ class Workers:
             raise ended
         if self.rank:
             time.sleep(LEAVING)
-            raise SystemExit(1)
+            raise torchrun.EndedByAnother
         raise own if own is not None and rank == 0 else RunError(f"rank {rank}: {ended}")
 
     def first(self, function: Callable[[], T], doing: str = "") -> T:
@@ -188,7 +189,7 @@ def require_engine() -> None:
 @contextmanager
 def _silent_unless_first() -> Iterator[None]:
     """Have rank 0 alone print; errors are told outside."""
-    if torchrun.is_first():
+    if is_first():
         yield
         return
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), \

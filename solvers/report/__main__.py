@@ -8,6 +8,12 @@ pages are complete in themselves and need no network. Pictures are drawn only wh
 are there.
 """
 
+import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.solvers.report.__main__"))
+
 import argparse
 
 from fcn.solvers.console.device import set_device
@@ -25,7 +31,3 @@ def main() -> None:
     with report_errors():
         set_device(argparse.Namespace(gpu=None, precision=None))
         print(page.write(runs.find(args.run)) if args.run else overview.write(runs.trained()))
-
-
-if __name__ == "__main__":
-    main()

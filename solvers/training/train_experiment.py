@@ -53,13 +53,14 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
     directory holds another run, or one that is trained further; PreflightError for findings;
     Stopped, after a snapshot, where a signal ends it.
     """
-    with telling_snapshots(experiment.run, experiment.name), ExitStack() as held:
+    with ExitStack() as held:
         def hold() -> None:
             place = torchrun.place()
             is_begun = place.restarts and experiment.run.started_by() == place.start
             held.enter_context(experiment.run.locked(experiment.data))
             if fresh and not is_begun:
                 experiment.run.set_aside()
+            held.enter_context(telling_snapshots(experiment.run, experiment.name))
 
         workers.first(hold)
         if (scores := workers.first(lambda: _trained(experiment, patience))) is not None:

@@ -49,14 +49,6 @@ def test_the_commands_are_listed(capsys):
     assert all(f"fcn {name} " in printed for name in COMMANDS)
 
 
-def test_ctrl_c_while_a_command_is_loaded_needs_no_traceback(fcn, monkeypatch):
-    def interrupted(name):
-        raise KeyboardInterrupt
-    with monkeypatch.context() as patch:
-        patch.setattr("fcn.command.importlib.import_module", interrupted)
-        assert fcn("score", "run", status=130) == "stopped by Ctrl-C\n"
-
-
 @pytest.mark.parametrize("rank, said", [(0, ["note: fcn score works in one process: rank 0 ",
                                              "error: no run 'absent'"]), (1, [])])
 def test_what_one_process_does_is_done_by_rank_0_alone(fcn, monkeypatch, rank, said):

@@ -12,7 +12,7 @@ import pytest
 
 import caffe
 from fcn.nets.source import ROOT
-from fcn.solvers import report, training
+from fcn.solvers import report, solve, training
 from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.console.signals import Stopped, handling_signals, stop
@@ -94,10 +94,41 @@ def test_a_run_that_goes_on_and_is_stopped_at_once_names_its_newest_snapshot(exp
             "continue with\n    ") in capsys.readouterr().err
 
 
-def test_what_is_stopped_before_it_knows_of_a_run_says_nothing_of_snapshots(capsys, handled):
+def test_what_is_stopped_before_it_knows_of_a_run_says_nothing_of_snapshots(capsys, monkeypatch,
+                                                                            handled):
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "mine", "--fresh"])
     with pytest.raises(SystemExit), report_errors(continues=True):
         signal.raise_signal(signal.SIGINT)
-    assert capsys.readouterr().err.startswith("stopped by Ctrl-C; start again with\n    ")
+    said = capsys.readouterr().err
+    assert said.startswith("stopped by Ctrl-C; start again with\n    ")
+    assert said.endswith(" mine --fresh\n")
+
+
+def test_a_fresh_start_without_a_snapshot_leaves_the_run_before_and_is_begun_again(
+        experiment, capsys, monkeypatch, handled):
+    training.train(replace(experiment, iterations=2))
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "mine", "--fresh"])
+    monkeypatch.setattr(caffe, "get_solver", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert status_of(experiment, fresh=True) == 130
+    back, stopped, command = capsys.readouterr().err.splitlines()[-3:]
+    assert "that --fresh set aside is back" in back and command.endswith(" mine --fresh")
+    assert stopped == (f"stopped by Ctrl-C: {experiment.name} has no snapshot yet; start again "
+                       "with")
+    assert experiment.run.snapshots()[-1][0] == 2
+
+
+def test_a_stage_that_is_stopped_before_a_fresh_start_leaves_that_to_be_done(
+        experiment, capsys, monkeypatch, handled):
+    def stopped(*_, **__):
+        raise Stopped(signal.SIGINT, "there is a snapshot of iteration 1")
+    monkeypatch.setattr(sys, "argv", ["solve.py", "voc-fcn16s", "--chain", "--fresh", "--cpu"])
+    monkeypatch.setattr(solve, "prepared", lambda *_: ([experiment], experiment))
+    monkeypatch.setattr(training, "train", stopped)
+    with pytest.raises(SystemExit):
+        solve.main()
+    said = capsys.readouterr().err
+    assert said.startswith("stopped by Ctrl-C: there is a snapshot of iteration 1; continue with\n")
+    assert said.endswith(" solve.py voc-fcn16s --chain --fresh --cpu\n")
 
 
 def test_a_signal_during_the_last_scores_says_that_the_training_is_complete(experiment, capsys,
@@ -183,6 +214,9 @@ def test_the_command_that_continues_is_what_was_typed(monkeypatch):
     assert same_command().endswith(" solvers/solve.py voc-fcn8s")
     monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
     assert same_command() == "make voc-fcn8s OPTIONS=--fresh"
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s", "--fresh"])
+    assert same_command(is_fresh=True) == "make voc-fcn8s OPTIONS=--fresh"
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
     monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s OPTIONS=--name\\ 'a\\ b'")
     assert same_command().endswith(" solvers/solve.py voc-fcn8s")
 

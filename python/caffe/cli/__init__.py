@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import CaffeError
-from . import info, logs, migrate, models, pictures, train_test, workers
+from . import info, logs, migrate, models, pictures, train_test
 from .arguments import ArgumentParser
 from .flags import without_truth
 
@@ -27,10 +27,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (CaffeError, OSError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        if workers.current() is None:       # the process that started this one says so
-            print("stopped by Ctrl-C", file=sys.stderr)
-        return 130
     return status or 0
 
 

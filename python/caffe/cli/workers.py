@@ -10,7 +10,7 @@ from .. import launching
 from ..errors import CaffeError
 from .flags import names
 
-VARIABLE = "CAFFE_WORKER"   # in the environment of a process that was started here
+VARIABLE = "CAFFE_WORKER"   # in the environment of a process that was started here: how they meet
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,9 @@ class Worker:
 
 def current() -> Worker | None:
     """The Worker that this process is; None if it was not started by `train_together`."""
-    given = os.environ.get(VARIABLE)
-    if given is None:
+    if VARIABLE not in os.environ:
         return None
-    rank, count, uid = given.split(" ", 2)
-    return Worker(int(rank), int(count), uid)
+    return Worker(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ[VARIABLE])
 
 
 def wanted(gpu: str, cpu_workers: int | None) -> int:
@@ -72,8 +70,9 @@ def train_together(arguments: list[str], count: int) -> int:
     uid = NCCL.new_uid().decode()
     threads = str(max(1, (os.cpu_count() or 1) // count))
     # torch's own lines about connections that break would hide who is gone
-    common = {"OMP_NUM_THREADS": threads, "TORCH_CPP_LOG_LEVEL": "FATAL", **os.environ}
+    common = {"OMP_NUM_THREADS": threads, "TORCH_CPP_LOG_LEVEL": "FATAL", **os.environ,
+              VARIABLE: uid, "WORLD_SIZE": str(count)}
     return launching.Processes(
         [sys.executable, "-m", "caffe", *arguments],
-        [{**common, VARIABLE: f"{rank} {count} {uid}"} for rank in range(count)],
+        [{**common, "RANK": str(rank)} for rank in range(count)],
         lambda text: print(f"caffe train: {text}", file=sys.stderr, flush=True)).wait()

@@ -10,8 +10,13 @@ run; the default is the finished run under build/ that was begun or continued la
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    from fcn.start import run
+    sys.exit(run("fcn.page.__main__"))
+
+import argparse
 from contextlib import suppress
 from pathlib import Path
 
@@ -78,7 +83,3 @@ def serve(directory: Path, port: int) -> None:
     with server(directory, port) as running:
         print(f"open {address(running)} in a browser on this machine; Ctrl-C ends", flush=True)
         running.serve_forever()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

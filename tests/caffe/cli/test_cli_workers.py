@@ -145,7 +145,7 @@ def test_signals_to_the_command_and_to_one_process(folder, number, status):
         if number == signal.SIGTERM:
             process.send_signal(number)
         else:
-            os.kill(int(next(pid for pid in _children(process.pid) if "CAFFE_WORKER=1 " in
+            os.kill(int(next(pid for pid in _children(process.pid) if "\0RANK=1\0" in
                              Path(f"/proc/{pid}/environ").read_text())), number)
         begin = time.monotonic()
         assert process.wait(40) == status and time.monotonic() - begin < 30

@@ -507,18 +507,19 @@ def test_the_memory_does_not_grow_with_the_images(tmp_path):
 LATE = """
 import shutil, sys
 from fcn.solvers import infer
+from fcn.solvers.inference import ranks
 find_all = infer.find_all
 def late(*arguments):
     shutil.copy("photos/a.jpg", "photos/0.jpg")
     return find_all(*arguments)
 if {late}:
-    infer.find_all = late
+    infer.find_all, ranks.POLL = late, 1.0
 sys.exit(infer.main())
 """
 
 
 def ranks(*args, run=("--experiment", "run")):
-    """Two ranks, of which the second would list one image more."""
+    """Two ranks, of which the second would list one image more, and is slow to listen."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -559,11 +560,9 @@ def test_rank_0_alone_says_which_run_was_taken(there, monkeypatch):
     (("photos", "--overlay", "--no-overlay"), "--overlay and --no-overlay exclude each other", 1),
     (("photos", "--nothing"), "error: there is no option --nothing", 2)])
 def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, number):
-    """Unless it has ended, and with it what the others hear it by, before these have heard."""
     (_, err, status), (out1, err1, status1) = ranks(*arguments, run=())
     assert (status, status1) == (number, number) and words in err
-    assert (out1, err1) == ("", "") or "rank 0 of 2, or what holds the store" in err1
-    assert not Path("out").exists()
+    assert (out1, err1) == ("", "") and not Path("out").exists()
 
 
 def test_rank_0_alone_helps(there):

@@ -36,12 +36,12 @@ exec(sys.argv[2])
 
 @pytest.fixture
 def launched(tmp_path, monkeypatch):
-    """launched(code, restarts=0): the exit status of two processes that run SCRIPT."""
+    """launched(code, restarts=0, *options): the exit status of two processes that run SCRIPT."""
     path = tmp_path / "script.py"
     path.write_text(SCRIPT)
 
-    def run(code, restarts=0):
-        monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path), code])
+    def run(code, restarts=0, *options):
+        monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path), code, *options])
         return launch.launch(2, restarts)
     return run
 
@@ -79,6 +79,13 @@ def test_a_process_that_is_killed_ends_the_others(launched, tmp_path, monkeypatc
     pid = (tmp_path / "there 1 0").read_text()
     assert f"error: rank 1 of 2 (process {pid}) was ended by SIGKILL" in error
     assert "Continue with\n" in error and error.count("error:") == 1
+
+
+def test_whether_a_process_that_was_killed_had_begun_anew_is_for_the_user_to_see(launched, capfd):
+    assert launched("os.kill(os.getpid(), signal.SIGKILL)", 0, "--fresh") == 137
+    goes_on, anew = capfd.readouterr().err.split("Continue with\n")[1].split(
+        "\nor, where the new run has no snapshot yet, with\n")
+    assert anew.strip() == goes_on.strip() + " --fresh"
 
 
 def test_one_that_does_not_listen_is_killed(launched, monkeypatch, capfd):
