@@ -461,4 +461,5 @@ def test_the_weighted_iu_is_explained_on_each_page(scored, monkeypatch):
     for page in (report.write(scored.run), overview.write([scored.run])):
         text = read(page).text
         assert "f.w." not in text
-        assert "Frequency-weighted IU counts each class by its share of the pixels" in text
+        assert ("Frequency-weighted IU is the mean of the classes' IU, each weighted by its share "
+                "of the pixels in the labels.") in text
