@@ -21,7 +21,6 @@ from fcn.command import command_name
 from fcn.solvers.console.arguments import add_device, positive, seed
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
-from fcn.solvers.preflight import machine
 from segdata.arguments import ArgumentParser
 from segdata.paths import build_root
 
@@ -36,8 +35,6 @@ def main(arguments=None):
     options = parse(arguments)
     options.directory = options.output.resolve()
     with report_errors(continues=True):
-        if options.gpu is None and (busy := machine.busy_note()):
-            print(busy, file=sys.stderr)
         set_device(options)
         for name in options.names:
             module = importlib.import_module(f"fcn.analysis.{name.replace('-', '_')}")

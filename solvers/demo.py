@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn import nets
-from fcn.solvers import cells, training
+from fcn.solvers import cells
 from fcn.solvers.console.arguments import add_device, seed
 from fcn.solvers.console.commands import fcn_command, near
 from fcn.solvers.console.device import set_device
@@ -33,7 +33,6 @@ from fcn.solvers.console.text import columns
 from fcn.solvers.experiments.table import EXPERIMENTS, experiment_named
 from fcn.solvers.miniatures import demo_page, miniature, pictures
 from fcn.solvers.miniatures.miniature import Trained
-from fcn.solvers.preflight import machine
 from fcn.solvers.report.style import section
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.tables import WEIGHTED
@@ -87,13 +86,8 @@ def main() -> None:
     with report_errors(continues=True):
         for name in names:
             experiment_named(name)
-        busy = machine.busy_note() if args.gpu is None else ""      # before this is at work itself
         set_device(args)
         print(plan(names, directory) + "\n", flush=True)
-        experiments = [miniature.miniature(name, directory.resolve(), args.seed)
-                       for name in chain(names) if name not in nets.TRUNKS]
-        if busy and any(training.is_to_be_trained(each, None) for each in experiments):
-            print(busy, file=sys.stderr)
         trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
         print(f"\n{columns(rows(trained))}\n\n{OF_TABLE}")
         if names == STAGES:

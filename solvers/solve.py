@@ -32,7 +32,7 @@ from fcn.solvers.experiments.families import ON_FOLDER
 from fcn.solvers.experiments.options import add_arguments, shared_out, with_training_options
 from fcn.solvers.experiments.own_folder import HEAD, default_name, on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS, experiment_named
-from fcn.solvers.preflight import labels, machine, report_findings
+from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.processes import devices, launch, torchrun
 from fcn.solvers.processes.workers import joined
 from fcn.solvers.runs.reading import RunError
@@ -61,14 +61,10 @@ def main() -> None:
         if args.tensorboard and workers.rank == 0:
             held.enter_context(events.tensorboard())
         workers.together(lambda: devices.take(args))
-        busy = machine.busy_note() if args.gpu is None else ""      # before this is at work itself
         from fcn.solvers import cells, training
         from fcn.solvers.scoring import tables
         chain, experiment = workers.first(lambda: prepared(args, workers.count),
                                           "the look at data and settings")
-        if workers.rank == 0 and busy \
-                and training.is_to_be_trained(experiment, args.patience, args.fresh):
-            print(busy, file=sys.stderr)
         for each in chain:
             try:
                 training.train(each, keep=args.keep, force=args.force, patience=args.patience,

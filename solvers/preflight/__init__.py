@@ -4,7 +4,6 @@
     labels        what is wrong with them
     weights       what the net starts from
     recipe        the settings of the solver
-    machine       whether other processes keep the processors busy
     first_loss    the loss of the first iteration, beside that of guessing
     changes       whether the data are those of when the training began
     divergence    where a loss that is not finite comes from, and progress that is none

@@ -170,7 +170,7 @@ def time(args: argparse.Namespace) -> None:
     As in the original, the backward pass of every layer is timed, also where there is no loss: then
     it gives the gradients of the parameters alone.
     """
-    from ..engine import graph
+    from ..engine import contention, graph
     from ..engine.runners.plain import PlainRunner
     from ..engine.timer import Timer
     net = _net(args, TEST if args.phase == "TEST" else TRAIN)
@@ -204,6 +204,7 @@ def time(args: argparse.Namespace) -> None:
             run_backward(step)
             timer.stop()
             spent["backward"][step.number] += timer.ms
+        contention.watch.look()
         passed = sum(map(sum, spent.values())) - before
         log(f"Iteration: {i + 1} forward-backward time: {passed:g} ms.")
     total.stop()

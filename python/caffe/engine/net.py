@@ -16,7 +16,7 @@ from ..context import TEST, TRAIN
 from ..errors import CaffeError, LayerError
 from ..formats import caffemodel, hdf5, prototxt
 from ..formats.text import printable
-from . import out_of_memory, parameters
+from . import contention, out_of_memory, parameters
 from .builder import NetBuilder
 from .one_thread import Turn, by_one_thread
 from .private_names import PrivateNames
@@ -219,6 +219,7 @@ class Net(PrivateNames):
     def run_forward(self, first: int = 0, last: int | None = None) -> torch.Tensor | float:
         """Run the layers with the numbers first..last (default: all); returns the loss, a tensor
         on the current device, or 0.0 where none of them counts towards it."""
+        contention.watch.look()
         numbers = range(first, (len(self.layers) - 1 if last is None else last) + 1)
         # observers may look at what the last pass has left
         release = len(numbers) == len(self.layers) and not self._observer.watches

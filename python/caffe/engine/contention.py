@@ -1,0 +1,82 @@
+"""Whether other processes take the processors from the threads that compute here.
+
+Threads that share the work of a layer wait for the last of them. If that one has no processor for a
+while, all others wait as long: beside one other process, two threads took two to three times as
+long for small nets as one did (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .. import context
+from ..log import logger
+
+TASKS = Path("/proc/self/task")     # Linux: a folder for each thread
+WINDOW = 5.0       # seconds that are looked at at a time
+NOTICED = 0.25      # processors that are missing on average, from which on that is said
+
+
+class _Counts(NamedTuple):
+    """Seconds since some moment: of the clock, of the processors for this process, and those in
+    which each of its threads was ready to run and had no processor."""
+
+    clock: float
+    used: float
+    waited: dict[str, float]
+
+
+class Contention:
+    """Looks at the time that this process got, and warns in the log where others took too much."""
+
+    def __init__(self) -> None:
+        self._before: _Counts | None = None
+        self._window = WINDOW
+
+    def look(self) -> None:
+        """Compare with the last look, if that is long ago; to be called often, as each call costs
+        well below a microsecond. After a warning, the next window is twice as long."""
+        if self._before is not None and time.monotonic() - self._before.clock < self._window:
+            return
+        before, self._before = self._before, _counts()
+        if before is not None and (message := self._message(before, self._before)):
+            logger.warning("%s", message)
+            self._window *= 2
+
+    @staticmethod
+    def _message(before: _Counts, now: _Counts) -> str:
+        threads = torch.get_num_threads()
+        clock, used = now.clock - before.clock, now.used - before.used
+        waited = sum(seconds - before.waited.get(thread, 0.0)
+                     for thread, seconds in now.waited.items())
+        if (waited < NOTICED * clock or threads == 1 or context.device().type != "cpu"
+                or context.solver_rank()):
+            return ""
+        processors = len(os.sched_getaffinity(0))
+        if used + NOTICED * clock > processors * clock:
+            return ""               # threads of this process took them from each other
+        share = used / (used + waited)
+        return (f"for {clock:.0f} s the {threads} threads of this process had a processor in {share:.0%} "
+                "of the time in which they could compute, because of other processes or a limit "
+                "of this container. Threads that wait for each other are then several times "
+                f"slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} "
+                "before the command")
+
+
+def _counts() -> _Counts:
+    waited = {}
+    for task in TASKS.glob("*/schedstat"):      # nanoseconds run and waited, and time slices
+        try:
+            waited[task.parent.name] = int(task.read_text(encoding="ascii").split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):       # the thread has just ended
+            continue
+    return _Counts(time.monotonic(), time.process_time(), waited)
+
+
+watch = Contention()
