@@ -62,11 +62,12 @@ class Contention:
         if used + NOTICED * clock > processors * clock:
             return ""               # threads of this process took them from each other
         share = used / (used + waited)
-        return (f"for {clock:.0f} s the {threads} threads of this process had a processor in {share:.0%} "
-                "of the time in which they could compute, because of other processes or a limit "
-                "of this container. Threads that wait for each other are then several times "
-                f"slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} "
-                "before the command")
+        return (
+            f"for {clock:.0f} s the {threads} threads of this process had a processor in "
+            f"{share:.0%} of the time in which they could compute, because of other processes or a "
+            "limit of this container. Threads that wait for each other are then several times "
+            f"slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} before "
+            "the command")
 
 
 def _counts() -> _Counts:
