@@ -14,7 +14,8 @@ from fcn.solvers.processes import torchrun
 
 DAY = 24 * 3600     # seconds that a rank waits for another
 POLL = 0.2
-LEAVING = 10.0      # seconds that rank 0 waits, where it cannot begin, until the others know
+HEARING = 10.0      # seconds that rank 0 waits, where it cannot begin, until the others know
+LEAVING = 1.0       # seconds that these wait then: torchrun ends all with the first that ends
 
 
 class Ranks:
@@ -48,12 +49,13 @@ class Ranks:
         if self.store:
             self.store.set("plan", json.dumps(plan))
             if plan is None:
-                self._meet("refused", LEAVING)
+                self._meet("refused", HEARING)
 
     def hear(self) -> Any:
         """Of the others: what rank 0 has decided. Raises EndedByAnother where it cannot begin."""
         if (plan := json.loads(self._get("plan", 0))) is None:
-            self._meet("refused", LEAVING)
+            self._meet("refused", HEARING)
+            time.sleep(LEAVING)
             raise torchrun.EndedByAnother
         return plan
 

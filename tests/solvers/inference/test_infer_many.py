@@ -11,17 +11,21 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import distributed
 
 from fcn.nets.source import ROOT
 from fcn.solvers.console.signals import stop
 from fcn.solvers.inference import manifest, outputs, sources, work
 from fcn.solvers.inference.listing import Listing, Naming
+from fcn.solvers.inference.ranks import Ranks
+from fcn.solvers.processes.torchrun import EndedByAnother
 from infer_runs import run, scene, small_run
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
@@ -563,6 +567,24 @@ def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, 
     (_, err, status), (out1, err1, status1) = ranks(*arguments, run=())
     assert (status, status1) == (number, number) and words in err
     assert (out1, err1) == ("", "") and not Path("out").exists()
+
+
+def test_the_others_end_behind_rank_0_where_they_cannot_begin():
+    """Torchrun ends all with the first that ends, so that rank 0 would not say why."""
+    first, other, ended = Ranks(0, 1), Ranks(1, 1), []
+    first.count = other.count = 2
+    first.store = other.store = distributed.HashStore()
+
+    def hear():
+        with pytest.raises(EndedByAnother):
+            other.hear()
+        ended.append(1)
+    thread = threading.Thread(target=hear)
+    thread.start()
+    first.tell(None)
+    ended.append(0)
+    thread.join()
+    assert ended == [0, 1]
 
 
 def test_rank_0_alone_helps(there):
