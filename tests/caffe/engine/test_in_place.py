@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.engine.layers import TensorLayer, registry
 from caffe.errors import LayerError
 
 SHAPE = (2, 3, 4, 4)
@@ -200,3 +201,26 @@ def test_the_gradients_of_a_product_in_place(net, stable):
     of_x = z ** 2 if stable else np.ones_like(z)
     np.testing.assert_allclose(built.blobs["x"].diff, of_x, rtol=1e-4)
     np.testing.assert_allclose(built.blobs["z"].diff, (y if stable else y / z) * of_x, rtol=1e-4)
+
+
+class Squared(TensorLayer):
+    """A layer of somebody's own, whose gradient depends on what it reads."""
+
+    def compute(self, x):
+        return x * x
+
+
+@pytest.mark.parametrize("holds_view", [False, True])
+def test_a_layer_of_ones_own_has_its_own_gradient_in_place(net, monkeypatch, holds_view):
+    monkeypatch.setitem(registry.known, "Squared", Squared)
+    x = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
+    text = inputs(x=SHAPE) + layer("Power", "x", "p", name="p") + layer("Squared", "p", "p")
+    built = net("force_backward: true " + text + layer("Power", "p", "z", name="z"))
+    view = built.blobs["p"].data if holds_view else None
+    for _ in range(2):
+        built.forward(x=x)
+        built.blobs["z"].diff[...] = 3
+        built.backward()
+        np.testing.assert_allclose(built.blobs["x"].diff, 6 * x, rtol=1e-6)
+    np.testing.assert_allclose(built.blobs["p"].data, x * x, rtol=1e-6)
+    assert view is None or np.array_equal(view, built.blobs["p"].data)

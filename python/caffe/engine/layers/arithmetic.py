@@ -107,6 +107,7 @@ class Broadcast(TensorLayer):
     """
 
     bottoms = (1, 2)
+    needs_overwritten = False
     axis: int
 
     def operand_shape(self, bottom: Blobs, p: Any) -> Shape:
