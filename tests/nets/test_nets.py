@@ -8,6 +8,7 @@ import pytest
 
 from caffe.formats import prototxt
 from fcn import nets
+from fcn.nets import heads
 from fcn.nets.source import ROOT, folder
 from segdata.files import WriteError
 
@@ -40,6 +41,12 @@ def test_layers_have_the_published_names_and_order(head):
     assert list(layers(head, "val")) == ["data", *body, "loss"]
     assert list(layers(head, "deploy")) == [
         "input", *(name for name in body if name not in ("drop6", "drop7"))]
+
+
+def test_a_head_that_fuses_more_than_the_trunk_hands_over_is_refused(monkeypatch):
+    monkeypatch.setitem(heads.HEADS, "fcn4s", heads.Head(3))
+    with pytest.raises(ValueError, match="fuses 3 skips.*hands over only 2: pool4, pool3; add"):
+        nets.fcn("fcn4s", "deploy")
 
 
 @pytest.mark.parametrize("head", OFFSETS)
