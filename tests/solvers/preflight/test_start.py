@@ -154,8 +154,8 @@ def test_the_scores_of_the_stage_before_are_missed_whatever_their_names(options,
     param = nets.fcn("fcn8s", "train", **options)
 
     def found(names):
-        return list(weights.unplaced("fcn8s", [[surgery.Outcome("kept", name, "") for name in names]],
-                                     param))
+        report = [surgery.Outcome("kept", name, "") for name in names]
+        return list(weights.unplaced("fcn8s", [report], param))
 
     for name in learnt:
         assert f"starts from weights without {name}" in str(found([name, *new])[0])
