@@ -34,7 +34,7 @@ def test_the_data_of_each_experiment_have_a_miniature(tmp_path):
 
 
 @pytest.mark.parametrize("recipe, words", [
-    (dict(policy=dict(lr_policy="poly", power=0.9), drop=0.75), "drop=0.75 stands in place.*'poly'"),
+    (dict(policy=dict(lr_policy="poly"), drop=0.75), "drop=0.75 stands in place.*'poly'"),
     (dict(policy=dict(lr_policy="exp", gamma=0.9)), "'exp', expected one of fixed, step, poly")])
 def test_a_rate_that_would_fall_otherwise_than_it_says_is_refused(recipe, words):
     """Where the miniature of an experiment says how its rate falls, its own row may not."""
