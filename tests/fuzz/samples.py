@@ -120,7 +120,7 @@ def _read_label(path: Path) -> None:
 
 def _own_errors(read: Callable[[Path], object], path: Path) -> None:
     """Readers of the tools raise ValueError or OSError, to which their callers add the place."""
-    from segdata.layer import read_file
+    from segdata.sample_files import read_file
     read_file(read, "file", path, "list:1")
 
 
