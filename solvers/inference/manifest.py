@@ -84,10 +84,12 @@ class Manifest:
                 and "reason" in entry)
 
     def done(self, job: Job, key: dict[str, Any], paths: Iterable[Path]) -> None:
+        """Record that the outputs of an image, `paths`, are in place."""
         outputs = {path.relative_to(self.folder).as_posix(): _version(path) for path in paths}
         self._add({"path": job.source.identity, **key, "stem": job.stem, "outputs": outputs})
 
     def failed(self, job: Job, key: dict[str, Any] | None, reason: str) -> None:
+        """Record that an image could not be segmented. key : None where it could not be read"""
         stem = (job.entry or {}).get("stem")
         self._add({"path": job.source.identity, **(key or {}), "reason": reason}
                   | ({"stem": stem} if stem else {}))

@@ -45,6 +45,8 @@ class Run:
         self.directory, self.folder = Path(directory), Path(directory) / snapshots
 
     def prototxt(self, split: str) -> Path:
+        """The file of a split, "train", "val" or "deploy", or of the "solver"; whether or not it is
+        there."""
         return self.directory / f"{split}.prototxt"
 
     def present(self, name: str) -> Path:
@@ -296,8 +298,11 @@ class Run:
             raise RunError(f"{self.directory} holds a run {told}")
 
     def check_start(self, start: str | None) -> None:
-        """Raise RunError if the run began from other weights (`--from`), and none are given now:
-        before that of which it would start by itself is found to lack something."""
+        """Raise RunError if the run began with `--from`, and there is none now.
+
+        This is looked at first: the message would else be that weights are missing, which a run
+        without `--from` starts from, and this one does not need.
+        """
         before = self.settings()
         if not start and before.get("from"):
             now = {"data": before.get("data")}

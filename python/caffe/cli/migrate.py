@@ -342,7 +342,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def folder(path: str) -> str:
-    """A folder that is there."""
+    """An argparse type: the path of a folder, which has to be there."""
     if os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"{path}: is a file, expected the folder of a project")
     if not os.path.isdir(path):
