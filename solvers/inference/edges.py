@@ -19,9 +19,10 @@ from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import marks, trust
 from fcn.solvers.inference.errors import InferError, not_there
+from fcn.solvers.inference.image_source import VIDEOS
 from fcn.solvers.inference.outputs import name_outputs
 from fcn.solvers.inference.photographs import read_image
-from fcn.solvers.inference.sources import VIDEOS, find
+from fcn.solvers.inference.sources import find
 from fcn.solvers.scoring.prediction import ScoreError, load_net
 from fcn.surgery.from_keras import fill_hed
 from segdata.download import packages

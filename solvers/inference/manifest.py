@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.image_source import ImageSource, Problem
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.locks import locked
 from fcn.solvers.inference.network import Chosen
-from fcn.solvers.inference.sources import ImageSource, Problem
 from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"

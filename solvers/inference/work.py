@@ -28,13 +28,13 @@ from fcn.solvers.console.signals import Stopped, named
 from fcn.solvers.console.streams import tell
 from fcn.solvers.inference import crf, truths, videos
 from fcn.solvers.inference.errors import InferError, not_there
+from fcn.solvers.inference.image_source import ImageSource
 from fcn.solvers.inference.listing import Job
 from fcn.solvers.inference.manifest import Manifest, hash_of
 from fcn.solvers.inference.network import Chosen, described
 from fcn.solvers.inference.outputs import DEFAULT, OUTPUT_KINDS, Look, Outputs
 from fcn.solvers.inference.photographs import decode
 from fcn.solvers.inference.segmenter import Photograph, Segmentation, Segmenter
-from fcn.solvers.inference.sources import ImageSource
 from fcn.solvers.inference.tiles import GIB
 from segdata.files import make_folder
 from segdata.inputs import Inputs
