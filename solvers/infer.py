@@ -63,17 +63,17 @@ from fcn.solvers.inference.network import Chosen, choose, warning_for
 from fcn.solvers.inference.outputs import OUTPUT_KINDS
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.sources import SHARD, find_all
-from fcn.solvers.inference.work import (
+from fcn.solvers.inference.task import (
     Tally,
     Task,
     beside,
     choose_inputs,
     kinds_of,
     net_of,
-    opened_work,
     suffixes,
     summary,
 )
+from fcn.solvers.inference.work import opened_work
 from fcn.solvers.inference.workers import Team
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.devices import gpus
