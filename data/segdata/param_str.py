@@ -9,7 +9,8 @@ from segdata.errors import DataError
 from segdata.lists import literal
 
 MOST_PASSED = 10 ** 8       # samples, which takes two seconds
-# Keys of what is made of samples; a run that began before there were any goes on without.
+# Keys of what is made of samples. A key that is added belongs here: where it has its default, a run
+# that began before there was such a key goes on.
 OPTIONS = ("scale", "crop", "margin", "multiple", "batch", "weights")
 
 
