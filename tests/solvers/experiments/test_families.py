@@ -55,5 +55,5 @@ def test_a_head_that_needs_a_base_has_an_experiment_that_starts_from_one_with_it
 
 
 def test_an_unknown_head_is_named_with_those_that_are_known():
-    with pytest.raises(ValueError, match="unknown head 'fcn4s'; known are fcn32s, .*, unet"):
-        family_of("fcn4s")
+    with pytest.raises(ValueError, match="unknown head 'fcn9s'; known are fcn32s, .*, unet"):
+        family_of("fcn9s")
