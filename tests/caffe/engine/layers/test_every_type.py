@@ -11,6 +11,7 @@ from caffe.engine.layers import TensorLayer, registry
 from caffe.export import onnx_file
 from caffe.formats import forks
 from fcn.nets.source import ROOT
+from fcn.solvers.inference import fields
 
 LOSSES = {"ContrastiveLoss", "EuclideanLoss", "HingeLoss", "InfogainLoss", "SoftmaxWithLoss",
           "MultinomialLogisticLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss"}
@@ -60,6 +61,13 @@ def test_coordinates_pass_through_it_or_not():
     assert built_in() - set(coord_map.PASS_THROUGH_LAYERS) == (
         LOSSES | MEASURES | FILES | SOURCES | ITEMS | MOVING
         | {"Axpy", "DenseCRF", "MultiStageMeanfield", "Normalize"})
+
+
+def test_large_images_may_be_cut_for_it_or_not():
+    """In POINTWISE of solvers/inference/fields.py, unless its top depends on the whole image."""
+    aligned = {kind.lower() for kind in coord_map.PASS_THROUGH_LAYERS}
+    assert aligned - fields.POINTWISE == {"mvn"}
+    assert fields.POINTWISE - aligned == {"argmax", "concat", "input", "silence", "slice"}
 
 
 def test_its_gradient_in_place_is_right_or_caffe_s():
