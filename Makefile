@@ -167,14 +167,14 @@ $(EXPERIMENTS):
 # the classifier, unless a stage is trained that came after it
 BASE = $(if $(wildcard $(or $(FCN_BUILD),build)/$(firstword $(subst -, ,$@))-fcn32s*/snapshot),,vgg16)
 voc-%: NEEDS = $(BASE) sbd voc2011
-voc-deeplab%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/$(subst -msc,,$@)/snapshot),,vgg16) \
+$(DEEPLAB): NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/$(subst -msc,,$@)/snapshot),,vgg16) \
 	sbd voc2012
-voc-dilated%: NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/voc-dilated-frontend/snapshot),,vgg16) \
+$(DILATED): NEEDS = $(if $(wildcard $(or $(FCN_BUILD),build)/voc-dilated-frontend/snapshot),,vgg16) \
 	sbd voc2012
 voc-fcn-alexnet: NEEDS = caffenet sbd voc2011
 voc-fcn-googlenet: NEEDS = googlenet sbd voc2011
 camvid-%: NEEDS = vgg16 camvid
-camvid-segnet-basic%: NEEDS = camvid
+camvid-segnet-basic camvid-segnet-basic-bayesian: NEEDS = camvid
 nyud-%: NEEDS = $(BASE) nyud
 siftflow-%: NEEDS = $(BASE) siftflow
 pascalcontext-%: NEEDS = $(BASE) voc2010 context context59

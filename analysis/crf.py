@@ -10,7 +10,7 @@ from itertools import product
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference import trust
 from fcn.solvers.inference.crf import Settings, Sharpener, check_caffe, write
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring.counting import score_net
 from fcn.solvers.scoring.metrics import Scores
@@ -26,7 +26,7 @@ COARSE = AXES[0], (50, 70, 90), (3, 5, 8, 10)
 def run(options):
     if options.run is None:
         raise RunError("crf needs --run RUN, the trained run for whose scores it searches")
-    found = runs.find(options.run)
+    found = all_runs.find(options.run)
     if not options.trust:
         trust.check(found.present("val.prototxt"), own_data=True)
     check_caffe()

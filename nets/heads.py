@@ -37,8 +37,12 @@ def predict(n: NetSpec, features: Features, head: Head, classes: int, task: str 
 
     The offsets of the crops follow from the coordinate map. `task` goes to every name. With
     `learned`, interpolation between stages learns; the last, to the image, is always fixed
-    (section 4.3).
+    (section 4.3). Raises ValueError for a head that fuses more skips than the trunk hands over.
     """
+    if head.skips > len(features.skips):
+        raise ValueError(f"the head fuses {head.skips} skips, but the trunk hands over only "
+                         f"{len(features.skips)}: {', '.join(features.skips)}; add the next finer "
+                         "pooling to the `skips` of the trunk's Features")
     top, stride, odd = features.scores.get("fr"), 32, features.odd
     if top is None:
         n["score_fr" + task] = top = score(features.top, classes)

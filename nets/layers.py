@@ -30,7 +30,7 @@ class Features:
 
     image : the blob that scores are to be aligned with
     top : the last layer, at stride 32
-    skips : {name: pooling layer}, at stride 16, then 8
+    skips : {name: pooling layer}, the coarsest first: at stride 16, then 8
     odd : whether samples lie on the image's pixels, so that kernels that interpolate by f have
         the odd size 2f − 1, or between them: 2f
     scores : of trunks fused late, {'fr': scores in place of `top`, skip: scores in place of it}

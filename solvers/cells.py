@@ -44,7 +44,7 @@ from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference import trust
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs
 from fcn.solvers.runs.reading import RunError, reading
 from fcn.solvers.scoring.prediction import load_net, predicted_classes
 from segdata.arguments import ArgumentParser
@@ -229,7 +229,7 @@ def main() -> None:
     add_device(parser, learns=False)
     args = parser.parse_args()
     with report_errors():
-        run = runs.find(args.run)
+        run = all_runs.find(args.run)
         trust.check(run.present("val.prototxt"), own_data=True)
         weights, told = (args.weights, "") if args.weights else run.chosen_weights(args.best)
         print("\n".join(filter(None, (str(weights), told, set_device(args)))))

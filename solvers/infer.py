@@ -68,17 +68,17 @@ from fcn.solvers.inference.network import Chosen, choose, warning_for
 from fcn.solvers.inference.outputs import OUTPUT_KINDS
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.sources import SHARD, find_all
-from fcn.solvers.inference.work import (
+from fcn.solvers.inference.task import (
     Tally,
     Task,
     beside,
     choose_inputs,
     kinds_of,
     net_of,
-    opened_work,
     suffixes,
     summary,
 )
+from fcn.solvers.inference.work import opened_work
 from fcn.solvers.inference.workers import Team
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.devices import gpus
@@ -92,7 +92,7 @@ def main() -> int:
     try:
         with report_errors():
             with torchrun.only_first_speaks():
-                args = parse()
+                args = options().parse_args()
             if edges.asked_for(args):
                 return draw_edges(args)
             with torchrun.only_first_speaks():
@@ -107,17 +107,10 @@ def main() -> int:
 
 def draw_edges(args: argparse.Namespace) -> int:
     """The command line where it is about edges."""
-    for option in ("workers", "retry", "ray", "no_overlay"):
-        if getattr(args, option):
-            raise InferError(f"--{option.replace('_', '-')} is for nets of classes; this one draws "
-                             "edges, in one process")
-    if len(args.gpu or ()) > 1:
-        raise InferError("edges are drawn on one GPU: --gpu N")
-    args.gpu = args.gpu[0] if args.gpu else None
     if torchrun.has_nothing_to_do("the drawing of edges"):
         return 0
     with redirect_stdout(None) if args.quiet else nullcontext():
-        return edges.main(args)
+        return edges.main(args, options().parse_args(["--", *args.images]))
 
 
 class Plan(NamedTuple):
@@ -283,7 +276,9 @@ def told_of_end(task: Task, listing: Listing) -> str:
             + "; the same command goes on")
 
 
-def parse() -> argparse.Namespace:
+def options() -> ArgumentParser:
+    """What the command line takes. An option also belongs to `manifest`, which says whether it
+    changes what is written, and to `edges.TAKEN` if nets of edges take it."""
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
@@ -308,7 +303,7 @@ def parse() -> argparse.Namespace:
     add_written(parser)
     add_computed(parser)
     add_processes(parser)
-    return parser.parse_args()
+    return parser
 
 
 def add_written(parser: argparse.ArgumentParser) -> None:

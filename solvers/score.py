@@ -31,7 +31,7 @@ def main() -> None:
     from fcn.solvers.console.errors import report_errors
     from fcn.solvers.inference import trust
     from fcn.solvers.inference.crf import Sharpener, add_crf, chosen
-    from fcn.solvers.runs import run as runs
+    from fcn.solvers.runs import all_runs
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", metavar="RUN",
@@ -43,7 +43,7 @@ def main() -> None:
     add_device(parser, learns=False)
     args = parser.parse_args()
     with report_errors():
-        run = runs.find(args.run)
+        run = all_runs.find(args.run)
         run.present("val.prototxt")
         if not args.trust:
             trust.check(run.prototxt("val"), own_data=True)

@@ -154,6 +154,7 @@ def runs_on(folder: Path, args: argparse.Namespace) -> Iterator[Run]:
 
 
 def choose(args: argparse.Namespace) -> Experiment:
+    """The experiment that the command line is about: of the table, or on a folder of data."""
     from fcn.solvers import starting
     if args.data is None:
         experiment = experiment_named(args.experiment)

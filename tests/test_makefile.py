@@ -26,8 +26,23 @@ def make(*arguments):
 @pytest.mark.parametrize("variable, names", [("EXPERIMENTS", EXPERIMENTS),
                                              ("RELEASED", catalog.RELEASED)])
 def test_the_lists_are_those_of_the_tables(variable, names):
+    """They stand at the top of the Makefile."""
     result = make(f"--eval=show: ; @echo $({variable})", "show")
-    assert sorted(result.stdout.split()) == sorted(names)
+    listed = result.stdout.split()
+    assert set(listed) == set(names)
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_before_anything_is_installed_it_looks_for_all_that_the_chain_needs(name, tmp_path):
+    """By the lines `...: NEEDS = ...`, as segdata/datasets.py has it."""
+    done = make("-n", name, f"FCN_BUILD={tmp_path}")
+    looked_for, = re.findall(r"segdata.download.catalog (.*)", done.stdout)
+    stages, needs = [name], set()
+    for stage in stages:
+        needs |= set(EXPERIMENTS[stage].needs)
+        stages += [base for base in EXPERIMENTS[stage].bases.values() if base in EXPERIMENTS]
+    assert set(looked_for.split()) == needs
 
 
 def test_every_target_that_help_lists_can_be_made():

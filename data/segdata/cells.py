@@ -8,8 +8,9 @@ from segdata.cell_files import CLASSES, SUFFIXES, read_grey, sample_paths
 from segdata.elastic import deform, displacements, draw_grid
 from segdata.errors import Doubt
 from segdata.instances import doubts, parted, read_instances, read_numbers
-from segdata.layer import SegDataLayer, is_number
+from segdata.layer import SegDataLayer
 from segdata.means import GREY
+from segdata.param_str import is_number, refusal
 
 
 class CellSegDataLayer(SegDataLayer):
@@ -31,7 +32,7 @@ class CellSegDataLayer(SegDataLayer):
     def configure(self) -> None:
         elastic = self.params["elastic"]
         if not (is_number(elastic) and elastic >= 0):
-            raise self.error(f"param_str key 'elastic' is {elastic!r}, expected 0 or more pixels")
+            raise self.error(refusal("elastic", elastic, "0 or more pixels"))
 
     def split_file(self, split: str) -> Path:
         return self.roots["cells_dir"] / f"{split}.txt"

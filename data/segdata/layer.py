@@ -22,16 +22,16 @@ import math
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 import caffe
+from segdata import param_str
 from segdata.augment import (
-    MOST_SCALE,
     apply_move,
     draw_move,
     draw_scale,
@@ -50,8 +50,6 @@ from segdata.lists import (
     KnownFiles,
     as_on_disk,
     first_there,
-    latin1,
-    literal,
     read_list,
 )
 from segdata.memory import available_memory
@@ -63,9 +61,8 @@ from segdata.readers import (
     read_weights,
     subtract_mean,
 )
+from segdata.sample_files import absent, check_sizes, check_values, read_file
 
-T = TypeVar("T")
-MOST_PASSED = 10 ** 8       # samples, which takes two seconds
 WEIGHT = "weight"           # the top with weights of the pixels
 WEIGHT_SUFFIXES = ".npy", ".png"        # of its files
 MOST_THREADS = 32           # that decode
@@ -151,7 +148,7 @@ class SegDataLayer(caffe.Layer):
         self.ahead: deque[Coming] = deque()
         self.params = self.read_params()
         if "mean" in self.required:
-            self.mean = self.read_mean(self.params["mean"])
+            self.mean = np.reshape(self.params["mean"], (3, 1, 1))
         self.roots = {key: self.existing(Path(self.params[key])) for key in self.directory_keys}
         self.known_files = KnownFiles()
         self.configure()
@@ -285,7 +282,7 @@ class SegDataLayer(caffe.Layer):
         if state["of"] != self.identity():
             raise self.error("the list of samples, or param_str, has changed")
         position, seed = state["position"], state["seed"]
-        if not (type(position) is type(seed) is int and 0 <= position <= MOST_PASSED):
+        if not (type(position) is type(seed) is int and 0 <= position <= param_str.MOST_PASSED):
             raise self.error(f"it cannot stand at the sample {position} of the order {seed}")
         self.go_to(position, seed)
         self.read_ahead()
@@ -294,7 +291,7 @@ class SegDataLayer(caffe.Layer):
         """What the order of the samples depends on, and what is made of them, in a text."""
         params = {key: value for key, value in self.params.items()
                   if key not in ("start", "prefetch", *self.directory_keys)
-                  and (key not in OPTIONS or value != self.defaults[key])}
+                  and (key not in param_str.OPTIONS or value != self.defaults[key])}
         names = hashlib.sha256(repr([entry.name for entry in self.entries]).encode(
             errors="surrogateescape")).hexdigest()
         return f"{sorted(params.items())} {names}"
@@ -409,64 +406,13 @@ class SegDataLayer(caffe.Layer):
         """The label as it is stored, (height, width)."""
         return read_label_image(path)
 
-    # Parameters.
-
     def read_params(self) -> dict:
-        required = {*self.directory_keys, *self.required}
-        allowed = f"allowed are {', '.join(sorted(required))}, {', '.join(self.defaults)}"
+        """What param_str says, with the defaults of the keys that it has not."""
         try:
-            given = dict(literal(self.param_str))
-        except (ValueError, TypeError):
-            raise self.error("param_str is not a dictionary literal: "
-                             f"{self.param_str[:500]!r}; {allowed}") from None
-        if unknown := given.keys() - required - self.defaults.keys():
-            raise self.error(f"param_str has unknown {key_list(unknown)}; {allowed}")
-        if missing := required - given.keys():
-            raise self.error(f"param_str lacks {key_list(missing)}; {allowed}")
-        params = {**self.defaults, **given}
-        self.check_kinds(params)
-        return params
-
-    def check_kinds(self, params: dict) -> None:
-        for key in ("split", *self.directory_keys):
-            if not isinstance(params[key], str):
-                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected a string")
-        if not isinstance(params["seed"], (int, type(None))):
-            raise self.error(f"param_str key 'seed' is {params['seed']!r}, expected a whole number "
-                             "or None")
-        self.check_options(params)
-        for key, unit in (("start", "samples"), ("jitter", "pixels"), ("margin", "pixels")):
-            if not isinstance(params[key], int) or params[key] < 0:
-                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 0 or more "
-                                 f"{unit}")
-        if params["start"] > MOST_PASSED:
-            raise self.error(f"param_str key 'start' is {params['start']:,}, expected at most "
-                             f"{MOST_PASSED:,} samples; no training passes over so many")
-
-    def check_options(self, params: dict) -> None:
-        """Refuse a batch, prefetch, multiple, crop or scale that is none; crop and scale may be
-        None."""
-        crop, scale = params["crop"], params["scale"]
-        for key, unit in (("batch", "samples"), ("prefetch", "samples"), ("multiple", "pixels")):
-            if not is_count(params[key]):
-                raise self.error(f"param_str key '{key}' is {params[key]!r}, expected 1 or more "
-                                 f"{unit}")
-        if not (crop is None or is_count(crop) or is_pair(crop) and all(map(is_count, crop))):
-            raise self.error(f"param_str key 'crop' is {crop!r}, expected a side or (height, "
-                             "width) of 1 or more pixels, or None")
-        if not (scale is None or is_pair(scale) and all(map(is_number, scale))
-                and 0 < scale[0] <= scale[1] <= MOST_SCALE):
-            raise self.error(f"param_str key 'scale' is {scale!r}, expected (low, high) with 0 < "
-                             f"low <= high <= {MOST_SCALE}, or None")
-        if not isinstance(params["weights"], (str, type(None))):
-            raise self.error(f"param_str key 'weights' is {params['weights']!r}, expected the path "
-                             "of a folder, or None")
-
-    def read_mean(self, mean: object) -> np.ndarray:
-        if (not isinstance(mean, (tuple, list)) or len(mean) != 3
-                or not all(isinstance(value, (int, float)) for value in mean)):
-            raise self.error(f"param_str key 'mean' is {mean!r}, expected three numbers B, G, R")
-        return np.reshape(mean, (3, 1, 1))
+            return param_str.parsed(self.param_str, self.directory_keys, self.required,
+                                    self.defaults)
+        except DataError as error:
+            raise self.error(error) from None
 
     def read_split(self, split: str) -> list[Entry]:
         try:
@@ -510,22 +456,6 @@ class SegDataLayer(caffe.Layer):
         return DataError(f"layer '{getattr(self, 'name', '?')}' ({type(self).__name__}): {message}")
 
 
-# Keys of what is made of samples; a run that began before there were any goes on without.
-OPTIONS = ("scale", "crop", "margin", "multiple", "batch", "weights")
-
-
-def is_count(value: object) -> bool:
-    return type(value) is int and value > 0
-
-
-def is_pair(value: object) -> bool:
-    return isinstance(value, (tuple, list)) and len(value) == 2
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def sample_order(count: int, seed: int | None = None, start: int = 0) -> Iterator[int]:
     """An endless iterator of sample indices from the position `start` on: 0, 1, ... in turn, or
     drawn with replacement.
@@ -544,49 +474,3 @@ def sample_order(count: int, seed: int | None = None, start: int = 0) -> Iterato
     draws, state = random.Random(), passed.state["state"]
     draws.setstate((version, (*map(int, state["key"]), state["pos"]), gauss))
     return (int(draws.random() * count) for _ in itertools.count())
-
-
-def absent(kind: str, path: Path, suffixes: Sequence[str]) -> str:
-    """That a file does not exist, nor one with another of its suffixes."""
-    others = dict.fromkeys(suffix for suffix in map(str.lower, suffixes) if suffix != path.suffix)
-    return (f"{kind} {latin1(str(path))} does not exist"
-            + f", nor with {' or '.join(others)}" * bool(others))
-
-
-def read_file(reader: Callable[[Path], T], kind: str, path: Path, source: str,
-              suffixes: Sequence[str] = ()) -> T:
-    """reader(path), with errors that say which line of which list asked for the file; suffixes :
-    those that it may have."""
-    try:
-        return reader(path)
-    except FileNotFoundError:
-        raise DataError(f"{absent(kind, path, suffixes)}, {source}") from None
-    except Exception as error:      # what Pillow and SciPy raise on a broken file has no base
-        raise DataError(f"{kind} {path} cannot be read: {type(error).__name__}: {error}, "
-                        f"{source}") from error
-
-
-def check_sizes(shapes: list[tuple[Path, tuple]], source: str) -> None:
-    """Raise DataError unless all [(path, shape)] agree in height and width, the last two."""
-    (first, expected), *others = shapes
-    for path, shape in others:
-        if shape[-2:] != expected[-2:]:
-            raise DataError(f"{first} is {size(expected)}, but {path} is {size(shape)} "
-                            f"(width x height), {source}")
-
-
-def check_values(numbers: np.ndarray, classes: int, path: Path, source: str) -> None:
-    """Raise DataError unless the class numbers are 0 .. classes-1 or void."""
-    found = np.unique(numbers[(numbers < 0) | (numbers >= classes)])
-    wrong = [str(number) for number in found if number != VOID]
-    if wrong:
-        raise DataError(f"label {path} has values {', '.join(wrong)}, allowed are 0 to "
-                        f"{classes - 1} and {VOID}, {source}")
-
-
-def size(shape: tuple) -> str:
-    return f"{shape[-1]}x{shape[-2]}"
-
-
-def key_list(keys: set[str]) -> str:
-    return f"key{'s' * (len(keys) > 1)} {', '.join(map(repr, sorted(keys)))}"

@@ -50,8 +50,11 @@ def stays_on_cpu() -> bool:
 
 
 def set_device(device_id: int) -> None:
-    """Choose GPU `device_id`; it is used in GPU mode. Raises DeviceError, there, if it is not
-    there, and always if `device_id` is no whole number."""
+    """Choose GPU `device_id`, which is used in GPU mode.
+
+    Raises DeviceError if `device_id` is no whole number, and in GPU mode if there is no such GPU;
+    in CPU mode `set_mode_gpu` says that.
+    """
     global _gpu_chosen
     try:
         device_id = operator.index(device_id)
@@ -110,12 +113,12 @@ logger.addFilter(_of_one_solver)
 
 
 def is_multiprocess() -> bool:
-    """Whether this process's solver may train together with others, or was told so."""
+    """Whether several solvers train together, or `set_multiprocess` has said so."""
     return bool(_solvers["multiprocess"]) or _solvers["count"] > 1
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Say whether the solvers that train together are processes."""
+    """Say whether this solver trains together with those of other processes."""
     _solvers["multiprocess"] = bool(multiprocess)
 
 

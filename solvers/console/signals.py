@@ -64,8 +64,11 @@ class Pending:
 
 @contextmanager
 def deferring_signals() -> Iterator[Pending]:
-    """Have the first of SIGNALS wait in the `Pending` yielded; a second raises Stopped, and so
-    does the end, where one that came was not acted on: what follows must not begin."""
+    """Have the first of SIGNALS wait in the `Pending` yielded, and a second raise Stopped at once.
+
+    At the end it raises Stopped if a signal came that nobody has acted on, so that what follows
+    does not begin.
+    """
     pending = Pending()
 
     def note(number: int, frame: FrameType | None) -> None:

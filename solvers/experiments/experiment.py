@@ -14,6 +14,10 @@ HEAVY: dict[str, Any] = dict(momentum=0.99, iter_size=1)
 ONLINE = dict(momentum=0.9, iter_size=1)
 ACCUMULATED = dict(momentum=0.9, iter_size=20)
 
+# those that miniatures (miniatures/miniature.py) and --same-images (options.py) know to fit to
+# another number of iterations
+POLICIES = "fixed", "step", "poly"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -24,8 +28,9 @@ class Experiment:
         empty for random weights
     lr, momentum, iter_size, weight_decay : of SGD
     iterations : in all
-    policy : how the rate falls: fields of SolverParameter
-    drop : share of the iterations after which the rate falls to a tenth; 1 (the paper): never
+    policy : how the rate falls: fields of SolverParameter, lr_policy one of POLICIES
+    drop : share of the iterations after which the rate falls to a tenth, in place of a policy; 1
+        (the paper): never
     interval : iterations between snapshots, each of which is scored
     head, source, net : of nets.fcn: the head, the nets.source.Source, further options
     class_names : {label: names of its classes, in order}
@@ -63,6 +68,16 @@ class Experiment:
     options: dict = field(default_factory=dict)
     start: str = ""
     build: Path = field(default_factory=build_root)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a policy that would be trained otherwise than it says."""
+        kind = self.policy["lr_policy"]
+        if kind not in POLICIES:
+            raise ValueError(f"{self.name}: lr_policy '{kind}', expected one of "
+                             f"{', '.join(POLICIES)}; POLICIES says what another one needs")
+        if self.drop < 1 and kind != "fixed":
+            raise ValueError(f"{self.name}: drop={self.drop:g} stands in place of a policy, and "
+                             f"there is one, '{kind}'; leave one of them out")
 
     @property
     def images(self) -> int:

@@ -1,7 +1,6 @@
 """The families of nets: what the commands have to know of the heads that one script makes.
 
-Another head of one of these families needs a row in three tables: nets/table.py, table.py beside
-this, and miniatures/miniature.py. Another family needs an entry below, too.
+docs/architecture.md has what another head, or another family of them, needs beside an entry here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from fcn.nets.layers import Sides
 
 @dataclass(frozen=True)
 class Family:
-    """What its heads have in common, where that is not as with the paper's own.
+    """What the heads of a family have in common; the defaults are what holds for most of them.
 
     title : what people call it
     heads : of nets.fcn
@@ -28,8 +27,8 @@ class Family:
     needs_base : {head that learns a part of its layers alone: that of the net it starts from}
     recipes : {trunk: the experiment whose rate, momentum and batch fit its ILSVRC weights, by
         {head}}
-    scaled_rate : with which they start from a net that scales its images to unit variance
-        (docs/own-data.md has why); None: as from random weights
+    scaled_rate : the rate with which they start from a net that scales its images to unit variance
+        (docs/own-data.md has why); None: that from random weights
     decimated : {head: endings of its fc6 and fc7, to which the classifier's are decimated}
     identity : {head: (its layers that begin as the identity, the deviation of their weights)}
     dataset : of segdata.datasets, where the names of the experiments do not begin with it

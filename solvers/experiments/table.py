@@ -13,8 +13,9 @@ from typing import Any
 from fcn import nets
 from fcn.solvers.experiments.experiment import ACCUMULATED, Experiment
 from fcn.solvers.experiments.families import family_of
+from fcn.solvers.runs.all_runs import trained
 from fcn.solvers.runs.reading import RunError
-from fcn.solvers.runs.run import Run, trained
+from fcn.solvers.runs.run import Run
 from fcn.solvers.runs.settings import as_command_line
 from segdata.datasets import DATASETS
 from segdata.errors import did_you_mean

@@ -19,9 +19,10 @@ from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import marks, trust
 from fcn.solvers.inference.errors import InferError, not_there
+from fcn.solvers.inference.image_source import VIDEOS
 from fcn.solvers.inference.outputs import name_outputs
 from fcn.solvers.inference.photographs import read_image
-from fcn.solvers.inference.sources import VIDEOS, find
+from fcn.solvers.inference.sources import find
 from fcn.solvers.scoring.prediction import ScoreError, load_net
 from fcn.surgery.from_keras import fill_hed
 from segdata.download import packages
@@ -34,8 +35,9 @@ NAME = "hed"
 OUTPUT = "sigmoid-fuse"     # the blob of the probabilities, by which such a net is known
 SIDE = 640                  # of the image that the net sees, at most
 SUFFIX = "_edges.png"
-# options of infer.py that have no meaning here
-OF_CLASSES = ("kinds", "best", "depth", "hha", "truth", "contours", "tile", "flip", "scales", "crf")
+# the options of infer.py that have a meaning here
+TAKEN = ("images", "experiment", "net", "weights", "output", "quiet", "trust", "gpu", "cpu",
+         "precision")
 MARGIN = 32                 # of mirrored image around it: with zeros there, its border is an edge
 
 
@@ -47,13 +49,17 @@ def asked_for(args: Namespace) -> bool:
                                            and draws_edges(args.net))
 
 
-def main(args: Namespace) -> int:
-    """Draw the edges of all images named; returns the exit status."""
-    given = [name for name in OF_CLASSES if getattr(args, name, None) not in (None, False, (1.0,))]
-    if given:
-        name = given[0] if given[0] != "kinds" else args.kinds[0]
-        raise InferError(f"--{name} is about classes, and this net says edges: it writes "
-                         f"NAME{SUFFIX} alone; leave --{name} out")
+def main(args: Namespace, default: Namespace) -> int:
+    """Draw the edges of all images named; returns the exit status. default : the arguments where
+    no option is given"""
+    for name, value in vars(args).items():
+        if name not in TAKEN and value != getattr(default, name):
+            option = args.kinds[0] if name == "kinds" else name.replace("_", "-")
+            raise InferError(f"--{option} is for nets of classes, and this net draws edges: it "
+                             f"writes NAME{SUFFIX} alone, in one process; leave --{option} out")
+    if len(args.gpu or ()) > 1:
+        raise InferError("edges are drawn on one GPU: --gpu N")
+    args.gpu = args.gpu[0] if args.gpu else None
     set_device(args)
     net, weights = _named(args)
     if not args.trust:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.image_source import ImageSource, Problem
 from fcn.solvers.inference.outputs import free_stem, name_key
-from fcn.solvers.inference.sources import ImageSource, Problem
 
 TABLES = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;

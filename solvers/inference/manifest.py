@@ -22,15 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.image_source import ImageSource, Problem
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.locks import locked
 from fcn.solvers.inference.network import Chosen
-from fcn.solvers.inference.sources import ImageSource, Problem
 from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"
 KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
-OPTIONS = "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha"
+# of infer.py's options those that leave what is written as it is, and those that are in the hash in
+# another form; all others are in it, so that one that is new makes the outputs anew
+WITHOUT_EFFECT = ("images", "output", "quiet", "batch", "tile", "gpu", "cpu", "workers", "ray",
+                  "retry", "trust")
+IN_ANOTHER_FORM = "experiment", "net", "weights", "best", "kinds", "no_overlay", "crf"
 LOCK = "manifest.lock"      # held by who writes to the folder
 
 
@@ -80,10 +84,12 @@ class Manifest:
                 and "reason" in entry)
 
     def done(self, job: Job, key: dict[str, Any], paths: Iterable[Path]) -> None:
+        """Record that the outputs of an image, `paths`, are in place."""
         outputs = {path.relative_to(self.folder).as_posix(): _version(path) for path in paths}
         self._add({"path": job.source.identity, **key, "stem": job.stem, "outputs": outputs})
 
     def failed(self, job: Job, key: dict[str, Any] | None, reason: str) -> None:
+        """Record that an image could not be segmented. key : None where it could not be read"""
         stem = (job.entry or {}).get("stem")
         self._add({"path": job.source.identity, **(key or {}), "reason": reason}
                   | ({"stem": stem} if stem else {}))
@@ -211,7 +217,8 @@ def hash_of(chosen: Chosen, args: Namespace, kinds: Iterable[str], crf: Any) -> 
                 while block := file.read(1 << 20):
                     digest.update(block)
         digest.update(b"\0")
-    options = [str(value.resolve() if isinstance(value, Path) else value)
-               for value in (getattr(args, name) for name in OPTIONS)]
+    options = [(name, str(value.resolve() if isinstance(value, Path) else value))
+               for name, value in sorted(vars(args).items())
+               if name not in WITHOUT_EFFECT + IN_ANOTHER_FORM]
     digest.update(repr((sorted(kinds), crf, chosen.inputs, options)).encode("utf-8", "replace"))
     return digest.hexdigest()[:32]

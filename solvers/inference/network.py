@@ -16,7 +16,10 @@ from fcn.solvers.inference import trust
 from fcn.solvers.inference.errors import InferError, not_there
 from fcn.solvers.inference.fields import Reach, reaches
 from fcn.solvers.inference.tiles import Tiling, free_memory, tiling
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs
+from fcn.solvers.runs.images import Images
+from fcn.solvers.runs.reading import reading
+from fcn.solvers.runs.run import Run
 from fcn.solvers.scoring.prediction import load_net
 from segdata.augment import reflected, to_multiple
 from segdata.classes import NYUD, PASCALCONTEXT, SIFTFLOW, VOC, read_class_names
@@ -31,8 +34,8 @@ class Chosen(NamedTuple):
     """A net to segment with. inputs : the images that it takes; run : whose it is, if one's"""
     prototxt: Path
     weights: Path
-    inputs: runs.Images
-    run: runs.Run | None = None
+    inputs: Images
+    run: Run | None = None
 
 
 def choose(net: str | Path | None = None, weights: str | Path | None = None,
@@ -53,8 +56,8 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
         if path is not None and not Path(path).is_file():
             raise InferError(not_there(Path(path)))
     if net is not None and weights is not None:
-        return Chosen(Path(net), Path(weights), runs.Run(Path(net).parent).images())
-    found = newest_run() if run is None else runs.find(run)
+        return Chosen(Path(net), Path(weights), Run(Path(net).parent).images())
+    found = newest_run() if run is None else all_runs.find(run)
     if weights is None:
         weights, note = found.chosen_weights(best)
         if note:
@@ -62,13 +65,13 @@ def choose(net: str | Path | None = None, weights: str | Path | None = None,
     return Chosen(found.prototxt("deploy"), Path(weights), found.images(), found)
 
 
-def newest_run() -> runs.Run:
+def newest_run() -> Run:
     """The run under build/ that was begun or continued last, as the runs say it, not the clock, of
     those that are finished, if any is; of those that do not say it, the last by name. Prints which,
     why, and what was passed over."""
-    trained = sorted(runs.trained(), key=lambda run: (run.turn(), run.directory.name))
+    trained = sorted(all_runs.trained(), key=lambda run: (run.turn(), run.directory.name))
     if not trained:
-        raise InferError(f"{runs.nothing_trained()}; or give --net and --weights")
+        raise InferError(f"{all_runs.nothing_trained()}; or give --net and --weights")
     finished = [run for run in trained if run.is_finished()]
     run = (finished or trained)[-1]
     kind = " finished" * (0 < len(finished) < len(trained))
@@ -105,14 +108,14 @@ def age(path: Path) -> str:
     return "less than a minute"
 
 
-def data_of(run: runs.Run) -> str:
+def data_of(run: Run) -> str:
     """What a run was trained on, as its settings or its data layer say; '' where neither does."""
     if run.is_miniature():
         return f"generated scenes ({run.settings()['data']})"
     return str(run.settings().get("data") or "") or ", ".join(map(str, folders_of(run)))
 
 
-def folders_of(run: runs.Run) -> list[Path]:
+def folders_of(run: Run) -> list[Path]:
     """The folders from which the data layers of its val.prototxt read."""
     from segdata.lists import literal
     from segdata.means import OF_LAYERS
@@ -120,12 +123,12 @@ def folders_of(run: runs.Run) -> list[Path]:
         return []
     params = [layer.python_param for layer in run.net_param("val").layer
               if layer.python_param.module in OF_LAYERS]
-    with runs.reading(run.prototxt("val"), "prototxt with a data layer's param_str"):
+    with reading(run.prototxt("val"), "prototxt with a data layer's param_str"):
         return [Path(str(value)) for param in params
                 for name, value in dict(literal(param.param_str)).items() if name.endswith("_dir")]
 
 
-def warning_for(run: runs.Run | None, images: Iterable[Path | str]) -> str:
+def warning_for(run: Run | None, images: Iterable[Path | str]) -> str:
     """That the net of a demo is applied to images that are not drawn as the demo's are; '' where it
     is not."""
     if run is None or not run.is_miniature():

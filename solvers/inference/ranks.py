@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from fcn.solvers.inference.errors import InferError
-from fcn.solvers.inference.work import Tally
+from fcn.solvers.inference.task import Tally
 from fcn.solvers.processes import torchrun
 
 DAY = 24 * 3600     # seconds that a rank waits for another

@@ -27,10 +27,11 @@ import numpy as np
 from fcn.solvers.console.errors import reported
 from fcn.solvers.inference import manifest
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.image_source import ImageSource
 from fcn.solvers.inference.listing import Job, Listing
 from fcn.solvers.inference.segmenter import Segmenter
-from fcn.solvers.inference.sources import ImageSource
-from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
+from fcn.solvers.inference.task import Tally, Task, choose_inputs
+from fcn.solvers.inference.work import opened_work
 
 BLOCK = 10_000      # images of which the list goes to Ray together
 ROWS = 32           # images that an actor gets together

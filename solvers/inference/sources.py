@@ -14,120 +14,26 @@ import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
 from itertools import chain, count
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from pathlib import Path
+from typing import Any
 
 from fcn.solvers.inference.errors import InferError, no_such_file, not_there
+from fcn.solvers.inference.image_source import (
+    ImageSource,
+    Problem,
+    file_system,
+    is_image,
+    opened,
+    reaching,
+    suffix,
+)
 from fcn.solvers.inference.marks import is_own
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
 LOCAL = re.compile(r"^(file|local)://")
 SHARD = re.compile(r"\.(tar|tgz|tar\.[a-z0-9]+)$", re.I)
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x28\xb5": "unzstd"}
-# of what file systems say of a file: what changes with its content
-VERSIONS = "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"
-
-
-class ImageSource(NamedTuple):
-    """One image or video.
-
-    file : the name, in messages, of the file that it is, or that it is in
-    path : of that file, in the file system of `url`, or else on this machine
-    member : its name in a tar archive; offset, size : of its bytes there
-    """
-    file: str
-    path: str
-    url: str = ""
-    member: str = ""
-    offset: int = 0
-    size: int = 0
-
-    @property
-    def name(self) -> str:
-        """As messages have it."""
-        return f"{self.file}/{self.member}" if self.member else self.file
-
-    @property
-    def identity(self) -> str:
-        """A name that is the same from wherever the tool is called."""
-        file = self.file if self.url else os.path.abspath(self.path)
-        return f"{file}/{self.member}" if self.member else file
-
-    @property
-    def local(self) -> Path | None:
-        """The path, of one that is a file of its own on this machine."""
-        return None if self.url or self.member else Path(self.path)
-
-    @property
-    def shown(self) -> Path | str:
-        return self.local or self.name
-
-    @property
-    def parts(self) -> list[str]:
-        """The folders that it lies in and its stem."""
-        file = self.file.partition("://")[2].partition("::")[0] if self.url else self.identity
-        parts = re.split(r"[/\\]" if os.name == "nt" else "/",
-                         f"{file}/{self.member}" if self.url and self.member else file)
-        parts[-1] = PurePosixPath(parts[-1]).stem
-        return [part.replace(":", "") if os.name == "nt" else part for part in parts
-                if part not in ("", ".", "..")]
-
-    @property
-    def stem(self) -> str:
-        return self.parts[-1]
-
-    @property
-    def is_video(self) -> bool:
-        return suffix(self.member or self.path) in VIDEOS
-
-    def version(self) -> tuple[int, int | str]:
-        """(bytes, what changes with the content: the time of the last change or the like). Of a
-        member of an archive, the archive's. Raises InferError where it is not there (any more)."""
-        try:
-            if not self.url:
-                found = os.stat(self.path)
-                return self.size if self.member else found.st_size, found.st_mtime_ns
-            with reaching(self.file):
-                info = file_system(self.url).info(self.path)
-        except FileNotFoundError:
-            raise InferError(no_such_file(Path(self.path))) from None
-        changed = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
-        return self.size if self.member else int(info.get("size") or 0), changed
-
-    def content(self) -> BinaryIO:
-        """Its bytes. Raises InferError where they are not all there."""
-        with opened(self) as file:
-            if not self.member:
-                return io.BytesIO(file.read())
-            file.seek(self.offset)
-            content = file.read(self.size)
-        if len(content) < self.size:
-            raise InferError(f"{self.name}: the archive ends after {len(content):,} of its "
-                             f"{self.size:,} bytes")
-        return io.BytesIO(content)
-
-
-class Problem(NamedTuple):
-    """An argument, a line of a list or an archive that gives no images, or not all, and why.
-
-    is_missing : whether there is none at all
-    """
-    name: str
-    message: str
-    is_missing: bool = False
-
-
-def suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def is_image(name: str) -> bool:
-    return suffix(name) in SUFFIXES | VIDEOS
 
 
 # of all arguments
@@ -339,45 +245,6 @@ def _members(file: ImageSource) -> Iterator[ImageSource]:
 
 
 # URLs
-
-@lru_cache(maxsize=64)
-def file_system(url: str) -> Any:
-    """The file system of a URL, as fsspec has it. Raises InferError where that lacks."""
-    try:
-        import fsspec
-    except ImportError:
-        raise InferError(f"{url}: URLs take fsspec: pip install fsspec") from None
-    try:
-        return fsspec.core.url_to_fs(url)[0]
-    except ImportError as error:
-        raise InferError(f"{url}: {error}; install it by pip") from None
-    except ValueError as error:
-        raise InferError(f"{url}: fsspec has no such file system: {error}") from None
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Raise InferError for what file systems raise, which has no base."""
-    try:
-        yield
-    except (InferError, GeneratorExit):
-        raise
-    except FileNotFoundError:
-        raise InferError(f"{url}: no such file") from None
-    except Exception as error:
-        raise InferError(f"{url}: cannot be read: {error or type(error).__name__}") from None
-
-
-@contextmanager
-def opened(source: ImageSource) -> Iterator[BinaryIO]:
-    """The file that a source is, or is in."""
-    if source.url:
-        with reaching(source.file), file_system(source.url).open(source.path, "rb") as file:
-            yield file
-    else:
-        with open(source.path, "rb") as file:
-            yield file
-
 
 def _divided(url: str) -> tuple[str, str]:
     """(the URL of the file system, the path in it); that of a chain (a::b) is the whole."""

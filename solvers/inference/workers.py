@@ -20,7 +20,8 @@ from fcn.solvers.console.errors import report_errors, reported
 from fcn.solvers.console.signals import SIGNALS, Stopped, handling_signals, stop
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing
-from fcn.solvers.inference.work import Tally, Task, choose_inputs, opened_work
+from fcn.solvers.inference.task import Tally, Task, choose_inputs
+from fcn.solvers.inference.work import opened_work
 from fcn.solvers.processes import torchrun
 from fcn.start import is_launched
 

@@ -51,8 +51,9 @@ class Small:
 
     lr, iterations : of SGD
     recipe : further fields of Experiment
-    training : keys of the training data, whose batches and crops make a gradient each; {}: whole
-        images, of which several do where the paper accumulates
+    training : keys of the training data layer, such as batch and crop: each batch makes a gradient;
+        {}: whole images, one a pass, of which up to ACCUMULATED make a gradient where the paper
+        accumulates
     net : options of nets.fcn; the features are of unit variance, ILSVRC's are far larger
     source : of the scenes, a function of nets.source; None: that of nets.TABLE
     """

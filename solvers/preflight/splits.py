@@ -19,9 +19,11 @@ from PIL import Image
 from fcn.solvers.console import progress
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
-from segdata.layer import OPTIONS, check_sizes, sample_order
+from segdata.layer import sample_order
 from segdata.lists import Entry, as_on_disk, list_entries
+from segdata.param_str import OPTIONS
 from segdata.paths import build_root
+from segdata.sample_files import check_sizes
 
 if TYPE_CHECKING:
     from fcn.nets.source import Source
@@ -90,8 +92,11 @@ _lately: dict[Path, Split] = {}     # {its file in build/preflight: what was rea
 
 
 def source_read_lately(source: Source) -> list[Split]:
-    """What `read_source` found last in this process, and the next time that this is asked for, or
-    where nothing was read yet, what it finds now, which takes two seconds for 10,000 samples."""
+    """The train and val splits of a data set, as `read_source` found them in this process.
+
+    That is forgotten once it was asked for; later, and where nothing was read before, they are read
+    now, which takes two seconds for 10,000 samples that have not changed.
+    """
     found = []
     for split in (source.train, source.val):
         cache = _cache_of(open_reader(*split), *split)

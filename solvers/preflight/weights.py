@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn import surgery
+from fcn.nets.heads import HEADS
 from segdata.download import catalog
 from segdata.lists import some
 
@@ -24,8 +25,6 @@ WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct", "Scale", "Embed")
 # layers that give zeros for zeros, where they have no parameters
 KEEP_ZERO = ("ReLU", "Pooling", "Dropout", "LRN", "Crop", "Eltwise", "Concat", "Flatten", "Reshape",
              "Slice", "Split", "TanH", "AbsVal")
-# {head: the score layers that the stage before has learnt}
-LEARNT_BEFORE = {"fcn16s": ("score_fr",), "fcn8s": ("score_fr", "score_pool4")}
 
 
 def findings(net: caffe.Net, param: caffe_pb2.NetParameter) -> Iterator[Finding]:
@@ -132,10 +131,10 @@ def unplaced(head: str, reports: list[list[surgery.Outcome]], param: caffe_pb2.N
         return
     kept = set.intersection(*({outcome.name for outcome in report if outcome.kind == "kept"}
                               for report in reports))
-    early = [name for name in sorted(kept) if name.startswith(LEARNT_BEFORE.get(head, ()))] \
-        if head in LEARNT_BEFORE else []
+    before = _learnt_before(head, param)
+    early = [name for name in sorted(kept) if name.startswith(before)] if before else []
     if early:
-        stage = "FCN-32s" if head == "fcn16s" else "FCN-16s"
+        stage = f"FCN-{64 >> HEADS[head].skips}s"
         yield Finding(f"a net of head {head} starts from weights without {some(early)}, as if from "
                       f"the classifier", f"train {stage} first and start from its weights "
                       "(`fcn solve EXPERIMENT --chain`), or take the head fcn8s-atonce")
@@ -154,6 +153,18 @@ def unplaced(head: str, reports: list[list[surgery.Outcome]], param: caffe_pb2.N
     if lost:
         yield Finding(f"no layer of the net took the weights of {some(lost)}",
                       "give the layers the names that they have in the weights")
+
+
+def _learnt_before(head: str, param: caffe_pb2.NetParameter) -> tuple[str, ...]:
+    """How the names begin of the score layers that the stage before has learnt, those of all but
+    the finest skip of each label; () for a head that is trained in one stage."""
+    parts = HEADS.get(head)
+    if not parts or not parts.skips or parts.scales:
+        return ()
+    fused = [layer.name.removeprefix("fuse_") for layer in param.layer
+             if layer.name.startswith("fuse_")]
+    return ("score_fr", *(f"score_{name}" for number, name in enumerate(fused, 1)
+                          if number % parts.skips))
 
 
 # {name: checksum} of the weights whose checksum is published

@@ -19,7 +19,7 @@ import argparse
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.report import overview, page
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs as runs
 from segdata.arguments import ArgumentParser
 
 

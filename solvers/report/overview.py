@@ -13,7 +13,7 @@ from fcn.solvers.console.progress import duration
 from fcn.solvers.report import charts, page
 from fcn.solvers.report.style import document, section, unbroken
 from fcn.solvers.runs import log
-from fcn.solvers.runs.run import nothing_trained
+from fcn.solvers.runs.all_runs import nothing_trained
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.paths import build_root

@@ -15,7 +15,8 @@ from segdata.lists import check_regular
 
 
 class RunError(UserError):
-    """A run that is not there, or not what was asked for."""
+    """What the commands refuse: a run that is not there or not what was asked for, a device or an
+    option that does not fit."""
 
 
 MOST_BYTES = 1 << 26      # bytes of a prototxt or settings.json

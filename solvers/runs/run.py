@@ -21,11 +21,9 @@ from fcn.solvers.runs.images import Images, images_of
 from fcn.solvers.runs.reading import RunError, damage, parsed, reading
 from fcn.solvers.runs.settings import OF_SEED, difference, elsewhere
 from segdata.classes import read_class_names
-from segdata.errors import did_you_mean
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
 from segdata.lists import literal
 from segdata.means import OF_LAYERS
-from segdata.paths import build_root
 
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
@@ -47,6 +45,8 @@ class Run:
         self.directory, self.folder = Path(directory), Path(directory) / snapshots
 
     def prototxt(self, split: str) -> Path:
+        """The file of a split, "train", "val" or "deploy", or of the "solver"; whether or not it is
+        there."""
         return self.directory / f"{split}.prototxt"
 
     def present(self, name: str) -> Path:
@@ -298,8 +298,11 @@ class Run:
             raise RunError(f"{self.directory} holds a run {told}")
 
     def check_start(self, start: str | None) -> None:
-        """Raise RunError if the run began from other weights (`--from`), and none are given now:
-        before that of which it would start by itself is found to lack something."""
+        """Raise RunError if the run began with `--from`, and there is none now.
+
+        This is looked at first: the message would else be that weights are missing, which a run
+        without `--from` starts from, and this one does not need.
+        """
         before = self.settings()
         if not start and before.get("from"):
             now = {"data": before.get("data")}
@@ -316,19 +319,13 @@ class Run:
     def turn(self) -> int:
         """The place of this run in the order in which the runs under build/ began to be trained,
         or went on; 0 if that is not recorded, or damaged."""
-        path = self.directory / "turn.txt"
-        with suppress(RunError, OSError), reading(path, "whole number"):
-            return min(int(path.read_text(encoding="utf-8")), INT_MAX)
+        with suppress(RunError, OSError), reading(self.turn_file, "whole number"):
+            return min(int(self.turn_file.read_text(encoding="utf-8")), INT_MAX)
         return 0
 
-    def take_turn(self) -> None:
-        """Record that this run is trained after all that have been trained, whatever the clock
-        says."""
-        before = max((run.turn() for run in trained() if run.directory != self.directory),
-                     default=0)
-        if self.turn() <= before:
-            with replacing(self.directory / "turn.txt") as temporary:
-                temporary.write_text(f"{before + 1}\n", encoding="utf-8")
+    @property
+    def turn_file(self) -> Path:
+        return self.directory / "turn.txt"
 
     def prune(self, keep: int, needed: Collection[int], latest: int = INT_MAX) -> None:
         """Remove snapshots, but not the newest `keep` and those of the iterations `needed`.
@@ -424,53 +421,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def find(name: str | Path | None) -> Run:
-    """The Run of an experiment's name, of a stage of the demo, or in a folder of that path.
-
-    Raises RunError, with the runs that there are, where none is, or where `name` is None.
-    """
-    if name is None:
-        raise RunError(f"no run is given: type its name, or its folder. {_there(_names())}")
-    build = build_root()
-    for directory in (build / name, build / "demo" / name, Path(name)):
-        if (directory / "deploy.prototxt").exists():
-            return Run(directory)
-    if Path(name).is_file():
-        raise RunError(f"{name} is a file, expected a run: its name or its folder; --weights FILE "
-                       "beside it chooses another snapshot than its newest")
-    for directory in (build / name, build / "demo" / name, Path(name)):
-        if Run(directory).caffemodels():
-            raise RunError(missing(Run(directory).prototxt("deploy")))
-    known = _names()
-    raise RunError(f"no run '{name}': there is no deploy.prototxt in {build / name}"
-                   f"{did_you_mean(str(name), known)}. {_there(known)}")
-
-
-def _names() -> list[str]:
-    return [run.directory.name for run in trained()]
-
-
-def _there(known: list[str]) -> str:
-    """Which runs there are, in a sentence."""
-    return f"Trained are: {', '.join(known)}" if known else nothing_trained()
-
-
-def nothing_trained() -> str:
-    """The sentence for where `trained` gives no run: which file a run with weights lacks, or else
-    which commands train one."""
-    build = build_root()
-    for path in sorted(itertools.chain(build.glob("*"), build.glob("demo*/*"))):
-        if path.name != ASIDE and Run(path).caffemodels():
-            return f"No run is whole: {missing(Run(path).prototxt('deploy'))}"
-    return (f"Nothing is trained yet under {build}: `fcn demo` trains a small net, `fcn solve "
-            "--data FOLDER` one on your own images, `fcn solve NAME` an experiment of the paper")
-
-
-def trained() -> list[Run]:
-    """All runs under build/ that have a net and weights."""
-    runs = [Run(path.parent) for pattern in ("*", "demo*/*")
-            for path in sorted(build_root().glob(f"{pattern}/deploy.prototxt"))
-            if path.parent.name != ASIDE]
-    return [run for run in runs if run.caffemodels()]

@@ -56,7 +56,8 @@ def tables(scores: dict[str, Scores], run: Run) -> str:
 
 
 def gains(scores: dict[str, Scores]) -> str:
-    """A line for each label that stands there without and with CRF; '' where none does."""
+    """What the CRF changes: a line for each label that was scored without it and with it; '' where
+    there is none."""
     return "\n".join(f"{label}: {HEADLINES[before.in_truth]} {100 * before.headline:.1f} without, "
                      f"{100 * scores[label + WITH_CRF].headline:.1f} with CRF"
                      for label, before in scores.items() if label + WITH_CRF in scores)

@@ -237,6 +237,8 @@ class Loop:
                            "on with a larger --patience, or without")
 
     def computed_scores(self, pending: Pending) -> tuple[dict[str, Scores], samples.SampleTally]:
+        """{label: Scores} of the weights, which all workers compute, and the tally of the samples.
+        Raises LossError where scores are not finite, and Stopped as soon as a signal comes."""
         experiment, net = self.experiment, self.solver.test_nets[0]
         net.share_with(self.solver.net)     # BVLC's solver does so only when it tests
 

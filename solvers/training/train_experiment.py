@@ -17,7 +17,7 @@ from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import changes, recipe
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs import log
+from fcn.solvers.runs import all_runs, log
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, PROGRESS
 from fcn.solvers.scoring import score_file
@@ -170,7 +170,7 @@ def _begun(experiment: Experiment, base_nets: dict | None, force: bool, count: i
     run.record_settings(**experiment.settings())
     changes.record(run, data)
     run.record_workers(solver.iter, experiment.images, count, torchrun.place().start)
-    run.take_turn()
+    all_runs.take_turn(run)
     return solver
 
 

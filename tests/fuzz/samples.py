@@ -21,7 +21,7 @@ from caffe.images.planes import read_planes
 from data_samples import tar, zipped
 from fcn.solvers.inference import network, photographs, trust
 from fcn.solvers.runs import log
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs.run import Run
 from fcn.solvers.scoring import score_file
 from segdata import lists, readers
 from segdata.download.archives import extract
@@ -120,7 +120,7 @@ def _read_label(path: Path) -> None:
 
 def _own_errors(read: Callable[[Path], object], path: Path) -> None:
     """Readers of the tools raise ValueError or OSError, to which their callers add the place."""
-    from segdata.layer import read_file
+    from segdata.sample_files import read_file
     read_file(read, "file", path, "list:1")
 
 
@@ -193,7 +193,7 @@ def _import(path: Path) -> None:
 
 
 def _read_settings(path: Path) -> None:
-    run = runs.Run(path.parent)
+    run = Run(path.parent)
     run.unscored()
     run.check(width=1.0, unscored=[0], seed=None)
 
@@ -234,13 +234,13 @@ FORMATS = {
     "tar": Format(_archive(tar(*FILES), "a.tar"), _extract),
     "zip": Format(_archive(zipped(*FILES), "a.zip"), _extract),
     "score.json": Format(_json("score.json", SCORES),
-                         lambda path: score_file.load(runs.Run(path.parent), 4)),
+                         lambda path: score_file.load(Run(path.parent), 4)),
     "settings.json": Format(_json("settings.json", {"width": 1.0, "unscored": [0], "seed": None}),
                             _read_settings),
     "log.csv": Format(_text("log.csv", "iteration,loss,smoothed_loss,mean_iu\n0,,,3.5\n"
                             "20,1.5,1.5,\n40,1.25,1.475,5.5\n"), log.read),
     "val.prototxt": Format(_text("val.prototxt", DATA_LAYER),
-                           lambda path: (runs.Run(path.parent).images(), trust.layers_of(path))),
+                           lambda path: (Run(path.parent).images(), trust.layers_of(path))),
     "list": Format(_text("list.txt", "2007_000033\n2007_000042\n\nd/2008_1\n"), lists.read_list),
     "image list": Format(_text("images.txt", "a b.jpg 3\nc.png -4\n"),
                          lambda path: read_list(str(path))),

@@ -21,7 +21,8 @@ from caffe.proto import caffe_pb2
 from fcn.solvers import infer
 from fcn.solvers.inference import photographs, trust
 from fcn.solvers.inference.errors import InferError
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import Run
 from segdata import lists, readers
 from segdata.errors import DataError, UserError
 
@@ -229,8 +230,8 @@ def test_batches_that_memory_does_not_hold(tmp_path: Path) -> None:
                                      '{"unscored": ["x"]}', "\udcff", ""])
 def test_settings_that_are_damaged(tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(runs.RunError, match="settings.json: damaged"):
-        runs.Run(tmp_path).unscored()
+    with pytest.raises(RunError, match="settings.json: damaged"):
+        Run(tmp_path).unscored()
 
 
 @pytest.mark.parametrize("text", ["(" * 5000, "9" * 70_000, "{[]: 1}", "9**9**9", "{'a': f()}",

@@ -8,6 +8,7 @@ import pytest
 
 from caffe.formats import prototxt
 from fcn import nets
+from fcn.nets import heads
 from fcn.nets.source import ROOT, folder
 from segdata.files import WriteError
 
@@ -40,6 +41,12 @@ def test_layers_have_the_published_names_and_order(head):
     assert list(layers(head, "val")) == ["data", *body, "loss"]
     assert list(layers(head, "deploy")) == [
         "input", *(name for name in body if name not in ("drop6", "drop7"))]
+
+
+def test_a_head_that_fuses_more_than_the_trunk_hands_over_is_refused(monkeypatch):
+    monkeypatch.setitem(heads.HEADS, "fcn9s", heads.Head(9))
+    with pytest.raises(ValueError, match="fuses 9 skips.*hands over only 2: pool4, pool3; add"):
+        nets.fcn("fcn9s", "deploy")
 
 
 @pytest.mark.parametrize("head", OFFSETS)
@@ -208,14 +215,14 @@ def test_the_command_reports_what_it_cannot_write(tmp_path):
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="voc-fcn8s-atonce"):
-        nets.write("voc-fcn4s", "unused")
-    result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn4s"], cwd=ROOT,
+        nets.write("voc-fcn9s", "unused")
+    result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn9s"], cwd=ROOT,
                             capture_output=True, text=True, env=_environment())
     assert result.returncode == 2 and "voc-fcn8s" in result.stderr
 
 
 @pytest.mark.parametrize("head, split, trunk, words", [
-    ("fcn4s", "train", "vgg16", "'fcn4s'.*fcn8s-atonce"),
+    ("fcn9s", "train", "vgg16", "'fcn9s'.*fcn8s-atonce"),
     ("fcn8s", "test", "vgg16", "'test'.*deploy"),
     ("fcn8s", "train", "vgg19", "'vgg19'.*caffenet")])
 def test_an_unknown_head_split_or_trunk_is_refused(head, split, trunk, words):

@@ -16,12 +16,15 @@ from fcn.solvers import infer
 from fcn.solvers.inference import network, outputs, photographs, sources
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmenter
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs
+from fcn.solvers.runs.images import Images
+from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import Run
 from infer_runs import run
 from segdata.files import WriteError
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
-COLOUR = runs.Images()
+COLOUR = Images()
 
 
 def small_net(folder, **options):
@@ -147,17 +150,17 @@ def test_the_net_trained_last_is_taken_or_the_run_named(tmp_path, monkeypatch, c
     assert choose()[0] == tmp_path / "old" / "deploy.prototxt"
     assert "2 runs, which do not say when they were trained, the last by name" in (
         capsys.readouterr().out)
-    runs.Run(tmp_path / "old").take_turn()
-    runs.Run(new).take_turn()
+    all_runs.take_turn(Run(tmp_path / "old"))
+    all_runs.take_turn(Run(new))
     assert choose() == chosen
     assert f"{new}: of 2 runs the one that was begun or continued last" in capsys.readouterr().out
-    runs.Run(tmp_path / "old").take_turn()
+    all_runs.take_turn(Run(tmp_path / "old"))
     assert choose()[0] == tmp_path / "old" / "deploy.prototxt"
     (tmp_path / "old" / "turn.txt").write_bytes(b"\xff\0" + b"9" * 5_000)
     assert choose() == chosen
     for name in ("old", str(tmp_path / "old")):
         assert choose(run=name)[0] == tmp_path / "old" / "deploy.prototxt"
-    with pytest.raises(runs.RunError, match="no run 'other'.* Trained are: old, new"):
+    with pytest.raises(RunError, match="no run 'other'.* Trained are: old, new"):
         choose(run="other")
 
 
@@ -165,12 +168,12 @@ def test_a_finished_run_goes_before_one_that_is_not(tmp_path, monkeypatch, capsy
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
 
     def begin(name, iteration, most):
-        run = runs.Run(tmp_path / name)
+        run = Run(tmp_path / name)
         run.folder.mkdir(parents=True)
         run.weights(iteration).touch()
         run.prototxt("deploy").touch()
         run.prototxt("solver").write_text(f"max_iter: {most}")
-        run.take_turn()
+        all_runs.take_turn(run)
         return run
 
     def taken():
@@ -235,7 +238,7 @@ layer { name: "data" type: "Input" top: "data"
 layer { name: "another" type: "Convolution" bottom: "data" top: "score"
   convolution_param { num_output: 2 kernel_size: 1 } }
 """)
-    with pytest.raises(runs.RunError, match="has no weights for the layers of .*another"):
+    with pytest.raises(RunError, match="has no weights for the layers of .*another"):
         Segmenter(other, model[3])
 
 
@@ -331,7 +334,7 @@ def test_depth_and_hha_are_taken_beside_the_images(tmp_path):
 
 def test_a_net_of_other_inputs_is_refused(tmp_path):
     net = small_net(tmp_path)
-    chosen = network.Chosen(net, net.with_name("w.caffemodel"), runs.Images(("color", "depth")))
+    chosen = network.Chosen(net, net.with_name("w.caffemodel"), Images(("color", "depth")))
     with pytest.raises(InferError, match="channels {'data': 3}, .*take color .3., depth .1."):
         network.Network(chosen)
 

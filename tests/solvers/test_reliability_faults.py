@@ -18,7 +18,7 @@ from caffe.log import logger
 from fcn.solvers import training
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.runs import log
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs.run import Run
 from segdata import files
 from segdata.download import catalog, fetch
 from segdata.files import WriteError
@@ -162,7 +162,7 @@ def write_all(solver, disk, monkeypatch):
     solver.net.params["fc"][0].data[...] += 1
     solver.history[0] += 1
     solver.snapshot()
-    runs.Run(disk / "run").record_settings(head="fcn8s")
+    Run(disk / "run").record_settings(head="fcn8s")
     lines = log.Log(disk / "run", 0)
     lines.write(1, 0.5)
     lines.write(2, 0.25)

@@ -1,4 +1,4 @@
-"""Flags that commands share."""
+"""Flags that commands share, and the types of their values, as argparse takes them."""
 
 import argparse
 import os
@@ -47,7 +47,7 @@ def names(text: str) -> list[str]:
 
 
 def file(path: str) -> str:
-    """A file that is there: said before torch is loaded."""
+    """The path of a file, which has to be there; that is said before torch is loaded."""
     if os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"{path}: is a folder, expected a file")
     if not os.path.isfile(path):

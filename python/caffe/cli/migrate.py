@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from ..formats import caffemodel, hdf5, prototxt, text
 from ..formats.forks import UNSUPPORTED
 from ..log import silence
 from ..proto import caffe_pb2
+from . import python_files
 from .flags import positive
 from .trial import FAILED, NOT_RUN, RAN, Trials
 
@@ -33,29 +32,6 @@ _REGISTERED = re.compile(r"\bREGISTER_LAYER_(?:CLASS|CREATOR)\(\s*(\w+)")
 _PHASES = caffe_pb2.TRAIN, caffe_pb2.TEST
 _PROTOTXT = (".prototxt", ".pt", ".pbtxt")
 _SOURCE = (".cpp", ".cu", ".cc", ".hpp")
-
-# names of Python 2, of old NumPy and of old pycaffe, with what is written instead
-_MODULES = {
-    "cPickle": "pickle", "StringIO": "io", "cStringIO": "io", "Queue": "queue",
-    "ConfigParser": "configparser", "urllib2": "urllib.request", "urlparse": "urllib.parse",
-    "Tkinter": "tkinter", "commands": "subprocess", "httplib": "http.client",
-    "HTMLParser": "html.parser", "copy_reg": "copyreg", "__builtin__": "builtins",
-    "thread": "_thread", "sklearn.cross_validation": "sklearn.model_selection",
-    "scipy.misc": "PIL.Image or skimage (SciPy dropped its image functions)"}
-_NAMES = {"xrange": "range", "unicode": "str", "raw_input": "input", "basestring": "str",
-          "long": "int", "unichr": "chr", "reduce": "functools.reduce", "execfile": "exec",
-          "reload": "importlib.reload", "cmp": "a key function", "file": "open"}
-_ATTRIBUTES = {
-    "iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "in",
-    "maxint": "sys.maxsize", "izip": "zip", "imap": "map", "ifilter": "filter",
-    "getcwdu": "os.getcwd", "im_func": "__func__", "im_self": "__self__",
-    "func_name": "__name__", "set_phase_test": "caffe.Net(file, caffe.TEST)",
-    "set_phase_train": "caffe.Net(file, caffe.TRAIN)"}
-_NUMPY = {"float": "float", "int": "int", "bool": "bool", "object": "object", "str": "str",
-          "long": "int", "float_": "np.float64", "unicode": "str", "product": "np.prod",
-          "cumproduct": "np.cumprod", "in1d": "np.isin", "alltrue": "np.all", "NaN": "np.nan",
-          "Inf": "np.inf", "asscalar": "array.item()"}
-_LAZY = {"map", "filter", "zip"}
 
 
 class Project(NamedTuple):
@@ -252,7 +228,7 @@ def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator
                if path.as_posix().endswith("/" + module.replace(".", "/") + ".py")]
     place = f"layer '{layer.name}': "
     if not sources:
-        if _installed(module.partition(".")[0]):
+        if python_files.installed(module.partition(".")[0]):
             return
         yield CHANGE, (f"{place}the module {module} of its Python layer is not in the project: put "
                        "its folder on PYTHONPATH")
@@ -339,116 +315,12 @@ def _source(path: Path, project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _python(path: Path, project: Project) -> Iterator[tuple[str, str]]:
-    try:
-        tree = ast.parse(text.encode(text.read_text(path)))
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        yield CHANGE, (f"line {line}: " if line else "") + f"not Python 3: {error.args[0]}"
-        return
-    own = _defined(tree)
-    found = {(node.lineno, why) for node in ast.walk(tree)
-             if isinstance(node, (ast.expr, ast.stmt))
-             for why in (*_old_name(node, own), *_old_form(node, own))}
-    found.update(_missing_modules(tree, project))
-    for line, why in sorted(found):
-        yield CHANGE, f"line {line}: {why}"
+    own = {part for file in project.files for part in (file.stem, *file.parts)}
+    found = python_files.to_change(text.encode(text.read_text(path)), own)
+    for why in found:
+        yield CHANGE, why
     if not found:
         yield RUNS, "Python 3"
-
-
-def _defined(tree: ast.AST) -> set[str]:
-    """The names that a program defines or imports itself."""
-    own = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name) \
-                    | ast.Name(id=name, ctx=ast.Store()):
-                own.add(name)
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
-                own.update(alias.asname or alias.name for alias in names)
-    return own
-
-
-def _missing_modules(tree: ast.AST, project: Project) -> Iterator[tuple[int, str]]:
-    """(line, why) of modules that are imported, are not installed, and are not the project's;
-    imports that a program tries are left out."""
-    tried = {id(node) for block in ast.walk(tree) if isinstance(block, ast.Try)
-             for node in ast.walk(block)}
-    own = {part for path in project.files for part in (path.stem, *path.parts)}
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=aliases):
-                names = [alias.name for alias in aliases]
-            case ast.ImportFrom(module=str(module), level=0):
-                names = [module]
-            case _:
-                continue
-        for name in names:
-            top = name.partition(".")[0]
-            if id(node) not in tried and top not in {*_MODULES, *own} and not _installed(top):
-                yield node.lineno, f"the module {top} is not installed here"
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ValueError:      # it is loaded, as __main__ is, and no file is known of it
-        return True
-
-
-def _old_name(node: ast.AST, own: set[str]) -> Iterator[str]:
-    """What about a node of a program is a name of Python 2, old NumPy or old pycaffe, unless it is
-    one of its `own`."""
-    match node:
-        case ast.Import(names=names):
-            yield from (f"import {alias.name} → {_MODULES[alias.name]}"
-                        for alias in names if alias.name in _MODULES)
-        case ast.ImportFrom(module=str(module), names=names, level=0):
-            if module in _MODULES:
-                yield f"from {module} import → {_MODULES[module]}"
-            yield from (f"{module}.{alias.name} → {_ATTRIBUTES[alias.name]}"
-                        for alias in names if module == "itertools" and alias.name in _ATTRIBUTES)
-        case ast.Name(id=name, ctx=ast.Load()) if name in _NAMES and name not in own:
-            yield f"{name} → {_NAMES[name]}"
-        case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name) if name in _NUMPY:
-            yield f"np.{name} → {_NUMPY[name]} (NumPy dropped it)"
-        case ast.Attribute(attr=name) if name in _ATTRIBUTES and name not in own:
-            yield f".{name} → {_ATTRIBUTES[name]}"
-
-
-def _old_form(node: ast.AST, own: set[str]) -> Iterator[str]:
-    """What about a node of a program is written as in Python 2."""
-    match node:
-        case ast.BinOp(left=ast.Name(id="print"), op=ast.RShift()):
-            yield "print >> file → print(..., file=file)"
-        case ast.Call(func=ast.Attribute(attr="next"), args=[], keywords=[]) if "next" not in own:
-            yield ".next() → next(...)"
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="yaml"), attr="load"), args=[_],
-                      keywords=[]):
-            yield "yaml.load(text) → yaml.safe_load(text)"
-        case ast.Subscript(value=ast.Call(func=ast.Name(id=name))) if name in _LAZY - own:
-            yield f"{name}(...)[i] → list({name}(...))[i]"
-        case ast.Subscript(value=ast.Call(func=ast.Attribute(attr="keys" | "values" | "items"),
-                                          args=[])):
-            yield "d.keys()[i] → list(d.keys())[i]"
-        case ast.Call(func=ast.Name(id="range"), args=arguments) if any(map(_divides, arguments)):
-            yield "a / b gives a fraction → a // b"
-        case ast.Subscript(slice=index) if _divides(index):
-            yield "a / b gives a fraction → a // b"
-
-
-def _divides(node: ast.AST) -> bool:
-    """Whether a number is that of a division, outside of calls."""
-    match node:
-        case ast.BinOp(op=ast.Div()):
-            return True
-        case ast.BinOp(left=left, right=right):
-            return _divides(left) or _divides(right)
-        case ast.Slice(lower=lower, upper=upper, step=step):
-            return any(part is not None and _divides(part) for part in (lower, upper, step))
-        case ast.Tuple(elts=parts):
-            return any(map(_divides, parts))
-    return False
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -470,7 +342,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def folder(path: str) -> str:
-    """A folder that is there."""
+    """An argparse type: the path of a folder, which has to be there."""
     if os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"{path}: is a file, expected the folder of a project")
     if not os.path.isdir(path):

@@ -46,33 +46,39 @@ class Blob:
 
     @property
     def shape(self) -> tuple:
+        """The length of each axis; () of a single number."""
         return tuple(self._shape)
 
     @property
     def count(self) -> int:
+        """How many values there are."""
         return math.prod(self._shape)
 
     @property
     def num(self) -> int:
+        """The length of axis 0, or 1 without it; for blobs of up to four axes."""
         return self._legacy_axis(0)
 
     @property
     def channels(self) -> int:
+        """The length of axis 1, or 1 without it; for blobs of up to four axes."""
         return self._legacy_axis(1)
 
     @property
     def height(self) -> int:
+        """The length of axis 2, or 1 without it; for blobs of up to four axes."""
         return self._legacy_axis(2)
 
     @property
     def width(self) -> int:
+        """The length of axis 3, or 1 without it; for blobs of up to four axes."""
         return self._legacy_axis(3)
 
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape.
 
-        If the blob has had as many values before, in any shape, the first ones survive, and those
-        behind them are zeros unless their memory is still there; else all are zeros.
+        If the blob never had so many values, in any shape, all become zeros. If it had, those that
+        it has now stay at the beginning; what follows on them is what was there before, or zeros.
 
         Raises LayerError for dimensions that are no whole numbers of at least 0, and for a shape
         for which there is no memory.

@@ -258,6 +258,8 @@ def plan_backward(net_param: caffe_pb2.NetParameter, layers: Sequence[Layer],
     if force:
         for spec, layer, step in zip(net_param.layer, layers, plan):
             kept = {NEVER_FORCED.get(spec.type), *_without_gradient(layer)}
+            # in place, the gradient of the top would pass for that of the bottom
+            kept -= {i for i, name in enumerate(spec.bottom) if name in spec.top}
             step[0] = True
             step[1] = [down or i not in kept for i, down in enumerate(step[1])]
             step[2] = [True] * len(step[2])

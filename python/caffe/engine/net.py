@@ -136,7 +136,10 @@ class Net(PrivateNames):
         blobs : list of further blobs to return
         kwargs : arrays for input blobs; all inputs must be given, or none
 
-        Returns {blob name: array} of the net's outputs, or of the tops of `end`, and `blobs`.
+        Returns {blob name: array} of the net's outputs, or of the tops of `end`, and `blobs`; the
+        arrays are views, which show what the next pass leaves, too.
+        Raises LayerError, naming file, layer and bottoms, for what a layer cannot compute, and
+        CaffeError for names and arrays that do not fit.
         """
         first = self._index(start) if start is not None else 0
         last = self._index(end) if end is not None else len(self.layers) - 1

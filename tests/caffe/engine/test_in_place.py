@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.engine.layers import TensorLayer, registry
 from caffe.errors import LayerError
+from single_layers import LAYERS, X
 
 SHAPE = (2, 3, 4, 4)
 
@@ -200,3 +202,71 @@ def test_the_gradients_of_a_product_in_place(net, stable):
     of_x = z ** 2 if stable else np.ones_like(z)
     np.testing.assert_allclose(built.blobs["x"].diff, of_x, rtol=1e-4)
     np.testing.assert_allclose(built.blobs["z"].diff, (y if stable else y / z) * of_x, rtol=1e-4)
+
+
+class Squared(TensorLayer):
+    """A layer of somebody's own, whose gradient depends on what it reads."""
+
+    def compute(self, x):
+        return x * x
+
+
+@pytest.mark.parametrize("holds_view", [False, True])
+def test_a_layer_of_ones_own_has_its_own_gradient_in_place(net, monkeypatch, holds_view):
+    monkeypatch.setitem(registry.known, "Squared", Squared)
+    x = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
+    text = inputs(x=SHAPE) + layer("Power", "x", "p", name="p") + layer("Squared", "p", "p")
+    built = net("force_backward: true " + text + layer("Power", "p", "z", name="z"))
+    view = built.blobs["p"].data if holds_view else None
+    for _ in range(2):
+        built.forward(x=x)
+        built.blobs["z"].diff[...] = 3
+        built.backward()
+        np.testing.assert_allclose(built.blobs["x"].diff, 6 * x, rtol=1e-6)
+    np.testing.assert_allclose(built.blobs["p"].data, x * x, rtol=1e-6)
+    assert view is None or np.array_equal(view, built.blobs["p"].data)
+
+
+# as the original has it, from the values that were written: docs/fidelity.md
+FROM_WHAT_IS_WRITTEN = {"bnll", "clip", "conv", "depthwise", "hole", "log", "power"}
+
+
+@pytest.mark.parametrize("name", [name for name, text in LAYERS.items()
+                                  if X in text and name != "threshold"])
+def test_gradients_in_place_are_those_elsewhere(net, name):
+    rng = np.random.default_rng(3)
+    shape = (2, 4, 7, 6)
+    x, slope = rng.uniform(-2, 2, shape), rng.normal(size=shape)
+    found = []
+    for top in "yx":
+        text = LAYERS[name].replace(X, f'bottom: "p" top: "{top}"').replace('top: "x"', 'top: "p"')
+        caffe.set_random_seed(4)
+        try:
+            built = net("force_backward: true " + inputs(x=shape)
+                        + layer("Power", "x", "p", name="p") + f'layer {{ name: "layer" {text} }}'
+                        + layer("Power", "y" if top == "y" else "p", "z"))
+        except LayerError as error:
+            assert top == "x" and "another name" in str(error)
+            return
+        built.forward(x=x)
+        if built.blobs["z"].shape != shape:
+            return
+        built.blobs["z"].diff[...] = slope
+        built.backward()
+        found.append([built.blobs["x"].diff.copy()] + [
+            blob.diff.copy() for blob in built.params.get("layer", [])])
+    is_equal = all(np.allclose(*pair, rtol=1e-5, atol=1e-6) for pair in zip(*found))
+    assert is_equal == (name not in FROM_WHAT_IS_WRITTEN), (
+        "its gradient in place is another: does it need the values that it has overwritten?"
+        if not is_equal else "its gradient in place is right: take it from FROM_WHAT_IS_WRITTEN")
+
+
+def test_without_a_gradient_in_place_that_of_the_top_does_not_pass_for_it(net):
+    """The original ends the process there."""
+    text = inputs(x=SHAPE) + layer("Power", "x", "p", name="p")
+    built = net("force_backward: true " + text + layer("Threshold", "p", "p", name="t")
+                + layer("Power", "p", "z"))
+    built.forward(x=np.ones(SHAPE))
+    built.blobs["z"].diff[...] = 1
+    with pytest.raises(LayerError, match="'t'.*cannot propagate a gradient to bottom 0, 'p'"):
+        built.backward()

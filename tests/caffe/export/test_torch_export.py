@@ -156,6 +156,7 @@ def test_layer(tmp_path, kind):
 
 
 def test_every_type_of_layer_is_tried():
+    """By a text in tests/support/single_layers.py or above; or it is one of NO_FUNCTIONS."""
     tried = {layer.type for text in CASES.values() for layer in text_format.Parse(
         f"layer {{ {text} }}", caffe_pb2.NetParameter()).layer}
     types = {kind for kind in caffe.layer_type_list()

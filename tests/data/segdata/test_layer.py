@@ -10,9 +10,10 @@ from PIL import Image
 
 from data_samples import MEAN, labels, picture, sequence
 from fcn.nets.source import folder
+from segdata import param_str
 from segdata.augment import draw_move
 from segdata.errors import DataError
-from segdata.layer import sample_order
+from segdata.layer import SegDataLayer, sample_order
 from segdata.lists import literal
 from segdata.palette import label_image
 from voc_layers import VOCSegDataLayer
@@ -403,6 +404,12 @@ def test_a_run_from_before_there_were_batches_goes_on(net, voc):
     assert not any(word in state["of"] for word in ("batch", "crop", "scale"))
     with pytest.raises(DataError, match="param_str, has changed"):
         net(*VOC, voc_dir=str(voc), split="train", seed=5, batch=2).layers[0].resume_from(state)
+
+
+def test_a_run_from_before_there_was_a_key_goes_on():
+    """A key that is added to the defaults belongs into OPTIONS of segdata/param_str.py."""
+    first = {"randomize", "seed", "start", "mirror", "jitter", "prefetch"}
+    assert SegDataLayer.defaults.keys() - first == set(param_str.OPTIONS)
 
 
 def test_windows_lie_inside_and_images_and_labels_agree(net, striped):

@@ -263,10 +263,14 @@ def test_a_net_of_edges_is_known_by_its_blob(narrow, photographs, tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--mask",), "--mask is about classes.*NAME_edges.png alone"),
-    (("--flip",), "--flip is about classes"),
-    (("--truth", "x"), "--truth is about classes"),
-    (("--scales", "1,2"), "--scales is about classes"),
+    (("--mask",), "--mask is for nets of classes.*NAME_edges.png alone.*leave --mask out"),
+    (("--flip",), "--flip is for nets of classes"),
+    (("--no-overlay",), "--no-overlay is for nets of classes"),
+    (("--samples", "3"), "--samples is for nets of classes"),
+    (("--opacity", "0.2"), "--opacity is for nets of classes"),
+    (("--scales", "1,2"), "--scales is for nets of classes"),
+    (("--workers", "2"), "--workers is for nets of classes.*in one process"),
+    (("--gpu", "0,1"), "edges are drawn on one GPU"),
     (("--weights", "w"), "--net and --weights go together"),
     (("--net", "NET", "--weights", "w"), "give --experiment, or --net and --weights")])
 def test_options_that_have_no_meaning_are_refused(narrow, photographs, options, message):

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import tracemalloc
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from PIL import Image
 from torch import distributed
 
 from fcn.nets.source import ROOT
+from fcn.solvers import infer as command
 from fcn.solvers.console.signals import stop
-from fcn.solvers.inference import manifest, outputs, sources, work
+from fcn.solvers.inference import edges, manifest, network, outputs, sources, work
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.processes.torchrun import EndedByAnother
@@ -125,6 +127,18 @@ def test_another_net_or_option_makes_all_anew_under_the_same_names(there, change
     assert said(infer("photos", *options)) == "0 segmented, 3 were done before"
     if options:         # what the first run knew of has been replaced
         assert said(infer("photos")) == "3 segmented"
+
+
+def test_an_option_that_nobody_has_sorted_makes_all_anew(there):
+    given = command.options().parse_args(["photos"])
+    known = manifest.WITHOUT_EFFECT + manifest.IN_ANOTHER_FORM
+    assert {*known, *edges.TAKEN} <= set(vars(given)), "sorted, and no option any more"
+    chosen = network.choose(run="run")
+
+    def made(**more):
+        return manifest.hash_of(chosen, Namespace(**{**vars(given), **more}), ["mask"], None)
+
+    assert made(batch=3, quiet=True) == made() != made(new_option=1)
 
 
 def test_a_process_with_other_weights_than_the_command_began_with_writes_nothing(there,

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 from fcn import nets, surgery
-from fcn.nets.source import voc
+from fcn.nets.source import siftflow, voc
 from fcn.solvers import training
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import family_of
@@ -144,6 +144,22 @@ def test_a_later_stage_that_starts_from_the_classifier(experiment, tmp_path, hea
                                              f"train {first} first"):
         training.train(run, base(tmp_path))
     training.train(replace(run, head="fcn8s-atonce", name="atonce"), base(tmp_path))
+
+
+@pytest.mark.parametrize("options, learnt, new", [
+    (dict(trunk="caffenet"), ["score_fr", "score_pool2"], ["score_pool1"]),
+    (dict(source=siftflow()), ["score_pool4_sem", "score_pool4_geo"],
+     ["score_pool3_sem", "score_pool3_geo"])])
+def test_the_scores_of_the_stage_before_are_missed_whatever_their_names(options, learnt, new):
+    param = nets.fcn("fcn8s", "train", **options)
+
+    def found(names):
+        report = [surgery.Outcome("kept", name, "") for name in names]
+        return list(weights.unplaced("fcn8s", [report], param))
+
+    for name in learnt:
+        assert f"starts from weights without {name}" in str(found([name, *new])[0])
+    assert found(new) == []
 
 
 def test_weights_under_another_name(tmp_path, monkeypatch):

@@ -14,9 +14,10 @@ import pytest
 from fcn import nets
 from fcn.solvers.inference import network
 from fcn.solvers.report import overview
-from fcn.solvers.runs import run as runs
+from fcn.solvers.runs import all_runs
+from fcn.solvers.runs.images import Images
 from fcn.solvers.runs.reading import RunError
-from fcn.solvers.runs.run import Run
+from fcn.solvers.runs.run import FILES, Run
 from segdata.errors import UserError
 from segdata.files import replacing
 from segdata.means import OF_LAYERS
@@ -140,10 +141,10 @@ def test_the_means_are_those_of_the_layers():
 
 
 def test_without_a_data_layer_of_the_project_a_net_takes_a_photograph(tmp_path):
-    assert Run(tmp_path).images() == runs.Images()
+    assert Run(tmp_path).images() == Images()
     val = Run(tmp_path).prototxt("val")
     val.write_text('layer { type: "Python" python_param { module: "theirs" param_str: "{a" } }')
-    assert Run(tmp_path).images() == runs.Images()
+    assert Run(tmp_path).images() == Images()
     val.write_text(val.read_text().replace("theirs", "nyud_layers"))
     with pytest.raises(RunError, match="val.prototxt: damaged"):
         Run(tmp_path).images()
@@ -336,17 +337,17 @@ def test_runs_are_found_by_name_by_stage_and_by_path(tmp_path, monkeypatch):
     leave(tmp_path / "demo" / "demo-fcn8s", 1)
     leave(tmp_path / "untrained")
     for name in ("voc-fcn8s", "demo/demo-fcn8s", tmp_path / "untrained"):
-        assert runs.find(name).directory == tmp_path / name
-    assert runs.find("demo-fcn8s").directory == tmp_path / "demo" / "demo-fcn8s"
+        assert all_runs.find(name).directory == tmp_path / name
+    assert all_runs.find("demo-fcn8s").directory == tmp_path / "demo" / "demo-fcn8s"
     with pytest.raises(RunError, match="Trained are: voc-fcn8s, demo-fcn8s$"):
-        runs.find("absent")
+        all_runs.find("absent")
 
 
 def test_where_nothing_is_trained_it_is_said_what_trains(tmp_path, monkeypatch):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
     with pytest.raises(RunError, match="no run 'foo'.*Nothing is trained yet under .*: `fcn demo` "
                                        "trains .*`fcn solve --data FOLDER` one"):
-        runs.find("foo")
+        all_runs.find("foo")
 
 
 def test_a_run_without_its_deploy_prototxt_is_not_called_absent(tmp_path, monkeypatch):
@@ -354,11 +355,11 @@ def test_a_run_without_its_deploy_prototxt_is_not_called_absent(tmp_path, monkey
     leave(tmp_path / "own", 1).prototxt("deploy").unlink()
     with pytest.raises(RunError, match="the run in .*own lacks its deploy.prototxt. Put that file "
                                        "back, or run the command that trained it"):
-        runs.find("own")
+        all_runs.find("own")
 
 
-@pytest.mark.parametrize("use", [lambda: overview.write(runs.trained()), network.newest_run,
-                                 lambda: runs.find("other")])
+@pytest.mark.parametrize("use", [lambda: overview.write(all_runs.trained()), network.newest_run,
+                                 lambda: all_runs.find("other")])
 def test_where_the_only_run_lacks_its_deploy_prototxt_it_is_not_said_that_nothing_is_trained(
         tmp_path, monkeypatch, use):
     monkeypatch.setenv("FCN_BUILD", str(tmp_path))
@@ -372,7 +373,7 @@ def test_where_the_only_run_lacks_its_deploy_prototxt_it_is_not_said_that_nothin
     ("val.prototxt", Run.images), ("classes.txt", Run.class_names)])
 def test_a_missing_file_of_a_run_is_named_with_the_remedy(tmp_path, name, call):
     run = leave(tmp_path / "own", 1)
-    for each in {*runs.FILES} - {name}:
+    for each in {*FILES} - {name}:
         (run.directory / each).touch()
     with pytest.raises(RunError, match=f"the run in .*own lacks its {name}. Put that file back"):
         call(run)

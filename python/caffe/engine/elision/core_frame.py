@@ -46,7 +46,8 @@ class AxisPartition:
         return self.start, self.stop
 
     def frame(self, rows: np.ndarray, count: int) -> np.ndarray:
-        """`rows` without `count` of those between the edges, which all become the first."""
+        """`rows` with `count` fewer between the outer edges; those that remain there are copies of
+        the first of them."""
         between = np.full(self.last - self.first - count, rows[self.first])
         return np.concatenate([rows[:self.first], between, rows[self.last:]])
 

@@ -95,6 +95,8 @@ class AbsVal(TensorLayer):
 class BNLL(TensorLayer):
     """Binomial normal log likelihood, log(1 + exp(x)), for any x."""
 
+    needs_overwritten = False
+
     def compute(self, x: Tensor) -> Tensor:
         return F.softplus(x)
 
@@ -105,6 +107,8 @@ class Clip(TensorLayer):
 
     With a min above max, as in Caffe, that is min everywhere, without a gradient.
     """
+
+    needs_overwritten = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.clip_param
@@ -163,6 +167,7 @@ class Threshold(TensorLayer):
     """1 above the threshold, 0 up to it; without a gradient."""
 
     no_gradient = (0,)
+    needs_overwritten = False
 
     def compute(self, x: Tensor) -> Tensor:
         return (x > self.layer_param.threshold_param.threshold).to(x.dtype)

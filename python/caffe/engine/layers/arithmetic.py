@@ -17,7 +17,7 @@ from .types import Blobs, Flags, Gradients, Shape, Shapes, Tensors, Tops
 
 
 def passed_down(layer: TensorLayer, slope: Tensor, dy: Tensor) -> Tensor:
-    """The gradient by a bottom, of the slope there and the gradient by the top.
+    """The gradient by a bottom, given the slope there and `dy`, the gradient by the top.
 
     Caffe writes the slope to the bottom's gradient first. In place that is the top's as well, so
     that the slope is multiplied with itself: the result does not depend on `dy`.
@@ -107,6 +107,7 @@ class Broadcast(TensorLayer):
     """
 
     bottoms = (1, 2)
+    needs_overwritten = False
     axis: int
 
     def operand_shape(self, bottom: Blobs, p: Any) -> Shape:

@@ -45,8 +45,10 @@ class TensorLayer(Layer):
     no_gradient : indices of bottoms that never receive a gradient (labels)
     shape_bottoms : indices of bottoms that give their shape alone, whose gradient stays as it is
     loss : whether top 0 counts towards the loss without a loss_weight in the prototxt
+    needs_overwritten : whether its gradient in place needs the values that it overwrites, which it
+        keeps then; False where it needs none, or where Caffe takes those that it has written
     keeps_state : whether backward needs what the last forward pass kept, such as the places of
-        maxima or the values that dropout has dropped
+        maxima, the values that dropout has dropped, or those that were overwritten
     autocast_products : whether it is a convolution or matrix product, which a lower precision is
         for
     validated_bottom : the index of the bottom whose values `validate` looks at, None if there is
@@ -66,6 +68,7 @@ class TensorLayer(Layer):
     no_gradient: tuple[int, ...] = ()
     shape_bottoms: tuple[int, ...] = ()
     loss = False
+    needs_overwritten = True
     autocast_products = False
     validated_bottom: int | None = None
     recordable = True
@@ -94,7 +97,7 @@ class TensorLayer(Layer):
 
     @property
     def keeps_state(self) -> bool:
-        return False
+        return self.needs_overwritten and self.is_in_place
 
     @property
     def always_passes_down(self) -> bool:

@@ -95,6 +95,7 @@ class Sliding(Window):
     """
 
     bottoms, tops = (1, None), (1, None)
+    needs_overwritten = False
     autocast_products = True
     operations: dict[int, Callable[..., Tensor]] = {}       # by the number of spatial axes
 

@@ -16,6 +16,8 @@ class FormulaLayer(TensorLayer):
     """A layer of one bottom, one top and no parameters, whose gradient is a formula of the values
     that both have when it runs backward, as in Caffe; autograd is not needed."""
 
+    needs_overwritten = False
+
     def gradient(self, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         """The gradient by the bottom: x is the bottom's value, y the top's, which in place are
         the same, and dy the gradient by the top. It may change neither."""

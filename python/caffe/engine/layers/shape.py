@@ -77,6 +77,8 @@ class JoiningLayer(TensorLayer):
     """Several blobs on one side and one on the other. With one on both sides, these share values
     and gradient, and there is nothing to run."""
 
+    needs_overwritten = False
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         if len(bottom) == len(top):
@@ -247,6 +249,8 @@ class Flatten(SharedMemoryLayer):
 @register("Tile")
 class Tile(TensorLayer):
     """The bottom `tiles` times, one after the other along `axis`."""
+
+    needs_overwritten = False
 
     def shapes(self, bottom: Shapes) -> Shapes:
         p, shape = self.layer_param.tile_param, bottom[0]

@@ -89,7 +89,8 @@ class Windows:
         return windows.contiguous().flatten(4)
 
     def torch_agrees(self, image: Sequence[int]) -> bool:
-        """torch allows a pad of half the kernel, and has no windows without any of the image."""
+        """Whether torch's own pooling takes these windows: it allows a pad of half the kernel, and
+        has no window that sees nothing of the image."""
         if any(2 * pad > k for k, pad in zip(self.kernel, self.pad)):
             return False
         if not self.up or all(s <= k - pad for k, s, pad

@@ -29,8 +29,13 @@ class SGDSolver(Solver):
         diff.copy_(history)
 
     def update_all(self, rate: float) -> None:
-        """In one pass over each array, in which the gradient is divided by 1 / lr, a float32. The
-        update is left in the history, and copied to the gradient if somebody asks for it."""
+        """Update all parameters, by torch's fused SGD in one pass over each array where that can do
+        what the settings say.
+
+        Its rate would stand outside of the history. So it gets the rate 1, and the gradient divided
+        by 1 / lr. What is subtracted is then the history itself, which is copied to the gradient
+        only if somebody asks for that.
+        """
         if (self.net.debug_info.enabled or self.param.regularization_type != "L2"
                 or self.param.momentum <= 0 or self.param.iter_size < 1
                 or any(history.dtype != torch.float32 for history in self.history)

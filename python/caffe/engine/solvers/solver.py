@@ -110,6 +110,7 @@ class Solver:
 
     @property
     def max_iter(self) -> int:
+        """The updates that `solve` goes on to."""
         return self.param.max_iter
 
     def share_weights(self, net: Net) -> None:

@@ -35,7 +35,8 @@ def new_uid() -> bytes:
 def uid_from_environment() -> bytes | None:
     """The uid of processes that torchrun has started; None in a process that it has not.
 
-    The attempt is part of it: after a restart, ranks would else find the addresses of the dead.
+    The number of the attempt is part of it: after a restart by torchrun, ranks would else find the
+    addresses of processes that have ended.
     """
     given = os.environ
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(given):
