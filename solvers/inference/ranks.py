@@ -15,7 +15,6 @@ from fcn.solvers.processes import torchrun
 DAY = 24 * 3600     # seconds that a rank waits for another
 POLL = 0.2
 HEARING = 10.0      # seconds that rank 0 waits, where it cannot begin, until the others know
-LEAVING = 1.0       # seconds that these wait then: torchrun ends all with the first that ends
 
 
 class Ranks:
@@ -55,8 +54,7 @@ class Ranks:
         """Of the others: what rank 0 has decided. Raises EndedByAnother where it cannot begin."""
         if (plan := json.loads(self._get("plan", 0))) is None:
             self._meet("refused", HEARING)
-            time.sleep(LEAVING)
-            raise torchrun.EndedByAnother
+            torchrun.end_behind_first()
         return plan
 
     def total(self, tally: Tally) -> Tally:

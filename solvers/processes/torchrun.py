@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from typing import NoReturn
 
 from fcn.solvers.runs.reading import RunError
 from fcn.start import is_first, is_launched
@@ -30,11 +32,19 @@ class Place:
 
 
 ALONE = Place()
+LEAVING = 1.0       # seconds that others wait before they end, so that rank 0 can say why
 
 
 class EndedByAnother(Exception):
     """The end of this process, because another of those that were started together has failed or
     was stopped; rank 0 says why."""
+
+
+def end_behind_first() -> NoReturn:
+    """Raise EndedByAnother, but not at once: who started the processes ends all with the first that
+    ends, which has to be rank 0."""
+    time.sleep(LEAVING)
+    raise EndedByAnother
 
 
 def place() -> Place:
@@ -62,7 +72,11 @@ def only_first_speaks() -> Iterator[None]:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield
     except UserError:
-        raise EndedByAnother from None
+        end_behind_first()
+    except SystemExit as end:
+        if end.code:
+            time.sleep(LEAVING)
+        raise
 
 
 def has_nothing_to_do(what: str) -> bool:

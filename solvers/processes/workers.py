@@ -12,7 +12,6 @@ import base64
 import os
 import pickle
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     import caffe
 
 PATIENCE = 3600.0   # seconds without progress of a process for which the others wait
-LEAVING = 1.0       # seconds that others wait before they end, so that rank 0 can say why
 T = TypeVar("T")
 
 # a solver that learns nothing: with it the processes meet before there is another
@@ -88,8 +86,7 @@ class Workers:
         if isinstance(ended, Stopped):
             raise ended
         if self.rank:
-            time.sleep(LEAVING)
-            raise torchrun.EndedByAnother
+            torchrun.end_behind_first()
         raise own if own is not None and rank == 0 else RunError(f"rank {rank}: {ended}")
 
     def first(self, function: Callable[[], T], doing: str = "") -> T:

@@ -13,7 +13,7 @@ from fcn.nets.source import ROOT
 from fcn.solvers import solve
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.processes import devices, launch, workers
+from fcn.solvers.processes import devices, launch, torchrun, workers
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.training import train_experiment
@@ -130,6 +130,18 @@ def test_a_signal_reaches_each_process_once_and_starts_none_anew(tmp_path):
     assert "error" not in process.communicate(timeout=60)[1]
     assert process.returncode == 143
     assert len(list(tmp_path.glob("stopped *"))) == 2 == len(list(tmp_path.glob("there *")))
+
+
+@pytest.mark.parametrize("raised, expected, waits", [
+    (RunError("x"), torchrun.EndedByAnother, True), (SystemExit(2), SystemExit, True),
+    (SystemExit(0), SystemExit, False)])
+def test_what_is_wrong_for_all_ends_rank_0_first(monkeypatch, raised, expected, waits):
+    """Torchrun ends all with the first that fails, so that rank 0 would not say what it is."""
+    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
+    begin = time.monotonic()
+    with pytest.raises(expected), torchrun.only_first_speaks():
+        raise raised
+    assert (time.monotonic() - begin >= torchrun.LEAVING) == waits
 
 
 @pytest.mark.parametrize("arguments, words", [
