@@ -375,6 +375,14 @@ def test_regions_window_by_window(build):
         net.forward()
 
 
+def test_places_of_regions_are_rounded_as_in_c(build):
+    """Halves away from 0; and what float32 has just below a half, down."""
+    net = build(f'type: "ROIPooling" {Z} roi_pooling_param {{ pooled_h: 1 pooled_w: 1 }}',
+                x=np.arange(-9.0, 0).reshape(1, 1, 1, 9),
+                z=[[0, -0.5, 0, 0.49999997, 0], [0, 0, 0, 0.5, 0], [0, 0, 0, 2.4999998, 0]])
+    assert output(net).ravel().tolist() == [-9, -8, -7]
+
+
 def test_weights_of_a_smooth_loss_have_no_gradient(build):
     net = build('type: "SmoothL1Loss" bottom: "x" bottom: "z" bottom: "v" bottom: "w" top: "y"',
                 x=[[0, 0, 5]], z=[[0.5, 2, 0]], v=[[1, 1, 0]], w=[[2, 3, 1]])
