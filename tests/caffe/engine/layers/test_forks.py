@@ -218,6 +218,16 @@ def test_frozen_bn_passes_gradients_on_and_learns_nothing(build):
     assert all(param.lr_mult == 0 for param in net.layer_dict["layer"].layer_param.param)
 
 
+@pytest.mark.parametrize("given, values", [
+    ("frozen: false", [0, 0, 0, 0]), ("frozen: true", [0, 0, 0, 1]),
+    ("slope_filler { value: 2 } bias_filler { value: 3 }", [2, 3, 0, 0]),
+    ("bn_mode: LEARN", [0, 0]), ("scale_filler { value: 2 }", [2, 0])])
+def test_without_fillers_a_bn_begins_with_zeros(build, given, values):
+    """As all of Caffe's layers, but for the variance of a frozen one."""
+    net = build(f'type: "BN" {X} bn_param {{ {given} }}', x=np.ones((1, 1, 2, 2)))
+    assert [float(blob.data) for blob in net.params["layer"]] == values
+
+
 def test_bn_follows_the_batch_and_forces_rates_to_zero(build):
     net = build(f'type: "BN" {X} bn_param {{ momentum: 0.75 }}', caffe.TRAIN, x=normal(4, 2, 3, 3))
     x = net.blobs["x"].data.copy()
