@@ -147,11 +147,8 @@ def normalize(case):
 
 def smooth_l1_loss(case):
     shape = case.maps(1, 4)[:case.pick(4, 4, 2, 1)]
-    bottoms = [case.bottom(shape), case.bottom(shape)]
-    case.forced = case.pick(True, False)
-    if not case.forced:     # weights have no gradient
-        bottoms.append(case.bottom(shape, ("choice",)))
-    case.layer("SmoothL1Loss", bottoms, ["t"], case.pick("", "loss_weight: 2"), written=0)
+    case.layer("SmoothL1Loss", [case.bottom(shape), case.bottom(shape)], ["t"],
+               case.pick("", "loss_weight: 2"), written=0)
 
 
 def roi_pooling(case):
