@@ -76,9 +76,9 @@ test-slow: .venv/done  ## run the tests that train for minutes
 test-browser: .venv/done  ## run the tests that open pages in Chromium (Debian's package chromium)
 	@.venv/bin/python -m pytest -m browser -rs
 
-compare-original: .venv/done  ## random cases beside BVLC Caffe, whose python folder BVLC_PYCAFFE names
-	@test -n "$$BVLC_PYCAFFE" || { echo "compare-original: set BVLC_PYCAFFE to the python folder of" \
-		"a BVLC Caffe, see CONTRIBUTING.md"; exit 1; }
+compare-original: .venv/done  ## random cases beside BVLC Caffe (BVLC_PYCAFFE) and its forks (FORK_PYCAFFE)
+	@test -n "$$BVLC_PYCAFFE$$FORK_PYCAFFE" || { echo "compare-original: set BVLC_PYCAFFE to the" \
+		"python folder of a BVLC Caffe, or FORK_PYCAFFE to those of forks, see CONTRIBUTING.md"; exit 1; }
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m original -rs tests/original
 
 gpu-check:  ## what has to hold on a GPU, 8 minutes; ARGUMENTS=--dry-run tries it on the CPU

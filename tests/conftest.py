@@ -37,13 +37,13 @@ def pytest_collection_finish():
 
 def pytest_collection_modifyitems(items):
     """The slowest files come first. Tests that are marked gpu are skipped where there is none,
-    those that are marked original where there is no BVLC Caffe."""
+    those that are marked original("NAME") where that variable does not name an original."""
     items.sort(key=lambda item: PLACES.get(item.path.name, len(PLACES)))
-    if not os.environ.get("BVLC_PYCAFFE"):
-        for item in items:
-            if item.get_closest_marker("original"):
-                item.add_marker(pytest.mark.skip(
-                    reason="BVLC_PYCAFFE does not name the python folder of a BVLC Caffe"))
+    for item in items:
+        marker = item.get_closest_marker("original")
+        if marker and not os.environ.get(marker.args[0]):
+            item.add_marker(pytest.mark.skip(reason=f"{marker.args[0]} names no python folder of "
+                                                    "BVLC Caffe or of forks"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
         import torch

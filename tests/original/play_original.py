@@ -1,8 +1,9 @@
 """The side of the original: plays jobs on BVLC Caffe, whose python folder BVLC_PYCAFFE names.
 
 Its input is pickles of (name in plays.PLAYS, arguments by name), its output of Outcomes, as tuples.
-The first pickle of its output is the types of layers that this build has. Each job runs in a fork,
-because a failed CHECK of the original ends its process.
+The first pickle of its output is the types of layers that this build has, where it can say so, the
+second "Message.field" for each field of its schema. Each job runs in a process of its own, since a
+failed CHECK of the original ends it.
 """
 
 import os
@@ -16,6 +17,7 @@ os.environ.update(GLOG_minloglevel="2", OPENBLAS_NUM_THREADS="1")
 from plays import PLAYS  # noqa: E402
 
 import caffe  # noqa: E402
+from caffe.proto import caffe_pb2  # noqa: E402
 
 
 def main():
@@ -25,7 +27,9 @@ def main():
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     jobs = sys.stdin.buffer
-    send(answers, list(caffe.layer_type_list()))
+    send(answers, list(getattr(caffe, "layer_type_list", list)()))     # old forks have none
+    messages = caffe_pb2.DESCRIPTOR.message_types_by_name.values()
+    send(answers, [f"{each.name}.{field.name}" for each in messages for field in each.fields])
     while True:
         try:
             name, arguments = pickle.load(jobs)

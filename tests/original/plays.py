@@ -13,10 +13,16 @@ import numpy as np
 
 def drawn(filling, shape, seed):
     """An array of float32. `filling` is ("normal",), ("positive",), ("zeros",), ("choice",) of 0
-    and 1, not all 0, or ("classes", how many)."""
+    and 1, not all 0, ("whole", first, behind the last), ("classes", how many), or ("regions", of
+    how many items) as ROIPooling takes them."""
     rng, (kind, *details) = np.random.default_rng(seed), filling
     if kind == "classes":
         values = rng.integers(0, details[0], size=shape)
+    elif kind == "whole":
+        values = rng.integers(*details, size=shape)
+    elif kind == "regions":
+        corners = np.sort(rng.uniform(-5, 140, (shape[0], 2, 2)), 1).reshape(shape[0], 4)
+        values = np.column_stack([rng.integers(0, details[0], shape[0]), corners])
     elif kind == "choice":
         values = rng.integers(0, 2, size=shape)
         values.flat[:1] = 1
@@ -68,6 +74,8 @@ class NetPlay:
                 values = 0.5 * drawn(("normal",), blob.data.shape, seed)
                 if self._type(name) == "BatchNorm":     # mean, variance, and by what they count
                     values = [values, abs(values) + 0.3, 1.5][i]
+                elif self._type(name) == "BN" and i == 3:   # the running variance
+                    values = abs(values) + 0.3
                 blob.data[...] = values
 
     def write(self, name, kind, filling, seed):
@@ -92,6 +100,12 @@ class NetPlay:
         if blob is not None:
             getattr(blob, kind)[...] = 0.5 * drawn(("normal",), blob.data.shape, seed)
 
+    def save(self, path):
+        self.net.save(path)
+
+    def copy_from(self, path):
+        self.net.copy_from(path)
+
     def forward(self):
         return copied(self.net.forward())
 
@@ -112,6 +126,11 @@ class NetPlay:
 
     def clear_param_diffs(self):
         self.net.clear_param_diffs()
+
+    def zero_param_diffs(self):
+        for blobs in self.net.params.values():
+            for blob in blobs:
+                blob.diff[...] = 0
 
     def resize(self, shapes):
         """The inputs get other shapes. Gradients in memory that grew are old ones or zeros, so all
@@ -166,12 +185,12 @@ def play_solver(caffe, folder, net, solver, seed, steps, snapshot_at, restored=N
                          for i, blob in enumerate(blobs)}})
 
 
-def play_data(caffe, path, passes):
-    """The batches of a data layer."""
-    net = caffe.Net(str(path), caffe.TEST)
+def play_data(caffe, path, passes, phase=1, unread=()):
+    """The batches of a data layer, without the blobs in `unread`."""
+    net = caffe.Net(str(path), phase)
     for _ in range(passes):
         net.forward()
-        yield copied({name: blob.data for name, blob in net.blobs.items()})
+        yield copied({name: blob.data for name, blob in net.blobs.items() if name not in unread})
 
 
 PLAYS = {"net": play_net, "solver": play_solver, "data": play_data}

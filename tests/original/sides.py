@@ -40,18 +40,20 @@ class Outcome(NamedTuple):
 
 
 class Original:
-    """A process of BVLC Caffe; `types` are the layers of its build."""
+    """A process of the Caffe whose python folder this is, in the folder cwd; `types` are the layers
+    of its build, if it can say so, `fields` those of its schema."""
 
-    def __init__(self):
+    def __init__(self, pycaffe, cwd=None):
         python = os.environ.get("BVLC_PYTHON") or sys.executable
         self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("play_original.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [python, str(Path(__file__).with_name("play_original.py"))], cwd=cwd,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "BVLC_PYCAFFE": str(Path(pycaffe).absolute())})
         try:
-            self.types = pickle.load(self.process.stdout)
+            self.types, self.fields = (pickle.load(self.process.stdout) for _ in range(2))
         except EOFError:
-            raise RuntimeError(f"{python} cannot import the original from BVLC_PYCAFFE="
-                               f"{os.environ['BVLC_PYCAFFE']}; standard error says why") from None
+            raise RuntimeError(f"{python} cannot import the original from {pycaffe}; standard "
+                               "error says why") from None
 
     def play(self, name, **arguments):
         pickle.dump((name, arguments), self.process.stdin)

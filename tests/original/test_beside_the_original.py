@@ -10,15 +10,15 @@ from collections import Counter
 
 import data_cases
 import pytest
+from comparing import compared, solvers_compared
 from layer_cases import KINDS, layer_case
 from net_cases import net_case
-from sides import Original, play, verdict
-from solver_cases import SNAPSHOT_AT, STEPS, solver_case
+from sides import Original
+from solver_cases import solver_case
 
 from caffe.engine.elision import choice
-from caffe.log import silence
 
-pytestmark = pytest.mark.original
+pytestmark = pytest.mark.original("BVLC_PYCAFFE")
 SEED = 10_000 * int(os.environ.get("FUZZ_SEED", 0))
 NETS, SOLVERS, DATA = 120, 60, 60
 EQUAL, TRIED = 10, 150      # of a type of layers: cases that both compute, and cases at most
@@ -26,20 +26,9 @@ EQUAL, TRIED = 10, 150      # of a type of layers: cases that both compute, and 
 
 @pytest.fixture(scope="module")
 def original():
-    original = Original()
+    original = Original(os.environ["BVLC_PYCAFFE"])
     yield original
     original.close()
-
-
-def compared(original, seed, name, arguments, tolerance):
-    """The verdict on a case; fails with it if something is wrong."""
-    with silence():
-        ours = play(name, **arguments)
-    kind, wrong = verdict(ours, original.play(name, **arguments), tolerance)
-    if wrong:
-        lines = (f"{name}: {value}" for name, value in arguments.items())
-        pytest.fail("\n".join([f"seed {seed}, {kind}: {wrong}", *lines]), pytrace=False)
-    return kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,28 +51,8 @@ def test_nets(original, copied, monkeypatch):
 
 
 def test_solvers_and_their_snapshots(original, tmp_path):
-    """Both train alike, and each goes on from a snapshot of the other."""
     for seed in range(SEED, SEED + SOLVERS):
-        case, folder = solver_case(seed), tmp_path / str(seed)
-        folder.mkdir()
-        suffix = ".h5" if "HDF5" in case["solver"] else ""
-        snapshot = f"s_iter_{SNAPSHOT_AT}.solverstate{suffix}"
-        with silence():
-            ours = play("solver", folder=folder / "ours", **case)
-            theirs = original.play("solver", folder=folder / "theirs", **case)
-            ours_from_theirs = play("solver", folder=folder / "ours from theirs",
-                                    restored=folder / "theirs" / snapshot, **case)
-            theirs_from_ours = original.play("solver", folder=folder / "theirs from ours",
-                                             restored=folder / "ours" / snapshot, **case)
-        for what, found, wanted in (
-                ("whole", ours, theirs),
-                ("the engine goes on from the original's snapshot", ours_from_theirs, theirs),
-                ("the original goes on from the engine's snapshot", ours, theirs_from_ours)):
-            assert not found.refusal and not wanted.refusal, (seed, what, found, wanted)
-            steps = min(len(found.results), len(wanted.results))
-            assert steps in (STEPS, STEPS - SNAPSHOT_AT), (seed, what)
-            kind, wrong = verdict(found.last(steps), wanted.last(steps), 2e-3)
-            assert not wrong, f"seed {seed}, {what}: {wrong}\n{case['solver']}\n{case['net']}"
+        solvers_compared(original, seed, solver_case(seed), tmp_path / str(seed))
 
 
 @pytest.mark.parametrize("kind", data_cases.KINDS)

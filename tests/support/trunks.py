@@ -67,7 +67,7 @@ FROZEN = (conv("conv1", "data", 3, kernel_size=3, pad=40)
                   'std: 1 }')
           + layer("relu", "ReLU", "bn", "bn")
           + conv("a", "bn", 3, kernel_size=3, pad=1)
-          + layer("bn_a", "BN", "a", "a", bn_param="frozen: true")
+          + layer("bn_a", "BN", "a", "a", bn_param="frozen: true slope_filler { value: 1 }")
           + pool("p", "a", kernel_size=3, stride=2, pad=1))
 
 

@@ -89,6 +89,7 @@ _UNSUPPORTED_FIELDS = {
                      "select_seg_binary_param", "other_object_label"), _DECONVNET),
     **dict.fromkeys(("roi_warping_param", "mask_resize_param"), _MNC),
     **dict.fromkeys(("filter_stride", "filter_stride_h", "filter_stride_w"), _PARSENET),
+    **dict.fromkeys(("new_dim", "bicubic"), "the fork for channel pruning"),
     "densecrf_param": "CCNN's fork (pathak22/caffe-ccnn)",
     "quantization_param": "Intel's fork (intel/caffe)",
     "shuffle_channel_param": "ShuffleNet's fork",
@@ -103,16 +104,15 @@ def whose(name: str) -> str:
     return f"; it belongs to {fork}, and this engine does not have it" if fork else ""
 
 
-def enclosing_layer(text: str, line: int) -> str:
-    """" layer 'name' (type):" for the layer of a prototxt in which a line, from 1 on, lies; '' if
-    it lies in none."""
+def layer_at(text: str, line: int) -> tuple[str, str] | None:
+    """The name and the type of the layer of a prototxt in which a line, from 1 on, lies; None if it
+    lies in none."""
     place = sum(len(each) + 1 for each in text.split("\n")[:line]) - 1
     for start, end in _blocks(text):
         if start <= place <= end + 1 or text.count("\n", 0, end) + 1 == line:
             own = "".join(_outer(text[start:end]))
-            name, kind = (_text(own, field) for field in ("name", "type"))
-            return f" layer '{name}' ({kind}):"
-    return ""
+            return _text(own, "name"), _text(own, "type")
+    return None
 
 
 def _text(message: str, field: str) -> str:

@@ -67,17 +67,20 @@ def _explain(error: text_format.ParseError, source: str, text: str) -> str:
     what = re.sub(r"^\d+:\d+ : ", "", str(error)).strip()
     if "${" in "".join(text.split("\n")[line - 1:line] if line else ()):
         what += " (${...} is a placeholder, in whose place a script of the authors writes a value)"
+    layer = forks.layer_at(text, line) if line else None
     unknown = _UNKNOWN_FIELD.search(what)
     if unknown:
         message, field = unknown.groups()
         what = f"{message} has no field '{field}'"
         other, needed = _MISTAKEN.get(message, ("", ""))
-        what += needed if field in _fields(other) else _instead(field, _fields(message))
+        owner = forks.whose(layer[1]) if layer and message.endswith("LayerParameter") else ""
+        what += needed if field in _fields(other) else owner or _instead(field, _fields(message))
     unknown = _UNKNOWN_VALUE.search(what)
     if unknown:
         kind, value = unknown.groups()
         what = f"{kind} has no value '{value}'" + _instead(value, _values(kind))
-    return f"{where}:{forks.enclosing_layer(text, line) if line else ''} {what}"
+    place = f" layer '{layer[0]}' ({layer[1]}):" if layer else ""
+    return f"{where}:{place} {what}"
 
 
 def _instead(name: str, known: Iterable[str]) -> str:

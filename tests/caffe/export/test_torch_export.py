@@ -82,7 +82,7 @@ MORE = {
                        '{ ignore_label: 255 }',
     "loss by frequency": 'type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "y" loss_param { '
                          'weight_by_label_freqs: true }',
-    "running bn": f'type: "BN" {X} bn_param {{ frozen: false }}',
+    "running bn": f'type: "BN" {X} bn_param {{ slope_{GAUSS} }}',
     "learning bn": f'type: "BN" {X} top: "y2" top: "y3" bn_param {{ bn_mode: LEARN '
                    f'scale_{GAUSS} }}',
     "lstm unit": 'type: "LSTMUnit" bottom: "c" bottom: "gates" bottom: "go" top: "y" top: "y2"',

@@ -218,6 +218,16 @@ def test_frozen_bn_passes_gradients_on_and_learns_nothing(build):
     assert all(param.lr_mult == 0 for param in net.layer_dict["layer"].layer_param.param)
 
 
+@pytest.mark.parametrize("given, values", [
+    ("frozen: false", [0, 0, 0, 0]), ("frozen: true", [0, 0, 0, 1]),
+    ("slope_filler { value: 2 } bias_filler { value: 3 }", [2, 3, 0, 0]),
+    ("bn_mode: LEARN", [0, 0]), ("scale_filler { value: 2 }", [2, 0])])
+def test_without_fillers_a_bn_begins_with_zeros(build, given, values):
+    """As all of Caffe's layers, but for the variance of a frozen one."""
+    net = build(f'type: "BN" {X} bn_param {{ {given} }}', x=np.ones((1, 1, 2, 2)))
+    assert [float(blob.data) for blob in net.params["layer"]] == values
+
+
 def test_bn_follows_the_batch_and_forces_rates_to_zero(build):
     net = build(f'type: "BN" {X} bn_param {{ momentum: 0.75 }}', caffe.TRAIN, x=normal(4, 2, 3, 3))
     x = net.blobs["x"].data.copy()
@@ -373,6 +383,14 @@ def test_regions_window_by_window(build):
     net.blobs["z"].data[0, 0] = 2
     with pytest.raises(LayerError, match=r"layer 'layer' \(ROIPooling\).*2 items"):
         net.forward()
+
+
+def test_places_of_regions_are_rounded_as_in_c(build):
+    """Halves away from 0; and what float32 has just below a half, down."""
+    net = build(f'type: "ROIPooling" {Z} roi_pooling_param {{ pooled_h: 1 pooled_w: 1 }}',
+                x=np.arange(-9.0, 0).reshape(1, 1, 1, 9),
+                z=[[0, -0.5, 0, 0.49999997, 0], [0, 0, 0, 0.5, 0], [0, 0, 0, 2.4999998, 0]])
+    assert output(net).ravel().tolist() == [-9, -8, -7]
 
 
 def test_weights_of_a_smooth_loss_have_no_gradient(build):

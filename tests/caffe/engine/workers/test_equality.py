@@ -42,7 +42,7 @@ NETS = {
     "dropout": IN_PLACE.format("ReLU", "") + IN_PLACE.format("Dropout", ""),
     "batch norm": IN_PLACE.format("BatchNorm", "batch_norm_param { moving_average_fraction: 0.9 }"
                                   ) + IN_PLACE.format("Scale", "scale_param { bias_term: true }"),
-    "PSPNet's": IN_PLACE.format("BN", "bn_param { frozen: false momentum: 0.9 }"),
+    "PSPNet's": IN_PLACE.format("BN", "bn_param { slope_filler { value: 1 } }"),
     "shared": "".join(f"""
 layer {{ name: "a{i}" type: "Convolution" bottom: "c" top: "c{i}" param {{ name: "w" }}
          convolution_param {{ num_output: 4 kernel_size: 1 bias_term: false

@@ -155,10 +155,9 @@ class PSPNetBN(BN):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         super().setup(bottom, top)
         p = self.layer_param.bn_param
-        one, zero = FillerParameter(value=1), FillerParameter()
-        self.add_params(p.slope_filler if p.HasField("slope_filler") else one,
-                        p.bias_filler if p.HasField("bias_filler") else zero,
-                        zero, one if p.frozen else zero)
+        # as in the original, a slope without a filler starts at 0
+        self.add_params(p.slope_filler, p.bias_filler, FillerParameter(),
+                        FillerParameter(value=1 if p.frozen else 0))
         while len(self.layer_param.param) < len(self.blobs):
             self.layer_param.param.add()
         for spec in list(self.layer_param.param)[0 if p.frozen else 2:]:

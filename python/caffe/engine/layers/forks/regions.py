@@ -56,9 +56,9 @@ class ROIPooling(TensorLayer):
     def _pooled(self, image: Tensor, box: np.ndarray) -> Tensor:
         """The windows of one region of an image (C, H, W)."""
         p = self.layer_param.roi_pooling_param
-        # halves go away from 0, as in C
-        box = np.trunc(box * np.float32(p.spatial_scale)
-                       + np.copysign(np.float32(0.5), box)).astype(int)
+        # halves go away from 0, as in C; in float64, as 0.49999997 + 0.5 is 1 in float32
+        box = (box * np.float32(p.spatial_scale)).astype(np.float64)
+        box = np.trunc(box + np.copysign(0.5, box)).astype(int)
         columns = _spans(box[0], box[2], p.pooled_w, image.shape[2])
         rows = _spans(box[1], box[3], p.pooled_h, image.shape[1])
         # of equals, the first column of each row, and then the first row, gets the gradient

@@ -120,8 +120,9 @@ class SegmentationData(ImageData):
 
 
 def nearest(planes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Planes (C, H, W) in another size, each value one that is there."""
-    rows, columns = (np.minimum(np.arange(new) * (old / new), old - 1).astype(int)
+    """Planes (C, H, W) in another size, each value one that is there, by OpenCV's choice: its
+    quotient of sizes is rounded twice."""
+    rows, columns = (np.minimum(np.arange(new) * (1 / (new / old)), old - 1).astype(int)
                      for new, old in zip((height, width), planes.shape[1:]))
     return planes[:, rows[:, None], columns]
 

@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import Tensor
 from ....errors import LayerError
 
 _LIMIT = 1 << 62
+_FARTHEST = (1 << 15) - 1   # coordinate; beyond it, float32 gets imprecise
+_TOO_FINE = ("the deviations of the filter are too small for the range of the image's values and "
+             "places; expected larger ones")
 FILTERED_LEAST = 1e-20      # what is added to a sum of weights before it divides
 
 
@@ -24,28 +28,33 @@ class Lattice:
 
     Each point lies in a simplex of a lattice. Its value is spread over the simplex's corners in
     proportion to the nearness, the lattice's points that occur are blurred along one direction
-    after the other, and results are read where values were put. Raises LayerError for features
-    that are not finite, or reach so far that the lattice's points cannot be numbered.
+    after the other, and results are read where values were put. If the number of points is no
+    multiple of 4, lattice points occur around the place 0, too: the public implementations, which
+    take four points at once, fill the last four with zeros. Raises LayerError for features that are
+    not finite, or reach so far that the lattice's points cannot be numbered.
     """
 
     def __init__(self, features: Tensor) -> None:
         count, d = features.shape
         if not features.isfinite().all():
             raise LayerError("the image holds values that are not finite")
-        base, ranks, nearness = _simplexes(features.double().t())
-        strides = self._strides(base)
-        codes, order = _corner_codes(base, ranks, strides).flatten().sort(stable=True)
+        base, ranks, nearness = _simplexes(F.pad(features, (0, 0, 0, count % 4 > 0)).float().t())
+        strides, nearness = self._strides(base), nearness[:, :count]
+        codes, extra = _corner_codes(base, ranks, strides).split([count, count % 4 > 0], 1)
+        codes, order = torch.cat([codes.flatten(), extra.flatten()]).sort(stable=True)
         begins = torch.ones_like(codes, dtype=torch.bool)
         begins[1:] = codes[1:] != codes[:-1]
+        of_points = order < nearness.numel()
+        own = order[of_points]
         # corners to points: of each lattice point, the points around it and their nearness; last,
         # a lattice point with none around it: the neighbour of those that have none
-        self._around = (order % count).int()
-        self._starts = F.pad(begins.nonzero().flatten(), (0, 1), value=len(order)).int()
-        nearness = nearness.float()
-        self._by_point = nearness.flatten()[order]
+        self._around = (own % count).int()
+        self._starts = F.pad(of_points.cumsum(0)[begins] - of_points[begins].long(), (0, 1),
+                             value=len(own)).int()
+        self._by_point = nearness.flatten()[own]
         # points to corners: of each point, the corners of its simplex
         corners = torch.empty_like(self._around)
-        corners[order] = begins.cumsum(0, dtype=torch.int32) - 1
+        corners[own] = begins.cumsum(0, dtype=torch.int32)[of_points] - 1
         self._corners = corners.view(d + 1, count).t().contiguous()
         self._nearness = nearness.t().contiguous() / (1 + 2.0 ** -d)
         self._neighbours = _neighbours(codes[begins], strides)
@@ -67,8 +76,7 @@ class Lattice:
             strides.append(product)
             product *= int(high - low) + margin
         if product > _LIMIT:
-            raise LayerError("the deviations of the filter are too small for the range of the "
-                             "image's values and places; expected larger ones")
+            raise LayerError(_TOO_FINE)
         return strides
 
     def filter(self, values: Tensor) -> Tensor:
@@ -118,16 +126,23 @@ class _Mean(torch.autograd.Function):
 
 def _simplexes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each point, (d + 1, points) each: the remainder-0 corner of its simplex; the rank of each
-    coordinate's distance from there, the largest first; and the nearness to each corner."""
+    coordinate's distance from there, the largest first; and the nearness to each corner.
+
+    In float32 and in the order of the public implementations: on the border of two simplexes the
+    rounding decides which lattice points occur, and so what is blurred with what.
+    """
     d = len(features)
-    scale = math.sqrt(2 / 3) * (d + 1)
-    scaled = [row * (scale / math.sqrt((i + 1) * (i + 2))) for i, row in enumerate(features)]
+    deviation = float(np.float32(math.sqrt(2 / 3) * (d + 1)))
+    scaled = [row * (1 / math.sqrt((i + 1) * (i + 2)) * deviation)
+              for i, row in enumerate(features)]
     total, place = torch.zeros_like(features[0]), []
     for j in range(d, 0, -1):
         place.append(total - j * scaled[j - 1])
         total = total + scaled[j - 1]
     y = torch.stack([total, *reversed(place)])
-    steps = (y / (d + 1)).round()
+    if (y.abs() > _FARTHEST).any():
+        raise LayerError(_TOO_FINE)
+    steps = (y * (1 / (d + 1))).round()
     base = steps * (d + 1)
     away = y - base
     rank = torch.zeros_like(away)
@@ -139,7 +154,7 @@ def _simplexes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rank += steps.sum(0)
     shift = (d + 1) * ((rank < 0).to(rank) - (rank > d).to(rank))
     rank, base = (rank + shift).long(), base + shift
-    sorted_away = torch.empty_like(y).scatter_(0, rank, (y - base) / (d + 1)).flip(0)
+    sorted_away = torch.empty_like(y).scatter_(0, rank, (y - base) * (1 / (d + 1))).flip(0)
     before = torch.cat([sorted_away[-1:] - 1, sorted_away[:-1]])
     return base, rank, sorted_away - before
 

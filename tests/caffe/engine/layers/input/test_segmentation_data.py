@@ -49,6 +49,18 @@ def picture(folder, i):
         folder / f"l{i}.png"))
 
 
+@pytest.mark.parametrize("kind, data", [(seg, "label_type: PIXEL"), (dense, "")])
+def test_labels_are_resized_to_opencv_s_nearest(folder, kind, data):
+    """Whose index of column 17 is that of 17 / (34 / 6), a little below 3."""
+    Image.new("RGB", (6, 1)).save(folder / "0.png")
+    Image.fromarray(np.arange(6, dtype=np.uint8)[None]).save(folder / "l0.png")
+    net = kind(folder, f"{data} batch_size: 1 new_height: 1 new_width: 34")
+    net.forward()
+    assert net.blobs["label"].data.ravel().tolist() == [
+        0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4,
+        5, 5, 5, 5, 5]
+
+
 def test_images_are_padded_with_the_mean_and_cut_in_the_centre(folder):
     net = seg(folder, "batch_size: 3 label_type: PIXEL ignore_label: 77", f"{MEAN} crop_size: 24")
     net.forward()
