@@ -47,7 +47,7 @@ REFUSED = {
     "its layer's": (DATA + 'layer { name: "s" type: "SeLuDropout" selu_dropout_param { } }',
                     PrototxtError, r"'s' \(SeLuDropout\).*selu_dropout_param.*SELU"),
     "channel pruning's": (DATA + 'layer { name: "d" type: "ImageData" image_data_param { '
-                          'new_dim: 8 } }', PrototxtError, r"layer 'd' \(ImageData\).*new_dim.*pruning"),
+                          'new_dim: 8 } }', PrototxtError, r"'d' \(ImageData\).*new_dim.*pruning"),
     "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
