@@ -225,7 +225,7 @@ def test_frozen_bn_passes_gradients_on_and_learns_nothing(build):
 def test_without_fillers_a_bn_begins_with_zeros(build, given, values):
     """As all of Caffe's layers, but for the variance of a frozen one."""
     net = build(f'type: "BN" {X} bn_param {{ {given} }}', x=np.ones((1, 1, 2, 2)))
-    assert [float(blob.data) for blob in net.params["layer"]] == values
+    assert [blob.data.item() for blob in net.params["layer"]] == values
 
 
 def test_bn_follows_the_batch_and_forces_rates_to_zero(build):
