@@ -44,18 +44,10 @@ REFUSED = {
     "a placeholder": (DATA + "layer { name: 'fc8_${EXP}' type: \"Convolution\" "
                       "convolution_param { num_output: ${NUM_LABELS} } }", PrototxtError,
                       r"layer 'fc8_\${EXP}' \(Convolution\):.*\${NUM_LABELS}.*placeholder"),
-<<<<<<< HEAD
-    "a field of its layer": (DATA + 'layer { name: "s" type: "SeLuDropout" selu_dropout_param { } '
-                             '}', PrototxtError, r"'s' \(SeLuDropout\).*selu_dropout_param.*SELU"),
-    "channel pruning's": (DATA + 'layer { name: "d" type: "ImageData" image_data_param { '
-                          'new_dim: 8 } }', PrototxtError,
-                          r"layer 'd' \(ImageData\).*new_dim.*pruning"),
-=======
     "its layer's": (DATA + 'layer { name: "s" type: "SeLuDropout" selu_dropout_param { } }',
                     PrototxtError, r"'s' \(SeLuDropout\).*selu_dropout_param.*SELU"),
     "channel pruning's": (DATA + 'layer { name: "d" type: "ImageData" image_data_param { '
                           'new_dim: 8 } }', PrototxtError, r"'d' \(ImageData\).*new_dim.*pruning"),
->>>>>>> forks
     "V1": ('layers { name: "w" type: MAT_READ bottom: "x" }', PrototxtError,
            r"layer 'w' \(MAT_READ\).*DeepLab"),
     "a slip": (DATA + 'layer { name: "c" type: "Convolution" convolution_param { kernelsize: 3 } }',
