@@ -40,7 +40,8 @@ def predict(n: NetSpec, features: Features, head: Head, classes: int, task: str 
     (section 4.3). Raises ValueError for a head that fuses more skips than the trunk hands over.
     """
     if head.skips > len(features.skips):
-        raise ValueError(f"the head fuses {head.skips} skips, but the trunk hands over only "
+        name = next((name for name, each in HEADS.items() if each is head), "head")
+        raise ValueError(f"{name} fuses {head.skips} skips, but the trunk hands over only "
                          f"{len(features.skips)}: {', '.join(features.skips)}; add the next finer "
                          "pooling to the `skips` of the trunk's Features")
     top, stride, odd = features.scores.get("fr"), 32, features.odd

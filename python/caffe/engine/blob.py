@@ -77,8 +77,8 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape.
 
-        If the blob never had so many values, in any shape, all become zeros. If it had, those that
-        it has now stay at the beginning; what follows on them is what was there before, or zeros.
+        If the blob never had so many values, in any shape, all become zeros. Otherwise the present
+        values stay at the beginning; behind them is what the memory held before, or zeros.
 
         Raises LayerError for dimensions that are no whole numbers of at least 0, and for a shape
         for which there is no memory.

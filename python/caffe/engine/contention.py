@@ -55,19 +55,23 @@ class Contention:
         clock, used = now.clock - before.clock, now.used - before.used
         waited = sum(seconds - before.waited.get(thread, 0.0)
                      for thread, seconds in now.waited.items())
-        if (waited < NOTICED * clock or threads == 1 or context.device().type != "cpu"
-                or context.solver_rank()):
+        if threads == 1 or context.device().type != "cpu" or not _is_first():
             return ""
-        processors = len(os.sched_getaffinity(0))
-        if used + NOTICED * clock > processors * clock:
-            return ""               # threads of this process took them from each other
+        # where they got enough, it was others of this process, such as data layers', that waited
+        if min(waited, threads * clock - used) < NOTICED * clock:
+            return ""
         share = used / (used + waited)
         return (
             f"for {clock:.0f} s the {threads} threads of this process had a processor in "
-            f"{share:.0%} of the time in which they could compute, because of other processes or a "
-            "limit of this container. Threads that wait for each other are then several times "
-            f"slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} before "
-            "the command")
+            f"{share:.0%} of the time in which they could compute: other processes use it, or a "
+            "limit of this container holds. Threads that wait for each other are then several "
+            f"times slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} "
+            "before the command")
+
+
+def _is_first() -> bool:
+    """Whether this process speaks, of those that work together."""
+    return not context.solver_rank() and os.environ.get("RANK", "0") == "0"
 
 
 def _counts() -> _Counts:

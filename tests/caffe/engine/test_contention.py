@@ -11,8 +11,6 @@ from caffe.engine import contention
 from caffe.engine.contention import Contention
 
 DATA = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }'
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"),
-                                reason="only Linux counts how long threads wait for a processor")
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(contention, "TASKS", tmp_path / "task")
     monkeypatch.setattr(time, "monotonic", lambda: told.clock)
     monkeypatch.setattr(time, "process_time", lambda: told.used)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(contention.logger, "warning", lambda form, *of: warned.append(form % of))
     return told
@@ -59,14 +57,13 @@ def test_beside_another_process_it_says_what_threads_got_and_how_many_fit(machin
     [line] = machine.lines(watch, 2, 5.04, 2.22, 2.22)
     assert line == (
         "for 6 s the 2 threads of this process had a processor in 63% of the time in which they "
-        "could compute, because of other processes or a limit of this container. Threads that "
+        "could compute: other processes use it, or a limit of this container holds. Threads that "
         "wait for each other are then several times slower than fewer: type OMP_NUM_THREADS=1 "
         "before the command")
 
 
 def test_of_many_threads_those_that_fit_go_on(machine, watch, monkeypatch):
     """As in a container that may use 4 of 64 processors."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     [line] = machine.lines(watch, 10, 40, *[9.375] * 64)
     assert "the 64 threads" in line and "in 6% of the time" in line and "OMP_NUM_THREADS=4 " in line
@@ -75,7 +72,8 @@ def test_of_many_threads_those_that_fit_go_on(machine, watch, monkeypatch):
 @pytest.mark.parametrize("used, waited", [
     (20, (0.1, 0.1)),                       # nobody else computes
     (3, (0.2, 0.0)),                        # this process waits for data, not for a processor
-    (19, (4, 4, 3))], ids=["alone", "waiting for data", "its own threads take turns"])
+    (19, (4, 4, 3)),                        # threads that read data take turns with its own
+    (20, (0, 0, 2, 2))], ids=["alone", "waiting for data", "data layers", "a limit that fits"])
 def test_otherwise_it_is_silent(machine, watch, used, waited):
     assert machine.lines(watch, 10, used, *waited) == []
 
@@ -85,8 +83,12 @@ def test_one_thread_waits_for_no_other(machine, watch, monkeypatch):
     assert machine.lines(watch, 10, 4, 5.0, 0.0) == []
 
 
-def test_of_processes_that_train_together_the_first_says_it(machine, watch, monkeypatch):
-    monkeypatch.setattr(caffe.engine.contention.context, "solver_rank", lambda: 1)
+@pytest.mark.parametrize("how", ["solvers", "processes"])
+def test_of_those_that_work_together_the_first_says_it(machine, watch, monkeypatch, how):
+    if how == "solvers":
+        monkeypatch.setattr(contention.context, "solver_rank", lambda: 1)
+    else:
+        monkeypatch.setenv("RANK", "1")
     assert machine.lines(watch, 10, 12, 4, 4) == []
 
 

@@ -80,11 +80,16 @@ class TensorLayer(Layer):
     param_propagate_down: Flags = ()
 
     def __init_subclass__(cls) -> None:
-        if "recordable" not in vars(cls) and not cls.__module__.startswith(__package__):
+        """A class of somebody else decides for itself what follows from its own methods."""
+        own = vars(cls)
+        if cls.__module__.startswith(__package__):
+            return
+        if "recordable" not in own:
             cls.recordable = False
-        if "forward" in vars(cls) and "is_function" not in vars(cls) \
-                and not cls.__module__.startswith(__package__):
+        if "forward" in own and "is_function" not in own:
             cls.is_function = False
+        if "compute" in own and "needs_overwritten" not in own and not hasattr(cls, "gradient"):
+            cls.needs_overwritten = True
 
     _bottom_shapes: Shapes | None = None
     weights: Tensors = ()

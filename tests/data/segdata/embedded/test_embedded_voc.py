@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from segdata.classes import VOID
+from segdata.embedded import is_drawn
 from segdata.embedded import voc as embedded_voc
 
 
@@ -151,3 +152,12 @@ def test_processes_that_write_one_dataset_wait_for_each_other(tmp_path):
     assert seen and set(seen) == {1}
     assert (tmp_path / "new" / "data" / "file").read_text() in "12"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["data"]     # and no lock
+
+
+@pytest.mark.parametrize("exif", [b"II", b"II*\0\x08", b"MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.filterwarnings("error")
+def test_a_photograph_whose_exif_is_damaged_is_not_drawn(tmp_path, suffix, exif):
+    path = tmp_path / f"photograph{suffix}"
+    Image.new("RGB", (4, 4)).save(path, exif=b"Exif\0\0" + exif)
+    assert not is_drawn(path)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ....errors import LayerError
 
 _LIMIT = 1 << 62
-_FARTHEST = (1 << 15) - 1   # coordinate; beyond it, float32 gets imprecise
+_FARTHEST = (1 << 15) - 1   # coordinate; beyond it, those of the forks wrap around
 _TOO_FINE = ("the deviations of the filter are too small for the range of the image's values and "
              "places; expected larger ones")
 FILTERED_LEAST = 1e-20      # what is added to a sum of weights before it divides
