@@ -1,6 +1,5 @@
 """The log says when other processes take the processors from the threads that compute."""
 
-import os
 import time
 
 import pytest
