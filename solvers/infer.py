@@ -174,9 +174,10 @@ def shared_plan(args: argparse.Namespace, team: Team) -> Iterator[tuple[Plan, Ra
             ranks.tell(plan)
             is_told = True
             yield plan, ranks, chosen
-    finally:
-        if not is_told:
-            ranks.tell(None)
+    except BaseException as error:
+        if not is_told:     # a signal has ended the others, too
+            ranks.refuse(waits=not isinstance(error, KeyboardInterrupt))
+        raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads end
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,7 @@ def main() -> None:
                                 fresh=args.fresh, patience=args.patience, workers=workers)
         if workers.rank:
             return
+        held.enter_context(telling_complete())
         print(f"\n{experiment.name} after {training.last_iteration(experiment)} iterations, "
               "percent\n")
         print(tables.tables(scores, experiment.run))
@@ -93,6 +94,16 @@ def main() -> None:
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
                     labels=events.summaries(scores),
                     **{name: str(path) for name, path in files.items()})
+
+
+@contextmanager
+def telling_complete() -> Iterator[None]:
+    """Add to a Stopped that there is nothing to train anew: the same command, without --fresh,
+    shows what the training has come to."""
+    try:
+        yield
+    except Stopped as error:
+        raise Stopped(error.number, "the training is complete") from None
 
 
 def prepared(args: argparse.Namespace, workers: int) -> tuple[list[Experiment], Experiment]:

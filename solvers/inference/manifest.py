@@ -30,8 +30,10 @@ from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"
 KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
-# of infer.py's options those that leave what is written as it is, and those that are in the hash in
-# another form; all others are in it, so that one that is new makes the outputs anew
+# of infer.py's options: those whose values are in the hash without their names, in this order, as
+# in the manifests of earlier versions; those that leave what is written as it is; and those that
+# are in the hash in another form. All others are in it, so that a new one makes the outputs anew
+NAMELESS = "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha"
 WITHOUT_EFFECT = ("images", "output", "quiet", "batch", "tile", "gpu", "cpu", "workers", "ray",
                   "retry", "trust")
 IN_ANOTHER_FORM = "experiment", "net", "weights", "best", "kinds", "no_overlay", "crf"
@@ -217,8 +219,10 @@ def hash_of(chosen: Chosen, args: Namespace, kinds: Iterable[str], crf: Any) -> 
                 while block := file.read(1 << 20):
                     digest.update(block)
         digest.update(b"\0")
-    options = [(name, str(value.resolve() if isinstance(value, Path) else value))
-               for name, value in sorted(vars(args).items())
-               if name not in WITHOUT_EFFECT + IN_ANOTHER_FORM]
+    values = {name: str(value.resolve() if isinstance(value, Path) else value)
+              for name, value in vars(args).items()}
+    options = [values[name] for name in NAMELESS] + sorted(
+        item for item in values.items()
+        if item[0] not in NAMELESS + WITHOUT_EFFECT + IN_ANOTHER_FORM)
     digest.update(repr((sorted(kinds), crf, chosen.inputs, options)).encode("utf-8", "replace"))
     return digest.hexdigest()[:32]

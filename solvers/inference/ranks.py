@@ -44,11 +44,15 @@ class Ranks:
             self.store = distributed.PrefixStore(f"infer/{torchrun.place().restarts}", store)
 
     def tell(self, plan: Any) -> None:
-        """Of rank 0: say to the others what it has decided, None where it cannot begin."""
+        """Of rank 0: say to the others what it has decided."""
         if self.store:
             self.store.set("plan", json.dumps(plan))
-            if plan is None:
-                self._meet("refused", HEARING)
+
+    def refuse(self, waits: bool) -> None:
+        """Of rank 0: say to the others that it cannot begin. waits : whether until they know"""
+        self.tell(None)
+        if self.store and waits:
+            self._meet("refused", HEARING)
 
     def hear(self) -> Any:
         """Of the others: what rank 0 has decided. Raises EndedByAnother where it cannot begin."""

@@ -32,7 +32,7 @@ class Place:
 
 
 ALONE = Place()
-LEAVING = 1.0       # seconds that others wait before they end, so that rank 0 can say why
+LEAVING = 4.0       # seconds that others wait before they end, so that rank 0 can say why
 
 
 class EndedByAnother(Exception):

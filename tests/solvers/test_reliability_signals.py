@@ -17,7 +17,7 @@ from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.console.signals import Stopped, handling_signals, stop
 from fcn.solvers.runs import log
-from fcn.solvers.scoring import counting, score_file
+from fcn.solvers.scoring import counting, score_file, tables
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -115,6 +115,18 @@ def test_a_fresh_start_without_a_snapshot_leaves_the_run_before_and_is_begun_aga
     assert stopped == (f"stopped by Ctrl-C: {experiment.name} has no snapshot yet; start again "
                        "with")
     assert experiment.run.snapshots()[-1][0] == 2
+
+
+def test_behind_a_fresh_training_that_is_complete_nothing_is_trained_anew(
+        experiment, capsys, monkeypatch, handled):
+    monkeypatch.setattr(sys, "argv", ["solve.py", "mine", "--fresh", "--cpu"])
+    monkeypatch.setattr(solve, "prepared", lambda *_: ([], experiment))
+    monkeypatch.setattr(tables, "tables", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit):
+        solve.main()
+    said = capsys.readouterr().err
+    assert "stopped by Ctrl-C: the training is complete; continue with\n" in said
+    assert said.endswith(" solve.py mine --cpu\n")
 
 
 def test_a_stage_that_is_stopped_before_a_fresh_start_leaves_that_to_be_done(

@@ -1,6 +1,7 @@
 """infer.py on many images: its manifest, the names of outputs, lists, archives and URLs."""
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import tracemalloc
 from argparse import Namespace
 from pathlib import Path
@@ -131,7 +133,7 @@ def test_another_net_or_option_makes_all_anew_under_the_same_names(there, change
 
 def test_an_option_that_nobody_has_sorted_makes_all_anew(there):
     given = command.options().parse_args(["photos"])
-    known = manifest.WITHOUT_EFFECT + manifest.IN_ANOTHER_FORM
+    known = manifest.NAMELESS + manifest.WITHOUT_EFFECT + manifest.IN_ANOTHER_FORM
     assert {*known, *edges.TAKEN} <= set(vars(given)), "sorted, and no option any more"
     chosen = network.choose(run="run")
 
@@ -139,6 +141,18 @@ def test_an_option_that_nobody_has_sorted_makes_all_anew(there):
         return manifest.hash_of(chosen, Namespace(**{**vars(given), **more}), ["mask"], None)
 
     assert made(batch=3, quiet=True) == made() != made(new_option=1)
+
+
+def test_a_folder_of_an_earlier_version_stays_done(there):
+    """Its hash had the values of nine options, and no names."""
+    given, chosen = command.options().parse_args(["photos"]), network.choose(run="run")
+    digest = hashlib.sha256()
+    for path in (chosen.prototxt, chosen.weights, chosen.prototxt.with_name("classes.txt")):
+        digest.update((path.read_bytes() if path.exists() else b"") + b"\0")
+    values = [str(getattr(given, name)) for name in (
+        "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha")]
+    digest.update(repr((["mask"], None, chosen.inputs, values)).encode())
+    assert manifest.hash_of(chosen, given, ["mask"], None) == digest.hexdigest()[:32]
 
 
 def test_a_process_with_other_weights_than_the_command_began_with_writes_nothing(there,
@@ -583,8 +597,17 @@ def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, 
     assert (out1, err1) == ("", "") and not Path("out").exists()
 
 
-def test_the_others_end_behind_rank_0_where_they_cannot_begin():
+def test_a_signal_that_ends_all_has_rank_0_wait_for_nobody():
+    first = Ranks(0, 1)
+    first.count, first.store, begin = 2, distributed.HashStore(), time.monotonic()
+    first.refuse(waits=False)
+    assert time.monotonic() - begin < 2
+    assert first.store.get("plan") == b"null"
+
+
+def test_the_others_end_behind_rank_0_where_they_cannot_begin(monkeypatch):
     """Torchrun ends all with the first that ends, so that rank 0 would not say why."""
+    monkeypatch.setattr("fcn.solvers.processes.torchrun.LEAVING", 0.5)
     first, other, ended = Ranks(0, 1), Ranks(1, 1), []
     first.count = other.count = 2
     first.store = other.store = distributed.HashStore()
@@ -595,7 +618,7 @@ def test_the_others_end_behind_rank_0_where_they_cannot_begin():
         ended.append(1)
     thread = threading.Thread(target=hear)
     thread.start()
-    first.tell(None)
+    first.refuse(waits=True)
     ended.append(0)
     thread.join()
     assert ended == [0, 1]
