@@ -12,7 +12,7 @@ TYPED = "FCN_TYPED"     # in the environment: the command line of make, as the M
 
 def same_command(is_fresh: bool = False) -> str:
     """The command that runs, to be run again: as make was called, where that runs it. is_fresh :
-    whether with its --fresh, if it has that; without it the command goes on"""
+    whether to keep --fresh; without it, the command continues the run"""
     program, *arguments = [each for each in sys.argv
                            if is_fresh or len(each) < 4 or not "--fresh".startswith(each)]
     is_changed = len(arguments) < len(sys.argv) - 1

@@ -23,15 +23,18 @@ class Stopped(KeyboardInterrupt):
     """The end that a signal asks for.
 
     number : of the signal; note : what there is to say of it
-    is_anew : whether the same command has to begin anew, as far as is known
-    is_before_fresh : whether it came before the run that --fresh starts anew
+    is_anew : whether the same command has to begin anew, as far as is known; where nothing is said,
+        if there is no note
+    is_before_fresh : whether it came while an earlier stage was trained, so that --fresh is still
+        to be done
     """
 
-    def __init__(self, number: int, note: str = "", is_anew: bool = False,
+    def __init__(self, number: int, note: str = "", is_anew: bool | None = None,
                  is_before_fresh: bool = False) -> None:
         super().__init__(note)
         self.number, self.note = number, note
-        self.is_anew, self.is_before_fresh = is_anew or not note, is_before_fresh
+        self.is_anew = not note if is_anew is None else is_anew
+        self.is_before_fresh = is_before_fresh
 
     def __reduce__(self) -> tuple:
         return Stopped, (self.number, self.note, self.is_anew, self.is_before_fresh)

@@ -19,7 +19,7 @@ import argparse
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.report import overview, page
-from fcn.solvers.runs import all_runs as runs
+from fcn.solvers.runs import all_runs
 from segdata.arguments import ArgumentParser
 
 
@@ -30,4 +30,5 @@ def main() -> None:
     args = parser.parse_args()
     with report_errors():
         set_device(argparse.Namespace(gpu=None, precision=None))
-        print(page.write(runs.find(args.run)) if args.run else overview.write(runs.trained()))
+        print(page.write(all_runs.find(args.run)) if args.run else
+              overview.write(all_runs.trained()))

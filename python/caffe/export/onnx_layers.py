@@ -71,7 +71,7 @@ def _pool(g: Graph, x: str, w: Windows, average: bool, **attributes: Any) -> str
 def _spans(g: Graph, image: str, w: Windows) -> tuple[str, str]:
     """For each axis, the number of windows, rounded up, and how far the last reaches over the
     image. Runtimes differ in what they make of ceil_mode with padding, so it is not used."""
-    kernel, stride, pad = (np.array(sizes, np.int64) for sizes in (w.kernel, w.stride, w.pad))
+    kernel, stride, pad = (np.array(each, np.int64) for each in (w.kernel, w.stride, w.pad))
     count = g("Add", g("Div", g("Add", image, 2 * pad - kernel + stride - 1), stride), integers(1))
     if any(w.pad):      # none begins behind image and padding
         count = g("Min", count, g("Div", g("Add", image, pad + stride - 1), stride))
@@ -82,7 +82,7 @@ def _spans(g: Graph, image: str, w: Windows) -> tuple[str, str]:
 def _over_parts(g: Graph, y: str, image: str, count: str, w: Windows) -> str:
     """Averages y over whole windows as averages over their parts inside the padded image."""
     for i, (k, s, pad) in enumerate(zip(w.kernel, w.stride, w.pad)):
-        windows, n = (g("Gather", sizes, np.array(i)) for sizes in (count, image))
+        windows, n = (g("Gather", each, np.array(i)) for each in (count, image))
         start = g("Mul", g("Range", np.array(0), windows, np.array(1)), np.array(s))
         end = g("Min", g("Add", start, np.array(k)), g("Add", n, np.array(2 * pad)))
         part = g("Div", g("Cast", g("Sub", end, start), to=TensorProto.FLOAT), k)
