@@ -107,7 +107,7 @@ bench: .venv/done  ## the engine beside its peers, an hour on 2 cores; ARGUMENTS
 bench-workers: .venv/done  ## a training step of 1, 2 and 4 processes: time, waiting, efficiency
 	@.venv/bin/python benchmarks/workers.py
 
-bench-quick: .venv/done  ## the same, fewer rows, one round
+bench-quick: .venv/done  ## bench with fewer rows, in one round
 	@.venv/bin/python benchmarks/bench.py --quick
 
 data-voc: .venv/done  ## download SBD and PASCAL VOC 2011 (3 GB), compute seg11valid

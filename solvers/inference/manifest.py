@@ -30,12 +30,14 @@ from segdata.files import append, make_folder, remove_partial
 
 PATTERN = "manifest.*.jsonl"
 KEY = "size", "changed", "beside", "net"        # what has to be equal for an output to stay
-# of infer.py's options: those whose values are in the hash without their names, in this order, as
-# in the manifests of earlier versions; those that leave what is written as it is; and those that
-# are in the hash in another form. All others are in it, so that a new one makes the outputs anew
+# Options of infer.py, by how they enter the hash of what was written. One that stands in none of
+# these enters with its name and value, so that a new option makes the outputs anew.
+# Only their values, in this order, as in the manifests of earlier versions:
 NAMELESS = "opacity", "contours", "flip", "scales", "samples", "precision", "truth", "depth", "hha"
+# not at all, because they change nothing that is written:
 WITHOUT_EFFECT = ("images", "output", "quiet", "batch", "tile", "gpu", "cpu", "workers", "ray",
                   "retry", "trust")
+# by what follows from them (the net, its weights, what is written, the CRF's settings):
 IN_ANOTHER_FORM = "experiment", "net", "weights", "best", "kinds", "no_overlay", "crf"
 LOCK = "manifest.lock"      # held by who writes to the folder
 

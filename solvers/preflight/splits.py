@@ -94,7 +94,7 @@ _lately: dict[Path, Split] = {}     # {its file in build/preflight: what was rea
 def source_read_lately(source: Source) -> list[Split]:
     """The train and val splits of a data set, as `read_source` found them in this process.
 
-    That is forgotten once it was asked for; later, and where nothing was read before, they are read
+    Each result is handed out once. Whoever asks again, or before anything was read, has them read
     now, which takes two seconds for 10,000 samples that have not changed.
     """
     found = []

@@ -300,8 +300,8 @@ class Run:
     def check_start(self, start: str | None) -> None:
         """Raise RunError if the run began with `--from`, and there is none now.
 
-        This is looked at first: the message would else be that weights are missing, which a run
-        without `--from` starts from, and this one does not need.
+        To be called before the weights are looked for from which a run without `--from` starts:
+        such a run does not need them, and to miss them would be the wrong message.
         """
         before = self.settings()
         if not start and before.get("from"):

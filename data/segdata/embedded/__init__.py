@@ -19,9 +19,10 @@ def description() -> Image.Exif:
 def is_drawn(path: Path) -> bool:
     """Whether a file is an image of an embedded dataset, wherever it lies, as it says itself; one
     that cannot be read is none."""
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            return image.getexif().get(ExifTags.Base.ImageDescription) == DRAWN
-    except Exception:       # what Pillow raises on damaged files has no base
-        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # also opening a file may warn of its EXIF
+        try:
+            with Image.open(path) as image:
+                return image.getexif().get(ExifTags.Base.ImageDescription) == DRAWN
+        except Exception:       # what Pillow raises on damaged files has no base
+            return False

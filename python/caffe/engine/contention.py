@@ -1,7 +1,7 @@
 """Whether other processes take the processors from the threads that compute here.
 
 Threads that share the work of a layer wait for the last of them. If that one has no processor for a
-while, all others wait as long: beside one other process, two threads took two to three times as
+while, all others wait as long: beside one other process, two threads took two to four times as
 long for small nets as one did (docs/performance.md).
 """
 
@@ -19,7 +19,7 @@ from .. import context
 from ..log import logger
 
 TASKS = Path("/proc/self/task")     # Linux: a folder for each thread
-WINDOW = 5.0       # seconds that are looked at at a time
+WINDOW = 5.0        # seconds that are looked at at a time
 NOTICED = 0.25      # processors that are missing on average, from which on that is said
 
 
@@ -57,16 +57,18 @@ class Contention:
                      for thread, seconds in now.waited.items())
         if threads == 1 or context.device().type != "cpu" or not _is_first():
             return ""
+        if used < 0:        # this process was forked in between, and counts from 0
+            return ""
         # where they got enough, it was others of this process, such as data layers', that waited
         if min(waited, threads * clock - used) < NOTICED * clock:
             return ""
         share = used / (used + waited)
         return (
-            f"for {clock:.0f} s the {threads} threads of this process had a processor in "
-            f"{share:.0%} of the time in which they could compute: other processes use it, or a "
-            "limit of this container holds. Threads that wait for each other are then several "
-            f"times slower than fewer: type OMP_NUM_THREADS={max(1, math.floor(threads * share))} "
-            "before the command")
+            f"in the last {clock:.0f} s the {threads} threads that compute waited for a processor "
+            f"in {1 - share:.0%} of their time: other processes had it, or the CPU limit of a "
+            "container was reached. Each thread also waits for the slowest, so small nets are "
+            "often several times faster with fewer threads: begin the command with "
+            f"OMP_NUM_THREADS={max(1, math.floor(threads * share))}")
 
 
 def _is_first() -> bool:

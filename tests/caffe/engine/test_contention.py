@@ -55,17 +55,17 @@ def test_beside_another_process_it_says_what_threads_got_and_how_many_fit(machin
     assert machine.lines(watch, 4, 2.52, 0.7, 0.7) == []        # not long enough to say
     [line] = machine.lines(watch, 2, 5.04, 2.22, 2.22)
     assert line == (
-        "for 6 s the 2 threads of this process had a processor in 63% of the time in which they "
-        "could compute: other processes use it, or a limit of this container holds. Threads that "
-        "wait for each other are then several times slower than fewer: type OMP_NUM_THREADS=1 "
-        "before the command")
+        "in the last 6 s the 2 threads that compute waited for a processor in 37% of their time: "
+        "other processes had it, or the CPU limit of a container was reached. Each thread also "
+        "waits for the slowest, so small nets are often several times faster with fewer threads: "
+        "begin the command with OMP_NUM_THREADS=1")
 
 
 def test_of_many_threads_those_that_fit_go_on(machine, watch, monkeypatch):
     """As in a container that may use 4 of 64 processors."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     [line] = machine.lines(watch, 10, 40, *[9.375] * 64)
-    assert "the 64 threads" in line and "in 6% of the time" in line and "OMP_NUM_THREADS=4 " in line
+    assert "the 64 threads" in line and "94%" in line and line.endswith("OMP_NUM_THREADS=4")
 
 
 @pytest.mark.parametrize("used, waited", [
@@ -75,6 +75,10 @@ def test_of_many_threads_those_that_fit_go_on(machine, watch, monkeypatch):
     (20, (0, 0, 2, 2))], ids=["alone", "waiting for data", "data layers", "a limit that fits"])
 def test_otherwise_it_is_silent(machine, watch, used, waited):
     assert machine.lines(watch, 10, used, *waited) == []
+
+
+def test_a_forked_process_counts_from_0(machine, watch):
+    assert machine.lines(watch, 10, -50, 5.0, 5.0) == []
 
 
 def test_one_thread_waits_for_no_other(machine, watch, monkeypatch):
@@ -98,9 +102,9 @@ def test_while_it_lasts_it_is_said_ever_more_rarely(machine, watch):
 
 def test_threads_that_end_or_begin_between_two_looks(machine, watch, tmp_path):
     [line] = machine.lines(watch, 10, 12, 4, 4, 1)
-    assert "in 57% of the time" in line
+    assert "in 43% of their time" in line
     (tmp_path / "task/2/schedstat").unlink()
-    assert "in 60% of the time" in machine.lines(watch, 10, 12, 8, 8)[0]
+    assert "in 40% of their time" in machine.lines(watch, 10, 12, 8, 8)[0]
 
 
 def test_where_linux_tells_nothing_nothing_is_said(machine, watch, tmp_path):
@@ -125,4 +129,4 @@ def test_nets_and_solvers_say_it(machine, watch, tmp_path, monkeypatch, passes):
     machine.clock, machine.used = 10, 12
     machine.waited(4, 4)
     run()
-    assert [line for line in warned if "the 2 threads of this process" in line]
+    assert [line for line in warned if "the 2 threads that compute" in line]

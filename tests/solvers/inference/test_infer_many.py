@@ -25,10 +25,12 @@ from torch import distributed
 
 from fcn.nets.source import ROOT
 from fcn.solvers import infer as command
-from fcn.solvers.console.signals import stop
+from fcn.solvers.console.signals import Stopped, stop
 from fcn.solvers.inference import edges, manifest, network, outputs, sources, work
+from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
+from fcn.solvers.inference.workers import Team
 from fcn.solvers.processes.torchrun import EndedByAnother
 from infer_runs import run, scene, small_run
 
@@ -597,11 +599,22 @@ def test_where_they_cannot_begin_rank_0_alone_says_why(there, arguments, words, 
     assert (out1, err1) == ("", "") and not Path("out").exists()
 
 
-def test_a_signal_that_ends_all_has_rank_0_wait_for_nobody():
+@pytest.mark.parametrize("error, waits", [(Stopped(signal.SIGINT), False),
+                                          (InferError("no run"), True)])
+def test_rank_0_waits_for_the_others_unless_a_signal_has_ended_them(monkeypatch, error, waits):
+    """Where it cannot begin; here nobody listens."""
+    def choose(*_):
+        raise error
     first = Ranks(0, 1)
-    first.count, first.store, begin = 2, distributed.HashStore(), time.monotonic()
-    first.refuse(waits=False)
-    assert time.monotonic() - begin < 2
+    first.count, first.store = 2, distributed.HashStore()
+    monkeypatch.setattr(command, "Ranks", lambda *_: first)
+    monkeypatch.setattr(command, "choose", choose)
+    monkeypatch.setattr("fcn.solvers.inference.ranks.HEARING", 1.0)
+    begin = time.monotonic()
+    with pytest.raises(type(error)), \
+            command.shared_plan(command.options().parse_args(["x.jpg"]), Team(0, 2)):
+        pass
+    assert (time.monotonic() - begin >= 1) == waits
     assert first.store.get("plan") == b"null"
 
 
