@@ -28,6 +28,10 @@ SLOW_FILES = (
     "test_importing", "test_caffe_model")
 PLACES = {f"{name}.py": place for place, name in enumerate(SLOW_FILES)}
 
+# the tests start make, which below `make test` would take its flags and name its depth
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)
+
 
 def pytest_collection_finish():
     """What modules and tests are stays: the collector of garbage need not look at it again."""

@@ -1,6 +1,5 @@
 """The Makefile's lists are those of the tables, and every target has a recipe."""
 
-import os
 import re
 import shlex
 import shutil
@@ -16,11 +15,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="no make")
 
 
 def make(*arguments):
-    """Run make, also below `make test`: without its flags, and without the folder's name."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("MAKEFLAGS", "MFLAGS")}
-    return subprocess.run(["make", "--no-print-directory", *arguments], cwd=ROOT,
-                          env=environment, capture_output=True, text=True)
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("variable, names", [("EXPERIMENTS", EXPERIMENTS),
