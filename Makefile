@@ -29,8 +29,8 @@ help:  ## list the targets
 	@awk -F':.*## ' '/^[A-Za-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
 
 .venv/done: pyproject.toml constraints.txt
-	@echo "Making .venv and installing pinned dependencies (PyTorch is large: nothing is printed for minutes; once only)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "Making .venv and installing pinned dependencies (PyTorch is large: nothing is printed for minutes; once only)"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch setuptools
 	@echo "Installing the project and what it needs besides"

@@ -7,12 +7,20 @@ import shlex
 import sys
 from pathlib import Path
 
-TYPED = "FCN_TYPED"     # in the environment: the command line of make, as the Makefile says it
+# in the environment
+TYPED = "FCN_TYPED"     # the command line of make, as the Makefile says it
+THREADS = "OMP_NUM_THREADS"     # they decide how sums are rounded, and so what is trained
 
 
 def same_command(is_fresh: bool = False) -> str:
-    """The command that runs, to be run again: as make was called, where that runs it. is_fresh :
-    whether to keep --fresh; without it, the command continues the run"""
+    """The command that runs, to be run again: as make was called, where that runs it, with as many
+    threads. is_fresh : whether to keep --fresh; without it, the command continues the run"""
+    # what starts one of several processes gives it a number, and sets its threads itself
+    threads = "" if "RANK" in os.environ else os.environ.get(THREADS, "")
+    return f"{THREADS}={shlex.quote(threads)} " * bool(threads) + _without_threads(is_fresh)
+
+
+def _without_threads(is_fresh: bool) -> str:
     program, *arguments = [each for each in sys.argv
                            if is_fresh or len(each) < 4 or not "--fresh".startswith(each)]
     is_changed = len(arguments) < len(sys.argv) - 1

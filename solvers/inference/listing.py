@@ -83,7 +83,8 @@ class Listing:
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
         uri = f"{self.path.as_uri()}?mode=ro&immutable=1"       # no locks, on whatever disk it is
-        with closing(sqlite3.connect(uri, uri=True)) as table:
+        # one thread reads; after an error another may close it
+        with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as table:
             yield table
 
     def problems(self) -> Iterator[Problem]:

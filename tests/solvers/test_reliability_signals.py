@@ -210,6 +210,7 @@ def test_the_command_that_continues_starts_nothing_anew(monkeypatch, fresh):
 
 @pytest.mark.parametrize("program", ["fcn solve", "solvers/solve.py"])
 def test_the_command_that_continues_can_be_pasted(monkeypatch, program):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(sys, "argv", [program, "--data", "d"])
     command, first, *_ = same_command().split()
     if program == "fcn solve":
@@ -221,6 +222,7 @@ def test_the_command_that_continues_can_be_pasted(monkeypatch, program):
 
 def test_the_command_that_continues_is_what_was_typed(monkeypatch):
     """A target of make, unless that would start anew again, or holds quotes, which make loses."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s OPTIONS=--fresh")
     monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s", "--fresh"])
     assert same_command().endswith(" solvers/solve.py voc-fcn8s")
@@ -231,6 +233,16 @@ def test_the_command_that_continues_is_what_was_typed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
     monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s OPTIONS=--name\\ 'a\\ b'")
     assert same_command().endswith(" solvers/solve.py voc-fcn8s")
+
+
+def test_the_command_that_continues_has_as_many_threads(monkeypatch):
+    """They decide how sums are rounded. What starts several processes sets them itself."""
+    monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
+    monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert same_command() == "OMP_NUM_THREADS=2 make voc-fcn8s"
+    monkeypatch.setenv("RANK", "0")
+    assert same_command() == "make voc-fcn8s"
 
 
 TRAIN = """

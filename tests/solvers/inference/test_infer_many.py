@@ -520,6 +520,20 @@ def test_lists_in_lists_and_lists_that_name_themselves(there):
     assert "a list that names itself" in infer("@one.txt", status=1).stderr
 
 
+def test_the_list_may_be_closed_by_another_thread_than_the_one_that_reads_it(tmp_path):
+    """As when an error ends the run while the next images are being read."""
+    (tmp_path / "list.txt").write_text("memory://a.jpg\nmemory://b.jpg\n")
+    naming = Naming(tmp_path, True, lambda source: [".png"], lambda source: [], [])
+    jobs = Listing.make(tmp_path / "list.sqlite", sources.find_all([f"@{tmp_path / 'list.txt'}"]),
+                        naming, []).jobs(0, 1)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(next(jobs).stem))
+    reader.start()
+    reader.join()
+    jobs.close()
+    assert found == ["a"]
+
+
 def test_the_memory_does_not_grow_with_the_images(tmp_path):
     """Of a list of URLs, which alone take 130,000 bytes."""
     (tmp_path / "list.txt").write_text("".join(
