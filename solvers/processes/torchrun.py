@@ -32,7 +32,9 @@ class Place:
 
 
 ALONE = Place()
-LEAVING = 4.0       # seconds that others wait before they end, so that rank 0 can say why
+# seconds that the others wait before they end, so that rank 0 can say why
+LEAVING = 4.0
+LAUNCHED = 30.0     # where something started them that ends them, too, once rank 0 has ended
 
 
 class EndedByAnother(Exception):
@@ -43,8 +45,12 @@ class EndedByAnother(Exception):
 def end_behind_first() -> NoReturn:
     """Raise EndedByAnother, but not at once: who started the processes ends all with the first that
     ends, which has to be rank 0."""
-    time.sleep(LEAVING)
+    _wait_for_end()
     raise EndedByAnother
+
+
+def _wait_for_end() -> None:
+    time.sleep(LAUNCHED if "TORCHELASTIC_RUN_ID" in os.environ else LEAVING)
 
 
 def place() -> Place:
@@ -75,7 +81,7 @@ def only_first_speaks() -> Iterator[None]:
         end_behind_first()
     except SystemExit as end:
         if end.code:
-            time.sleep(LEAVING)
+            _wait_for_end()
         raise
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import caffe
 from fcn.solvers.console.errors import report_errors
+from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import joined
 
 SECONDS = 300       # until a run counts as one that hangs
@@ -46,6 +47,7 @@ def _work(function: Callable[[Any], Any], write: int, environment: dict[str, str
     status = 1
     try:
         os.environ.update(environment)
+        torchrun.LAUNCHED = torchrun.LEAVING    # nothing ends them here when rank 0 has ended
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         with report_errors(continues=True), joined() as workers:

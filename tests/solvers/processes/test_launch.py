@@ -72,7 +72,8 @@ def test_all_well(launched, tmp_path):
 def test_a_process_that_is_killed_ends_the_others(launched, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(launching, "SETTLE", 0.1)
     begin = time.monotonic()
-    assert launched("os.kill(os.getpid(), signal.SIGKILL) if rank else time.sleep(100)") == 137
+    assert launched("while not (folder / 'there 0 0').exists():\n    time.sleep(0.01)\n"
+                    "os.kill(os.getpid(), signal.SIGKILL) if rank else time.sleep(100)") == 137
     assert time.monotonic() - begin < 30
     assert (tmp_path / "stopped 0").exists()
     error = capfd.readouterr().err
@@ -138,11 +139,14 @@ def test_a_signal_reaches_each_process_once_and_starts_none_anew(tmp_path):
 def test_what_is_wrong_for_all_ends_rank_0_first(monkeypatch, raised, expected, waits):
     """Torchrun ends all with the first that fails, so that rank 0 would not say what it is."""
     monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(torchrun, "LEAVING", 0.3)
-    begin = time.monotonic()
+    slept = []
+    monkeypatch.setattr(torchrun.time, "sleep", slept.append)
     with pytest.raises(expected), torchrun.only_first_speaks():
         raise raised
-    assert (time.monotonic() - begin >= torchrun.LEAVING) == waits
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")       # which ends this one behind rank 0
+    with pytest.raises(expected), torchrun.only_first_speaks():
+        raise raised
+    assert slept == [torchrun.LEAVING, torchrun.LAUNCHED] * waits
 
 
 @pytest.mark.parametrize("arguments, words", [
