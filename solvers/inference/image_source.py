@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -17,6 +18,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 # of what file systems say of a file: what changes with its content
 VERSIONS = "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"
+READING = threading.RLock()     # held by the thread that reads from a file that all threads share
 
 
 class ImageSource(NamedTuple):
@@ -137,6 +139,18 @@ def file_system(url: str) -> Any:
         raise InferError(f"{url}: fsspec has no such file system: {error}") from None
 
 
+def _shares_open_files(system: Any) -> bool:
+    """Whether fsspec reads all through one open file, with one position: the members of an archive
+    (tar://...::, zip://...::), even behind a cache, and what lies in memory."""
+    from fsspec.archive import AbstractArchiveFileSystem
+    from fsspec.implementations.memory import MemoryFileSystem
+    while system is not None:
+        if isinstance(system, (AbstractArchiveFileSystem, MemoryFileSystem)):
+            return True
+        system = getattr(system, "fs", None)
+    return False
+
+
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
     """Raise InferError for what file systems raise, which has no base."""
@@ -154,8 +168,11 @@ def reaching(url: str) -> Iterator[None]:
 def opened(source: ImageSource) -> Iterator[BinaryIO]:
     """The file that a source is, or is in."""
     if source.url:
-        with reaching(source.file), file_system(source.url).open(source.path, "rb") as file:
-            yield file
+        with reaching(source.file):
+            system = file_system(source.url)
+            with READING if _shares_open_files(system) else nullcontext(), \
+                    system.open(source.path, "rb") as file:
+                yield file
     else:
         with open(source.path, "rb") as file:
             yield file

@@ -28,6 +28,7 @@ from fcn.solvers import infer as command
 from fcn.solvers.console.signals import Stopped, stop
 from fcn.solvers.inference import edges, manifest, network, outputs, sources, work
 from fcn.solvers.inference.errors import InferError
+from fcn.solvers.inference.image_source import opened
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.workers import Team
@@ -490,6 +491,22 @@ def test_urls(there, memory, url, expected):
         assert Path(f"out/{name}.png").read_bytes() == Path(
             f"plain/{Path(name).name}.png").read_bytes()
     assert said(infer(url)) == f"0 segmented, {len(expected)} were done before"
+
+
+@pytest.mark.parametrize("url", [
+    "tar://*.jpg::file://{there}/s.tar", "memory://shards/0.tar",
+    "simplecache::tar://*.jpg::file://{there}/s.tar"])
+def test_what_is_read_through_one_open_file_is_read_by_one_thread_at_a_time(there, memory, url):
+    """Others would move its position in between, and get the bytes of other images."""
+    first, second, *_ = [source for _, source in sources.find_all([url.format(there=there)])]
+    content = []
+    other = threading.Thread(target=lambda: content.append(second.content().read()))
+    with opened(first) as file:
+        other.start()
+        other.join(0.3)
+        assert not content and file.read(2)
+    other.join()
+    assert content == [jpegs(there)["b.jpg"]]
 
 
 @pytest.mark.parametrize("url, words", [
