@@ -56,11 +56,21 @@ def read_photograph(path: Path | BinaryIO) -> Image.Image:
 
 def upright(image: Image.Image) -> Image.Image:
     """An image as its camera was held, in RGB; transparent parts become white."""
-    image = eight_bits(ImageOps.exif_transpose(image))
+    image = eight_bits(image if turn(image) == 1 else ImageOps.exif_transpose(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def turn(image: Image.Image) -> int:
+    """How EXIF says that an image is stored: 1 upright, 2 to 8 mirrored or turned. Upright, too,
+    where EXIF is damaged or says none of these, as viewers have it."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:       # what Pillow raises on damaged EXIF has no base
+        return 1
+    return int(found) if found in range(1, 9) else 1
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -106,8 +116,7 @@ def dimness(image: Image.Image) -> Doubt | None:
 
 def differently_read(image: Image.Image) -> Doubt | None:
     """The Doubt about an opened image that `read_rgb` and `read_photograph` read differently."""
-    found = [*["EXIF says that it is to be turned"]
-             * (image.getexif().get(ORIENTATION, 1) != 1),
+    found = [*["EXIF says that it is to be turned"] * (turn(image) != 1),
              *["it has transparent parts"] * _shows_through(image)]
     if not found:
         return None

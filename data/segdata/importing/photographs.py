@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from segdata.errors import DataError, Doubt
-from segdata.readers import ORIENTATION, dimness, read_photograph
+from segdata.readers import dimness, read_photograph, turn
 
 # by orientation, what sets an array upright
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
@@ -30,7 +30,7 @@ def geometry(path: Path) -> Geometry:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            orientation = image.getexif().get(ORIENTATION, 1)
+            orientation = turn(image)
     except UNREADABLE as error:
         raise unreadable(path, error) from None
     return Geometry((width, height) if orientation >= 5 else (height, width), orientation)
@@ -45,7 +45,7 @@ def write_photograph(source: Path, folder: Path, name: str) -> Doubt | None:
             doubt = dimness(image)
             plain = (image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L")
                      and not image.has_transparency_data
-                     and image.getexif().get(ORIENTATION, 1) == 1)
+                     and turn(image) == 1)
             suffix = ".jpg" if image.format == "JPEG" and plain else ".png"
             image.load()
         upright = None if plain else read_photograph(source)

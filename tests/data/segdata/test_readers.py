@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from segdata.importing.photographs import geometry, write_photograph
 from segdata.means import ILSVRC, NYUD
 from segdata.readers import (
     class_numbers,
@@ -87,6 +88,23 @@ def test_images_that_exif_turns_are_told(tmp_path, name, orientation, told):
                for doubt in found)
     assert read_rgb(tmp_path / name).shape == (4, 6, 3)
     assert read_photograph(tmp_path / name).size == ((4, 6) if orientation == 6 else (6, 4))
+
+
+# a header that is cut, one of no TIFF, a turn that is the text "6"
+DAMAGED = [b"II*\0", b"XXXXXXXX",
+           b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\0" + b"6\0\0\0" + b"\0" * 4]
+
+
+@pytest.mark.parametrize("exif", DAMAGED)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_an_image_with_damaged_exif_is_read_as_it_is_stored(tmp_path, name, exif):
+    path = tmp_path / name
+    Image.new("RGB", (6, 4), (9, 9, 9)).save(path, exif=exif)
+    assert doubts_of(path) == []
+    assert read_photograph(path).size == (6, 4) and read_rgb(path).shape == (4, 6, 3)
+    assert geometry(path) == ((4, 6), 1)
+    assert write_photograph(path, tmp_path, "copy") is None
+    assert (tmp_path / f"copy{path.suffix}").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("alpha, told", [(255, False), (254, True)])

@@ -382,6 +382,19 @@ def test_values_survive_a_reshape_that_nobody_computed_for(net):
     check_equal(*found)
 
 
+@pytest.mark.parametrize("seen", ["conv1", "pool"])
+def test_backward_after_a_reshape_says_that_data_have_changed(net, seen):
+    made = net(SIMPLE)
+    fill(made, 0)
+    made.forward()
+    assert made.elided_layers and made.blobs[seen].data.any()
+    made.blobs["data"].reshape(1, 2, 8, 8)
+    made.reshape()
+    with pytest.raises(LayerError, match="have changed since the forward pass"):
+        made.backward()
+    check_equal(run(made), plainly(run, made))
+
+
 def test_share_with(net):
     made, other = net(SIMPLE), net(SIMPLE)
     other.share_with(made)
