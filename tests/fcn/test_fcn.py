@@ -112,6 +112,7 @@ def test_a_run_on_a_folder_goes_on_by_the_command_that_is_told(fcn, tmp_path, mo
     """With all options that it began with, those that settings.json does not have among them, and
     from another folder, too."""
     write_data(tmp_path / "my data")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     options = ("--width", "0.02", "--lr", "1e-5", "--iterations", "2", "--interval", "1", "--keep",
                "all", "--force")
     fcn("solve", "--data", "my data", "--name", "cats", *options)
@@ -122,8 +123,8 @@ def test_a_run_on_a_folder_goes_on_by_the_command_that_is_told(fcn, tmp_path, mo
         said = fcn("solve", "cats", status=1)
         command = said.partition("continue it with\n    ")[2].rstrip("\n")
         assert command.startswith(begins) and "\n" not in command
-        program, *words = shlex.split(command.removeprefix(begins))
-        assert Path(program).name == "fcn"
+        threads, program, *words = shlex.split(command.removeprefix(begins))
+        assert threads == "OMP_NUM_THREADS=1" and Path(program).name == "fcn"
         assert words == ["solve", "--data", "my data", "--name", "cats", *options]
 
 

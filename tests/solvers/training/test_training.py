@@ -333,6 +333,34 @@ def test_what_a_trained_run_has_lost_of_its_prototxts_is_written_anew(experiment
     assert "solver.prototxt, classes.txt in" in capsys.readouterr().out
 
 
+def files_of(run):
+    return {path.name: path.read_bytes() for path in run.directory.iterdir()
+            if path.suffix in (".prototxt", ".txt") and path.name != "turn.txt"}
+
+
+def test_what_is_refused_leaves_the_files_of_the_run_that_is_there(experiment):
+    """Of a run that is to go on at a rate that is much too high: it is finished, as it was."""
+    training.train(experiment)
+    before = files_of(experiment.run)
+    longer = replace(experiment, iterations=6)
+    with pytest.raises(PreflightError, match="--force goes on"):
+        training.train(replace(longer, lr=1.0))
+    assert files_of(experiment.run) == before and experiment.run.is_finished()
+    training.train(longer)
+    assert experiment.run.solver_param().max_iter == 6 and experiment.run.is_finished()
+
+
+def test_another_rate_of_a_trained_run_is_refused(experiment, capsys):
+    training.train(experiment)
+    before = files_of(experiment.run)
+    training.train(replace(experiment, options={"lr": experiment.lr}))
+    with pytest.raises(RunError, match=r"is trained to its end, with --lr 1e-09; asked for is "
+                       r"0.0002. To train with that, start anew \(--fresh\), let it go on for "
+                       "longer than its 4 iterations, or take another folder"):
+        training.train(replace(experiment, options={"lr": 2e-4}, lr=2e-4))
+    assert files_of(experiment.run) == before
+
+
 def test_fewer_iterations_than_trained_are_refused(experiment):
     training.train(experiment)
     with pytest.raises(RunError, match="trained to iteration 4, asked for are 2"):
