@@ -314,6 +314,18 @@ def test_after_a_reshape_layers_that_keep_state_need_a_forward_pass(net):
     assert built.backward(c=np.ones((5, 2)))["x"].shape == (5, 3)
 
 
+def test_after_a_reshape_of_the_bottom_alone_every_backward_pass_says_so(net):
+    built = net("force_backward: true " + CHAIN)
+    built.forward()
+    built.blobs["x"].reshape(5, 3)
+    for _ in range(2):
+        with pytest.raises(LayerError, match=r"bottoms 'x' \(5, 3\).*: a bottom was reshaped after "
+                           r"the forward pass, in which the shapes of its tops were \(2, \d\)"):
+            built.backward(b=np.ones((2, 2)))
+    built.forward()
+    assert built.backward(b=np.ones((5, 2)))["x"].shape == (5, 3)
+
+
 def test_after_a_reshape_other_layers_take_what_is_there(net):
     built = net("force_backward: true " + CHAIN)
     built.forward()

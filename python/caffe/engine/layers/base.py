@@ -290,10 +290,9 @@ class TensorLayer(Layer):
             if self.validated_bottom is not None:
                 self.validate(bottom)
             outputs = self._record([blob.data_to_read for blob in bottom], always=True)
+            fits = all(blob.shape == tensor.shape for blob, tensor in zip(top, outputs))
+            self._check_shapes(fits, [blob.shape for blob in top], "its tops")
             self.note_revisions(bottom)
-            self._check_shapes(all(blob.shape == tensor.shape
-                                   for blob, tensor in zip(top, outputs)),
-                               [tuple(leaf.shape) for leaf in self._inputs])
 
     def _check_passed(self, has_passed: bool) -> None:
         """Raise the layer's error unless a forward pass has left what backward needs."""
@@ -301,13 +300,13 @@ class TensorLayer(Layer):
             raise self.error("backward needs a forward pass of this layer first: the gradient "
                              f"of {self.type} depends on what that pass keeps")
 
-    def _check_shapes(self, fits: bool, shapes: Sequence[Shape]) -> None:
-        """Raise the layer's error unless its bottoms still fit the forward pass, in which they had
-        these shapes."""
+    def _check_shapes(self, fits: bool, shapes: Sequence[Shape], of: str = "its bottoms") -> None:
+        """Raise the layer's error unless its bottoms still fit the forward pass, which had these
+        shapes of its bottoms or tops."""
         if not fits:
             given = " and ".join(map(str, shapes))
-            raise self.error("a bottom was reshaped after the forward pass, in which they had the "
-                             f"shapes {given}; backward needs another forward pass")
+            raise self.error("a bottom was reshaped after the forward pass, in which the shapes of "
+                             f"{of} were {given}; backward needs another forward pass")
 
     def replaced_gradients(self, bottom: Blobs) -> Blobs:
         """The parameters whose gradient is that of the last backward pass alone, where those of
