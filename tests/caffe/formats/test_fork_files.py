@@ -21,15 +21,15 @@ def build(tmp_path, text, phase=caffe.TEST):
 
 
 REFUSED = {
-    "SSD's field": (DATA + 'layer {\n  name: "mbox"\n  type: "PriorBox"\n  bottom: "data"\n  '
-                    'prior_box_param { min_size: 3 } }',
-                    PrototxtError, r"net.prototxt:6:\d+: layer 'mbox' \(PriorBox\): LayerParameter "
-                                   "has no field 'prior_box_param'.*SSD"),
-    "SSD's type": (DATA + 'layer { name: "out" type: "DetectionOutput" bottom: "data" top: "y" }',
-                   LayerError, r"net.prototxt: layer 'out' \(DetectionOutput\).*SSD"),
-    "R-FCN's": (DATA + 'layer { psroi_pooling_param { group_size: 7 } name: "p" # type: "Not"\n'
-                ' type: "PSROIPooling" bottom: "data" top: "y" }',
-                PrototxtError, r"layer 'p' \(PSROIPooling\).*psroi_pooling_param.*R-FCN"),
+    "SSD's field": (DATA + 'layer {\n  name: "mbox"\n  type: "MultiBoxLoss"\n  bottom: "data"\n  '
+                    'multibox_loss_param { num_classes: 3 } }',
+                    PrototxtError, r"net.prototxt:6:\d+: layer 'mbox' \(MultiBoxLoss\): "
+                                   "LayerParameter has no field 'multibox_loss_param'.*SSD"),
+    "SSD's type": (DATA + 'layer { name: "out" type: "DetectionEvaluate" bottom: "data" top: "y" }',
+                   LayerError, r"net.prototxt: layer 'out' \(DetectionEvaluate\).*SSD"),
+    "R-FCN's": (DATA + 'layer { box_annotator_ohem_param { roi_per_img: 7 } name: "p" # type: "Not"'
+                '\n type: "BoxAnnotatorOHEM" bottom: "data" top: "y" }',
+                PrototxtError, r"layer 'p' \(BoxAnnotatorOHEM\).*box_annotator_ohem_param.*R-FCN"),
     "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
                        'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
