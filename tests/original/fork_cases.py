@@ -275,14 +275,14 @@ KINDS = {
     "Normalize": ("NormalizeParameter.across_spatial", normalize),
     "SSD's SmoothL1Loss": ("PriorBoxParameter.min_size", smooth_l1_loss),
     "ROIPooling": ("ROIPoolingParameter.pooled_h", roi_pooling),
-    "PriorBox": ("PriorBoxParameter.min_size", prior_box),
-    "DetectionOutput": ("DetectionOutputParameter.num_classes", detection_output),
     "PSPNet's BN": ("BNParameter.frozen", pspnet_bn),
     "Interp": ("InterpParameter.zoom_factor", interp),
     "SegAccuracy": ("SegAccuracyParameter.reset", seg_accuracy),
     "DenseCRF": ("DenseCRFParameter.max_iter", dense_crf),
     "MultiStageMeanfield": ("MultiStageMeanfieldParameter.theta_alpha", meanfield),
     "Crop": ("MultiStageMeanfieldParameter.theta_alpha", crop),
+    "PriorBox": ("PriorBoxParameter.min_size", prior_box),
+    "DetectionOutput": ("DetectionOutputParameter.num_classes", detection_output),
 }
 WITH_WEIGHTS = ["SegNet's BN", "Normalize", "PSPNet's BN", "Crop"]
 TRAINED = "BNParameter.frozen"      # what shows that a fork trains the nets of fork_solver_case

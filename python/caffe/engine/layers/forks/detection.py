@@ -13,6 +13,7 @@ from ....proto.caffe_pb2 import PriorBoxParameter
 from ..base import TensorLayer
 from ..registry import register
 from ..types import Blobs, Shape, Shapes
+from .detection_results import Results
 
 Pair = tuple[float, float]
 
@@ -49,9 +50,10 @@ class PriorBox(TensorLayer):
             raise self.error(f"expected one variance or four, above 0, got {[*p.variance]}")
         if not math.isfinite(p.offset):
             raise self.error(f"expected a finite offset, got {p.offset:g}")
-        if len(bottom) < 2 and not self._given("img_size", "img_h", "img_w"):
+        self.steps = self._given("step", "step_h", "step_w")
+        self.image_size = self._given("img_size", "img_h", "img_w")
+        if len(bottom) < 2 and not self.image_size:
             raise self.error("expected the image as bottom 1, or img_size, or img_h and img_w")
-        self._given("step", "step_h", "step_w")
 
     def _given(self, both: str, height: str, width: str) -> Pair | None:
         """Two numbers that are given by one field, or by a field each; None if by none."""
@@ -93,9 +95,8 @@ class PriorBox(TensorLayer):
 
     def compute(self, x: Tensor, *image: Tensor) -> Tensor:
         p, places = self.layer_param.prior_box_param, x.shape[2:]
-        image_size = self._given("img_size", "img_h", "img_w") or image[0].shape[2:]
-        steps = self._given("step", "step_h", "step_w") or [
-            pixels / count for pixels, count in zip(image_size, places)]
+        image_size = self.image_size or image[0].shape[2:]
+        steps = self.steps or [pixels / count for pixels, count in zip(image_size, places)]
         half = x.new_tensor([*self.sizes()]).double().T / 2
         (top, bottom), (left, right) = (
             _ends((torch.arange(count, device=x.device) + p.offset) * step, half[1 - axis], pixels)
@@ -126,12 +127,15 @@ class DetectionOutput(TensorLayer):
     as the share of what both cover; with an eta below 1 that share shrinks by it as long as it is
     above a half. The keep_top_k best of an item stay. Rows go by item, label and score, equal
     scores by the order of the boxes. Where nothing is found there is a row for each item: its
-    index, and -1. It has no gradient.
+    index, and -1. With an output_directory in save_output_param they are written to files, too. It
+    has no gradient.
     """
 
     bottoms = (3, 4)        # bottom 3, the image, is for pictures of the result
     no_gradient = (0, 1, 2, 3)
     recordable = False      # how many are found follows from values
+    is_function = True      # unless it writes files
+    results: Results | None = None
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.detection_output_param
@@ -149,8 +153,7 @@ class DetectionOutput(TensorLayer):
             raise self.error("pictures of the result (visualize: true) are not supported; remove "
                              "it, and draw the boxes of the top")
         if p.save_output_param.output_directory:
-            raise self.error("files of the result are not supported; remove output_directory from "
-                             "save_output_param, and write the boxes of the top")
+            self.results, self.is_function = Results(p.save_output_param, self.labels), False
 
     def shapes(self, bottom: Shapes) -> Shapes:
         p = self.layer_param.detection_output_param
@@ -171,6 +174,11 @@ class DetectionOutput(TensorLayer):
         if len(shape) < 2 or shape[1:] != (count,) + (1,) * (len(shape) - 2):
             raise self.error(f"expected (N, {count}), of {what} (num_classes, share_location and "
                              f"the PriorBox layers have to fit), got {shape}")
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        super().forward(bottom, top)
+        if self.results is not None:
+            self.results.add(top[0].data_nearby[0, 0].numpy(), bottom[0].shape[0])
 
     def compute(self, locations: Tensor, scores: Tensor, priors: Tensor, *image: Tensor) -> Tensor:
         p = self.layer_param.detection_output_param
