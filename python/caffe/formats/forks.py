@@ -73,7 +73,8 @@ UNSUPPORTED = {
 _UNSUPPORTED_FIELDS = {
     **dict.fromkeys(("detection_evaluate_param", "multibox_loss_param", "annotated_data_param",
                      "video_data_param", "resize_param", "noise_param", "distort_param",
-                     "expand_param", "emit_constraint"), _SSD),
+                     "expand_param", "emit_constraint", "eval_type", "ap_version",
+                     "show_per_class_result"), _SSD),
     "box_annotator_ohem_param": _RFCN,
     **dict.fromkeys(("mat_read_param", "domain_transform_param",
                      "unique_label_param", "bias_channel_param", "adaptive_bias_channel_param",

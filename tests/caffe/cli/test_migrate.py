@@ -90,6 +90,11 @@ def test_what_nets_and_solvers_need(project, capsys):
                 layer { name: "i" type: "ImageData" top: "i" top: "l"
                         image_data_param { source: "/not/there.txt" } }""",
              "binary.prototxt": "\0\1 layer {",
+             "deploy.prototxt": NET + """
+                layer { name: "a" type: "DetectionOutput" detection_output_param { visualize: false
+                        save_output_param { label_map_file: "no need" } } }
+                layer { name: "b" type: "DetectionOutput" detection_output_param {
+                        save_output_param { output_directory: "d" name_size_file: "none" } } }""",
              "typo.prototxt": NET.replace("num_output", "num_outputs"),
              "dangling.prototxt": NET.replace('bottom: "data"', 'bottom: "dat"'),
              "unread.prototxt": NET + """
@@ -108,6 +113,8 @@ def test_what_nets_and_solvers_need(project, capsys):
             for file, found in rows.items()}
     assert "needs a layer: layer type MultiBoxLoss of SSD" in said["ssd.prototxt"]
     assert "change: source: /not/there.txt is not there" in said["ssd.prototxt"]
+    assert "change: name_size_file: none is not there" in said["deploy.prototxt"]
+    assert "no need" not in said["deploy.prototxt"]
     assert "runs" not in said["ssd.prototxt"]
     assert said["binary.prototxt"] == "change: is not text; a binary is named .caffemodel"
     assert "has no field 'num_outputs' (did you mean 'num_output'?)" in said["typo.prototxt"]

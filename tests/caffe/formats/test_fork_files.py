@@ -63,6 +63,12 @@ def test_what_is_not_there_is_refused_with_whose_it_is(tmp_path, text, error, me
     assert message.endswith("'kernel_size'") or "did you mean" not in str(caught.value)
 
 
+def test_a_field_of_a_fork_s_solver_is_told_as_one(tmp_path):
+    (tmp_path / "solver.prototxt").write_text('net: "net.prototxt"\neval_type: "detection"')
+    with pytest.raises(PrototxtError, match="SolverParameter has no field 'eval_type'.*SSD's"):
+        caffe.get_solver(str(tmp_path / "solver.prototxt"))
+
+
 def test_the_schema_of_caffe_stays_as_it_is():
     of_caffe = caffe_pb2.DESCRIPTOR.message_types_by_name
     merged = caffe_pb2.NetParameter.DESCRIPTOR.file.message_types_by_name
