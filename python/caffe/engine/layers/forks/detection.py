@@ -16,6 +16,7 @@ from ..types import Blobs, Shape, Shapes
 from .detection_results import Results
 
 Pair = tuple[float, float]
+BLOCK = 512     # boxes whose overlaps are computed at once
 
 
 @register("PriorBox")
@@ -266,27 +267,30 @@ def decoded(code_type: int, prior: np.ndarray, moved: np.ndarray) -> np.ndarray:
 def not_overlapping(boxes: np.ndarray, threshold: float, eta: float) -> list[int]:
     """Which of the boxes (n, 4) overlap none that was taken before them by more than threshold.
     Each that is taken makes the threshold smaller by eta, as long as it is above a half."""
-    limit, taken, rest = np.float32(threshold), [], np.arange(len(boxes))
-    most = np.zeros(len(boxes), np.float32)     # how far each overlaps one that was taken
-    while rest.size:
-        taken.append(int(rest[0]))
-        rest = rest[1:]
-        if eta < 1 and limit > 0.5:
-            limit *= np.float32(eta)
-        most[rest] = np.maximum(most[rest], overlaps(boxes[taken[-1]], boxes[rest]))
-        rest = rest[most[rest] <= limit]
+    limit, taken = np.float32(threshold), list[int]()
+    for begin in range(0, len(boxes), BLOCK):
+        block = boxes[begin:begin + BLOCK]
+        among = overlaps(block, block)
+        # how far each overlaps one that was taken
+        most = overlaps(boxes[taken], block).max(0, initial=0)
+        for i in range(len(block)):
+            if most[i] <= limit:
+                taken.append(begin + i)
+                np.maximum(most, among[i], out=most)
+                if eta < 1 and limit > 0.5:
+                    limit *= np.float32(eta)
     return taken
 
 
-def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The share that a box (4) and each of others (n, 4) have in common of what both cover."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    common = sides.prod(1)
-    shares = np.zeros(len(others), np.float32)
+def overlaps(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The share that each of ours (m, 4) and each of theirs (n, 4) have in common of what both
+    cover, (m, n)."""
+    wide, high = (np.minimum(ours[:, None, axis + 2], theirs[:, axis + 2])
+                  - np.maximum(ours[:, None, axis], theirs[:, axis]) for axis in (0, 1))
+    common = wide * high
     with np.errstate(all="ignore"):
-        np.divide(common, _areas(box[None]) + _areas(others) - common, out=shares,
-                  where=(sides > 0).all(1))
-    return shares
+        return np.divide(common, _areas(ours)[:, None] + _areas(theirs) - common,
+                         out=np.zeros_like(common), where=(wide > 0) & (high > 0))
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:

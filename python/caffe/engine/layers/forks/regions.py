@@ -130,12 +130,11 @@ class PSROIPooling(Regions):
         """The first place, and the number of places, of the windows along an axis, (regions,
         windows) each."""
         p = self.layer_param.psroi_pooling_param
-        scale = np.float32(p.spatial_scale)
-        start = _rounded(first).astype(np.float32) * scale
-        stop = (_rounded(last) + 1).astype(np.float32) * scale
-        step = np.maximum(stop - start, np.float32(0.1)) / np.float32(p.group_size)
-        # rounded to float32 once, as a GPU does where it multiplies and adds
-        edges = (step[:, None].astype(np.float64) * np.arange(p.group_size + 1) + start[:, None]
+        # where a GPU multiplies and adds, it rounds to float32 once
+        start = (_rounded(first) * p.spatial_scale).astype(np.float32)
+        extent = ((_rounded(last) + 1) * p.spatial_scale - start).astype(np.float32)
+        step = np.maximum(extent, np.float32(0.1)) / np.float32(p.group_size)
+        edges = (np.arange(p.group_size + 1) * step[:, None].astype(np.float64) + start[:, None]
                  ).astype(np.float32)
         begins = np.floor(edges[:, :-1]).clip(0, size).astype(int)
         ends = np.ceil(edges[:, 1:]).clip(0, size).astype(int)
