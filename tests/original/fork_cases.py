@@ -179,7 +179,7 @@ def prior_box(case):
 def detection_output(case):
     """Of scores that are not equal: of many equal ones the fork takes any."""
     case.backward = case.forced = False
-    items, boxes, classes = case.size(1, 3), case.pick(1, 5, 40, 200), case.size(2, 5)
+    items, boxes, classes = case.size(1, 3), case.pick(1, 5, 40, 700), case.size(2, 5)
     shared = case.pick(True, False)
     bottoms = [case.bottom([items, boxes * 4 * (1 if shared else classes)]),
                case.bottom([items, boxes * classes]), case.bottom([1, 2, 4 * boxes], ("boxes",))]

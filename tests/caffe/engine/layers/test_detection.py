@@ -105,6 +105,27 @@ def test_eta_makes_the_threshold_smaller_with_each_box(build):
     assert found(build, scores, corners, shrinking)[:, 2].tolist() == pytest.approx([1, 0.7])
 
 
+@pytest.mark.parametrize("eta", [1, 0.99])
+def test_more_boxes_than_are_looked_at_at_once(build, eta):
+    """Held against one overlap at a time."""
+    rng, count = np.random.default_rng(2), 1300
+    corners = rng.uniform(0, 1, (count, 2))
+    corners = np.hstack([corners, corners + rng.uniform(0.05, 0.3, (count, 2))]).astype(np.float32)
+    rows = found(build, [[0, 1 - i / count] for i in range(count)], corners,
+                 f"nms_param {{ nms_threshold: 0.7 eta: {eta} }}")
+    limit, taken = 0.7, []
+    for left, top, right, bottom in corners.astype(float):
+        for x, y, x2, y2 in taken:
+            shared = max(0, min(right, x2) - max(left, x)) * max(0, min(bottom, y2) - max(top, y))
+            if shared > limit * ((right - left) * (bottom - top) + (x2 - x) * (y2 - y) - shared):
+                break
+        else:
+            taken.append((left, top, right, bottom))
+            limit *= eta if limit > 0.5 else 1
+    assert 600 < len(taken) < count or eta < 1
+    np.testing.assert_allclose(rows[:, 3:], taken, rtol=1e-6)
+
+
 @pytest.mark.parametrize("code, expected", [
     ("CORNER", (0.25, 0.5, 0.65, 0.9)), ("CORNER_SIZE", (0.22, 0.44, 0.62, 0.84)),
     ("CENTER_SIZE", (0.42 - 0.2 * np.exp(0.05), 0.64 - 0.2 * np.exp(0.1),
@@ -170,6 +191,8 @@ REFUSED = {
                             ["one class beside the background", "got 1"]),
     "other classes": (FOUND.format("num_classes: 3"), BOXES,
                       ["(N, 9), of 3 boxes with scores of 3 classes", "(1, 6)"]),
+    "billions of classes": (FOUND.format("num_classes: 4000000000"), BOXES,
+                            ["(N, 12000000000)", "(1, 6)"]),
     "other boxes": (FOUND.format("num_classes: 2"), {**BOXES, "w": (1, 2, 16)},
                     ["(N, 16), of 4 boxes with 1 x 4 locations", "(1, 12)"]),
     "locations of classes": (FOUND.format("num_classes: 2 share_location: false"), BOXES,
@@ -234,6 +257,13 @@ def test_files_for_voc(saved):
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
         "comp4_3.txt": "one 0.25 25 25 100 100\nthree 0.5 5 12 20 49\n",
         "comp4_d.txt": "42 0.123457 1 2 4 9\nthree 0.75 5 12 20 49\n"}
+
+
+def test_labels_of_one_name_have_a_file_together(saved, tmp_path):
+    (tmp_path / "map").write_text("".join(f'item {{ name: "a" label: {i} }}\n' for i in range(3)))
+    files = {path.name: path.read_text() for path in saved("VOC").iterdir()}
+    assert files == {"comp4_a.txt": "one 0.25 25 25 100 100\n42 0.123457 1 2 4 9\n"
+                                    "three 0.5 5 12 20 49\nthree 0.75 5 12 20 49\n"}
 
 
 def test_files_for_ilsvrc(saved):

@@ -140,8 +140,7 @@ class DetectionOutput(TensorLayer):
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         p = self.layer_param.detection_output_param
-        self.labels = [c for c in range(p.num_classes) if c != p.background_label_id]
-        if not self.labels:
+        if p.num_classes <= (0 <= p.background_label_id < p.num_classes):
             raise self.error("expected num_classes, with at least one class beside the background "
                              f"(background_label_id: {p.background_label_id}), got "
                              f"{p.num_classes}")
@@ -153,6 +152,8 @@ class DetectionOutput(TensorLayer):
         if p.visualize:
             raise self.error("pictures of the result (visualize: true) are not supported; remove "
                              "it, and draw the boxes of the top")
+        self.shapes([blob.shape for blob in bottom])    # of how many classes there are scores
+        self.labels = [c for c in range(p.num_classes) if c != p.background_label_id]
         if p.save_output_param.output_directory:
             self.results, self.is_function = Results(p.save_output_param, self.labels), False
 

@@ -17,6 +17,7 @@ from ....formats.atomic import replacing
 from ....formats.prototxt import parse
 from ....formats.reading import reading
 from ....images.lists import read_lines
+from ....log import logger
 from ....proto.caffe_pb2 import LabelMap, ResizeParameter, SaveOutputParameter
 
 FORMATS = "VOC", "COCO", "ILSVRC"
@@ -65,6 +66,8 @@ class Results:
             raise LayerError(f"output_directory {p.output_directory} cannot be made: "
                              f"{problem.strerror}") from problem
         self.through, self.found = 0, list[Found]()
+        logger.info("What is found in %d images goes to %s when all of them are through",
+                    self.count, p.output_directory)
 
     def _names(self, path: str) -> dict[int, str]:
         """The name of each label."""
@@ -110,9 +113,9 @@ class Results:
     def _write(self) -> None:
         p, found = self.param, self.found
         if p.output_format == "VOC":
-            for label in self.labels:
-                lines = [f"{each.image} {_numbers(each)}" for each in found if each.label == label]
-                self._file(f"{self.names[label]}.txt", lines)
+            for name in dict.fromkeys(map(self.names.get, self.labels)):
+                self._file(f"{name}.txt", [f"{each.image} {_numbers(each)}" for each in found
+                                           if self.names[each.label] == name])
         elif p.output_format == "ILSVRC":
             self._file(".txt", [f"{each.image} {each.label} {_numbers(each)}" for each in found])
         else:
