@@ -12,14 +12,13 @@ MOST_BYTES = 1 << 26          # bytes of a prototxt
 # By types in lower case without underscores, as prototxts of 2013 and 2014 have them, too.
 _COMPUTING = """
     absval accuracy argmax axpy batchnorm batchreindex bias bn bnll clip concat contrastiveloss
-    convolution convolutiondepthwise crop deconvolution densecrf depthwiseconvolution dropout
-    dummydata eltwise eltwiseaccuracy elu embed euclideanloss exp filter flatten hingeloss im2col
-    infogainloss
-    innerproduct input interp log lrn lstm lstmunit memorydata multinomiallogisticloss
-    multistagemeanfield mvn normalize parameter permute pooling power prelu reduction relu relu6
-    reshape rnn roipooling scale segaccuracy sigmoid sigmoidcrossentropyloss silence slice
-    smoothl1loss softmax softmaxloss softmaxwithloss split spp swish tanh threshold tile unpooling
-    upsample
+    convolution convolutiondepthwise crop deconvolution densecrf depthwiseconvolution
+    detectionoutput dropout dummydata eltwise eltwiseaccuracy elu embed euclideanloss exp filter
+    flatten hingeloss im2col infogainloss innerproduct input interp log lrn lstm lstmunit memorydata
+    multinomiallogisticloss multistagemeanfield mvn normalize parameter permute pooling power prelu
+    priorbox psroipooling reduction relu relu6 reshape rnn roipooling scale segaccuracy sigmoid
+    sigmoidcrossentropyloss silence slice smoothl1loss softmax softmaxloss softmaxwithloss split spp
+    swish tanh threshold tile unpooling upsample
     conv padding pool"""        # the last line: of 2013 alone
 COMPUTES = frozenset(_COMPUTING.split())
 READS = "reads what is listed in, or is"
@@ -28,7 +27,8 @@ DOES = {"python": "runs the code of the module", "hdf5output": "writes over the 
         **dict.fromkeys(("data", "denseimagedata", "hdf5data", "imagedata", "images",
                          "imagesegdata", "windowdata", "windowsegdata"), READS)}
 # fields that name a file, or code, of any layer; the message names the first that is given
-NAMES = ("module", "file_name", "prefix", "source", "weight_source", "mean_file", "meanfile")
+NAMES = ("module", "file_name", "prefix", "output_directory", "source", "weight_source",
+         "mean_file", "meanfile")
 
 
 class TrustError(UserError):
@@ -46,8 +46,9 @@ def check(prototxt: str | Path, own_data: bool = False) -> None:
         if kind in COMPUTES and not names or (own_data and kind == "python"
                                               and layer.python_param.module in OF_LAYERS):
             continue
-        name = next((names[field] for field in NAMES if field in names), "?")
-        does = f"{DOES.get(kind, READS)} '{name}'"
+        field, name = next(((field, names[field]) for field in NAMES if field in names), ("", "?"))
+        writes = field == "output_directory"
+        does = f"{'writes files into' if writes else DOES.get(kind, READS)} '{name}'"
         if kind not in DOES and kind not in COMPUTES:
             does = "is of a type of which is not known that it only computes"
         raise TrustError(f"{prototxt}: layer '{layer.name}' ({kind}) {does}. Nothing has been run. "

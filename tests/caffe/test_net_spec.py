@@ -136,9 +136,9 @@ def test_enums():
      ".did you mean 'Convolution'?"),
     (lambda x: L.convolution(x, pad=1), AttributeError,
      "'convolution' .did you mean 'Convolution'?"),
-    (lambda x: L.PriorBox(x, prior_box_param=dict(flip=True)), PrototxtError,
-     "^PriorBox: it has no field 'prior_box_param'; it belongs to SSD's fork .*There is no layer "
-     "type 'PriorBox'; it belongs to SSD's fork"),
+    (lambda x: L.MultiBoxLoss(x, multibox_loss_param=dict(num_classes=2)), PrototxtError,
+     "^MultiBoxLoss: it has no field 'multibox_loss_param'; it belongs to SSD's fork .*There is no "
+     "layer type 'MultiBoxLoss'; it belongs to SSD's fork"),
     (lambda x: L.CPMData(stride=8), PrototxtError, "'CPMData'; it belongs to OpenPose's fork"),
     (lambda x: L.__wrapped__, AttributeError, "'__wrapped__'"),
     (lambda x: L.AbsVal(x, slope=3), PrototxtError, "^AbsVal: it has no field 'slope'"),
@@ -169,18 +169,18 @@ def test_a_type_that_the_engine_lacks_is_written_and_refused_where_the_net_is_ma
     """As the original writes it: the net may be for a fork."""
     n = caffe.NetSpec()
     n.data = L.Input(input_param=dict(shape=dict(dim=[1, 1, 2, 2])))
-    n.a, n.b = L.PriorBox(n.data, ntop=2, loss_weight=[2, 0], include=dict(phase=caffe.TEST),
-                          convolution_param=dict(num_output=3))
+    n.a, n.b = L.MultiBoxLoss(n.data, ntop=2, loss_weight=[2, 0], include=dict(phase=caffe.TEST),
+                              convolution_param=dict(num_output=3))
     n.c = L.Euclidean2Loss(n.a)
     assert n.to_proto() == parse("""
 layer { name: "data" type: "Input" top: "data"
         input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
-layer { name: "a" type: "PriorBox" bottom: "data" top: "a" top: "b" loss_weight: 2 loss_weight: 0
-        include { phase: TEST } convolution_param { num_output: 3 } }
+layer { name: "a" type: "MultiBoxLoss" bottom: "data" top: "a" top: "b"
+        loss_weight: 2 loss_weight: 0 include { phase: TEST } convolution_param { num_output: 3 } }
 layer { name: "c" type: "Euclidean2Loss" bottom: "a" top: "c" }
 """, caffe_pb2.NetParameter())
     (tmp_path / "net.prototxt").write_text(str(n.to_proto()))
-    with pytest.raises(caffe.CaffeError, match="'PriorBox'; it belongs to SSD's fork"):
+    with pytest.raises(caffe.CaffeError, match="'MultiBoxLoss'; it belongs to SSD's fork"):
         caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
 
 

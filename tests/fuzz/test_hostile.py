@@ -51,6 +51,8 @@ LAYERS = {
     'type: "InfogainLoss" infogain_loss_param { source: "h" }': "reads .* 'h'",
     'type: "SoftmaxWithLoss" softmaxloss_param { weight_source: "w" }': "reads .* 'w'",
     'type: "MemoryData" transform_param { mean_file: "m" }': "reads .* 'm'",
+    'type: "DetectionOutput" detection_output_param { save_output_param { output_directory: "d" '
+    'label_map_file: "m" } }': "writes files into 'd'",
     'type: "MatRead"': "a type of which is not known that it only computes"}
 OLD = {'layers { name: "l" type: HDF5_OUTPUT hdf5_output_param { file_name: "v.h5" } }':
        "layer 'l' .hdf5output. writes over the file 'v.h5'",

@@ -160,6 +160,42 @@ def roi_pooling(case):
                f"spatial_scale: {case.pick(0.0625, 0.1, 0.37)} }}")
 
 
+def prior_box(case):
+    """Whose sizes may have fractions, which do not count."""
+    case.backward = case.forced = False
+    image = case.bottom([1, 3, case.size(8, 40), case.size(8, 40)])
+    sizes = [case.size(1, 20) + case.pick(0, 0, 0.7) for _ in range(case.size(1, 2))]
+    largest = [size + case.size(1, 9) for size in sizes] if case.pick(True, False) else []
+    case.layer("PriorBox", [case.bottom(case.maps(1, 5)), image], ["t"], " ".join([
+        "prior_box_param {", *(f"min_size: {size}" for size in sizes),
+        *(f"max_size: {size}" for size in largest),
+        *(f"aspect_ratio: {case.pick(2, 3, 0.5, 1, 1.7, 0.3333)}" for _ in range(case.size(0, 3))),
+        case.pick("", "flip: false"), case.pick("", "clip: true"), case.pick("", "offset: 0.2"),
+        case.pick("", "variance: 0.3", "variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.3"),
+        case.pick("", "img_size: 30", "img_h: 20 img_w: 31"),
+        case.pick("", "step: 3.3", "step_h: 4 step_w: 5.7"), "}"]))
+
+
+def detection_output(case):
+    """Of scores that are not equal: of many equal ones the fork takes any."""
+    case.backward = case.forced = False
+    items, boxes, classes = case.size(1, 3), case.pick(1, 5, 40, 700), case.size(2, 5)
+    shared = case.pick(True, False)
+    bottoms = [case.bottom([items, boxes * 4 * (1 if shared else classes)]),
+               case.bottom([items, boxes * classes]), case.bottom([1, 2, 4 * boxes], ("boxes",))]
+    case.layer("DetectionOutput", bottoms, ["t"], " ".join([
+        f"detection_output_param {{ num_classes: {classes} share_location: {str(shared).lower()}",
+        f"background_label_id: {case.pick(0, 0, 1, classes)}",
+        f"code_type: {case.pick('CORNER', 'CENTER_SIZE', 'CENTER_SIZE', 'CORNER_SIZE')}",
+        f"nms_param {{ nms_threshold: {case.pick(0, 0.3, 0.45, 0.9)}",
+        case.pick("", "top_k: -1", "top_k: 3", "top_k: 50"),
+        case.pick("", "eta: 0.9", "eta: 0.5"), "}",
+        case.pick("", "keep_top_k: -1", "keep_top_k: 2", "keep_top_k: 30"),
+        case.pick("", "variance_encoded_in_target: true"),
+        case.pick("", "confidence_threshold: 0", "confidence_threshold: 1.5",
+                  "confidence_threshold: 9"), "}"]))
+
+
 def pspnet_bn(case):
     case.layer("BN", [case.bottom(case.maps(2, 6))], [case.pick("t", "t", "b0")], " ".join([
         "bn_param {", f"frozen: {case.pick('true', 'false', 'false')}",
@@ -245,6 +281,8 @@ KINDS = {
     "DenseCRF": ("DenseCRFParameter.max_iter", dense_crf),
     "MultiStageMeanfield": ("MultiStageMeanfieldParameter.theta_alpha", meanfield),
     "Crop": ("MultiStageMeanfieldParameter.theta_alpha", crop),
+    "PriorBox": ("PriorBoxParameter.min_size", prior_box),
+    "DetectionOutput": ("DetectionOutputParameter.num_classes", detection_output),
 }
 WITH_WEIGHTS = ["SegNet's BN", "Normalize", "PSPNet's BN", "Crop"]
 TRAINED = "BNParameter.frozen"      # what shows that a fork trains the nets of fork_solver_case

@@ -13,8 +13,8 @@ import numpy as np
 
 def drawn(filling, shape, seed):
     """An array of float32. `filling` is ("normal",), ("positive",), ("zeros",), ("choice",) of 0
-    and 1, not all 0, ("whole", first, behind the last), ("classes", how many), or ("regions", of
-    how many items) as ROIPooling takes them."""
+    and 1, not all 0, ("whole", first, behind the last), ("classes", how many), ("regions", of how
+    many items) as ROIPooling takes them, or ("boxes",), with variances, as PriorBox gives them."""
     rng, (kind, *details) = np.random.default_rng(seed), filling
     if kind == "classes":
         values = rng.integers(0, details[0], size=shape)
@@ -23,6 +23,10 @@ def drawn(filling, shape, seed):
     elif kind == "regions":
         corners = np.sort(rng.uniform(-5, 140, (shape[0], 2, 2)), 1).reshape(shape[0], 4)
         values = np.column_stack([rng.integers(0, details[0], shape[0]), corners])
+    elif kind == "boxes":
+        centres, halves = rng.uniform(0, 1, (shape[2] // 4, 2)), rng.uniform(0.02, 0.3, (2, 1))
+        values = np.stack([np.hstack([centres - halves[0], centres + halves[1]]).ravel(),
+                           rng.choice([0.1, 0.2], shape[2])])[None]
     elif kind == "choice":
         values = rng.integers(0, 2, size=shape)
         values.flat[:1] = 1

@@ -279,10 +279,13 @@ def _net_of_solver(name: str, path: Path, project: Project) -> Iterator[tuple[st
 def _missing_files(message: Message, path: Path) -> Iterator[tuple[str, str]]:
     """The files that a message names, and its layers, and that are not there."""
     for field, value in message.ListFields():
+        if field.name == "save_output_param" and not value.output_directory:
+            continue        # its files are not needed
         if field.message_type:
             for part in (value if field.is_repeated else [value]):
                 yield from _missing_files(part, path)
-        elif field.name in ("source", "mean_file", "net", "train_net", "test_net", "weights"):
+        elif field.name in ("source", "mean_file", "net", "train_net", "test_net", "weights",
+                            "label_map_file", "name_size_file"):
             for name in (value if field.is_repeated else [value]):
                 if not _find(name, path):
                     yield CHANGE, f"{field.name}: {name} is not there"

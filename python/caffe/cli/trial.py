@@ -133,6 +133,8 @@ def _make_up(param: caffe_pb2.NetParameter, most: tuple[int, int] | None, of_pix
     for layer in list(param.layer):
         if layer.type in _WRITERS:
             param.layer.remove(layer)
+        elif layer.detection_output_param.save_output_param.output_directory:
+            layer.detection_output_param.ClearField("save_output_param")
         elif not layer.bottom and layer.type not in _KEPT:
             new = caffe_pb2.LayerParameter(name=layer.name, type="Input", top=layer.top,
                                            include=layer.include, exclude=layer.exclude)

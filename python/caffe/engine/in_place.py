@@ -19,10 +19,11 @@ from .blob import Blob
 # types that the original refuses in place
 REFUSED = "AbsVal", "Flatten", "Reshape", "Split"
 # types that overwrite a bottom before they have read it, in forward or in backward
-OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "EltwiseAccuracy", "Filter",
-               "Im2col", "InnerProduct", "Interp", "LRN", "LSTM", "LSTMUnit", "MultiStageMeanfield",
-               "Normalize", "Padding", "Permute", "Pooling", "RNN", "ROIPooling", "SPP",
-               "SegAccuracy", "Unpooling", "Upsample")
+OVERWRITING = ("Accuracy", "Axpy", "BatchReindex", "Crop", "DenseCRF", "DetectionOutput",
+               "EltwiseAccuracy", "Filter", "Im2col", "InnerProduct", "Interp", "LRN", "LSTM",
+               "LSTMUnit", "MultiStageMeanfield", "Normalize", "Padding", "Permute", "Pooling",
+               "PriorBox", "PSROIPooling", "RNN", "ROIPooling", "SPP", "SegAccuracy", "Unpooling",
+               "Upsample")
 
 
 def check(spec: caffe_pb2.LayerParameter, layer: Layer) -> None:

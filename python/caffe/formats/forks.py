@@ -30,16 +30,14 @@ _PARSENET = "ParseNet's fork (debidatta/caffe-parsenet)"
 
 TYPES = frozenset((
     "Axpy", "BN", "ConvolutionDepthwise", "DenseCRF", "DenseImageData", "DepthwiseConvolution",
-    "EltwiseAccuracy", "ImageSegData", "Interp", "MatWrite", "MultiStageMeanfield", "Normalize",
-    "Padding", "Permute", "ReLU6", "ROIPooling", "SegAccuracy", "SmoothL1Loss", "Unpooling",
-    "Upsample", "WindowSegData"))
+    "DetectionOutput", "EltwiseAccuracy", "ImageSegData", "Interp", "MatWrite",
+    "MultiStageMeanfield", "Normalize", "Padding", "Permute", "PriorBox", "PSROIPooling", "ReLU6",
+    "ROIPooling", "SegAccuracy", "SmoothL1Loss", "Unpooling", "Upsample", "WindowSegData"))
 """Layer types of forks that the engine has."""
 
 UNSUPPORTED = {
-    **dict.fromkeys(("PriorBox", "DetectionOutput", "DetectionEvaluate", "MultiBoxLoss",
-                     "AnnotatedData", "VideoData"), _SSD),
-    **dict.fromkeys(("PSROIPooling", "BoxAnnotatorOHEM", "SmoothL1LossOHEM",
-                     "SoftmaxWithLossOHEM"), _RFCN),
+    **dict.fromkeys(("DetectionEvaluate", "MultiBoxLoss", "AnnotatedData", "VideoData"), _SSD),
+    **dict.fromkeys(("BoxAnnotatorOHEM", "SmoothL1LossOHEM", "SoftmaxWithLossOHEM"), _RFCN),
     **dict.fromkeys(("Proposal", "RPNProposal"), _FASTER),
     **dict.fromkeys(("MatRead", "DomainTransform", "DomainTransformForwardOnly",
                      "UniqueLabel", "BiasChannel", "AdaptiveBiasChannel", "SpatialProduct",
@@ -73,11 +71,11 @@ UNSUPPORTED = {
 """Layer types of forks that the engine does not have, with whose they are."""
 
 _UNSUPPORTED_FIELDS = {
-    **dict.fromkeys(("prior_box_param", "detection_output_param", "detection_evaluate_param",
-                     "multibox_loss_param", "annotated_data_param", "video_data_param",
-                     "resize_param", "noise_param", "distort_param", "expand_param",
-                     "emit_constraint"), _SSD),
-    **dict.fromkeys(("psroi_pooling_param", "box_annotator_ohem_param"), _RFCN),
+    **dict.fromkeys(("detection_evaluate_param", "multibox_loss_param", "annotated_data_param",
+                     "video_data_param", "resize_param", "noise_param", "distort_param",
+                     "expand_param", "emit_constraint", "eval_type", "ap_version",
+                     "show_per_class_result"), _SSD),
+    "box_annotator_ohem_param": _RFCN,
     **dict.fromkeys(("mat_read_param", "domain_transform_param",
                      "unique_label_param", "bias_channel_param", "adaptive_bias_channel_param",
                      "update_global_stats", "gain_channel_param",

@@ -157,7 +157,10 @@ class LayerParameter(Message):
     mat_write_param: MatWriteParameter
     padding_param: PaddingParameter
     eltwise_accuracy_param: EltwiseAccuracyParameter
-    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., strict_dim: Any = ..., mat_write_param: Any = ..., padding_param: Any = ..., eltwise_accuracy_param: Any = ...) -> None: ...
+    detection_output_param: DetectionOutputParameter
+    prior_box_param: PriorBoxParameter
+    psroi_pooling_param: PSROIPoolingParameter
+    def __init__(self, *, name: Any = ..., type: Any = ..., bottom: Any = ..., top: Any = ..., loss_weight: Any = ..., param: Any = ..., blobs: Any = ..., include: Any = ..., exclude: Any = ..., phase: Any = ..., propagate_down: Any = ..., accuracy_param: Any = ..., argmax_param: Any = ..., batch_norm_param: Any = ..., bias_param: Any = ..., clip_param: Any = ..., concat_param: Any = ..., contrastive_loss_param: Any = ..., convolution_param: Any = ..., crop_param: Any = ..., data_param: Any = ..., dropout_param: Any = ..., dummy_data_param: Any = ..., eltwise_param: Any = ..., elu_param: Any = ..., embed_param: Any = ..., exp_param: Any = ..., flatten_param: Any = ..., hdf5_data_param: Any = ..., hdf5_output_param: Any = ..., hinge_loss_param: Any = ..., image_data_param: Any = ..., infogain_loss_param: Any = ..., inner_product_param: Any = ..., input_param: Any = ..., log_param: Any = ..., loss_param: Any = ..., lrn_param: Any = ..., memory_data_param: Any = ..., mvn_param: Any = ..., parameter_param: Any = ..., pooling_param: Any = ..., power_param: Any = ..., prelu_param: Any = ..., python_param: Any = ..., recurrent_param: Any = ..., reduction_param: Any = ..., relu_param: Any = ..., reshape_param: Any = ..., scale_param: Any = ..., sigmoid_param: Any = ..., slice_param: Any = ..., softmax_param: Any = ..., spp_param: Any = ..., swish_param: Any = ..., tanh_param: Any = ..., threshold_param: Any = ..., tile_param: Any = ..., transform_param: Any = ..., window_data_param: Any = ..., bn_param: Any = ..., dense_crf_param: Any = ..., dense_image_data_param: Any = ..., interp_param: Any = ..., multi_stage_meanfield_param: Any = ..., norm_param: Any = ..., permute_param: Any = ..., roi_pooling_param: Any = ..., seg_accuracy_param: Any = ..., smooth_l1_loss_param: Any = ..., softmaxloss_param: Any = ..., unpooling_param: Any = ..., upsample_param: Any = ..., strict_dim: Any = ..., mat_write_param: Any = ..., padding_param: Any = ..., eltwise_accuracy_param: Any = ..., detection_output_param: Any = ..., prior_box_param: Any = ..., psroi_pooling_param: Any = ...) -> None: ...
 
 class ParamSpec(Message):
     DESCRIPTOR: ClassVar[Descriptor]
@@ -947,6 +950,79 @@ class DenseImageDataParameter(Message):
     label_divide_factor: int
     def __init__(self, *, source: Any = ..., batch_size: Any = ..., rand_skip: Any = ..., shuffle: Any = ..., new_height: Any = ..., new_width: Any = ..., is_color: Any = ..., mean_file: Any = ..., root_folder: Any = ..., mirror: Any = ..., crop_width: Any = ..., crop_height: Any = ..., label_divide_factor: Any = ...) -> None: ...
 
+class DetectionOutputParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    num_classes: int
+    share_location: bool
+    background_label_id: int
+    nms_param: NonMaximumSuppressionParameter
+    save_output_param: SaveOutputParameter
+    code_type: int
+    keep_top_k: int
+    variance_encoded_in_target: bool
+    confidence_threshold: float
+    visualize: bool
+    visualize_threshold: float
+    save_file: str
+    def __init__(self, *, num_classes: Any = ..., share_location: Any = ..., background_label_id: Any = ..., nms_param: Any = ..., save_output_param: Any = ..., code_type: Any = ..., keep_top_k: Any = ..., variance_encoded_in_target: Any = ..., confidence_threshold: Any = ..., visualize: Any = ..., visualize_threshold: Any = ..., save_file: Any = ...) -> None: ...
+
+class NonMaximumSuppressionParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    nms_threshold: float
+    top_k: int
+    eta: float
+    def __init__(self, *, nms_threshold: Any = ..., top_k: Any = ..., eta: Any = ...) -> None: ...
+
+class SaveOutputParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    output_directory: str
+    output_name_prefix: str
+    output_format: str
+    label_map_file: str
+    name_size_file: str
+    num_test_image: int
+    resize_param: ResizeParameter
+    def __init__(self, *, output_directory: Any = ..., output_name_prefix: Any = ..., output_format: Any = ..., label_map_file: Any = ..., name_size_file: Any = ..., num_test_image: Any = ..., resize_param: Any = ...) -> None: ...
+
+class ResizeParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    Resize_mode: ClassVar[EnumTypeWrapper]
+    WARP: ClassVar[int]
+    FIT_SMALL_SIZE: ClassVar[int]
+    FIT_LARGE_SIZE_AND_PAD: ClassVar[int]
+    Pad_mode: ClassVar[EnumTypeWrapper]
+    CONSTANT: ClassVar[int]
+    MIRRORED: ClassVar[int]
+    REPEAT_NEAREST: ClassVar[int]
+    Interp_mode: ClassVar[EnumTypeWrapper]
+    LINEAR: ClassVar[int]
+    AREA: ClassVar[int]
+    NEAREST: ClassVar[int]
+    CUBIC: ClassVar[int]
+    LANCZOS4: ClassVar[int]
+    prob: float
+    resize_mode: int
+    height: int
+    width: int
+    pad_mode: int
+    pad_value: list[float]
+    interp_mode: list[int]
+    height_scale: int
+    width_scale: int
+    def __init__(self, *, prob: Any = ..., resize_mode: Any = ..., height: Any = ..., width: Any = ..., pad_mode: Any = ..., pad_value: Any = ..., interp_mode: Any = ..., height_scale: Any = ..., width_scale: Any = ...) -> None: ...
+
+class LabelMap(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    item: _Messages[LabelMapItem]
+    def __init__(self, *, item: Any = ...) -> None: ...
+
+class LabelMapItem(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    name: str
+    label: int
+    display_name: str
+    def __init__(self, *, name: Any = ..., label: Any = ..., display_name: Any = ...) -> None: ...
+
 class EltwiseAccuracyParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
     top_k: int
@@ -1006,6 +1082,34 @@ class PermuteParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]
     order: list[int]
     def __init__(self, *, order: Any = ...) -> None: ...
+
+class PriorBoxParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    CodeType: ClassVar[EnumTypeWrapper]
+    CORNER: ClassVar[int]
+    CENTER_SIZE: ClassVar[int]
+    CORNER_SIZE: ClassVar[int]
+    min_size: list[float]
+    max_size: list[float]
+    aspect_ratio: list[float]
+    flip: bool
+    clip: bool
+    variance: list[float]
+    img_size: int
+    img_h: int
+    img_w: int
+    step: float
+    step_h: float
+    step_w: float
+    offset: float
+    def __init__(self, *, min_size: Any = ..., max_size: Any = ..., aspect_ratio: Any = ..., flip: Any = ..., clip: Any = ..., variance: Any = ..., img_size: Any = ..., img_h: Any = ..., img_w: Any = ..., step: Any = ..., step_h: Any = ..., step_w: Any = ..., offset: Any = ...) -> None: ...
+
+class PSROIPoolingParameter(Message):
+    DESCRIPTOR: ClassVar[Descriptor]
+    spatial_scale: float
+    output_dim: int
+    group_size: int
+    def __init__(self, *, spatial_scale: Any = ..., output_dim: Any = ..., group_size: Any = ...) -> None: ...
 
 class ROIPoolingParameter(Message):
     DESCRIPTOR: ClassVar[Descriptor]

@@ -86,10 +86,15 @@ def test_a_project_that_runs(project, capsys):
 
 def test_what_nets_and_solvers_need(project, capsys):
     project({"ssd.prototxt": NET + """
-                layer { name: "p" type: "PriorBox" bottom: "fc" bottom: "data" top: "p" }
+                layer { name: "p" type: "MultiBoxLoss" bottom: "fc" bottom: "data" top: "p" }
                 layer { name: "i" type: "ImageData" top: "i" top: "l"
                         image_data_param { source: "/not/there.txt" } }""",
              "binary.prototxt": "\0\1 layer {",
+             "deploy.prototxt": NET + """
+                layer { name: "a" type: "DetectionOutput" detection_output_param { visualize: false
+                        save_output_param { label_map_file: "no need" } } }
+                layer { name: "b" type: "DetectionOutput" detection_output_param {
+                        save_output_param { output_directory: "d" name_size_file: "none" } } }""",
              "typo.prototxt": NET.replace("num_output", "num_outputs"),
              "dangling.prototxt": NET.replace('bottom: "data"', 'bottom: "dat"'),
              "unread.prototxt": NET + """
@@ -100,14 +105,16 @@ def test_what_nets_and_solvers_need(project, capsys):
                         python_param { module: "nowhere" layer: "Mine" } }""",
              "solver.prototxt": 'train_net: "absent.prototxt" base_lr: 1 type: "Adm" '
                                 'lr_policy: "fixd" snapshot_prefix: "out/s"',
-             "mine.py": LAYER, "layers/prior.cpp": "REGISTER_LAYER_CLASS(PriorBox);",
+             "mine.py": LAYER, "layers/multibox.cpp": "REGISTER_LAYER_CLASS(MultiBoxLoss);",
              "layers/conv.cpp": "REGISTER_LAYER_CLASS(Convolution);"})
     status, rows = project.table(capsys)
     assert status == 1
     said = {file: "\n".join(f"{verdict}: {why}" for verdict, why in found)
             for file, found in rows.items()}
-    assert "needs a layer: layer type PriorBox of SSD" in said["ssd.prototxt"]
+    assert "needs a layer: layer type MultiBoxLoss of SSD" in said["ssd.prototxt"]
     assert "change: source: /not/there.txt is not there" in said["ssd.prototxt"]
+    assert "change: name_size_file: none is not there" in said["deploy.prototxt"]
+    assert "no need" not in said["deploy.prototxt"]
     assert "runs" not in said["ssd.prototxt"]
     assert said["binary.prototxt"] == "change: is not text; a binary is named .caffemodel"
     assert "has no field 'num_outputs' (did you mean 'num_output'?)" in said["typo.prototxt"]
@@ -119,27 +126,27 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "'fixd' (did you mean 'fixed'?)" in said["solver.prototxt"]
     assert "train_net: absent.prototxt is not there" in said["solver.prototxt"]
     assert "make the folder out" in said["solver.prototxt"]
-    assert "needs a layer" in said["layers/prior.cpp"] and "layers/conv.cpp" not in said
+    assert "needs a layer" in said["layers/multibox.cpp"] and "layers/conv.cpp" not in said
 
 
 @pytest.mark.parametrize("solver", ['net: "{0}"', 'train_net: "{0}"', 'test_net: "a.prototxt" '
                                     'test_net: "{0}" train_net: "a.prototxt"'])
 def test_a_solver_is_as_its_net(project, capsys, solver):
     only, solver = solver.format("a.prototxt"), solver + ' lr_policy: "fixed" base_lr: 1'
-    prior = NET + 'layer { name: "p" type: "PriorBox" bottom: "fc" bottom: "data" top: "p" }'
-    project({"net.prototxt": prior, "a.prototxt": NET, "b.prototxt": NET + "}",
+    multibox = NET + 'layer { name: "p" type: "MultiBoxLoss" bottom: "fc" bottom: "data" top: "p" }'
+    project({"net.prototxt": multibox, "a.prototxt": NET, "b.prototxt": NET + "}",
              "solver.prototxt": solver.format("net.prototxt"),
              "right.prototxt": solver.format("a.prototxt"),
              "broken.prototxt": solver.format("b.prototxt"),
              "only.prototxt": only,
-             "inline.prototxt": f'lr_policy: "fixed" net_param {{ {prior} }}',
+             "inline.prototxt": f'lr_policy: "fixed" net_param {{ {multibox} }}',
              "unconnected.prototxt": 'lr_policy: "fixed" train_net_param { ' + NET +
                                      'layer { name: "s" type: "Softmax" bottom: "no" } }'})
     status, rows = project.table(capsys)
     assert rows["right.prototxt"] == [("reads", "a solver, SGD")]
     assert rows["solver.prototxt"][0][0] == rows["inline.prototxt"][0][0] == "needs a layer"
-    assert rows["solver.prototxt"][0][1].startswith("its net net.prototxt: layer type PriorBox")
-    assert rows["inline.prototxt"][0][1].startswith("net_param: layer type PriorBox")
+    assert rows["solver.prototxt"][0][1].startswith("its net net.prototxt: layer type MultiBoxLoss")
+    assert rows["inline.prototxt"][0][1].startswith("net_param: layer type MultiBoxLoss")
     assert rows["broken.prototxt"][0][1].startswith("its net b.prototxt: ")
     assert rows["unconnected.prototxt"][0][1].startswith("train_net_param: Unknown bottom blob")
     assert rows["only.prototxt"] == [("change", "lr_policy is missing: expected one of fixed, "

@@ -39,6 +39,19 @@ OWN = """
 layer { name: "mine" type: "Python" bottom: "conv" top: "y"
         python_param { module: "mine" layer: "Mine" } }
 """
+SSD = """
+layer { name: "loc" type: "Convolution" bottom: "data" top: "loc"
+        convolution_param { num_output: 4 kernel_size: 4 } }
+layer { name: "flat" type: "Flatten" bottom: "loc" top: "flat" }
+layer { name: "scores" type: "Convolution" bottom: "data" top: "scores"
+        convolution_param { num_output: 2 kernel_size: 4 } }
+layer { name: "flat2" type: "Flatten" bottom: "scores" top: "flat2" }
+layer { name: "boxes" type: "PriorBox" bottom: "loc" bottom: "data" top: "boxes"
+        prior_box_param { min_size: 5 } }
+layer { name: "found" type: "DetectionOutput" bottom: "flat" bottom: "flat2" bottom: "boxes"
+        top: "found" include { phase: TEST } detection_output_param { num_classes: 2
+        save_output_param { output_directory: "written" label_map_file: "map" } } }
+"""
 MINE = """
 import caffe
 
@@ -106,6 +119,13 @@ def test_nets_run_in_both_phases(table, tmp_path, monkeypatch):
         assert ran == [("ran", f"{phase}: {done.format(count)}") for phase in ("TRAIN", "TEST")]
     assert status == 1      # the data is not there
     assert not list(tmp_path.glob("**/written.h5"))
+
+
+def test_a_net_that_writes_what_it_finds_writes_nothing(in_a_thread, table, tmp_path):
+    (tmp_path / "map").touch()
+    rows = table("33", ssd=INPUT + SSD)[1]
+    assert [verdict for verdict, _ in rows["ssd"]] == ["ran", "ran"]
+    assert not (tmp_path / "written").exists()
 
 
 def test_nets_that_do_not_run(in_a_thread, table):

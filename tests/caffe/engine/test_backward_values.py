@@ -45,11 +45,14 @@ def test_softmax_loss_takes_the_labels_of_now_and_the_probabilities_of_forward(b
     ("HingeLoss", ((2, 3), (2,)), 3, r"label 3 is outside \[0, 2\]"),
     ("BatchReindex", ((2, 3), (4,)), 2, "index 2 is none of the 2 items, 0 to 1"),
     ("ROIPooling", ((2, 3, 4, 4), (1, 5)), 2, "begin with the index of one of 2 items"),
+    ("PSROIPooling", ((2, 4, 4, 4), (1, 5)), 2, "begin with the index of one of 2 items"),
     ("Upsample", ((1, 1, 2, 2), (1, 1, 2, 2)), 16, "places of a top of 4 x 4"),
     ("Embed", ((2,),), 3, "rows of the weights")])
 def test_what_is_no_class_or_index_any_more_is_refused(layer, shapes, value, message, build):
     """Written between the passes, it has the message that it has in a forward pass."""
     fields = {"ROIPooling": "roi_pooling_param { pooled_h: 2 pooled_w: 2 }",
+              "PSROIPooling": "psroi_pooling_param { output_dim: 1 group_size: 2 "
+                              "spatial_scale: 1 }",
               "Embed": "embed_param { input_dim: 3 num_output: 2 }"}.get(layer, "")
     names = [f"b{number}" for number in range(len(shapes))]
     net = build(dict(zip(names, shapes)), f'name: "y" type: "{layer}" top: "y" {fields}'

@@ -74,6 +74,8 @@ MORE = {
                     '2 unpool_h: 41 unpool_w: 39 }',
     "depthwise too": f'type: "ConvolutionDepthwise" {X} convolution_param {{ num_output: 4 '
                      f'kernel_size: 3 {FILL} }}',
+    "prior box": f'type: "PriorBox" {Z} prior_box_param {{ min_size: 2 max_size: 4 aspect_ratio: 2 '
+                 'clip: true }',
     "smooth": f'type: "SmoothL1Loss" {Z} smooth_l1_loss_param {{ sigma: 3 }}',
     "seg accuracy": 'type: "SegAccuracy" bottom: "x" bottom: "t" top: "y"',
     "eltwise accuracy": 'type: "EltwiseAccuracy" bottom: "x" bottom: "t" top: "y" '
@@ -97,7 +99,7 @@ NO_FUNCTIONS = {"Input", "Data", "ImageData", "WindowData", "MemoryData", "HDF5D
                 "DummyData", "Python", "ImageSegData", "DenseImageData", "MatWrite",
                 "WindowSegData"}
 # what these do follows from values: torch.export cannot see it
-UNTRACED = {"DenseCRF", "MultiStageMeanfield", "ROIPooling"}
+UNTRACED = {"DenseCRF", "DetectionOutput", "MultiStageMeanfield", "PSROIPooling", "ROIPooling"}
 SIZES = [(3, 9, 14), (5, 8, 10), (2, 16, 8), (4, 7, 12), (6, 13, 16), (2, 7, 6)]
 
 

@@ -21,15 +21,15 @@ def build(tmp_path, text, phase=caffe.TEST):
 
 
 REFUSED = {
-    "SSD's field": (DATA + 'layer {\n  name: "mbox"\n  type: "PriorBox"\n  bottom: "data"\n  '
-                    'prior_box_param { min_size: 3 } }',
-                    PrototxtError, r"net.prototxt:6:\d+: layer 'mbox' \(PriorBox\): LayerParameter "
-                                   "has no field 'prior_box_param'.*SSD"),
-    "SSD's type": (DATA + 'layer { name: "out" type: "DetectionOutput" bottom: "data" top: "y" }',
-                   LayerError, r"net.prototxt: layer 'out' \(DetectionOutput\).*SSD"),
-    "R-FCN's": (DATA + 'layer { psroi_pooling_param { group_size: 7 } name: "p" # type: "Not"\n'
-                ' type: "PSROIPooling" bottom: "data" top: "y" }',
-                PrototxtError, r"layer 'p' \(PSROIPooling\).*psroi_pooling_param.*R-FCN"),
+    "SSD's field": (DATA + 'layer {\n  name: "mbox"\n  type: "MultiBoxLoss"\n  bottom: "data"\n  '
+                    'multibox_loss_param { num_classes: 3 } }',
+                    PrototxtError, r"net.prototxt:6:\d+: layer 'mbox' \(MultiBoxLoss\): "
+                                   "LayerParameter has no field 'multibox_loss_param'.*SSD"),
+    "SSD's type": (DATA + 'layer { name: "out" type: "DetectionEvaluate" bottom: "data" top: "y" }',
+                   LayerError, r"net.prototxt: layer 'out' \(DetectionEvaluate\).*SSD"),
+    "R-FCN's": (DATA + 'layer { box_annotator_ohem_param { roi_per_img: 7 } name: "p" # type: "Not"'
+                '\n type: "BoxAnnotatorOHEM" bottom: "data" top: "y" }',
+                PrototxtError, r"layer 'p' \(BoxAnnotatorOHEM\).*box_annotator_ohem_param.*R-FCN"),
     "a field inside": (DATA + 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: '
                        'true\nresize_param { prob: 1 } } }',
                        PrototxtError, r"net.prototxt:3:\d+: layer 'd' \(Data\).*resize_param.*SSD"),
@@ -61,6 +61,12 @@ def test_what_is_not_there_is_refused_with_whose_it_is(tmp_path, text, error, me
     with pytest.raises(error, match=message) as caught:
         build(tmp_path, text)
     assert message.endswith("'kernel_size'") or "did you mean" not in str(caught.value)
+
+
+def test_a_field_of_a_fork_s_solver_is_told_as_one(tmp_path):
+    (tmp_path / "solver.prototxt").write_text('net: "net.prototxt"\neval_type: "detection"')
+    with pytest.raises(PrototxtError, match="SolverParameter has no field 'eval_type'.*SSD's"):
+        caffe.get_solver(str(tmp_path / "solver.prototxt"))
 
 
 def test_the_schema_of_caffe_stays_as_it_is():

@@ -1,8 +1,9 @@
-"""The layers of Caffe's forks that segmentation nets use; docs/pycaffe.md lists them."""
+"""The layers of Caffe's forks; docs/pycaffe.md lists them."""
 
 from . import (
     batch_norm,
     dense_crf,
+    detection,
     interp,
     padding,
     regions,
