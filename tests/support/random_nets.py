@@ -134,8 +134,9 @@ class RandomNet:
                             f"{self.pick([0, 1])} }}" for _ in parameters)
         if self.chance(0.2):
             text += "".join(f" propagate_down: {self.pick(['true', 'false'])}" for _ in bottoms)
+        # the gradient of MVN would be 0, but for rounding
         if self.chance(0.06) and not in_place and "loss_weight" not in settings \
-                and kind != "Filter":
+                and kind not in ("Filter", "MVN"):
             weights = [self.pick([0, 0.5, 2]) for _ in names]
             text += "".join(f" loss_weight: {weight}" for weight in weights)
             self._read.update(name for name, weight in zip(names, weights) if weight)
