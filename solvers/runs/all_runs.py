@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs.run import ASIDE, Run, missing
 from segdata.errors import did_you_mean
 from segdata.files import replacing

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from fcn.solvers.console.arguments import INT_MAX
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs import log
 from fcn.solvers.runs.images import Images, images_of
-from fcn.solvers.runs.reading import RunError, damage, parsed, reading
+from fcn.solvers.runs.reading import damage, parsed, reading
 from fcn.solvers.runs.settings import OF_SEED, difference, elsewhere
 from segdata.classes import read_class_names
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -28,7 +30,6 @@ from segdata.means import OF_LAYERS
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
-INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
 NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newest, to be named
 PROGRESS = "progress.json"      # in a run's folder

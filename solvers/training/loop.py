@@ -17,11 +17,13 @@ from fcn.solvers.console.device import runs_on_gpu
 from fcn.solvers.console.progress import Progress
 from fcn.solvers.console.signals import Pending, Stopped, deferring_signals
 from fcn.solvers.console.streams import tell
+from fcn.solvers.experiments import splits
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.preflight import divergence, first_loss, splits
+from fcn.solvers.preflight import divergence, first_loss
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import log
+from fcn.solvers.runs.circumstances import record_circumstances
 from fcn.solvers.scoring import counting, samples, score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.prediction import ScoreError
@@ -80,8 +82,8 @@ class Loop:
         events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
                     iteration=self.start, iterations=self.experiment.iterations)
         if self.workers.rank == 0:
-            report.record_circumstances(self.experiment.run, self.experiment.published,
-                                        self.workers.count)
+            record_circumstances(self.experiment.run, self.experiment.published,
+                                 self.workers.count)
         with self.bar, deferring_signals() as pending:
             try:
                 self._train(pending)
@@ -207,7 +209,7 @@ class Loop:
                                time=self.lines.time(), **losses)
         events.emit("log", run=experiment.name, **row._asdict())
         events.emit("scores", run=experiment.name, iteration=iteration,
-                    labels=events.summaries(self.scores))
+                    labels=score_file.summaries(self.scores))
         log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
         mean = log.recent_loss(self.lines.rows)
         learned = "" if mean is None else f"mean loss {mean:.4g}, "
@@ -360,7 +362,7 @@ class Loop:
     def _tell_one_class(self) -> None:
         """Say once if the net predicts one class for all pixels."""
         for label, one in self.scores.items():
-            warning = divergence.one_class(one, self.experiment.class_names[label])
+            warning = counting.one_class(one, self.experiment.class_names[label])
             if warning and not self.has_told_one_class:
                 self.has_told_one_class = True
                 self.bar.write(warning, file=sys.stderr)

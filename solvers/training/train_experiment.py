@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fcn.solvers import preflight, report
-from fcn.solvers.console.signals import telling_snapshots
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
@@ -18,12 +18,11 @@ from fcn.solvers.preflight import changes, recipe
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import all_runs, log
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, PROGRESS
 from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import first_weights
-from fcn.solvers.training.continued import continued
+from fcn.solvers.training.continued import continued, telling_snapshots
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
 from fcn.solvers.training.trained import final_weights, finished, last_iteration

@@ -25,13 +25,13 @@ from torch import distributed
 
 from fcn.nets.source import ROOT
 from fcn.solvers import infer as command
+from fcn.solvers.console.errors import EndedByAnother
 from fcn.solvers.console.signals import Stopped, stop
 from fcn.solvers.inference import edges, manifest, network, outputs, sources, work
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.workers import Team
-from fcn.solvers.processes.torchrun import EndedByAnother
 from infer_runs import run, scene, small_run
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from fcn import nets
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference import network
 from fcn.solvers.report import overview
 from fcn.solvers.runs import all_runs
 from fcn.solvers.runs.images import Images
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import FILES, Run
 from segdata.errors import UserError
 from segdata.files import replacing
