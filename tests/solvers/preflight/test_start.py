@@ -22,7 +22,7 @@ from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.miniatures.miniature import ACCUMULATED, SMALL
 from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
 from fcn.solvers.training import loop
-from fcn.solvers.training.loop import LossError
+from fcn.solvers.training.loss_watch import LossError
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from voc_layers import SBDDSegDataLayer
