@@ -88,7 +88,7 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
 @contextmanager
 def telling_snapshots(run: Run, name: str) -> Iterator[None]:
     """Add to a Stopped without a note the snapshot from which the same command goes on, if there is
-    one. It has to end before what `Run.set_aside` moved is put back."""
+    one. It has to end before what `aside.set_aside` moved is put back."""
     try:
         yield
     except Stopped as error:

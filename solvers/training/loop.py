@@ -18,7 +18,7 @@ from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import divergence, first_loss
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs import log
+from fcn.solvers.runs import aside, log
 from fcn.solvers.runs.circumstances import record_circumstances
 from fcn.solvers.scoring import counting, samples, score_file
 from fcn.solvers.scoring.metrics import Scores
@@ -147,7 +147,7 @@ class Loop:
         if (is_scored or agreed) and iteration % self.experiment.interval:
             self.solver.snapshot()      # by rank 0
         if is_scored or agreed:
-            self.workers.first(self.experiment.run.settle_aside)
+            self.workers.first(lambda: aside.settle(self.experiment.run))
         if agreed:      # before anything is printed: the terminal may be gone
             raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
         mean = log.recent_loss(self.lines.rows)

@@ -17,7 +17,7 @@ from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import changes, recipe
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs import all_runs, log
+from fcn.solvers.runs import all_runs, aside, log
 from fcn.solvers.runs.run import KEEP, PROGRESS
 from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
@@ -58,7 +58,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
             is_begun = place.restarts and experiment.run.started_by() == place.start
             held.enter_context(experiment.run.locked(experiment.data))
             if fresh and not is_begun:
-                experiment.run.set_aside()
+                aside.set_aside(experiment.run)
             held.enter_context(telling_snapshots(experiment.run, experiment.name))
 
         workers.first(hold)
