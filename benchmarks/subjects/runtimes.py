@@ -6,6 +6,7 @@ from subjects.machine import Absent, threads
 
 
 def opencv(task, folder):
+    """A function that runs the task's net in OpenCV's dnn, which reads Caffe's files."""
     import cv2
 
     import caffe
@@ -25,6 +26,7 @@ def opencv(task, folder):
 
 
 def onnxruntime(task, folder):
+    """A function that runs it in ONNX Runtime, on the CPU."""
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
