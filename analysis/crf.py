@@ -7,11 +7,11 @@ The best is written into the run's folder, where the option --crf of score and i
 from collections.abc import Callable, Collection
 from itertools import product
 
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference import trust
 from fcn.solvers.inference.crf import Settings, Sharpener, check_caffe, write
 from fcn.solvers.runs import all_runs
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring.counting import score_net
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.prediction import load_net

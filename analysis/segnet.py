@@ -14,10 +14,10 @@ from PIL import Image
 
 import caffe
 from fcn.solvers import training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.text import columns
 from fcn.solvers.experiments.class_weights import with_class_weights
 from fcn.solvers.experiments.own_folder import on_folder
-from fcn.solvers.runs.reading import RunError
 from segdata.files import make_folder
 from segdata.lists import read_list
 from segdata.paths import data_root

@@ -17,7 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segdata.arguments import ArgumentParser
-from subjects import ROOT, SUBJECTS
+from subjects import ROOT
+from subjects.table import SUBJECTS
 
 TASKS = {
     "forward-500": "FCN-8s forward, one image of 500x500",
@@ -85,8 +86,8 @@ def known(text):
 
 
 def measure(task, subject):
-    """What subjects.py prints, as a dict."""
-    run = subprocess.run([sys.executable, Path(__file__).with_name("subjects.py"), task, subject],
+    """What measure.py prints, as a dict."""
+    run = subprocess.run([sys.executable, Path(__file__).with_name("measure.py"), task, subject],
                          capture_output=True, text=True)
     if run.returncode:
         said = run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from segdata.arguments import ArgumentParser
-from subjects import pycaffe_forward, pycaffe_step
+from subjects import pycaffe
 
 TURNS = 3       # and a first that does not count
 
@@ -19,12 +19,12 @@ def main():
     parser.add_argument("--width", type=float, default=1.0, help="fraction of VGG-16's channels")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        net, forward = pycaffe_forward("forward-500", Path(folder), args.width)
+        net, forward = pycaffe.forward("forward-500", Path(folder), args.width)
         forward()
         print(table(net))
         print(compared("forward", net, forward))
         del net, forward
-        print(compared("training step", *pycaffe_step("step-500", Path(folder), args.width)))
+        print(compared("training step", *pycaffe.step("step-500", Path(folder), args.width)))
 
 
 def table(net):

@@ -10,7 +10,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from subjects import SIZES, pycaffe_step
+from subjects import pycaffe
+from subjects.inputs import SIZES
 
 TURNS, STEPS = 5, 20
 
@@ -45,7 +46,7 @@ def main():
     recorded.TOLERANCE = dict.fromkeys(recorded.TOLERANCE, float("inf"))    # nothing is computed
     SIZES["issuing"] = [(24, 24)]
     with tempfile.TemporaryDirectory() as folder:
-        net, step = pycaffe_step("issuing", Path(folder), 1 / 64)
+        net, step = pycaffe.step("issuing", Path(folder), 1 / 64)
         seconds = {True: [], False: []}
         for _ in range(TURNS + 1):
             for net.cuda_graphs, found in seconds.items():

@@ -15,10 +15,10 @@ from caffe.engine.layers.kernels.convolution import conv2d
 from caffe.engine.layers.kernels.interpolation import interpolate
 from caffe.engine.layers.kernels.pooling import largest
 from caffe.engine.layers.kernels.product import linear
+from caffe.engine.layers.kernels.windows import Windows
 from caffe.engine.layers.registry import create
-from caffe.engine.layers.windows import Windows
 from caffe.proto import caffe_pb2
-from subjects import least
+from subjects.clock import least
 
 PLACES, INPUTS, OUTPUTS = 256, 7 * 7 * 512, 4096      # of fc6
 MAP = 1, 64, 514, 514                                   # what pool1 reads

@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from segdata.arguments import ArgumentParser
-from subjects import pycaffe_step
+from subjects import pycaffe
 
 STEPS = 5       # and two first ones that do not count
 SMALL = 0.005   # of a step
@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--width", type=float, default=1.0, help="fraction of VGG-16's channels")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        net, step = pycaffe_step("step-500", Path(folder), args.width)
+        net, step = pycaffe.step("step-500", Path(folder), args.width)
         steps = measured(net, step)
     print(table({key: statistics.median(each.get(key, 0.0) for each in steps)
                  for key in steps[-1]}))

@@ -41,11 +41,11 @@ from scipy import ndimage
 from fcn.solvers.console.arguments import add_device, add_snapshot
 from fcn.solvers.console.commands import fcn_command, near
 from fcn.solvers.console.device import set_device
-from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.errors import RunError, report_errors
 from fcn.solvers.console.text import columns
 from fcn.solvers.inference import trust
 from fcn.solvers.runs import all_runs
-from fcn.solvers.runs.reading import RunError, reading
+from fcn.solvers.runs.reading import reading
 from fcn.solvers.scoring.prediction import load_net, predicted_classes
 from segdata.arguments import ArgumentParser
 from segdata.cell_files import samples

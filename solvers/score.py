@@ -17,8 +17,7 @@ if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads end
 
 import argparse
 
-from fcn.solvers.preflight.divergence import one_class
-from fcn.solvers.scoring.counting import samples_of, score_net
+from fcn.solvers.scoring.counting import one_class, samples_of, score_net
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.scoring.tables import WITH_CRF, gains, tables
 from segdata.arguments import ArgumentParser

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from fcn.solvers.console import events
 from fcn.solvers.console.arguments import keep, positive
 from fcn.solvers.console.commands import fcn_command
-from fcn.solvers.console.errors import report_errors
+from fcn.solvers.console.errors import RunError, report_errors
 from fcn.solvers.console.signals import Stopped
 from fcn.solvers.experiments.experiment import with_options
 from fcn.solvers.experiments.families import ON_FOLDER
@@ -35,8 +35,8 @@ from fcn.solvers.experiments.table import EXPERIMENTS, experiment_named
 from fcn.solvers.preflight import labels, report_findings
 from fcn.solvers.processes import devices, launch, torchrun
 from fcn.solvers.processes.workers import joined
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, Run
+from fcn.solvers.scoring import score_file
 from fcn.start import is_launched
 from segdata.arguments import ArgumentParser, width
 from segdata.importing import masks_once
@@ -92,7 +92,7 @@ def main() -> None:
         if told := cells.next_step(experiment.run):
             print(told)
         events.emit("end", run=experiment.name, iteration=training.last_iteration(experiment),
-                    labels=events.summaries(scores),
+                    labels=score_file.summaries(scores),
                     **{name: str(path) for name, path in files.items()})
 
 

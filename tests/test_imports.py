@@ -8,7 +8,7 @@ import pytest
 
 from fcn.nets.source import ROOT
 
-PACKAGES = ("caffe", "fcn", "segdata")
+PACKAGES = ("caffe", "fcn", "segdata", "subjects")
 
 
 def missing(tree):
@@ -28,7 +28,7 @@ def missing(tree):
 @pytest.mark.parametrize("folder", ["analysis", "benchmarks", "docs", "examples", "tests/gpu",
                                     "tests/original", "tests/support"])
 def test_what_is_imported_of_the_project_is_there(folder):
-    files = sorted((ROOT / folder).glob("*.py"))
+    files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     for file in files:
         assert [*missing(ast.parse(file.read_text()))] == [], file

@@ -17,7 +17,7 @@ from PIL import Image
 from fcn.nets.source import ROOT
 from fcn.solvers import infer
 from fcn.solvers.console.device import set_device
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError
 from segdata.embedded import voc as embedded_voc
 
 FOLDERS = [ROOT / "tests" / "support" / "original", ROOT, ROOT / "data", ROOT / "tests" / "support"]

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import suppress
 
-from fcn.solvers.runs.run import INT_MAX
+INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 
 
 def add_device(parser: argparse.ArgumentParser, learns: bool = True) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from fcn.solvers.console.errors import reported
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError, reported
 
 _gpu: int | None = None     # the one that was chosen; pycaffe cannot be asked
 

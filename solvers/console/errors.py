@@ -12,9 +12,18 @@ from contextlib import contextmanager
 from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.signals import Stopped, handling_signals, named, stop
 from fcn.solvers.console.streams import tell, unheard
-from fcn.solvers.processes.torchrun import EndedByAnother
 from fcn.start import is_first
 from segdata.errors import UserError
+
+
+class RunError(UserError):
+    """What the commands refuse: a run that is not there or not what was asked for, a device or an
+    option that does not fit."""
+
+
+class EndedByAnother(Exception):
+    """The end of this process, because another of those that were started together has failed or
+    was stopped; rank 0 says why."""
 
 
 def reported() -> tuple[type[BaseException], ...]:

@@ -11,13 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.streams import unheard
-from fcn.solvers.runs.reading import RunError
-
-if TYPE_CHECKING:
-    from fcn.solvers.scoring.metrics import Scores
 
 TENSORBOARD = "tensorboard"     # in a run's folder
 _listeners: list[Callable[[dict], None]] = []
@@ -27,16 +24,6 @@ def emit(event: str, **values: Any) -> None:
     """Tell all listeners."""
     for listener in _listeners:
         listener({"event": event, **values})
-
-
-def summary(scores: Scores) -> dict[str, float]:
-    """{metric: percent with two digits}, as score.json has them."""
-    return {name: round(float(value), 2) for name, value in scores.summary().items()}
-
-
-def summaries(scores: dict[str, Scores]) -> dict[str, dict[str, float]]:
-    """{label: its summary}"""
-    return {label: summary(one) for label, one in scores.items()}
 
 
 @contextmanager

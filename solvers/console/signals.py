@@ -7,13 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from fcn.solvers.console.streams import tell
 from fcn.start import is_first
-
-if TYPE_CHECKING:
-    from fcn.solvers.runs.run import Run
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]        # Windows has no SIGHUP
@@ -86,21 +83,6 @@ def deferring_signals() -> Iterator[Pending]:
         yield pending
     if pending.number:
         raise Stopped(pending.number, "what was under way is finished")
-
-
-@contextmanager
-def telling_snapshots(run: Run, name: str) -> Iterator[None]:
-    """Add to a Stopped without a note the snapshot from which the same command goes on, if there is
-    one. It has to end before what `Run.set_aside` moved is put back."""
-    try:
-        yield
-    except Stopped as error:
-        if error.note:
-            raise
-        found = run.snapshots()
-        note = (f"the newest snapshot of {name} is that of iteration {found[-1][0]}" if found else
-                f"{name} has no snapshot yet")
-        raise Stopped(error.number, note, is_anew=not found) from None
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.text import columns
 from fcn.solvers.experiments.experiment import Experiment
-from fcn.solvers.preflight.splits import read_split
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.experiments.splits import read_split
 from segdata.classes import VOID
 
 if TYPE_CHECKING:
-    from fcn.solvers.preflight.splits import Sample
+    from fcn.solvers.experiments.splits import Sample
 
 MEASURED = {"frequency": "1 / (pixels of the class), so that the mean over pixels is 1",
             "median": "median of the frequencies / frequency, of the images that show the class"}

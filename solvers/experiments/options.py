@@ -10,11 +10,11 @@ from typing import Any
 
 from fcn.nets.fcn import fitting
 from fcn.solvers.console.arguments import positive, whole
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.class_weights import with_class_weights
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import FAMILIES
-from fcn.solvers.preflight.splits import read_split
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.experiments.splits import read_split
 from segdata.augment import MOST_SCALE
 from segdata.errors import did_you_mean_path
 from segdata.layer import SegDataLayer

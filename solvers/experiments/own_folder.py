@@ -6,9 +6,9 @@ from pathlib import Path
 from fcn import nets
 from fcn.nets.layers import Sides
 from fcn.nets.source import Source, folder
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import family_of
-from fcn.solvers.runs.reading import RunError
 from segdata.paths import build_root
 
 HEAD = "fcn8s"      # of a net on one's own folder
@@ -65,7 +65,7 @@ def on_folder(path: str | Path, name: str | None = None, head: str = HEAD, width
 
 def _crop(source: Source, sides: Sides, most: int) -> tuple[int, int]:
     """Height and width of crops with such sides that hold all training images, up to `most`."""
-    from fcn.solvers.preflight.splits import read_split
+    from fcn.solvers.experiments.splits import read_split
     sizes = [(*sample.size,) for sample in read_split(*source.train).good]
     height, width = (min(most, sides.covering(max(lengths)))
                      for lengths in zip(*sizes or [(most, most)]))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fcn import nets
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.experiment import ACCUMULATED, Experiment
 from fcn.solvers.experiments.families import family_of
 from fcn.solvers.runs.all_runs import trained
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.runs.settings import as_command_line
 from segdata.datasets import DATASETS
@@ -131,7 +131,7 @@ def _advice_for_own_run(name: str) -> str:
     data = run.settings().get("data")
     if not isinstance(data, str) or not Path(data).is_absolute():       # miniatures have "seed N"
         return ""
-    from fcn.solvers.report.circumstances import last_command
+    from fcn.solvers.runs.circumstances import last_command
     told = ": it is a run on your own data; continue it with\n    "
     if command := last_command(run):
         return told + command

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference.averaging import softmax
-from fcn.solvers.runs.reading import RunError, reading
+from fcn.solvers.runs.reading import reading
 from fcn.solvers.runs.run import Run
 from segdata.files import replacing
 from segdata.means import OF_LAYERS

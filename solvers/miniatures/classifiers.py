@@ -13,11 +13,12 @@ from fcn import nets
 from fcn.nets.source import MEAN, SEED
 from fcn.solvers.console.errors import reported
 from fcn.solvers.console.progress import Progress
-from fcn.solvers.console.signals import Stopped, deferring_signals, telling_snapshots
+from fcn.solvers.console.signals import Stopped, deferring_signals
 from fcn.solvers.runs.run import Run
 from fcn.solvers.runs.settings import OF_SEED
 from fcn.solvers.scoring.prediction import load_net
-from fcn.solvers.training.loop import LossError
+from fcn.solvers.training.continued import telling_snapshots
+from fcn.solvers.training.loss_watch import LossError
 from segdata.embedded import voc as embedded_voc
 from segdata.files import replacing
 

@@ -1,6 +1,5 @@
 """What is looked at before the first iteration, so that no run trains garbage unnoticed.
 
-    splits        the images and labels of a data set, read
     labels        what is wrong with them
     weights       what the net starts from
     recipe        the settings of the solver

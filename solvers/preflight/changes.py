@@ -12,11 +12,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fcn.solvers.experiments.splits import Split, source_read_lately
 from fcn.solvers.runs.reading import reading
 from segdata.files import replacing
 from segdata.lists import counted, some
-
-from .splits import Split, source_read_lately
 
 if TYPE_CHECKING:
     from fcn.solvers.experiments.experiment import Experiment

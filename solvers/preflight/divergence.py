@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,6 @@ from segdata.lists import some
 
 if TYPE_CHECKING:
     import caffe
-    from fcn.solvers.scoring.metrics import Scores
 
 STRETCH = 25    # logged losses, over two of which in turn a loss may stand still
 LEVEL = 0.7     # of ln(classes), above which a net has learnt nothing
@@ -49,17 +47,6 @@ def origin(net: caffe.Net, is_later: bool = False) -> str:
 TOO_HIGH = "the rate is too high for this loss"
 BAD_IMAGE = "an image holds numbers that are not finite, or labels that do not fit"
 DAMAGED = "the weights that the run started from were damaged"
-
-
-def one_class(scores: Scores, names: Sequence[str]) -> str | None:
-    """A warning if every pixel was predicted as one class, though the labels show several."""
-    predicted = np.flatnonzero(scores.matrix.sum(0))
-    if len(predicted) != 1 or np.count_nonzero(scores.matrix.sum(1)) < 2:
-        return None
-    return (f"warning: the net predicts class {predicted[0]} ({names[predicted[0]]}) for every "
-            "pixel. Likely causes, in this order: too few iterations so far; a rate that is too "
-            "low for this loss, or was so high that the net has died; weights that were not "
-            "transplanted; labels in which that class is nearly everything")
 
 
 class Standstill:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.nets.source import folder as folder_source
+from fcn.solvers.experiments.splits import Sample, Split, read_source, read_split
 from segdata.classes import VOID
 from segdata.importing.recognise import conversion
 from segdata.importing.write import RECORD
@@ -18,7 +19,6 @@ from segdata.layer import WEIGHT
 from segdata.lists import counted, some
 
 from .findings import Finding
-from .splits import Sample, Split, read_source, read_split
 
 if TYPE_CHECKING:
     from fcn.nets.source import Source

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from fcn.solvers.console.arguments import add_precision, positive, whole
 from fcn.solvers.console.device import set_device
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.processes import torchrun
-from fcn.solvers.runs.reading import RunError
 from fcn.start import is_launched
 
 

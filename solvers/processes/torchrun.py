@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import NoReturn
 
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import EndedByAnother, RunError
 from fcn.start import is_first, is_launched
 from segdata.errors import UserError
 
@@ -35,11 +35,6 @@ ALONE = Place()
 # seconds that the others wait before they end, so that rank 0 can say why
 LEAVING = 4.0
 LAUNCHED = 30.0     # where something started them that ends them, too, once rank 0 has ended
-
-
-class EndedByAnother(Exception):
-    """The end of this process, because another of those that were started together has failed or
-    was stopped; rank 0 says why."""
 
 
 def end_behind_first() -> NoReturn:

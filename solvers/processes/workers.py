@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from fcn.solvers.console import progress
-from fcn.solvers.console.errors import reported
+from fcn.solvers.console.errors import RunError, reported
 from fcn.solvers.console.signals import Stopped
 from fcn.solvers.processes import torchrun
-from fcn.solvers.runs.reading import RunError
 from fcn.start import is_first
 
 if TYPE_CHECKING:

@@ -2,10 +2,8 @@
 
     write(run)                          RUN/report.html
     refresh(run)                        the same, if it is missing or old
-    record_circumstances(run, ...)      what only the training knows: versions, device, commit
 """
 
-from fcn.solvers.report.circumstances import record_circumstances
 from fcn.solvers.report.page import refresh, write
 
-__all__ = ["record_circumstances", "refresh", "write"]
+__all__ = ["refresh", "write"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.scoring import samples, score_file
 from segdata.classes import VOID
 from segdata.lists import literal

@@ -16,9 +16,9 @@ from fcn.nets.weighted import is_weighted
 from fcn.solvers.console.progress import duration
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.report import charts, gallery, network
-from fcn.solvers.report.circumstances import circumstances
 from fcn.solvers.report.style import document, section, unbroken
 from fcn.solvers.runs import log
+from fcn.solvers.runs.circumstances import circumstances
 from fcn.solvers.scoring import samples, score_file, tables
 from fcn.solvers.scoring.metrics import Scores
 from segdata.files import replacing

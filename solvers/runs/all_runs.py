@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from fcn.solvers.runs.reading import RunError
-from fcn.solvers.runs.run import ASIDE, Run, missing
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.runs.aside import ASIDE
+from fcn.solvers.runs.run import Run, missing
 from segdata.errors import did_you_mean
 from segdata.files import replacing
 from segdata.paths import build_root

@@ -10,14 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fcn.solvers.console.errors import RunError
 from segdata.errors import UserError
 from segdata.lists import check_regular
-
-
-class RunError(UserError):
-    """What the commands refuse: a run that is not there or not what was asked for, a device or an
-    option that does not fit."""
-
 
 MOST_BYTES = 1 << 26      # bytes of a prototxt or settings.json
 

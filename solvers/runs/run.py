@@ -7,8 +7,6 @@ import itertools
 import json
 import re
 import reprlib
-import shutil
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fcn.solvers.runs import log
+from fcn.solvers.console.arguments import INT_MAX
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.runs import aside, log
 from fcn.solvers.runs.images import Images, images_of
-from fcn.solvers.runs.reading import RunError, damage, parsed, reading
+from fcn.solvers.runs.reading import damage, parsed, reading
 from fcn.solvers.runs.settings import OF_SEED, difference, elsewhere
 from segdata.classes import read_class_names
 from segdata.files import flush, make_folder, remove_partial, replacing, reporting
@@ -28,14 +28,12 @@ from segdata.means import OF_LAYERS
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
-INT_MAX = 2 ** 31 - 1       # of a number in a prototxt
 KEEP = 3        # of the newest snapshots
 NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newest, to be named
 PROGRESS = "progress.json"      # in a run's folder
 # in a run's folder: what its training writes of the net, the solver and the classes
 FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
 WRITTEN = "*.prototxt", "classes*.txt", "class_weights_*.binaryproto"      # those and their kin
-ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
 
 class Run:
@@ -363,42 +361,10 @@ class Run:
                     weights.with_suffix(suffix).unlink(missing_ok=True)
                 self.for_testing(weights).unlink(missing_ok=True)
 
-    def set_aside(self) -> None:
-        """Move all that is in the folder aside, so that the run can start anew.
-
-        Call it only while the run is locked. When the lock is released, and when it is next taken,
-        what was set aside is removed if the new run has a snapshot by then; if not, it is put back.
-        Snapshots go first, and come back last, so that a run that is killed meanwhile keeps them.
-        Raises RunError, and moves nothing, if the folder holds something else than a run.
-        """
-        names = {path.name for path in self.directory.iterdir()} - {".lock"}
-        files = [path for path in self.directory.rglob("*") if path.name != ".lock"
-                 and not path.is_dir()]
-        if files and not {"train.prototxt", "solver.prototxt"} & names:
-            raise RunError(f"{self.directory} holds no run of an experiment; remove it by hand")
-        if files:
-            make_folder(self.directory / ASIDE)
-            for name in sorted(names, key=lambda name: (name != self.folder.name, name)):
-                (self.directory / name).rename(self.directory / ASIDE / name)
-
-    def settle_aside(self) -> None:
-        """Remove what was set aside if the run has a snapshot, or else put it back."""
-        aside = self.directory / ASIDE
-        if not aside.exists():
-            return
-        if not self.snapshots():
-            for old in sorted(aside.iterdir(), key=lambda old: (old.name == self.folder.name,
-                                                                old.name)):
-                _remove(self.directory / old.name)
-                old.rename(self.directory / old.name)
-            print(f"the run in {self.directory} that --fresh set aside is back, for the new one "
-                  "has no snapshot", file=sys.stderr)
-        _remove(aside)
-
     @contextmanager
     def locked(self, data: str = "") -> Iterator[None]:
         """Keep other processes out, and remove what one that was killed left half written; settle
-        what `set_aside` moved.
+        what was set `aside`.
 
         data : see Experiment; of what is trained there
         Raises RunError while another process is in.
@@ -415,11 +381,11 @@ class Run:
         try:
             for folder in (self.directory, self.folder):
                 remove_partial(folder)
-            self.settle_aside()
+            aside.settle(self)
             try:
                 yield
             finally:
-                self.settle_aside()
+                aside.settle(self)
         finally:
             lock.release()
 
@@ -428,11 +394,3 @@ def missing(path: Path) -> str:
     """What there is to say of a file that is missing in the folder of a run."""
     return (f"the run in {path.parent} lacks its {path.name}. Put that file back, or run the "
             "command that trained it once more, which writes the file anew and keeps the snapshots")
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

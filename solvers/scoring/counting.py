@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcn.solvers.console import progress
-from fcn.solvers.preflight import splits
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.experiments import splits
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs.reading import RunError, reading
+from fcn.solvers.runs.reading import reading
 from fcn.solvers.scoring.metrics import Scores, confusion
 from fcn.solvers.scoring.prediction import predicted_classes
 from fcn.solvers.scoring.samples import SampleTally
@@ -21,19 +22,22 @@ from segdata.means import OF_LAYERS
 
 if TYPE_CHECKING:
     import caffe
-    from fcn.solvers.inference.crf import Sharpener
     from fcn.solvers.runs.run import Run
 
 
+# scores made sharper, of a net after its pass, its scores, and where in messages they come from
+Sharpen = Callable[["caffe.Net", np.ndarray, str], np.ndarray]
+
+
 def score_net(net: caffe.Net, samples: int, unscored: tuple = (), in_truth: bool = False,
-              sharpeners: Mapping[str, Sharpener] = MappingProxyType({}),
+              sharpeners: Mapping[str, Sharpen] = MappingProxyType({}),
               tally: SampleTally | None = None) -> dict[str, Scores]:
     """{label: Scores} of `net` over its next `samples` samples.
 
     Blob 'score' is held against blob 'label'; of a net with several labels, score_sem against
     sem and so on. Pixels of the classes `unscored` of the (first) label do not count; in_truth: as
     of `Scores`; tally : counts each sample. A truth that shows one class alone is warned of. For
-    each suffix and Sharpener of `sharpeners` there are, behind these, those of LABEL + suffix, with
+    each suffix and Sharpen of `sharpeners` there are, behind these, those of LABEL + suffix, with
     the sharpened scores.
     """
     return scores_of([count(net, samples, sharpeners, tally)], samples, unscored, in_truth)
@@ -61,7 +65,18 @@ def scores_of(parts: Sequence[Matrices], samples: int, unscored: tuple = (),
     return scores
 
 
-def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpener],
+def one_class(scores: Scores, names: Sequence[str]) -> str | None:
+    """A warning if every pixel was predicted as one class, though the labels show several."""
+    predicted = np.flatnonzero(scores.matrix.sum(0))
+    if len(predicted) != 1 or np.count_nonzero(scores.matrix.sum(1)) < 2:
+        return None
+    return (f"warning: the net predicts class {predicted[0]} ({names[predicted[0]]}) for every "
+            "pixel. Likely causes, in this order: too few iterations so far; a rate that is too "
+            "low for this loss, or was so high that the net has died; weights that were not "
+            "transplanted; labels in which that class is nearly everything")
+
+
+def count(net: caffe.Net, samples: int, sharpeners: Mapping[str, Sharpen],
           tally: SampleTally | None, workers: Workers = ALONE) -> Matrices:
     """Count pixels as `score_net` does, over the samples that are this worker's."""
     pairs = score_blobs(net)

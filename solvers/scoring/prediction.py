@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn.solvers.runs.reading import RunError, damage
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.runs.reading import damage
 from fcn.solvers.runs.run import Run
 from segdata.errors import did_you_mean_path
 

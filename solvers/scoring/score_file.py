@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcn.solvers.console import events
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.samples import SampleTally
 from fcn.solvers.scoring.tables import HEADLINES
@@ -46,11 +45,21 @@ def _content(scores: Scores, class_names: Sequence[str]) -> dict[str, Any]:
         return {name: round(100 * float(v), 2) if np.isfinite(v) else None
                 for name, v in zip(class_names, values)}
 
-    every = {"all classes": events.summary(scores.with_all_classes())} if scores.unscored else {}
-    return {**events.summary(scores), "headline": HEADLINES[scores.in_truth],
+    every = {"all classes": summary(scores.with_all_classes())} if scores.unscored else {}
+    return {**summary(scores), "headline": HEADLINES[scores.in_truth],
             "unscored": list(scores.unscored), **every,
             "class accuracy": percent(scores.accuracy), "class IU": percent(scores.iu),
             "confusion": [" ".join(map(str, row)) for row in scores.matrix.tolist()]}
+
+
+def summary(scores: Scores) -> dict[str, float]:
+    """{metric: percent with two digits}, as score.json has them."""
+    return {name: round(float(value), 2) for name, value in scores.summary().items()}
+
+
+def summaries(scores: dict[str, Scores]) -> dict[str, dict[str, float]]:
+    """{label: its summary}"""
+    return {label: summary(one) for label, one in scores.items()}
 
 
 def read(run: Run) -> dict[str, Any]:

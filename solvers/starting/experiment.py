@@ -11,12 +11,12 @@ from typing import Any
 from fcn import nets
 from fcn.nets import deeplab, unet
 from fcn.nets.heads import HEADS
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments import own_folder
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import family_of
 from fcn.solvers.experiments.own_folder import HEAD
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.starting.recognise import is_related, settings_of
 from fcn.solvers.starting.shapes import check_width, options_of, trunk_of

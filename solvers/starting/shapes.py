@@ -10,7 +10,7 @@ import numpy as np
 
 from fcn import nets
 from fcn.nets.layers import SCORES
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.starting.source import Start
 
 if TYPE_CHECKING:

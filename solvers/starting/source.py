@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn import nets, surgery
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs.all_runs import find
-from fcn.solvers.runs.reading import RunError, damage
+from fcn.solvers.runs.reading import damage
 from fcn.solvers.runs.run import Run
 from segdata.download import catalog
 from segdata.errors import did_you_mean_path

@@ -14,10 +14,10 @@ from fcn import nets, surgery
 from fcn.nets.deeplab import CLASSIFIER_SIDE
 from fcn.nets.deeplab import VARIANTS as DEEPLAB
 from fcn.nets.layers import SCORES
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import base_needed
 from fcn.solvers.preflight import Finding, weights
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.starting.source import Start, find_start, known_names
 from segdata.files import replacing
 from segdata.lists import some

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fcn import nets, surgery
 from fcn.solvers.console import progress
 from fcn.solvers.experiments.experiment import Experiment
-from fcn.solvers.preflight.splits import listed
+from fcn.solvers.experiments.splits import listed
 from segdata.files import replacing
 
 if TYPE_CHECKING:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fcn import surgery
-from fcn.solvers.console.errors import reported
+from fcn.solvers.console.errors import RunError, reported
+from fcn.solvers.console.signals import Stopped
 from fcn.solvers.experiments.experiment import Experiment
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs.run import Run
 from fcn.solvers.training.prototxts import write_files
 
 if TYPE_CHECKING:
@@ -81,3 +83,18 @@ def _check_weights(solver: caffe.Solver, state: Path) -> None:
                            "finite; the rate was too high. Take a lower --lr, and remove "
                            f"{state} to continue from the snapshot before, or start anew with "
                            "--fresh")
+
+
+@contextmanager
+def telling_snapshots(run: Run, name: str) -> Iterator[None]:
+    """Add to a Stopped without a note the snapshot from which the same command goes on, if there is
+    one. It has to end before what `aside.set_aside` moved is put back."""
+    try:
+        yield
+    except Stopped as error:
+        if error.note:
+            raise
+        found = run.snapshots()
+        note = (f"the newest snapshot of {name} is that of iteration {found[-1][0]}" if found else
+                f"{name} has no snapshot yet")
+        raise Stopped(error.number, note, is_anew=not found) from None

@@ -1,13 +1,10 @@
-"""The loop of a training: iterations, log, snapshots, scores; and what it watches for."""
+"""The loop of a training: iterations, log, snapshots, scores."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fcn import surgery
 from fcn.solvers import report
@@ -19,33 +16,20 @@ from fcn.solvers.console.signals import Pending, Stopped, deferring_signals
 from fcn.solvers.console.streams import tell
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.preflight import divergence, first_loss, splits
+from fcn.solvers.preflight import divergence, first_loss
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs import log
+from fcn.solvers.runs import aside, log
+from fcn.solvers.runs.circumstances import record_circumstances
 from fcn.solvers.scoring import counting, samples, score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.prediction import ScoreError
 from fcn.solvers.training import batch_statistics
-from segdata.errors import UserError
+from fcn.solvers.training.loss_watch import LOG_EVERY, LossError, LossWatch
 
 if TYPE_CHECKING:
     import caffe
 
-LOG_EVERY = 20          # iterations; to read the loss after each would wait for a GPU
-MOST_NAMES = 20         # of images in a message: all of them, or none
 LONGEST_WAIT = 2.0      # the longest time in seconds that a signal waits for iterations to end
-
-
-class LossError(UserError, FloatingPointError):
-    """A loss that is not finite."""
-
-
-class Failure(NamedTuple):
-    """What a worker has to say of a loss that is not finite. is_of_others : whether its own is, and
-    only gradients are not, which are those of all workers"""
-    iteration: int
-    is_of_others: bool
-    told: str
 
 
 class Loop:
@@ -61,10 +45,9 @@ class Loop:
                  keep: int | None, patience: int | None = None, workers: Workers = ALONE) -> None:
         self.patience, self.has_ended = patience, False
         self.workers = workers
-        self.failure: Failure | None = None
         self.experiment, self.solver, self.lines, self.keep = experiment, solver, lines, keep
         self.start: int = solver.iter
-        self.looked_at = self.start         # the last iteration whose loss was looked at
+        self.watch = LossWatch(experiment, solver, workers)
         self.scores: dict[str, Scores] = {}
         self.train_param = experiment.run.net_param("train")
         self.standstill = divergence.Standstill()
@@ -80,8 +63,8 @@ class Loop:
         events.emit("start", run=self.experiment.name, folder=str(self.experiment.directory),
                     iteration=self.start, iterations=self.experiment.iterations)
         if self.workers.rank == 0:
-            report.record_circumstances(self.experiment.run, self.experiment.published,
-                                        self.workers.count)
+            record_circumstances(self.experiment.run, self.experiment.published,
+                                 self.workers.count)
         with self.bar, deferring_signals() as pending:
             try:
                 self._train(pending)
@@ -100,12 +83,12 @@ class Loop:
         while self.solver.iter < self.experiment.iterations and not self.has_ended:
             count, begin = self._next_iterations(seconds), time.perf_counter()
             self.solver.step(count)
-            if self.looked_at < self.solver.iter:
-                self._loss(self.solver.iter, is_updated=True)
+            if self.watch.looked_at < self.solver.iter:
+                self.watch.loss(self.solver.iter, is_updated=True)
             seconds = (time.perf_counter() - begin) / count
-            told = self.workers.gather((self.failure, pending.number, seconds),
+            told = self.workers.gather((self.watch.failure, pending.number, seconds),
                                        f"what follows iteration {self.solver.iter}")
-            self._raise_failure([failure for failure, _, _ in told])
+            self.watch.raise_failure([failure for failure, _, _ in told])
             seconds = told[0][2]
             self._after_steps(count, pending, max(number for _, number, _ in told))
 
@@ -131,7 +114,7 @@ class Loop:
         coming = self.solver.iter + 1
         is_logged = coming % LOG_EVERY == 0 or self._is_scored(coming)
         if is_logged or not runs_on_gpu():
-            loss = self._loss(coming)
+            loss = self.watch.loss(coming)
         if is_logged:
             self._log(coming, loss)
         if coming == 1:
@@ -140,10 +123,10 @@ class Loop:
     def _log(self, iteration: int, loss: float) -> None:
         """Write a line of the log, of all workers; say once if losses stand still."""
         found = first_loss.losses(self.solver.net, self.train_param)
-        told = self.workers.gather((self.failure, loss, sum(each.summed for each in found),
+        told = self.workers.gather((self.watch.failure, loss, sum(each.summed for each in found),
                                     sum(each.pixels for each in found)))
         failures, losses, summed, pixels = zip(*told)
-        self._raise_failure(failures)
+        self.watch.raise_failure(failures)
         rate = getattr(self.solver, "lr", None)
         if self.workers.rank:
             return
@@ -164,7 +147,7 @@ class Loop:
         if (is_scored or agreed) and iteration % self.experiment.interval:
             self.solver.snapshot()      # by rank 0
         if is_scored or agreed:
-            self.workers.first(self.experiment.run.settle_aside)
+            self.workers.first(lambda: aside.settle(self.experiment.run))
         if agreed:      # before anything is printed: the terminal may be gone
             raise Stopped(agreed, f"there is a snapshot of iteration {iteration}")
         mean = log.recent_loss(self.lines.rows)
@@ -207,7 +190,7 @@ class Loop:
                                time=self.lines.time(), **losses)
         events.emit("log", run=experiment.name, **row._asdict())
         events.emit("scores", run=experiment.name, iteration=iteration,
-                    labels=events.summaries(self.scores))
+                    labels=score_file.summaries(self.scores))
         log.draw(self.lines.path, experiment.directory / "curve.png", experiment.name)
         mean = log.recent_loss(self.lines.rows)
         learned = "" if mean is None else f"mean loss {mean:.4g}, "
@@ -257,7 +240,7 @@ class Loop:
                     return counting.count(net, count, {}, tally, self.workers)
             except ScoreError as error:
                 raise LossError(f"{experiment.name}, iteration {self.solver.iter}: {error}; "
-                                f"{divergence.origin(net)}. {self._lower_rate()}") from None
+                                f"{divergence.origin(net)}. {self.watch.lower_rate()}") from None
 
         parts = self.workers.together(counted, f"the scoring of iteration {self.solver.iter}")
         tally.unite(self.workers)
@@ -287,65 +270,7 @@ class Loop:
         run.prune(keep, {max(scored)[1], table.iterations} if scored else {table.iterations},
                   self.solver.iter)
 
-    # what is watched for
-
-    def _loss(self, iteration: int, is_updated: bool = False) -> float:
-        """The loss of an iteration that has just run, its update too if `is_updated`.
-
-        Raises LossError if it is not finite, or with iter_size, where it is that of the last pass
-        alone, if a gradient is not, which is of all of them. One of several workers, which cannot
-        end by itself, goes on to where they meet, and raises it there.
-        """
-        if self.failure:
-            return np.nan
-        try:
-            return self._finite_loss(iteration, is_updated)
-        except LossError as error:
-            if self.workers.count == 1:
-                raise
-            is_own = not np.isfinite(samples.net_loss(self.solver.net))
-            self.failure, self.looked_at = Failure(iteration, not is_own, str(error)), iteration
-            return np.nan
-
-    def _raise_failure(self, failures: Sequence[Failure | None]) -> None:
-        """Raise LossError in all workers if one has a loss that is not finite: the first, for its
-        gradients have spoilt those of the others since."""
-        spoilt = [(failure, rank) for rank, failure in enumerate(failures) if failure]
-        if spoilt:
-            failure, rank = min(spoilt)
-            self.workers.end(rank, failure.told, LossError(failure.told))
-
-    def _finite_loss(self, iteration: int, is_updated: bool = False) -> float:
-        net, experiment = self.solver.net, self.experiment
-        loss = samples.net_loss(net)
-        size, what = experiment.iter_size, f"the loss is {loss}"
-        if np.isfinite(loss) and size > 1 and not _has_finite_gradients(net):
-            what, loss = "gradients are not finite", np.nan
-        if np.isfinite(loss):
-            self.looked_at = iteration
-            return loss
-        spoilt = (f", or was too high before the snapshot of iteration {self.start}"
-                  if self.start and iteration - self.start <= LOG_EVERY else "")
-        first = self.looked_at + 1
-        when = f"at iteration {iteration}" if first == iteration else (
-            f"at iteration {iteration}, and was not looked at since iteration {self.looked_at}: "
-            f"it may come from any of {first} to {iteration}")
-        seen = experiment.run.seen(self.looked_at, experiment.images)
-        given = splits.training_names(experiment.source, seen,
-                                      experiment.run.seen(iteration, experiment.images) - seen)
-        if not np.isfinite(samples.net_loss(net)):      # gradients are those of all workers
-            given = self.workers.own(given, experiment.source.batch)
-        names = dict.fromkeys(given)
-        images = (f", of the image{'s' * (len(names) > 1)} {', '.join(names)}"
-                  if len(names) <= MOST_NAMES else "")
-        found = divergence.origin(net, is_later=is_updated or first < iteration)
-        raise LossError(f"{experiment.name}: {what} {when}{images}; {found}. "
-                        f"{self._lower_rate(spoilt)}")
-
-    def _lower_rate(self, spoilt: str = "") -> str:
-        rate = self.experiment.lr
-        return (f"If the rate {rate:g} is too high{spoilt}: start anew with a lower one, "
-                f"--fresh --lr {rate / 3:.1g}")
+    # what is said once
 
     def _tell_first_losses(self) -> None:
         """Print what the losses of the first iteration say, a line each."""
@@ -360,12 +285,7 @@ class Loop:
     def _tell_one_class(self) -> None:
         """Say once if the net predicts one class for all pixels."""
         for label, one in self.scores.items():
-            warning = divergence.one_class(one, self.experiment.class_names[label])
+            warning = counting.one_class(one, self.experiment.class_names[label])
             if warning and not self.has_told_one_class:
                 self.has_told_one_class = True
                 self.bar.write(warning, file=sys.stderr)
-
-
-def _has_finite_gradients(net: caffe.Net) -> bool:
-    return all(np.isfinite(blob.diff).all() for name in net.params
-               for blob in surgery.layer_parameters(net, name))

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn.solvers import preflight, report
-from fcn.solvers.console.signals import telling_snapshots
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.preflight import changes, recipe
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import ALONE, Workers
-from fcn.solvers.runs import all_runs, log
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.runs import all_runs, aside, log
 from fcn.solvers.runs.run import KEEP, PROGRESS
 from fcn.solvers.runs.settings import elsewhere
 from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import first_weights
-from fcn.solvers.training.continued import continued, recorded_rate
+from fcn.solvers.training.continued import continued, recorded_rate, telling_snapshots
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
 from fcn.solvers.training.trained import final_weights, finished, last_iteration
@@ -62,7 +61,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
             is_begun = place.restarts and experiment.run.started_by() == place.start
             held.enter_context(experiment.run.locked(experiment.data))
             if fresh and not is_begun:
-                experiment.run.set_aside()
+                aside.set_aside(experiment.run)
             held.enter_context(telling_snapshots(experiment.run, experiment.name))
 
         workers.first(hold)

@@ -14,9 +14,12 @@ import caffe
 import issuing
 import kernels
 import layers
-import subjects
+import measure
 from caffe.engine.runners import recorded
 from fcn import nets
+from subjects import floors, inputs, photographs, pycaffe, pytorch
+from subjects.machine import Absent
+from subjects.table import SUBJECTS
 from torch_fcn8s import FCN8s
 
 
@@ -59,13 +62,13 @@ def test_the_work_is_that_of_all_windows(tmp_path):
     conv, up, ip = 4 * 3 * 9 * (2 * 16), 4 * 2 * 16 * (2 * 16), 5 * 4 * 100 * 2
     image, small, large = 2 * 3 * 81, 2 * 4 * 16, 2 * 4 * 100
     moved = (image + 108 + small, small + 128 + large, large + 2000 + 10)
-    assert subjects.work(net) == (conv + up + ip, sum(moved))
-    assert subjects.work(net, learns=True) == (2 * conv + 3 * (up + ip),
-                                               sum(moved) * 3 - moved[0])
+    assert floors.work(net) == (conv + up + ip, sum(moved))
+    assert floors.work(net, learns=True) == (2 * conv + 3 * (up + ip),
+                                             sum(moved) * 3 - moved[0])
 
 
 def test_a_subject_prints_its_seconds():
-    run = subprocess.run([sys.executable, subjects.__file__, "start", "python"],
+    run = subprocess.run([sys.executable, measure.__file__, "start", "python"],
                          capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
     assert len(found["seconds"]) == 2 and found["peak_mib"] > 1
@@ -83,33 +86,33 @@ def test_a_subject_that_is_killed_is_absent(monkeypatch):
 
 
 def test_an_unknown_subject_is_told_which_there_are():
-    run = subprocess.run([sys.executable, subjects.__file__, "start", "go"], capture_output=True,
+    run = subprocess.run([sys.executable, measure.__file__, "start", "go"], capture_output=True,
                          text=True)
     assert run.returncode == 2 and "start: 'python', 'import caffe'" in run.stderr
 
 
 @pytest.mark.slow
 def test_the_compiled_net_computes_the_same(tmp_path):
-    net, run = subjects.pycaffe_forward("forward-500", tmp_path, width=1 / 32)
+    net, run = pycaffe.forward("forward-500", tmp_path, width=1 / 32)
     run()
     module, image = caffe.to_torch(net), torch.from_numpy(net.blobs["data"].data.copy())
     scores = net.blobs["score"].data
-    np.testing.assert_allclose(subjects.compiled(module, image)().numpy(), scores,
+    np.testing.assert_allclose(pytorch.compiled(module, image)().numpy(), scores,
                                rtol=1e-4, atol=1e-4 * np.abs(scores).max())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_its_rows_say_so():
     for task in ("gpu_forward", "gpu_step", "gpu_schedule"):
-        for subject in subjects.SUBJECTS[task].values():
-            with pytest.raises(subjects.Absent, match="no GPU"):
+        for subject in SUBJECTS[task].values():
+            with pytest.raises(Absent, match="no GPU"):
                 subject(f"{task}-500", None)
 
 
 def test_the_schedule_s_steps_go_over_photographs_of_many_sizes(tmp_path, monkeypatch):
-    monkeypatch.setattr(subjects, "STEPS", 3)
-    monkeypatch.setattr(subjects, "PHOTOGRAPHS", [(40, 50), (50, 40)])
-    net, run = subjects.pycaffe_schedule("gpu_schedule-voc", tmp_path, width=1 / 64)
+    monkeypatch.setattr(pycaffe, "STEPS", 3)
+    monkeypatch.setattr(photographs, "PHOTOGRAPHS", [(40, 50), (50, 40)])
+    net, run = pycaffe.schedule("gpu_schedule-voc", tmp_path, width=1 / 64)
     seen = []
     net.after_forward(lambda number: number or seen.append(net.blobs["data"].shape))
     run()
@@ -118,7 +121,7 @@ def test_the_schedule_s_steps_go_over_photographs_of_many_sizes(tmp_path, monkey
 
 
 def test_every_task_has_subjects_and_is_told_in_words():
-    assert {task.partition("-")[0] for task in bench.TASKS} == set(subjects.SUBJECTS)
+    assert {task.partition("-")[0] for task in bench.TASKS} == set(SUBJECTS)
     assert set(bench.QUICK) <= set(bench.TASKS)
 
 
@@ -143,7 +146,7 @@ def test_small_layers_count_together_and_what_is_in_none_is_the_rest():
 def test_issuing_and_replaying_are_timed(monkeypatch, capsys):
     monkeypatch.setattr(recorded, "GRAPHS", {})
     monkeypatch.setattr(recorded, "TOLERANCE", recorded.TOLERANCE)
-    monkeypatch.setitem(subjects.SIZES, "issuing", [])
+    monkeypatch.setitem(inputs.SIZES, "issuing", [])
     monkeypatch.setattr(issuing, "TURNS", 1)
     monkeypatch.setattr(issuing, "STEPS", 2)
     threads = torch.get_num_threads()

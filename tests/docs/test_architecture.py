@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -82,3 +83,14 @@ def test_no_folder_of_solvers_looks_into_a_command():
     assert [(path, name) for path in sorted((ROOT / "solvers").glob("*/*.py"))
             for name in imported(path) if name.startswith("fcn.solvers.")
             and name.split(".")[2] in commands] == []
+
+
+def test_no_folders_of_solvers_look_into_one_another():
+    """Also over others: graphlib's CycleError names them."""
+    folders = [path for path in (ROOT / "solvers").iterdir() if (path / "__init__.py").exists()]
+    names = {path.name for path in folders}
+    below = {path.name: {name.split(".")[2] for file in path.glob("*.py") for name in imported(file)
+                         if name.startswith("fcn.solvers.")} & names - {path.name}
+             for path in folders}
+    assert below["console"] == set() and below["training"] > {"console", "runs"}
+    TopologicalSorter(below).prepare()

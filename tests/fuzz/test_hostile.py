@@ -19,9 +19,9 @@ from caffe.formats import hdf5
 from caffe.images.database import Database
 from caffe.proto import caffe_pb2
 from fcn.solvers import infer
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference import photographs, trust
 from fcn.solvers.inference.errors import InferError
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from segdata import lists, readers
 from segdata.errors import DataError, UserError

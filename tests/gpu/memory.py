@@ -10,7 +10,7 @@ import torch
 from part import Part
 
 import caffe
-import subjects
+from subjects.pycaffe import solver_fed_by_hand
 
 LIMIT = 3 * 2 ** 30         # bytes that this process may take
 WIDTH = 1 / 4
@@ -27,7 +27,7 @@ def main() -> None:
         torch.cuda.set_per_process_memory_fraction(LIMIT / total)
     width, small = (1 / 64, (24, 32)) if part.dry else (WIDTH, SMALL)
     huge = (200, 200) if part.dry else (4000, 4000)
-    solver = subjects.solver_fed_by_hand(part.folder, (1, 3, *small), width)
+    solver = solver_fed_by_hand(part.folder, (1, 3, *small), width)
     before = scores(solver.net, small)
     refused(part, "a pass forward", lambda: give(solver.net, huge) or solver.net.forward())
     after = scores(solver.net, small)

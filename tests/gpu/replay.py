@@ -7,7 +7,7 @@ import numpy as np
 from part import Part
 
 import caffe
-import subjects
+from subjects.pycaffe import solver_fed_by_hand
 
 ROUNDS = 4
 WIDTH = 1 / 8
@@ -39,9 +39,9 @@ def compare(part: Part, precision: str, sizes: list[tuple[int, int]], told: Told
     """Both nets see the same data in the same order; the weights of both follow the first."""
     from caffe.engine.runners import recorded
     before, replays = len(told.lines), counted(recorded.GRAPHS)
-    solver = subjects.solver_fed_by_hand(part.folder, (1, 3, *sizes[0]),
-                                         1 / 64 if part.dry else WIDTH)
-    net, plain = solver.net, subjects.solver_fed_by_hand(
+    solver = solver_fed_by_hand(part.folder, (1, 3, *sizes[0]),
+                                1 / 64 if part.dry else WIDTH)
+    net, plain = solver.net, solver_fed_by_hand(
         part.folder, (1, 3, *sizes[0]), 1 / 64 if part.dry else WIDTH).net
     plain.share_with(net)
     plain.cuda_graphs = False

@@ -12,7 +12,7 @@ import torch
 from part import Part
 
 import caffe
-import subjects
+from subjects import photographs
 
 SNAPSHOT, KILLED, END = 6, 9, 14        # iterations
 
@@ -28,9 +28,8 @@ def main() -> None:
 
 def compare(part: Part) -> None:
     """Three runs: one is killed and goes on, two are not."""
-    subjects.RNG = np.random.default_rng(0)
     sizes = [(30, 40), (40, 30)] if part.dry else [(90, 120), (120, 90), (100, 100)]
-    subjects.photographs(part.folder / "data", sizes * 3)
+    photographs.write(part.folder / "data", sizes * 3)
     first = [start(part, name) for name in ("killed", "whole", "again")]
     ends = [process.wait() for process in first]
     part.expect(ends == [-signal.SIGKILL, 0, 0], f"the three runs ended with {ends}")

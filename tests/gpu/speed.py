@@ -15,8 +15,8 @@ from children import side_by_side
 from part import Part
 
 import caffe
-import subjects
 import torch_fcn8s
+from subjects import inputs, pycaffe, pytorch
 
 PRECISIONS = ("tf32", "bf16", "fp32")
 GOALS = {"forward": 3.0, "step": 9.0}       # milliseconds, in tf32
@@ -75,7 +75,7 @@ def goals(rows: dict[str, dict]) -> dict[str, bool]:
 def measure_all(part: Part, precision: str) -> None:
     prefix, width = ("", 1 / 64) if part.dry else ("gpu_", 1)
     if part.dry:
-        subjects.SIZES.update({f"{task}-500": [(40, 40)] for task in GOALS})
+        inputs.SIZES.update({f"{task}-500": [(40, 40)] for task in GOALS})
         torch_fcn8s.FCN8s = partial(torch_fcn8s.FCN8s, width=width)
     lock, rows = Path(part.given.lock), {task: {} for task in GOALS}
     peers = {}
@@ -88,14 +88,14 @@ def measure_all(part: Part, precision: str) -> None:
             take(part, lock, rows, task, name, run)
     torch.backends.cudnn.benchmark = False      # the engine sets it itself
     part.use(precision)
-    net, read = subjects.pycaffe_forward(f"{prefix}forward-500", part.folder, width)
-    image, = subjects.images(f"{prefix}forward-500")
+    net, read = pycaffe.forward(f"{prefix}forward-500", part.folder, width)
+    image, = inputs.images(f"{prefix}forward-500")
     read()
     take_engine(part, lock, rows, "forward", net, partial(forward, net, image))
     take(part, lock, rows, "forward", "engine, scores copied back", read)
     del net
     take_engine(part, lock, rows, "step",
-                *subjects.pycaffe_step(f"{prefix}step-500", part.folder, width))
+                *pycaffe.step(f"{prefix}step-500", part.folder, width))
 
 
 def forward(net: caffe.Net, image: np.ndarray) -> None:
@@ -116,7 +116,7 @@ def take_engine(part: Part, lock: Path, rows: dict, task: str, net: caffe.Net,
 
 def torch_subjects(name: str, task: str, precision: str, part: Part, rows: dict) -> Runs:
     """{subject: function that runs it}, compiled; what fails to compile is said in `rows`."""
-    make = subjects.torch_forward if task == "forward" else subjects.torch_step
+    make = pytorch.forward if task == "forward" else pytorch.step
     cast = partial(InBf16, kind="cpu" if part.dry else "cuda") if precision == "bf16" \
         else lambda model: model
     backend = "aot_eager" if part.dry else "inductor"

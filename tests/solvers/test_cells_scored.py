@@ -9,11 +9,11 @@ from PIL import Image
 from fcn import nets
 from fcn.nets.source import folder
 from fcn.solvers import cells, demo, score, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.inference.tiles import TileError
 from fcn.solvers.miniatures import miniature
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from segdata.embedded import cells as embedded_cells
 

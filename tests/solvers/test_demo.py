@@ -14,10 +14,10 @@ from PIL import Image
 import caffe
 from fcn import surgery
 from fcn.solvers import demo, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.miniatures import classifiers, demo_page, miniature, pictures
 from fcn.solvers.runs import log
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring import counting
 from fcn.solvers.scoring.metrics import Scores
 from segdata.embedded import nyud as embedded_nyud

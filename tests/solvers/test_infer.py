@@ -13,12 +13,12 @@ import caffe
 from fcn import nets
 from fcn.nets.source import ROOT, nyud, siftflow
 from fcn.solvers import infer
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference import network, outputs, photographs, sources
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.runs import all_runs
 from fcn.solvers.runs.images import Images
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from infer_runs import run
 from segdata.files import WriteError

@@ -12,7 +12,7 @@ import pytest
 
 from fcn.nets.source import voc
 from fcn.solvers import score, training
-from fcn.solvers.runs.reading import RunError
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.scoring.counting import score_net
 from fcn.solvers.scoring.metrics import Scores

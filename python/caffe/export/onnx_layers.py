@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from ..engine.layers.windows import Windows
+from ..engine.layers.kernels.windows import Windows
 from ..proto.caffe_pb2 import EltwiseParameter, LRNParameter, PoolingParameter, ReductionParameter
 from .onnx_graph import END, Graph, integers, sizes, weights, writes
 

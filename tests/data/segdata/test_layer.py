@@ -13,8 +13,9 @@ from fcn.nets.source import folder
 from segdata import param_str
 from segdata.augment import draw_move
 from segdata.errors import DataError
-from segdata.layer import SegDataLayer, sample_order
+from segdata.layer import SegDataLayer
 from segdata.lists import literal
+from segdata.order import sample_order
 from segdata.palette import label_image
 from voc_layers import VOCSegDataLayer
 

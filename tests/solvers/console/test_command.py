@@ -9,9 +9,8 @@ import pytest
 import caffe
 from fcn.nets.source import ROOT
 from fcn.solvers import score, solve
-from fcn.solvers.console.errors import report_errors
-from fcn.solvers.runs.reading import RunError
-from fcn.solvers.training.loop import LossError
+from fcn.solvers.console.errors import RunError, report_errors
+from fcn.solvers.training.loss_watch import LossError
 from fcn.surgery import SurgeryError
 from segdata.embedded import voc as embedded_voc
 from segdata.errors import UserError

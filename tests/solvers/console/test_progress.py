@@ -10,8 +10,8 @@ import pytest
 
 from fcn.solvers import training
 from fcn.solvers.console import events, progress
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs import log
-from fcn.solvers.runs.reading import RunError
 
 
 def test_a_line_every_ten_seconds_where_stderr_is_no_terminal(monkeypatch, capfd):

@@ -17,12 +17,12 @@ from fcn import surgery
 from fcn.nets.source import folder, voc
 from fcn.nets.weighted import read_class_weights
 from fcn.solvers import training
-from fcn.solvers.experiments import class_weights, options
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.experiments import class_weights, options, splits
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.preflight import labels, splits
+from fcn.solvers.preflight import labels
 from fcn.solvers.preflight.first_loss import described, losses
 from fcn.solvers.runs import log
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import loop
 from segdata import layer as data_layer

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fcn.solvers import infer, score
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference import crf
 from fcn.solvers.inference.crf import Settings, Sharpener, chosen
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.scoring import tables
 from fcn.solvers.scoring.counting import score_net

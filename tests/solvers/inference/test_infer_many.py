@@ -25,14 +25,14 @@ from torch import distributed
 
 from fcn.nets.source import ROOT
 from fcn.solvers import infer as command
+from fcn.solvers.console.errors import EndedByAnother
 from fcn.solvers.console.signals import Stopped, stop
-from fcn.solvers.inference import edges, manifest, network, outputs, sources, work
+from fcn.solvers.inference import edges, manifest, network, outputs, plan, sources, work
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.image_source import opened
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.workers import Team
-from fcn.solvers.processes.torchrun import EndedByAnother
 from infer_runs import run, scene, small_run
 
 pytestmark = pytest.mark.usefixtures("log_as_it_is")
@@ -160,7 +160,7 @@ def test_a_folder_of_an_earlier_version_stays_done(there):
 
 def test_a_process_with_other_weights_than_the_command_began_with_writes_nothing(there,
                                                                                    monkeypatch):
-    monkeypatch.setattr("fcn.solvers.infer.net_of", lambda *_: "of the weights before")
+    monkeypatch.setattr("fcn.solvers.inference.plan.net_of", lambda *_: "of the weights before")
     assert "these weights, or the net, are not those that the run began with" in infer(
         "photos", status=1).stderr
     assert names() == [] and entries() == []
@@ -572,13 +572,13 @@ def test_the_memory_does_not_grow_with_the_images(tmp_path):
 LATE = """
 import shutil, sys
 from fcn.solvers import infer
-from fcn.solvers.inference import ranks
-find_all = infer.find_all
+from fcn.solvers.inference import plan, ranks
+find_all = plan.find_all
 def late(*arguments):
     shutil.copy("photos/a.jpg", "photos/0.jpg")
     return find_all(*arguments)
 if {late}:
-    infer.find_all, ranks.POLL = late, 1.0
+    plan.find_all, ranks.POLL = late, 1.0
 sys.exit(infer.main())
 """
 
@@ -638,12 +638,12 @@ def test_rank_0_waits_for_the_others_unless_a_signal_has_ended_them(monkeypatch,
         raise error
     first = Ranks(0, 1)
     first.count, first.store = 2, distributed.HashStore()
-    monkeypatch.setattr(command, "Ranks", lambda *_: first)
-    monkeypatch.setattr(command, "choose", choose)
+    monkeypatch.setattr(plan, "Ranks", lambda *_: first)
+    monkeypatch.setattr(plan, "choose", choose)
     monkeypatch.setattr("fcn.solvers.inference.ranks.HEARING", 1.0)
     begin = time.monotonic()
     with pytest.raises(type(error)), \
-            command.shared_plan(command.options().parse_args(["x.jpg"]), Team(0, 2)):
+            plan.shared_plan(command.options().parse_args(["x.jpg"]), Team(0, 2)):
         pass
     assert (time.monotonic() - begin >= 1) == waits
     assert first.store.get("plan") == b"null"

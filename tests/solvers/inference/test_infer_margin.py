@@ -12,11 +12,11 @@ from fcn.export import main as export_command
 from fcn.nets import unet
 from fcn.nets.source import folder
 from fcn.page import page
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference.crf import Settings, Sharpener
 from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import Network, choose
 from fcn.solvers.inference.segmenter import Segmenter
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from infer_runs import scene
 from page_runs import stub_runtime

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import caffe
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.signals import Stopped
 from fcn.solvers.miniatures import classifiers
-from fcn.solvers.runs.reading import RunError
 
 
 @pytest.fixture

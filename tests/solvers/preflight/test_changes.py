@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from fcn.solvers import training
-from fcn.solvers.preflight import changes, splits
+from fcn.solvers.console.errors import RunError
+from fcn.solvers.experiments import splits
+from fcn.solvers.preflight import changes
 from fcn.solvers.runs import reading
-from fcn.solvers.runs.reading import RunError
 from own_folder import write_data
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from fcn.nets.source import ROOT, folder
 from fcn.solvers import solve
+from fcn.solvers.experiments import splits
 from fcn.solvers.miniatures import miniature
-from fcn.solvers.preflight import PreflightError, report_findings, splits
+from fcn.solvers.preflight import PreflightError, report_findings
 from fcn.solvers.preflight.labels import of_folder, of_source
 from segdata.embedded import nyud as embedded_nyud
 from segdata.errors import DataError

@@ -17,13 +17,12 @@ from fcn.nets.source import siftflow, voc
 from fcn.solvers import training
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.families import family_of
+from fcn.solvers.experiments.splits import training_names
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.miniatures.miniature import ACCUMULATED, SMALL
 from fcn.solvers.preflight import PreflightError, divergence, first_loss, recipe, weights
-from fcn.solvers.preflight.splits import training_names
-from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import loop
-from fcn.solvers.training.loop import LossError
+from fcn.solvers.training.loss_watch import LossError
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 from voc_layers import SBDDSegDataLayer
@@ -327,12 +326,6 @@ def labels_name(run, position):
 
 
 # progress
-
-def test_a_net_that_says_one_class_is_told():
-    scores, names = Scores.of(np.array([[9, 0, 0], [3, 0, 0], [1, 0, 0]])), ["sky", "a", "b"]
-    assert "predicts class 0 (sky) for every pixel" in divergence.one_class(scores, names)
-    assert divergence.one_class(Scores.of(np.eye(3, dtype=int)), names) is None
-
 
 def test_a_training_that_predicts_one_class_says_so_once(experiment, tmp_path, capsys):
     training.train(replace(experiment, interval=1, net=dict(width=1 / 64, fc6_kernel=2)),

@@ -11,10 +11,10 @@ import pytest
 from caffe import launching
 from fcn.nets.source import ROOT
 from fcn.solvers import solve
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments import options
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.processes import devices, launch, torchrun, workers
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.training import train_experiment
 

@@ -12,10 +12,10 @@ import pytest
 
 import caffe
 from fcn.solvers import report, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.console.progress import through
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import log
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring import counting, score_file
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.scoring.samples import SampleTally

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from fcn import nets
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.inference import network
 from fcn.solvers.report import overview
-from fcn.solvers.runs import all_runs
+from fcn.solvers.runs import all_runs, aside
 from fcn.solvers.runs.images import Images
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import FILES, Run
 from segdata.errors import UserError
 from segdata.files import replacing
@@ -175,7 +175,7 @@ def content(run):
 def test_only_runs_are_set_aside(tmp_path):
     run = leave(tmp_path / "run", 1)
     with pytest.raises(RunError, match="holds no run"), run.locked():
-        run.set_aside()
+        aside.set_aside(run)
     assert run.snapshots()
 
 
@@ -185,7 +185,7 @@ def test_what_ended_at_its_first_file_can_start_anew(tmp_path):
     (run.directory / "snapshot").mkdir(parents=True)
     (run.directory / "train.prototxt.abcdef_9.part").touch()
     with run.locked():
-        run.set_aside()
+        aside.set_aside(run)
     assert not content(run)
 
 
@@ -195,7 +195,7 @@ def test_a_run_that_is_replaced_goes_when_the_new_one_has_a_snapshot(tmp_path, h
     run.prototxt("solver").write_text("old")
     before = content(run)
     with run.locked():
-        run.set_aside()
+        aside.set_aside(run)
         assert not run.snapshots()
         run.prototxt("solver").write_text("new")
         if has_snapshot:
@@ -221,9 +221,9 @@ def test_a_run_that_is_killed_while_it_is_set_aside_or_put_back_is_whole(tmp_pat
         return rename(path, target)
     with monkeypatch.context() as patch, suppress(SystemExit):
         if back:
-            run.set_aside()
+            aside.set_aside(run)
         patch.setattr(type(run.directory), "rename", rename_so_often)
-        run.settle_aside() if back else run.set_aside()
+        aside.settle(run) if back else aside.set_aside(run)
     with run.locked():
         assert content(run) == before
 

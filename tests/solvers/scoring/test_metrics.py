@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fcn.solvers.scoring.counting import one_class
 from fcn.solvers.scoring.metrics import Scores, confusion
 
 
@@ -82,3 +83,9 @@ def test_confusion_counts_every_known_pixel_once_and_adds_up():
 def test_all_void_is_an_error():
     with pytest.raises(ValueError, match="no labelled pixel"):
         Scores.of(confusion(np.full(5, 255), np.zeros(5, int), 3))
+
+
+def test_a_net_that_says_one_class_is_told():
+    scores, names = Scores.of(np.array([[9, 0, 0], [3, 0, 0], [1, 0, 0]])), ["sky", "a", "b"]
+    assert "predicts class 0 (sky) for every pixel" in one_class(scores, names)
+    assert one_class(Scores.of(np.eye(3, dtype=int)), names) is None

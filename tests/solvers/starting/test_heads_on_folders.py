@@ -17,10 +17,10 @@ from fcn.nets import deeplab, unet
 from fcn.nets.source import cells
 from fcn.solvers import solve as solve_command
 from fcn.solvers import starting, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.families import family_of
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.starting.recognise import settings_of
 from fcn.solvers.starting.source import Start
@@ -140,7 +140,7 @@ def test_the_prototxts_have_the_width_and_the_classes(head, width, folder, build
     (((1, 1),), (4, 4), (1, 1))])
 def test_crops_hold_the_images_up_to_the_published_sizes(
         sizes, unet_crop, deeplab_crop, folder, monkeypatch):
-    monkeypatch.setattr("fcn.solvers.preflight.splits.read_split", lambda *_: SimpleNamespace(
+    monkeypatch.setattr("fcn.solvers.experiments.splits.read_split", lambda *_: SimpleNamespace(
         good=[SimpleNamespace(size=[*size]) for size in sizes]))
     assert family_of(unet.HEAD).crops == ((16, 4), 388)
     assert on_folder(folder, "any", unet.HEAD).source.train.params["crop"] == unet_crop

@@ -15,10 +15,10 @@ from fcn.command import main
 from fcn.nets import segnet
 from fcn.nets.source import voc
 from fcn.solvers import starting, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.families import SCALED_RATE, family_of
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import Run
 from fcn.solvers.starting.shapes import convolutions, width_of
 from fcn.solvers.starting.source import Start

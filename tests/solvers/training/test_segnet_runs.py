@@ -13,6 +13,7 @@ from fcn.nets.source import folder
 from fcn.nets.weighted import read_class_weights
 from fcn.page import page
 from fcn.solvers import demo, solve, training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.experiment import with_options
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
@@ -20,7 +21,6 @@ from fcn.solvers.inference.errors import InferError
 from fcn.solvers.inference.network import choose
 from fcn.solvers.inference.segmenter import Segmenter
 from fcn.solvers.miniatures import miniature
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring import counting, score_file
 from fcn.solvers.scoring.prediction import load_net
 from fcn.solvers.training import batch_statistics

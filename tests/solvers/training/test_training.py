@@ -18,11 +18,11 @@ from caffe.proto import caffe_pb2
 from fcn import nets, surgery
 from fcn.nets.source import ROOT
 from fcn.solvers import training
+from fcn.solvers.console.errors import RunError
 from fcn.solvers.experiments.own_folder import on_folder
 from fcn.solvers.experiments.table import EXPERIMENTS
 from fcn.solvers.inference import crf
 from fcn.solvers.preflight import PreflightError
-from fcn.solvers.runs.reading import RunError
 from fcn.solvers.scoring import counting, score_file, tables
 from fcn.solvers.training import loop
 from segdata.download import catalog

@@ -16,9 +16,9 @@ from ...proto.caffe_pb2 import PoolingParameter
 from ..blob import Blob
 from .base import TensorLayer
 from .kernels.pooling import largest, suits, total
+from .kernels.windows import Windows
 from .registry import register
 from .types import Blobs, Flags, Shape, Shapes, Tops
-from .windows import Windows
 
 MAX, AVE, STOCHASTIC = PoolingParameter.MAX, PoolingParameter.AVE, PoolingParameter.STOCHASTIC
 

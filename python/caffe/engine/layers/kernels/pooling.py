@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..windows import Windows
+from .windows import Windows
 
 LARGEST_KERNEL = 3      # slices are read once for each place in the window
 LEAST = 1 << 16         # values; below, what Python does takes longer than it saves

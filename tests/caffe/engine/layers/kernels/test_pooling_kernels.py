@@ -5,7 +5,7 @@ import torch
 
 from caffe.engine.layers.kernels import pooling
 from caffe.engine.layers.kernels.pooling import largest, suits, total
-from caffe.engine.layers.windows import Windows
+from caffe.engine.layers.kernels.windows import Windows
 
 SIZES = [(2, 2), (6, 8), (5, 7), (1, 4), (9, 1), (33, 34)]
 

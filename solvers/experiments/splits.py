@@ -19,8 +19,8 @@ from PIL import Image
 from fcn.solvers.console import progress
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
-from segdata.layer import sample_order
 from segdata.lists import Entry, as_on_disk, list_entries
+from segdata.order import sample_order
 from segdata.param_str import OPTIONS
 from segdata.paths import build_root
 from segdata.sample_files import check_sizes
