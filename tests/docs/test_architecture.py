@@ -22,6 +22,10 @@ def test_its_paths_exist():
         (base / (path + suffix)).exists() for base in BASES for suffix in ("", ".py"))] == []
 
 
+def test_of_modules_infer_alone_lies_at_the_top():
+    assert [path.name for path in ROOT.glob("*.py")] == ["infer.py"]
+
+
 @pytest.mark.parametrize("folder", [
     "solvers", *(f"solvers/{name}" for name in (
         "console", "experiments", "miniatures", "processes", "runs", "scoring", "training")),
