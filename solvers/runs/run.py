@@ -34,6 +34,7 @@ NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newes
 PROGRESS = "progress.json"      # in a run's folder
 # in a run's folder: what its training writes of the net, the solver and the classes
 FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
+WRITTEN = "*.prototxt", "classes*.txt", "class_weights_*.binaryproto"      # those and their kin
 ASIDE = "replaced"      # in a run's folder: the run before, until the new one has a snapshot
 
 
@@ -59,6 +60,20 @@ class Run:
     def missing_files(self) -> list[str]:
         """Those of its FILES that are missing."""
         return [name for name in FILES if not (self.directory / name).exists()]
+
+    @contextmanager
+    def kept_if_refused(self) -> Iterator[None]:
+        """Where an error or a signal ends the block, have the prototxts and class files that the
+        run had before: they say how it was trained so far."""
+        before = {path: path.read_bytes() for pattern in WRITTEN
+                  for path in self.directory.glob(pattern)}
+        try:
+            yield
+        except BaseException:
+            for path, content in before.items():
+                with replacing(path) as temporary:
+                    temporary.write_bytes(content)
+            raise
 
     def snapshots(self) -> list[tuple[int, Path]]:
         """[(iteration, solverstate path)] from which training can continue, in order."""

@@ -25,7 +25,7 @@ def continued(experiment: Experiment) -> caffe.Solver | None:
     Raises RunError where none of them is, with what is wrong with the newest.
     """
     import caffe
-    problems, before = [], _recorded_rate(experiment)
+    problems, before = [], recorded_rate(experiment)
     for iteration, state in reversed(experiment.run.snapshots()):
         solver = caffe.get_solver(str(write_files(
             experiment, experiment.run.seen(iteration, experiment.images))))
@@ -50,7 +50,7 @@ def continued(experiment: Experiment) -> caffe.Solver | None:
     return None
 
 
-def _recorded_rate(experiment: Experiment) -> float | None:
+def recorded_rate(experiment: Experiment) -> float | None:
     """base_lr in the solver.prototxt of a run that is there; None where that cannot be read."""
     with suppress(RunError, OSError):
         return experiment.run.solver_param().base_lr

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fcn.solvers import preflight, report
 from fcn.solvers.console.signals import telling_snapshots
 from fcn.solvers.experiments import options
@@ -20,10 +22,11 @@ from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import all_runs, log
 from fcn.solvers.runs.reading import RunError
 from fcn.solvers.runs.run import KEEP, PROGRESS
+from fcn.solvers.runs.settings import elsewhere
 from fcn.solvers.scoring import score_file
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.training import first_weights
-from fcn.solvers.training.continued import continued
+from fcn.solvers.training.continued import continued, recorded_rate
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
 from fcn.solvers.training.trained import final_weights, finished, last_iteration
@@ -95,6 +98,7 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         if goes_on:
             run.record_end(None)
     if finished(experiment) and (scores := score_file.load(run, last_iteration(experiment))):
+        _check_rate(experiment)
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         if missing := run.missing_files():
             write_files(experiment, run.seen(iteration, experiment.images))
@@ -105,6 +109,16 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         report.refresh(run)     # which is missing after a kill behind the last scores
         return scores
     return None
+
+
+def _check_rate(experiment: Experiment) -> None:
+    """Raise RunError where a rate is asked for that is not that of a run that needs no training."""
+    asked, trained = experiment.options.get("lr"), recorded_rate(experiment)
+    if asked is not None and trained is not None and np.float32(asked) != np.float32(trained):
+        raise RunError(f"{experiment.name} is trained to its end, with --lr {trained:g}; asked for "
+                       f"is {asked:g}. To train with that, start anew (--fresh), let it go on for "
+                       f"longer than its {experiment.iterations} iterations, or take another "
+                       f"folder ({elsewhere(experiment.data)})")
 
 
 def is_to_be_trained(experiment: Experiment, patience: int | None, fresh: bool = False) -> bool:
@@ -132,7 +146,8 @@ def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers
     made: list[caffe.Solver] = []
 
     def begin() -> dict[str, bytes]:
-        made.append(_begun(experiment, base_nets, force, workers.count))
+        with experiment.run.kept_if_refused():
+            made.append(_begun(experiment, base_nets, force, workers.count))
         return _files(experiment) if workers.count > 1 else {}
 
     def follow() -> None:
