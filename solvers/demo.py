@@ -36,7 +36,7 @@ from fcn.solvers.miniatures.miniature import Trained
 from fcn.solvers.report.style import section
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.tables import WEIGHTED
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, folder_name
 from segdata.paths import build_root
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
@@ -77,7 +77,7 @@ def main() -> None:
                         help=", ".join(EXPERIMENTS))
     parser.add_argument("--all", action="store_true", help="all experiments")
     parser.add_argument("--seed", type=seed, default=0, help="of the data (default 0)")
-    parser.add_argument("-o", "--output", type=Path,
+    parser.add_argument("-o", "--output", type=folder_name,
                         help="default build/demo, with another seed than 0 build/demo-SEED")
     add_device(parser)
     args = parser.parse_args()
