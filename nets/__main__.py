@@ -9,6 +9,7 @@ if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads end
     sys.exit(run("fcn.nets.__main__"))
 
 from segdata.arguments import ArgumentParser, folder_name, width
+from segdata.errors import UserError
 from segdata.paths import build_root
 
 from . import NAMES, write
@@ -32,8 +33,7 @@ def main() -> None:
         paths = write(args.name, output, args.num_classes, width=args.width)
     except ValueError as error:
         parser.error(str(error))
-    except OSError as error:
-        parser.error(f"{output}: cannot be written: {error.strerror}; choose another folder with "
-                     "-o")
+    except UserError as error:      # a folder that is not writable
+        sys.exit(f"error: {error}")
     for path in paths.values():
         print(path)
