@@ -300,7 +300,8 @@ def options() -> ArgumentParser:
     parser.add_argument("-o", "--output", type=folder_name, default=build_root() / "infer",
                         help="folder for the results (default build/infer)")
     parser.add_argument("--quiet", action="store_true",
-                        help="print errors and, of a run with a manifest, the summary alone")
+                        help="print nothing but errors, warnings and, of a run with a manifest, "
+                             "the summary")
     add_written(parser)
     add_computed(parser)
     add_processes(parser)
