@@ -38,6 +38,7 @@ help:  ## list the targets
 	@touch $@
 
 install: .venv/done  ## make .venv, and nothing else
+	@echo "Installed into .venv: after '. .venv/bin/activate' type fcn or caffe, without it .venv/bin/fcn"
 
 demo: .venv/done  ## the paper in miniature on generated data, about 7 minutes on 2 cores
 	@.venv/bin/python -m fcn demo
@@ -160,8 +161,8 @@ $(RELEASED:=-released): .venv/done
 # experiment starts from. DEVICE="--gpu 0" or --cpu; OPTIONS="--batch 4 --patience 5", or what
 # solve.py takes besides.
 $(EXPERIMENTS):
-	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS)
-	@$(MAKE) --no-print-directory install
+	@PYTHONPATH=data $(PYTHON) -m segdata.download.catalog $(NEEDS) --device="$(DEVICE)"
+	@$(MAKE) --silent --no-print-directory .venv/done
 	@.venv/bin/python -m fcn solve $@ --chain $(DEVICE)$(OPTIONS:%= %)
 
 # the classifier, unless a stage is trained that came after it
@@ -222,6 +223,10 @@ NAME-demo:  ## one of these in miniature on generated data, e.g. make nyud-fcn32
 
 $(EXPERIMENTS:=-demo): .venv/done
 	@.venv/bin/python -m fcn demo $(@:-demo=)
+
+# also where make only shows what it would do
+.DEFAULT:
+	+@echo "error: there is no target '$@'; make help lists them" >&2; exit 2
 
 clean:  ## remove .venv and build
 	rm -rf .venv build

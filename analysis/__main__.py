@@ -17,11 +17,10 @@ import argparse
 import importlib
 from pathlib import Path
 
-from fcn.command import command_name
 from fcn.solvers.console.arguments import add_device, positive, seed
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, folder_name
 from segdata.paths import build_root
 
 QUICK = ("upper-bound", "stitch", "timing")
@@ -43,7 +42,7 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    parser = ArgumentParser(prog=command_name("analysis"), description=__doc__,
+    parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME",
                         choices=(*QUICK, *OF_A_RUN, *ON_A_FOLDER, *TRAINING),
@@ -52,7 +51,7 @@ def parse(arguments):
                              f"those that train: {', '.join(TRAINING)}")
     parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="SEED",
                         help="of the data, of those that train (default 0 1 2)")
-    parser.add_argument("-o", "--output", type=Path, default=build_root() / "analysis",
+    parser.add_argument("-o", "--output", type=folder_name, default=build_root() / "analysis",
                         help="default build/analysis")
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="upper-bound: labels in VOC layout (default PASCAL VOC 2011, if it "

@@ -92,7 +92,7 @@ def existing_layout(folder: Path) -> list[str]:
     for path in (folder / "JPEGImages", folder / "SegmentationClass", *lists):
         if not path.exists():
             from segdata.importing.recognise import conversion
-            raise DataError(f"{folder} is not in VOC layout: {path} does not exist"
+            raise DataError(f"{folder} is not a complete VOC layout: {path} does not exist"
                             + (conversion(folder) or _remedy(folder)))
     return class_names(folder)
 

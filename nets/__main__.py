@@ -3,22 +3,22 @@
 import sys
 
 if __name__ == "__main__":      # first, so that Ctrl-C while the rest loads ends it in one line
+    if __spec__ is None:        # started by its path: its folder has an fcn of its own, fcn.py
+        del sys.path[0]
     from fcn.start import run
     sys.exit(run("fcn.nets.__main__"))
 
-from pathlib import Path
-
-from fcn.command import command_name
-from segdata.arguments import ArgumentParser, width
+from segdata.arguments import ArgumentParser, folder_name, width
+from segdata.errors import UserError
 from segdata.paths import build_root
 
 from . import NAMES, write
 
 
 def main() -> None:
-    parser = ArgumentParser(prog=command_name("nets"), description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("-o", "--output", type=Path,
+    parser.add_argument("-o", "--output", type=folder_name,
                         help="default: build/NAME, or NAME in $FCN_BUILD")
     parser.add_argument("--width", type=width, default=1.0,
                         help="fraction of the published net's channels, up to 1 (default 1)")
@@ -33,8 +33,7 @@ def main() -> None:
         paths = write(args.name, output, args.num_classes, width=args.width)
     except ValueError as error:
         parser.error(str(error))
-    except OSError as error:
-        parser.error(f"{output}: cannot be written: {error.strerror}; choose another folder with "
-                     "-o")
+    except UserError as error:      # a folder that is not writable
+        sys.exit(f"error: {error}")
     for path in paths.values():
         print(path)

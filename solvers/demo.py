@@ -36,7 +36,7 @@ from fcn.solvers.miniatures.miniature import Trained
 from fcn.solvers.report.style import section
 from fcn.solvers.scoring.metrics import Scores
 from fcn.solvers.scoring.tables import WEIGHTED
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, folder_name
 from segdata.paths import build_root
 
 STAGES = ("voc-fcn32s", "voc-fcn16s", "voc-fcn8s")
@@ -77,7 +77,7 @@ def main() -> None:
                         help=", ".join(EXPERIMENTS))
     parser.add_argument("--all", action="store_true", help="all experiments")
     parser.add_argument("--seed", type=seed, default=0, help="of the data (default 0)")
-    parser.add_argument("-o", "--output", type=Path,
+    parser.add_argument("-o", "--output", type=folder_name,
                         help="default build/demo, with another seed than 0 build/demo-SEED")
     add_device(parser)
     args = parser.parse_args()
@@ -88,7 +88,8 @@ def main() -> None:
             experiment_named(name)
         set_device(args)
         print(plan(names, directory) + "\n", flush=True)
-        trained = [miniature.train(name, directory.resolve(), args.seed) for name in names]
+        known: dict[str, Trained] = {}
+        trained = [miniature.train(name, directory.resolve(), args.seed, known) for name in names]
         print(f"\n{columns(rows(trained))}\n\n{OF_TABLE}")
         if names == STAGES:
             print("\n" + show(trained, directory))
@@ -98,17 +99,22 @@ def main() -> None:
 
 
 def plan(names: Iterable[str], directory: Path) -> str:
-    """What will be done, and how long it takes at most."""
+    """What will be done, and how long it takes."""
     started = chain(names)
-    images = sum(miniature.passes(name) for name in started)
+    left = [name for name in started if not miniature.is_trained(name, directory)]
+    done = ", ".join(miniature.shown(name) for name in started if name not in left)
+    images = sum(miniature.passes(name) for name in left)
     minutes = max(1, round(images * SECONDS / 60))
     of_stages = ("The paper in miniature: nets learn to segment generated scenes of six shapes.\n"
                  "A narrow classifier of single shapes becomes FCN-32s by surgery, FCN-32s becomes "
                  "FCN-16s, that FCN-8s.\n")
-    return ((of_stages if names == STAGES else "The paper in miniature, on generated data.\n")
-            + f"Trained one after the other: {', '.join(map(miniature.shown, started))}.\n"
-            f"It takes about {minutes} minute{'s' * (minutes > 1)} on 2 quiet cores, less if some "
-            f"are trained already, and writes to {near(directory)}.\n"
+    begin = of_stages if names == STAGES else "The paper in miniature, on generated data.\n"
+    if not left:
+        return f"{begin}All of it is trained already, in {near(directory)}: {done}."
+    return (begin + f"Trained already: {done}.\n" * bool(done)
+            + f"Trained one after the other: {', '.join(map(miniature.shown, left))}.\n"
+            f"It takes about {minutes} minute{'s' * (minutes > 1)} on 2 quiet cores, and writes to "
+            f"{near(directory)}.\n"
             "Ctrl-C stops it at any time; the same command goes on from there.")
 
 

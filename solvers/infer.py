@@ -66,7 +66,7 @@ from fcn.solvers.inference.work import opened_work
 from fcn.solvers.inference.workers import Team
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.devices import gpus
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, folder_name
 from segdata.augment import MOST_SCALE
 from segdata.paths import build_root
 
@@ -189,10 +189,11 @@ def options() -> ArgumentParser:
                         help="a PNG file of the depth, or a folder of them named as the images")
     parser.add_argument("--hha", type=Path, metavar="PATH",
                         help="the same of HHA (default: computed from the depth)")
-    parser.add_argument("-o", "--output", type=Path, default=build_root() / "infer",
+    parser.add_argument("-o", "--output", type=folder_name, default=build_root() / "infer",
                         help="folder for the results (default build/infer)")
     parser.add_argument("--quiet", action="store_true",
-                        help="print errors and, of a run with a manifest, the summary alone")
+                        help="print nothing but errors, warnings and, of a run with a manifest, "
+                             "the summary")
     add_written(parser)
     add_computed(parser)
     add_processes(parser)

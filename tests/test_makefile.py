@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_the_lists_are_those_of_the_tables(variable, names):
 def test_before_anything_is_installed_it_looks_for_all_that_the_chain_needs(name, tmp_path):
     """By the lines `...: NEEDS = ...`, as segdata/datasets.py has it."""
     done = make("-n", name, f"FCN_BUILD={tmp_path}")
-    looked_for, = re.findall(r"segdata.download.catalog (.*)", done.stdout)
+    looked_for, = re.findall(r"segdata.download.catalog (.*) --device=\"--gpu 0\"", done.stdout)
     stages, needs = [name], set()
     for stage in stages:
         needs |= set(EXPERIMENTS[stage].needs)
@@ -68,4 +69,34 @@ def test_what_trains_is_told_what_was_typed(words, tmp_path):
 
 def test_weights_that_nobody_released_are_no_target():
     assert make("-n", "voc-fcn8s-released").returncode == 0
-    assert "No rule" in make("-n", "voc-fcn-googlenet-released").stderr
+    assert make("-n", "voc-fcn-googlenet-released").returncode == 2
+
+
+@pytest.mark.parametrize("option", [[], ["-n"], ["-s"]])
+def test_a_target_that_there_is_not_is_told_how_to_see_all(option):
+    done = make(*option, "dmeo")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no target 'dmeo'; make help lists them\n")
+
+
+def test_without_data_and_gpu_both_are_said(tmp_path):
+    said = make("voc-fcn8s", f"PYTHON={sys.executable}", f"FCN_DATA={tmp_path}").stderr
+    assert said.startswith("note: it trains on a GPU (--gpu 0); where there is none, add DEVICE=")
+    assert "Get it with `make vgg16`.\n" in said
+    said = make("voc-fcn8s", f"PYTHON={sys.executable}", f"FCN_DATA={tmp_path}", "DEVICE=--cpu")
+    assert said.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("target, words", [
+    ("install", "Installed into .venv: after '. .venv/bin/activate' type fcn or caffe, without it "
+                ".venv/bin/fcn\n"), ("voc-fcn8s", "")])
+def test_the_end_of_an_installation_says_how_to_go_on(target, words, tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/done"):
+        (tmp_path / name).touch()
+    assert make("-C", tmp_path, "--no-print-directory", f"PYTHON={program}", target
+                ).stdout == words

@@ -9,11 +9,14 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from segdata.errors import did_you_mean
 
 MOST_COLUMNS = 1000     # of a line of usage that is to stay one
+OF_FILES = (".html", ".htm", ".prototxt", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv", ".json",
+            ".md", ".txt", ".zip", ".onnx", ".pdf", ".mp4")     # endings that no folder has
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -24,6 +27,7 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         form = options.get("formatter_class", argparse.HelpFormatter)
         options["formatter_class"] = type(form.__name__, (_WholeNames, form), {})
+        options.setdefault("prog", program())
         super().__init__(*args, **options)
         self.register("type", int, number(int, "a whole number"))
         self.register("type", float, number(float, "a number"))
@@ -67,6 +71,25 @@ class _WholeNames:
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
+def program() -> str | None:
+    """What was typed to begin a module or the folder of one; None for the name in sys.argv."""
+    main = sys.modules["__main__"]
+    if sys.argv[0] != getattr(main, "__file__", None):      # `fcn NAME`, as that names itself
+        return None
+    if main.__spec__ is not None:
+        return f"python -m {main.__spec__.name.removesuffix('.__main__')}"
+    return f"python {sys.argv[0]}" if sys.argv[0].endswith("__main__.py") else None
+
+
+def folder_name(text: str) -> Path:
+    """An argparse type: the path of a folder for results, which the name of a file is not."""
+    path = Path(text)
+    if path.suffix.lower() in OF_FILES and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected the name of a folder, into which several files "
+                                         f"are written, got that of a file, '{text}'")
+    return path
 
 
 def number(kind: type, what: str) -> Callable[[str], float]:

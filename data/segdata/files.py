@@ -173,8 +173,9 @@ def reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None and Path(error.filename) != path.parent \
-                and not str(error.filename).startswith(str(path)):
+        place = os.path.abspath(path)
+        hindered = place if error.filename is None else os.path.abspath(error.filename)
+        if not hindered.startswith(place) and hindered != os.path.dirname(place):
             raise
         raise WriteError(f"{path}: cannot be written: {error.strerror or error}; "
                          f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error

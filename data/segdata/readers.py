@@ -11,6 +11,7 @@ import numpy as np
 import scipy.io
 from PIL import Image, ImageOps
 
+from segdata import exif
 from segdata.classes import VOID
 from segdata.errors import Doubt
 from segdata.lists import check_regular
@@ -66,10 +67,7 @@ def upright(image: Image.Image) -> Image.Image:
 def turn(image: Image.Image) -> int:
     """How EXIF says that an image is stored: 1 upright, 2 to 8 mirrored or turned. Upright, too,
     where EXIF is damaged or says none of these, as viewers have it."""
-    try:
-        found = image.getexif().get(ORIENTATION, 1)
-    except Exception:       # what Pillow raises on damaged EXIF has no base
-        return 1
+    found = exif.tag(image, ORIENTATION)
     return int(found) if found in range(1, 9) else 1
 
 

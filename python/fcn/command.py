@@ -88,13 +88,6 @@ def advice(name: str) -> str:
                                          for command, purpose in done.items())
 
 
-def command_name(subcommand: str) -> str:
-    """What the help of a subcommand says it is called: `fcn NAME`, or as the folder of a checkout
-    that it is, `python -m NAME`."""
-    called = f"fcn {subcommand}"
-    return called if sys.argv[0] == called else f"python -m {subcommand}"
-
-
 def usage() -> str:
     """The commands, one a line."""
     lines = [f"    fcn {name:<9} {text}" for name, (_, text) in COMMANDS.items()]

@@ -53,7 +53,9 @@ def report_errors(continues: bool = False) -> Iterator[None]:
     except EndedByAnother:
         sys.exit(1)
     except reported() as error:
-        sys.exit(f"error: {error}" if is_first() else f"error: rank {os.environ['RANK']}: {error}")
+        rank = os.environ.get("RANK", "")
+        whose = f"rank {rank}: " if not is_first() and rank.isdecimal() else ""
+        sys.exit(f"error: {whose}{error}")
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         if is_first():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from fcn.solvers.console import events
 from fcn.solvers.console.streams import unheard
@@ -42,14 +44,18 @@ class Progress:
         self.what, self.total, self.unit, self.done = what, total, unit, done
         self.details: dict[str, float] = {}
         self.reported_at = time.monotonic()
+        self._open = ExitStack()
         self._begin = self._second = self.reported_at, done     # when these steps began, after what
         self.bar = tqdm(total=total, initial=done, desc=what, unit=unit[:2] if unit == "iteration"
                         else unit, smoothing=0, leave=leave, disable=None)
 
     def __enter__(self) -> Progress:
+        if not self.bar.disable:        # the log's lines stand above the bar
+            self._open.enter_context(logging_redirect_tqdm([logging.getLogger("caffe")]))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._open.close()
         self.bar.close()
 
     def update(self, count: int = 1, **details: float) -> None:

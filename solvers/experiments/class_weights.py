@@ -16,6 +16,7 @@ from fcn.solvers.console.text import columns
 from fcn.solvers.experiments.experiment import Experiment
 from fcn.solvers.experiments.splits import read_split
 from segdata.classes import VOID
+from segdata.errors import did_you_mean, did_you_mean_path
 
 if TYPE_CHECKING:
     from fcn.solvers.experiments.splits import Sample
@@ -76,8 +77,13 @@ def listed(given: str, names: Sequence[str]) -> list[float]:
         try:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
+            path = Path(given)
+            why = ("there is no file of that name" + (did_you_mean(given, ["none", *MEASURED])
+                                                      or did_you_mean_path(path))
+                   if isinstance(error, FileNotFoundError) else
+                   getattr(error, "strerror", None) or "it is no text")
             raise RunError(f"{where}: expected none, {', '.join(MEASURED)}, numbers as 1,2.5,4, or "
-                           f"a file of numbers: {error}") from None
+                           f"a file of numbers; {why}") from None
     weights = _numbers(text)
     if not weights:
         raise RunError(f"{where}: expected numbers, one for each class, got {text[:80]!r}")

@@ -46,7 +46,7 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
                                    scale=SCALE)
     deploy = nets.write_prototxt(directory / "deploy.prototxt", nets.classifier(trunk, **options))
     run = Run(directory, ".")
-    weights = run.weights(steps)
+    weights = final_weights(trunk, directory)
     if not weights.exists():
         with telling_snapshots(run, f"{trunk}-demo"), run.locked(f"{OF_SEED}{seed}"):
             train = nets.write_prototxt(run.prototxt("train"), nets.classifier(
@@ -56,6 +56,11 @@ def train_classifier(trunk: str, directory: Path, seed: int) -> caffe.Net:
             _restore(solver, run)
             _solve(solver, run, trunk, steps, seed)
     return load_net(deploy, weights, complete=True)
+
+
+def final_weights(trunk: str, directory: Path) -> Path:
+    """The caffemodel of a classifier that is trained to its end, whether or not it is there."""
+    return Run(directory, ".").weights(CLASSIFIERS[trunk][3])
 
 
 def _solver_param(train: Path, weights: Path, lr: float, steps: int) -> caffe_pb2.SolverParameter:

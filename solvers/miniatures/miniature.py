@@ -145,17 +145,23 @@ def miniature(name: str, directory: Path, seed: int = 0) -> Experiment:
              **({"fc6_kernel": kernel} if kernel else {}), **small.net})
 
 
-def train(name: str, directory: Path, seed: int = 0) -> Trained:
+def train(name: str, directory: Path, seed: int = 0, known: dict[str, Trained] | None = None
+          ) -> Trained:
     """Train NAME in miniature under `directory`, after what it starts from.
 
-    What is trained already is taken as it is. Returns (experiment, {label: Scores}). Raises
-    RunError if `directory` began with another seed.
+    What is trained already is taken as it is. `known` has what earlier calls returned, by name, and
+    gets what this one trains. Returns (experiment, {label: Scores}). Raises RunError if `directory`
+    began with another seed.
     """
-    experiment = miniature(name, directory, seed)
-    return experiment, run(experiment, seed)
+    known = {} if known is None else known
+    if name not in known:
+        experiment = miniature(name, directory, seed)
+        known[name] = experiment, run(experiment, seed, known)
+    return known[name]
 
 
-def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
+def run(experiment: Experiment, seed: int, known: dict[str, Trained] | None = None
+        ) -> dict[str, Scores]:
     """Train a miniature, or a variant of one under a name that begins like its; see `train`.
 
     Returns {label: Scores}.
@@ -167,9 +173,16 @@ def run(experiment: Experiment, seed: int) -> dict[str, Scores]:
         if base in nets.TRUNKS:
             bases[suffix] = classifiers.train_classifier(base, directory / base, seed)
         else:
-            bases[suffix] = training.trained_net(train(base, directory, seed)[0])
+            bases[suffix] = training.trained_net(train(base, directory, seed, known)[0])
     experiment = with_class_weights(experiment)
     return training.train(experiment, bases, force=True)    # variants depart from the recipes
+
+
+def is_trained(name: str, directory: Path) -> bool:
+    """Whether a miniature, or a classifier, is trained under `directory`."""
+    if name in classifiers.CLASSIFIERS:
+        return classifiers.final_weights(name, directory / name).exists()
+    return training.finished(miniature(name, directory))
 
 
 def generate(name: str, directory: Path, seed: int) -> None:

@@ -94,5 +94,5 @@ def has_nothing_to_do(what: str) -> bool:
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
-        raise RunError(f"the environment says {name}={text}, expected a whole number")
+        raise RunError(f"the environment says {name}={text or repr(text)}, expected a whole number")
     return int(text)

@@ -71,7 +71,7 @@ def test_describe_scans_labels_without_classes_txt(voc):
                                   "ImageSets/Segmentation/val.txt"])
 def test_describe_names_what_the_layout_lacks(voc, path):
     (voc / path).rename(voc / "elsewhere")
-    with pytest.raises(DataError, match=f"not in VOC layout: {voc / path} does not exist"):
+    with pytest.raises(DataError, match=f"not a complete VOC layout: {voc / path} does not exist"):
         describe(voc)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 import caffe
 import label_forms
 from fcn.command import COMMANDS, DONE_BY, main
+from fcn.nets.source import ROOT
 from fcn.solvers.runs.run import Run
 from label_forms import FORMS, truth
 from own_folder import write_data
@@ -151,6 +152,34 @@ def test_each_command_names_itself(name, fcn):
     said = fcn(name, "--help")
     assert said.startswith(f"usage: fcn {name} ")
     assert not re.search(rf"\w\.py |python -m {name}\b|python ", said)
+
+
+@pytest.mark.parametrize("module", ["fcn.page", "fcn.solvers.report", "segdata.importing",
+                                    "fcn.nets", "fcn.solvers.infer", "segdata.weight_map"])
+def test_a_module_is_called_what_was_typed(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
+    assert done.stdout.startswith(f"usage: python -m {module} [-h]"), done
+
+
+def test_the_folder_of_nets_is_started_by_its_path(tmp_path):
+    """It has an fcn.py of its own."""
+    script = str(ROOT / "nets" / "__main__.py")
+    done = subprocess.run([sys.executable, script, "voc-fcn8s", "-o", tmp_path / "nets"],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "nets" / "train.prototxt").exists()
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
+    assert done.stdout.startswith(f"usage: python {script} [-h]")
+
+
+@pytest.mark.parametrize("words", [
+    ("page", "-o", "pg.html"), ("nets", "voc-fcn8s", "-o", "net.prototxt"),
+    ("infer", "a.jpg", "-o", "a.png"), ("demo", "-o", "demo.html")])
+def test_the_name_of_a_file_is_no_folder_for_results(words, fcn, tmp_path):
+    said = fcn(*words, status=2)
+    assert ("-o/--output: expected the name of a folder, into which several files are written, "
+            f"got that of a file, '{words[-1]}'") in said
+    assert not (tmp_path / words[-1]).exists()
 
 
 def test_the_installed_command(tmp_path):

@@ -204,12 +204,15 @@ def test_a_width_that_is_not_positive_is_refused(width):
 
 def test_the_command_reports_what_it_cannot_write(tmp_path):
     (tmp_path / "file").touch()
-    for more, said in ((["-o", str(tmp_path / "file")], "cannot be written"),
-                       (["-o", str(tmp_path / "x"), "--width", "-1"], "above 0 and at most 1"),
-                       (["-o", str(tmp_path / "x"), "--width", "5"], "at most 1, got '5'")):
+    folder = str(tmp_path / "x")
+    for status, more, said in (
+            (1, ["-o", str(tmp_path / "file")], f"error: {tmp_path / 'file'}: cannot be made: File "
+             f"exists: {tmp_path / 'file'}; a file has that name: take another"),
+            (2, ["-o", folder, "--width", "-1"], "above 0 and at most 1"),
+            (2, ["-o", folder, "--width", "5"], "at most 1, got '5'")):
         result = subprocess.run([sys.executable, "-m", "nets", "voc-fcn8s", *more], cwd=ROOT,
                                 capture_output=True, text=True, env=_environment())
-        assert result.returncode == 2 and "Traceback" not in result.stderr
+        assert result.returncode == status and "Traceback" not in result.stderr
         assert said in result.stderr
 
 

@@ -137,6 +137,22 @@ def test_the_plan_names_all_that_is_trained_and_the_time(tmp_path):
             in late)
 
 
+def test_what_is_trained_already_is_said_once_and_takes_no_time(tmp_path, tiny, capsys,
+                                                               monkeypatch):
+    run_demo(tmp_path / "demo", monkeypatch)
+    first = capsys.readouterr().out
+    assert "is trained: " not in first and "Trained already" not in first
+    (tmp_path / "demo/voc-fcn8s-demo").rename(tmp_path / "away")
+    plan = demo.plan(demo.STAGES, tmp_path / "demo")
+    assert "Trained already: vgg16-demo, voc-fcn32s-demo, voc-fcn16s-demo.\n" in plan
+    assert "Trained one after the other: voc-fcn8s-demo.\n" in plan
+    (tmp_path / "away").rename(tmp_path / "demo/voc-fcn8s-demo")
+    run_demo(tmp_path / "demo", monkeypatch)
+    again = capsys.readouterr().out
+    assert "minutes" not in again and "All of it is trained already, in " in again
+    assert again.count("is trained: ") == 3
+
+
 @pytest.mark.parametrize("name, stride", [("voc-fcn32s", 32), ("voc-fcn16s", 16), ("voc-fcn8s", 8)])
 def test_blocks_lie_where_their_scores_look(tmp_path, tiny, name, stride):
     """Scores of an image with one bright spot: the block around it is in the middle of them."""

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -96,6 +97,17 @@ def test_what_the_tools_cannot_write_is_named_with_its_remedy(tmp_path, monkeypa
         with pytest.raises(WriteError, match=f"{path}: cannot be written: {words}"):
             write()
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_named_from_the_current_folder_is_named_so(tmp_path, monkeypatch):
+    """The system's error names the whole path."""
+    def fail(folder, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/run/report.html.x1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    with pytest.raises(WriteError, match="^run/report.html: cannot be written: Permission denied; "
+                                         "make its folder writable, or write to another$"):
+        replace_text("run/report.html", "new")
 
 
 def replace_text(path, text):

@@ -271,6 +271,7 @@ ITEMS.update({f"{name}-released": Item(
     target=f"{name}-released") for name, (file, size) in RELEASED.items()})
 
 
+ON_GPU = "note: it trains on a GPU ({}); where there is none, add DEVICE=--cpu."
 WITHOUT = "`make demo`, and `make NAME-demo` for an experiment, need no download at all."
 
 
@@ -294,8 +295,7 @@ def missing(name: str, root: Path | None = None) -> str | None:
         return (f"{problem}: {item.title}. The project has no download of it: put the folder, or a "
                 f"link to it, at {file.parent} (docs/segnet.md)")
     return (f"{problem}: {item.title}, a download of {item.about}. "
-            f"Get it with `make {item.target}` or "
-            f"`python -m segdata.download {item.target.replace('data-', '')}`.")
+            f"Get it with `make {item.target}`.")
 
 
 def main() -> None:
@@ -304,8 +304,12 @@ def main() -> None:
                                      description="Fail if one of these is not there, and say so.")
     parser.add_argument("names", nargs="+", metavar="NAME", choices=ITEMS,
                         help=", ".join(ITEMS))
-    problems = list(filter(None, map(missing, parser.parse_args().names)))
-    sys.exit("\n".join(["error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
+    parser.add_argument("--device", default="", metavar="OPTIONS",
+                        help="what the experiment trains on, to be said where something is missing")
+    args = parser.parse_args()
+    problems = list(filter(None, map(missing, args.names)))
+    note = [ON_GPU.format(args.device)] if "--gpu" in args.device else []
+    sys.exit("\n".join([*note, "error: " + problems[0], *problems[1:], WITHOUT]) if problems else 0)
 
 
 if __name__ == "__main__":

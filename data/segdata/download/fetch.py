@@ -13,13 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tqdm import tqdm
 
 from segdata.download.catalog import Item
 from segdata.errors import DownloadError
-from segdata.files import put
+from segdata.files import make_folder, put, reporting
 
 ATTEMPTS = 5            # per URL
 PAUSE = 2.0             # seconds before the second attempt, doubled before each further one
@@ -39,7 +39,7 @@ def fetch(item: Item, path: Path, accept: bool = False) -> None:
     urls = [url for url in item.urls if acceptable(url, item, accept)]
     if not urls:
         raise DownloadError(f"{path.name} is at {item.urls[0]}. {refusal(item, path)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(path.name + ".part")
     problems = []
     for url in urls:
@@ -98,9 +98,15 @@ def transfer(url: str, part: Path, item: Item, accept: bool = False) -> str:
     if continued:
         update(digest, part)
     if response is not None:
-        with response, open(part, "ab" if continued else "wb") as file:
+        with response, _opened(part, "ab" if continued else "wb") as file:
             copy(response, file, digest, total)
     return digest.hexdigest()
+
+
+def _opened(path: Path, mode: str) -> BinaryIO:
+    """A file to write to. Raises WriteError, with the remedy."""
+    with reporting(path):
+        return cast(BinaryIO, path.open(mode))
 
 
 def request(url: str, start: int) -> tuple[http.client.HTTPResponse | None, int | None]:
@@ -136,7 +142,8 @@ def copy(response: http.client.HTTPResponse, file: BinaryIO, digest: "hashlib._H
     with tqdm(desc=name, total=total, initial=file.tell(), unit="B", unit_scale=True,
               disable=None) as bar:
         while chunk := response.read(CHUNK):
-            file.write(chunk)
+            with reporting(Path(file.name)):
+                file.write(chunk)
             digest.update(chunk)
             bar.update(len(chunk))
             if bar.disable and time.monotonic() - told_at >= EVERY:

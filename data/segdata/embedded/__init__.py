@@ -1,9 +1,10 @@
 """The embedded datasets: drawn from a seed in seconds, in the layouts of the real ones."""
 
-import warnings
 from pathlib import Path
 
 from PIL import ExifTags, Image
+
+from segdata import exif
 
 MANIFEST = "embedded.json"      # in the folder of a dataset: what it was drawn from
 DRAWN = "drawn by segdata.embedded"     # EXIF's description of each image, also in a copy of it
@@ -11,18 +12,16 @@ DRAWN = "drawn by segdata.embedded"     # EXIF's description of each image, also
 
 def description() -> Image.Exif:
     """What an image of these datasets says of itself."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = DRAWN
-    return exif
+    said = Image.Exif()
+    said[ExifTags.Base.ImageDescription] = DRAWN
+    return said
 
 
 def is_drawn(path: Path) -> bool:
     """Whether a file is an image of an embedded dataset, wherever it lies, as it says itself; one
     that cannot be read is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # also opening a file may warn of its EXIF
-        try:
-            with Image.open(path) as image:
-                return image.getexif().get(ExifTags.Base.ImageDescription) == DRAWN
-        except Exception:       # what Pillow raises on damaged files has no base
-            return False
+    try:
+        with Image.open(path) as image:
+            return exif.tag(image, ExifTags.Base.ImageDescription) == DRAWN
+    except Exception:       # what Pillow raises on damaged files has no base
+        return False

@@ -61,8 +61,8 @@ def nothing(tree: Tree) -> str:
              sorted(suffixes.items(), key=lambda item: -item[1])]
     forms = ", ".join(form.TITLE for form in FORMS.values())
     return (f"{tree.root}: no labels are recognised; it holds {some(holds)}. Known are {forms}. "
-            "For images and masks in two folders whose names do not tell, give --images FOLDER "
-            "--masks FOLDER")
+            "For images and masks in two folders whose names do not tell, type\n    "
+            f"{shlex.join([*program(), 'import'])} SRC DST --images FOLDER --masks FOLDER")
 
 
 def conversion(folder: Path) -> str:
@@ -79,7 +79,8 @@ def conversion(folder: Path) -> str:
     command = [*program(), "import", str(folder), str(target)]
     if len(found) > 1:
         command += ["--format", next(iter(found))]
-    return (f"\nIt holds {listed(found)}. This converts them:\n    {shlex.join(command)}\n"
+    return (f"\nIts labels are recognised: {listed(found)}. This makes a complete folder of its "
+            f"images and labels:\n    {shlex.join(command)}\n"
             f"Then give --data {shlex.quote(str(target))}")
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from ..errors import CaffeError
 from ..formats import text
-from ..formats.atomic import replacing
+from ..formats.atomic import make_folder, replacing
 from .flags import file, flag
 
 # I0210 13:39:22.381027, or with the year before the month, as newer releases of glog have it
@@ -106,7 +106,7 @@ def parse_log(args: argparse.Namespace) -> None:
     Columns: NumIters, Seconds, LearningRate, and each output of the net.
     """
     log = read_log(args.log)
-    os.makedirs(args.folder, exist_ok=True)
+    make_folder(args.folder)
     for kind, rows in (("train", log.train), ("test", log.test)):
         path = os.path.join(args.folder, f"{os.path.basename(args.log)}.{kind}")
         if not rows:

@@ -23,6 +23,7 @@ from .flags import positive
 from .trial import FAILED, NOT_RUN, RAN, Trials
 
 RUNS, READS, LAYER, CHANGE, SKIPPED = "runs", "reads", "needs a layer", "change", "skipped"
+ONCE = "runs once"      # another file is changed
 _SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
 _SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
 _NAMES_A_NET = re.compile(r"\b(train_|test_)?(net\s*:|net_param\s*[:{])")
@@ -31,14 +32,49 @@ _OLD_NET = re.compile(r"\b(layers\s*\{|input\s*:)")
 _REGISTERED = re.compile(r"\bREGISTER_LAYER_(?:CLASS|CREATOR)\(\s*(\w+)")
 _PHASES = caffe_pb2.TRAIN, caffe_pb2.TEST
 _PROTOTXT = (".prototxt", ".pt", ".pbtxt")
+_UNREADABLE = CaffeError, OSError, RecursionError, MemoryError
 _SOURCE = (".cpp", ".cu", ".cc", ".hpp")
 
 
-class Project(NamedTuple):
+class Project:
     """A folder, the files in it and its folders, and what tries nets, if nets are to run."""
-    root: Path
-    files: list[Path]
-    trials: Trials | None = None
+
+    def __init__(self, root: Path, trials: Trials | None = None) -> None:
+        self.root, self.files, self.trials = root, list(_files(root)), trials
+        self._programs = [path for path in self.files if path.suffix == ".py"]
+        self._modules = {part for path in self.files for part in (path.stem, *path.parts)}
+        self._imported: dict[Path, set[Path]] = {}
+        self._is_to_change: dict[Path, bool] = {}
+
+    def to_change(self, program: Path) -> list[str]:
+        """What of a Python file is to change."""
+        return python_files.to_change(text.encode(text.read_text(program)), self._modules)
+
+    def waits_for(self, program: Path) -> list[str]:
+        """The Python files that one imports, also indirectly, and that are to change."""
+        reached, new = {program}, [program]
+        while new:
+            found = self._imports(new.pop()) - reached
+            reached |= found
+            new += found
+        return sorted(str(path.relative_to(self.root)) for path in reached - {program}
+                      if self.is_to_change(path))
+
+    def is_to_change(self, program: Path) -> bool:
+        if program not in self._is_to_change:
+            try:
+                self._is_to_change[program] = bool(self.to_change(program))
+            except _UNREADABLE:
+                self._is_to_change[program] = True
+        return self._is_to_change[program]
+
+    def _imports(self, program: Path) -> set[Path]:
+        if program not in self._imported:
+            self._imported[program] = set()
+            with suppress(*_UNREADABLE):
+                self._imported[program] = python_files.imported(
+                    text.encode(text.read_text(program)), program, self._programs)
+        return self._imported[program]
 
 
 Reader = Callable[[Path, Project], Iterator[tuple[str, str]]]
@@ -55,8 +91,10 @@ def migrate(args: argparse.Namespace) -> int:
     """Say what of a Caffe project runs here, what needs a layer of a fork, and what to change.
 
     Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them: a net
-    "reads" if every layer of it is known, a solver if its net does, too. With
-    --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
+    "reads" if every layer of it is known, a solver if its net does, too. What imports a file that
+    is to change "runs once" that is changed.
+
+    With --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
     place of its data, with images of at most --size pixels a side if it takes them, else of its
     own size, and with random weights. Nets with Python layers between others run with --trust
     alone, which runs the layers' code from PYTHONPATH.
@@ -64,8 +102,7 @@ def migrate(args: argparse.Namespace) -> int:
     The exit status is 0 if everything runs, and no net was left out.
     """
     root = Path(args.folder)
-    project = Project(root, list(_files(root)),
-                      Trials(args.size, args.seconds, args.trust) if args.run_nets else None)
+    project = Project(root, Trials(args.size, args.seconds, args.trust) if args.run_nets else None)
     readers = {path: reader for path in project.files if (reader := _reader(path.name))}
     width = max((len(str(path.relative_to(root))) for path in readers), default=0)
     found: list[Finding] = []
@@ -235,6 +272,12 @@ def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator
     elif not any(re.search(rf"^class {re.escape(name)}\b|^{re.escape(name)} *=",
                            text.read_text(source), re.M) for source in sources):
         yield CHANGE, f"{place}no class {name} in {sources[0].relative_to(project.root)}"
+    else:
+        others = project.waits_for(sources[0])
+        if project.is_to_change(sources[0]):
+            others = [str(sources[0].relative_to(project.root)), *others]
+        if others:
+            yield ONCE, f"{_are_changed(others)}, for the layer '{layer.name}'"
 
 
 def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
@@ -261,8 +304,18 @@ def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
             yield from _net_of_solver(name, net, project)
     folder = os.path.dirname(param.snapshot_prefix)
     if folder and not _find(folder, path):
-        yield CHANGE, f"snapshot_prefix: make the folder {folder}"
+        yield CHANGE, (f"snapshot_prefix: there is no folder {_starts_in(param, path) / folder}; "
+                       "make it, or correct snapshot_prefix")
     yield READS, f"a solver, {param.type}"
+
+
+def _starts_in(param: caffe_pb2.SolverParameter, path: Path) -> Path:
+    """The folder from which a solver finds its net, and in which a training starts therefore."""
+    for name in map(text.file_name, [param.net, param.train_net, *param.test_net]):
+        place = _find(name, path) if name else None
+        if place and not os.path.isabs(name) and ".." not in Path(name).parts:
+            return place.resolve().parents[len(Path(name).parts) - 1]
+    return Path.cwd()
 
 
 def _net_of_solver(name: str, path: Path, project: Project) -> Iterator[tuple[str, str]]:
@@ -318,12 +371,18 @@ def _source(path: Path, project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _python(path: Path, project: Project) -> Iterator[tuple[str, str]]:
-    own = {part for file in project.files for part in (file.stem, *file.parts)}
-    found = python_files.to_change(text.encode(text.read_text(path)), own)
+    found = project.to_change(path)
     for why in found:
         yield CHANGE, why
-    if not found:
+    if not found and (others := project.waits_for(path)):
+        yield ONCE, _are_changed(others)
+    elif not found:
         yield RUNS, "Python 3"
+
+
+def _are_changed(files: list[str]) -> str:
+    """The rest of a sentence that begins with ONCE."""
+    return f"{' and '.join(files)} {'are' if len(files) > 1 else 'is'} changed"
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:

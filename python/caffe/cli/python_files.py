@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 # names of Python 2, of old NumPy and of old pycaffe, with what is written instead
 _MODULES = {
@@ -46,6 +49,52 @@ def to_change(content: bytes, of_project: set[str]) -> list[str]:
              for why in (*_old_name(node, own), *_old_form(node, own))}
     found.update(_missing_modules(tree, of_project))
     return [f"line {line}: {why}" for line, why in sorted(found)]
+
+
+def imported(content: bytes, path: Path, files: Collection[Path]) -> set[Path]:
+    """Which of a project's `files` the program `content`, the file `path`, imports; those of a
+    name that Python finds elsewhere are not meant, unless they lie beside it."""
+    with suppress(SyntaxError, ValueError):
+        tree = ast.parse(content)
+        return {found for name, folder in _modules(tree, path)
+                if (found := _file_of(name, folder, path, files))}
+    return set()
+
+
+def _modules(tree: ast.AST, path: Path) -> Iterator[tuple[str, Path | None]]:
+    """(dotted name, folder that it is seen from) of what a program imports; None for the folder
+    of what is sought wherever Python looks."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                yield from ((alias.name, None) for alias in aliases)
+            case ast.ImportFrom(module=module, names=aliases, level=level):
+                folder = path.parents[min(level, len(path.parents)) - 1] if level else None
+                yield from ([(module, folder)] if module else [])
+                yield from ((".".join(filter(None, [module, alias.name])), folder)
+                            for alias in aliases)
+
+
+def _file_of(name: str, folder: Path | None, path: Path, files: Collection[Path]) -> Path | None:
+    """The file of a project that an import in `path` reads, if any: the nearest of the name."""
+    parts = name.split(".")
+    endings = tuple(f"/{'/'.join(each)}.py" for each in (parts, [*parts, "__init__"]))
+    found = [file for file in files if f"/{file.as_posix()}".endswith(endings)]
+    places = [str(place) + ending for place in [folder or path.parent] for ending in endings]
+    beside = [file for file in found if f"{file}" in places]
+    if beside or folder or not found or _is_elsewhere(parts[0], files):
+        return next(iter(beside), None)
+    return max(found, key=lambda file: len(os.path.commonpath([file, path])))
+
+
+def _is_elsewhere(module: str, files: Collection[Path]) -> bool:
+    """Whether Python finds a module, and it is none of a project's `files`."""
+    try:
+        spec = find_spec(module)
+    except ValueError:      # it is loaded, as __main__ is, and no file is known of it
+        return True
+    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() not in {
+        file.resolve() for file in files})
 
 
 def _defined(tree: ast.AST) -> set[str]:

@@ -38,6 +38,7 @@ class Contention:
     def __init__(self) -> None:
         self._before: _Counts | None = None
         self._window = WINDOW
+        self._has_warned = False
 
     def look(self) -> None:
         """Compare with the last look, if that is long ago; to be called often, as each call costs
@@ -47,10 +48,10 @@ class Contention:
         before, self._before = self._before, _counts()
         if before is not None and (message := self._message(before, self._before)):
             logger.warning("%s", message)
+            self._has_warned = True
             self._window *= 2
 
-    @staticmethod
-    def _message(before: _Counts, now: _Counts) -> str:
+    def _message(self, before: _Counts, now: _Counts) -> str:
         threads = torch.get_num_threads()
         clock, used = now.clock - before.clock, now.used - before.used
         waited = sum(seconds - before.waited.get(thread, 0.0)
@@ -63,12 +64,16 @@ class Contention:
         if min(waited, threads * clock - used) < NOTICED * clock:
             return ""
         share = used / (used + waited)
+        if self._has_warned:
+            return (f"the threads that compute still wait for a processor, in {1 - share:.0%} of "
+                    f"their time in the last {clock:.0f} s")
         return (
             f"in the last {clock:.0f} s the {threads} threads that compute waited for a processor "
             f"in {1 - share:.0%} of their time: other processes had it, or the CPU limit of a "
             "container was reached. Each thread also waits for the slowest, so small nets are "
-            "often several times faster with fewer threads: begin the command with "
-            f"OMP_NUM_THREADS={max(1, math.floor(threads * share))}")
+            "often several times faster with fewer threads. Ctrl-C stops the command; begin it "
+            f"again with OMP_NUM_THREADS={max(1, math.floor(threads * share))} before it, and what "
+            "goes on from snapshots or finished images, as fcn solve, demo and infer do, goes on")
 
 
 def _is_first() -> bool:

@@ -72,6 +72,15 @@ def creating_folder(path: str | os.PathLike) -> Iterator[str]:
         _flush(os.path.dirname(os.path.abspath(place)))
 
 
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder and those above it. Raises WeightsError, with the remedy."""
+    try:
+        os.makedirs(file_name(path), exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be made: {error.strerror}: {error.filename}; "
+                           f"{REMEDIES.get(error.errno or 0, ELSEWHERE)}") from error
+
+
 def write_whole(path: str | os.PathLike, pieces: Sequence[bytes | memoryview]) -> None:
     """Write the bytes of `pieces` to `path`. Raises WeightsError, with the remedy."""
     with replacing(path) as file:

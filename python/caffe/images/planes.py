@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -18,6 +19,9 @@ _GREY = "1", "L", "I", "I;16", "I;16B", "F"
 _JPEG = "JPEG", "MPO"       # one, and several in a file, of which the first is read
 _ONE = 1 << 11      # of OpenCV's weights
 MOST_PIXELS = 50_000_000
+
+# Damaged EXIF, which Pillow reads as it reads TIFF files, names no file: the image is good.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 def max_pixels() -> int:
@@ -60,7 +64,7 @@ def read_indices(path: str) -> np.ndarray:
 
 def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     """A PIL image as planes; `color` None keeps what it is. Of 16 bits the upper 8 are kept."""
-    if image.format in _JPEG and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if image.format in _JPEG and _is_turned(image):
         _warn_of_turn(image)
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
         values = np.asarray(image)
@@ -74,6 +78,14 @@ def planes(image: Image.Image, color: bool | None = None) -> np.ndarray:
     if not color:
         return _grey(image)[None]
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1))
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether EXIF says that an image is to be mirrored or turned; damaged EXIF says nothing."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+    except Exception:       # what Pillow raises on damaged EXIF has no base
+        return False
 
 
 def _warn_of_dimness(image: Image.Image, largest: int) -> None:

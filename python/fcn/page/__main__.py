@@ -28,7 +28,7 @@ from fcn.solvers.console.commands import same_command
 from fcn.solvers.console.device import set_device
 from fcn.solvers.console.errors import report_errors
 from fcn.solvers.inference.network import choose, described
-from segdata.arguments import ArgumentParser
+from segdata.arguments import ArgumentParser, folder_name
 from segdata.paths import build_root
 
 LAST_PORT = 65_535
@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser = ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     add_chosen(parser)
-    parser.add_argument("-o", "--output", type=Path, default=build_root() / "page",
+    parser.add_argument("-o", "--output", type=folder_name, default=build_root() / "page",
                         help="folder of the page (default build/page); an older page is replaced")
     parser.add_argument("--side", type=positive(int), default=500, metavar="PIXELS",
                         help="longer side to which photographs are scaled down at first (500)")

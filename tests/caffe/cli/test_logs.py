@@ -93,6 +93,13 @@ def test_a_log_without_a_training(folder, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["caffe.INFO", "silent"]
 
 
+def test_a_folder_for_tables_that_cannot_be_made(folder, capsys):
+    assert main(["parse_log", "caffe.INFO", "caffe.INFO/tables"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "caffe.INFO/tables: cannot be made: Not a directory: caffe.INFO/tables; a part of that "
+        "path is a file: take another\n")
+
+
 @pytest.mark.parametrize("x", ["iterations", "seconds"])
 def test_curves(folder, capsys, x):
     assert main(["plot_log", "caffe.INFO", "--x", x, "-o", "curves.png"]) == 0

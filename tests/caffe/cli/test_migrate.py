@@ -125,7 +125,8 @@ def test_what_nets_and_solvers_need(project, capsys):
     assert "unknown solver type 'Adm' (did you mean 'Adam'?)" in said["solver.prototxt"]
     assert "'fixd' (did you mean 'fixed'?)" in said["solver.prototxt"]
     assert "train_net: absent.prototxt is not there" in said["solver.prototxt"]
-    assert "make the folder out" in said["solver.prototxt"]
+    assert (f"there is no folder {project.root.parent / 'out'}; make it, or correct"
+            in said["solver.prototxt"])
     assert "needs a layer" in said["layers/multibox.cpp"] and "layers/conv.cpp" not in said
 
 
@@ -195,6 +196,35 @@ def test_what_is_right_is_left_alone(project, capsys, code):
     project({"script.py": code + "\n", "helpers/one.py": ""})
     status, rows = project.table(capsys)
     assert status == 0 and rows["script.py"] == [("runs", "Python 3")]
+
+
+def test_the_folder_of_snapshots_is_sought_where_the_solver_finds_its_net(project, capsys):
+    project({"fcn8s/net.prototxt": NET, "fcn8s/solver.prototxt":
+             'net: "net.prototxt" base_lr: 1 lr_policy: "fixed" snapshot_prefix: "snapshot/train"'})
+    _, rows = project.table(capsys)
+    assert rows["fcn8s/solver.prototxt"] == [("change", (
+        f"snapshot_prefix: there is no folder {project.root / 'fcn8s' / 'snapshot'}; make it, or "
+        "correct snapshot_prefix"))]
+
+
+def test_what_imports_a_file_that_is_to_change_runs_once_that_is_changed(project, capsys):
+    project({"surgery.py": "print 'x'", "helper.py": "import surgery", "score.py": "xrange(3)",
+             "fcn8s/solve.py": "import sys\nimport caffe\nimport helper, score",
+             "fcn8s/net.py": "from . import solve", "fcn8s/other.py": "import caffe",
+             "layers.py": LAYER + "\nimport surgery\n", "sound.py": "import json.decoder",
+             "tools/json/decoder.py": "print 'not the one that is imported'",
+             "net.prototxt": NET + """
+                layer { name: "mine" type: "Python" bottom: "fc" top: "mine"
+                        python_param { module: "layers" layer: "Mine" } }"""})
+    status, rows = project.table(capsys)
+    both = "score.py and surgery.py are changed"
+    assert status == 1
+    assert rows["helper.py"] == rows["layers.py"] == [("runs once", "surgery.py is changed")]
+    assert rows["fcn8s/solve.py"] == rows["fcn8s/net.py"] == [("runs once", both)]
+    assert rows["fcn8s/other.py"] == rows["sound.py"] == [("runs", "Python 3")]
+    assert rows["net.prototxt"] == [
+        ("runs once", "surgery.py is changed, for the layer 'mine'")]
+    assert project.table.summary == "7 of 10 files need no change"
 
 
 @pytest.mark.parametrize("code", ["-" * 20000 + "1", "-" * 3000 + "1", "1" + "+1" * 100000,

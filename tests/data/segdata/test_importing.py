@@ -506,7 +506,8 @@ def test_no_folder(source):
 def test_a_folder_without_labels(source):
     put(photograph("a"), source / "a.jpg")
     write(source / "notes.md", "")
-    refused(source, "no labels are recognised; it holds 1 .jpg, 1 .md. Known are .*COCO JSON")
+    refused(source, "no labels are recognised; it holds 1 .jpg, 1 .md. Known are .*COCO JSON"
+                    "(.|\n)*, type\n.*fcn import SRC DST --images FOLDER --masks FOLDER$")
 
 
 def test_labels_of_several_forms(source):

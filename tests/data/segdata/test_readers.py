@@ -2,6 +2,8 @@
 
 import re
 import struct
+import subprocess
+import sys
 import zlib
 
 import h5py
@@ -105,6 +107,39 @@ def test_an_image_with_damaged_exif_is_read_as_it_is_stored(tmp_path, name, exif
     assert geometry(path) == ((4, 6), 1)
     assert write_photograph(path, tmp_path, "copy") is None
     assert (tmp_path / f"copy{path.suffix}").read_bytes() == path.read_bytes()
+
+
+READERS = """
+import sys
+from segdata import readers
+from segdata.embedded import is_drawn
+readers.read_photograph(sys.argv[1])
+readers.doubts_of(sys.argv[1])
+is_drawn(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("code", [READERS, """
+import sys
+import caffe
+assert caffe.io.load_image(sys.argv[1]).shape == (4, 6, 3)
+from caffe.images.planes import read_planes
+assert read_planes(sys.argv[1]).shape == (3, 4, 6)
+"""], ids=["tools", "caffe"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_damaged_exif_is_read_in_silence(tmp_path, code, name):
+    """Pillow's warning of it names no file."""
+    path = tmp_path / name
+    image = Image.new("RGB", (6, 4), (9, 9, 9))
+    if name == "a.jpg":     # nine entries that are not there
+        image.save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0")
+    else:                   # a text that goes on beyond the end of the file
+        image.save(path, description="text")
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b"\x0e\x01\x02\0\x05\0", b"\x0e\x01\x02\0\xff\xff"))
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code, str(path)],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("alpha, told", [(255, False), (254, True)])

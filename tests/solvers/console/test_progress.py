@@ -2,7 +2,9 @@
 
 import io
 import json
+import logging
 import os
+import re
 import sys
 from contextlib import contextmanager, redirect_stdout
 
@@ -45,6 +47,25 @@ def test_the_time_left_is_of_all_steps_but_the_first(monkeypatch, capfd):
 def test_what_is_faster_than_that_says_nothing(capfd):
     assert list(progress.through(range(5), "scoring", 5, "image")) == [0, 1, 2, 3, 4]
     assert capfd.readouterr().err == ""
+
+
+def test_lines_of_the_log_begin_on_a_line_of_their_own_above_the_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    logger = logging.getLogger("caffe")
+    with progress.Progress("mine", 10, "iteration") as bar:
+        bar.update()
+        logger.warning("others have the processors")
+        assert list(progress.through([1], "scoring", 1, "image")) == [1]
+        logger.warning("still")
+    logger.warning("afterwards")
+    shown = sys.stderr.getvalue()
+    assert "mine:" in shown
+    for text in ("others have the processors", "still", "afterwards"):
+        [line] = [line for line in re.split("[\r\n]", shown) if text in line]
+        assert line.removeprefix("\x1b[A").startswith("W"), line
 
 
 @pytest.mark.parametrize("seconds, text", [

@@ -216,7 +216,9 @@ def test_weights_of_several_labels_and_from_a_file(tiny, tmp_path):
     ("1,2,3", "there are 3 weights for the 7 classes background, .*; give one for each, in that"),
     ("1,1,1,1,1,1,-1", "expected are finite numbers from 0 on"),
     ("0,0,0,0,0,0,0", "and not only 0"), ("1,1,1,1,1,1,inf", "finite numbers"),
-    ("medium", "--class-weights medium: expected none, frequency, median, numbers")])
+    ("medain", r"--class-weights medain: expected none, frequency, median, numbers as 1,2.5,4, or "
+               r"a file of numbers; there is no file of that name \(did you mean 'median'\?\)$"),
+    ("/", "a file of numbers; Is a directory$")])
 def test_weights_that_do_not_fit_are_refused(tiny, given, words):
     with pytest.raises(RunError, match=words):
         changed(tiny, "--class-weights", given)

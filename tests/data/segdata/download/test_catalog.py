@@ -27,8 +27,7 @@ ROOT = Path(__file__).resolve().parents[4]
     ("googlenet", "ilsvrc/bvlc_googlenet.caffemodel", "54 MB", "make googlenet")])
 def test_missing_says_file_size_and_command(tmp_path, name, path, size, target):
     said = catalog.missing(name, tmp_path)
-    what = target.split()[1].removeprefix("data-")
-    for part in (str(tmp_path / path), size, f"`{target}` or `python -m segdata.download {what}`"):
+    for part in (str(tmp_path / path), size, f"Get it with `{target}`."):
         assert part in said
 
 
@@ -39,6 +38,15 @@ def test_the_command_names_all_that_is_missing_and_then_the_way_without(monkeypa
         catalog.main()
     assert stop.value.code == ("error: no vgg16\nno voc2011\n`make demo`, and `make NAME-demo` for "
                                "an experiment, need no download at all.")
+    monkeypatch.setattr("sys.argv", ["catalog.py", "vgg16", "--device=--gpu 0,1"])
+    with pytest.raises(SystemExit) as stop:
+        catalog.main()
+    assert stop.value.code.startswith("note: it trains on a GPU (--gpu 0,1); where there is none, "
+                                      "add DEVICE=--cpu.\nerror: no vgg16\n")
+    monkeypatch.setattr("sys.argv", ["catalog.py", "vgg16", "--device=--cpu"])
+    with pytest.raises(SystemExit) as stop:
+        catalog.main()
+    assert stop.value.code.startswith("error: no vgg16\n")
     monkeypatch.setattr("sys.argv", ["catalog.py", "sbd"])
     with pytest.raises(SystemExit) as stop:
         catalog.main()

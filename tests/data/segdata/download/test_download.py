@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from data_samples import tar, zipped
 from segdata.download import __main__ as command
 from segdata.download import catalog, fetch, prepare, splits
 from segdata.errors import ArchiveError, DownloadError, MaterialError
+from segdata.files import WriteError
 
 CONTENT = bytes(range(256)) * 400
 SIZE = len(CONTENT)
@@ -112,6 +114,21 @@ def test_lines_take_the_place_of_the_bar_where_there_is_no_terminal(server, targ
     monkeypatch.setattr(fetch, "CHUNK", 60_000)
     fetch.fetch(item(server.url("file")), target)
     assert capsys.readouterr().err.splitlines() == [*lines, "model: 0.1 MB downloaded"]
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(server, target):
+    target.parent.write_text("a file")
+    with pytest.raises(WriteError, match="weights: cannot be made: File exists.*; a file has that"):
+        fetch.fetch(item(server.url("file")), target)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_named_with_the_remedy(server, target):
+    target.parent.mkdir()
+    target.with_name("model.part").symlink_to("/dev/full")
+    with pytest.raises(WriteError, match="model.part: cannot be written: No space left on device; "
+                                         "free space on its disk"):
+        fetch.fetch(item(server.url("file")), target)
 
 
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
