@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ..proto import caffe_pb2
+from .braces import blocks
 
 PRIVATE = 20000     # the least number of a field or value of forks.proto
 
@@ -106,7 +107,7 @@ def layer_at(text: str, line: int) -> tuple[str, str] | None:
     """The name and the type of the layer of a prototxt in which a line, from 1 on, lies; None if it
     lies in none."""
     place = sum(len(each) + 1 for each in text.split("\n")[:line]) - 1
-    for start, end in _blocks(text):
+    for start, end in blocks(text):
         if start <= place <= end + 1 or text.count("\n", 0, end) + 1 == line:
             own = "".join(_outer(text[start:end]))
             return _text(own, "name"), _text(own, "type")
@@ -119,24 +120,9 @@ def _text(message: str, field: str) -> str:
     return next(filter(None, found.groups()), "") if found else ""
 
 
-_PIECES = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[{}]")
-
-
-def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Where the messages of the outermost level begin and end, without their braces."""
-    depth = start = 0
-    for piece in _PIECES.finditer(text):
-        if piece[0] == "{":
-            start, depth = (piece.end() if depth == 0 else start), depth + 1
-        elif piece[0] == "}":
-            depth -= 1
-            if depth == 0:
-                yield start, piece.start()
-
-
 def _outer(text: str) -> Iterator[str]:
     """The text of a message without those inside of it, and without comments."""
-    done, inner = 0, list(_blocks(text))
+    done, inner = 0, list(blocks(text))
     for start, end in [*inner, (len(text), len(text))]:
         yield re.sub(r"#[^\n]*", "", text[done:start])
         done = end

@@ -28,7 +28,11 @@ def test_read_solver_upgrades(tmp_path):
     (LAYER + '  bottom "x"\n}', 4, 10, "x"),
     (LAYER + '  pooling_param { pool: MAXIMUM }\n}', 4, 25, "has no value 'MAXIMUM' .did you mean"),
     (LAYER + '  top: "x\n}', 4, 8, ""),
-    (LAYER, 3, None, ""),
+    (LAYER, 3, None, "Is the } missing of 'layer', which begins on line 1"),
+    (LAYER + "}\n  relu_param { }\n}", 5, 3, "LayerParameter has it: was 'layer' closed too early, "
+                                           "by the } of line 4"),
+    (LAYER + LAYER, 4, 1, "NetParameter has it: is the } missing of 'layer', which begins on"),
+    (LAYER + "}\n}", 5, 1, "'layer' was closed on line 4 already: is a } before it one too many"),
 ])
 def test_a_prototxt_that_does_not_parse(tmp_path, text, line, column, complaint):
     path = tmp_path / "net.prototxt"
