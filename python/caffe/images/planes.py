@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,12 +108,15 @@ def _warn_of_turn(image: Image.Image) -> None:
 
 
 warned_of: set[str] = set()     # what was odd of an image in this process
+_warning = threading.Lock()     # several threads read images
 
 
 def _warn_once(what: str, image: Image.Image, text: str, *values: int) -> None:
     """Have the log say something of the first image of which it is true."""
-    if what not in warned_of:
+    with _warning:
+        is_first = what not in warned_of
         warned_of.add(what)
+    if is_first:
         name = str(getattr(image, "filename", "")) or "an encoded image"
         logger.warning(f"%s: {text}. (Further files are not named.)", name, *values)
 
