@@ -22,8 +22,8 @@ from segdata.readers import (
     read_mat,
     read_photograph,
     read_rgb,
-    turn,
     subtract_mean,
+    turn,
 )
 
 GREY, COLOUR, PALETTE = 0, 2, 3
