@@ -16,7 +16,7 @@ from segdata.errors import did_you_mean
 
 MOST_COLUMNS = 1000     # of a line of usage that is to stay one
 OF_FILES = (".html", ".htm", ".prototxt", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv", ".json",
-            ".md", ".txt", ".zip", ".onnx", ".pdf", ".mp4")     # endings that no folder has
+            ".md", ".txt", ".zip", ".onnx", ".pdf", ".mp4")     # endings by which a file is known
 
 
 class ArgumentParser(argparse.ArgumentParser):
