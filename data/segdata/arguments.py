@@ -5,6 +5,7 @@ the original Caffe.
 """
 
 import argparse
+import os
 import re
 import sys
 import textwrap
@@ -76,7 +77,8 @@ class _WholeNames:
 def program() -> str | None:
     """What was typed to begin a module or the folder of one; None for the name in sys.argv."""
     main = sys.modules["__main__"]
-    if sys.argv[0] != getattr(main, "__file__", None):      # `fcn NAME`, as that names itself
+    file = getattr(main, "__file__", None)      # a whole path, whatever was typed
+    if os.path.abspath(sys.argv[0]) != file:    # `fcn NAME`, as that names itself
         return None
     if main.__spec__ is not None:
         return f"python -m {main.__spec__.name.removesuffix('.__main__')}"
