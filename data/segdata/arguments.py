@@ -5,6 +5,7 @@ the original Caffe.
 """
 
 import argparse
+import os
 import re
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from segdata.errors import did_you_mean
 
 MOST_COLUMNS = 1000     # of a line of usage that is to stay one
 OF_FILES = (".html", ".htm", ".prototxt", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv", ".json",
-            ".md", ".txt", ".zip", ".onnx", ".pdf", ".mp4")     # endings that no folder has
+            ".md", ".txt", ".zip", ".onnx", ".pdf", ".mp4")     # endings by which a file is known
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -76,7 +77,8 @@ class _WholeNames:
 def program() -> str | None:
     """What was typed to begin a module or the folder of one; None for the name in sys.argv."""
     main = sys.modules["__main__"]
-    if sys.argv[0] != getattr(main, "__file__", None):      # `fcn NAME`, as that names itself
+    file = getattr(main, "__file__", None)      # a whole path, whatever was typed
+    if os.path.abspath(sys.argv[0]) != file:    # `fcn NAME`, as that names itself
         return None
     if main.__spec__ is not None:
         return f"python -m {main.__spec__.name.removesuffix('.__main__')}"

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 import scipy.io
-from PIL import Image, ImageOps
+from PIL import Image
 
 from segdata import exif
 from segdata.classes import VOID
@@ -18,6 +18,12 @@ from segdata.lists import check_regular
 
 MOST_PIXELS = 50_000_000    # of an image, unless $FCN_MAX_PIXELS says otherwise
 ORIENTATION = 0x0112        # of EXIF
+# by orientation, what sets an image upright
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
+SAY_TURN = "exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"      # of Pillow's info
 WHITE = 65_535              # of an image of 16 bits
 MOST_TIMES = 1000           # what a variable in a MATLAB file may be larger than the file
 
@@ -57,11 +63,22 @@ def read_photograph(path: Path | BinaryIO) -> Image.Image:
 
 def upright(image: Image.Image) -> Image.Image:
     """An image as its camera was held, in RGB; transparent parts become white."""
-    image = eight_bits(image if turn(image) == 1 else ImageOps.exif_transpose(image))
+    image = eight_bits(_turned(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """An image as EXIF says that it is to be turned, which the result says no more. Unlike Pillow's
+    exif_transpose it leaves the rest of EXIF alone, which may be damaged."""
+    image.load()        # after which a TIFF file is upright already
+    if (orientation := turn(image)) == 1:
+        return image
+    turned = image.transpose(TURNS[orientation])
+    turned.info = {key: value for key, value in image.info.items() if key not in SAY_TURN}
+    return turned
 
 
 def turn(image: Image.Image) -> int:

@@ -10,13 +10,14 @@ from pathlib import Path
 # in the environment
 TYPED = "FCN_TYPED"     # the command line of make, as the Makefile says it
 THREADS = "OMP_NUM_THREADS"     # they decide how sums are rounded, and so what is trained
+OF_ALL = "FCN_THREADS"      # in several processes: THREADS of the command that started them
 
 
 def same_command(is_fresh: bool = False) -> str:
     """The command that runs, to be run again: as make was called, where that runs it, with as many
     threads. is_fresh : whether to keep --fresh; without it, the command continues the run"""
-    # what starts one of several processes gives it a number, and sets its threads itself
-    threads = "" if "RANK" in os.environ else os.environ.get(THREADS, "")
+    # what starts one of several processes gives it a number, and perhaps threads
+    threads = os.environ.get(OF_ALL if "RANK" in os.environ else THREADS, "")
     return f"{THREADS}={shlex.quote(threads)} " * bool(threads) + _without_threads(is_fresh)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -17,8 +17,9 @@ from fcn.solvers.inference.errors import InferError, no_such_file
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 # of what file systems say of a file: what changes with its content
-VERSIONS = "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"
-READING = threading.RLock()     # held by the thread that reads from a file that all threads share
+VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "modify",
+            "created")
+READING = threading.RLock()     # held by the thread that reads what all threads share
 
 
 class ImageSource(NamedTuple):
@@ -84,7 +85,9 @@ class ImageSource(NamedTuple):
                 found = os.stat(self.path)
                 return self.size if self.member else found.st_size, found.st_mtime_ns
             with reaching(self.file):
-                info = file_system(self.url).info(self.path)
+                system = file_system(self.url)
+                with _turn(system):
+                    info = system.info(self.path)
         except FileNotFoundError:
             raise InferError(no_such_file(Path(self.path))) from None
         changed = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
@@ -139,13 +142,20 @@ def file_system(url: str) -> Any:
         raise InferError(f"{url}: fsspec has no such file system: {error}") from None
 
 
-def _shares_open_files(system: Any) -> bool:
-    """Whether fsspec reads all through one open file, with one position: the members of an archive
-    (tar://...::, zip://...::), even behind a cache, and what lies in memory."""
+def _turn(system: Any) -> AbstractContextManager:
+    """To be held while a thread reads from a file system: where one thread at a time has to."""
+    return READING if _has_one_reader(system) else nullcontext()
+
+
+def _has_one_reader(system: Any) -> bool:
+    """Whether fsspec reads all through one open file, with one position, or one connection: the
+    members of an archive (tar://...::, zip://...::), what lies in memory, and what is on an FTP
+    server; also behind a cache."""
     from fsspec.archive import AbstractArchiveFileSystem
+    from fsspec.implementations.ftp import FTPFileSystem
     from fsspec.implementations.memory import MemoryFileSystem
     while system is not None:
-        if isinstance(system, (AbstractArchiveFileSystem, MemoryFileSystem)):
+        if isinstance(system, (AbstractArchiveFileSystem, FTPFileSystem, MemoryFileSystem)):
             return True
         system = getattr(system, "fs", None)
     return False
@@ -170,8 +180,7 @@ def opened(source: ImageSource) -> Iterator[BinaryIO]:
     if source.url:
         with reaching(source.file):
             system = file_system(source.url)
-            with READING if _shares_open_files(system) else nullcontext(), \
-                    system.open(source.path, "rb") as file:
+            with _turn(system), system.open(source.path, "rb") as file:
                 yield file
     else:
         with open(source.path, "rb") as file:

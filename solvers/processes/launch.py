@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from fcn.solvers.console.commands import same_command
+from fcn.solvers.console.commands import OF_ALL, THREADS, same_command
 from fcn.solvers.console.streams import tell
 from fcn.solvers.processes.workers import require_engine
 
@@ -26,11 +26,11 @@ def launch(count: int, max_restarts: int = 0) -> int:
     _, host, port, token = caffe.NCCL.new_uid().decode().split(":")
     common = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": host,
               "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": "True",
-              "TORCHELASTIC_RUN_ID": token}
+              "TORCHELASTIC_RUN_ID": token, OF_ALL: os.environ.get(THREADS, "")}
     threads = str(max(1, (os.cpu_count() or 1) // count))
     for number in range(max_restarts + 1):
         processes = launching.Processes(_command(), [
-            {"OMP_NUM_THREADS": threads, **os.environ, **common, "RANK": str(rank),
+            {THREADS: threads, **os.environ, **common, "RANK": str(rank),
              "LOCAL_RANK": str(rank), "TORCHELASTIC_RESTART_COUNT": str(number)}
             for rank in range(count)], lambda text: tell(f"error: {text}"),
             _advice() * (number == max_restarts))

@@ -33,7 +33,7 @@ NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newes
 PROGRESS = "progress.json"      # in a run's folder
 # in a run's folder: what its training writes of the net, the solver and the classes
 FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
-WRITTEN = "*.prototxt", "classes*.txt", "class_weights_*.binaryproto"      # those and their kin
+WRITTEN = "*.prototxt", "classes*.txt", "class_weights_*.binaryproto"      # FILES and the like
 
 
 class Run:
@@ -61,8 +61,8 @@ class Run:
 
     @contextmanager
     def kept_if_refused(self) -> Iterator[None]:
-        """Where an error or a signal ends the block, have the prototxts and class files that the
-        run had before: they say how it was trained so far."""
+        """Where an error or a signal ends the block, put the prototxts and class files back that
+        the run had before: they say how it was trained so far."""
         before = {path: path.read_bytes() for pattern in WRITTEN
                   for path in self.directory.glob(pattern)}
         try:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 
-# scores made sharper, of a net after its pass, its scores, and where in messages they come from
+# a function that makes scores sharper, as CRFs do. It is given the net behind its forward pass, the
+# scores, and what messages name as the place that they come from
 Sharpen = Callable[["caffe.Net", np.ndarray, str], np.ndarray]
 
 

@@ -28,7 +28,7 @@ from fcn.solvers.training import first_weights
 from fcn.solvers.training.continued import continued, recorded_rate, telling_snapshots
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
-from fcn.solvers.training.trained import final_weights, finished, last_iteration
+from fcn.solvers.training.trained import final_weights, finished, is_whole, last_iteration
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
 
@@ -70,6 +70,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
         if workers.rank:
             experiment = replace(experiment, build=Path(held.enter_context(TemporaryDirectory())))
         solver = _solver(experiment, base_nets, force, workers)
+        workers.first(lambda: _forget_end(experiment, patience))
         workers.join(solver)
         lines = log.Log(experiment.directory, solver.iter)
         scores = Loop(experiment, solver, lines, keep, patience, workers).run()
@@ -85,8 +86,8 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
     if iteration > experiment.iterations:
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
+    goes_on = _goes_on(experiment, patience)
     if end := run.ended():
-        goes_on = _goes_on(experiment, patience)
         is_gone = not run.weights(end["iteration"]).exists()
         why, other = ((f"--patience {end['patience']} ended it", "with a larger --patience, or "
                        "without") if end["patience"] else
@@ -94,10 +95,10 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         print(f"{experiment.name}: {why} at iteration {end['iteration']}"
               + ", and the snapshot of that is gone" * is_gone
               + ("; now it goes on" if goes_on else f"; it goes on {other}"))
-        if goes_on:
-            run.record_end(None)
-    if finished(experiment) and (scores := score_file.load(run, last_iteration(experiment))):
+    last = experiment.iterations if goes_on else last_iteration(experiment)
+    if is_whole(run.weights(last)) and (scores := score_file.load(run, last)):
         _check_rate(experiment)
+        _forget_end(experiment, patience)
         print(f"{experiment.name} is trained: {final_weights(experiment)}")
         if missing := run.missing_files():
             write_files(experiment, run.seen(iteration, experiment.images))
@@ -111,25 +112,39 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
 
 
 def _check_rate(experiment: Experiment) -> None:
-    """Raise RunError where a rate is asked for that is not that of a run that needs no training."""
-    asked, trained = experiment.options.get("lr"), recorded_rate(experiment)
-    if asked is not None and trained is not None and np.float32(asked) != np.float32(trained):
-        raise RunError(f"{experiment.name} is trained to its end, with --lr {trained:g}; asked for "
-                       f"is {asked:g}. To train with that, start anew (--fresh), let it go on for "
-                       f"longer than its {experiment.iterations} iterations, or take another "
-                       f"folder ({elsewhere(experiment.data)})")
+    """Raise RunError where a rate is asked for that is not that of a run that needs no training.
+
+    Rates are compared as they were typed, for --same-images multiplies them by the number of
+    workers; where none was typed for the run, as they are trained with.
+    """
+    asked = experiment.options.get("lr")
+    typed = experiment.run.settings().get("--lr")
+    trained = recorded_rate(experiment) if typed is None else typed
+    now = experiment.lr if typed is None else asked
+    if asked is not None and trained is not None and np.float32(now) != np.float32(trained):
+        raise RunError(f"{experiment.name} is trained to its end, at the rate {trained:g}; asked "
+                       f"for is --lr {asked:g}. To train with that, start anew (--fresh), let it "
+                       f"go on for longer than its {experiment.iterations} iterations, or take "
+                       f"another folder ({elsewhere(experiment.data)})")
+
+
+def _forget_end(experiment: Experiment, patience: int | None) -> None:
+    """Record of a run that ended early, and goes on now, that it has not ended."""
+    if _goes_on(experiment, patience):
+        experiment.run.record_end(None)
 
 
 def is_to_be_trained(experiment: Experiment, patience: int | None, fresh: bool = False) -> bool:
     """Whether `train` would iterate, as far as the snapshots show."""
-    return fresh or not finished(experiment) or (bool(experiment.run.ended())
-                                                 and _goes_on(experiment, patience))
+    return fresh or not finished(experiment) or _goes_on(experiment, patience)
 
 
 def _goes_on(experiment: Experiment, patience: int | None) -> bool:
-    """Whether a run that ended early goes on now."""
+    """Whether there is a run that ended early, and it goes on now."""
     run = experiment.run
     end = run.ended()
+    if not end:
+        return False
     if not run.weights(end["iteration"]).exists():
         return True
     if end["patience"]:
@@ -145,16 +160,16 @@ def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers
     made: list[caffe.Solver] = []
 
     def begin() -> dict[str, bytes]:
-        with experiment.run.kept_if_refused():
-            made.append(_begun(experiment, base_nets, force, workers.count))
+        made.append(_begun(experiment, base_nets, force, workers.count))
         return _files(experiment) if workers.count > 1 else {}
 
     def follow() -> None:
         if workers.rank:
             made.append(caffe.get_solver(str(_copied(experiment, files))))
 
-    files = workers.first(begin, "the preparation of the training")
-    workers.together(follow, "the making of the net")
+    with experiment.run.kept_if_refused():
+        files = workers.first(begin, "the preparation of the training")
+        workers.together(follow, "the making of the net")
     return made[0]
 
 

@@ -63,7 +63,11 @@ def last_iteration(experiment: Experiment) -> int:
 
 def finished(experiment: Experiment) -> bool:
     """Whether the last iteration is done, and its weights are whole."""
-    weights = final_weights(experiment)
+    return is_whole(final_weights(experiment))
+
+
+def is_whole(weights: Path) -> bool:
+    """Whether there is such a caffemodel, and not only a part of one."""
     return weights.exists() and not damage(weights)
 
 

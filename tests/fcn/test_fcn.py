@@ -1,5 +1,6 @@
 """The command `fcn`: what a user types, and what comes."""
 
+import os
 import re
 import shlex
 import signal
@@ -168,8 +169,9 @@ def test_the_folder_of_nets_is_started_by_its_path(tmp_path):
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "nets" / "train.prototxt").exists()
-    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
-    assert done.stdout.startswith(f"usage: python {script} [-h]")
+    for typed in script, os.path.relpath(script):
+        done = subprocess.run([sys.executable, typed, "--help"], capture_output=True, text=True)
+        assert done.stdout.startswith(f"usage: python {typed} [-h]"), done
 
 
 @pytest.mark.parametrize("words", [

@@ -236,13 +236,16 @@ def test_the_command_that_continues_is_what_was_typed(monkeypatch):
 
 
 def test_the_command_that_continues_has_as_many_threads(monkeypatch):
-    """They decide how sums are rounded. What starts several processes sets them itself."""
+    """They decide how sums are rounded. Of several processes they are those of the command that
+    started them, if it had any."""
     monkeypatch.setattr(sys, "argv", ["solvers/solve.py", "voc-fcn8s"])
     monkeypatch.setenv("FCN_TYPED", "make voc-fcn8s")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert same_command() == "OMP_NUM_THREADS=2 make voc-fcn8s"
     monkeypatch.setenv("RANK", "0")
     assert same_command() == "make voc-fcn8s"
+    monkeypatch.setenv("FCN_THREADS", "1")
+    assert same_command() == "OMP_NUM_THREADS=1 make voc-fcn8s"
 
 
 TRAIN = """

@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from segdata.errors import DataError, Doubt
-from segdata.readers import dimness, read_photograph, turn
+from segdata.readers import TURNS, dimness, read_photograph, turn
 
-# by orientation, what sets an array upright
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-         8: Image.Transpose.ROTATE_90}
+WIDTH, HEIGHT = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 RATIO = 0.02                # by which the shapes of an image and its mask may differ
 
@@ -29,7 +26,9 @@ def geometry(path: Path) -> Geometry:
     """Raises DataError naming the file if it is no image."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
+            # Pillow gives the size of a TIFF file as it stands upright
+            tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+            width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
             orientation = turn(image)
     except UNREADABLE as error:
         raise unreadable(path, error) from None

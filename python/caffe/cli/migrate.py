@@ -23,7 +23,7 @@ from .flags import positive
 from .trial import FAILED, NOT_RUN, RAN, Trials
 
 RUNS, READS, LAYER, CHANGE, SKIPPED = "runs", "reads", "needs a layer", "change", "skipped"
-ONCE = "runs once"      # another file is changed
+AFTER = "runs after"     # another file is changed
 _SKIPPED = re.compile(r"\.|__pycache__$|(build|node_modules|venv)$")
 _SOLVER = re.compile(r"\b(base_lr|lr_policy|max_iter|solver_mode|test_interval)\s*:")
 _NAMES_A_NET = re.compile(r"\b(train_|test_)?(net\s*:|net_param\s*[:{])")
@@ -92,7 +92,7 @@ def migrate(args: argparse.Namespace) -> int:
 
     Reads prototxts, caffemodels, Python files, and sources of layers, and runs none of them: a net
     "reads" if every layer of it is known, a solver if its net does, too. What imports a file that
-    is to change "runs once" that is changed.
+    is to change "runs after" that file is changed.
 
     With --run each net runs forward and backward, in both phases: with inputs of zeros and ones in
     place of its data, with images of at most --size pixels a side if it takes them, else of its
@@ -277,7 +277,7 @@ def _python_layer(layer: caffe_pb2.LayerParameter, project: Project) -> Iterator
         if project.is_to_change(sources[0]):
             others = [str(sources[0].relative_to(project.root)), *others]
         if others:
-            yield ONCE, f"{_are_changed(others)}, for the layer '{layer.name}'"
+            yield AFTER, f"{_are_changed(others)}, for the layer '{layer.name}'"
 
 
 def _solver(path: Path, project: Project) -> Iterator[tuple[str, str]]:
@@ -375,13 +375,13 @@ def _python(path: Path, project: Project) -> Iterator[tuple[str, str]]:
     for why in found:
         yield CHANGE, why
     if not found and (others := project.waits_for(path)):
-        yield ONCE, _are_changed(others)
+        yield AFTER, _are_changed(others)
     elif not found:
         yield RUNS, "Python 3"
 
 
 def _are_changed(files: list[str]) -> str:
-    """The rest of a sentence that begins with ONCE."""
+    """The rest of a sentence that begins with AFTER."""
     return f"{' and '.join(files)} {'are' if len(files) > 1 else 'is'} changed"
 
 

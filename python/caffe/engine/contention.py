@@ -71,9 +71,10 @@ class Contention:
             f"in the last {clock:.0f} s the {threads} threads that compute waited for a processor "
             f"in {1 - share:.0%} of their time: other processes had it, or the CPU limit of a "
             "container was reached. Each thread also waits for the slowest, so small nets are "
-            "often several times faster with fewer threads. Ctrl-C stops the command; begin it "
-            f"again with OMP_NUM_THREADS={max(1, math.floor(threads * share))} before it, and what "
-            "goes on from snapshots or finished images, as fcn solve, demo and infer do, goes on")
+            "often several times faster with fewer threads. For that, stop the command by Ctrl-C, "
+            f"and type it again with OMP_NUM_THREADS={max(1, math.floor(threads * share))} before "
+            "it: fcn solve and demo go on from their last snapshot, fcn infer with those images of "
+            "a folder that are left")
 
 
 def _is_first() -> bool:

@@ -219,11 +219,11 @@ def test_what_imports_a_file_that_is_to_change_runs_once_that_is_changed(project
     status, rows = project.table(capsys)
     both = "score.py and surgery.py are changed"
     assert status == 1
-    assert rows["helper.py"] == rows["layers.py"] == [("runs once", "surgery.py is changed")]
-    assert rows["fcn8s/solve.py"] == rows["fcn8s/net.py"] == [("runs once", both)]
+    assert rows["helper.py"] == rows["layers.py"] == [("runs after", "surgery.py is changed")]
+    assert rows["fcn8s/solve.py"] == rows["fcn8s/net.py"] == [("runs after", both)]
     assert rows["fcn8s/other.py"] == rows["sound.py"] == [("runs", "Python 3")]
     assert rows["net.prototxt"] == [
-        ("runs once", "surgery.py is changed, for the layer 'mine'")]
+        ("runs after", "surgery.py is changed, for the layer 'mine'")]
     assert project.table.summary == "7 of 10 files need no change"
 
 

@@ -58,8 +58,9 @@ def test_beside_another_process_it_says_what_threads_got_and_how_many_fit(machin
         "in the last 6 s the 2 threads that compute waited for a processor in 37% of their time: "
         "other processes had it, or the CPU limit of a container was reached. Each thread also "
         "waits for the slowest, so small nets are often several times faster with fewer threads. "
-        "Ctrl-C stops the command; begin it again with OMP_NUM_THREADS=1 before it, and what goes "
-        "on from snapshots or finished images, as fcn solve, demo and infer do, goes on")
+        "For that, stop the command by Ctrl-C, and type it again with OMP_NUM_THREADS=1 before it: "
+        "fcn solve and demo go on from their last snapshot, fcn infer with those images of a "
+        "folder that are left")
     assert machine.lines(watch, 10, 14, 4.22, 5.22) == [
         "the threads that compute still wait for a processor, in 26% of their time in the last "
         "10 s"]

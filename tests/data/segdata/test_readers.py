@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segdata.importing.photographs import geometry, write_photograph
 from segdata.means import ILSVRC, NYUD
@@ -23,6 +23,7 @@ from segdata.readers import (
     read_photograph,
     read_rgb,
     subtract_mean,
+    turn,
 )
 
 GREY, COLOUR, PALETTE = 0, 2, 3
@@ -107,6 +108,34 @@ def test_an_image_with_damaged_exif_is_read_as_it_is_stored(tmp_path, name, exif
     assert geometry(path) == ((4, 6), 1)
     assert write_photograph(path, tmp_path, "copy") is None
     assert (tmp_path / f"copy{path.suffix}").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_images_are_turned_as_pillow_turns_them(tmp_path, name, orientation):
+    exif, path = Image.Exif(), tmp_path / name
+    exif[0x0112] = orientation
+    values = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3)
+    Image.fromarray(values).save(path, exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    photograph = read_photograph(path)
+    np.testing.assert_array_equal(np.asarray(photograph), expected)
+    assert turn(photograph) == 1 and geometry(path).size == expected.shape[:2]
+
+
+@pytest.mark.parametrize("damage", [b"\x01\x1a\0\x02", b"\x01\x01\0\x05"],
+                         ids=["a number that is a text", "a height that is a fraction"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_an_image_is_turned_whatever_else_of_its_exif_is_damaged(tmp_path, name, damage):
+    """Pillow's exif_transpose writes EXIF anew, and raises errors at such."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011a] = 6, 72.0
+    content = exif.tobytes()
+    assert b"\x01\x1a\0\x05" in content
+    content = content.replace(b"\x01\x1a\0\x05", damage)
+    Image.new("RGB", (6, 4), (9, 9, 9)).save(tmp_path / name, exif=content)
+    assert read_photograph(tmp_path / name).size == (4, 6)
 
 
 READERS = """

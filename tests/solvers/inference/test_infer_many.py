@@ -27,9 +27,18 @@ from fcn.nets.source import ROOT
 from fcn.solvers import infer as command
 from fcn.solvers.console.errors import EndedByAnother
 from fcn.solvers.console.signals import Stopped, stop
-from fcn.solvers.inference import edges, manifest, network, outputs, plan, sources, work
+from fcn.solvers.inference import (
+    edges,
+    image_source,
+    manifest,
+    network,
+    outputs,
+    plan,
+    sources,
+    work,
+)
 from fcn.solvers.inference.errors import InferError
-from fcn.solvers.inference.image_source import opened
+from fcn.solvers.inference.image_source import ImageSource, opened
 from fcn.solvers.inference.listing import Listing, Naming
 from fcn.solvers.inference.ranks import Ranks
 from fcn.solvers.inference.workers import Team
@@ -507,6 +516,38 @@ def test_what_is_read_through_one_open_file_is_read_by_one_thread_at_a_time(ther
         assert not content and file.read(2)
     other.join()
     assert content == [jpegs(there)["b.jpg"]]
+
+
+def test_what_has_one_connection_is_asked_by_one_thread_at_a_time(monkeypatch):
+    """As an FTP server, of which each thread would get what is meant for others."""
+    class Server(pytest.importorskip("fsspec.implementations.ftp").FTPFileSystem):
+        cachable = False
+
+        def _connect(self):
+            pass
+
+        def __del__(self):
+            pass
+
+        def info(self, path):
+            return {"size": len(path), "modify": path}
+
+        def open(self, path, mode):
+            return io.BytesIO(path.encode())
+
+    server = Server("nowhere")
+    monkeypatch.setattr(image_source, "file_system", lambda url: server)
+    sources = [ImageSource(name, name, "ftp://nowhere") for name in ("a.jpg", "b.jpg")]
+    found = []
+    asking = threading.Thread(target=lambda: found.append(sources[1].version()))
+    reading = threading.Thread(target=lambda: found.append(sources[1].content().read()))
+    with opened(sources[0]):
+        for other in asking, reading:
+            other.start()
+            other.join(0.3)
+        assert not found
+    asking.join(), reading.join()
+    assert sorted(map(str, found)) == ["(5, 'b.jpg')", "b'b.jpg'"]
 
 
 @pytest.mark.parametrize("url, words", [

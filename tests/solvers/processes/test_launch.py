@@ -69,6 +69,18 @@ def test_all_well(launched, tmp_path):
     assert len(list(tmp_path.glob("there * 0"))) == 2
 
 
+@pytest.mark.parametrize("threads, told", [("1", "OMP_NUM_THREADS=1 "), (None, "")])
+def test_the_command_that_continues_has_the_threads_of_the_command_that_started_them(
+        launched, tmp_path, monkeypatch, threads, told):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert launched("from fcn.solvers.console.commands import same_command\n"
+                    "if not rank:\n    (folder / 'same').write_text(same_command())") == 0
+    said = (tmp_path / "same").read_text()
+    assert said.startswith(told) and said.count("OMP_NUM_THREADS") == bool(threads)
+
+
 def test_a_process_that_is_killed_ends_the_others(launched, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(launching, "SETTLE", 0.1)
     begin = time.monotonic()

@@ -350,15 +350,35 @@ def test_what_is_refused_leaves_the_files_of_the_run_that_is_there(experiment):
     assert experiment.run.solver_param().max_iter == 6 and experiment.run.is_finished()
 
 
+def test_what_is_refused_leaves_a_run_that_ended_early_as_one_that_has_ended(experiment):
+    long = replace(experiment, iterations=8)
+    training.train(long, patience=1)        # at this rate mean IU stays as it is
+    assert experiment.run.ended() == {"iteration": 4, "patience": 1}
+    with pytest.raises(PreflightError, match="--force goes on"):
+        training.train(replace(long, lr=1.0))
+    assert experiment.run.ended()["iteration"] == 4 and experiment.run.is_finished()
+    training.train(replace(long, iterations=6))
+    assert not experiment.run.ended() and experiment.run.is_finished()
+
+
 def test_another_rate_of_a_trained_run_is_refused(experiment, capsys):
     training.train(experiment)
     before = files_of(experiment.run)
     training.train(replace(experiment, options={"lr": experiment.lr}))
-    with pytest.raises(RunError, match=r"is trained to its end, with --lr 1e-09; asked for is "
-                       r"0.0002. To train with that, start anew \(--fresh\), let it go on for "
+    with pytest.raises(RunError, match=r"is trained to its end, at the rate 1e-09; asked for is "
+                       r"--lr 0.0002. To train with that, start anew \(--fresh\), let it go on for "
                        "longer than its 4 iterations, or take another folder"):
         training.train(replace(experiment, options={"lr": 2e-4}, lr=2e-4))
     assert files_of(experiment.run) == before
+
+
+@pytest.mark.parametrize("typed", [{"lr": 5e-10}, {}])
+def test_the_rate_of_a_trained_run_is_the_one_that_was_typed(experiment, typed):
+    """--same-images multiplies it by the number of workers."""
+    training.train(replace(experiment, options=typed))
+    training.train(replace(experiment, options={"lr": 5e-10}))
+    with pytest.raises(RunError, match="trained to its end, at the rate .*asked for is --lr 7e-10"):
+        training.train(replace(experiment, options={"lr": 7e-10}, lr=1.4e-9))
 
 
 def test_fewer_iterations_than_trained_are_refused(experiment):

@@ -301,8 +301,8 @@ class TensorLayer(Layer):
                              f"of {self.type} depends on what that pass keeps")
 
     def _check_shapes(self, fits: bool, shapes: Sequence[Shape], of: str = "its bottoms") -> None:
-        """Raise the layer's error unless its bottoms still fit the forward pass, which had these
-        shapes of its bottoms or tops."""
+        """Raise the layer's error, unless it `fits`, that its bottoms no longer fit the forward
+        pass. shapes : what those of its bottoms, or `of` what is named, were in that pass"""
         if not fits:
             given = " and ".join(map(str, shapes))
             raise self.error("a bottom was reshaped after the forward pass, in which the shapes of "
