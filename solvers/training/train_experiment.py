@@ -20,6 +20,7 @@ from fcn.solvers.preflight import changes, recipe
 from fcn.solvers.processes import torchrun
 from fcn.solvers.processes.workers import ALONE, Workers
 from fcn.solvers.runs import all_runs, aside, log
+from fcn.solvers.runs.reading import damage
 from fcn.solvers.runs.run import KEEP, PROGRESS
 from fcn.solvers.runs.settings import elsewhere
 from fcn.solvers.scoring import score_file
@@ -28,7 +29,7 @@ from fcn.solvers.training import first_weights
 from fcn.solvers.training.continued import continued, recorded_rate, telling_snapshots
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
-from fcn.solvers.training.trained import final_weights, finished, last_iteration
+from fcn.solvers.training.trained import finished, last_iteration
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
 
@@ -69,7 +70,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
             return scores
         if workers.rank:
             experiment = replace(experiment, build=Path(held.enter_context(TemporaryDirectory())))
-        solver = _solver(experiment, base_nets, force, workers)
+        solver = _solver(experiment, base_nets, force, patience, workers)
         workers.join(solver)
         lines = log.Log(experiment.directory, solver.iter)
         scores = Loop(experiment, solver, lines, keep, patience, workers).run()
@@ -85,8 +86,8 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
     if iteration > experiment.iterations:
         raise RunError(f"{experiment.name} is trained to iteration {iteration}, asked for are "
                        f"{experiment.iterations}; start anew with --fresh")
+    goes_on = _goes_on(experiment, patience)
     if end := run.ended():
-        goes_on = _goes_on(experiment, patience)
         is_gone = not run.weights(end["iteration"]).exists()
         why, other = ((f"--patience {end['patience']} ended it", "with a larger --patience, or "
                        "without") if end["patience"] else
@@ -94,11 +95,13 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
         print(f"{experiment.name}: {why} at iteration {end['iteration']}"
               + ", and the snapshot of that is gone" * is_gone
               + ("; now it goes on" if goes_on else f"; it goes on {other}"))
+    last = experiment.iterations if goes_on else last_iteration(experiment)
+    weights = run.weights(last)
+    if weights.exists() and not damage(weights) and (scores := score_file.load(run, last)):
+        _check_rate(experiment)
         if goes_on:
             run.record_end(None)
-    if finished(experiment) and (scores := score_file.load(run, last_iteration(experiment))):
-        _check_rate(experiment)
-        print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        print(f"{experiment.name} is trained: {weights}")
         if missing := run.missing_files():
             write_files(experiment, run.seen(iteration, experiment.images))
             print(f"{', '.join(missing)} in {run.directory} had gone: written anew")
@@ -122,14 +125,15 @@ def _check_rate(experiment: Experiment) -> None:
 
 def is_to_be_trained(experiment: Experiment, patience: int | None, fresh: bool = False) -> bool:
     """Whether `train` would iterate, as far as the snapshots show."""
-    return fresh or not finished(experiment) or (bool(experiment.run.ended())
-                                                 and _goes_on(experiment, patience))
+    return fresh or not finished(experiment) or _goes_on(experiment, patience)
 
 
 def _goes_on(experiment: Experiment, patience: int | None) -> bool:
-    """Whether a run that ended early goes on now."""
+    """Whether a run ended early, and goes on now."""
     run = experiment.run
     end = run.ended()
+    if not end:
+        return False
     if not run.weights(end["iteration"]).exists():
         return True
     if end["patience"]:
@@ -137,16 +141,18 @@ def _goes_on(experiment: Experiment, patience: int | None) -> bool:
     return experiment.iterations > end["iteration"]
 
 
-def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers: Workers
-            ) -> caffe.Solver:
+def _solver(experiment: Experiment, base_nets: dict | None, force: bool, patience: int | None,
+            workers: Workers) -> caffe.Solver:
     """The solver that begins, or goes on; of workers that are not the first one like it, which has
     yet to get its weights."""
     import caffe
     made: list[caffe.Solver] = []
 
     def begin() -> dict[str, bytes]:
-        with experiment.run.kept_if_refused():
-            made.append(_begun(experiment, base_nets, force, workers.count))
+        aside.keep_files(experiment.run)
+        if _goes_on(experiment, patience):
+            experiment.run.record_end(None)
+        made.append(_begun(experiment, base_nets, force, workers.count))
         return _files(experiment) if workers.count > 1 else {}
 
     def follow() -> None:
