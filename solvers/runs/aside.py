@@ -1,19 +1,28 @@
-"""The run that was in a folder before the one that begins anew, until that has a snapshot."""
+"""What was in the folder of a run before a training, until that has a snapshot: the whole run, if
+one begins anew, or its files, if it goes on."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn.solvers.console.errors import RunError
-from segdata.files import make_folder
+from segdata.files import make_folder, new_folder
 
 if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
-ASIDE = "replaced"      # the folder of the run before, in that of the run
+# folders in that of the run
+ASIDE = "replaced"      # of the run before
+BEFORE = "before"       # of its files, as they were when it last had a snapshot
+SNAPSHOTS = "snapshots.json"    # among these: the snapshots of then
+# what a training that goes on may write before its first snapshot
+WRITTEN = ("*.prototxt", "classes*.txt", "class_weights_*.binaryproto", "settings.json",
+           "data.json", "progress.json", "ended.json", "circumstances.json")
 
 
 def set_aside(run: Run) -> None:
@@ -35,8 +44,28 @@ def set_aside(run: Run) -> None:
             (run.directory / name).rename(run.directory / ASIDE / name)
 
 
+def keep_files(run: Run) -> None:
+    """Copy the files that say how the run was trained so far, if it has a snapshot: one that goes
+    on with other options writes them anew.
+
+    Call it only while the run is locked. When it next has another snapshot, the copies are removed;
+    when the lock is released before, or next taken if the process is killed, they are put back.
+    """
+    if snapshots := _snapshots(run):
+        with new_folder(run.directory / BEFORE) as folder:
+            for path in (path for pattern in WRITTEN for path in run.directory.glob(pattern)):
+                shutil.copy2(path, folder)
+            (folder / SNAPSHOTS).write_text(json.dumps(snapshots), encoding="utf-8")
+
+
+def _snapshots(run: Run) -> dict[str, int]:
+    """{name: when it was written} of the snapshots."""
+    return {path.name: path.stat().st_mtime_ns for _, path in run.snapshots()}
+
+
 def settle(run: Run) -> None:
-    """Remove what was set aside if the run has a snapshot, or else put it back."""
+    """Remove what was set aside or kept if the run has a snapshot since, or else put it back."""
+    _settle_files(run)
     aside = run.directory / ASIDE
     if not aside.exists():
         return
@@ -48,6 +77,21 @@ def settle(run: Run) -> None:
         print(f"the run in {run.directory} that --fresh set aside is back, for the new one "
               "has no snapshot", file=sys.stderr)
     _remove(aside)
+
+
+def _settle_files(run: Run) -> None:
+    before = run.directory / BEFORE
+    record = before / SNAPSHOTS     # removed last: without it, all is settled but the folder
+    if record.exists():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        is_newer = any(known.get(name) != written for name, written in _snapshots(run).items())
+        for path in {*before.iterdir()} - {record}:
+            if is_newer:
+                path.unlink()
+            else:
+                os.replace(path, run.directory / path.name)
+        record.unlink()
+    _remove(before)
 
 
 def _remove(path: Path) -> None:

@@ -33,7 +33,6 @@ NOTABLE = 1.0   # points of mean IU by which a snapshot is better than the newes
 PROGRESS = "progress.json"      # in a run's folder
 # in a run's folder: what its training writes of the net, the solver and the classes
 FILES = "train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt"
-WRITTEN = "*.prototxt", "classes*.txt", "class_weights_*.binaryproto"      # FILES and the like
 
 
 class Run:
@@ -58,20 +57,6 @@ class Run:
     def missing_files(self) -> list[str]:
         """Those of its FILES that are missing."""
         return [name for name in FILES if not (self.directory / name).exists()]
-
-    @contextmanager
-    def kept_if_refused(self) -> Iterator[None]:
-        """Where an error or a signal ends the block, put the prototxts and class files back that
-        the run had before: they say how it was trained so far."""
-        before = {path: path.read_bytes() for pattern in WRITTEN
-                  for path in self.directory.glob(pattern)}
-        try:
-            yield
-        except BaseException:
-            for path, content in before.items():
-                with replacing(path) as temporary:
-                    temporary.write_bytes(content)
-            raise
 
     def snapshots(self) -> list[tuple[int, Path]]:
         """[(iteration, solverstate path)] from which training can continue, in order."""
@@ -364,7 +349,7 @@ class Run:
     @contextmanager
     def locked(self, data: str = "") -> Iterator[None]:
         """Keep other processes out, and remove what one that was killed left half written; settle
-        what was set `aside`.
+        what lies `aside`.
 
         data : see Experiment; of what is trained there
         Raises RunError while another process is in.

@@ -28,7 +28,7 @@ from fcn.solvers.training import first_weights
 from fcn.solvers.training.continued import continued, recorded_rate, telling_snapshots
 from fcn.solvers.training.loop import Loop
 from fcn.solvers.training.prototxts import write_files
-from fcn.solvers.training.trained import final_weights, finished, is_whole, last_iteration
+from fcn.solvers.training.trained import finished, is_whole, last_iteration
 from segdata.errors import DataError
 from segdata.files import make_folder, replacing
 
@@ -69,8 +69,7 @@ def train(experiment: Experiment, base_nets: dict | None = None, *, keep: int | 
             return scores
         if workers.rank:
             experiment = replace(experiment, build=Path(held.enter_context(TemporaryDirectory())))
-        solver = _solver(experiment, base_nets, force, workers)
-        workers.first(lambda: _forget_end(experiment, patience))
+        solver = _solver(experiment, base_nets, force, patience, workers)
         workers.join(solver)
         lines = log.Log(experiment.directory, solver.iter)
         scores = Loop(experiment, solver, lines, keep, patience, workers).run()
@@ -96,10 +95,11 @@ def _trained(experiment: Experiment, patience: int | None) -> dict[str, Scores] 
               + ", and the snapshot of that is gone" * is_gone
               + ("; now it goes on" if goes_on else f"; it goes on {other}"))
     last = experiment.iterations if goes_on else last_iteration(experiment)
-    if is_whole(run.weights(last)) and (scores := score_file.load(run, last)):
+    weights = run.weights(last)
+    if is_whole(weights) and (scores := score_file.load(run, last)):
         _check_rate(experiment)
         _forget_end(experiment, patience)
-        print(f"{experiment.name} is trained: {final_weights(experiment)}")
+        print(f"{experiment.name} is trained: {weights}")
         if missing := run.missing_files():
             write_files(experiment, run.seen(iteration, experiment.images))
             print(f"{', '.join(missing)} in {run.directory} had gone: written anew")
@@ -152,14 +152,16 @@ def _goes_on(experiment: Experiment, patience: int | None) -> bool:
     return experiment.iterations > end["iteration"]
 
 
-def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers: Workers
-            ) -> caffe.Solver:
+def _solver(experiment: Experiment, base_nets: dict | None, force: bool, patience: int | None,
+            workers: Workers) -> caffe.Solver:
     """The solver that begins, or goes on; of workers that are not the first one like it, which has
     yet to get its weights."""
     import caffe
     made: list[caffe.Solver] = []
 
     def begin() -> dict[str, bytes]:
+        aside.keep_files(experiment.run)
+        _forget_end(experiment, patience)
         made.append(_begun(experiment, base_nets, force, workers.count))
         return _files(experiment) if workers.count > 1 else {}
 
@@ -167,9 +169,8 @@ def _solver(experiment: Experiment, base_nets: dict | None, force: bool, workers
         if workers.rank:
             made.append(caffe.get_solver(str(_copied(experiment, files))))
 
-    with experiment.run.kept_if_refused():
-        files = workers.first(begin, "the preparation of the training")
-        workers.together(follow, "the making of the net")
+    files = workers.first(begin, "the preparation of the training")
+    workers.together(follow, "the making of the net")
     return made[0]
 
 

@@ -346,7 +346,7 @@ def test_a_training_without_a_better_score_ends_early_and_goes_on(tiny, scripted
     with monkeypatch.context() as interrupted:
         interrupted.setattr(loop.Loop, "run", lambda self: {})
         training.train(run)
-    assert not training.finished(run) and training.last_iteration(run) == 5
+    assert training.finished(run) and training.last_iteration(run) == 4     # as before
     assert "tiny: --patience 2 ended it at iteration 4; now it goes on" in capsys.readouterr().out
     training.train(run, patience=3)
     assert "ends early" not in capsys.readouterr().out

@@ -1,9 +1,11 @@
 """Whole runs on a few embedded scenes: files, continuation, what is missing."""
 
 import csv
+import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,6 +27,7 @@ from fcn.solvers.inference import crf
 from fcn.solvers.preflight import PreflightError
 from fcn.solvers.scoring import counting, score_file, tables
 from fcn.solvers.training import loop
+from segdata import files
 from segdata.download import catalog
 from segdata.embedded import voc as embedded_voc
 
@@ -335,7 +338,7 @@ def test_what_a_trained_run_has_lost_of_its_prototxts_is_written_anew(experiment
 
 def files_of(run):
     return {path.name: path.read_bytes() for path in run.directory.iterdir()
-            if path.suffix in (".prototxt", ".txt") and path.name != "turn.txt"}
+            if path.suffix in (".prototxt", ".txt", ".json") and path.name != "turn.txt"}
 
 
 def test_what_is_refused_leaves_the_files_of_the_run_that_is_there(experiment):
@@ -359,6 +362,43 @@ def test_what_is_refused_leaves_a_run_that_ended_early_as_one_that_has_ended(exp
     assert experiment.run.ended()["iteration"] == 4 and experiment.run.is_finished()
     training.train(replace(long, iterations=6))
     assert not experiment.run.ended() and experiment.run.is_finished()
+
+
+@pytest.mark.parametrize("written", [2, 5, 7, 9])
+def test_a_full_disk_leaves_the_files_of_the_run_that_is_there(experiment, monkeypatch, written):
+    """Also where there is no room to write them once more."""
+    training.train(experiment)
+    before, left = files_of(experiment.run), iter(range(written))
+
+    def put(temporary, path, real=files.put):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+        real(temporary, path)
+
+    monkeypatch.setattr(files, "put", put)
+    with pytest.raises(files.WriteError, match="free space on its disk"):
+        training.train(replace(experiment, iterations=6, lr=2e-9))
+    assert files_of(experiment.run) == before and experiment.run.is_finished()
+
+
+def test_the_start_of_a_run_that_is_killed_before_a_snapshot_leaves_nothing(
+        experiment, monkeypatch, tmp_path):
+    """A trained run that was to go on at another rate is one of its own rate, as before."""
+    training.train(experiment)
+    before, killed = files_of(experiment.run), tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "run",
+                      lambda self: shutil.copytree(experiment.directory, killed))
+        training.train(replace(experiment, iterations=6, options={"lr": 2e-9}, lr=2e-9))
+    shutil.rmtree(experiment.directory)
+    killed.rename(experiment.directory)         # as a kill there leaves it
+    with pytest.raises(RunError, match="at the rate 1e-09; asked for is --lr 2e-09"):
+        training.train(replace(experiment, options={"lr": 2e-9}, lr=2e-9))
+    training.train(experiment)
+    assert files_of(experiment.run) == before and experiment.run.is_finished()
+    training.train(replace(experiment, iterations=6, options={"lr": 2e-9}, lr=2e-9))
+    assert experiment.run.solver_param().base_lr == pytest.approx(2e-9)
+    assert not (experiment.directory / "before").exists()
 
 
 def test_another_rate_of_a_trained_run_is_refused(experiment, capsys):

@@ -144,6 +144,18 @@ def test_nothing_is_found_in_any_item(build):
     assert net.forward()["y"][0, 0, :, :3].tolist() == [[1, 1, 0.75]]
 
 
+@pytest.mark.parametrize("items, count", [(2, 0), (0, 2), (0, 0)])
+@pytest.mark.parametrize("share", ["true", "false"])
+def test_nothing_is_found_among_no_boxes_or_in_no_items(build, items, count, share):
+    each = 4 if share == "true" else 12
+    net = build(FOUND.format(f"num_classes: 3 share_location: {share}"),
+                x=np.zeros((items, count * each)), z=np.zeros((items, count * 3)),
+                w=np.zeros((1, 2, count * 4)))
+    y = net.forward()["y"]
+    assert y.shape == (1, 1, items, 7)
+    assert y[0, 0].tolist() == [[n, *[-1] * 6] for n in range(items)]
+
+
 def test_without_a_background_boxes_may_be_shared(build):
     """In the original on a GPU alone."""
     rows = found(build, [[0.8, 0.6]], APART[:1], "background_label_id: -1")
@@ -301,6 +313,11 @@ def test_a_file_that_could_not_be_written_is_written_with_the_next_pass(saved, b
     assert len((folder / "comp4_.txt").read_text().splitlines()) == 4
 
 
+def test_a_prefix_may_have_a_folder(saved):
+    folder = saved("COCO", output_name_prefix="found/one_")
+    assert [path.name for path in (folder / "found").iterdir()] == ["one_.json"]
+
+
 @pytest.mark.parametrize("text, changed, facts", [
     ("", {"output_format": "voc"}, "of VOC, COCO, ILSVRC; got 'voc'; without output_directory"),
     ("", {"label_map_file": ""}, "there is no label_map_file; without output_directory"),
@@ -314,6 +331,25 @@ def test_a_file_that_could_not_be_written_is_written_with_the_next_pass(saved, b
 def test_files_that_cannot_be_written_are_refused(saved, build, text, changed, facts):
     with pytest.raises(caffe.CaffeError, match=rf"layer 'layer' \(DetectionOutput\).*{facts}"):
         build(saving(text, **changed), **TWO, w=boxes((0, 0, 1, 1)))
+
+
+@pytest.mark.parametrize("sizes, facts", [
+    ("", "sizes: names no image"), ("a 0 5", "above 0 of at most 9 digits, got 'a 0 5'"),
+    (f"a 5 {10 ** 40}", "got 'a 5 10000")])
+def test_sizes_that_no_image_has_are_refused(saved, tmp_path, sizes, facts):
+    (tmp_path / "sizes").write_text(sizes)
+    with pytest.raises(LayerError, match=facts):
+        saved("ILSVRC")
+
+
+@pytest.mark.parametrize("name", ["a/c", "../c"])
+def test_a_label_whose_name_no_file_can_have_is_refused_for_voc(saved, tmp_path, name):
+    """At once: not when all images are through."""
+    (tmp_path / "map").write_text("".join(f'item {{ name: "{each}" label: {label} }}\n'
+                                          for label, each in enumerate(("-", "b", name))))
+    with pytest.raises(LayerError, match=f"map: for VOC.*name of label 2, '{name}'"):
+        saved("VOC")
+    assert f'"{name}"' in (saved("COCO") / "comp4_.json").read_text()
 
 
 def test_a_label_without_a_name_is_refused(saved, tmp_path):

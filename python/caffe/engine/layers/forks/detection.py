@@ -185,9 +185,10 @@ class DetectionOutput(TensorLayer):
     def compute(self, locations: Tensor, scores: Tensor, priors: Tensor, *image: Tensor) -> Tensor:
         p = self.layer_param.detection_output_param
         moved, scored, begun = (x.detach().cpu().numpy() for x in (locations, scores, priors))
-        count = begun.shape[2] // 4
+        count, kinds = begun.shape[2] // 4, 1 if p.share_location else p.num_classes
         scored = scored.reshape(len(scored), count, p.num_classes)
-        boxes = self._boxes(moved.reshape(len(moved), count, -1, 4), begun.reshape(2, count, 1, 4))
+        boxes = self._boxes(moved.reshape(len(moved), count, kinds, 4),
+                            begun.reshape(2, count, 1, 4))
         if np.isnan(scored).any():
             n, box, label = np.argwhere(np.isnan(scored))[0]
             raise self.error(f"the score of item {n}, box {box}, class {label} is no number (nan); "

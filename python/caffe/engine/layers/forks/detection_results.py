@@ -53,6 +53,8 @@ class Results:
         self.param, self.labels = p, labels
         self.names = self._names(p.label_map_file)
         self.images = self._images(p.name_size_file)
+        if not self.images:
+            raise LayerError(f"{p.name_size_file}: names no image")
         self.count = p.num_test_image if p.HasField("num_test_image") else len(self.images)
         if not 1 <= self.count <= len(self.images):
             raise LayerError(f"expected num_test_image of 1 to {len(self.images)}, the images in "
@@ -61,7 +63,7 @@ class Results:
             raise LayerError("expected height and width above 0 in resize_param, got "
                              f"{p.resize_param.height} and {p.resize_param.width}")
         try:
-            os.makedirs(texts.file_name(p.output_directory), exist_ok=True)
+            os.makedirs(os.path.dirname(texts.file_name(self._path("."))), exist_ok=True)
         except OSError as problem:
             raise LayerError(f"output_directory {p.output_directory} cannot be made: "
                              f"{problem.strerror}") from problem
@@ -78,6 +80,10 @@ class Results:
         if len(names) < len(items) or missing:
             raise LayerError(f"{path}: expected each label once, and all of the net's, "
                              + (f"without a name are {missing}" if missing else "one is repeated"))
+        for label in self.labels:
+            if self.param.output_format == "VOC" and os.path.basename(names[label]) != names[label]:
+                raise LayerError(f"{path}: for VOC there is a file for each label, and none can "
+                                 f"have the name of label {label}, '{names[label]}'")
         return names
 
     @staticmethod
@@ -86,8 +92,10 @@ class Results:
         images = []
         for number, line in enumerate(read_lines(path), 1):
             words = line.split()
-            if words and (len(words) != 3 or not all(map(str.isdecimal, words[1:]))):
-                raise LayerError(f"{path}:{number}: expected `name height width`, got '{line}'")
+            if words and (len(words) != 3 or not all(
+                    re.fullmatch("0*[1-9][0-9]{,8}", word) for word in words[1:])):
+                raise LayerError(f"{path}:{number}: expected `name height width`, whole numbers "
+                                 f"above 0 of at most 9 digits, got '{line}'")
             if words:
                 images.append((words[0], int(words[1]), int(words[2])))
         return images
@@ -125,9 +133,11 @@ class Results:
             self._file(".json", ["[", ",\n".join(entries), "]"])
 
     def _file(self, name: str, lines: list[str]) -> None:
-        path = os.path.join(self.param.output_directory, self.param.output_name_prefix + name)
-        with replacing(path) as file:
+        with replacing(self._path(name)) as file:
             file.write(texts.encode("".join(line + "\n" for line in lines)))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.param.output_directory, self.param.output_name_prefix + name)
 
 
 def _hundredths(value: np.float32) -> float:
