@@ -514,7 +514,10 @@ def test_what_is_read_through_one_open_file_is_read_by_one_thread_at_a_time(ther
     ("memory://none", "memory://none: no such file or folder"),
     ("memory://bucket/*.png", "no image has such a name"),
     ("nosuch://a/b.jpg", "nosuch://a: fsspec has no such file system: Protocol not known"),
-    ("@memory://none.txt", "memory://none.txt: no such file")])
+    ("@memory://none.txt", "memory://none.txt: no such file"),
+    ("tar://*::memory://bucket/a.jpg", "bucket/a.jpg: the archive is damaged, or compressed"),
+    ("zip://a.jpg::memory://shards/0.tar", "shards/0.tar: the archive is damaged, or compressed"),
+    ("zip://*::memory://none.zip", "none.zip: no such file")])
 def test_urls_that_cannot_be_read_fail_alone(there, memory, url, words):
     result = infer(url, "photos/a.jpg", status=1)
     assert words in result.stderr.replace("///", "//") and len(names()) == 1
