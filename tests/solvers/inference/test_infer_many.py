@@ -509,6 +509,22 @@ def test_what_is_read_through_one_open_file_is_read_by_one_thread_at_a_time(ther
     assert content == [jpegs(there)["b.jpg"]]
 
 
+@pytest.mark.parametrize("url", ["tar://*.jpg::memory://cut.tar", "tar://::file://{there}/cut.tar",
+                                 "simplecache::tar://**::file://{there}/cut.tar"])
+def test_a_tar_archive_at_a_url_that_is_cut_says_so(there, memory, url):
+    """fsspec takes any damage behind the first member for the end."""
+    whole = (there / "s.tar").read_bytes()
+    with tarfile.open("s.tar") as archive:
+        content = whole[:archive.getmembers()[2].offset]
+    memory.pipe("/cut.tar", content)
+    Path("cut.tar").write_bytes(content)
+    result = infer(url.format(there=there), status=1)
+    assert "the archive is damaged or ends too early" in result.stderr
+    assert names() == ["a.png", "b.png"]
+    alone = url.replace("*.jpg", "a.jpg").replace("://::", "://a.jpg::").replace("**", "a.jpg")
+    infer(alone.format(there=there), output="alone")
+
+
 @pytest.mark.parametrize("url, words", [
     ("memory://bucket/none.jpg", "memory://bucket/none.jpg: no such file"),
     ("memory://none", "memory://none: no such file or folder"),
