@@ -17,8 +17,12 @@ EXPERIMENTS = voc-fcn32s voc-fcn16s voc-fcn8s voc-fcn8s-atonce voc-fcn32s-fixed 
 	pascalcontext-fcn32s pascalcontext-fcn16s pascalcontext-fcn8s $(UNET)
 RELEASED = $(filter-out $(DEEPLAB) voc-crfrnn $(DILATED) $(SEGNET) $(UNET) %-fixed %-googlenet %-color-d nyud-fcn16s-%,$(EXPERIMENTS))
 
-# what is to be typed to go on after an interruption
-demo demos $(EXPERIMENTS) $(EXPERIMENTS:=-demo): export FCN_TYPED = $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
+# what is to be typed to go on after an interruption, also from another folder, or with variables
+# from the environment
+demo demos $(EXPERIMENTS) $(EXPERIMENTS:=-demo): export FCN_TYPED = $(strip make \
+	$(if $(PWD),$(if $(filter $(realpath $(PWD)),$(CURDIR)),,-C $(CURDIR))) \
+	$(MAKECMDGOALS) $(MAKEOVERRIDES) \
+	$(foreach name,DEVICE OPTIONS,$(if $(filter environment,$(origin $(name))),$(name)='$($(name))')))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demos lint audit coverage test tests test-slow test-browser compare-original gpu-check report reference fidelity analysis claims bench bench-quick bench-workers \

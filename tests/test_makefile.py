@@ -1,5 +1,6 @@
 """The Makefile's lists are those of the tables, and every target has a recipe."""
 
+import os
 import re
 import shlex
 import shutil
@@ -60,11 +61,20 @@ def test_what_trains_is_told_what_was_typed(words, tmp_path):
     program.chmod(0o755)
     for name in ("pyproject.toml", "constraints.txt", ".venv/done"):
         (tmp_path / name).touch()
-    result = make("-C", tmp_path, f"PYTHON={program}", *words)
-    told = {line.removeprefix("typed: ") for line in result.stdout.splitlines() if "typed" in line}
-    assert result.returncode == 0 and len(told) == 1, result
-    first, *typed = shlex.split(told.pop())
-    assert first == "make" and sorted(typed) == sorted([f"PYTHON={program}", *words])
+    given = [f"PYTHON={program}", *words]
+    for arguments, folder, of_environment in ((["-C", tmp_path], ROOT, {}), ([], tmp_path, {}),
+                                              ([], tmp_path, {"DEVICE": "--gpu 0,1"})):
+        result = subprocess.run(["make", *arguments, *given], cwd=folder, capture_output=True,
+                                text=True, env={**os.environ, "PWD": str(folder),
+                                                **of_environment})
+        told = {line.removeprefix("typed: ") for line in result.stdout.splitlines()
+                if "typed" in line}
+        assert result.returncode == 0 and len(told) == 1, result
+        first, *typed = shlex.split(told.pop())
+        others = [f"{name}={value}" for name, value in of_environment.items()
+                  if not any(word.startswith(name) for word in words)]
+        assert first == "make"
+        assert sorted(typed) == sorted([*map(str, arguments), *given, *others])
 
 
 def test_weights_that_nobody_released_are_no_target():

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from tarfile import TarError
 from typing import Any, BinaryIO, NamedTuple
+from zipfile import BadZipFile
 
 from fcn.solvers.inference.errors import InferError, no_such_file
 
@@ -129,17 +131,22 @@ def is_image(name: str) -> bool:
 @lru_cache(maxsize=64)
 def file_system(url: str) -> Any:
     """The file system of a URL, as fsspec has it. Raises InferError where fsspec, or a package that
-    it needs for such URLs, is not installed, and for a URL of no kind that it knows."""
+    it needs for such URLs, is not installed, for a URL of no kind that it knows, and where it is in
+    an archive that is damaged."""
     try:
         import fsspec
     except ImportError:
         raise InferError(f"{url}: URLs take fsspec: pip install fsspec") from None
-    try:
-        return fsspec.core.url_to_fs(url)[0]
-    except ImportError as error:
-        raise InferError(f"{url}: {error}; install it by pip") from None
-    except ValueError as error:
-        raise InferError(f"{url}: fsspec has no such file system: {error}") from None
+    with reaching(url):
+        try:
+            return fsspec.core.url_to_fs(url)[0]
+        except ImportError as error:
+            raise InferError(f"{url}: {error}; install it by pip") from None
+        except ValueError as error:
+            raise InferError(f"{url}: fsspec has no such file system: {error}") from None
+        except (TarError, BadZipFile) as error:
+            raise InferError(f"{url}: the archive is damaged, or compressed as a whole (then "
+                             f"decompress it): {error}") from None
 
 
 def _turn(system: Any) -> AbstractContextManager:

@@ -20,6 +20,7 @@ from typing import Any
 
 from fcn.solvers.inference.errors import InferError, no_such_file, not_there
 from fcn.solvers.inference.image_source import (
+    READING,
     ImageSource,
     Problem,
     file_system,
@@ -271,12 +272,13 @@ def _remote(url: str) -> Iterator[ImageSource | Problem]:
     def files(entries: Iterable[dict[str, Any]]) -> Iterator[ImageSource]:
         return (source(entry["name"]) for entry in entries if entry["type"] == "file")
 
+    is_listed = True
     with reaching(url):
         if re.search(r"[*\[]" if web else r"[*?\[]", path) and (web or not system.exists(path)):
             matches = system.glob(path, detail=True).values()
             items = _any(_images_or_shards(files(matches)), f"{url}: no image has such a name")
         elif is_image(path):            # what is not there shows when it is read
-            items = iter([source(path)])
+            items, is_listed = iter([source(path)]), False
         elif SHARD.search(path):
             items = _shards([source(path)])
         elif not system.isdir(path):
@@ -286,3 +288,19 @@ def _remote(url: str) -> Iterator[ImageSource | Problem]:
             inside = system.ls(voc if not web and system.isdir(voc) else path, detail=True)
             items = _any(_images_or_shards(files(inside)), f"{url}: a folder without images")
     yield from items
+    if is_listed and not _is_whole(system):
+        raise InferError(f"{url}: the archive is damaged or ends too early: after what was found "
+                         "it lacks the mark of its end")
+
+
+def _is_whole(system: Any) -> bool:
+    """Whether the tar archive that a file system shows, also behind a cache, has the mark of its
+    end where fsspec found no more members; of all else, which fsspec checks itself, True."""
+    from fsspec.implementations.tar import TarFileSystem
+    while system is not None and not isinstance(system, TarFileSystem):
+        system = getattr(system, "fs", None)
+    if system is None:
+        return True
+    with READING:
+        system.tar.fileobj.seek(system.tar.offset)
+        return bool(system.tar.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE))

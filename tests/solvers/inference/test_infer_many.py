@@ -550,12 +550,31 @@ def test_what_has_one_connection_is_asked_by_one_thread_at_a_time(monkeypatch):
     assert sorted(map(str, found)) == ["(5, 'b.jpg')", "b'b.jpg'"]
 
 
+@pytest.mark.parametrize("url", ["tar://*.jpg::memory://cut.tar", "tar://::file://{there}/cut.tar",
+                                 "simplecache::tar://**::file://{there}/cut.tar"])
+def test_a_tar_archive_at_a_url_that_is_cut_says_so(there, memory, url):
+    """fsspec takes any damage behind the first member for the end."""
+    whole = (there / "s.tar").read_bytes()
+    with tarfile.open("s.tar") as archive:
+        content = whole[:archive.getmembers()[2].offset]
+    memory.pipe("/cut.tar", content)
+    Path("cut.tar").write_bytes(content)
+    result = infer(url.format(there=there), status=1)
+    assert "the archive is damaged or ends too early" in result.stderr
+    assert names() == ["a.png", "b.png"]
+    alone = url.replace("*.jpg", "a.jpg").replace("://::", "://a.jpg::").replace("**", "a.jpg")
+    infer(alone.format(there=there), output="alone")
+
+
 @pytest.mark.parametrize("url, words", [
     ("memory://bucket/none.jpg", "memory://bucket/none.jpg: no such file"),
     ("memory://none", "memory://none: no such file or folder"),
     ("memory://bucket/*.png", "no image has such a name"),
     ("nosuch://a/b.jpg", "nosuch://a: fsspec has no such file system: Protocol not known"),
-    ("@memory://none.txt", "memory://none.txt: no such file")])
+    ("@memory://none.txt", "memory://none.txt: no such file"),
+    ("tar://*::memory://bucket/a.jpg", "bucket/a.jpg: the archive is damaged, or compressed"),
+    ("zip://a.jpg::memory://shards/0.tar", "shards/0.tar: the archive is damaged, or compressed"),
+    ("zip://*::memory://none.zip", "none.zip: no such file")])
 def test_urls_that_cannot_be_read_fail_alone(there, memory, url, words):
     result = infer(url, "photos/a.jpg", status=1)
     assert words in result.stderr.replace("///", "//") and len(names()) == 1
