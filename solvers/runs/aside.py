@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fcn.solvers.runs.run import Run
 
 ASIDE = "replaced"      # the folder of the run before, in that of the run
+WHOLE = ".whole"        # a file in ASIDE, as long as all of that run is there
 
 
 def set_aside(run: Run) -> None:
@@ -33,14 +34,21 @@ def set_aside(run: Run) -> None:
         make_folder(run.directory / ASIDE)
         for name in sorted(names, key=lambda name: (name != run.folder.name, name)):
             (run.directory / name).rename(run.directory / ASIDE / name)
+        (run.directory / ASIDE / WHOLE).touch()
 
 
 def settle(run: Run) -> None:
-    """Remove what was set aside if the run has a snapshot, or else put it back."""
+    """Remove what was set aside if the run has a snapshot, or else put it back, and remove the
+    prototxts and class files of the new one: those that the run before lacks would change what it
+    is."""
     aside = run.directory / ASIDE
     if not aside.exists():
         return
     if not run.snapshots():
+        if (aside / WHOLE).exists():        # and so none of what is here is of the run before
+            for new in run.written():
+                new.unlink()
+            (aside / WHOLE).unlink()
         for old in sorted(aside.iterdir(), key=lambda old: (old.name == run.folder.name,
                                                             old.name)):
             _remove(run.directory / old.name)

@@ -59,12 +59,15 @@ class Run:
         """Those of its FILES that are missing."""
         return [name for name in FILES if not (self.directory / name).exists()]
 
+    def written(self) -> list[Path]:
+        """The prototxts and class files that are there."""
+        return [path for pattern in WRITTEN for path in self.directory.glob(pattern)]
+
     @contextmanager
     def kept_if_refused(self) -> Iterator[None]:
         """Where an error or a signal ends the block, put the prototxts and class files back that
         the run had before: they say how it was trained so far."""
-        before = {path: path.read_bytes() for pattern in WRITTEN
-                  for path in self.directory.glob(pattern)}
+        before = {path: path.read_bytes() for path in self.written()}
         try:
             yield
         except BaseException:
