@@ -103,6 +103,11 @@ class Progress:
             unheard(file or sys.stdout)
 
 
+def warn(text: str) -> None:
+    """Print a line to stderr, on a terminal above the bar that may be there."""
+    tqdm.write(text, file=sys.stderr)
+
+
 def through(items: Iterable[T], what: str, total: int, unit: str, **options: Any) -> Iterator[T]:
     """The items, counted as they are taken."""
     with Progress(what, total, unit, **options) as progress:

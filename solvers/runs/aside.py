@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # folders in that of the run
 ASIDE = "replaced"      # of the run before
+WHOLE = ".whole"        # a file in it, as long as all of that run is there
 BEFORE = "before"       # of its files, as they were when it last had a snapshot
 SNAPSHOTS = "snapshots.json"    # among these: the snapshots of then
-# what a training that goes on may write before its first snapshot
+# what a training may write before its first snapshot, of the net and of the run
 WRITTEN = ("*.prototxt", "classes*.txt", "class_weights_*.binaryproto", "settings.json",
            "data.json", "progress.json", "ended.json", "circumstances.json")
 
@@ -42,6 +43,7 @@ def set_aside(run: Run) -> None:
         make_folder(run.directory / ASIDE)
         for name in sorted(names, key=lambda name: (name != run.folder.name, name)):
             (run.directory / name).rename(run.directory / ASIDE / name)
+        (run.directory / ASIDE / WHOLE).touch()
 
 
 def keep_files(run: Run) -> None:
@@ -53,9 +55,14 @@ def keep_files(run: Run) -> None:
     """
     if snapshots := _snapshots(run):
         with new_folder(run.directory / BEFORE) as folder:
-            for path in (path for pattern in WRITTEN for path in run.directory.glob(pattern)):
+            for path in _written(run):
                 shutil.copy2(path, folder)
             (folder / SNAPSHOTS).write_text(json.dumps(snapshots), encoding="utf-8")
+
+
+def _written(run: Run) -> list[Path]:
+    """The files by those patterns that are there."""
+    return [path for pattern in WRITTEN for path in run.directory.glob(pattern)]
 
 
 def _snapshots(run: Run) -> dict[str, int]:
@@ -64,12 +71,18 @@ def _snapshots(run: Run) -> dict[str, int]:
 
 
 def settle(run: Run) -> None:
-    """Remove what was set aside or kept if the run has a snapshot since, or else put it back."""
+    """Remove what was set aside or kept if the run has a snapshot since. If not, put it back, and
+    remove what a run that began anew has written: files that the run before lacks would change
+    what that is."""
     _settle_files(run)
     aside = run.directory / ASIDE
     if not aside.exists():
         return
     if not run.snapshots():
+        if (aside / WHOLE).exists():        # and so none of what is here is of the run before
+            for new in _written(run):
+                new.unlink()
+            (aside / WHOLE).unlink()
         for old in sorted(aside.iterdir(), key=lambda old: (old.name == run.folder.name,
                                                             old.name)):
             _remove(run.directory / old.name)

@@ -61,8 +61,8 @@ def scores_of(parts: Sequence[Matrices], samples: int, unscored: tuple = (),
     for label in {label: None for label, _ in matrices}:
         present = np.flatnonzero(scores[label].matrix.sum(1))
         if len(present) == 1:
-            print(f"warning: blob '{label}' shows class {present[0]} alone, beside void, in all "
-                  f"{samples} samples: the scores say nothing", file=sys.stderr)
+            progress.warn(f"warning: blob '{label}' shows class {present[0]} alone, beside void, "
+                          f"in all {samples} samples: the scores say nothing")
     return scores
 
 

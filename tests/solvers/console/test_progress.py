@@ -8,12 +8,14 @@ import re
 import sys
 from contextlib import contextmanager, redirect_stdout
 
+import numpy as np
 import pytest
 
 from fcn.solvers import training
 from fcn.solvers.console import events, progress
 from fcn.solvers.console.errors import RunError
 from fcn.solvers.runs import log
+from fcn.solvers.scoring import counting
 
 
 def test_a_line_every_ten_seconds_where_stderr_is_no_terminal(monkeypatch, capfd):
@@ -60,12 +62,15 @@ def test_lines_of_the_log_begin_on_a_line_of_their_own_above_the_bar(monkeypatch
         logger.warning("others have the processors")
         assert list(progress.through([1], "scoring", 1, "image")) == [1]
         logger.warning("still")
+        counting.scores_of([{("label", ""): np.array([[3, 0], [0, 0]])}], 1)
     logger.warning("afterwards")
     shown = sys.stderr.getvalue()
     assert "mine:" in shown
     for text in ("others have the processors", "still", "afterwards"):
         [line] = [line for line in re.split("[\r\n]", shown) if text in line]
         assert line.removeprefix("\x1b[A").startswith("W"), line
+    [line] = [line for line in re.split("[\r\n]", shown) if "the scores say nothing" in line]
+    assert line.startswith("warning: blob 'label' shows class 0 alone"), line
 
 
 @pytest.mark.parametrize("seconds, text", [

@@ -198,12 +198,22 @@ def test_a_run_that_is_replaced_goes_when_the_new_one_has_a_snapshot(tmp_path, h
         aside.set_aside(run)
         assert not run.snapshots()
         run.prototxt("solver").write_text("new")
+        run.prototxt("statistics").write_text("new")    # which a run of another net lacks
         if has_snapshot:
             leave(run.directory, 2)
-    after = {"solver.prototxt": b"new", "deploy.prototxt": b"",
+    after = {"solver.prototxt": b"new", "statistics.prototxt": b"new", "deploy.prototxt": b"",
              "snapshot/train_iter_2.solverstate": b"", "snapshot/train_iter_2.caffemodel": b""}
     assert content(run) == (after if has_snapshot else before)
     assert not (run.directory / "replaced").exists()
+
+
+def test_a_run_can_be_used_after_another_net_was_refused_in_its_place(tmp_path):
+    run = leave(tmp_path / "run", 1)
+    run.prototxt("solver").touch()
+    with run.locked():
+        aside.set_aside(run)
+        run.prototxt("statistics").touch()
+    assert run.newest_weights() == run.weights(1)
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -222,6 +232,7 @@ def test_a_run_that_is_killed_while_it_is_set_aside_or_put_back_is_whole(tmp_pat
     with monkeypatch.context() as patch, suppress(SystemExit):
         if back:
             aside.set_aside(run)
+            run.prototxt("statistics").write_text("of the new run")
         patch.setattr(type(run.directory), "rename", rename_so_often)
         aside.settle(run) if back else aside.set_aside(run)
     with run.locked():
