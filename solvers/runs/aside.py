@@ -56,7 +56,7 @@ def keep_files(run: Run) -> None:
     if snapshots := _snapshots(run):
         with new_folder(run.directory / BEFORE) as folder:
             for path in _written(run):
-                shutil.copy2(path, folder)
+                (folder / path.name).write_bytes(path.read_bytes())
             (folder / SNAPSHOTS).write_text(json.dumps(snapshots), encoding="utf-8")
 
 
