@@ -221,13 +221,17 @@ def test_wrong_options(arguments, message, fcn):
 @pytest.mark.parametrize("words, message", [
     ("nets voc-fcn8s --width wide", "argument --width: expected a fraction of the published "
      "net's channels, above 0 and at most 1, got 'wide'"),
-    ("nets voc-fcn8s -o a_file", "a_file: cannot be written: File exists; choose another folder"),
     ("solve --data d --name=", "argument --name: expected the name of a run, got ''"),
     ("page --port 65536", "argument --port: expected a number from 0 to 65535, got '65536'"),
     ("page --port http", "argument --port: expected a number from 0 to 65535, got 'http'")])
-def test_what_other_commands_refuse(words, message, fcn, tmp_path):
-    (tmp_path / "a_file").touch()
+def test_what_other_commands_refuse(words, message, fcn):
     assert message in fcn(*words.split(), status=2)
+
+
+def test_prototxts_are_not_written_into_a_file(fcn, tmp_path):
+    (tmp_path / "a_file").touch()
+    assert "a_file: cannot be made: File exists" in fcn("nets", "voc-fcn8s", "-o", "a_file",
+                                                       status=1)
 
 
 def test_a_file_is_no_run(fcn, tmp_path):

@@ -496,7 +496,7 @@ def twice(net, release, seed):
     return found
 
 
-@pytest.mark.parametrize("elide", [True, False])
+@pytest.mark.parametrize("elide", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("text", TRUNKS.values(), ids=TRUNKS)
 def test_a_second_backward_pass_after_one_that_freed_memory(net, text, elide):
     made = net(BACKWARD + text.replace(BACKWARD, ""))
