@@ -88,7 +88,7 @@ class ImageSource(NamedTuple):
                 return self.size if self.member else found.st_size, found.st_mtime_ns
             with reaching(self.file):
                 system = file_system(self.url)
-                with _turn(system):
+                with _lock(system):
                     info = system.info(self.path)
         except FileNotFoundError:
             raise InferError(no_such_file(Path(self.path))) from None
@@ -149,8 +149,8 @@ def file_system(url: str) -> Any:
                              f"decompress it): {error}") from None
 
 
-def _turn(system: Any) -> AbstractContextManager:
-    """To be held while a thread reads from a file system: where one thread at a time has to."""
+def _lock(system: Any) -> AbstractContextManager:
+    """What a thread holds while it reads from a file system: READING, if only one may read."""
     return READING if _has_one_reader(system) else nullcontext()
 
 
@@ -187,7 +187,7 @@ def opened(source: ImageSource) -> Iterator[BinaryIO]:
     if source.url:
         with reaching(source.file):
             system = file_system(source.url)
-            with _turn(system), system.open(source.path, "rb") as file:
+            with _lock(system), system.open(source.path, "rb") as file:
                 yield file
     else:
         with open(source.path, "rb") as file:

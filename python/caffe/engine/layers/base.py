@@ -301,8 +301,8 @@ class TensorLayer(Layer):
                              f"of {self.type} depends on what that pass keeps")
 
     def _check_shapes(self, fits: bool, shapes: Sequence[Shape], of: str = "its bottoms") -> None:
-        """Raise the layer's error, unless it `fits`, that its bottoms no longer fit the forward
-        pass. shapes : what those of its bottoms, or `of` what is named, were in that pass"""
+        """Raise the layer's error unless the bottoms have the shapes of the forward pass, which
+        `fits` says. shapes : in the forward pass, of the blobs that `of` names"""
         if not fits:
             given = " and ".join(map(str, shapes))
             raise self.error("a bottom was reshaped after the forward pass, in which the shapes of "

@@ -79,9 +79,9 @@ class PSROIPooling(Regions):
     (regions, output_dim, group_size, group_size).
 
     The window in row i and column j has for top channel c the bottom's channel (c * group_size +
-    i) * group_size + j. Regions are taken to whole pixels first, and by spatial_scale to parts of
-    places of bottom 0, at least 0.1; a window has all places that it touches, and one outside of
-    the map is 0. The original has this for a GPU alone.
+    i) * group_size + j. The ends of a region are rounded to whole pixels, and multiplied by
+    spatial_scale; it is at least 0.1 places of bottom 0 wide and high. A window holds all places
+    that it touches, and one outside of the map is 0. The original has this for a GPU alone.
     """
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
